@@ -1,0 +1,59 @@
+# Everything a contributor runs. Needs make and Python 3.11 or later; the rest is installed into .venv.
+
+# PYTHON=/path/to/python chooses the interpreter; else the newest of these that works.
+CANDIDATES = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python)
+# A shim may exist and not run, and a system's Python may lack venv: so each candidate is tried.
+SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+BIN = .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
+
+# What each stamp .venv/.has-NAME stands for.
+EXTRAS_demo = cli,local
+EXTRAS_dev = dev
+EXTRAS_check = dev,lint
+
+.PHONY: help demo test lint check build clean
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.has-demo ## bring an embedded PostgreSQL through a deploy, a failure and its rollback
+	@$(BIN)/lockgate demo
+
+test: .venv/.has-dev ## run the tests; ARGS='-k lock -x' goes to pytest
+	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+
+lint: .venv/.has-check ## ruff, mypy and cfn-lint
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "Not formatted. Run: $(BIN)/ruff format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@if [ -f template.yaml ]; then $(BIN)/cfn-lint template.yaml; fi
+
+check: lint test ## what CI runs: lint, then the tests
+
+build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
+	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
+
+clean: ## remove what make has made
+	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find handler tests infra -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.has-%: pyproject.toml | .venv/pyvenv.cfg
+	@echo "Installing lockgate[$(EXTRAS_$*)] into .venv"
+	@$(PIP) install --editable '.[$(EXTRAS_$*)]'
+	@touch $@
+
+.venv/pyvenv.cfg:
+	@for python in $(CANDIDATES); do \
+	  if $$python -c '$(SUITABLE)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "None of these is a Python 3.11 or later with its venv module: $(CANDIDATES)."; \
+	  echo "Nothing was installed. Install one (Debian: apt-get install python3-venv), or name it:"; \
+	  echo "  make PYTHON=/path/to/python $(MAKECMDGOALS)"; \
+	  exit 1; \
+	fi; \
+	echo "Making .venv with $$($$found --version)"; \
+	$$found -m venv .venv
