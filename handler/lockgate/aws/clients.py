@@ -1,0 +1,146 @@
+"""Clients of AWS services, and their failures as ours. The only importer of boto3 in this package.
+
+boto3 is imported when the first client is made: a run that needs no secret, no IAM token and no
+discovery never pays for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lockgate.errors import CredentialsRejected, LockgateError
+
+# Called with a service's name and a region, or None for the environment's region.
+ClientFactory = Callable[[str, str | None], Any]
+
+_CONNECT_SECONDS = 3
+_READ_SECONDS = 5
+_ATTEMPTS = 3
+
+_ARN = re.compile(r"arn:[^:]+:[^:]+:([^:]+):")
+
+_SIGNING_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call for messages: what it reads, with which permission, through which VPC endpoint."""
+
+    subject: str
+    permission: str
+    service: str
+    # What each of the service's own error codes means: what happened, and what to do.
+    meanings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    error_class: type[LockgateError] = CredentialsRejected
+    verb: str = "read"
+
+
+def make_client(service: str, region: str | None) -> Any:
+    """Return a boto3 client that fails within seconds: 3 to connect, 5 to read, 3 attempts.
+
+    Silences botocore's debug log, which prints answers whole, also where the root logger is at
+    DEBUG (``AWS_LAMBDA_LOG_LEVEL``).
+
+    Raises:
+        CredentialsRejected: no region is known.
+    """
+    import boto3.session  # noqa: PLC0415 -- 160 ms that a run without AWS does not pay
+    from botocore.config import Config  # noqa: PLC0415
+
+    logging.getLogger("botocore").setLevel(logging.INFO)
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )
+    with translated(Call(f"AWS {service}", "", service)):
+        session = boto3.session.Session(region_name=region)
+        return session.client(service, config=config)  # type: ignore[call-overload]
+
+
+@contextmanager
+def translated(call: Call) -> Iterator[None]:
+    """Turn what boto3 raises inside into one of our errors, with the cause kept."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as above
+
+    try:
+        yield
+    except ClientError as error:
+        raise _from_answer(error.response.get("Error", {}), call) from error
+    except BotoCoreError as error:
+        raise _from_client(type(error).__name__, error, call) from error
+
+
+def region_of(arn: str | None) -> str | None:
+    """Return the region that an ARN names, ``None`` for a plain name."""
+    named = _ARN.match(arn or "")
+    return named[1] if named is not None else None
+
+
+def _from_answer(answer: Any, call: Call) -> LockgateError:
+    code = str(answer.get("Code", "an unnamed error"))
+    if code in call.meanings:
+        problem, hint = call.meanings[code]
+    elif code in _DENIED_CODES:
+        problem = f"this role may not {'read it' if call.verb == 'read' else 'do that'} ({code})"
+        hint = (
+            f"Allow {call.permission} in the role's policy, and see that neither the resource's own"
+            " policy nor that of a VPC endpoint forbids it. AWS says: "
+            f"{str(answer.get('Message', ''))[:500]}"
+        )
+    elif code in _SIGNING_CODES:
+        problem = f"AWS does not accept the credentials of this process ({code})"
+        hint = "Sign in to AWS again; check the clock, and AWS_PROFILE if this is a terminal."
+    else:
+        problem = f"AWS answered {code}"
+        hint = "Invoke again; if it stays, look up the code in the service's API reference."
+    return _make_error(call, problem, hint, code)
+
+
+def _from_client(name: str, error: Exception, call: Call) -> LockgateError:
+    from botocore import exceptions  # noqa: PLC0415 -- as above
+
+    if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
+        problem = f"the endpoint of {call.service} cannot be reached ({name})"
+        hint = (
+            f"A function in a VPC without NAT needs an interface endpoint for {call.service}, with"
+            " private DNS, whose security group admits port 443 from the function."
+        )
+    elif isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
+        problem = f"this process has no AWS credentials ({name})"
+        hint = "Give the function a role; in a terminal, sign in to AWS or set AWS_PROFILE."
+    elif isinstance(error, exceptions.NoRegionError):
+        problem = f"no region is known ({name})"
+        hint = "Set AWS_REGION, or give LOCKGATE_SECRET_ARN the secret's whole ARN."
+    else:
+        problem = f"the AWS client failed ({name})"
+        hint = "Check the names in the function's settings, and the AWS configuration."
+    return _make_error(call, problem, hint, name)
+
+
+def _consequence(call: Call) -> str:
+    return " Nothing was changed." if call.verb == "read" else ""
+
+
+def _make_error(call: Call, problem: str, hint: str, code: str) -> LockgateError:
+    return call.error_class(
+        f"{call.subject} cannot be {call.verb}: {problem}." + _consequence(call),
+        hint=hint,
+        aws_code=code,
+    )

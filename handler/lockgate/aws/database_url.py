@@ -1,0 +1,128 @@
+"""A database URL read into its parts. Knows the URL's grammar; opens nothing.
+
+No message quotes any part of the URL: a password with an unescaped character lands in the host, the
+port or the query, and would be printed from there.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from lockgate.aws.parts import ConnectionParts, parse_port
+from lockgate.errors import SettingInvalid
+from lockgate.settings import Tls
+
+_SCHEMES = ("postgresql://", "postgres://")
+_HINT = (
+    "Write postgresql://user:password@host:5432/dbname, with every character of the user and the"
+    " password that is not a letter, a digit, - . _ or ~ percent-encoded: @ is %40, / is %2F."
+)
+
+# libpq's sslmode (manual, section 32.19.3). What is missing here falls back to less than it asks.
+_SSL_MODES = {"disable": Tls.OFF, "require": Tls.REQUIRE, "verify-full": Tls.VERIFY_FULL}
+
+# Parameters that people bring from libpq, and the setting that does the same.
+_SETTINGS_INSTEAD = {
+    "sslrootcert": "LOCKGATE_CA_FILE",
+    "connect_timeout": "LOCKGATE_CONNECT_TIMEOUT",
+    "host": "LOCKGATE_HOST",
+    "port": "LOCKGATE_PORT",
+    "dbname": "LOCKGATE_DBNAME",
+    "user": "LOCKGATE_USERNAME",
+}
+
+
+def is_database_url(text: str) -> bool:
+    """Whether the text is meant as a URL of a PostgreSQL database."""
+    return text.strip().lower().startswith(_SCHEMES)
+
+
+def parse_database_url(text: str, source: str) -> ConnectionParts:
+    """Return the parts of a ``postgresql://`` or ``postgres://`` URL, percent-decoded.
+
+    ``source`` says in messages where the URL is from, such as ``LOCKGATE_DATABASE_URL``.
+
+    Raises:
+        SettingInvalid: the text is no such URL, or it has a parameter that cannot be honoured.
+    """
+    if not is_database_url(text):
+        raise _invalid(source, "does not begin with postgresql:// or postgres://")
+    parts = _split(text.strip())
+    if parts is None or parts.fragment:
+        raise _invalid(source, "cannot be read as a URL")
+    # After u:1234/word@host the parser takes u for the host and half a password for the database.
+    if "@" in parts.path or "/" in parts.path.removeprefix("/"):
+        raise _invalid(source, "has an unescaped / or @")
+    host, port = _read_address(parts, source)
+    return ConnectionParts(
+        username=_decode(parts.username, source),
+        password=_decode(parts.password, source),
+        host=host,
+        port=port,
+        dbname=_decode(parts.path.removeprefix("/"), source),
+        tls=_read_tls(parts.query, source),
+    )
+
+
+def _split(text: str) -> SplitResult | None:
+    # The parser's own errors quote the text, so none of them may become a cause or a context.
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return None
+
+
+def _read_address(parts: SplitResult, source: str) -> tuple[str | None, int | None]:
+    address = parts.netloc.rpartition("@")[2]
+    if "," in address:
+        raise _invalid(source, "names several hosts; name the writer's endpoint alone")
+    host, colon, port_text = address.rpartition(":")
+    if not colon or port_text.endswith("]"):
+        return _decode(parts.hostname, source), None
+    port = parse_port(port_text) if port_text else None
+    if (port_text and port is None) or (":" in host and not host.startswith("[")):
+        raise _invalid(source, "has no valid port, or an unescaped character before it")
+    return _decode(parts.hostname, source), port
+
+
+def _decode(part: str | None, source: str) -> str | None:
+    if not part:
+        return None
+    decoded = _unquote(part)
+    if decoded is None or "\0" in decoded:
+        raise _invalid(source, "has a percent-encoding that is no UTF-8 text")
+    return decoded
+
+
+def _unquote(part: str) -> str | None:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        return None
+
+
+def _read_tls(query: str, source: str) -> Tls | None:
+    tls = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in _SETTINGS_INSTEAD:
+            setting = _SETTINGS_INSTEAD[name]
+            raise _invalid(source, f"has the parameter {name}; set {setting} instead")
+        if name != "sslmode":
+            raise _invalid(source, "has a parameter other than sslmode; remove it")
+        if value not in _SSL_MODES:
+            raise _invalid(
+                source,
+                "asks for an sslmode other than verify-full, require and disable; allow and"
+                " prefer fall back to plain text, and verify-ca accepts a certificate of another"
+                " host",
+            )
+        tls = _SSL_MODES[value]
+    return tls
+
+
+def _invalid(source: str, problem: str) -> SettingInvalid:
+    return SettingInvalid(
+        f"The database URL in {source} {problem}. Nothing was changed.",
+        hint=_HINT,
+        source=source,
+    )

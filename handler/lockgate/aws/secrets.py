@@ -1,0 +1,224 @@
+"""One secret at one stage, read into its parts. Knows Secrets Manager's answers and the shapes.
+
+The shapes: RDS's own (``engine``, ``host``, ``username``, ``password``, …), the master secret that
+RDS manages (``username`` and ``password`` only), ``{"url": "postgresql://…"}``, and a bare URL.
+No message quotes a value; keys and version ids are enough to find the mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from lockgate.aws.clients import Call, translated
+from lockgate.aws.database_url import is_database_url, parse_database_url
+from lockgate.aws.parts import ConnectionParts, parse_port
+from lockgate.errors import CredentialsRejected, SettingInvalid
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+# What secrets call PostgreSQL: RDS writes the first two, people the third.
+ENGINES = ("postgres", "aurora-postgresql", "postgresql")
+
+_NOT_FOUND = "ResourceNotFoundException"
+# A name, or an ARN with one. RDS's own have a "!".
+_NAME = r"[A-Za-z0-9/_+=.@!-]{1,512}"
+_SECRET_ID = re.compile(rf"(?:arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]+:secret:)?{_NAME}")
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+
+class SecretStage(StrEnum):
+    """Which version of a secret is meant: the one in use, or the one a rotation is preparing."""
+
+    CURRENT = "AWSCURRENT"
+    PENDING = "AWSPENDING"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A version of a secret: what it says about the connection, and what names it in messages."""
+
+    arn: str
+    name: str
+    version_id: str
+    stage: SecretStage
+    parts: ConnectionParts
+    instance_id: str | None = None
+    cluster_id: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The secret, version and stage for people."""
+        return f"secret {self.name} version {self.version_id[:8]}… ({self.stage})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    arn: str
+    name: str
+    version_id: str
+    text: str = field(repr=False)
+
+
+def read_secret(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> Secret | None:
+    """Return the secret's version at a stage, always asked for afresh.
+
+    ``None`` if the stage is `SecretStage.PENDING` and no rotation is in flight: Secrets Manager
+    answers a missing stage and a missing secret with one code.
+
+    Raises:
+        CredentialsRejected: the secret cannot be fetched, or holds no credentials.
+        SettingInvalid: it is for another kind of database, or has a field of a wrong type.
+    """
+    answer = _fetch(client, secret_id, stage)
+    if answer is None:
+        return None
+    origin = f"Secret {answer.name} version {answer.version_id[:8]}… ({stage})"
+    if is_database_url(answer.text):
+        content: dict[str, Any] = {"url": answer.text}
+    else:
+        content = _parse_object(answer.text, origin)
+    return Secret(
+        arn=answer.arn,
+        name=answer.name,
+        version_id=answer.version_id,
+        stage=stage,
+        parts=_read_parts(content, origin),
+        instance_id=_read_text(content, "dbInstanceIdentifier", origin),
+        cluster_id=_read_text(content, "dbClusterIdentifier", origin),
+    )
+
+
+def check_secret_id(secret_id: str) -> str:
+    """Return a secret's name or ARN, and refuse what may be the secret itself.
+
+    Raises:
+        SettingInvalid: it is neither. No message quotes it: a URL or a value that CloudFormation
+            resolved into the setting would be printed.
+    """
+    if _SECRET_ID.fullmatch(secret_id) is None or is_database_url(secret_id):
+        raise SettingInvalid(
+            "LOCKGATE_SECRET_ARN is neither the ARN nor the name of a secret. Nothing was changed.",
+            hint="Give it the secret's ARN, not its value; a URL belongs in LOCKGATE_DATABASE_URL.",
+            setting="LOCKGATE_SECRET_ARN",
+        )
+    return secret_id
+
+
+def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> _Answer | None:
+    try:
+        with translated(_fetching(secret_id, stage)):
+            answer = client.get_secret_value(SecretId=secret_id, VersionStage=stage.value)
+    except CredentialsRejected as error:
+        if stage is SecretStage.PENDING and error.fields.get("aws_code") == _NOT_FOUND:
+            return None
+        raise
+    name, version_id = answer["Name"], answer["VersionId"]
+    if "SecretString" not in answer:
+        raise CredentialsRejected(
+            f"Secret {name} version {version_id[:8]}… ({stage}) is binary, so it holds no"
+            " credentials that can be read. Nothing was changed.",
+            hint="Store it as text: a JSON object with username and password, or with url.",
+        )
+    return _Answer(answer["ARN"], name, version_id, answer["SecretString"])
+
+
+def _fetching(secret_id: str, stage: SecretStage) -> Call:
+    return Call(
+        subject=f"Secret {secret_id} ({stage})",
+        permission="secretsmanager:GetSecretValue (and kms:Decrypt for a key of your own)",
+        service="secretsmanager",
+        meanings={
+            _NOT_FOUND: (
+                f"there is no such secret here, or it has no version staged {stage}",
+                "Check LOCKGATE_SECRET_ARN, and that the secret is in this account and region.",
+            ),
+            "DecryptionFailure": (
+                "its KMS key cannot decrypt it (DecryptionFailure)",
+                "Allow kms:Decrypt on the secret's key, in the role's and in the key's policy.",
+            ),
+            "InvalidRequestException": (
+                "it is marked for deletion, or is in no state to be read (InvalidRequestException)",
+                "Restore the secret, or point LOCKGATE_SECRET_ARN to another one.",
+            ),
+        },
+    )
+
+
+def _parse_object(text: str, origin: str) -> dict[str, Any]:
+    # The parser's error carries the whole text, so it may become neither cause nor context.
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if isinstance(content, str) and is_database_url(content):
+        return {"url": content}
+    if not isinstance(content, dict):
+        raise CredentialsRejected(
+            f"{origin} holds neither a JSON object nor a postgresql:// URL. Nothing was changed.",
+            hint="Store a JSON object with username and password, or with url.",
+        )
+    return content
+
+
+def _read_parts(content: dict[str, Any], origin: str) -> ConnectionParts:
+    _refuse_other_engine(content, origin)
+    url = _read_text(content, "url", origin)
+    if url is not None:
+        return parse_database_url(url, origin[0].lower() + origin[1:])
+    username = _read_text(content, "username", origin)
+    if username is None:
+        keys = ", ".join(key for key in ("username", "password") if not content.get(key))
+        raise CredentialsRejected(
+            f"{origin} lacks {keys}, and it has no url either. Nothing was changed.",
+            hint="Store a JSON object with username and password, or with url.",
+        )
+    return ConnectionParts(
+        username=username,
+        password=_read_text(content, "password", origin),
+        host=_read_text(content, "host", origin),
+        port=_read_port(content, origin),
+        dbname=_read_text(content, "dbname", origin),
+    )
+
+
+def _refuse_other_engine(content: dict[str, Any], origin: str) -> None:
+    engine = _read_text(content, "engine", origin)
+    if engine is None or engine in ENGINES:
+        return
+    shown = f'"{engine}"' if _PLAIN_NAME.fullmatch(engine) else "another one"
+    raise SettingInvalid(
+        f"{origin} is for the engine {shown}; Lockgate migrates PostgreSQL only. Nothing was"
+        " changed.",
+        hint="Point LOCKGATE_SECRET_ARN to the secret of a PostgreSQL database (engine postgres"
+        " or aurora-postgresql).",
+    )
+
+
+def _read_text(content: dict[str, Any], key: str, origin: str) -> str | None:
+    value = content.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or "\0" in value:
+        raise SettingInvalid(
+            f"{origin} has a {key} that is no text. Nothing was changed.",
+            hint=f"Store {key} as a JSON string.",
+        )
+    return value
+
+
+def _read_port(content: dict[str, Any], origin: str) -> int | None:
+    value = content.get("port")
+    if value is None or value == "":
+        return None
+    port = parse_port(value)
+    if port is None:
+        raise SettingInvalid(
+            f"{origin} has a port that is no port number. Nothing was changed.",
+            hint="Store port as a number from 1 to 65535.",
+        )
+    return port

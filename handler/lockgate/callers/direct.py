@@ -1,0 +1,265 @@
+"""A JSON command in, the report or an error out: console, CLI, CI job, Step Functions.
+
+Knows the keys of a command. Messages name the keys of a refused event and never a value other than
+that of ``action`` and ``target``: events of other services hold credentials.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lockgate import errors
+from lockgate.core.migration import Version
+from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from lockgate.settings import Settings
+
+NAME = "direct"
+
+# What an operator does on purpose is recorded with the reason for it.
+NEEDS_REASON = frozenset({Action.UNLOCK})
+
+_MAX_TEXT = 1_000
+_MAX_SHOWN = 40
+# Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
+# and the rest is the runtime's.
+_MAX_MESSAGE = 24_000
+
+_EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
+_CONSOLE_DEFAULT = {"key1", "key2", "key3"}
+
+# Keys that give away what sent an event, and what to say of it.
+_FOREIGN = {
+    "CodePipeline.job": (
+        "a CodePipeline job, which this release does not answer",
+        "Invoke the function from a build action instead: lockgate invoke, or aws lambda invoke.",
+    ),
+    "LifecycleEventHookExecutionId": (
+        "a CodeDeploy lifecycle hook, which this release does not answer",
+        "Invoke the function before the deployment instead, with {}.",
+    ),
+    "tf": (
+        'a Terraform invocation with lifecycle_scope = "CRUD", which this release does not answer',
+        'Set lifecycle_scope = "CREATE_ONLY" in aws_lambda_invocation, and a trigger.',
+    ),
+    "RequestType": (
+        "a CloudFormation request without its StackId",
+        "Let CloudFormation invoke the function, through a custom resource's ServiceToken.",
+    ),
+    "Records": ("a batch of records of SNS, SQS, S3 or a stream", _EXAMPLES),
+    "detail-type": (
+        "an EventBridge event",
+        f"Give the rule's target a constant input. {_EXAMPLES}",
+    ),
+    "requestContext": ("an HTTP request", "Invoke the function itself; it serves no HTTP."),
+}
+
+_CLASS_BY_STATUS = {
+    Status.BUSY: errors.DatabaseBusy,
+    Status.REFUSED: errors.RequestRefused,
+    Status.INCOMPLETE: errors.RunIncomplete,
+}
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether PostgreSQL can hold a text of JSON's: no NUL, no half of a surrogate pair."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+
+
+def _read_text(value: object) -> str:
+    if isinstance(value, str) and value.strip() and len(value) <= _MAX_TEXT and is_storable(value):
+        return value
+    raise ValueError(f"text of 1 to {_MAX_TEXT:,} characters")
+
+
+def read_version(value: object) -> str:
+    """Return the version that text or a whole number stands for.
+
+    Raises:
+        ValueError: it is neither; the message says what is accepted.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    try:
+        return Version.parse(text).text if isinstance(text, str) else _refuse_version()
+    except ValueError:
+        return _refuse_version()
+
+
+def _refuse_version() -> str:
+    raise ValueError("a version: digits, such as 20261122093000") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a command: how its value is read, and the actions that accept it."""
+
+    name: str
+    read: Callable[[object], str]
+    actions: frozenset[Action]
+
+
+KEYS = (
+    Key("target", read_version, frozenset({Action.UP, Action.PLAN})),
+    Key("reason", _read_text, frozenset(Action)),
+    Key("requested_by", _read_text, frozenset(Action)),
+)
+
+
+def read_request(event: object, settings: Settings) -> Request:
+    """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
+
+    Raises:
+        RequestInvalid: the event is no command, a key or value is not known, or the action is not
+            among those that this function may carry out.
+    """
+    command = {} if event is None else event
+    if not isinstance(command, dict):
+        raise _refuse(f"The event is {_kind(command)}, not a JSON object.", _EXAMPLES)
+    _refuse_foreign(command)
+    action = _read_action(command, settings)
+    _refuse_unknown_keys(command, action)
+    values = {key.name: _read_value(key, command) for key in KEYS if key.name in command}
+    if action in NEEDS_REASON and "reason" not in values:
+        raise _refuse(
+            f'The action "{action}" needs a reason.',
+            f'Send {{"action": "{action}", "reason": "…"}}; it is recorded with the run.',
+        )
+    return Request(action=action, caller=Caller(NAME), **values)
+
+
+def answer(report: Report) -> dict[str, Any]:
+    """Return what the function returns for a successful run.
+
+    Raises:
+        LockgateError: the run did not succeed; see `to_exception`.
+    """
+    if not report.is_success:
+        raise to_exception(report)
+    return report.to_json()
+
+
+def to_exception(report: Report) -> LockgateError:
+    """Return the error that tells a caller of a failed run.
+
+    Its class is a public one, so that Lambda's ``errorType`` is a name to build on; its message is
+    the report as JSON, lists shortened until Step Functions would not cut it (``counts`` keeps
+    the whole numbers).
+    """
+    hint = report.error.hint if report.error is not None else None
+    return _class_of(report)(_shorten(report.to_json()), hint=hint, run_id=report.run_id)
+
+
+def refuse_disallowed(action: Action, settings: Settings) -> None:
+    """Refuse an action that this function may not carry out.
+
+    Raises:
+        RequestInvalid: ``LOCKGATE_ALLOWED_ACTIONS`` does not name the action.
+    """
+    if action not in settings.allowed_actions:
+        raise _refuse(
+            f'The action "{action}" is not allowed on this function; it accepts'
+            f" {_list(settings.allowed_actions)}.",
+            "Invoke the function that may do it, or add it to LOCKGATE_ALLOWED_ACTIONS.",
+        )
+
+
+def _refuse_foreign(command: Mapping[Any, Any]) -> None:
+    if command.keys() == _CONSOLE_DEFAULT:
+        raise _refuse("The event is the Lambda console's default test event.", _EXAMPLES)
+    for key, (sender, hint) in _FOREIGN.items():
+        if key in command:
+            raise _refuse(f"The event is {sender}.", hint)
+
+
+def _read_action(command: Mapping[Any, Any], settings: Settings) -> Action:
+    value = command.get("action", Action.UP.value)
+    if not isinstance(value, str):
+        raise _refuse(f"The action is {_kind(value)}, not text.", _EXAMPLES)
+    accepted = [action for action in Action if action in settings.allowed_actions]
+    if value not in list(Action):
+        raise _refuse(
+            f"The action {_show(value)} is not known.{_nearest(value, accepted)}"
+            f" Known here: {_list(accepted)}.",
+            _EXAMPLES,
+        )
+    action = Action(value)
+    refuse_disallowed(action, settings)
+    return action
+
+
+def _refuse_unknown_keys(command: Mapping[Any, Any], action: Action) -> None:
+    known = ["action", *(key.name for key in KEYS if action in key.actions)]
+    unknown = [str(key) for key in command if key not in known]
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise _refuse(
+            f'The key {_show(unknown[0])}{more} is not known for the action "{action}".'
+            f"{_nearest(unknown[0], known)} Known: {_list(known)}.",
+            _EXAMPLES,
+        )
+
+
+def _read_value(key: Key, command: Mapping[Any, Any]) -> str:
+    value = command[key.name]
+    try:
+        return key.read(value)
+    except ValueError as error:
+        accepted = str(error)
+    shown = f" {_show(value)}" if key.name == "target" and isinstance(value, str) else ""
+    raise _refuse(
+        f"The {key.name}{shown} cannot be read.", f"Send {accepted}, or leave {key.name} out."
+    )
+
+
+def _refuse(problem: str, hint: str) -> RequestInvalid:
+    return RequestInvalid(f"{problem} Nothing was run.", hint=hint)
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return "null" if value is None else kinds.get(type(value), "an object")
+
+
+def _show(text: str) -> str:
+    short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return json.dumps(short, ensure_ascii=False)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), [str(item) for item in known], n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(str(name) for name in names) or "none"
+
+
+def _class_of(report: Report) -> type[LockgateError]:
+    if report.error is None:
+        return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
+    named = getattr(errors, report.error.type, None)
+    if not isinstance(named, type) or not issubclass(named, LockgateError):
+        return errors.UnexpectedFailure
+    return errors.public_class(named(""))
+
+
+def _shorten(value: dict[str, Any]) -> str:
+    longest = max((len(item) for item in value.values() if isinstance(item, list)), default=0)
+    text = _encode(value)
+    while longest and len(json.dumps(text)) > _MAX_MESSAGE:
+        longest //= 2
+        value = {k: v[:longest] if isinstance(v, list) else v for k, v in value.items()}
+        text = _encode(value)
+    return text
+
+
+def _encode(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,59 @@
+"""Why a run did not succeed, in one line that survives being cut. Knows reports and errors only."""
+
+from __future__ import annotations
+
+from lockgate.errors import LockgateError
+from lockgate.report import Entry, Report, Status
+
+_MAX_NAME = 200
+# CloudFormation takes no failure without a reason.
+_SILENT = "The run failed and said nothing; the function's log says more."
+_UNTOUCHED = frozenset({Status.REFUSED, Status.BUSY})
+
+
+def make_reason(outcome: Report | LockgateError) -> str:
+    """Return what happened, most important first: migration, SQLSTATE, state of the database.
+
+    The rest is the error's message, what to do, and the run. One line, without control characters.
+    """
+    if isinstance(outcome, LockgateError):
+        return to_one_line(f"{outcome.message} {outcome.hint or ''}") or _SILENT
+    error = outcome.error
+    said = [] if error is None else [error.message, error.hint or ""]
+    parts = [_describe_failure(outcome), _describe_state(outcome), *said, f"Run {outcome.run_id}."]
+    return to_one_line(" ".join(parts))
+
+
+def to_one_line(text: str) -> str:
+    """Return the text with every run of whitespace and control characters made one space."""
+    encodable = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
+
+
+def _describe_failure(report: Report) -> str:
+    error = report.error
+    if error is None:
+        return f"The run ended {report.status}."
+    sqlstate = f" ({error.sqlstate})" if error.sqlstate is not None else ""
+    if error.migration is not None:
+        return f"Migration {error.migration[:_MAX_NAME]} failed{sqlstate}."
+    return f"The run failed{sqlstate}." if sqlstate else ""
+
+
+def _describe_state(report: Report) -> str:
+    if report.status in _UNTOUCHED:
+        return "Nothing was changed."
+    version = report.to_version if report.to_version is not None else report.from_version
+    kept = _count_kept(report.applied, report.reverted)
+    if version is None and kept == 0:
+        return ""
+    stay = {0: "No migration of this run stays", 1: "1 migration of this run stays"}.get(
+        kept, f"{kept} migrations of this run stay"
+    )
+    at = "has no version" if version is None else f"is at version {version[:_MAX_NAME]}"
+    return f"{stay}; the database {at}."
+
+
+def _count_kept(applied: tuple[Entry, ...], reverted: tuple[Entry, ...]) -> int:
+    undone = {(entry.version, entry.name) for entry in reverted}
+    return sum((entry.version, entry.name) not in undone for entry in applied)

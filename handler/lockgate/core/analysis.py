@@ -1,0 +1,275 @@
+"""How a script can be run: with others in a transaction, in its own, or outside any.
+
+Knows statements and their kinds. Knows no history and no server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from lockgate.core.checksum import token_checksum
+from lockgate.core.failure import mask
+from lockgate.core.migration import Language, Script
+from lockgate.core.sql import (
+    Classification,
+    Control,
+    SqlTextInvalid,
+    Statement,
+    Transactionality,
+    classify,
+    client_encoding_of,
+    line_and_column,
+    may_be_alone,
+    own_transaction,
+    split_statements,
+)
+from lockgate.errors import MigrationFileInvalid
+
+
+class Mode(StrEnum):
+    """What a script needs around it."""
+
+    SHARED = "shared"
+    OWN_TRANSACTION = "own_transaction"
+    STATEMENTS = "statements"
+
+
+class UnitMode(StrEnum):
+    """How one unit of a script outside a shared transaction is sent."""
+
+    WRAPPED = "wrapped"
+    BLOCK = "block"
+    ALONE = "alone"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Statements ``first`` to ``last`` (indexes, inclusive) that take effect together.
+
+    ``WRAPPED``: one statement, in a transaction of ours. ``BLOCK``: the script's own ``BEGIN`` to
+    ``COMMIT``. ``ALONE``: one statement that no transaction may hold. ``SESSION``: one that only
+    sets the session up; it is not recorded, and said again when the script is resumed.
+    """
+
+    mode: UnitMode
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is known of one script. ``units`` is empty for a shared one."""
+
+    mode: Mode
+    statements: tuple[Statement, ...] = ()
+    units: tuple[Unit, ...] = ()
+    adds_enum_value: bool = False
+    reason: str | None = None
+
+    @property
+    def last_unit(self) -> Unit | None:
+        """The unit whose end makes the migration applied."""
+        recorded = [unit for unit in self.units if unit.mode is not UnitMode.SESSION]
+        return recorded[-1] if recorded else None
+
+
+# Savepoints divide a transaction and end none.
+_HARMLESS = (None, Control.SAVEPOINT)
+_NEUTRAL = {Transactionality.ALONE, Transactionality.SESSION}
+_UNIT_MODES = {
+    Transactionality.ALONE: UnitMode.ALONE,
+    Transactionality.SESSION: UnitMode.SESSION,
+}
+
+# PostgreSQL compares the names of encodings by their letters and digits.
+_NO_LETTER = re.compile(r"[\W_]+")
+_UTF8 = frozenset({"utf8", "unicode"})
+_ENCODING = re.compile("client_encoding|names", re.IGNORECASE)
+_SETTERS = frozenset({("SET",), ("SELECT",)})
+
+PYTHON_SHARED = Analysis(Mode.SHARED)
+PYTHON_ALONE = Analysis(Mode.STATEMENTS, reason="transaction = False")
+
+
+# A run plans twice, before the lock and under it; the scripts are the same.
+@lru_cache(maxsize=1 << 15)
+def analyse_script(script: Script) -> Analysis:
+    """Split and classify a script and decide how it runs.
+
+    Raises:
+        MigrationFileInvalid: the text cannot be split, or sets another client encoding than UTF8;
+            or it mixes statements that need a transaction with such that forbid one, and does not
+            say ``transaction:false``.
+    """
+    if script.language is Language.PYTHON:
+        return PYTHON_ALONE if script.options.transaction is False else PYTHON_SHARED
+    statements = _split(script)
+    _refuse_encoding(script, statements)
+    classes = tuple(classify(script.sql, statement) for statement in statements)
+    alone = [i for i, c in enumerate(classes) if c.transactionality is Transactionality.ALONE]
+    controls = [c.control for c in classes if c.control not in _HARMLESS]
+    if script.options.transaction is not False and not alone:
+        if not controls:
+            adds = any(c.transactionality is Transactionality.ENUM_VALUE for c in classes)
+            return Analysis(Mode.SHARED, statements, adds_enum_value=adds)
+        _refuse_unpaired(script, statements, classes)
+        block = own_transaction(classes)
+        if block is not None:
+            unit = Unit(UnitMode.BLOCK, *block)
+            units = _with_session(classes, unit)
+            return Analysis(
+                Mode.OWN_TRANSACTION, statements, units, reason="its own BEGIN and COMMIT"
+            )
+    if alone:
+        _refuse_mixture(script, statements, classes, alone[0])
+    _refuse_unpaired(script, statements, classes)
+    reason = "several transactions of its own" if controls else "transaction:false"
+    if alone:
+        reason = classes[alone[0]].reason or reason
+    return Analysis(
+        Mode.STATEMENTS, statements, _make_units(script, statements, classes), reason=reason
+    )
+
+
+def _split(script: Script) -> tuple[Statement, ...]:
+    try:
+        return split_statements(script.sql)
+    except SqlTextInvalid as error:
+        line = script.first_line + (error.line or 1) - 1
+        raise MigrationFileInvalid(
+            f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}."
+            " Nothing was changed.",
+            hint="Correct the file.",
+            file=script.path,
+            line=line,
+            column=error.column,
+        ) from None
+
+
+def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
+    """Refuse another client encoding: the server would take the rest of the script for that one."""
+    if not _ENCODING.search(script.sql):
+        return
+    for statement in statements:
+        if statement.words[:1] not in _SETTERS:
+            continue
+        text = script.sql[statement.start : statement.end]
+        encoding = client_encoding_of(text, strings=statement.standard_conforming_strings)
+        if encoding is None or _NO_LETTER.sub("", encoding).lower() in _UTF8:
+            continue
+        line, column = place_of(script, statement.start)
+        raise MigrationFileInvalid(
+            f"{script.path}:{line}:{column}: the script sets client_encoding to"
+            f" {mask(encoding.upper(), script.hidden)}, and is sent as UTF-8. Nothing was changed.",
+            hint="Take the statement out. The file is UTF-8, whatever the database's own encoding is:"
+            " the server converts.",
+            file=script.path,
+            line=line,
+            column=column,
+        )
+
+
+def done_checksum(script: Script, analysis: Analysis, count: int) -> str:
+    """Return the digest of a script's first ``count`` statements: the part that was done."""
+    end = analysis.statements[count - 1].end if count else 0
+    return token_checksum(script.sql[:end])
+
+
+def place_of(script: Script, offset: int) -> tuple[int, int]:
+    """Return line and column in the file of an offset in the script."""
+    line, column = line_and_column(script.sql, offset)
+    return script.first_line + line - 1, column
+
+
+def _refuse_mixture(
+    script: Script,
+    statements: tuple[Statement, ...],
+    classes: tuple[Classification, ...],
+    first_alone: int,
+) -> None:
+    line, column = place_of(script, statements[first_alone].start)
+    why = classes[first_alone].reason
+    if script.options.transaction is True:
+        raise MigrationFileInvalid(
+            f"{script.path}:{line}:{column}: {why}, and the file says transaction:true."
+            " Nothing was changed.",
+            hint="Take the option out, or put the statement in a migration of its own.",
+            file=script.path,
+            line=line,
+            column=column,
+        )
+    others = {c.transactionality for c in classes} - _NEUTRAL
+    if script.options.transaction is None and others:
+        raise MigrationFileInvalid(
+            f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
+            " be left behind if a later one failed. Nothing was changed.",
+            hint="Put this statement in a migration of its own, or write transaction:false on the"
+            " marker line to run the file statement by statement.",
+            file=script.path,
+            line=line,
+            column=column,
+        )
+
+
+def _refuse_unpaired(
+    script: Script, statements: tuple[Statement, ...], classes: tuple[Classification, ...]
+) -> None:
+    """Refuse a script whose own transactions cannot be followed: each BEGIN needs its COMMIT."""
+    opened: Statement | None = None
+    for statement, found in zip(statements, classes, strict=True):
+        match found.control:
+            case None | Control.SAVEPOINT:
+                continue
+            case Control.BEGIN if opened is None:
+                opened = statement
+            case Control.COMMIT if opened is not None:
+                opened = None
+            case _:
+                _raise_unpaired(script, statement.start)
+    if opened is not None:
+        _raise_unpaired(script, opened.start)
+
+
+def _raise_unpaired(script: Script, offset: int) -> None:
+    line, column = place_of(script, offset)
+    raise MigrationFileInvalid(
+        f"{script.path}:{line}:{column}: the file's own transaction cannot be followed: each BEGIN"
+        " needs one COMMIT after it, and nothing else may end it. Nothing was changed.",
+        hint="Take BEGIN, COMMIT and ROLLBACK out: Lockgate opens the transaction itself.",
+        file=script.path,
+        line=line,
+        column=column,
+    )
+
+
+def _with_session(classes: tuple[Classification, ...], block: Unit) -> tuple[Unit, ...]:
+    """Return the block among the statements before and behind it, which only set the session."""
+    before = (Unit(UnitMode.SESSION, i, i) for i in range(block.first))
+    behind = (Unit(UnitMode.SESSION, i, i) for i in range(block.last + 1, len(classes)))
+    return (*before, block, *behind)
+
+
+def _make_units(
+    script: Script, statements: tuple[Statement, ...], classes: tuple[Classification, ...]
+) -> tuple[Unit, ...]:
+    units: list[Unit] = []
+    begin: int | None = None
+    for index, found in enumerate(classes):
+        if found.control is Control.BEGIN:
+            begin = index
+        elif begin is not None:
+            if found.control is Control.COMMIT:
+                units.append(Unit(UnitMode.BLOCK, begin, index))
+                begin = None
+        else:
+            mode = _UNIT_MODES.get(found.transactionality, UnitMode.WRAPPED)
+            # What only the server can judge stays out of a transaction where the author says so.
+            is_told = mode is UnitMode.WRAPPED and script.options.transaction is False
+            if is_told and may_be_alone(script.sql, statements[index]):
+                mode = UnitMode.ALONE
+            units.append(Unit(mode, index, index))
+    return tuple(units)

@@ -1,0 +1,40 @@
+"""Going on in a further invocation. Knows hops and times; invokes nothing.
+
+::
+
+    began_at                                                                    must_end_at
+       |-- invocation --|-- hop 1 --|-- hop 2 --| … at most MOST_HOPS                |
+                                                  one answer, in time ──────────────▶|
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Lambda cuts a chain of about 16 invocations of itself.
+MOST_HOPS = 8
+
+# What an invocation needs to be worth its start, in seconds.
+_LEAST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The how-manieth invocation for one request this is; times in seconds of the epoch."""
+
+    hop: int
+    began_at: float
+    timeout_seconds: int
+
+    @property
+    def must_end_at(self) -> float:
+        """When whoever asked stops waiting."""
+        return self.began_at + self.timeout_seconds
+
+    def may_continue(self, now: float) -> bool:
+        """Whether a further invocation is allowed and worth while."""
+        return self.hop < MOST_HOPS and self.must_end_at - now >= _LEAST_SECONDS
+
+    def next(self) -> Continuation:
+        """Return the one after this."""
+        return Continuation(self.hop + 1, self.began_at, self.timeout_seconds)

@@ -1,0 +1,146 @@
+"""Where history and files disagree. Pure; decides how grave, not what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lockgate.core.checksum import token_checksum
+from lockgate.core.history import Applied, History, State
+from lockgate.core.migration import Direction, Kind, Language, Migration, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lockgate.core.catalog import Catalog
+
+
+class Severity(StrEnum):
+    """A warning lets the run go on; an error refuses it."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One script of an applied migration that was edited, or is gone (``actual`` is ``None``)."""
+
+    version: str | None
+    label: str
+    name: str
+    file: str | None
+    recorded: str
+    actual: str | None
+    severity: Severity
+    direction: Direction = Direction.UP
+
+    def describe(self) -> str:
+        """Return what happened and where, as a sentence or two."""
+        if self.file is None:
+            return (
+                f"Migration {self.label} was applied, and its file is missing."
+                f" History has {_short(self.recorded)}."
+            )
+        what = "was edited" if self.severity is Severity.ERROR else "was edited in layout only"
+        subject = "Migration"
+        if self.direction is Direction.DOWN:
+            what = "was edited" if self.actual is not None else "was taken out"
+            subject = "The down script of migration"
+        now = "" if self.actual is None else f", the file has {_short(self.actual)}"
+        return (
+            f"{subject} {self.label} {what} after it was applied."
+            f" {self.file}: history has {_short(self.recorded)}{now}."
+        )
+
+
+def _short(checksum: str) -> str:
+    algorithm, _, digest = checksum.partition(":")
+    return f"{algorithm}:{digest[:12]}…"
+
+
+def find_ahead(catalog: Catalog, history: History) -> tuple[Applied, ...]:
+    """Return what only the database knows, because a newer package put it there.
+
+    A version above the catalog's latest is ahead. So is one below it that was applied by a later run
+    than all that the catalog knows: a newer package applied it out of order. Repeatables without a
+    file are reported the same way: their file may be removed at any time.
+    """
+    known = [row.token for row in history.rows if _find_file(catalog, row) is not None]
+    last_known, latest = max(known, default=0), catalog.latest
+    return tuple(
+        row
+        for row in history.rows
+        if _find_file(catalog, row) is None and _is_ahead(row, latest, last_known)
+    )
+
+
+def _is_ahead(row: Applied, latest: Version | None, last_known_token: int) -> bool:
+    if row.version is None or latest is None:
+        return True
+    return row.version > latest or row.token > last_known_token
+
+
+def _find_file(catalog: Catalog, row: Applied) -> Migration | None:
+    if row.version is not None:
+        return catalog.by_version.get(row.version)
+    return catalog.by_id.get(row.migration_id)
+
+
+def find_drift(catalog: Catalog, history: History, ahead: tuple[Applied, ...]) -> tuple[Drift, ...]:
+    """Return every applied versioned migration whose file is missing or has another text.
+
+    The down script that is stored is the one that counts; that the file has another is a warning.
+    """
+    ahead_ids = {row.migration_id for row in ahead}
+    return tuple(
+        drift
+        for row in history.rows
+        if row.kind is Kind.VERSIONED and row.migration_id not in ahead_ids
+        for drift in _compare(row, _find_file(catalog, row))
+    )
+
+
+def _compare(row: Applied, migration: Migration | None) -> Iterator[Drift]:
+    # The file of a broken migration may be mended; what of it was already done is checked on resume.
+    if migration is not None and row.state is State.PARTIAL:
+        return
+    if migration is None or row.checksum != migration.up.checksum:
+        yield Drift(
+            version=None if row.version is None else row.version.text,
+            label=row.label,
+            name=row.name,
+            file=None if migration is None else migration.path,
+            recorded=row.checksum,
+            actual=None if migration is None else migration.up.checksum,
+            severity=_severity(row, migration),
+        )
+    if migration is not None:
+        yield from _compare_down(row, migration)
+
+
+def _compare_down(row: Applied, migration: Migration) -> Iterator[Drift]:
+    """Yield an edit of the down script; of a Python file there is but one text, which was compared."""
+    actual = None if migration.down is None else migration.down.checksum
+    if row.down_checksum is None or row.down_checksum == actual:
+        return
+    if migration.up.language is not Language.SQL:
+        return
+    yield Drift(
+        version=None if row.version is None else row.version.text,
+        label=row.label,
+        name=row.name,
+        file=migration.path,
+        recorded=row.down_checksum,
+        actual=actual,
+        severity=Severity.WARNING,
+        direction=Direction.DOWN,
+    )
+
+
+def _severity(row: Applied, migration: Migration | None) -> Severity:
+    if migration is None or migration.up.language is not Language.SQL or row.token_checksum is None:
+        return Severity.ERROR
+    same = token_checksum(migration.up.text) == row.token_checksum
+    return Severity.WARNING if same else Severity.ERROR

@@ -1,0 +1,142 @@
+"""One failed step as a value: what, where, and what the server said. Free of row data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# From the first quotation mark to the last, since a value may hold any; the server's language decides
+# which marks it uses.
+_QUOTED = re.compile('["«»„“”].*["«»„“”]', re.DOTALL)
+# A shorter value is hidden only where it stands as a word, and a shorter part of one not at all:
+# else little of a message would be left.
+_SHORTEST_PART = 4
+_PART = re.compile(rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}')
+_EXCERPT_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """A session that held what a statement waited for; ``query`` without its literals."""
+
+    pid: int
+    user: str | None
+    application: str | None
+    state: str | None
+    age_seconds: float | None
+    query: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step failed. ``statement`` counts from 1 in the script; places count from 1.
+
+    ``has_committed``: the step ended its transaction by itself, so what it did may have stayed.
+    """
+
+    migration: str
+    message: str
+    sqlstate: str | None = None
+    hint: str | None = None
+    statement: int | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+    blockers: tuple[Blocking, ...] = ()
+    has_committed: bool = False
+
+    def describe(self) -> str:
+        """Return the failure as a sentence or two: what, why, where."""
+        what = f"Migration {self.migration}"
+        if self.statement is not None:
+            what = f"Statement {self.statement} of migration {self.migration}"
+        code = f" ({self.sqlstate})" if self.sqlstate else ""
+        place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
+        text = f"{what} failed: {self.message}{code}. {place}".rstrip() + ("." if place else "")
+        if self.blockers:
+            text += (
+                " It waited for " + " and ".join(_describe_blocker(b) for b in self.blockers) + "."
+            )
+        return text
+
+
+class StepFailed(Exception):
+    """A migration's step failed; its transaction, if it had one, was rolled back."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.describe())
+        self.failure = failure
+
+
+class ConnectionLost(Exception):
+    """The connection broke. ``sqlstate`` is what the server said last, if it said anything."""
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class OutOfTime(Exception):
+    """No further work may start: the deadline has come, or the run was interrupted.
+
+    ``failure`` is the step that was cancelled for it, if one was.
+    """
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        super().__init__("out of time")
+        self.failure = failure
+
+
+def _describe_blocker(blocker: Blocking) -> str:
+    who = f"pid {blocker.pid}"
+    if blocker.user:
+        who += f" of {blocker.user}"
+    if blocker.application:
+        who += f" ({blocker.application})"
+    if blocker.state:
+        who += f", {blocker.state}"
+    if blocker.age_seconds is not None:
+        who += f" for {blocker.age_seconds:.0f} s"
+    return who
+
+
+def without_row_data(sqlstate: str, message: str) -> str:
+    """Return the server's message with values of rows taken out.
+
+    Class 22 (data exceptions) quotes the value that did not fit; everything else quotes names.
+    """
+    return _QUOTED.sub('"…"', message) if sqlstate.startswith("22") else message
+
+
+def mask(text: str, hidden: tuple[str, ...]) -> str:
+    """Return a text with every hidden value, and every word that is a part of one, replaced by ``…``.
+
+    The server folds names to lower case, cuts them, and quotes a single token of what it does not
+    understand; so case does not count, and a part is as telling as the whole.
+    """
+    values = sorted(filter(None, hidden), key=len, reverse=True)
+    if not values:
+        return text
+    text = re.sub("|".join(map(_pattern_of, values)), "…", text, flags=re.IGNORECASE)
+    folded = [value.casefold() for value in values]
+
+    def hide_part(match: re.Match[str]) -> str:
+        part = match[0].casefold()
+        return "…" if any(part in value for value in folded) else match[0]
+
+    return _PART.sub(hide_part, text)
+
+
+def _pattern_of(value: str) -> str:
+    pattern = re.escape(value)
+    return pattern if len(value) >= _SHORTEST_PART else rf"(?<!\w){pattern}(?!\w)"
+
+
+def make_excerpt(text: str, line: int, column: int) -> str:
+    """Return a line of a text with a caret under its column, cut to a window around it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    source = lines[line - 1].replace("\t", " ") if line <= len(lines) else ""
+    start = max(0, column - 1 - _EXCERPT_WIDTH // 2) if len(source) > _EXCERPT_WIDTH else 0
+    shown = source[start : start + _EXCERPT_WIDTH]
+    return f"{shown}\n{' ' * (column - 1 - start)}^"

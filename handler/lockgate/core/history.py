@@ -1,0 +1,71 @@
+"""What was applied to this database, as a value. Knows rows; does not read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lockgate.core.migration import Kind, Version
+
+
+class State(StrEnum):
+    """Whether a migration is in the database whole, or up to some statement."""
+
+    APPLIED = "applied"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One row of the history.
+
+    ``statements_done`` counts the statements whose effect is known to be in the database. While
+    ``attempting`` is set, that statement (from 1) was begun outside a transaction and its outcome
+    was never recorded. ``applied_at`` is the server's clock, UTC.
+    """
+
+    migration_id: str
+    version: Version | None
+    name: str
+    kind: Kind
+    checksum: str
+    token_checksum: str | None
+    has_down: bool
+    state: State
+    statements_done: int
+    statements_total: int
+    applied_at: datetime
+    duration_ms: int
+    run_id: str
+    token: int
+    attempting: int | None = None
+    attempted_oid: int | None = None
+    done_checksum: str | None = None
+    down_checksum: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The migration for people, as `Migration.label` has it."""
+        return self.migration_id if self.version is None else f"{self.version} {self.name}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every row, in the order of application."""
+
+    rows: tuple[Applied, ...]
+
+    @property
+    def latest(self) -> Version | None:
+        """The highest version that is in the database whole."""
+        return max(
+            (r.version for r in self.rows if r.version is not None and r.state is State.APPLIED),
+            default=None,
+        )
+
+
+EMPTY_HISTORY = History(())

@@ -1,0 +1,95 @@
+"""The terms of a lock and how long to wait for one. Knows no server and no clock."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lockgate.core.request import Request
+
+# A lease outlives its invocation by this much, so that a holder is never replaced while it still
+# answers. A terminal has no deadline; its lease is long and a dead backend ends it anyway.
+LEASE_MARGIN_MS = 30_000
+TERMINAL_LEASE_MS = 12 * 3_600_000
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run asks the lock for.
+
+    ``is_pooled``: its session is a pooler's, and tells nothing about whether it lives.
+    """
+
+    run_id: str
+    request: Request
+    lease_ms: int
+    package_version: str
+    is_pooled: bool = False
+
+    @property
+    def reference_json(self) -> str:
+        """The caller's own reference as JSON."""
+        return json.dumps(self.request.caller.reference)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock, by the server's clock. ``at`` is the migration that it is in.
+
+    ``pid`` and ``started`` name its session on the server.
+
+    ``is_alive``: a session with its process id exists, as far as this role may see. ``is_known``:
+    that session surely is the holder's. ``reference`` is its caller's own.
+    """
+
+    run_id: str
+    caller: str
+    token: int
+    pid: int | None
+    started: str | None
+    taken_at: datetime
+    expires_at: datetime
+    remaining_seconds: float
+    is_alive: bool
+    is_known: bool
+    at: str | None = None
+    reference: dict[str, str] = field(default_factory=dict)
+
+
+class Claim(StrEnum):
+    """What a run may do about a lock that another one holds."""
+
+    WAIT = "wait"
+    TAKE = "take"
+    TERMINATE = "terminate"
+
+
+def decide_claim(holder: Holder) -> Claim:
+    """Return whether to wait for a holder, take its lock, or end its session and take it.
+
+    Of a holder behind a pooler, which has no session of its own, only the lease counts.
+    """
+    if not holder.is_alive:
+        return Claim.TAKE
+    if holder.remaining_seconds > 0:
+        return Claim.WAIT
+    return Claim.TERMINATE if holder.pid is not None and holder.is_known else Claim.TAKE
+
+
+def lease_for(remaining_ms: int | None) -> int:
+    """Return the lease in milliseconds for an invocation that lives ``remaining_ms`` more."""
+    return TERMINAL_LEASE_MS if remaining_ms is None else remaining_ms + LEASE_MARGIN_MS
+
+
+def poll_pause(attempt: int, jitter: float) -> float:
+    """Return the seconds to pause before poll ``attempt`` (from 0); ``jitter`` is from 0 to 1."""
+    pause = min(_FIRST_PAUSE_SECONDS * 1.5 ** min(attempt, 20), _LONGEST_PAUSE_SECONDS)
+    return pause * (0.5 + jitter / 2)

@@ -1,0 +1,117 @@
+"""One migration as a value. Knows versions, scripts and options; knows no folder and no server."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """When a migration runs: once, or again whenever its text changes."""
+
+    VERSIONED = "versioned"
+    REPEATABLE = "repeatable"
+
+
+class Language(StrEnum):
+    """What a script is written in."""
+
+    SQL = "sql"
+    PYTHON = "python"
+
+
+class Direction(StrEnum):
+    """Which of a migration's two scripts is meant."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A version: the text as it was written, compared as numbers (``7`` equals ``0007``)."""
+
+    key: tuple[int, ...]
+    text: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read digits, with dots or underscores between groups.
+
+        Raises:
+            ValueError: the text holds anything else.
+        """
+        if not _VERSION.fullmatch(text):
+            raise ValueError(f'"{text}" is no version; a version is digits, such as 20261122093000')
+        return cls(tuple(int(part) for part in re.split(r"[._]", text)), text)
+
+
+_VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a script asks for. ``None`` means "not given"; timeouts are in milliseconds."""
+
+    transaction: bool | None = None
+    lock_timeout_ms: int | None = None
+    statement_timeout_ms: int | None = None
+
+
+NO_OPTIONS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One direction of a migration, verbatim.
+
+    ``first_line`` is the line of ``path`` at which ``text`` begins, from 1. ``checksum`` is that of
+    the text (`core.checksum.text_checksum`). ``substituted`` holds the
+    text with its variables filled in where the file asked for that; it is what the server gets, and
+    it is never shown or stored. ``hidden`` are the values that were filled in: what the server says
+    of the script may quote them (`core.failure.mask`).
+    """
+
+    text: str
+    path: str
+    first_line: int
+    language: Language
+    options: Options
+    checksum: str
+    substituted: str | None = field(default=None, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def sql(self) -> str:
+        """The text that the server gets."""
+        return self.text if self.substituted is None else self.substituted
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A versioned or repeatable migration. ``version`` is ``None`` for a repeatable one."""
+
+    version: Version | None
+    name: str
+    kind: Kind
+    up: Script
+    down: Script | None
+
+    @property
+    def migration_id(self) -> str:
+        """The key in the history: the version's text, or ``R__name``."""
+        return f"R__{self.name}" if self.version is None else self.version.text
+
+    @property
+    def label(self) -> str:
+        """The migration for people: ``0007 add_orders``, ``R__account_view``."""
+        return self.migration_id if self.version is None else f"{self.version} {self.name}".rstrip()
+
+    @property
+    def path(self) -> str:
+        """Where the file is, relative to the folder that was read."""
+        return self.up.path

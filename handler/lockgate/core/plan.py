@@ -1,0 +1,216 @@
+"""Catalog and history to a plan: what would run, in which transactions, and what stands against it.
+
+Decides and does nothing. A plan is a value; `refusal.find_refusal` says whether it may be carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import analyse_script, done_checksum
+from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
+from lockgate.core.history import Applied, History, State
+from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.segment import Cause, Segment, Step, make_segments
+from lockgate.errors import RequestInvalid
+from lockgate.settings import OutOfOrder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.policy import Policy
+
+
+class SkipReason(StrEnum):
+    """Why a migration that waits is left out."""
+
+    OUT_OF_ORDER = "out_of_order"
+    DATABASE_AHEAD = "database_ahead"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A migration that waits and is left out."""
+
+    migration: Migration
+    reason: SkipReason
+
+    def describe(self) -> str:
+        """Return what was left out and why, as a sentence."""
+        label = self.migration.label
+        if self.reason is SkipReason.OUT_OF_ORDER:
+            return f"Migration {label} is below the latest applied one and was skipped."
+        return (
+            f"Migration {label} has another text than was applied, and was skipped: the database is"
+            " ahead of this package, so the text may be too old for it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A history that has no version in common with the files in ``source``."""
+
+    source: str
+    applied: tuple[Version, ...]
+    on_disk: tuple[Version, ...]
+
+    def describe(self) -> str:
+        """Return what is in the database and what on disk, as a sentence."""
+        return (
+            f"The history in this database is of other migrations: it holds {_range(self.applied)},"
+            f" and {self.source} holds {_range(self.on_disk)}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an ``up`` would do. ``foreign``: the history is that of another project."""
+
+    segments: tuple[Segment, ...]
+    drift: tuple[Drift, ...]
+    ahead: tuple[Applied, ...]
+    out_of_order: tuple[Migration, ...]
+    skipped: tuple[Skipped, ...]
+    foreign: Foreign | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step in order."""
+        return tuple(step for segment in self.segments for step in segment.steps)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.segments)
+
+
+def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
+    """Compare what is on disk with what was applied.
+
+    Raises:
+        RequestInvalid: the target is no version of the catalog.
+        MigrationFileInvalid: a pending script cannot be split or mixes what cannot be mixed.
+    """
+    target = _find_target(catalog, policy.target)
+    rows = {row.version or row.name: row for row in history.rows}
+    waiting = [m for m in catalog.migrations if _is_pending(m, rows, target)]
+    ahead = find_ahead(catalog, history)
+    latest = history.latest
+    early = tuple(m for m in waiting if _is_early(m, rows, latest))
+    skipped = (
+        *(Skipped(m, SkipReason.OUT_OF_ORDER) for m in early if _may_skip(policy)),
+        *_find_outdated(waiting, rows, ahead),
+    )
+    skipped_ids = {one.migration.migration_id for one in skipped}
+    steps = [_make_step(m, rows) for m in waiting if m.migration_id not in skipped_ids]
+    return Plan(
+        segments=make_segments(steps, policy),
+        drift=(*find_drift(catalog, history, ahead), *_find_edited_parts(steps)),
+        ahead=ahead,
+        out_of_order=early,
+        skipped=skipped,
+        foreign=_find_foreign(catalog, history),
+    )
+
+
+def _may_skip(policy: Policy) -> bool:
+    return policy.out_of_order is OutOfOrder.SKIP
+
+
+def _find_outdated(
+    waiting: list[Migration], rows: dict[Version | str, Applied], ahead: tuple[Applied, ...]
+) -> Iterator[Skipped]:
+    """Yield the repeatables that a newer package changed: the older text may not fit its schema."""
+    if all(row.version is None for row in ahead):
+        return
+    for migration in waiting:
+        if migration.kind is Kind.REPEATABLE:
+            row = rows.get(migration.name)
+            if row is not None and row.checksum != migration.up.checksum:
+                yield Skipped(migration, SkipReason.DATABASE_AHEAD)
+
+
+def _find_foreign(catalog: Catalog, history: History) -> Foreign | None:
+    applied = [row.version for row in history.rows if row.version is not None]
+    on_disk = catalog.by_version
+    if not applied or not on_disk or any(version in on_disk for version in applied):
+        return None
+    return Foreign(catalog.source, tuple(sorted(applied)), tuple(on_disk))
+
+
+def _range(versions: tuple[Version, ...]) -> str:
+    if len(versions) == 1:
+        return f"version {versions[0]}"
+    return f"{len(versions)} versions from {versions[0]} to {versions[-1]}"
+
+
+def _find_edited_parts(steps: list[Step]) -> Iterator[Drift]:
+    """Yield the migrations to resume whose part that was done is not what the file says now."""
+    for step in steps:
+        row, script = step.row, step.migration.up
+        if row is None or row.state is not State.PARTIAL or row.done_checksum is None:
+            continue
+        count = row.statements_done
+        is_short = count > len(step.analysis.statements)
+        if is_short or done_checksum(script, step.analysis, count) != row.done_checksum:
+            yield Drift(
+                version=None if row.version is None else row.version.text,
+                label=row.label,
+                name=row.name,
+                file=script.path,
+                recorded=row.checksum,
+                actual=script.checksum,
+                severity=Severity.ERROR,
+            )
+
+
+def _find_target(catalog: Catalog, text: str | None) -> Version | None:
+    if text is None:
+        return None
+    try:
+        target = Version.parse(text)
+    except ValueError as error:
+        raise RequestInvalid(f"The target is invalid: {error}. Nothing was changed.") from None
+    if target not in catalog.by_version:
+        raise RequestInvalid(
+            f"The target {target} is no version in {catalog.source}. Nothing was changed.",
+            hint=f"The latest there is {catalog.latest}.",
+        )
+    return None if target == catalog.latest else target
+
+
+def _is_pending(
+    migration: Migration, rows: dict[Version | str, Applied], target: Version | None
+) -> bool:
+    row = rows.get(migration.version or migration.name)
+    if migration.version is not None:
+        wanted = target is None or migration.version <= target
+        return wanted and (row is None or row.state is State.PARTIAL)
+    if target is not None:
+        return False
+    return row is None or row.state is State.PARTIAL or row.checksum != migration.up.checksum
+
+
+def _is_early(
+    migration: Migration, rows: dict[Version | str, Applied], latest: Version | None
+) -> bool:
+    return (
+        migration.version is not None
+        and latest is not None
+        and migration.version < latest
+        and migration.version not in rows
+    )
+
+
+def _make_step(migration: Migration, rows: dict[Version | str, Applied]) -> Step:
+    row = rows.get(migration.version or migration.name)
+    cause = Cause.PENDING
+    if row is not None:
+        cause = Cause.RESUMED if row.state is State.PARTIAL else Cause.CHANGED
+    if migration.down is not None and migration.kind is Kind.VERSIONED:
+        # A down script that cannot be read is found before it is needed.
+        analyse_script(migration.down)
+    return Step(migration, analyse_script(migration.up), cause, row)

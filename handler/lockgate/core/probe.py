@@ -1,0 +1,34 @@
+"""What one look at the server tells, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The server before a run. ``digest`` is ``None`` where there is no history yet.
+
+    ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
+    ours holds a table; ``unfinished`` counts migrations that are applied in part;
+    ``has_lock``: the lock's row is there, ``is_held``: it names a holder.
+    """
+
+    database: str
+    user: str
+    server_version: str
+    version_number: int
+    is_read_only: bool
+    lock_slots: int
+    has_schema: bool
+    is_fresh: bool
+    behind_pooler: bool
+    digest: str | None = None
+    has_lock: bool = False
+    is_held: bool = False
+    unfinished: int = 0
+
+    @property
+    def has_history(self) -> bool:
+        """Whether our tables are there."""
+        return self.digest is not None

@@ -1,0 +1,112 @@
+"""Steps, and which of them take effect together. Knows transactions; knows no history and no server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Analysis, Mode
+from lockgate.settings import Atomicity
+
+if TYPE_CHECKING:
+    from lockgate.core.history import Applied
+    from lockgate.core.migration import Migration
+    from lockgate.core.policy import Policy
+
+# Measured: beyond a hundred migrations a transaction gains no speed, and a failure loses more.
+SEGMENT_MIGRATIONS = 100
+
+
+class Cause(StrEnum):
+    """Why a step is in the plan."""
+
+    PENDING = "pending"
+    CHANGED = "changed"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration to apply. ``row`` is its history row where there is one already."""
+
+    migration: Migration
+    analysis: Analysis
+    cause: Cause
+    row: Applied | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Steps that take effect together; one step only, unless ``mode`` is shared."""
+
+    mode: Mode
+    steps: tuple[Step, ...]
+    reason: str | None = None
+
+
+def make_segments(steps: list[Step], policy: Policy) -> tuple[Segment, ...]:
+    """Group steps that may share a transaction, in order."""
+    bound = _bound_of(steps, policy)
+    segments: list[Segment] = []
+    group: list[Step] = []
+    room = bound
+    for step in steps:
+        if step.analysis.mode is not Mode.SHARED:
+            _close(segments, group)
+            segments.append(Segment(step.analysis.mode, (step,), step.analysis.reason))
+            continue
+        if not group or not room.fits(step):
+            _close(segments, group)
+            room = bound
+        group.append(step)
+        room = room.less(step)
+        # A new enum value cannot be used before it is committed.
+        if step.analysis.adds_enum_value or not _may_share(policy):
+            _close(segments, group)
+    _close(segments, group)
+    return tuple(segments)
+
+
+def split_segment(segment: Segment) -> tuple[Segment, ...]:
+    """Return smaller segments, for a server to which this one was too much: a hundred, then one."""
+    size = SEGMENT_MIGRATIONS if len(segment.steps) > SEGMENT_MIGRATIONS else 1
+    return tuple(
+        Segment(segment.mode, segment.steps[start : start + size], "split for the server")
+        for start in range(0, len(segment.steps), size)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How much more a segment may hold."""
+
+    migrations: int
+    statements: int
+
+    def fits(self, step: Step) -> bool:
+        return self.migrations > 0 and len(step.analysis.statements) <= self.statements
+
+    def less(self, step: Step) -> _Room:
+        return _Room(self.migrations - 1, self.statements - len(step.analysis.statements))
+
+
+def _bound_of(steps: list[Step], policy: Policy) -> _Room:
+    """One segment if all of it fits, else segments of a hundred."""
+    total = sum(len(step.analysis.statements) for step in steps)
+    if total <= policy.most_statements:
+        return _Room(len(steps), policy.most_statements)
+    return _Room(SEGMENT_MIGRATIONS, policy.most_statements)
+
+
+def _may_share(policy: Policy) -> bool:
+    if policy.atomicity is Atomicity.AUTO:
+        # On a database in use, a lock taken by one migration must not be held while the next works.
+        return policy.is_fresh
+    return policy.atomicity is Atomicity.RUN
+
+
+def _close(segments: list[Segment], group: list[Step]) -> None:
+    if group:
+        segments.append(Segment(Mode.SHARED, tuple(group)))
+        group.clear()

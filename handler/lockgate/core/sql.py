@@ -1,0 +1,39 @@
+"""SQL as text: split, classify, redact. The door to the ``sql_*`` modules; adds nothing itself."""
+
+from lockgate.core.sql_class import (
+    Classification,
+    Control,
+    Transactionality,
+    classify,
+    may_be_alone,
+    own_transaction,
+)
+from lockgate.core.sql_setting import client_encoding_of
+from lockgate.core.sql_statement import (
+    SqlTextInvalid,
+    Statement,
+    line_and_column,
+    split_statements,
+)
+from lockgate.core.sql_text import redact_literals, sendable, token_stream
+from lockgate.core.sql_token import Token, TokenKind, tokenize
+
+__all__ = [
+    "Classification",
+    "Control",
+    "SqlTextInvalid",
+    "Statement",
+    "Token",
+    "TokenKind",
+    "Transactionality",
+    "classify",
+    "client_encoding_of",
+    "line_and_column",
+    "may_be_alone",
+    "own_transaction",
+    "redact_literals",
+    "sendable",
+    "split_statements",
+    "token_stream",
+    "tokenize",
+]

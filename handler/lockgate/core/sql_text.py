@@ -1,0 +1,138 @@
+"""Texts made from SQL: what is sent, what may be shown, what a digest is taken of.
+
+Knows tokens and statements. Changes no meaning: what is sent differs from what was read only where
+the server would refuse it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.sql_statement import split_statements
+from lockgate.core.sql_token import (
+    LITERAL_KINDS,
+    RESTRICT_LINE,
+    Token,
+    TokenKind,
+    lower_ascii,
+    match_tokens,
+    split_operator,
+    tokenize,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lockgate.core.sql_statement import Statement
+
+_BOM = "\ufeff"
+_HIDDEN = "?"
+
+
+def sendable(sql: str) -> str:
+    r"""Return ``sql`` with pg_dump's ``\restrict`` lines and a leading BOM blanked by spaces.
+
+    Everything else stays, and every offset. A line inside a string or COPY data that only looks
+    like one stays too.
+
+    Raises:
+        SqlTextInvalid: As `split_statements`, if there is anything to blank.
+    """
+    # For nearly every text the search for the word is all there is to do.
+    lines = RESTRICT_LINE.finditer(sql) if "restrict" in sql else ()
+    places = [match.span() for match in lines]
+    taken = list(_taken_spans(sql)) if places else []
+    text = " " + sql[1:] if sql.startswith(_BOM) else sql
+    for start, end in places:
+        if not any(first <= start < last for first, last in taken):
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
+    """Yield where tokens and COPY data stand."""
+    for statement in split_statements(sql):
+        yield from ((token.start, token.end) for token in _tokens(sql, statement))
+        if statement.copy_data is not None:
+            yield statement.copy_data
+
+
+def token_stream(sql: str) -> Iterator[str]:
+    r"""Yield every token's text in one spelling, for a digest that layout cannot change.
+
+    Unquoted words come in lower case, all else verbatim, a semicolon after every statement whether
+    or not the script ends in one, and the lines of COPY data as one piece. Comments, space and
+    ``\restrict`` lines are left out.
+
+    Raises:
+        SqlTextInvalid: As `split_statements`.
+    """
+    for statement in split_statements(sql):
+        yield from _spell_tokens(sql, statement)
+        yield ";"
+        if statement.copy_data is not None:
+            yield sql[slice(*statement.copy_data)]
+
+
+def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:
+    """Yield one statement's texts; no `Token` is built, for this runs over every migration."""
+    strings = statement.standard_conforming_strings
+    start, end = statement.start, statement.end
+    for match in match_tokens(sql, start, end, standard_conforming_strings=strings):
+        kind = match.lastgroup or "end"
+        if kind == "word":
+            yield lower_ascii(match[kind])
+        elif kind == "operator":
+            yield from split_operator(match[kind])
+        elif kind != "end":
+            yield match[kind]
+
+
+def redact_literals(sql: str) -> str:
+    """Return one line of ``sql`` that may be shown: ``?`` for literals, no comments; never raise.
+
+    A literal cut off at the end is hidden too. Where a backslash before a quote leaves open where
+    a string ends (the other session's ``standard_conforming_strings`` is not known), the rest is
+    hidden.
+    """
+    shown = _redact(sql, strings=True)
+    if "\\'" not in sql:
+        return shown
+    other = _redact(sql, strings=False)
+    if shown == other:
+        return shown
+    return f"{_common_start(shown, other)} …"
+
+
+def _redact(sql: str, *, strings: bool) -> str:
+    pieces: list[str] = []
+    end = 0
+    for token in tokenize(sql, standard_conforming_strings=strings):
+        if token.start > end and pieces:
+            pieces.append(" ")
+        pieces.append(_HIDDEN if _hides(token) else sql[token.start : token.end])
+        end = token.end
+    return "".join(pieces)
+
+
+def _hides(token: Token) -> bool:
+    return token.kind in LITERAL_KINDS or token.kind is TokenKind.UNFINISHED
+
+
+def _common_start(one: str, other: str) -> str:
+    """Return the words that both begin with."""
+    same = 0
+    for left, right in zip(one.split(" "), other.split(" "), strict=False):
+        if left != right:
+            break
+        same += 1
+    return " ".join(one.split(" ")[:same])
+
+
+def _tokens(sql: str, statement: Statement) -> Iterator[Token]:
+    return tokenize(
+        sql,
+        statement.start,
+        statement.end,
+        standard_conforming_strings=statement.standard_conforming_strings,
+    )

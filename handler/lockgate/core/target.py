@@ -1,0 +1,31 @@
+"""Where to connect and as whom, as values. Knows no secret's shape and opens nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A database on a server."""
+
+    host: str
+    port: int
+    dbname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user and a password. ``origin`` says where they are from without giving them away."""
+
+    username: str
+    password: str = field(repr=False)
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All that a connection needs to know of the other side."""
+
+    endpoint: Endpoint
+    credentials: Credentials

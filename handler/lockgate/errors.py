@@ -1,0 +1,178 @@
+"""The exception tree. Knows what can go wrong and how to say it; imports nothing of ours.
+
+::
+
+    LockgateError
+    ├── RequestRefused          bad input, or a rule says no; nothing was changed
+    │   ├── SettingInvalid
+    │   ├── RequestInvalid
+    │   ├── MigrationFileInvalid    with file, line and column
+    │   ├── OutOfOrderFound
+    │   ├── OutcomeUnknown          an interrupted statement that no catalog tells about
+    │   ├── TargetUnsuitable        a pooler, a standby, a role without rights
+    │   ├── HistoryUnusable         the history is newer than this package, or damaged
+    │   └── HistoryForeign          the history has no version in common with the files
+    ├── DriftDetected           an applied file was edited or is missing
+    ├── DatabaseBusy            another run holds the lock
+    │   └── LockLost                this run's lock was taken by another
+    ├── MigrationFailed         a statement failed; the report says what was undone
+    ├── RunIncomplete           time ran out; the next run resumes
+    ├── CredentialsRejected     the secret cannot be read, or the server refuses it
+    ├── DatabaseUnreachable     no connection, or one that broke and did not come back
+    │   └── CertificateUntrusted
+    └── UnexpectedFailure       a defect, or a failure that nothing above names
+
+The direct children of ``LockgateError`` are a public API: their names reach Step Functions as error
+names, so a caller always sees one of them, never a grandchild (`public_class`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LockgateError(Exception):
+    """Say what happened, where, what to do, and what was changed (or that nothing was).
+
+    ``code`` is stable and documented in ``docs/errors.md``; ``hint`` is what to do next; ``fields``
+    holds facts for logs and tests, never a secret.
+    """
+
+    code: ClassVar[str] = "unexpected-failure"
+
+    def __init__(self, message: str, *, hint: str | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields = fields
+
+
+class RequestRefused(LockgateError):
+    """Bad input, or a rule says no. Nothing was changed."""
+
+    code = "request-refused"
+
+
+class SettingInvalid(RequestRefused):
+    """A setting is missing or has a value that it cannot have."""
+
+    code = "setting-invalid"
+
+
+class RequestInvalid(RequestRefused):
+    """The event is no request that this function understands or may carry out."""
+
+    code = "request-invalid"
+
+
+class MigrationFileInvalid(RequestRefused):
+    """A migration file, or the folder, cannot be read as migrations."""
+
+    code = "migration-file-invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        **fields: object,
+    ) -> None:
+        super().__init__(message, hint=hint, **fields)
+        self.file = file
+        self.line = line
+        self.column = column
+
+
+class OutOfOrderFound(RequestRefused):
+    """A pending version is below the latest applied one, and the policy is to refuse."""
+
+    code = "out-of-order"
+
+
+class OutcomeUnknown(RequestRefused):
+    """A statement outside a transaction was interrupted, and nobody can tell whether it is done."""
+
+    code = "outcome-unknown"
+
+
+class TargetUnsuitable(RequestRefused):
+    """The server, or the role on it, cannot be migrated as it is."""
+
+    code = "target-unsuitable"
+
+
+class HistoryUnusable(RequestRefused):
+    """The history in the database was written by a newer release, or is damaged."""
+
+    code = "history-unusable"
+
+
+class HistoryForeign(RequestRefused):
+    """The history and the files have no version in common: one of them is another project's."""
+
+    code = "history-foreign"
+
+
+class DriftDetected(LockgateError):
+    """What was applied differs from the files. Nothing was changed."""
+
+    code = "drift-detected"
+
+
+class DatabaseBusy(LockgateError):
+    """Another run holds the migration lock. Nothing was changed."""
+
+    code = "lock-busy"
+
+
+class LockLost(DatabaseBusy):
+    """Another run took this run's lock; what was not committed before was rolled back."""
+
+    code = "lock-lost"
+
+
+class MigrationFailed(LockgateError):
+    """A statement of a migration failed."""
+
+    code = "migration-failed"
+
+
+class RunIncomplete(LockgateError):
+    """Time ran out before the work was done; invoked again, the run goes on where it stopped."""
+
+    code = "run-incomplete"
+
+
+class CredentialsRejected(LockgateError):
+    """The secret cannot be read, or the server does not accept what is in it."""
+
+    code = "credentials-rejected"
+
+
+class DatabaseUnreachable(LockgateError):
+    """There is no connection to the server, or it broke and could not be had again."""
+
+    code = "database-unreachable"
+
+
+class CertificateUntrusted(DatabaseUnreachable):
+    """The server's certificate does not verify; the connection was not used."""
+
+    code = "certificate-untrusted"
+
+
+class UnexpectedFailure(LockgateError):
+    """A failure that no other class names."""
+
+    code = "unexpected-failure"
+
+
+def public_class(error: LockgateError) -> type[LockgateError]:
+    """Return the class name that callers may rely on for this error."""
+    for cls in type(error).__mro__:
+        if LockgateError in cls.__bases__:
+            return cls
+    return UnexpectedFailure

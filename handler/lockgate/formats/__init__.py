@@ -1,0 +1,1 @@
+"""Directory conventions to a catalog: one module per format."""

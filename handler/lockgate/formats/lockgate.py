@@ -1,0 +1,359 @@
+"""The native format (``docs/formats.md``): a folder to a catalog.
+
+Knows file names, marker lines and options. Knows no SQL beyond comment lines that begin with
+``-- migrate:``, and no server.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.catalog import Catalog, make_catalog
+from lockgate.core.checksum import text_checksum
+from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Options, Script, Version
+from lockgate.core.sql import tokenize
+from lockgate.duration import parse_duration_ms
+from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.python_file import read_python_options
+from lockgate.formats.substitution import substitute_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
+_REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
+# Indented ones count too: a down marker that is taken for a comment would run its script as up.
+_MARKER = re.compile(
+    r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:([a-z_-]*)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE
+)
+_ENV_SWITCH = "migrate:env"
+_DIRECTIVES = ("up", "down", "env", "verify")
+_SECTIONS = frozenset({"up", "down"})
+# goose, sql-migrate, Liquibase, rambler, yoyo: what stands behind their markers undoes.
+_OTHER_TOOLS = re.compile(
+    r"^--[ \t]*(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)[^\r\n]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file under its path relative to the folder."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """What stands behind one marker line, up to the next."""
+
+    text: str
+    first_line: int
+    options: Options
+
+
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read every migration below ``folder``.
+
+    ``variables`` are what ``${name}`` may stand for where a file turns substitution on.
+
+    Raises:
+        MigrationFileInvalid: the folder is missing or empty, a name is no migration's, two files
+            share a version, or a marker, an option or an encoding is wrong.
+    """
+    if not folder.is_dir():
+        raise MigrationFileInvalid(
+            f"The migrations folder {folder} does not exist. Nothing was changed.",
+            hint="Set LOCKGATE_MIGRATIONS (or --dir) to the folder, and check that it is packaged.",
+        )
+    seen: dict[Version | str, Migration] = {}
+    for path in _list_files(folder):
+        migration = _read_migration(folder, path, variables)
+        if migration is not None:
+            _refuse_twice(seen, migration)
+    if not seen:
+        raise MigrationFileInvalid(
+            f"The migrations folder {folder} holds no migration. Nothing was changed.",
+            hint="Write the first one with: lockgate new NAME",
+        )
+    return make_catalog(list(seen.values()), str(folder))
+
+
+def _list_files(folder: Path) -> Iterator[str]:
+    """Yield relative paths, hidden ones and caches left out."""
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
+        base = os.path.relpath(parent, folder)
+        for name in sorted(files):
+            # V2.SQL is no migration's name, and must not be passed over for its capitals.
+            if name.lower().endswith((".sql", ".py")) and not name.startswith((".", "__")):
+                path = name if base == "." else f"{base}/{name}".replace(os.sep, "/")
+                _refuse_undecodable(path)
+                yield path
+
+
+def _refuse_undecodable(path: str) -> None:
+    """Refuse a name in no encoding that is known: it could be neither shown nor recorded."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise MigrationFileInvalid(
+            f"{shown}: the name is not UTF-8. Nothing was changed.",
+            hint="Rename the file or its folder.",
+            file=shown,
+        ) from None
+
+
+def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Migration | None:
+    name = path.rpartition("/")[2]
+    versioned = _VERSIONED.fullmatch(name)
+    repeatable = _REPEATABLE.fullmatch(name)
+    if versioned is None and repeatable is None:
+        raise MigrationFileInvalid(
+            f"{path} is no migration's name. Nothing was changed.",
+            hint="Name it VERSION_name.sql, VERSION_name.py or R__name.sql (VERSION is digits), "
+            "or move it out of the migrations folder.",
+            file=path,
+        )
+    file = _File(path, _read_text(folder / path, path))
+    if repeatable is not None:
+        return _read_repeatable(file, repeatable[1], variables)
+    assert versioned is not None
+    version, title = Version.parse(versioned[1]), versioned[2] or ""
+    if versioned[3] == "py":
+        up, down = _read_python(file)
+    else:
+        up, down = _read_sql(file, variables)
+    return Migration(version, title, Kind.VERSIONED, up, down)
+
+
+def _read_repeatable(file: _File, name: str, variables: Mapping[str, str]) -> Migration:
+    up, down = _read_sql(file, variables)
+    if down is not None:
+        raise MigrationFileInvalid(
+            f"{file.path} is repeatable and has a down script. Nothing was changed.",
+            hint="A repeatable migration is undone by an edit of its text; take the down part out.",
+            file=file.path,
+        )
+    return Migration(None, name, Kind.REPEATABLE, up, None)
+
+
+def _refuse_twice(seen: dict[Version | str, Migration], migration: Migration) -> None:
+    key = migration.name if migration.version is None else migration.version
+    other = seen.setdefault(key, migration)
+    if other is not migration:
+        what = f"version {key}" if migration.version is not None else f"the name {key}"
+        raise MigrationFileInvalid(
+            f"Two files have {what}: {other.path} and {migration.path}. Nothing was changed.",
+            hint="Give one of them a version of its own.",
+            file=migration.path,
+        )
+
+
+def _read_text(path: Path, shown: str) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = _line_of(error.object[: error.start].decode("utf-8"), error.start)
+        raise MigrationFileInvalid(
+            f"{shown}:{line}: the file is not UTF-8. Nothing was changed.",
+            hint="Save it as UTF-8.",
+            file=shown,
+            line=line,
+        ) from None
+    except OSError as error:
+        raise MigrationFileInvalid(
+            f"{shown} cannot be read: {error.strerror}. Nothing was changed.",
+            hint="Check the file's permissions and how it was packaged.",
+            file=shown,
+        ) from None
+
+
+def _read_python(file: _File) -> tuple[Script, Script | None]:
+    text = file.text.removeprefix(_BOM)
+    found = read_python_options(text, file.path)
+    script = Script(
+        text=text,
+        path=file.path,
+        first_line=1,
+        language=Language.PYTHON,
+        options=Options(transaction=found.transaction),
+        checksum=text_checksum(text),
+    )
+    return script, script if found.has_down else None
+
+
+def _refuse_other_tools(file: _File) -> None:
+    """Refuse a file whose directions another tool tells apart: all of it would run as up."""
+    found = _OTHER_TOOLS.search(file.text)
+    if found is not None:
+        line = _line_of(file.text, found.start())
+        raise MigrationFileInvalid(
+            f"{file.path}:{line}: this is a migration of another tool: {found[0].strip()}."
+            " Nothing was changed.",
+            hint="Write -- migrate:up and -- migrate:down in place of its own markers; without them"
+            " both of its scripts would run as one.",
+            file=file.path,
+            line=line,
+        )
+
+
+def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
+    _refuse_other_tools(file)
+    text = file.text.removeprefix(_BOM)
+    if "migrate:" not in text.lower():
+        return _script(file, _Section(text, 1, NO_OPTIONS), variables), None
+    sections = _read_sections(replace(file, text=text))
+    down = sections.get("down")
+    up = sections.get("up")
+    if up is None:
+        if down is not None:
+            raise MigrationFileInvalid(
+                f"{file.path} has a down script and no up script. Nothing was changed.",
+                hint="Put -- migrate:up on a line above the up script.",
+                file=file.path,
+            )
+        up = _Section(text, 1, NO_OPTIONS)
+    return _script(file, up, variables), None if down is None else _script(file, down, variables)
+
+
+def _script(file: _File, section: _Section, variables: Mapping[str, str]) -> Script:
+    substituted = None
+    if _ENV_SWITCH in section.text.lower():
+        substituted = substitute_variables(
+            section.text, variables, path=file.path, first_line=section.first_line
+        )
+    return Script(
+        text=section.text,
+        path=file.path,
+        first_line=section.first_line,
+        language=Language.SQL,
+        options=section.options,
+        checksum=text_checksum(section.text),
+        substituted=None if substituted is None else substituted.text,
+        hidden=() if substituted is None else substituted.hidden,
+    )
+
+
+def _read_sections(file: _File) -> dict[str, _Section]:
+    """Cut the text at its up and down markers; each may stand once."""
+    markers = [m for m in _MARKER.finditer(file.text) if _is_section(m, file)]
+    if markers:
+        _refuse_above(file, markers[0].start())
+    sections: dict[str, _Section] = {}
+    for index, marker in enumerate(markers):
+        line = _line_of(file.text, marker.start())
+        if marker[1] in sections:
+            raise MigrationFileInvalid(
+                f"{file.path}:{line}: a second -- migrate:{marker[1]}. Nothing was changed.",
+                hint="Split the file in two migrations, or take the second marker out.",
+                file=file.path,
+                line=line,
+            )
+        end = markers[index + 1].start() if index + 1 < len(markers) else len(file.text)
+        options = _read_options(marker[2], file.path, line)
+        if marker[1] == "up" and "down" in sections:
+            raise MigrationFileInvalid(
+                f"{file.path}:{line}: -- migrate:up stands below -- migrate:down. Nothing was changed.",
+                hint="Put the up script first; were the markers swapped, up would undo.",
+                file=file.path,
+                line=line,
+            )
+        sections[marker[1]] = _Section(file.text[marker.end() : end], line, options)
+    return sections
+
+
+def _refuse_above(file: _File, first_marker: int) -> None:
+    """Refuse what stands above the first marker and is no comment: it would be lost."""
+    header = file.text[:first_marker]
+    lost = next(tokenize(header), None)
+    switch = _MARKER.search(header)
+    if lost is not None:
+        what, line = "there is SQL", _line_of(header, lost.start)
+    elif switch is not None:
+        what, line = f"-- migrate:{switch[1]} stands", _line_of(header, switch.start())
+    else:
+        return
+    raise MigrationFileInvalid(
+        f"{file.path}:{line}: {what} above the first marker. Nothing was changed.",
+        hint="Move it below -- migrate:up; above the first marker only comments may stand.",
+        file=file.path,
+        line=line,
+    )
+
+
+def _is_section(marker: re.Match[str], file: _File) -> bool:
+    directive = marker[1]
+    if directive not in _DIRECTIVES:
+        line = _line_of(file.text, marker.start())
+        raise MigrationFileInvalid(
+            f"{file.path}:{line}: -- migrate:{directive} is not known"
+            f"{_nearest(directive.lower(), _DIRECTIVES)}"
+            " Nothing was changed.",
+            hint="Known are -- migrate:up, -- migrate:down, -- migrate:env on|off and"
+            " -- migrate:verify QUERY.",
+            file=file.path,
+            line=line,
+        )
+    return directive in _SECTIONS
+
+
+def _read_options(text: str, path: str, line: int) -> Options:
+    options = NO_OPTIONS
+    seen: set[str] = set()
+    for word in text.split():
+        key, colon, value = word.partition(":")
+        if not colon or key not in _OPTIONS:
+            raise MigrationFileInvalid(
+                f"{path}:{line}: {word} is no option{_nearest(key, _OPTIONS)} Nothing was changed.",
+                hint=f"Options are written key:value; there are {', '.join(_OPTIONS)}.",
+                file=path,
+                line=line,
+            )
+        if key in seen:
+            raise MigrationFileInvalid(
+                f"{path}:{line}: {key} stands there twice. Nothing was changed.",
+                hint="Take one of the two out.",
+                file=path,
+                line=line,
+            )
+        seen.add(key)
+        options = _with_option(options, key, value, f"{path}:{line}")
+    return options
+
+
+def _with_option(options: Options, key: str, value: str, place: str) -> Options:
+    path, _, line = place.rpartition(":")
+    try:
+        if key == "transaction":
+            return replace(options, transaction={"true": True, "false": False}[value])
+        if key == "lock_timeout":
+            return replace(options, lock_timeout_ms=parse_duration_ms(value))
+        return replace(options, statement_timeout_ms=parse_duration_ms(value))
+    except (KeyError, ValueError):
+        accepted = "true or false" if key == "transaction" else "a duration such as 5s or 10min"
+        raise MigrationFileInvalid(
+            f'{place}: {key} cannot be "{value}"; it takes {accepted}. Nothing was changed.',
+            hint=f"Correct the option on line {line}.",
+            file=path,
+            line=int(line),
+        ) from None
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else "."
+
+
+def _line_of(text: str, offset: int) -> int:
+    before = text[:offset]
+    return before.count("\n") + before.count("\r") - before.count("\r\n") + 1

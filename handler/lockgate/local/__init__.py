@@ -1,0 +1,1 @@
+"""A developer's machine: an embedded server and the demo. Never imported by the function."""

@@ -1,0 +1,160 @@
+"""A server's folder: its data, password, certificates and log. Starts no server.
+
+::
+
+    <home>/data/         what initdb makes
+    <home>/password      of the superuser
+    <home>/ca.pem        what clients verify the server with
+    <home>/server.*      certificate, key, log
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lockgate.errors import SettingInvalid
+from lockgate.local.postmaster import quote_tail
+
+if TYPE_CHECKING:
+    from lockgate.local.binaries import Binaries
+    from lockgate.local.privileges import RunAs
+
+SUPERUSER = "postgres"
+INITDB_OPTIONS = (
+    f"--username={SUPERUSER}",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--no-sync",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The files of one server, made once and kept for as long as its folder is."""
+
+    home: Path
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.home / "data"
+
+    @property
+    def password_file(self) -> Path:
+        """The superuser's password."""
+        return self.home / "password"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority that clients trust."""
+        return self.home / "ca.pem"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The server's certificate."""
+        return self.home / "server.pem"
+
+    @property
+    def key_file(self) -> Path:
+        """The server's key."""
+        return self.home / "server.key"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.home / "server.log"
+
+    @property
+    def password(self) -> str:
+        """The superuser's password."""
+        return self.password_file.read_text("utf-8")
+
+
+def prepare_cluster(home: Path, binaries: Binaries, run_as: RunAs, *, tls: bool) -> Cluster:
+    """Make what is missing in the folder, and leave what is there.
+
+    Raises:
+        SettingInvalid: the data there is of another major version, ``initdb`` failed, or the
+            package that makes certificates is not installed.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    cluster = Cluster(home.resolve())
+    if cluster.data.exists():
+        _refuse_other_major(cluster, binaries)
+    else:
+        _write_secret(cluster.password_file, secrets.token_urlsafe(24))
+        # A folder that holds a password and a key must never be committed.
+        (cluster.home / ".gitignore").write_text("*\n", "utf-8")
+        run_as.hand_over(cluster.home)
+        _make_data(cluster, binaries, run_as)
+    if tls and not cluster.key_file.exists():
+        _make_certificates(cluster)
+    run_as.hand_over(cluster.home)
+    return cluster
+
+
+def _refuse_other_major(cluster: Cluster, binaries: Binaries) -> None:
+    made_by = (cluster.data / "PG_VERSION").read_text("utf-8").strip()
+    if made_by != str(binaries.major):
+        raise SettingInvalid(
+            f"The data in {cluster.home} were made by PostgreSQL {made_by}; the programs in "
+            f"{binaries.folder} are {binaries.version}. Nothing was started or changed. Remove "
+            f"the folder to begin anew, or use PostgreSQL {made_by}.",
+            hint=f"rm -r {cluster.home}",
+        )
+
+
+def _make_data(cluster: Cluster, binaries: Binaries, run_as: RunAs) -> None:
+    """Run initdb beside the data folder, then rename: a broken one is never taken for whole."""
+    scratch = Path(tempfile.mkdtemp(dir=cluster.home, prefix="initdb-"))
+    run_as.hand_over(scratch)
+    try:
+        initdb = run_as.spawn(
+            [
+                binaries.folder / "initdb",
+                *INITDB_OPTIONS,
+                f"--pwfile={cluster.password_file}",
+                f"--pgdata={scratch}",
+            ],
+            environment=binaries.environment,
+            output=cluster.log,
+        )
+        if initdb.wait() != 0:
+            raise SettingInvalid(
+                f"initdb failed in {cluster.home}:\n{quote_tail(cluster.log)}\n"
+                "Nothing was started. Put right what its last lines name.",
+                hint="The last lines say what initdb missed.",
+            )
+        scratch.rename(cluster.data)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _make_certificates(cluster: Cluster) -> None:
+    try:
+        # Late: it costs 70 ms, and a folder that has its certificates needs none of it.
+        from lockgate.local import certificates  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingInvalid(
+            "Certificates for the embedded server cannot be made: the package cryptography is "
+            "not installed. Nothing was started. Install it: pip install 'lockgate[local]'.",
+            hint="pip install 'lockgate[local]'",
+        ) from error
+    certificates.write_certificates(
+        certificates.make_certificates(now=datetime.now(UTC)),
+        ca_file=cluster.ca_file,
+        certificate_file=cluster.certificate_file,
+        key_file=cluster.key_file,
+    )
+
+
+def _write_secret(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text, "utf-8")

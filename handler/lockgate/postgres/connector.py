@@ -1,0 +1,315 @@
+"""Getting a connection, with patience where patience helps. Knows driver errors and credentials' order.
+
+Waited for, within the budget: a host that does not resolve, refused, reset, timed out, 57P03 (the
+server is starting, or resuming from zero), 53300 (too many connections). A rejected password is
+tried again with the secret read afresh, then with its pending version: a rotation sets the password
+in the database before it moves the stage (FACTS of Secrets Manager's single-user rotation).
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from lockgate.errors import (
+    CertificateUntrusted,
+    CredentialsRejected,
+    DatabaseUnreachable,
+    LockgateError,
+    RunIncomplete,
+    TargetUnsuitable,
+)
+from lockgate.postgres.connection import Connection, Dial, TlsRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.target import Access
+
+_REJECTED = frozenset({"28P01", "28000"})
+_WAITED_FOR = frozenset({"57P03", "53300", "57P01", "57P02"})
+# Statements of ours are short, and wait for locks no longer than lock_timeout.
+ANSWER_SECONDS = 30.0
+_LEAST_ANSWER_SECONDS = 0.5
+_OBSERVER_MS = 2_000
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+# One more round after a pause: a rotation needs some seconds between its steps.
+_CREDENTIAL_ROUNDS = 3
+_ROUND_PAUSE_SECONDS = 3.0
+
+
+class Accesses(Protocol):
+    """Where the way into the database comes from."""
+
+    @property
+    def may_rotate(self) -> bool:
+        """Whether the password may change while a run waits."""
+        ...
+
+    def current(self) -> Access:
+        """Return today's access, read afresh."""
+        ...
+
+    def pending(self) -> Access | None:
+        """Return the access that a rotation in flight is about to switch to, if there is one."""
+        ...
+
+    def context(self, host: str) -> ssl.SSLContext | None:
+        """Return the TLS context for a host, ``None`` for a plain connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try. Milliseconds."""
+
+    connect_timeout_ms: int
+    budget_ms: int
+
+
+class _Rejected(Exception):
+    """The server did not accept the credentials."""
+
+
+class _NotYet(Exception):
+    """The server cannot be reached now; it may be soon."""
+
+
+class Connector:
+    """Opens connections to one database."""
+
+    def __init__(
+        self,
+        accesses: Accesses,
+        patience: Patience,
+        clock: Clock,
+        deadline: Deadline,
+        emit: Callable[..., None],
+    ) -> None:
+        self._accesses = accesses
+        self._patience = patience
+        self._clock = clock
+        self._deadline = deadline
+        self._emit = emit
+        self._tried: list[str] = []
+        self.access: Access | None = None
+
+    def connect(
+        self,
+        application_name: str,
+        on_notice: Callable[[dict[str, str]], None] | None = None,
+    ) -> Connection:
+        """Return an open connection.
+
+        Raises:
+            CredentialsRejected: every credential that the secret offers was refused.
+            CertificateUntrusted: the server's certificate does not verify, or it has no TLS.
+            DatabaseUnreachable: nothing answered within the budget.
+            TargetUnsuitable: the database does not exist, or the role may not connect to it.
+        """
+        self._tried = []
+        # What cannot change meanwhile is not tried again.
+        for round_number in range(_CREDENTIAL_ROUNDS if self._accesses.may_rotate else 1):
+            if round_number > 0:
+                self._deadline.pause(self._clock, _ROUND_PAUSE_SECONDS)
+            connection = self._connect_once(application_name, on_notice)
+            if connection is not None:
+                return connection
+            if self._deadline.is_over:
+                break
+        hint = "Check the user and the password."
+        if self._accesses.may_rotate:
+            hint = (
+                "Check that the secret's user exists and has this password; if the secret is being"
+                " rotated, invoke again when that is done."
+            )
+        raise CredentialsRejected(
+            "The server rejected the credentials. Tried: "
+            + "; ".join(self._tried)
+            + ". Nothing was changed.",
+            hint=hint,
+        )
+
+    def connect_observer(self) -> Connection:
+        """Return a second connection, tried once and without patience.
+
+        Raises:
+            LockgateError, OSError: there is none to be had now.
+        """
+        if self.access is None:
+            raise OSError("there is no first connection yet")
+        try:
+            return self._open(self.access, "lockgate observer", None, timeout_ms=_OBSERVER_MS)
+        except (_NotYet, _Rejected) as error:
+            raise OSError(str(error)) from error
+
+    def _connect_once(
+        self, application_name: str, on_notice: Callable[[dict[str, str]], None] | None
+    ) -> Connection | None:
+        """Try the current credentials, then the pending ones; ``None`` if both were rejected."""
+        for read in (self._accesses.current, self._accesses.pending):
+            access = read()
+            if access is None:
+                continue
+            try:
+                connection = self._wait_for(access, application_name, on_notice)
+            except _Rejected:
+                if access.credentials.origin not in self._tried:
+                    self._tried.append(access.credentials.origin)
+                continue
+            self.access = access
+            return connection
+        return None
+
+    def _wait_for(
+        self,
+        access: Access,
+        application_name: str,
+        on_notice: Callable[[dict[str, str]], None] | None,
+    ) -> Connection:
+        started = self._clock.monotonic()
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._open(access, application_name, on_notice)
+            except _NotYet as error:
+                waited_ms = (self._clock.monotonic() - started) * 1000
+                if self._deadline.interrupted_by is not None:
+                    raise _interrupted(self._deadline.interrupted_by) from error
+                left_ms = self._patience.budget_ms - waited_ms
+                if left_ms <= 0 or self._deadline.is_over:
+                    raise _unreachable(access, error, waited_ms) from error
+                self._emit("database_waited_for", reason=str(error), waited_ms=round(waited_ms))
+                self._deadline.pause(self._clock, min(pause, left_ms / 1000))
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _answer_seconds(self) -> float:
+        """Return how long a short statement of ours may go unanswered, in seconds."""
+        left_ms = self._deadline.remaining_ms()
+        if left_ms is None:
+            return ANSWER_SECONDS
+        # Half of the reserve is left for what comes after a silence.
+        until_ms = left_ms - self._deadline.reserve_ms / 2
+        return min(ANSWER_SECONDS, max(_LEAST_ANSWER_SECONDS, until_ms / 1000))
+
+    def _open(
+        self,
+        access: Access,
+        application_name: str,
+        on_notice: Callable[[dict[str, str]], None] | None,
+        timeout_ms: int | None = None,
+    ) -> Connection:
+        endpoint = access.endpoint
+        if timeout_ms is None:
+            timeout_ms = self._patience.connect_timeout_ms
+        left = self._deadline.work_ms()
+        if left is not None:
+            timeout_ms = max(1_000, min(timeout_ms, left))
+        dial = Dial(
+            host=endpoint.host,
+            port=endpoint.port,
+            connect_timeout=timeout_ms / 1000,
+            tls=self._accesses.context(endpoint.host),
+        )
+        try:
+            return Connection(
+                dial,
+                user=access.credentials.username,
+                password=access.credentials.password,
+                database=endpoint.dbname,
+                application_name=application_name,
+                on_notice=on_notice,
+                answer_seconds=self._answer_seconds,
+            )
+        except ssl.SSLCertVerificationError as error:
+            raise _untrusted(access, error.verify_message) from error
+        except TlsRefused as error:
+            raise _without_tls(access) from error
+        except DatabaseError as error:
+            raise _translate(access, error.args[0]) from error
+        except (OSError, InterfaceError) as error:
+            raise _NotYet(_describe(error)) from error
+
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "the host does not resolve"),
+    (TimeoutError, "the connection timed out"),
+    (ConnectionRefusedError, "the connection was refused"),
+    (ConnectionResetError, "the connection was reset"),
+    (BrokenPipeError, "the connection was reset"),
+    (ssl.SSLError, "the TLS handshake failed"),
+)
+
+
+def _describe(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, InterfaceError) and error.__cause__ else error
+    for kind, reason in _REASONS:
+        if isinstance(cause, kind):
+            return reason
+    strerror = cause.strerror if isinstance(cause, OSError) else None
+    return strerror or "the server closed the connection"
+
+
+def _translate(access: Access, fields: object) -> Exception:
+    if not isinstance(fields, dict):
+        return _NotYet("the server closed the connection")
+    sqlstate, message = fields.get("C", ""), fields.get("M", "")
+    endpoint = access.endpoint
+    if sqlstate in _REJECTED:
+        return _Rejected(message)
+    if sqlstate in _WAITED_FOR:
+        return _NotYet(f"{message} ({sqlstate})")
+    if sqlstate == "3D000":
+        return TargetUnsuitable(
+            f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}."
+            " Nothing was changed.",
+            hint=f"Create it (CREATE DATABASE {endpoint.dbname}), or set LOCKGATE_DBNAME.",
+        )
+    return TargetUnsuitable(
+        f"{endpoint.host}:{endpoint.port} does not let {access.credentials.username} connect to"
+        f" {endpoint.dbname}: {message} ({sqlstate}). Nothing was changed.",
+        hint="Grant the role what the message names.",
+    )
+
+
+def _interrupted(by: str) -> LockgateError:
+    return RunIncomplete(
+        f"The run stopped while it waited for the database: {by}. Nothing was changed.",
+        hint="Invoke again.",
+    )
+
+
+def _untrusted(access: Access, why: str) -> LockgateError:
+    endpoint = access.endpoint
+    return CertificateUntrusted(
+        f"The certificate of {endpoint.host}:{endpoint.port} is not trusted: {why}."
+        " No credentials were sent, and nothing was changed.",
+        hint="Connect by the name that the certificate is for; for an authority of your own set"
+        " LOCKGATE_CA_FILE.",
+    )
+
+
+def _without_tls(access: Access) -> LockgateError:
+    endpoint = access.endpoint
+    return CertificateUntrusted(
+        f"{endpoint.host}:{endpoint.port} does not speak TLS. No credentials were sent, and nothing"
+        " was changed.",
+        hint="Turn TLS on in the server; for one on this machine, set LOCKGATE_TLS=off or add"
+        " ?sslmode=disable to the URL.",
+    )
+
+
+def _unreachable(access: Access, error: Exception, waited_ms: float) -> LockgateError:
+    endpoint = access.endpoint
+    return DatabaseUnreachable(
+        f"{endpoint.host}:{endpoint.port} could not be reached in {waited_ms / 1000:.0f} s: {error}."
+        " Nothing was changed.",
+        hint="Check that the host is right, that it is running, and that the function's subnets and"
+        " security group lead to it.",
+    )

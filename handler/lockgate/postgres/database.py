@@ -1,0 +1,284 @@
+"""One database as the runner sees it: look, lock, apply, finish, close.
+
+Holds the connection and takes it up again when it breaks. Decides nothing about migrations.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.failure import ConnectionLost, StepFailed
+from lockgate.errors import DatabaseBusy
+from lockgate.postgres.connection import Connection, StatementError
+from lockgate.postgres.executor import Executor
+from lockgate.postgres.history_table import read_history
+from lockgate.postgres.lock import Lock
+from lockgate.postgres.lock_table import read_holder, release_sql, retake_lock
+from lockgate.postgres.look import Look, refuse_pooler, refuse_read_only, session_sql
+from lockgate.postgres.run_table import finish_sql, is_finished
+from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
+from lockgate.postgres.session import BEGIN, Session, Timeouts, lock_lost
+from lockgate.postgres.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.history import History
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.core.outcome import Done, Stamp, Taken
+    from lockgate.core.probe import Probe
+    from lockgate.core.segment import Segment
+    from lockgate.core.target import Endpoint
+    from lockgate.postgres.connector import Connector
+    from lockgate.settings import Pooler
+
+_CREATION_TRIES = 8
+# What a statement can wait for others with; only then do blockers explain its failure.
+_WAITED = frozenset({"55P03", "40P01", "57014"})
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """What the settings say about the session."""
+
+    set_role: str | None
+    pooler: Pooler
+    timeouts: Timeouts
+
+
+class Database:
+    """The runner's only way to the server. Use `close` at the end, whatever happened."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        tables: Tables,
+        options: DatabaseOptions,
+        clock: Clock,
+        deadline: Deadline,
+        run_id: str,
+        emit: Callable[..., None],
+    ) -> None:
+        self._connector = connector
+        self._tables = tables
+        self._options = options
+        self._clock = clock
+        self._deadline = deadline
+        self._run_id = run_id
+        self._emit = emit
+        self._look = Look(tables, options.set_role)
+        self._connection: Connection | None = None
+        self._watch: Watch | None = None
+        self._server_version = 0
+        self._is_pooled = False
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where the run connected to, or tried to."""
+        access = self._connector.access
+        return None if access is None else access.endpoint
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a statement was cancelled because time was over."""
+        return self._watch is not None and self._watch.has_cancelled
+
+    def probe(self) -> Probe:
+        """Connect and look; see `Look.probe` for what it raises, and `refuse_pooler`."""
+        probe = self._look.probe(self._open())
+        self._server_version = probe.version_number
+        self._is_pooled = probe.behind_pooler
+        refuse_pooler(probe, self._options.pooler, self.endpoint)
+        return probe
+
+    def install(self, probe: Probe) -> None:
+        """Create our tables where they are missing. Survives another first run doing the same.
+
+        Raises:
+            TargetUnsuitable: the role may not, or the server is a standby.
+        """
+        refuse_read_only(probe)
+        if probe.has_history and probe.has_lock:
+            return
+        sql = creation_sql(self._tables, schema_exists=probe.has_schema)
+        for attempt in range(_CREATION_TRIES):
+            try:
+                self._connected.send(sql)
+            except StatementError as error:
+                self._connected.send("ROLLBACK")
+                if error.sqlstate not in CREATION_RACES or attempt == _CREATION_TRIES - 1:
+                    raise self._look.uninstallable(error, probe) from error
+                self._clock.sleep(random.uniform(0.01, 0.1) * (attempt + 1))  # noqa: S311 - jitter
+            else:
+                return
+
+    def read_history(self) -> History:
+        """Return every row of the history."""
+        with self._refusals():
+            return read_history(self._connected, self._tables)
+
+    def read_holder(self) -> Holder | None:
+        """Return who holds the lock."""
+        with self._refusals():
+            return read_holder(self._connected, self._tables)
+
+    def take_lock(self, terms: Terms) -> Taken | None:
+        """Take the lock, or return ``None`` while another run has it; see `Lock.take`."""
+        with self._refusals():
+            taken = self._lock().take(terms)
+        if taken is not None:
+            self._start_watch()
+        return taken
+
+    def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None:
+        """Free the lock on purpose; see `Lock.break_open`."""
+        with self._refusals():
+            return self._lock().break_open(terms)
+
+    def apply(self, segment: Segment, stamp: Stamp, on_applied: Callable[[Done], None]) -> None:
+        """Apply one segment; see `Executor.apply` for what it raises."""
+        session = Session(
+            connection=self._connected,
+            tables=self._tables,
+            stamp=stamp,
+            timeouts=self._options.timeouts,
+            deadline=self._deadline,
+            clock=self._clock,
+            set_role=self._options.set_role,
+            server_version=self._server_version,
+        )
+        watch = self._watch
+        assert watch is not None
+        try:
+            with watch.under_way(self._connected):
+                Executor(session, on_applied).apply(segment)
+        except StepFailed as error:
+            if watch.blockers and error.failure.sqlstate in _WAITED:
+                raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
+            raise
+
+    def recover(self, stamp: Stamp) -> Stamp | None:
+        """Connect again after `ConnectionLost` and take the lock up where it was.
+
+        Returns the stamp to go on with: its token is new, so that the former session, which may still
+        work behind a broken network, cannot commit any more. ``None``: the run was finished, and only
+        the answer to that was lost.
+
+        Raises:
+            LockLost: another run has it now.
+            DatabaseBusy: the former session would not end.
+            DatabaseUnreachable: the server did not come back in time.
+            ConnectionLost: the new connection broke as well.
+        """
+        self._drop_connection()
+        connection = self._open()
+        with self._refusals():
+            connection.send(self._look.setup_sql())
+            if is_finished(connection, self._tables, stamp.run_id):
+                return None
+            self._end_former_session(connection, stamp)
+            token = retake_lock(
+                connection, self._tables, stamp.token, stamp.run_id, is_pooled=self._is_pooled
+            )
+            if token is None:
+                raise lock_lost(
+                    stamp.token, "The connection broke; what was not committed was rolled back."
+                )
+        self._start_watch()
+        return replace(stamp, token=token)
+
+    def _end_former_session(self, connection: Connection, stamp: Stamp) -> None:
+        holder = read_holder(connection, self._tables)
+        is_ours = holder is not None and holder.run_id == stamp.run_id
+        if holder is None or not is_ours or holder.pid is None or not holder.is_alive:
+            return
+        if holder.is_known and not self._lock().end_session(holder):
+            raise DatabaseBusy(
+                f"The connection broke, and the session that it left (pid {holder.pid}) still works and"
+                " would not end. Nothing more was run.",
+                hint="End that session, then invoke again.",
+            )
+
+    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
+        """Record how the run ended and free the lock, in one transaction.
+
+        This commit is synchronous, so everything that the run committed before it is on disk too.
+        """
+        self._stop_watch()
+        try:
+            self._finish(stamp, outcome)
+        except StatementError as error:
+            # A report that this database cannot hold must not keep the lock.
+            self._emit("report_not_stored", sqlstate=error.sqlstate)
+            with self._refusals():
+                self._connected.send("ROLLBACK")
+                self._finish(stamp, {**outcome, "report": None})
+
+    def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
+        statements = [
+            "BEGIN",
+            *session_sql(self._options.set_role),
+            "COMMIT",
+            BEGIN,
+            finish_sql(self._tables, stamp.run_id, outcome),
+            release_sql(self._tables, stamp.token, stamp.run_id),
+            "COMMIT",
+        ]
+        self._connected.send(";\n".join(statements))
+
+    def close(self) -> None:
+        """Close everything. Never raises."""
+        self._drop_connection()
+
+    @property
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise ConnectionLost("not connected")
+        return self._connection
+
+    def _lock(self) -> Lock:
+        return Lock(self._connected, self._tables, self._clock)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            name = f"lockgate run={self._run_id} "
+            self._connection = self._connector.connect(name, self._log_notice)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        self._stop_watch()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _log_notice(self, fields: dict[str, str]) -> None:
+        # Without its text, which a trigger may have put rows into.
+        if fields.get("V") == "WARNING":
+            self._emit("server_warned", sqlstate=fields.get("C"))
+
+    def _start_watch(self) -> None:
+        sample_after_ms = max(200, int(self._options.timeouts.lock_timeout_ms * 0.5))
+        self._watch = Watch(
+            self._deadline,
+            self._clock,
+            self._connector.connect_observer,
+            self._emit,
+            sample_after_ms=sample_after_ms,
+        )
+        self._watch.start()
+
+    def _stop_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Turn what the server refuses of our own statements into an error of ours."""
+        try:
+            yield
+        except StatementError as error:
+            raise self._look.refusal(error) from error

@@ -1,0 +1,103 @@
+"""Carrying out one segment. Knows transactions shared by migrations; retries nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode, Unit, UnitMode
+from lockgate.core.failure import OutOfTime, StepFailed
+from lockgate.core.history import State
+from lockgate.core.migration import Direction, Language
+from lockgate.errors import LockgateError
+from lockgate.postgres.history_table import Progress
+from lockgate.postgres.message import MessageWriter, Part
+from lockgate.postgres.python_step import run_python
+from lockgate.postgres.session import BEGIN, COMMIT, Session
+from lockgate.postgres.units import UnitRunner, unit_span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.core.outcome import Done
+    from lockgate.core.segment import Segment, Step
+
+# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
+_COMMIT_LATER = "SET LOCAL synchronous_commit = off"
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Applies segments over a run's session."""
+
+    session: Session
+    on_applied: Callable[[Done], None]
+
+    def apply(self, segment: Segment) -> None:
+        """Apply a segment; tell `on_applied` of each migration that is in the database for good.
+
+        Raises:
+            StepFailed: a migration failed. Of a shared segment nothing remains; of statements
+                outside a transaction those before it do, and the history says how many.
+            OutcomeUnknown: nobody can tell whether a statement outside a transaction was done.
+            LockLost: another run has the lock now; the transaction was rolled back.
+            OutOfTime: the deadline came between two statements outside a transaction.
+            ConnectionLost: the outcome is not known.
+        """
+        try:
+            if segment.mode is Mode.SHARED:
+                done = self._apply_shared(segment)
+            else:
+                done = UnitRunner(self.session, segment.steps[0]).apply()
+        except (StepFailed, LockgateError, OutOfTime):
+            self.session.roll_back()
+            raise
+        for one in done:
+            self.on_applied(one)
+
+    def _apply_shared(self, segment: Segment) -> list[Done]:
+        """Apply many migrations in one transaction, in as few messages as they fit."""
+        writer = MessageWriter()
+        # Before the transaction, so that a script may set up its own as its first statement.
+        self.session.prepare_alone(writer, segment.steps[0])
+        writer.add(Part.CONTROL, BEGIN)
+        done: list[Done] = []
+        previous: str | None = None
+        for step in segment.steps:
+            if previous is not None:
+                self.session.prepare(writer, step)
+            done += self._add_body(writer, step)
+            self.session.own_role(writer)
+            record = self.session.record(step, _whole(step), previous=previous)
+            writer.add(Part.RECORD, record, migration=step.migration)
+            previous = step.migration.migration_id
+            if writer.is_full:
+                done += self.session.flush(writer)
+        writer.add(Part.CONTROL, _COMMIT_LATER)
+        writer.add(Part.FENCE, self.session.fence())
+        writer.add(Part.CONTROL, COMMIT)
+        return done + self.session.flush(writer)
+
+    def _add_body(self, writer: MessageWriter, step: Step) -> list[Done]:
+        """Add a script to the message, or run it now where it cannot travel with others."""
+        script, statements = step.migration.up, step.analysis.statements
+        if script.language is Language.PYTHON:
+            done = self.session.flush(writer)
+            connection = self.session.connection
+            run_python(connection, step.migration, script, Direction.UP, in_transaction=True)
+            return done
+        if all(statement.standard_conforming_strings for statement in statements):
+            writer.add_script(step.migration, script, statements, (0, len(script.sql)))
+            return []
+        # The server reads a message by the setting before it, so each statement goes alone.
+        done = []
+        for index, statement in enumerate(statements):
+            span = unit_span(step, Unit(UnitMode.WRAPPED, index, index))
+            writer.add_script(step.migration, script, (statement,), span, index)
+            done += self.session.flush(writer)
+        return done
+
+
+def _whole(step: Step) -> Progress:
+    total = max(1, len(step.analysis.statements))
+    return Progress(State.APPLIED, total, total)

@@ -1,0 +1,192 @@
+"""Running a Python migration over the run's own connection. The only user of SQLAlchemy.
+
+The function gets a SQLAlchemy `Connection` inside the run's transaction. It cannot end that
+transaction; savepoints (``begin_nested``) are its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import traceback
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from lockgate.core.failure import (
+    ConnectionLost,
+    Failure,
+    StepFailed,
+    make_excerpt,
+    without_row_data,
+)
+from lockgate.postgres.connection import TRANSACTION_ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy
+
+    from lockgate.core.migration import Direction, Migration, Script
+    from lockgate.postgres.connection import Connection
+
+
+class TransactionEnded(Exception):
+    """The migration tried to commit or roll back the run's transaction."""
+
+
+def run_python(
+    connection: Connection,
+    migration: Migration,
+    script: Script,
+    direction: Direction,
+    *,
+    in_transaction: bool,
+) -> None:
+    """Call ``up`` or ``down`` of a Python migration.
+
+    Raises:
+        StepFailed: it raised, or it ended the transaction that it was given.
+        ConnectionLost: the connection broke meanwhile.
+    """
+    _call(connection, migration, script, direction.value, in_transaction=in_transaction)
+
+
+def _call(
+    connection: Connection,
+    migration: Migration,
+    script: Script,
+    function: str,
+    *,
+    in_transaction: bool,
+) -> object:
+    filename = f"<lockgate>/{script.path}"
+    linecache.cache[filename] = (len(script.text), None, script.text.splitlines(True), filename)
+    try:
+        with _lend(connection, in_transaction=in_transaction) as lent:
+            module = ModuleType(f"lockgate_migration_{migration.migration_id}")
+            module.__file__ = filename
+            code = compile(script.text, filename, "exec")
+            exec(code, module.__dict__)  # noqa: S102 - running the package's own migration is the job
+            return getattr(module, function)(lent)
+    except ConnectionLost:
+        raise
+    # A migration may raise anything, SystemExit included; only an interrupt is not its own.
+    except (Exception, SystemExit) as error:
+        _raise_if_lost(connection, error)
+        raise StepFailed(_describe(migration, script, error, filename)) from error
+    finally:
+        linecache.cache.pop(filename, None)
+
+
+def has_verify(script: Script) -> bool:
+    """Return whether a Python migration can tell whether it is done."""
+    body = ast.parse(script.text).body
+    return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)
+
+
+def verify_python(connection: Connection, migration: Migration) -> bool:
+    """Call ``verify`` of a Python migration outside a transaction and return what it says.
+
+    Raises:
+        StepFailed: it raised.
+        ConnectionLost: the connection broke meanwhile.
+    """
+    return bool(_call(connection, migration, migration.up, "verify", in_transaction=False))
+
+
+@contextmanager
+def _lend(connection: Connection, *, in_transaction: bool) -> Iterator[sqlalchemy.Connection]:
+    import sqlalchemy  # noqa: PLC0415 - costs 150 ms that only Python migrations should pay
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    engine = sqlalchemy.create_engine(
+        "postgresql+pg8000://",
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+    )
+    own_call = True
+
+    def refuse(what: str) -> None:
+        if not own_call:
+            raise TransactionEnded(
+                f"the migration called {what}; the transaction belongs to the run."
+                " Use connection.begin_nested() for a savepoint, or set transaction = False"
+            )
+
+    connection.lent = refuse if in_transaction else None
+    connection.autocommit = not in_transaction
+    lent = engine.connect()
+    try:
+        if in_transaction:
+            transaction = lent.begin()
+        else:
+            lent = lent.execution_options(isolation_level="AUTOCOMMIT")
+        own_call = False
+        yield lent
+        own_call = True
+        if in_transaction:
+            transaction.close()
+    finally:
+        own_call = True
+        # Not closed: that would close the run's connection under it.
+        lent.detach() if not lent.closed and not lent.invalidated else None
+        connection.lent = None
+        connection.autocommit = False
+
+
+def _raise_if_lost(connection: Connection, error: BaseException) -> None:
+    """Tell a broken connection, which SQLAlchemy wraps, from the migration's own failure."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionLost):
+            raise cause
+        cause = cause.__cause__ or getattr(cause, "orig", None)
+    if not connection.is_open:
+        raise ConnectionLost("the connection broke during a Python migration") from error
+
+
+def _describe(migration: Migration, script: Script, error: BaseException, filename: str) -> Failure:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
+    line = frames[-1].lineno if frames else None
+    if line is None and isinstance(error, SyntaxError):
+        line = error.lineno
+    column = frames[-1].colno + 1 if frames and frames[-1].colno is not None else 1
+    fields = _server_fields(error)
+    sqlstate = fields.get("C") if fields else None
+    return Failure(
+        migration=migration.label,
+        message=_message(error, fields),
+        sqlstate=sqlstate,
+        hint=fields.get("H") if fields else None,
+        file=script.path,
+        line=line,
+        column=column if line is not None else None,
+        excerpt=None if line is None else make_excerpt(script.text, line, column),
+        has_committed=_has_ended(error),
+    )
+
+
+def _server_fields(error: BaseException) -> dict[str, Any] | None:
+    """Return the server's error behind SQLAlchemy's, whose own text holds the parameters."""
+    original = getattr(error, "orig", error)
+    first = original.args[0] if original.args else None
+    return first if isinstance(first, dict) and "C" in first else None
+
+
+def _has_ended(error: BaseException) -> bool:
+    """Whether it was the server that saw a transaction begun or ended, so that it is too late."""
+    return TRANSACTION_ENDED in str(getattr(error, "orig", error))
+
+
+def _message(error: BaseException, fields: dict[str, Any] | None) -> str:
+    if fields is not None:
+        return without_row_data(fields["C"], fields.get("M", ""))
+    if isinstance(error, TransactionEnded):
+        return str(error)
+    if _has_ended(error):
+        return f"{TRANSACTION_ENDED}; the transaction belongs to the run"
+    if hasattr(error, "orig") or hasattr(error, "statement"):
+        return type(error).__name__
+    return f"{type(error).__name__}: {error}".removesuffix(": ")

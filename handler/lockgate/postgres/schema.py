@@ -1,0 +1,126 @@
+"""Our three tables: their names, their layout, and how they come to be.
+
+Knows the DDL. Knows nothing of what the rows mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockgate.postgres.quoting import quote_identifier
+
+LAYOUT_VERSION = 1
+
+# What a race between two first runs can end in; `CREATE … IF NOT EXISTS` does not prevent it.
+CREATION_RACES = frozenset({"23505", "42P06", "42P07", "42710", "40P01", "40001", "XX000"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The qualified, quoted names of our tables in one schema."""
+
+    schema_name: str
+
+    @property
+    def schema(self) -> str:
+        """The schema, quoted."""
+        return quote_identifier(self.schema_name)
+
+    @property
+    def history(self) -> str:
+        """One row per migration that is in the database."""
+        return f"{self.schema}.migration_history"
+
+    @property
+    def run(self) -> str:
+        """One row per run that wanted to change something."""
+        return f"{self.schema}.migration_run"
+
+    @property
+    def lock(self) -> str:
+        """One row: who may migrate."""
+        return f"{self.schema}.migration_lock"
+
+
+_CREATE = """
+BEGIN;
+{create_schema}
+CREATE TABLE IF NOT EXISTS {history} (
+    migration_id       text        PRIMARY KEY,
+    version            text,
+    name               text        NOT NULL,
+    kind               text        NOT NULL CHECK (kind IN ('versioned', 'repeatable')),
+    up_checksum        text        NOT NULL,
+    up_token_checksum  text,
+    down_checksum      text,
+    down_script        text,
+    language           text        NOT NULL CHECK (language IN ('sql', 'python')),
+    state              text        NOT NULL CHECK (state IN ('applied', 'partial')),
+    statements_done    integer     NOT NULL,
+    statements_total   integer     NOT NULL,
+    attempting         integer,
+    attempted_oid      bigint,
+    done_checksum      text,
+    applied_at         timestamptz NOT NULL,
+    duration_ms        bigint      NOT NULL,
+    run_id             text        NOT NULL,
+    token              bigint      NOT NULL,
+    database_user      text        NOT NULL,
+    package_version    text        NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {run} (
+    run_id             text        PRIMARY KEY,
+    action             text        NOT NULL,
+    caller             text        NOT NULL,
+    caller_reference   jsonb       NOT NULL,
+    requested_by       text,
+    reason             text,
+    token              bigint      NOT NULL,
+    started_at         timestamptz NOT NULL,
+    finished_at        timestamptz,
+    status             text        NOT NULL,
+    package_version    text        NOT NULL,
+    from_version       text,
+    to_version         text,
+    report             jsonb
+);
+CREATE TABLE IF NOT EXISTS {lock} (
+    lock_id            smallint    PRIMARY KEY CHECK (lock_id = 1),
+    layout_version     integer     NOT NULL,
+    token              bigint      NOT NULL,
+    owner              text,
+    caller             text,
+    backend_pid        integer,
+    backend_start      timestamptz,
+    taken_at           timestamptz,
+    expires_at         timestamptz
+);
+-- A row that somebody deleted comes back with a token that was never given before.
+INSERT INTO {lock} (lock_id, layout_version, token)
+SELECT 1, {layout}, greatest(0, (SELECT max(token) FROM {history}), (SELECT max(token) FROM {run}))
+ON CONFLICT (lock_id) DO NOTHING;
+-- A table of somebody else's by one of these names ends this, and nothing was created.
+SELECT down_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
+SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
+SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
+REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
+REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
+COMMIT
+"""
+
+
+def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
+    """Return the message that creates what is missing.
+
+    ``CREATE SCHEMA IF NOT EXISTS`` needs the right to create schemas even where the schema is there
+    already, so it is left out then: an owner may have prepared the schema for a lesser role.
+    """
+    create_schema = "" if schema_exists else f"CREATE SCHEMA IF NOT EXISTS {tables.schema};"
+    return _CREATE.format(
+        create_schema=create_schema,
+        schema=tables.schema,
+        history=tables.history,
+        run=tables.run,
+        lock=tables.lock,
+        layout=LAYOUT_VERSION,
+    )

@@ -1,0 +1,241 @@
+"""One run's session on the server: messages, records, the fence. Knows no order of segments.
+
+Between two segments the session is outside any transaction: a failed one was rolled back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode, place_of
+from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
+from lockgate.core.outcome import Done, Stamp
+from lockgate.errors import LockLost
+from lockgate.postgres.connection import Connection, StatementError
+from lockgate.postgres.history_table import Progress, record_sql
+from lockgate.postgres.lock_table import fence_sql
+from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_records
+from lockgate.postgres.quoting import quote_identifier, quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.migration import Options
+    from lockgate.core.segment import Step
+    from lockgate.postgres.schema import Tables
+
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+COMMIT = "COMMIT"
+
+# What only the server knows of a statement: a partitioned table, a procedure that commits.
+_OUTSIDE = "Write transaction:false on the marker line, so that it runs outside a transaction."
+_LATER = "Nothing is wrong with the file: invoke again when the sessions in the way are done."
+_HINTS = {
+    "55P03": _LATER,
+    "40P01": _LATER,
+    "57014": "Somebody cancelled the statement, or it ran into its statement_timeout: invoke again, or"
+    " give it more time with statement_timeout: on the marker line.",
+    "23505": "Mend the data, or the file, and invoke again.",
+    "23503": "Mend the data, or the file, and invoke again.",
+    "23514": "Mend the data, or the file, and invoke again.",
+    "23502": "Mend the data, or the file, and invoke again.",
+    "25001": _OUTSIDE,
+    "2D000": _OUTSIDE,
+    "55P04": "Put the use of the new value in a migration after the one that adds it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The session's timeouts where a migration names none. Milliseconds; ``None``: unlimited."""
+
+    lock_timeout_ms: int
+    statement_timeout_ms: int | None
+
+
+@dataclass(slots=True)
+class Session:
+    """The connection of a run that holds the lock with ``stamp.token``."""
+
+    connection: Connection
+    tables: Tables
+    stamp: Stamp
+    timeouts: Timeouts
+    deadline: Deadline
+    clock: Clock
+    set_role: str | None
+    server_version: int
+
+    def roll_back(self) -> None:
+        """End a transaction that failed, if one is open."""
+        if self.connection.in_transaction:
+            with contextlib.suppress(StatementError):
+                self.connection.send("ROLLBACK")
+
+    def fence(self) -> str:
+        """Return the statement that fails unless this run still holds the lock."""
+        return fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
+
+    def record(self, step: Step, progress: Progress, *, previous: str | None = None) -> str:
+        """Return the statement that writes a migration's row; see `record_sql`."""
+        return record_sql(self.tables, step.migration, self.stamp, progress, previous=previous)
+
+    def prepare(self, writer: MessageWriter, step: Step) -> None:
+        """Give a migration a session as new, in which it finds nothing of the one before it."""
+        for statement in self._as_new():
+            writer.add(Part.CONTROL, statement)
+        settings: dict[str, str | int] = {
+            "application_name": quote_literal(self._application_name(step.migration.migration_id)),
+            "lock_timeout": self._lock_timeout_ms(step),
+            "statement_timeout": self._statement_timeout_ms(step.migration.up.options),
+            **_SETTINGS,
+        }
+        if self.server_version >= _HAS_TRANSACTION_TIMEOUT:
+            settings["transaction_timeout"] = 0
+        for name, value in settings.items():
+            writer.add(Part.CONTROL, f"SET {name} = {value}")
+
+    def prepare_alone(self, writer: MessageWriter, step: Step) -> None:
+        """Prepare in a transaction of its own, with what no shared transaction should hold."""
+        writer.add(Part.CONTROL, BEGIN)
+        writer.add(Part.CONTROL, "SELECT pg_catalog.pg_advisory_unlock_all()")
+        self.prepare(writer, step)
+        writer.add(Part.CONTROL, COMMIT)
+
+    def own_role(self, writer: MessageWriter) -> None:
+        """Take our own role, whichever the script took, to the end of the transaction."""
+        role = "NONE" if self.set_role is None else quote_identifier(self.set_role)
+        writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        writer.add(Part.CONTROL, f"SET LOCAL ROLE {role}")
+
+    def _as_new(self) -> Iterator[str]:
+        yield "RESET SESSION AUTHORIZATION"
+        yield from _AS_NEW
+        if self.set_role is not None:
+            yield f"SET ROLE {quote_identifier(self.set_role)}"
+
+    def _application_name(self, at: str) -> str:
+        """Return the name under which other sessions see this run, and where it is."""
+        return f"lockgate run={self.stamp.run_id} token={self.stamp.token} at={at}"[:63]
+
+    def _lock_timeout_ms(self, step: Step) -> int:
+        given = step.migration.up.options.lock_timeout_ms
+        if given is not None:
+            return given
+        # A concurrent build waits for old snapshots; a short timeout would leave it invalid.
+        return self.timeouts.lock_timeout_ms if step.analysis.mode is not Mode.STATEMENTS else 0
+
+    def _statement_timeout_ms(self, options: Options) -> int:
+        wanted = options.statement_timeout_ms
+        if wanted is None:
+            wanted = self.timeouts.statement_timeout_ms
+        left = self.deadline.work_ms()
+        if left is not None:
+            # 0 would mean no limit at all.
+            return max(1, min(left, wanted or left))
+        return wanted or 0
+
+    def flush(self, writer: MessageWriter) -> list[Done]:
+        """Send what is written and return what its records say.
+
+        Raises:
+            StepFailed: a statement was refused. A transaction that was open is failed.
+            LockLost: another run has the lock.
+            ConnectionLost: the outcome is not known.
+        """
+        if writer.is_empty:
+            return []
+        message = writer.take()
+        try:
+            results = self.connection.send(
+                message.text, message.copies, is_watched=True, keeps_rows=False
+            )
+        except StatementError as error:
+            raise self._translate(message, error) from error
+        return [
+            Done(migration.migration_id, result.rows[0][1], _to_time(result.rows[0][2]))
+            for migration, result in find_records(message, results)
+        ]
+
+    def _translate(self, message: Message, error: StatementError) -> Exception:
+        blame = find_blame(message, error)
+        if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
+            return lock_lost(self.stamp.token, "The transaction was rolled back.")
+        script, migration = blame.piece.script, blame.piece.migration
+        if script is None or migration is None:
+            label = message.pieces[-1].migration.label if message.pieces[-1].migration else None
+            return StepFailed(_own_failure(error, label or _last_label(message)))
+        assert blame.offset is not None
+        line, column = place_of(script, blame.offset)
+        return StepFailed(
+            Failure(
+                migration=migration.label,
+                message=mask(
+                    without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden
+                ),
+                sqlstate=error.sqlstate,
+                hint=mask(error.fields.get("H", ""), script.hidden) or _HINTS.get(error.sqlstate),
+                statement=blame.statement,
+                file=script.path,
+                line=line,
+                column=column,
+                excerpt=make_excerpt(script.text, line - script.first_line + 1, column),
+            )
+        )
+
+
+# RESET ALL leaves these alone.
+_AS_NEW = (
+    "RESET ALL",
+    "CLOSE ALL",
+    "DEALLOCATE ALL",
+    "UNLISTEN *",
+    "DISCARD TEMP",
+    "DISCARD SEQUENCES",
+)
+
+# A statement whose client is gone ends by itself: the server looks for a closed socket, and its
+# kernel notices one that only fell silent. Notices nobody reads would fill the way back while COPY
+# data still goes out. No timeout of the role's or the database's applies to migrations.
+_SETTINGS: dict[str, str | int] = {
+    "client_connection_check_interval": 2_000,
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "client_min_messages": "warning",
+    "idle_in_transaction_session_timeout": 0,
+    "idle_session_timeout": 0,
+}
+_HAS_TRANSACTION_TIMEOUT = 170000
+
+
+def lock_lost(token: int, consequence: str) -> LockLost:
+    """Return the error of a run whose lock was taken, by another run or on purpose."""
+    return LockLost(
+        "Another run, or an operator's unlock, took the migration lock (token"
+        f" {token} is no longer valid). {consequence}",
+        hint="Look at migration_run first: an operator's reason stands there. Else invoke again: the"
+        " other run may have done the work.",
+    )
+
+
+def _to_time(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)
+
+
+def _last_label(message: Message) -> str:
+    labels = [piece.migration.label for piece in message.pieces if piece.migration is not None]
+    return labels[-1] if labels else "(none)"
+
+
+def _own_failure(error: StatementError, label: str) -> Failure:
+    return Failure(
+        migration=label,
+        message=without_row_data(error.sqlstate, error.fields.get("M", "")),
+        sqlstate=error.sqlstate,
+        hint=error.fields.get("H"),
+    )

@@ -1,0 +1,67 @@
+"""The TLS context of a connection. Knows certificate stores; knows no socket."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from functools import cache
+from pathlib import Path
+
+from lockgate.errors import SettingInvalid
+from lockgate.settings import Tls
+
+# Amazon's roots for RDS in every region, as AWS publishes them.
+RDS_BUNDLE = Path(__file__).with_name("rds-global-bundle.pem")
+
+
+def make_tls_context(
+    mode: Tls, host: str, *, ca_file: str | None, off_anywhere: bool
+) -> ssl.SSLContext | None:
+    """Return the context for a host, or ``None`` for a plain connection.
+
+    ``verify-full`` trusts the RDS bundle, the system's store and ``ca_file``. There is no silent
+    fallback: a server without TLS, or with another certificate, is refused.
+
+    Raises:
+        SettingInvalid: TLS is off for a host that is not loopback, or the CA file cannot be read.
+    """
+    if mode is Tls.OFF:
+        if not off_anywhere and not is_loopback(host):
+            raise SettingInvalid(
+                f"LOCKGATE_TLS=off is for loopback only, and {host} is not. Nothing was changed.",
+                hint="Leave LOCKGATE_TLS out, or set LOCKGATE_TLS_OFF_ANYWHERE=true if the network"
+                " between is trusted.",
+            )
+        return None
+    if mode is Tls.REQUIRE:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    return _verifying_context(ca_file)
+
+
+@cache
+def _verifying_context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(RDS_BUNDLE)
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingInvalid(
+                f"The CA file {ca_file} cannot be used: {error.strerror}. Nothing was changed.",
+                hint="LOCKGATE_CA_FILE must name a PEM file of certificates that the function can"
+                " read.",
+            ) from None
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host names this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,308 @@
+"""A migration that shares no transaction, unit by unit, each recorded so that it can be resumed.
+
+What takes effect in a transaction is recorded in it. A statement that no transaction may hold is
+announced before and recorded after; between the two, only the catalogs know::
+
+    BEGIN; row: attempting 2; COMMIT     CREATE INDEX CONCURRENTLY …     BEGIN; row: done 2; COMMIT
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Unit, UnitMode, done_checksum, place_of
+from lockgate.core.failure import Failure, OutOfTime, StepFailed, mask
+from lockgate.core.history import State
+from lockgate.core.migration import Direction, Language
+from lockgate.core.verification import (
+    Found,
+    Question,
+    Verdict,
+    Verification,
+    decide,
+    find_verification,
+)
+from lockgate.errors import OutcomeUnknown
+from lockgate.postgres.catalogs import Catalogs
+from lockgate.postgres.connection import StatementError
+from lockgate.postgres.history_table import Progress, forget_sql
+from lockgate.postgres.message import MessageWriter, Part
+from lockgate.postgres.python_step import has_verify, run_python, verify_python
+from lockgate.postgres.session import BEGIN, COMMIT, Session
+
+if TYPE_CHECKING:
+    from lockgate.core.outcome import Done
+    from lockgate.core.segment import Step
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRunner:
+    """Applies one migration that shares no transaction."""
+
+    session: Session
+    step: Step
+
+    def apply(self) -> list[Done]:
+        """Apply what of the migration is not done yet, and return it once it is whole.
+
+        Raises what `Executor.apply` does.
+        """
+        if self.step.migration.up.language is Language.PYTHON:
+            return self._apply_python()
+        row = self.step.row
+        start = row.statements_done if row is not None and row.state is State.PARTIAL else 0
+        self._send_prelude()
+        done: list[Done] = []
+        for unit in self.step.analysis.units:
+            if unit.mode is UnitMode.SESSION:
+                self._send_alone(unit)
+            elif unit.first >= start:
+                if self.session.deadline.is_over:
+                    raise OutOfTime
+                done = self._apply_unit(unit)
+        return done or self._record(self._whole())
+
+    def _apply_unit(self, unit: Unit) -> list[Done]:
+        if unit.mode is UnitMode.ALONE:
+            return self._apply_alone(unit)
+        writer = MessageWriter()
+        if unit.mode is UnitMode.WRAPPED:
+            writer.add(Part.CONTROL, BEGIN)
+            self._add_script(writer, unit.first, unit.last + 1)
+            self._add_record(writer, self._after(unit))
+            writer.add(Part.CONTROL, COMMIT)
+        else:
+            # The script's own COMMIT comes after our row.
+            self._add_script(writer, unit.first, unit.last)
+            self._add_record(writer, self._after(unit))
+            self._add_script(writer, unit.last, unit.last + 1)
+        return self.session.flush(writer)
+
+    def _apply_alone(self, unit: Unit) -> list[Done]:
+        verification = self._verification(unit)
+        verdict, found = self._look(verification, unit)
+        if verdict is Verdict.DONE:
+            return self._record(self._after(unit))
+        self._record(self._before(unit, attempting=True, oid=found.oid))
+        if verdict is Verdict.FINALIZE:
+            self._send_own(
+                unit,
+                f"ALTER TABLE {verification.table} DETACH PARTITION {verification.name} FINALIZE",
+            )
+        else:
+            self._send_statement(unit, verification)
+        return self._record(self._after(unit))
+
+    def _look(self, verification: Verification, unit: Unit) -> tuple[Verdict, Found]:
+        """Ask until the answer is no longer to wait; drop what a broken attempt left."""
+        row = self.step.row
+        was_begun = row is not None and row.attempting == unit.first + 1
+        if verification.question is Question.AUTHOR and not was_begun:
+            # The query may be about what the statement is yet to make.
+            return Verdict.RUN, Found()
+        known_oid = row.attempted_oid if row is not None and was_begun else None
+        catalogs = Catalogs(self.session.connection)
+        while True:
+            found = self._ask(catalogs, verification, unit, known_oid)
+            match decide(verification.question, found, was_begun=was_begun):
+                case Verdict.WAIT:
+                    if self.session.deadline.is_over:
+                        raise OutOfTime
+                    self.session.clock.sleep(_POLL_SECONDS)
+                case Verdict.CLEAN:
+                    self._clean(unit, catalogs, verification)
+                    return Verdict.RUN, Found()
+                case Verdict.CANNOT_KNOW:
+                    raise self._unknown(unit)
+                case verdict:
+                    return verdict, found
+
+    def _ask(
+        self, catalogs: Catalogs, verification: Verification, unit: Unit, known_oid: int | None
+    ) -> Found:
+        try:
+            return catalogs.ask(verification, known_oid)
+        except StatementError as error:
+            raise self._failed(unit, "its migrate:verify query failed: ", error) from error
+
+    def _clean(self, unit: Unit, catalogs: Catalogs, verification: Verification) -> None:
+        for index in catalogs.find_broken(verification):
+            self._send_own(unit, f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
+
+    def _send_statement(self, unit: Unit, verification: Verification) -> None:
+        """Run the statement; one that failed leaves no broken index.
+
+        Its intent is taken back where a failed one has done nothing. One that may have committed by
+        itself before it failed stays as begun, and is not run again on a guess.
+        """
+        try:
+            self._send_alone(unit)
+        except StepFailed:
+            with contextlib.suppress(StatementError, StepFailed):
+                if verification.question in {Question.INDEX_BUILT, Question.REINDEXED}:
+                    self._clean(unit, Catalogs(self.session.connection), verification)
+                if not self._may_have_committed(unit, verification):
+                    self._note_failure(self._before(unit, attempting=False))
+            raise
+
+    def _may_have_committed(self, unit: Unit, verification: Verification) -> bool:
+        words = self.step.analysis.statements[unit.first].words
+        by_itself = words[:1] in {("DO",), ("CALL",)}
+        return verification.question is Question.AUTHOR or by_itself
+
+    def _apply_python(self) -> list[Done]:
+        migration, row = self.step.migration, self.step.row
+        connection = self.session.connection
+        self._send_prelude()
+        if row is not None and row.attempting is not None:
+            if not has_verify(migration.up):
+                raise self._unknown(None)
+            if verify_python(connection, migration):
+                return self._record(Progress(State.APPLIED, 1, 1))
+        self._record(Progress(State.PARTIAL, 0, 1, attempting=1))
+        # One that fails stays as begun: what it has committed until then, nobody knows.
+        run_python(connection, migration, migration.up, Direction.UP, in_transaction=False)
+        return self._record(Progress(State.APPLIED, 1, 1))
+
+    # Messages.
+
+    def _send_prelude(self) -> None:
+        writer = MessageWriter()
+        self.session.prepare_alone(writer, self.step)
+        self.session.flush(writer)
+
+    def _send_alone(self, unit: Unit) -> None:
+        writer = MessageWriter()
+        statement = self.step.analysis.statements[unit.first]
+        script = self.step.migration.up
+        span = (statement.start, statement.end)
+        writer.add_script(self.step.migration, script, (statement,), span, unit.first)
+        self.session.flush(writer)
+
+    def _send_own(self, unit: Unit, sql: str) -> None:
+        try:
+            self.session.connection.send(sql, is_watched=True)
+        except StatementError as error:
+            raise self._failed(unit, f"{sql}: ", error) from error
+
+    def _record(self, progress: Progress) -> list[Done]:
+        writer = MessageWriter()
+        writer.add(Part.CONTROL, BEGIN)
+        self._add_record(writer, progress)
+        writer.add(Part.CONTROL, COMMIT)
+        done = self.session.flush(writer)
+        return done if progress.state is State.APPLIED else []
+
+    def _note_failure(self, progress: Progress) -> None:
+        """Record what is done; nothing is remembered of a migration of which nothing is."""
+        row = self.step.row
+        if progress.done > 0 or (row is not None and row.state is State.APPLIED):
+            self._record(progress)
+            return
+        writer = MessageWriter()
+        writer.add(Part.CONTROL, BEGIN)
+        self.session.own_role(writer)
+        writer.add(Part.CONTROL, forget_sql(self.session.tables, self.step.migration))
+        writer.add(Part.FENCE, self.session.fence())
+        writer.add(Part.CONTROL, COMMIT)
+        self.session.flush(writer)
+
+    def _add_record(self, writer: MessageWriter, progress: Progress) -> None:
+        migration = self.step.migration
+        record = self.session.record(self.step, progress, previous=migration.migration_id)
+        self.session.own_role(writer)
+        writer.add(Part.RECORD, record, migration=migration)
+        writer.add(Part.FENCE, self.session.fence())
+
+    def _add_script(self, writer: MessageWriter, first: int, behind: int) -> None:
+        """Add the statements from ``first`` up to ``behind``, comments between them included."""
+        statements = self.step.analysis.statements
+        if first == behind:
+            return
+        start = statements[first].start
+        stop = unit_span(self.step, Unit(UnitMode.WRAPPED, first, behind - 1))[1]
+        script = self.step.migration.up
+        writer.add_script(
+            self.step.migration, script, statements[first:behind], (start, stop), first
+        )
+
+    # Values.
+
+    def _verification(self, unit: Unit) -> Verification:
+        statements = self.step.analysis.statements
+        previous_end = statements[unit.first - 1].end if unit.first else 0
+        return find_verification(self.step.migration.up.sql, statements[unit.first], previous_end)
+
+    def _before(self, unit: Unit, *, attempting: bool, oid: int | None = None) -> Progress:
+        return Progress(
+            State.PARTIAL,
+            unit.first,
+            len(self.step.analysis.statements),
+            unit.first + 1 if attempting else None,
+            self._checksum(unit.first),
+            oid,
+        )
+
+    def _after(self, unit: Unit) -> Progress:
+        if unit is self.step.analysis.last_unit:
+            return self._whole()
+        done = unit.last + 1
+        total = len(self.step.analysis.statements)
+        return Progress(
+            State.PARTIAL,
+            done,
+            total,
+            None,
+            done_checksum(self.step.migration.up, self.step.analysis, done),
+        )
+
+    def _checksum(self, count: int) -> str:
+        return done_checksum(self.step.migration.up, self.step.analysis, count)
+
+    def _whole(self) -> Progress:
+        total = max(1, len(self.step.analysis.statements))
+        return Progress(State.APPLIED, total, total)
+
+    def _failed(self, unit: Unit, what: str, error: StatementError) -> StepFailed:
+        script = self.step.migration.up
+        line, column = place_of(script, self.step.analysis.statements[unit.first].start)
+        return StepFailed(
+            Failure(
+                migration=self.step.migration.label,
+                message=mask(f"{what}{error}", script.hidden),
+                sqlstate=error.sqlstate,
+                statement=unit.first + 1,
+                file=script.path,
+                line=line,
+                column=column,
+            )
+        )
+
+    def _unknown(self, unit: Unit | None) -> OutcomeUnknown:
+        row, migration = self.step.row, self.step.migration
+        what = "It" if unit is None else f"Statement {unit.first + 1}"
+        way = (
+            "define verify(connection) in the file"
+            if unit is None
+            else "write -- migrate:verify SELECT … on a line above the statement"
+        )
+        return OutcomeUnknown(
+            f"Migration {migration.label} was interrupted. {what} was begun by run"
+            f" {row.run_id if row is not None else '?'} outside a transaction, its end was never"
+            f" recorded, and the catalogs do not tell. {migration.path}. Nothing was run.",
+            hint=f"See whether it is done; then {way}, which says true if it is and false if it is"
+            " to be run again, and invoke again.",
+            file=migration.path,
+            migration=migration.label,
+        )
+
+
+def unit_span(step: Step, unit: Unit) -> tuple[int, int]:
+    """Return where a unit begins and ends in its script, COPY data included."""
+    last = step.analysis.statements[unit.last]
+    end = last.end if last.copy_data is None else last.copy_data[1] + 2
+    return step.analysis.statements[unit.first].start, end

@@ -1,0 +1,200 @@
+"""What happened, as a value, and its JSON form ``lockgate/report/v1`` (``docs/report.schema.json``).
+
+Knows no caller and no server. Holds no secret, signed URL or row data: whoever fills it in must not
+put any there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lockgate.core.request import Action
+
+FORMAT = "lockgate/report/v1"
+
+# A list longer than this is cut in the JSON form; `counts` always tells the whole number. Lambda's
+# synchronous answer ends at 6 MB.
+MAX_LISTED = 1_000
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    APPLIED = "applied"
+    UP_TO_DATE = "up_to_date"
+    PLANNED = "planned"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    INCOMPLETE = "incomplete"
+    BUSY = "busy"
+    REFUSED = "refused"
+
+
+SUCCESSES = frozenset({Status.APPLIED, Status.UP_TO_DATE, Status.PLANNED, Status.ROLLED_BACK})
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInfo:
+    """Which database the run was about."""
+
+    host: str
+    port: int
+    name: str
+    server_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One migration in one of the report's lists. Fields that say nothing there are ``None``."""
+
+    version: str | None
+    name: str
+    kind: str
+    file: str | None = None
+    duration_ms: int | None = None
+    applied_at: datetime | None = None
+    state: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftEntry:
+    """An applied migration that differs from its file. ``actual`` is ``None`` if the file is gone."""
+
+    version: str | None
+    name: str
+    file: str | None
+    script: str
+    recorded: str
+    actual: str | None
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """Steps that share one transaction, or one migration that cannot be in any."""
+
+    mode: str
+    migrations: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A session that the run waited for. ``query`` has its literals removed."""
+
+    pid: int
+    user: str | None
+    application: str | None
+    state: str | None
+    age_seconds: float | None
+    query: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """What went wrong, and where. ``line`` and ``column`` count from 1 in ``file``."""
+
+    code: str
+    message: str
+    type: str
+    hint: str | None = None
+    sqlstate: str | None = None
+    migration: str | None = None
+    statement: int | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+    blockers: tuple[Blocker, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HolderInfo:
+    """Who holds the lock. ``at`` is the migration, and after ``#`` the statement, it is in.
+
+    ``is_alive``: its session exists on the server, as far as this role may see.
+    ``reference`` is its caller's own: of CloudFormation, the stack and the request.
+    """
+
+    run_id: str
+    caller: str
+    taken_at: datetime
+    expires_at: datetime
+    at: str | None = None
+    reference: dict[str, str] = field(default_factory=dict)
+    is_alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """The lock of this run: its fencing token, or who has it instead."""
+
+    waited_ms: int
+    token: int | None = None
+    holder: HolderInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One invocation's outcome."""
+
+    status: Status
+    action: Action | None
+    run_id: str
+    caller: str | None = None
+    database: DatabaseInfo | None = None
+    from_version: str | None = None
+    to_version: str | None = None
+    applied: tuple[Entry, ...] = ()
+    pending: tuple[Entry, ...] = ()
+    ahead: tuple[Entry, ...] = ()
+    reverted: tuple[Entry, ...] = ()
+    drift: tuple[DriftEntry, ...] = ()
+    segments: tuple[SegmentEntry, ...] = ()
+    history: tuple[Entry, ...] = ()
+    error: ErrorInfo | None = None
+    lock: LockInfo | None = None
+    backup: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    next_action: str | None = None
+    duration_ms: int = 0
+    timings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the caller got what it asked for."""
+        return self.status in SUCCESSES
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON value, keys in a fixed order, lists cut at `MAX_LISTED`."""
+        value: dict[str, Any] = {"format": FORMAT}
+        counts: dict[str, int] = {}
+        for item in dataclasses.fields(self):
+            content = getattr(self, item.name)
+            if isinstance(content, tuple):
+                counts[item.name] = len(content)
+                content = content[:MAX_LISTED]
+            value[item.name] = _plain(content)
+        value["counts"] = counts
+        return value
+
+    def to_text(self) -> str:
+        """Return the JSON form as one line of text."""
+        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,392 @@
+"""A report while it is being written. Knows what a run has seen and done; decides nothing.
+
+It also words the state in which the database was left, since only here it is known what this run
+had committed before it failed.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode
+from lockgate.core.drift import Severity
+from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
+from lockgate.core.migration import Language
+from lockgate.core.outcome import Done, Taken
+from lockgate.core.request import Action, Request
+from lockgate.errors import (
+    DatabaseBusy,
+    DriftDetected,
+    LockgateError,
+    MigrationFailed,
+    RequestRefused,
+    RunIncomplete,
+    public_class,
+)
+from lockgate.report import (
+    Blocker,
+    DatabaseInfo,
+    DriftEntry,
+    Entry,
+    ErrorInfo,
+    HolderInfo,
+    LockInfo,
+    Report,
+    SegmentEntry,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.failure import Failure, StepFailed
+    from lockgate.core.lease import Holder
+    from lockgate.core.migration import Migration, Version
+    from lockgate.core.plan import Plan
+    from lockgate.core.probe import Probe
+    from lockgate.core.segment import Segment, Step
+    from lockgate.core.target import Endpoint
+
+_MOST_NAMED = 10
+
+_STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
+    (RequestRefused, Status.REFUSED),
+    (DriftDetected, Status.REFUSED),
+    (DatabaseBusy, Status.BUSY),
+    (RunIncomplete, Status.INCOMPLETE),
+)
+
+
+@dataclass(slots=True)
+class ReportDraft:
+    """Collects what one request meets; `to_report` makes the value."""
+
+    run_id: str
+    request: Request
+    monotonic: Callable[[], float]
+    catalog: Catalog | None = None
+    probe: Probe | None = None
+    history: History = EMPTY_HISTORY
+    plan: Plan | None = None
+    segments: tuple[Segment, ...] = ()
+    holder: Holder | None = None
+    token: int | None = None
+    waited_ms: int = 0
+    done: dict[str, Done] = field(default_factory=dict)
+    error: ErrorInfo | None = None
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, int] = field(default_factory=dict)
+    _from_version: Version | None = None
+    _started: float = 0.0
+    _settled: bool = False
+
+    def __post_init__(self) -> None:
+        self._started = self.monotonic()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase; phases of one name add up."""
+        started = self.monotonic()
+        try:
+            yield
+        finally:
+            elapsed = round((self.monotonic() - started) * 1000)
+            self.timings[name] = self.timings.get(name, 0) + elapsed
+
+    def settle(self, version: Version | None) -> None:
+        """Note that database and files agree, at that version."""
+        self._from_version, self._settled = version, True
+
+    def see(self, plan: Plan) -> None:
+        """Note a plan, and with the first one where the database stood."""
+        if self.plan is None:
+            self._from_version = self.history.latest
+        self.plan = plan
+        if plan.has_pending or not self.done:
+            self.segments = plan.segments
+
+    def take(self, taken: Taken) -> None:
+        """Note the lock."""
+        self.token = taken.token
+
+    def warn(self, text: str) -> None:
+        """Note something on which somebody should act."""
+        self.warnings.append(text)
+
+    def know_applied(self) -> None:
+        """Take the history's word for what this run has applied, after a connection broke."""
+        self.done = {
+            row.migration_id: Done(row.migration_id, row.duration_ms, row.applied_at)
+            for row in self.history.rows
+            if row.run_id == self.run_id and row.state is State.APPLIED
+        }
+
+    def on_applied(self, emit: Callable[..., None]) -> Callable[[Done], None]:
+        """Return what to call for each migration that is in the database for good."""
+
+        def note(done: Done) -> None:
+            self.done[done.migration_id] = done
+            emit("migration_applied", migration=done.migration_id, duration_ms=done.duration_ms)
+
+        return note
+
+    def fail(self, error: LockgateError) -> Status:
+        """Note an error and return the status that it gives the run."""
+        if self.error is None or self.error.message != error.message:
+            self.error = _error_info(error)
+        return status_of(error)
+
+    def blame(self, error: StepFailed, segment: Segment) -> MigrationFailed:
+        """Return the error that ends the run, with the state in which it leaves the database."""
+        failure = error.failure
+        failed = MigrationFailed(
+            f"{failure.describe()} {self._state_after(segment, failure)}",
+            hint=failure.hint or "Fix the file and invoke again.",
+        )
+        self.error = _with_failure(_error_info(failed), failure)
+        return failed
+
+    def _state_after(self, segment: Segment, failure: Failure) -> str:
+        earlier = [
+            m for m in self.done if m not in {s.migration.migration_id for s in segment.steps}
+        ]
+        if failure.has_committed:
+            state = "What it committed by itself stays; see what that is before you go on."
+        elif segment.mode is Mode.STATEMENTS:
+            state = (
+                "It runs outside a transaction: what of it was done before stays, and the next run"
+            )
+            state += " resumes after that."
+        elif not earlier:
+            return "It was rolled back; the schema is as it was."
+        else:
+            state = "It was rolled back."
+        if earlier:
+            named = ", ".join(earlier[:_MOST_NAMED])
+            others = " and others" if len(earlier) > _MOST_NAMED else ""
+            state += f" Applied before it by this run, and still there: {named}{others}."
+        return state
+
+    def outcome(self, status: Status, endpoint: Endpoint | None) -> dict[str, str | None]:
+        """Return what the run's row is finished with."""
+        report = self.to_report(status, endpoint)
+        return {
+            "status": status.value,
+            "from_version": report.from_version,
+            "to_version": report.to_version,
+            # PostgreSQL stores no NUL, and a database may hold less than Unicode.
+            "report": json.dumps(report.to_json()).replace("\\u0000", ""),
+        }
+
+    def to_report(self, status: Status, endpoint: Endpoint | None) -> Report:
+        """Return the report as of now."""
+        waiting = [step for step in self._steps() if step.migration.migration_id not in self.done]
+        return Report(
+            status=status,
+            action=self.request.action,
+            run_id=self.run_id,
+            caller=self.request.caller.name,
+            database=self._database(endpoint),
+            from_version=_text(self._from()),
+            to_version=_text(self._to_version()),
+            applied=self._applied(),
+            pending=tuple(_pending_entry(step) for step in waiting),
+            ahead=() if self.plan is None else tuple(_row_entry(row) for row in self.plan.ahead),
+            drift=self._drift(),
+            segments=self._segments(),
+            history=self._listed_history(),
+            error=self.error,
+            lock=self._lock(),
+            warnings=tuple(self._warnings()),
+            next_action=self._next_action(status),
+            duration_ms=round((self.monotonic() - self._started) * 1000),
+            timings=dict(self.timings),
+        )
+
+    def _steps(self) -> tuple[Step, ...]:
+        return () if self.plan is None else self.plan.steps
+
+    def _from(self) -> Version | None:
+        """Return where the database stood; a run that made no plan has at least read the history."""
+        has_begun = self.plan is not None or self._settled
+        return self._from_version if has_begun else self.history.latest
+
+    def _to_version(self) -> Version | None:
+        versions = [self._from(), self.history.latest if not self._settled else None]
+        if self.catalog is not None:
+            known = (self.catalog.by_id.get(migration_id) for migration_id in self.done)
+            versions += [migration.version for migration in known if migration is not None]
+        return max((v for v in versions if v is not None), default=None)
+
+    def _database(self, endpoint: Endpoint | None) -> DatabaseInfo | None:
+        if endpoint is None:
+            return None
+        version = None if self.probe is None else self.probe.server_version
+        return DatabaseInfo(endpoint.host, endpoint.port, endpoint.dbname, version)
+
+    def _applied(self) -> tuple[Entry, ...]:
+        catalog = self.catalog
+        if catalog is None:
+            return ()
+        found = ((catalog.by_id.get(done.migration_id), done) for done in self.done.values())
+        return tuple(_done_entry(migration, done) for migration, done in found if migration)
+
+    def _drift(self) -> tuple[DriftEntry, ...]:
+        if self.plan is None:
+            return ()
+        return tuple(
+            DriftEntry(
+                version=drift.version,
+                name=drift.name,
+                file=drift.file,
+                script=drift.direction,
+                recorded=drift.recorded,
+                actual=drift.actual,
+                severity=drift.severity,
+            )
+            for drift in self.plan.drift
+        )
+
+    def _segments(self) -> tuple[SegmentEntry, ...]:
+        return tuple(
+            SegmentEntry(
+                mode=segment.mode,
+                migrations=tuple(step.migration.migration_id for step in segment.steps),
+                reason=segment.reason,
+            )
+            for segment in self.segments
+        )
+
+    def _listed_history(self) -> tuple[Entry, ...]:
+        if self.request.action is not Action.STATUS:
+            return ()
+        return tuple(_row_entry(row) for row in self.history.rows)
+
+    def _lock(self) -> LockInfo | None:
+        if self.token is None and self.holder is None and self.waited_ms == 0:
+            return None
+        holder = None
+        if self.holder is not None:
+            holder = HolderInfo(
+                run_id=self.holder.run_id,
+                caller=self.holder.caller,
+                taken_at=self.holder.taken_at,
+                expires_at=self.holder.expires_at,
+                at=self.holder.at,
+                reference=self.holder.reference,
+                is_alive=self.holder.is_alive,
+            )
+        return LockInfo(self.waited_ms, self.token, holder)
+
+    def _warnings(self) -> Iterator[str]:
+        yield from self.warnings
+        if self.plan is not None:
+            yield from (d.describe() for d in self.plan.drift if d.severity is Severity.WARNING)
+            yield from (skipped.describe() for skipped in self.plan.skipped)
+        for step in (step for segment in self.segments for step in segment.steps):
+            if step.migration.up.language is Language.SQL and not step.analysis.statements:
+                yield f"Migration {step.migration.label} has no statement. {step.migration.path}."
+        if self.probe is not None and self.probe.behind_pooler:
+            yield (
+                "A pooler or proxy is before the database. Prefer the cluster endpoint: the lock is"
+                " surest on a session of its own."
+            )
+
+    def _next_action(self, status: Status) -> str | None:
+        if self.error is not None:
+            return self.error.hint
+        if status is Status.PLANNED:
+            return "Run up to apply what is pending."
+        return None
+
+
+def refuse_report(run_id: str, error: LockgateError, status: Status | None = None) -> Report:
+    """Return the report of a request that never reached a runner, or fell out of it."""
+    return Report(
+        status=status or status_of(error),
+        action=None,
+        run_id=run_id,
+        error=_error_info(error),
+        next_action=error.hint,
+    )
+
+
+def status_of(error: LockgateError) -> Status:
+    """Return the status that an error gives a run."""
+    return next((status for cls, status in _STATUS_OF if isinstance(error, cls)), Status.FAILED)
+
+
+def _text(version: Version | None) -> str | None:
+    return None if version is None else version.text
+
+
+def _pending_entry(step: Step) -> Entry:
+    migration = step.migration
+    return Entry(
+        version=_text(migration.version),
+        name=migration.name,
+        kind=migration.kind,
+        file=migration.path,
+        reason=step.cause,
+    )
+
+
+def _done_entry(migration: Migration, done: Done) -> Entry:
+    return Entry(
+        version=_text(migration.version),
+        name=migration.name,
+        kind=migration.kind,
+        file=migration.path,
+        duration_ms=done.duration_ms,
+        applied_at=done.applied_at,
+        state=State.APPLIED,
+    )
+
+
+def _row_entry(row: Applied) -> Entry:
+    return Entry(
+        version=_text(row.version),
+        name=row.name,
+        kind=row.kind,
+        duration_ms=row.duration_ms,
+        applied_at=row.applied_at,
+        state=row.state,
+    )
+
+
+def _error_info(error: LockgateError) -> ErrorInfo:
+    return ErrorInfo(
+        code=error.code,
+        message=error.message,
+        type=public_class(error).__name__,
+        hint=error.hint,
+        migration=_optional_text(error.fields.get("migration")),
+        file=getattr(error, "file", None) or _optional_text(error.fields.get("file")),
+        line=getattr(error, "line", None),
+        column=getattr(error, "column", None),
+    )
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
+    return replace(
+        error,
+        sqlstate=failure.sqlstate,
+        migration=failure.migration,
+        statement=failure.statement,
+        file=failure.file,
+        line=failure.line,
+        column=failure.column,
+        excerpt=failure.excerpt,
+        blockers=tuple(
+            Blocker(b.pid, b.user, b.application, b.state, b.age_seconds, b.query)
+            for b in failure.blockers
+        ),
+    )

@@ -1,0 +1,263 @@
+"""Settings from the environment. The only reader of it; knows names, types and defaults.
+
+`SETTINGS` is the list that ``docs/configuration.md`` is held against.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lockgate.duration import parse_duration_ms
+from lockgate.errors import SettingInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Atomicity(StrEnum):
+    """How much shares one transaction."""
+
+    AUTO = "auto"
+    RUN = "run"
+    MIGRATION = "migration"
+
+
+class OutOfOrder(StrEnum):
+    """What happens to a pending version below the latest applied one."""
+
+    REFUSE = "refuse"
+    APPLY = "apply"
+    SKIP = "skip"
+
+
+class Tls(StrEnum):
+    """How the server must prove who it is."""
+
+    VERIFY_FULL = "verify-full"
+    REQUIRE = "require"
+    OFF = "off"
+
+
+class Pooler(StrEnum):
+    """What to do behind a connection pooler."""
+
+    REFUSE = "refuse"
+    SESSION = "session"
+    LEASE = "lease"
+
+
+class CfnResponse(StrEnum):
+    """Who answers CloudFormation: this function, or the framework that called it."""
+
+    DIRECT = "direct"
+    RETURN = "return"
+
+
+# `core.request.Action` in text: settings are below it.
+ACTIONS = ("up", "plan", "status", "validate", "unlock")
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+_HIGHEST_PORT = 65_535
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if value.lower() not in known:
+        raise ValueError("it takes true or false")
+    return known[value.lower()]
+
+
+def _port(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) <= _HIGHEST_PORT:
+        raise ValueError("it takes a port number from 1 to 65535")
+    return int(value)
+
+
+def _count(value: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise ValueError("it takes a whole number, 0 or more")
+    return int(value)
+
+
+def _identifier(value: str) -> str:
+    if _IDENTIFIER.fullmatch(value) is None:
+        raise ValueError("it takes a plain name: letters, digits and _, at most 63 of them")
+    return value
+
+
+def _schema(value: str) -> str:
+    if value.lower().startswith("pg_") or value.lower() == "information_schema":
+        raise ValueError("that schema belongs to PostgreSQL; name one of your own")
+    return _identifier(value)
+
+
+def _choice(choices: type[_Choice]) -> Callable[[str], _Choice]:
+    def read(value: str) -> _Choice:
+        try:
+            return choices(value)
+        except ValueError:
+            raise ValueError(f"it takes one of {', '.join(choices)}") from None
+
+    return read
+
+
+def _actions(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(","))
+    if not set(names) <= set(ACTIONS):
+        raise ValueError(f"it takes some of {', '.join(ACTIONS)}, with commas between")
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: the field that it fills, how it is read, and its default as documented."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]
+    default: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this invocation runs with. Times are in milliseconds; ``None`` means "not given"."""
+
+    secret_arn: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    dbname: str | None = None
+    username: str | None = None
+    iam_auth: bool = False
+    tls: Tls = Tls.VERIFY_FULL
+    tls_off_anywhere: bool = False
+    ca_file: str | None = None
+    connect_timeout_ms: int = 10_000
+    connect_budget_ms: int = 120_000
+    set_role: str | None = None
+    pooler: Pooler = Pooler.REFUSE
+    schema: str = "lockgate"
+    migrations: str = "migrations"
+    atomicity: Atomicity = Atomicity.AUTO
+    out_of_order: OutOfOrder = OutOfOrder.REFUSE
+    lock_wait_ms: int = 300_000
+    lock_timeout_ms: int = 5_000
+    lock_retries: int = 5
+    statement_timeout_ms: int | None = None
+    reserve_ms: int = 20_000
+    allowed_actions: tuple[str, ...] = ("up", "plan", "status", "validate")
+    cfn_response: CfnResponse = CfnResponse.DIRECT
+    cfn_loopback: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+# fmt: off
+SETTINGS: tuple[Setting, ...] = (
+    Setting("LOCKGATE_SECRET_ARN", "secret_arn", _text, "", "ARN or name of the Secrets Manager secret that holds the credentials."),
+    Setting("LOCKGATE_DATABASE_URL", "database_url", _text, "", "`postgresql://user:password@host:port/dbname`, for the terminal and for tests; a secret goes before it."),
+    Setting("LOCKGATE_HOST", "host", _text, "from the secret", "Host to connect to, instead of the secret's."),
+    Setting("LOCKGATE_PORT", "port", _port, "from the secret, or `5432`", "Port, instead of the secret's."),
+    Setting("LOCKGATE_DBNAME", "dbname", _text, "from the secret, or `postgres`", "Database, instead of the secret's."),
+    Setting("LOCKGATE_USERNAME", "username", _text, "from the secret", "User, instead of the secret's."),
+    Setting("LOCKGATE_IAM_AUTH", "iam_auth", _flag, "`false`", "Sign in with an IAM token instead of a password; needs host and username."),
+    Setting("LOCKGATE_TLS", "tls", _choice(Tls), "`verify-full`", "`verify-full`, `require` (encrypted, server not verified) or `off` (loopback only)."),
+    Setting("LOCKGATE_TLS_OFF_ANYWHERE", "tls_off_anywhere", _flag, "`false`", "Allow `LOCKGATE_TLS=off` for hosts other than loopback."),
+    Setting("LOCKGATE_CA_FILE", "ca_file", _text, "the RDS bundle and the system store", "PEM file of further certificate authorities to trust."),
+    Setting("LOCKGATE_CONNECT_TIMEOUT", "connect_timeout_ms", parse_duration_ms, "`10s`", "How long one attempt to connect may take."),
+    Setting("LOCKGATE_CONNECT_BUDGET", "connect_budget_ms", parse_duration_ms, "`120s`", "How long to go on trying while the database is paused, starting or failing over."),
+    Setting("LOCKGATE_SET_ROLE", "set_role", _identifier, "none", "Role to act as; owns what migrations create."),
+    Setting("LOCKGATE_POOLER", "pooler", _choice(Pooler), "`refuse`", "Behind a connection pooler: `refuse`, `session` (it pools sessions, go on) or `lease` (it pools transactions; the lock rests on its lease alone)."),
+    Setting("LOCKGATE_SCHEMA", "schema", _schema, "`lockgate`", "Schema of Lockgate's own tables."),
+    Setting("LOCKGATE_MIGRATIONS", "migrations", _text, "`migrations`", "Folder of the migrations; relative to the function's code, or to the working folder in a terminal."),
+    Setting("LOCKGATE_ATOMICITY", "atomicity", _choice(Atomicity), "`auto`", "What shares a transaction: `auto`, `run` or `migration`."),
+    Setting("LOCKGATE_OUT_OF_ORDER", "out_of_order", _choice(OutOfOrder), "`refuse`", "A pending version below the latest applied one: `refuse`, `apply` or `skip`."),
+    Setting("LOCKGATE_LOCK_WAIT", "lock_wait_ms", parse_duration_ms, "`300s`", "How long to wait for another run to finish."),
+    Setting("LOCKGATE_LOCK_TIMEOUT", "lock_timeout_ms", parse_duration_ms, "`5s`", "PostgreSQL's `lock_timeout` for migrations that name none."),
+    Setting("LOCKGATE_LOCK_RETRIES", "lock_retries", _count, "`5`", "How often a segment is tried again after a lock timeout or a deadlock."),
+    Setting("LOCKGATE_STATEMENT_TIMEOUT", "statement_timeout_ms", parse_duration_ms, "what is left of the invocation", "PostgreSQL's `statement_timeout` for migrations that name none."),
+    Setting("LOCKGATE_RESERVE", "reserve_ms", parse_duration_ms, "`20s`", "Time kept at the end of the invocation to record, unlock and answer."),
+    Setting("LOCKGATE_ALLOWED_ACTIONS", "allowed_actions", _actions, "`up,plan,status,validate`", "Actions that this function carries out; others are refused."),
+    Setting("LOCKGATE_CFN_RESPONSE", "cfn_response", _choice(CfnResponse), "`direct`", "`direct`: the function answers CloudFormation. `return`: it returns the answer to a framework that does (CDK Provider)."),
+    Setting("LOCKGATE_CFN_LOOPBACK", "cfn_loopback", _flag, "`false`", "For tests: also answer CloudFormation events whose `ResponseURL` is on loopback."),
+)
+# fmt: on
+
+_PREFIX = "LOCKGATE_"
+# Never visible to migrations, whatever their file asks for.
+_HIDDEN_PREFIXES = ("AWS_", _PREFIX, "_")
+
+
+def read_environment() -> Mapping[str, str]:
+    """Return the process's environment."""
+    return os.environ
+
+
+def read_answer_settings(environment: Mapping[str, str]) -> Settings:
+    """Return settings that only say how and when to answer; what is wrong counts as not given.
+
+    A function whose settings are broken must still answer, or the stack waits for an hour.
+    """
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        raw = environment.get(setting.name, "").strip()
+        if raw and setting.field in {"cfn_response", "cfn_loopback", "reserve_ms"}:
+            with contextlib.suppress(ValueError):
+                values[setting.field] = setting.read(raw)
+    return Settings(**values)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings that the environment gives.
+
+    An empty value counts as not given, since CloudFormation cannot leave a variable out.
+
+    Raises:
+        SettingInvalid: a value cannot be read, or a ``LOCKGATE_`` name is unknown.
+    """
+    _refuse_unknown(environment)
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        raw = environment.get(setting.name, "").strip()
+        if raw:
+            values[setting.field] = _read(setting, raw)
+    variables = {k: v for k, v in environment.items() if not k.startswith(_HIDDEN_PREFIXES)}
+    return Settings(**values, variables=variables)
+
+
+def _read(setting: Setting, raw: str) -> object:
+    try:
+        return setting.read(raw)
+    except ValueError as error:
+        shown = "its value" if setting.field == "database_url" else f'"{raw}"'
+        raise SettingInvalid(
+            f"{setting.name} cannot be {shown}: {error}. Nothing was changed.",
+            hint=f"Correct {setting.name} in the function's environment.",
+            setting=setting.name,
+        ) from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {setting.name for setting in SETTINGS}
+    short = [name.removeprefix(_PREFIX) for name in known]
+    for name in environment:
+        if name.startswith(_PREFIX) and name not in known and not name.startswith("LOCKGATE_TEST_"):
+            # Without what all names share, or any two of them would be close.
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), short, n=1)
+            advice = f" Did you mean {_PREFIX}{near[0]}?" if near else ""
+            raise SettingInvalid(
+                f"{name} is no setting of Lockgate.{advice} Nothing was changed.",
+                hint="See docs/configuration.md for the settings there are.",
+                setting=name,
+            )

@@ -1,0 +1,1 @@
+"""What people see: reports, progress, and the screen they are shown on."""

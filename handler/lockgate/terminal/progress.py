@@ -1,0 +1,141 @@
+"""A run's events for people, as they happen. Knows the names that the engine emits; decides nothing."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from lockgate.duration import format_duration
+from lockgate.terminal.line import Line, Span, Style, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from lockgate.terminal.screen import Doing, Screen
+
+_DOING = {
+    "lock_waited_for": "Waiting for the lock",
+    "database_waited_for": "Waiting for the database",
+    "lock_taken": "Planning",
+    "connection_lost": "Connecting again",
+    "connection_restored": "Planning",
+}
+
+# What people are told of an event, with its fields filled in.
+_SENTENCES = {
+    "database_waited_for": "Waiting for the database: {reason}.",
+    "lock_waited_for": "Waiting for the lock, which run {holder} holds.",
+    "lock_taken": "Took the lock over from run {former_run}, which never freed it.",
+    "lock_broken": "Freed the lock of run {former_run}.",
+    "report_not_stored": "The database cannot hold the report ({sqlstate}); the run is recorded.",
+    "lock_left_behind": "The lock could not be freed: {reason}.",
+    "segment_retried": "Migration {migration} did not get its locks ({sqlstate}); trying again.",
+    "segment_split": "{migrations} migrations were too much for one transaction ({sqlstate}).",
+    "connection_lost": "The connection broke: {reason}.",
+    "connection_restored": "Connected again.",
+    "server_warned": "The server warns ({sqlstate}).",
+}
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Progress:
+    """Shows events on a screen: a line for what happened, and a live one for what goes on.
+
+    Events may come from several threads. `applied` collects the migrations that were shown;
+    ``labels`` may be given for them, by id, once the files are read.
+    """
+
+    def __init__(self, screen: Screen | None) -> None:
+        """Take ``None`` to show nothing."""
+        self._screen = screen
+        self._live: AbstractContextManager[Doing] | None = None
+        self._doing: Doing | None = None
+        self._last: Line | None = None
+        self.applied: set[str] = set()
+        self.labels: Mapping[str, str] = NO_LABELS
+
+    def __enter__(self) -> Self:
+        if self._screen is not None:
+            self._live = self._screen.live("Connecting")
+            self._doing = self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(exc_type, exc, traceback)
+
+    def emit(self, name: str, **fields: Any) -> None:
+        """Show one event. What is not known here is passed over."""
+        if self._screen is None or self._doing is None:
+            return
+        doing = describe_doing(name, fields)
+        if doing is not None:
+            self._doing.say(doing)
+        line = describe_event(name, fields, self.labels)
+        # Somebody who waits says so again and again.
+        if line is not None and line != self._last:
+            self._last = line
+            self._screen.show([line])
+        if name == "migration_applied":
+            self.applied.add(str(fields["migration"]))
+
+    def announce_stop(self, by: str) -> None:
+        """Say that the run stops. Safe in a signal handler, so the stream's buffer is not used."""
+        if self._screen is not None and self._doing is not None:
+            text = f"{by}: cancelling and rolling back; once more ends it at once"
+            self._screen.interject(self._doing, text)
+
+
+def describe_doing(name: str, fields: dict[str, Any]) -> str | None:
+    """Return what goes on after an event, if it begins something."""
+    if name == "segment_started":
+        outside = ", outside a transaction" if fields["mode"] == "statements" else ""
+        return f"Applying {count_migrations(fields['migrations'])}{outside}"
+    if name == "index_progress":
+        percent = "" if fields["percent"] is None else f", {fields['percent']} %"
+        return f"Building an index: {clean(str(fields['phase']))}{percent}"
+    return _DOING.get(name)
+
+
+def describe_event(
+    name: str, fields: dict[str, Any], labels: Mapping[str, str] = NO_LABELS
+) -> Line | None:
+    """Return the line for an event, if people should see it."""
+    if name == "migration_applied":
+        duration = format_duration(fields["duration_ms"] or 0)
+        return (
+            Span("  ✓ ", Style.GOOD),
+            Span(clean(labels.get(fields["migration"], str(fields["migration"])))),
+            Span(f"  {duration}", Style.DIM),
+        )
+    text = _describe_trouble(name, fields)
+    return None if text is None else (Span("  ! ", Style.WARNING), Span(clean(text)))
+
+
+def _describe_trouble(name: str, fields: dict[str, Any]) -> str | None:
+    if name == "lock_taken" and fields["former_run"] is None:
+        return None
+    sentence = _SENTENCES.get(name)
+    if sentence is None:
+        return None
+    text = sentence.format_map(fields)
+    if fields.get("blockers"):
+        text += f" It waited for {_describe_blockers(fields['blockers'])}."
+    return text
+
+
+def _describe_blockers(blockers: list[dict[str, Any]]) -> str:
+    return " and ".join(f"pid {blocker['pid']}" for blocker in blockers)
+
+
+def count_migrations(count: int) -> str:
+    """Return ``1 migration`` or ``12 migrations``."""
+    return f"{count:,} migration{'' if count == 1 else 's'}"

@@ -1,0 +1,122 @@
+"""Settings to a runner. Shared by the two composition roots, so that both run the same engine."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lockgate.aws.access import AccessSource
+from lockgate.aws.secrets import SecretStage
+from lockgate.formats.lockgate import read_folder
+from lockgate.postgres.connector import Connector, Patience
+from lockgate.postgres.database import Database, DatabaseOptions
+from lockgate.postgres.schema import Tables
+from lockgate.postgres.session import Timeouts
+from lockgate.postgres.tls import make_tls_context
+from lockgate.runner import Rules, Runner
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from lockgate.core.deadline import Deadline
+    from lockgate.core.target import Access
+    from lockgate.settings import Settings
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow."""
+        return time.monotonic()
+
+    def now(self) -> float:
+        """Return the seconds of the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
+        time.sleep(seconds)
+
+
+class SettingsAccesses:
+    """The connector's view of where credentials come from and which certificates count."""
+
+    def __init__(self, settings: Settings, source: AccessSource) -> None:
+        self._settings = settings
+        self._source = source
+
+    @property
+    def may_rotate(self) -> bool:
+        """Whether a secret, which may be rotated meanwhile, holds the password."""
+        return self._settings.secret_arn is not None
+
+    def current(self) -> Access:
+        """Return today's access, read afresh."""
+        return self._source.access(SecretStage.CURRENT)
+
+    def pending(self) -> Access | None:
+        """Return the access that a rotation in flight switches to."""
+        return self._source.access(SecretStage.PENDING)
+
+    def context(self, host: str) -> ssl.SSLContext | None:
+        """Return the TLS context for a host."""
+        return make_tls_context(
+            self._source.tls,
+            host,
+            ca_file=self._settings.ca_file,
+            off_anywhere=self._settings.tls_off_anywhere,
+        )
+
+
+def make_run_id() -> str:
+    """Return a new run's id: 16 hexadecimal digits, short enough for an application name."""
+    return secrets.token_hex(8)
+
+
+def make_runner(
+    settings: Settings,
+    deadline: Deadline,
+    emit: Callable[..., None],
+    *,
+    run_id: str,
+    base: Path | None = None,
+) -> Runner:
+    """Put together what one request needs. Opens nothing yet.
+
+    ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
+    if it is ``None``.
+    """
+    clock = SystemClock()
+    connector = Connector(
+        SettingsAccesses(settings, AccessSource(settings)),
+        Patience(settings.connect_timeout_ms, settings.connect_budget_ms),
+        clock,
+        deadline,
+        emit,
+    )
+    options = DatabaseOptions(
+        set_role=settings.set_role,
+        pooler=settings.pooler,
+        timeouts=Timeouts(settings.lock_timeout_ms, settings.statement_timeout_ms),
+    )
+    tables = Tables(settings.schema)
+    folder = (base or Path()) / settings.migrations
+    return Runner(
+        database=Database(connector, tables, options, clock, deadline, run_id, emit),
+        read_catalog=partial(read_folder, folder, settings.variables),
+        rules=Rules(
+            atomicity=settings.atomicity,
+            out_of_order=settings.out_of_order,
+            lock_wait_ms=settings.lock_wait_ms,
+            lock_retries=settings.lock_retries,
+        ),
+        clock=clock,
+        deadline=deadline,
+        emit=emit,
+        run_id=run_id,
+    )
