@@ -1,0 +1,37 @@
+-- migrate:up
+CREATE TABLE shop.currencies (
+    code        text PRIMARY KEY CHECK (code ~ '^[A-Z]{3}$'),
+    name        text NOT NULL,
+    minor_units smallint NOT NULL CHECK (minor_units BETWEEN 0 AND 4)
+);
+
+-- Data in COPY's own format, as pg_dump writes it: columns are parted by tabs.
+COPY shop.currencies (code, name, minor_units) FROM stdin;
+CHF	Swiss franc	2
+EUR	Euro	2
+GBP	Pound sterling	2
+JPY	Yen	0
+SEK	Swedish krona	2
+USD	US dollar	2
+\.
+
+CREATE TABLE shop.products (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sku        text NOT NULL UNIQUE CHECK (sku <> ''),
+    name       text NOT NULL CHECK (name <> ''),
+    -- Four digits behind the point: currencies have up to that many.
+    price      numeric(14, 4) NOT NULL CHECK (price >= 0),
+    currency   text NOT NULL REFERENCES shop.currencies,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- PostgreSQL makes no index for a foreign key by itself.
+CREATE INDEX products_currency_idx ON shop.products (currency);
+
+COMMENT ON TABLE shop.currencies IS 'ISO 4217, as far as this shop sells in it';
+COMMENT ON TABLE shop.products IS 'What is for sale';
+COMMENT ON COLUMN shop.products.price IS 'For one piece, without tax';
+
+-- migrate:down
+DROP TABLE shop.products;
+DROP TABLE shop.currencies;

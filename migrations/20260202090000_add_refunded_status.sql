@@ -1,0 +1,20 @@
+-- A new value cannot be used in the transaction that adds it, so it has a file of its own.
+
+-- migrate:up
+ALTER TYPE shop.order_status ADD VALUE 'refunded' AFTER 'shipped';
+
+-- migrate:down
+-- PostgreSQL cannot take a value out of an enum, so the type is made anew. This rewrites the table
+-- under an exclusive lock. It fails, and changes nothing, while an order is refunded: decide first
+-- what such orders shall become.
+ALTER TYPE shop.order_status RENAME TO order_status_with_refunded;
+
+CREATE TYPE shop.order_status AS ENUM ('new', 'paid', 'shipped', 'cancelled');
+COMMENT ON TYPE shop.order_status IS 'How far an order has come';
+
+ALTER TABLE shop.orders
+    ALTER COLUMN status DROP DEFAULT,
+    ALTER COLUMN status TYPE shop.order_status USING status::text::shop.order_status,
+    ALTER COLUMN status SET DEFAULT 'new';
+
+DROP TYPE shop.order_status_with_refunded;

@@ -1,0 +1,33 @@
+"""Fill the slugs of the products there are: letters without accents are beyond plain SQL."""
+
+import re
+import unicodedata
+
+import sqlalchemy as sa
+
+products = sa.table(
+    "products", sa.column("id"), sa.column("name"), sa.column("slug"), schema="shop"
+)
+
+
+def up(connection: sa.Connection) -> None:
+    """Give every product without a slug one of its name and, to be unique, its id."""
+    missing = sa.select(products.c.id, products.c.name).where(products.c.slug.is_(None))
+    filled = [
+        {"product_id": row.id, "new_slug": make_slug(row.name, row.id)}
+        for row in connection.execute(missing)
+    ]
+    if filled:
+        update = sa.update(products).where(products.c.id == sa.bindparam("product_id"))
+        connection.execute(update.values(slug=sa.bindparam("new_slug")), filled)
+
+
+def down(connection: sa.Connection) -> None:
+    """Leave the slugs: the column goes with the migration that made it."""
+
+
+def make_slug(name: str, product_id: int) -> str:
+    """Return the name in lower-case ASCII letters and digits, and the id: ``creme-brulee-7``."""
+    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    words = re.findall(r"[a-z0-9]+", ascii_name.lower())
+    return "-".join([*words, str(product_id)])
