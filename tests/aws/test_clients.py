@@ -1,0 +1,149 @@
+"""Clients fail within seconds, and what they raise becomes one of our errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ReadTimeoutError,
+    UnknownServiceError,
+)
+
+from lockgate.aws.clients import Call, make_client, region_of, translated
+from lockgate.errors import CredentialsRejected, DatabaseUnreachable
+
+CALL = Call("Secret prod/db", "secretsmanager:GetSecretValue", "secretsmanager")
+URL = "https://secretsmanager.eu-west-1.amazonaws.com/"
+UNREACHABLE = "the endpoint of secretsmanager cannot be reached"
+
+
+def test_client_fails_within_seconds() -> None:
+    """A hanging endpoint costs 3 s to connect or 5 s to read, three times at most."""
+    config = make_client("secretsmanager", "eu-central-1").meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+    assert config.region_name == "eu-central-1"
+
+
+def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no region is known, the message says how to give one."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    with pytest.raises(
+        CredentialsRejected, match=r"no region is known \(NoRegionError\)"
+    ) as caught:
+        make_client("secretsmanager", None)
+    assert caught.value.hint is not None
+    assert "AWS_REGION" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "problem", "advice"),
+    [
+        (
+            EndpointConnectionError(endpoint_url=URL),
+            f"{UNREACHABLE} (EndpointConnectionError)",
+            "needs an interface endpoint for secretsmanager",
+        ),
+        (
+            ConnectTimeoutError(endpoint_url=URL),
+            f"{UNREACHABLE} (ConnectTimeoutError)",
+            "needs an interface endpoint for secretsmanager",
+        ),
+        (
+            ReadTimeoutError(endpoint_url=URL),
+            f"{UNREACHABLE} (ReadTimeoutError)",
+            "needs an interface endpoint for secretsmanager",
+        ),
+        (
+            NoCredentialsError(),
+            "this process has no AWS credentials (NoCredentialsError)",
+            "Give the function a role",
+        ),
+        (NoRegionError(), "no region is known (NoRegionError)", "AWS_REGION"),
+        (
+            UnknownServiceError(service_name="x", known_service_names="y"),
+            "the AWS client failed (UnknownServiceError)",
+            "Check the names",
+        ),
+        (
+            ClientError({"Error": {"Code": "SlowDown"}}, "GetSecretValue"),
+            "AWS answered SlowDown",
+            "Invoke again",
+        ),
+        (
+            ClientError({}, "GetSecretValue"),
+            "AWS answered an unnamed error",
+            "Invoke again",
+        ),
+    ],
+)
+def test_failure_of_the_client_is_translated(
+    error: BotoCoreError | ClientError, problem: str, advice: str
+) -> None:
+    """Each kind of failure has its own sentence and advice; the cause is kept."""
+    with pytest.raises(CredentialsRejected) as caught, translated(CALL):
+        raise error
+    expected = f"Secret prod/db cannot be read: {problem}. Nothing was changed."
+    assert expected == str(caught.value)
+    assert caught.value.hint is not None
+    assert advice in caught.value.hint
+    assert error is caught.value.__cause__
+
+
+def test_call_chooses_the_error_class() -> None:
+    """What is about a database's endpoint is no matter of credentials."""
+    call = Call("The endpoint", "rds:DescribeDBInstances", "rds", error_class=DatabaseUnreachable)
+    with pytest.raises(DatabaseUnreachable), translated(call):
+        raise NoCredentialsError
+
+
+@pytest.mark.parametrize(
+    ("arn", "expected"),
+    [
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf", "eu-west-1"),
+        ("arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:prod/db", "cn-north-1"),
+        ("prod/db", None),
+        ("arn:aws:iam::123456789012:role/x", None),
+        (None, None),
+    ],
+)
+def test_region_is_read_off_an_arn(arn: str | None, expected: str | None) -> None:
+    """An ARN names its region; a plain name leaves it to the environment."""
+    assert expected == region_of(arn)
+
+
+def test_boto3_is_not_imported_for_a_database_url() -> None:
+    """The terminal with a URL does not pay for boto3."""
+    script = (
+        "import sys\n"
+        "from lockgate.aws.access import make_access\n"
+        "from lockgate.settings import Settings\n"
+        "make_access(Settings(database_url='postgresql://app:pw@localhost/d'))\n"
+        "print([name for name in sys.modules if name.startswith(('boto', 'moto'))])\n"
+    )
+    handler = Path(__file__).parents[2] / "handler"
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(handler)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "[]\n"
+
+
+def test_moto_stands_in_for_aws() -> None:
+    """No test of this folder reaches a real account."""
+    identity = boto3.client("sts").get_caller_identity()
+    assert identity["Account"] == "123456789012"

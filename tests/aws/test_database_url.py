@@ -1,0 +1,116 @@
+"""A database URL is read as libpq reads it, or refused without quoting it."""
+
+from __future__ import annotations
+
+import traceback
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.aws.database_url import parse_database_url
+from lockgate.aws.parts import ConnectionParts
+from lockgate.errors import SettingInvalid
+from lockgate.settings import Tls
+
+WORD = "hunter2"
+SSLMODE_REFUSED = (
+    "asks for an sslmode other than verify-full, require and disable; allow and prefer fall back to"
+    " plain text, and verify-ca accepts a certificate of another host"
+)
+
+# No NUL, which PostgreSQL cannot take, and no lone surrogates, which UTF-8 cannot.
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgresql://app:pw@db.example:6543/orders",
+            ConnectionParts("app", "pw", "db.example", 6543, "orders"),
+        ),
+        ("postgres://app@db.example", ConnectionParts("app", None, "db.example")),
+        ("postgres://app:@db.example:/", ConnectionParts("app", None, "db.example")),
+        ("postgresql:///orders", ConnectionParts(dbname="orders")),
+        (
+            "postgresql://u%40corp:p%2Fw%3A@[::1]:5433/my%20db",
+            ConnectionParts("u@corp", "p/w:", "::1", 5433, "my db"),
+        ),
+        ("postgresql://app@[::1]/orders", ConnectionParts("app", None, "::1", None, "orders")),
+        ("postgresql://a@h?sslmode=disable", ConnectionParts("a", None, "h", tls=Tls.OFF)),
+        ("postgresql://a@h/?sslmode=require", ConnectionParts("a", None, "h", tls=Tls.REQUIRE)),
+        (
+            "  POSTGRESQL://a@h?sslmode=verify-full\n",
+            ConnectionParts("a", None, "h", tls=Tls.VERIFY_FULL),
+        ),
+    ],
+)
+def test_url_is_read_into_its_parts(url: str, expected: ConnectionParts) -> None:
+    """Every part that the URL gives is there, decoded; the others are not given."""
+    assert expected == parse_database_url(url, "LOCKGATE_DATABASE_URL")
+
+
+@given(user=texts, password=texts, dbname=texts)
+def test_encoded_parts_come_back_as_they_were(user: str, password: str, dbname: str) -> None:
+    """Any text, percent-encoded, is read as that text."""
+    encoded = [quote(part, safe="") for part in (user, password, dbname)]
+    url = f"postgresql://{encoded[0]}:{encoded[1]}@db.example:5432/{encoded[2]}"
+    expected = ConnectionParts(user, password, "db.example", 5432, dbname)
+    assert expected == parse_database_url(url, "here")
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        (f"mysql://app:{WORD}@h/d", "does not begin with postgresql:// or postgres://"),
+        (f"postgresql://app:{WORD}#x@h/d", "cannot be read as a URL"),
+        (f"postgresql://app:[{WORD}@h/d", "cannot be read as a URL"),
+        (f"postgresql://app:{WORD}\u2100@h/d", "cannot be read as a URL"),
+        (f"postgresql://app:{WORD}/x@h/d", "has an unescaped / or @"),
+        (
+            f"postgresql://app:{WORD}?x",
+            "has no valid port, or an unescaped character before it",
+        ),
+        (f"postgresql://app:1234/{WORD}@h/d", "has an unescaped / or @"),
+        (f"postgresql://a:b@h/d/{WORD}", "has an unescaped / or @"),
+        (f"postgresql://a:b@h:{WORD}/d", "has no valid port, or an unescaped character before it"),
+        ("postgresql://a:b@h:70000/d", "has no valid port, or an unescaped character before it"),
+        ("postgresql://a:b@::1:5432/d", "has no valid port, or an unescaped character before it"),
+        (f"postgresql://a:{WORD}%ff@h/d", "has a percent-encoding that is no UTF-8 text"),
+        (f"postgresql://a:{WORD}%00@h/d", "has a percent-encoding that is no UTF-8 text"),
+        ("postgresql://a:b@h1,h2/d", "names several hosts; name the writer's endpoint alone"),
+        (f"postgresql://a:b@h/d?{WORD}=1", "has a parameter other than sslmode; remove it"),
+        (
+            f"postgresql://a@h?user=b&password={WORD}",
+            "has the parameter user; set LOCKGATE_USERNAME instead",
+        ),
+        (
+            "postgresql://a@h/d?sslrootcert=x",
+            "has the parameter sslrootcert; set LOCKGATE_CA_FILE instead",
+        ),
+        *(
+            (f"postgresql://a:{WORD}@h/d?sslmode={mode}", SSLMODE_REFUSED)
+            for mode in ("allow", "prefer", "verify-ca", "", WORD)
+        ),
+    ],
+)
+def test_url_that_cannot_be_honoured_is_refused_unquoted(url: str, problem: str) -> None:
+    """The message says what is wrong and holds nothing of the URL; neither does a traceback."""
+    with pytest.raises(SettingInvalid) as caught:
+        parse_database_url(url, "LOCKGATE_DATABASE_URL")
+    expected = f"The database URL in LOCKGATE_DATABASE_URL {problem}. Nothing was changed."
+    assert expected == str(caught.value)
+    assert WORD not in "".join(traceback.format_exception(caught.value)).replace(repr(url), "")
+    assert caught.value.__context__ is None
+
+
+@given(st.text(max_size=60))
+def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
+    """Whatever stands where the password should, no other error comes out and no part is shown."""
+    try:
+        shown = repr(parse_database_url(f"postgresql://app:{WORD}{rest}", "here"))
+    except SettingInvalid as error:
+        shown = f"{error} {error.__context__}"
+    assert WORD not in shown

@@ -1,0 +1,214 @@
+"""Secrets in every shape are read at a named stage, and failures say what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from lockgate.aws.parts import ConnectionParts
+from lockgate.aws.secrets import SecretStage, read_secret
+from lockgate.errors import CredentialsRejected, LockgateError, SettingInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WORD = "hunter2"
+MASTER = {"username": "app", "password": WORD}
+RDS_SECRET = {
+    "engine": "aurora-postgresql",
+    "host": "db.example",
+    "port": "6543",
+    "dbname": "orders",
+    "dbClusterIdentifier": "main",
+    **MASTER,
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (RDS_SECRET, ConnectionParts("app", WORD, "db.example", 6543, "orders")),
+        ({**MASTER, "port": 6543, "ssl": True}, ConnectionParts("app", WORD, port=6543)),
+        (MASTER, ConnectionParts("app", WORD)),
+        ({**MASTER, "host": "", "dbname": "", "port": ""}, ConnectionParts("app", WORD)),
+        ({**MASTER, "engine": "postgres", "dbname": None}, ConnectionParts("app", WORD)),
+        ({"username": "app"}, ConnectionParts("app")),
+        ({"url": f"postgresql://app:{WORD}@h/d"}, ConnectionParts("app", WORD, "h", None, "d")),
+        (f"postgres://app:{WORD}@h/d\n", ConnectionParts("app", WORD, "h", None, "d")),
+        (f'"postgres://app:{WORD}@h/d"', ConnectionParts("app", WORD, "h", None, "d")),
+    ],
+)
+def test_secret_of_each_shape_is_read(
+    make_secret: Callable[..., str], secrets: Any, value: object, expected: ConnectionParts
+) -> None:
+    """Every shape that people and RDS store gives its parts; an empty field is not given."""
+    secret = read_secret(secrets, make_secret(value), SecretStage.CURRENT)
+    assert secret is not None
+    assert expected == secret.parts
+
+
+def test_secret_keeps_what_names_it(make_secret: Callable[..., str], secrets: Any) -> None:
+    """Name, version, stage and RDS's identifiers are kept; the origin shows none of the values."""
+    arn = make_secret({**RDS_SECRET, "dbInstanceIdentifier": "main-1"})
+    secret = read_secret(secrets, "prod/db", SecretStage.CURRENT)
+    assert secret is not None
+    version = secrets.describe_secret(SecretId=arn)["VersionIdsToStages"].popitem()[0]
+    assert ("main", "main-1", arn) == (secret.cluster_id, secret.instance_id, secret.arn)
+    assert f"secret prod/db version {version[:8]}… (AWSCURRENT)" == secret.origin
+
+
+def test_stage_decides_which_version_is_read(make_secret: Callable[..., str], secrets: Any) -> None:
+    """While a rotation is in flight each stage gives its own version; before, there is none."""
+    arn = make_secret(MASTER)
+    assert read_secret(secrets, arn, SecretStage.PENDING) is None
+    secrets.put_secret_value(
+        SecretId=arn,
+        SecretString=json.dumps({**MASTER, "password": "next"}),
+        VersionStages=["AWSPENDING"],
+    )
+    pending = read_secret(secrets, arn, SecretStage.PENDING)
+    current = read_secret(secrets, arn, SecretStage.CURRENT)
+    assert pending is not None
+    assert current is not None
+    assert (pending.parts.password, current.parts.password) == ("next", WORD)
+    assert pending.version_id != current.version_id
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "problem"),
+    [
+        (
+            f"app:{WORD}",
+            CredentialsRejected,
+            "holds neither a JSON object nor a postgresql:// URL.",
+        ),
+        (
+            f'["{WORD}"]',
+            CredentialsRejected,
+            "holds neither a JSON object nor a postgresql:// URL.",
+        ),
+        (
+            f'{{"password": "{WORD}"',
+            CredentialsRejected,
+            "holds neither a JSON object nor a postgresql:// URL.",
+        ),
+        (
+            {"user": "app", "password": WORD},
+            CredentialsRejected,
+            "lacks username, and it has no url either.",
+        ),
+        (
+            {"token": WORD},
+            CredentialsRejected,
+            "lacks username, password, and it has no url either.",
+        ),
+        (
+            {"engine": "mysql", **MASTER},
+            SettingInvalid,
+            'is for the engine "mysql"; Lockgate migrates PostgreSQL only.',
+        ),
+        (
+            {"engine": f"Pass {WORD}", **MASTER},
+            SettingInvalid,
+            "is for the engine another one; Lockgate migrates PostgreSQL only.",
+        ),
+        ({"username": "app", "password": 5}, SettingInvalid, "has a password that is no text."),
+        ({**MASTER, "username": f"{WORD}\0"}, SettingInvalid, "has a username that is no text."),
+        ({**MASTER, "port": WORD}, SettingInvalid, "has a port that is no port number."),
+        ({**MASTER, "port": True}, SettingInvalid, "has a port that is no port number."),
+        ({**MASTER, "port": 0}, SettingInvalid, "has a port that is no port number."),
+    ],
+)
+def test_secret_without_credentials_is_refused_unquoted(
+    make_secret: Callable[..., str],
+    secrets: Any,
+    value: object,
+    error: type[LockgateError],
+    problem: str,
+) -> None:
+    """The message names secret, version and key, never a value; no parser's error hangs on it."""
+    make_secret(value)
+    version = secrets.describe_secret(SecretId="prod/db")["VersionIdsToStages"].popitem()[0]
+    with pytest.raises(error) as caught:
+        read_secret(secrets, "prod/db", SecretStage.CURRENT)
+    expected = f"Secret prod/db version {version[:8]}… (AWSCURRENT) {problem} Nothing was changed."
+    assert expected == str(caught.value)
+    assert caught.value.__context__ is None
+    assert caught.value.hint is not None
+    assert WORD not in caught.value.hint
+
+
+def test_bad_url_in_a_secret_names_the_secret(
+    make_secret: Callable[..., str], secrets: Any
+) -> None:
+    """The source of the URL is the secret's version, not a setting."""
+    make_secret({"url": f"postgresql://app:{WORD}@h:x/d"})
+    with pytest.raises(SettingInvalid, match=r"URL in secret prod/db version .{8}… \(AWSCURRENT\)"):
+        read_secret(secrets, "prod/db", SecretStage.CURRENT)
+
+
+def test_binary_secret_is_refused(secrets: Any) -> None:
+    """A secret without text is no credentials."""
+    secrets.create_secret(Name="blob", SecretBinary=b"hunter2")
+    with pytest.raises(CredentialsRejected, match=r"Secret blob version .* is binary"):
+        read_secret(secrets, "blob", SecretStage.CURRENT)
+
+
+def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> None:
+    """A name that leads nowhere is reported with the setting that holds it."""
+    with pytest.raises(CredentialsRejected) as caught:
+        read_secret(secrets, "prod/nothing", SecretStage.CURRENT)
+    assert str(caught.value) == (
+        "Secret prod/nothing (AWSCURRENT) cannot be read: there is no such secret here, or it has"
+        " no version staged AWSCURRENT. Nothing was changed."
+    )
+    assert caught.value.hint is not None
+    assert "LOCKGATE_SECRET_ARN" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "problem", "advice"),
+    [
+        (
+            "AccessDeniedException",
+            "this role may not read it (AccessDeniedException)",
+            "kms:Decrypt",
+        ),
+        ("DecryptionFailure", "its KMS key cannot decrypt it (DecryptionFailure)", "kms:Decrypt"),
+        (
+            "InvalidRequestException",
+            "it is marked for deletion, or is in no state to be read (InvalidRequestException)",
+            "Restore the secret",
+        ),
+        (
+            "ExpiredTokenException",
+            "AWS does not accept the credentials of this process (ExpiredTokenException)",
+            "Sign in",
+        ),
+        ("ThrottlingException", "AWS answered ThrottlingException", "Invoke again"),
+    ],
+)
+@pytest.mark.parametrize("stage", SecretStage)
+def test_refusal_by_aws_says_what_to_do(
+    code: str, problem: str, advice: str, stage: SecretStage
+) -> None:
+    """Each code has its own sentence and advice, and the cause is kept."""
+    client = boto3.client("secretsmanager")
+    with Stubber(client) as stubber:
+        stubber.add_client_error(
+            "get_secret_value",
+            service_error_code=code,
+            service_message="User: me is not authorized",
+            expected_params={"SecretId": "prod/db", "VersionStage": stage.value},
+        )
+        with pytest.raises(CredentialsRejected) as caught:
+            read_secret(client, "prod/db", stage)
+    expected = f"Secret prod/db ({stage}) cannot be read: {problem}. Nothing was changed."
+    assert expected == str(caught.value)
+    assert caught.value.hint is not None
+    assert advice in caught.value.hint
+    assert caught.value.__cause__ is not None

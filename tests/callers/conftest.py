@@ -1,0 +1,40 @@
+"""Fixtures for callers: stored events, and a server in the place of the signed URL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.callers.put_server import Play, PutServer, reply
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+
+EVENTS = Path(__file__).parents[1] / "events"
+
+
+@pytest.fixture
+def read_event() -> Callable[[str], dict[str, Any]]:
+    """Give a function that reads a stored event."""
+
+    def read(name: str) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+        return event
+
+    return read
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., PutServer]]:
+    """Give a function that starts a server for the length of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*scenes: bytes | int | Play, context: ssl.SSLContext | None = None) -> PutServer:
+            played = [reply(scene) if isinstance(scene, int) else scene for scene in scenes]
+            return stack.enter_context(PutServer(played, context))
+
+        yield start

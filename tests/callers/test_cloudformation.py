@@ -1,0 +1,276 @@
+"""A custom resource's event becomes an envelope that can be answered, and a request."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lockgate.callers.cloudformation import (
+    Envelope,
+    RequestType,
+    continued_event,
+    read_continuation,
+    read_envelope,
+    read_request,
+    will_answer,
+)
+from lockgate.core.continuation import Continuation
+from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import RequestInvalid
+from lockgate.report import HolderInfo
+from lockgate.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    ReadEvent = Callable[[str], dict[str, Any]]
+
+SETTINGS = Settings()
+STACK = (
+    "arn:aws:cloudformation:eu-west-1:123456789012:stack/orders/"
+    "51af3dc0-da77-11e4-872e-1234567db123"
+)
+
+
+def caller_of(envelope: Envelope) -> Caller:
+    """Return the caller that a request of this envelope names."""
+    reference = {
+        "stack_id": STACK,
+        "request_id": envelope.request_id,
+        "logical_id": "Migration",
+        "url_digest": hashlib.sha256((envelope.response_url or "").encode()).hexdigest()[:16],
+    }
+    return Caller("cloudformation", reference)
+
+
+def test_create_migrates_everything(read_event: ReadEvent) -> None:
+    """Create is an up without a target; what makes CloudFormation send an event is ignored."""
+    envelope = read_envelope(read_event("cloudformation_create"))
+    assert Request(Action.UP, caller_of(envelope)) == read_request(envelope, SETTINGS)
+
+
+def test_update_takes_target_and_reason(read_event: ReadEvent) -> None:
+    """Update is an up as well, to the version and for the reason in the properties."""
+    envelope = read_envelope(read_event("cloudformation_update"))
+    expected = Request(Action.UP, caller_of(envelope), "20261122093000", reason="release 8")
+    assert expected == read_request(envelope, SETTINGS)
+
+
+def test_delete_asks_for_nothing(read_event: ReadEvent) -> None:
+    """Delete leaves the database be, whatever its properties and the allowed actions are."""
+    event = {**read_event("cloudformation_delete"), "ResourceProperties": ["nonsense"]}
+    assert read_request(read_envelope(event), Settings(allowed_actions=())) is None
+
+
+def test_envelope_shows_neither_url_nor_properties(read_event: ReadEvent) -> None:
+    """The signed URL and what a stack passes on are in no repr."""
+    event = read_event("cloudformation_create")
+    event["ResourceProperties"]["Password"] = "hunter2"
+    shown = repr(read_envelope(event))
+    assert "X-Amz-Signature" not in shown
+    assert "hunter2" not in shown
+    assert "request_id='9e0e3f2c-3e5f-4bd4-9c0a-0d1f5f0c0001'" in shown
+
+
+def test_physical_id_is_the_same_over_create_and_updates(read_event: ReadEvent) -> None:
+    """The id of Create depends on stack and logical id alone, and later events echo it."""
+    create = read_envelope(read_event("cloudformation_create"))
+    update = read_event("cloudformation_update")
+    assert create.physical_id == "lockgate-Migration-b713b840f959"
+    given = {**update, "PhysicalResourceId": create.physical_id}
+    assert create.physical_id == read_envelope(given).physical_id
+    del given["PhysicalResourceId"]
+    assert create.physical_id == read_envelope(given).physical_id
+
+
+def test_physical_id_of_another_maker_is_echoed(read_event: ReadEvent) -> None:
+    """An id that CloudFormation invented, or that another migrator made, is not replaced."""
+    event = {**read_event("cloudformation_delete"), "PhysicalResourceId": "orders-Migration-1A2B"}
+    assert read_envelope(event).physical_id == "orders-Migration-1A2B"
+
+
+def test_physical_id_of_a_repeated_create_is_not_another(read_event: ReadEvent) -> None:
+    """A Create ignores a given id; it would be the id of a resource that is not there yet."""
+    event = read_event("cloudformation_create")
+    expected = read_envelope(event).physical_id
+    assert expected == read_envelope({**event, "PhysicalResourceId": "invented"}).physical_id
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"RequestType": "Replace"}, "The event's RequestType is not Create, Update or Delete."),
+        ({"RequestType": ["Create"]}, "The event's RequestType is missing or no text."),
+        ({"StackId": None}, "The event's StackId is missing or no text."),
+        ({"RequestId": 5}, "The event's RequestId is missing or no text."),
+        ({"LogicalResourceId": ""}, "The event's LogicalResourceId is missing or no text."),
+        ({"PhysicalResourceId": {}}, "The event's PhysicalResourceId is missing or no text."),
+        ({"ResponseURL": 5}, "The event's ResponseURL is no text."),
+        ({"StackId": "ß" * 600}, "The event's StackId is longer than CloudFormation makes it."),
+        ({"RequestId": '"' * 200}, "The event's RequestId is longer than CloudFormation makes it."),
+        ({"StackId": "\ud800"}, "The event's StackId is no valid Unicode text."),
+    ],
+)
+def test_envelope_of_a_wrong_type_is_refused(
+    read_event: ReadEvent, change: dict[str, Any], problem: str
+) -> None:
+    """A field that cannot be echoed is refused; the message shows none of the event."""
+    event = {**read_event("cloudformation_update"), **change}
+    with pytest.raises(RequestInvalid) as caught:
+        read_envelope(event)
+    assert f"{problem} Nothing was run." == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"Target": "v7"}, "The property Target cannot be read."),
+        ({"Target": ["7"]}, "The property Target cannot be read."),
+        ({"Reason": {}}, "The property Reason cannot be read."),
+        ({"Reason": "x" * 1_001}, "The property Reason cannot be read."),
+        ({"target": "7"}, "The property target is not known; did you mean Target?"),
+        ({"REASON": "x"}, "The property REASON is not known; did you mean Reason?"),
+        (["Target"], "The event's ResourceProperties are no object."),
+    ],
+)
+def test_property_that_cannot_be_read_is_refused(
+    read_event: ReadEvent, properties: object, problem: str
+) -> None:
+    """A bad property is refused by the request, so that the envelope can still be answered."""
+    event = {**read_event("cloudformation_update"), "ResourceProperties": properties}
+    envelope = read_envelope(event)
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(envelope, SETTINGS)
+    assert f"{problem} Nothing was run." == str(caught.value)
+
+
+@pytest.mark.parametrize("properties", [None, {}, {"Target": "", "Reason": ""}, {"Other": [{}]}])
+def test_property_that_says_nothing_is_not_given(read_event: ReadEvent, properties: object) -> None:
+    """CloudFormation cannot leave a parameter out, so an empty one counts as not given."""
+    event = {**read_event("cloudformation_create"), "ResourceProperties": properties}
+    envelope = read_envelope(event)
+    assert Request(Action.UP, caller_of(envelope)) == read_request(envelope, SETTINGS)
+
+
+def test_up_that_is_not_allowed_is_refused(read_event: ReadEvent) -> None:
+    """The function that only operates does not migrate for a stack either."""
+    envelope = read_envelope(read_event("cloudformation_create"))
+    with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
+        read_request(envelope, Settings(allowed_actions=("status",)))
+
+
+def test_event_without_url_can_be_read(read_event: ReadEvent) -> None:
+    """A framework that answers itself may keep the URL; only who answers needs one."""
+    event = read_event("cloudformation_create")
+    del event["ResponseURL"]
+    assert RequestType.CREATE is read_envelope(event).request_type
+
+
+# Who answers, and until when.
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+
+def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
+    """Return the lock's holder: a run for the same event, in its second invocation."""
+    holder = HolderInfo(
+        run_id="0123456789abcdef",
+        caller="cloudformation",
+        taken_at=NOW - timedelta(minutes=2),
+        expires_at=NOW + timedelta(minutes=10),
+        reference={**envelope.reference, "hop": "1"},
+    )
+    return replace(holder, **changes)
+
+
+def test_run_for_the_same_event_will_answer(read_event: ReadEvent) -> None:
+    """A second delivery leaves the answer to the first, whichever invocation that is in."""
+    envelope = read_envelope(read_event("cloudformation_create"))
+    assert will_answer(make_holder(envelope), envelope, NOW.timestamp())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"caller": "direct"},
+        {"reference": {}},
+        # Its invocation has ended: only the lease's margin is left.
+        {"expires_at": NOW + timedelta(seconds=29)},
+        {"expires_at": NOW - timedelta(seconds=1)},
+    ],
+)
+def test_other_holder_will_not_answer(read_event: ReadEvent, changes: dict[str, Any]) -> None:
+    """Somebody else's run, and a run that has ended, answer nobody."""
+    envelope = read_envelope(read_event("cloudformation_create"))
+    assert not will_answer(make_holder(envelope, **changes), envelope, NOW.timestamp())
+
+
+@pytest.mark.parametrize("name", ["RequestId", "StackId", "LogicalResourceId", "ResponseURL"])
+def test_run_for_another_event_will_not_answer(read_event: ReadEvent, name: str) -> None:
+    """A repeated operation has the id of the failed one, and a URL of its own."""
+    event = read_event("cloudformation_create")
+    envelope = read_envelope({**event, name: f"{event[name]}1"})
+    assert not will_answer(make_holder(read_envelope(event)), envelope, NOW.timestamp())
+
+
+def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
+    """What is stored and shown tells URLs apart, and is none."""
+    envelope = read_envelope(read_event("cloudformation_create"))
+    assert 16 == len(envelope.reference["url_digest"])
+    assert all("http" not in value for value in envelope.reference.values())
+
+
+@pytest.mark.parametrize(
+    ("signed_at", "began_seconds_ago"),
+    [
+        ("&X-Amz-Date=20261122T115000Z", 600),
+        ("&X-Amz-Date=20261122T115000Z&X-Amz-Expires=7200", 600),
+        ("&X-Amz-Date=20261122T120000Z", 0),
+        # Nobody can be waiting since then, or the clocks differ: as if it did not say.
+        ("&X-Amz-Date=20261122T105959Z", 0),
+        ("&X-Amz-Date=20261122T120001Z", 0),
+        ("&X-Amz-Date=20261199T120001Z", 0),
+        ("&X-Amz-Date=yesterday", 0),
+        ("", 0),
+    ],
+)
+def test_time_runs_from_when_the_url_was_signed(
+    read_event: ReadEvent, signed_at: str, began_seconds_ago: int
+) -> None:
+    """An event that Lambda delivers again after a kill is as old as its URL."""
+    event = read_event("cloudformation_create")
+    event["ResponseURL"] = f"https://bucket.invalid/x?X-Amz-Signature=1{signed_at}"
+    event["ResourceProperties"] = {}
+    now = NOW.timestamp()
+    assert Continuation(0, now - began_seconds_ago, 3_600) == read_continuation(event, now)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("90", 90), ("3600", 3_600), (90, 90), ("0", 3_600), ("3601", 3_600), ("-1", 3_600),
+     ("9" * 5_000, 3_600), ("soon", 3_600), (["1"], 3_600), ("٣", 3_600), (None, 3_600)],
+)  # fmt: skip
+def test_service_timeout_is_read_or_is_an_hour(given: object, seconds: int) -> None:
+    """What CloudFormation cannot mean is its default."""
+    event = {"ResourceProperties": {"ServiceTimeout": given}}
+    assert seconds == read_continuation(event, 0.0).timeout_seconds
+
+
+def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) -> None:
+    """What the function adds to the event is read back, and goes before the URL's date."""
+    event = read_event("cloudformation_create")
+    event["ResponseURL"] += "&X-Amz-Date=20261122T115900Z"
+    first = Continuation(0, NOW.timestamp() - 900, 1_800)
+    following = continued_event(event, first.next())
+    assert first.next() == read_continuation(following, NOW.timestamp())
+
+
+@pytest.mark.parametrize("began_at", [float("nan"), 1e300])
+def test_forged_beginning_gives_no_more_time(began_at: float) -> None:
+    """A time that is none, or in the future, counts as now."""
+    event = {"LockgateContinuation": {"hop": 2, "began_at": began_at}}
+    assert Continuation(2, 100.0, 3_600) == read_continuation(event, 100.0)

@@ -1,0 +1,266 @@
+"""A command is read strictly, and the answer is the report or an error that carries it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate import errors
+from lockgate.callers.direct import answer, read_request, to_exception
+from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.report import Entry, ErrorInfo, Report, Status
+from lockgate.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = Settings()
+CALLER = Caller("direct")
+EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
+ALL_KEYS = "Known: action, target, reason, requested_by."
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (None, Request(Action.UP, CALLER)),
+        ({}, Request(Action.UP, CALLER)),
+        ({"action": "up"}, Request(Action.UP, CALLER)),
+        ({"action": "plan", "target": "0007"}, Request(Action.PLAN, CALLER, target="0007")),
+        ({"target": 20261122093000}, Request(Action.UP, CALLER, target="20261122093000")),
+        ({"target": "1.2"}, Request(Action.UP, CALLER, target="1.2")),
+        ({"action": "validate"}, Request(Action.VALIDATE, CALLER)),
+        (
+            {"reason": "release 8", "requested_by": "ci"},
+            Request(Action.UP, CALLER, reason="release 8", requested_by="ci"),
+        ),
+    ],
+)
+def test_command_becomes_a_request(event: object, expected: Request) -> None:
+    """Every key fills its field; an empty command migrates."""
+    assert expected == read_request(event, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "direct_up",
+            Request(Action.UP, CALLER, "20261122093000", reason="release 8", requested_by="ci"),
+        ),
+        ("direct_status", Request(Action.STATUS, CALLER)),
+    ],
+)
+def test_stored_command_becomes_a_request(
+    read_event: Callable[[str], Any], name: str, expected: Request
+) -> None:
+    """The stored events read as they are meant."""
+    assert expected == read_request(read_event(name), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ([{}], "The event is a list, not a JSON object."),
+        ("up", "The event is text, not a JSON object."),
+        (5, "The event is a number, not a JSON object."),
+        (True, "The event is true or false, not a JSON object."),
+        ({"action": None}, "The action is null, not text."),
+        ({"action": {}}, "The action is an object, not text."),
+        (
+            {"action": "Up"},
+            (
+                'The action "Up" is not known. Did you mean "up"?'
+                " Known here: up, plan, status, validate."
+            ),
+        ),
+        (
+            {"action": "drop" * 20},
+            (
+                'The action "dropdropdropdropdropdropdropdropdropdrop…" is not known.'
+                " Known here: up, plan, status, validate."
+            ),
+        ),
+        (
+            {"aktion": "status"},
+            f'The key "aktion" is not known for the action "up". Did you mean "action"? {ALL_KEYS}',
+        ),
+        (
+            {"x": 1, "y": 2},
+            f'The key "x" (and 1 more) is not known for the action "up". {ALL_KEYS}',
+        ),
+        (
+            {"action": "status", "target": "7"},
+            (
+                'The key "target" is not known for the action "status".'
+                " Known: action, reason, requested_by."
+            ),
+        ),
+    ],
+)
+def test_command_that_is_not_known_is_refused(event: object, problem: str) -> None:
+    """The message names what was sent, the nearest match and what is accepted."""
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(event, SETTINGS)
+    assert (f"{problem} Nothing was run.", EXAMPLES) == (str(caught.value), caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("event", "problem", "hint"),
+    [
+        (
+            {"target": "v7"},
+            'The target "v7" cannot be read.',
+            "Send a version: digits, such as 20261122093000, or leave target out.",
+        ),
+        *(
+            (
+                {"target": value},
+                "The target cannot be read.",
+                "Send a version: digits, such as 20261122093000, or leave target out.",
+            )
+            for value in (None, True, -1.5, ["7"], {"version": "7"})
+        ),
+        *(
+            (
+                {key: value},
+                f"The {key} cannot be read.",
+                f"Send text of 1 to 1,000 characters, or leave {key} out.",
+            )
+            for key in ("reason", "requested_by")
+            for value in (None, 7, "", " ", "x" * 1_001, ["x"])
+        ),
+    ],
+)
+def test_value_of_a_wrong_type_is_refused(event: object, problem: str, hint: str) -> None:
+    """The message names the key and what it accepts."""
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(event, SETTINGS)
+    assert (f"{problem} Nothing was run.", hint) == (str(caught.value), caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("console_default", "The event is the Lambda console's default test event."),
+        (
+            "codepipeline",
+            "The event is a CodePipeline job, which this release does not answer.",
+        ),
+        (
+            "codedeploy",
+            "The event is a CodeDeploy lifecycle hook, which this release does not answer.",
+        ),
+        (
+            "terraform_crud",
+            (
+                'The event is a Terraform invocation with lifecycle_scope = "CRUD", which this'
+                " release does not answer."
+            ),
+        ),
+        ("eventbridge_schedule", "The event is an EventBridge event."),
+        ("sqs", "The event is a batch of records of SNS, SQS, S3 or a stream."),
+    ],
+)
+def test_event_of_another_service_is_refused_by_name(
+    read_event: Callable[[str], Any], name: str, problem: str
+) -> None:
+    """The sender is named, the way out is given, and nothing of the event is shown."""
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(read_event(name), SETTINGS)
+    assert f"{problem} Nothing was run." == str(caught.value)
+    assert caught.value.hint is not None
+    assert "SENTINEL" not in f"{caught.value.hint} {caught.value.fields}"
+
+
+def test_action_that_is_not_allowed_is_refused() -> None:
+    """A function that only looks does not migrate, not even for an empty command."""
+    only_status = Settings(allowed_actions=("status",))
+    with pytest.raises(RequestInvalid) as caught:
+        read_request({}, only_status)
+    assert str(caught.value) == (
+        'The action "up" is not allowed on this function; it accepts status. Nothing was run.'
+    )
+    assert Request(Action.STATUS, CALLER) == read_request({"action": "status"}, only_status)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_any_event_is_read_or_refused(event: object) -> None:
+    """No JSON value brings out another error, and only an empty one or a command migrates."""
+    try:
+        request = read_request(event, SETTINGS)
+    except RequestInvalid:
+        return
+    assert event in (None, {}) or request.target is not None or request.reason is not None
+
+
+def test_success_is_answered_with_the_report() -> None:
+    """What succeeds is returned as the whole report."""
+    report = Report(status=Status.UP_TO_DATE, action=Action.UP, run_id="run-1")
+    assert report.to_json() == answer(report)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "expected"),
+    [
+        ("MigrationFailed", errors.MigrationFailed),
+        ("DriftDetected", errors.DriftDetected),
+        ("RequestInvalid", errors.RequestRefused),
+        ("CertificateUntrusted", errors.DatabaseUnreachable),
+        ("LockgateError", errors.UnexpectedFailure),
+        ("KeyError", errors.UnexpectedFailure),
+        ("annotations", errors.UnexpectedFailure),
+    ],
+)
+def test_failure_raises_the_public_class_with_the_report(
+    type_name: str, expected: type[LockgateError]
+) -> None:
+    """The class is one that callers may name; the message is the report as JSON."""
+    error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Mend it.")
+    report = Report(status=Status.FAILED, action=Action.UP, run_id="run-1", error=error)
+    with pytest.raises(LockgateError) as caught:
+        answer(report)
+    assert expected is type(caught.value)
+    assert report.to_json() == json.loads(str(caught.value))
+    assert caught.value.hint == "Mend it."
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (Status.BUSY, errors.DatabaseBusy),
+        (Status.REFUSED, errors.RequestRefused),
+        (Status.INCOMPLETE, errors.RunIncomplete),
+        (Status.FAILED, errors.UnexpectedFailure),
+    ],
+)
+def test_failure_without_error_has_the_class_of_its_status(
+    status: Status, expected: type[LockgateError]
+) -> None:
+    """Even a report that names no error is told apart by its class."""
+    report = Report(status=status, action=Action.UP, run_id="run-1")
+    assert expected is type(to_exception(report))
+
+
+def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
+    """Lists are cut, counts keep the whole numbers, and the JSON stays whole."""
+    entries = tuple(Entry(str(n), f'say_"{n}"', "versioned") for n in range(5_000))
+    report = Report(
+        status=Status.FAILED, action=Action.UP, run_id="run-1", applied=entries, pending=entries
+    )
+    message = str(to_exception(report))
+    value = json.loads(message)
+    assert len(json.dumps(message)) <= 24_000
+    assert (value["counts"]["applied"], value["counts"]["pending"]) == (5_000, 5_000)
+    assert 0 < len(value["applied"]) < 1_000

@@ -1,0 +1,110 @@
+"""A reason says the most important first, on one line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lockgate.callers.reason import make_reason
+from lockgate.core.request import Action
+from lockgate.errors import SettingInvalid
+from lockgate.report import Entry, ErrorInfo, Report, Status
+
+FIRST = Entry("0007", "add_orders", "versioned")
+SECOND = Entry("0008", "fill_orders", "versioned")
+FAILED = ErrorInfo(
+    code="migration-failed",
+    message='column "email"\n\talready exists',
+    type="MigrationFailed",
+    hint="Fix the file.",
+    sqlstate="42701",
+    migration="0009 add_email",
+)
+
+
+def report_of(status: Status, **more: Any) -> Report:
+    """Return a report of an up."""
+    return Report(status=status, action=Action.UP, run_id="run-1", **more)
+
+
+SAID = 'column "email" already exists Fix the file. Run run-1.'
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (
+            report_of(Status.FAILED, error=FAILED, from_version="0006", to_version="0006"),
+            (
+                "Migration 0009 add_email failed (42701). No migration of this run stays;"
+                f" the database is at version 0006. {SAID}"
+            ),
+        ),
+        (
+            report_of(
+                Status.FAILED,
+                error=FAILED,
+                from_version="0006",
+                to_version="0007",
+                applied=(FIRST, SECOND),
+                reverted=(SECOND,),
+            ),
+            (
+                "Migration 0009 add_email failed (42701). 1 migration of this run stays;"
+                f" the database is at version 0007. {SAID}"
+            ),
+        ),
+        (
+            report_of(
+                Status.BUSY,
+                from_version="0006",
+                error=ErrorInfo(code="lock-busy", message="Busy.", type="DatabaseBusy"),
+            ),
+            "Nothing was changed. Busy. Run run-1.",
+        ),
+        (
+            report_of(
+                Status.FAILED,
+                error=ErrorInfo(code="x", message="Gone.", type="DatabaseUnreachable"),
+            ),
+            "Gone. Run run-1.",
+        ),
+        (
+            report_of(Status.FAILED, error=replace(FAILED, migration=None), applied=(FIRST,)),
+            (
+                "The run failed (42701). 1 migration of this run stays;"
+                f" the database has no version. {SAID}"
+            ),
+        ),
+        (
+            report_of(Status.INCOMPLETE, from_version="0006", applied=(FIRST, SECOND)),
+            (
+                "The run ended incomplete. 2 migrations of this run stay;"
+                " the database is at version 0006. Run run-1."
+            ),
+        ),
+    ],
+)
+def test_reason_of_a_report(report: Report, expected: str) -> None:
+    """Migration and SQLSTATE, then the state, then the message, the advice and the run."""
+    assert expected == make_reason(report)
+
+
+def test_reason_of_an_error_before_the_run() -> None:
+    """An error from before there was a report is its message and its advice."""
+    error = SettingInvalid("LOCKGATE_PORT is wrong. Nothing was changed.", hint="Correct it.")
+    expected = "LOCKGATE_PORT is wrong. Nothing was changed. Correct it."
+    assert expected == make_reason(error)
+
+
+def test_reason_is_never_empty() -> None:
+    """CloudFormation takes no failure without a reason."""
+    expected = "The run failed and said nothing; the function's log says more."
+    assert expected == make_reason(SettingInvalid(" \n"))
+
+
+def test_reason_holds_nothing_that_breaks_a_line_or_an_encoding() -> None:
+    """Line ends, control characters and lone surrogates do not reach the console."""
+    assert make_reason(SettingInvalid("a\r\nb\0c\x1b[0m\u202ed\ud800")) == "a b c [0m d?"

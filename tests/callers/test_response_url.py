@@ -1,0 +1,320 @@
+"""The answer reaches CloudFormation's own bucket exactly once, whatever the network does."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.callers.put_server import Play, PutServer
+
+from lockgate.callers.response_url import Answerer, Timing, check_response_url, put_answer
+from lockgate.errors import RequestInvalid, UnexpectedFailure
+from lockgate.local.certificates import make_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BODY = '{"Status":"SUCCESS","Reason":"größer"}'.encode()
+BUCKET = "cloudformation-custom-resource-response-euwest1"
+PLENTY_MS = 60_000
+
+
+@dataclass
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    left_ms: int = PLENTY_MS
+    slept: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(seconds)
+        self.left_ms -= round(seconds * 1_000)
+
+    @property
+    def timing(self) -> Timing:
+        """The clock as callers take it, with the longest pauses."""
+        return Timing(lambda: self.left_ms, self.sleep, jitter=lambda: 1.0)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock with plenty of time left."""
+    return Clock()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{BUCKET}.s3-eu-west-1.amazonaws.com",
+        f"{BUCKET}.s3.eu-west-1.amazonaws.com",
+        f"{BUCKET}.s3.eu-west-1.amazonaws.com:443",
+        f"{BUCKET}.s3.dualstack.eu-west-1.amazonaws.com",
+        f"{BUCKET.upper()}.S3.EU-WEST-1.amazonaws.com",
+        "cloudformation-custom-resource-response-useast1.s3.amazonaws.com",
+        "cloudformation-custom-resource-response-apsoutheast2.s3-ap-southeast-2.amazonaws.com",
+        "cloudformation-custom-resource-response-usgovwest1.s3-us-gov-west-1.amazonaws.com",
+        "cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn",
+    ],
+)
+def test_url_of_cloudformation_is_accepted(host: str) -> None:
+    """Every form of host that CloudFormation signs is let through, over HTTPS."""
+    url = f"https://{host}/arn%3Aaws?X-Amz-Signature=SENTINEL"
+    assert url == check_response_url(url, loopback=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "...",
+        f"http://{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"ftp://{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com.example/SENTINEL",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com:8443/SENTINEL",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com:SENTINEL/",
+        f"https://example@{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com@example.com/SENTINEL",
+        f"https://example.com/{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"https://example.com#{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"https://{BUCKET}.s3-us-east-1.amazonaws.com/SENTINEL",
+        "https://cloudformation-custom-resource-response-evil.s3.amazonaws.com/SENTINEL",
+        "https://my-bucket.s3-eu-west-1.amazonaws.com/SENTINEL",
+        f"https://s3.eu-west-1.amazonaws.com/{BUCKET}/SENTINEL",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL\r\nHost: example.com",
+        f"https://{BUCKET}.s3-eu-west-1.amazonaws.com/SENTINEL\u00df",
+        f"https://[{BUCKET}/SENTINEL",
+        "http://127.0.0.1:8080/SENTINEL",
+        "http://localhost/SENTINEL",
+        "https://169.254.169.254/SENTINEL",
+        "https://example.com/SENTINEL",
+    ],
+)
+def test_url_that_leads_elsewhere_is_refused(url: str | None) -> None:
+    """Nothing but CloudFormation's own bucket is written to, and the URL is not shown."""
+    with pytest.raises(RequestInvalid) as caught:
+        check_response_url(url, loopback=False)
+    assert caught.value.__context__ is None
+    assert "SENTINEL" not in f"{caught.value} {caught.value.hint} {caught.value.fields}"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("http://127.0.0.1:8080/x", True),
+        ("https://localhost:8443/x", True),
+        ("http://[::1]:8080/x", True),
+        ("http://127.0.0.1.example.com/x", False),
+        ("http://10.0.0.1/x", False),
+        ("http://user@127.0.0.1/x", False),
+        ("file://localhost/x", False),
+    ],
+)
+def test_loopback_is_accepted_where_the_setting_says_so(url: str, *, is_allowed: bool) -> None:
+    """For tests, this machine alone may play the bucket."""
+    if is_allowed:
+        assert url == check_response_url(url, loopback=True)
+    else:
+        with pytest.raises(RequestInvalid):
+            check_response_url(url, loopback=True)
+
+
+def test_answer_is_sent_byte_by_byte_as_the_signature_wants(
+    serve: Callable[..., PutServer], clock: Clock
+) -> None:
+    """PUT, path and query untouched, an empty content-type, the body as it is."""
+    server = serve(200)
+    put_answer(server.url, BODY, clock.timing, loopback=True)
+    head = (
+        "PUT /arn%3Aaws%7Cx?X-Amz-Signature=SENTINEL HTTP/1.1\r\n"
+        f"Host: {server.address}\r\n"
+        "Accept-Encoding: identity\r\n"
+        f"Content-Length: {len(BODY)}\r\n"
+        "content-type: \r\n"
+        "\r\n"
+    )
+    assert [head.encode() + BODY] == server.received
+
+
+@pytest.mark.parametrize("failure", [500, 503, 429, 408, Play.RESET, b"", b"nonsense\r\n"])
+def test_failure_that_may_pass_is_tried_again(
+    serve: Callable[..., PutServer], clock: Clock, failure: int | bytes | Play
+) -> None:
+    """Two failures, then it goes through; pauses grow; each try sends the same bytes."""
+    server = serve(failure, failure, 200)
+    put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert clock.slept == [0.2, 0.4]
+    assert len(server.received) == 3
+    assert {server.received[0]} == set(server.received)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 301, 307])
+def test_failure_that_will_stay_is_not_tried_again(
+    serve: Callable[..., PutServer], clock: Clock, status: int
+) -> None:
+    """A signature that is over stays over; a redirection is not followed."""
+    server = serve(status)
+    with pytest.raises(UnexpectedFailure, match=f"try 1 of 5 ended with HTTP {status}"):
+        put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert len(server.received) == 1
+
+
+def test_fifth_failure_is_the_last(serve: Callable[..., PutServer], clock: Clock) -> None:
+    """Five tries, four pauses, then an error that says what stays and what to look at."""
+    server = serve(503)
+    with pytest.raises(UnexpectedFailure) as caught:
+        put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert str(caught.value) == (
+        "CloudFormation could not be told the outcome: try 5 of 5 ended with HTTP 503. What the run"
+        " did to the database stays; the stack waits until its ServiceTimeout."
+    )
+    assert clock.slept == [0.2, 0.4, 0.8, 1.6]
+    assert caught.value.fields == {"tries": 5, "ended": "HTTP 503"}
+
+
+def test_pauses_end_where_the_invocation_does(
+    serve: Callable[..., PutServer], clock: Clock
+) -> None:
+    """No pause is begun after which there would be no time for a try."""
+    clock.left_ms = 1_700
+    server = serve(503)
+    with pytest.raises(UnexpectedFailure, match="try 3 of 5 ended with HTTP 503"):
+        put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert clock.slept == [0.2, 0.4]
+
+
+def test_silence_ends_with_the_time_that_is_left(serve: Callable[..., PutServer]) -> None:
+    """A server that takes the answer and says nothing does not outlast the invocation."""
+    server = serve(Play.SILENCE)
+    ends_at = time.monotonic() + 1.9
+    timing = Timing(lambda: round((ends_at - time.monotonic()) * 1_000), time.sleep)
+    with pytest.raises(UnexpectedFailure, match="try 1 of 5 ended with TimeoutError"):
+        put_answer(server.url, BODY, timing, loopback=True)
+    assert time.monotonic() < ends_at
+
+
+def test_jitter_halves_a_pause_at_most(serve: Callable[..., PutServer], clock: Clock) -> None:
+    """Pauses lie between a half and the whole, so that many stacks do not knock at once."""
+    server = serve(503, 503, 200)
+    timing = Timing(lambda: clock.left_ms, clock.sleep, jitter=lambda: 0.0)
+    put_answer(server.url, BODY, timing, loopback=True)
+    assert clock.slept == [0.1, 0.2]
+
+
+def test_url_is_checked_before_anything_is_sent(clock: Clock) -> None:
+    """An answer for another host is never begun."""
+    with pytest.raises(RequestInvalid):
+        put_answer("http://127.0.0.1:9/SENTINEL", BODY, clock.timing)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """Give a server's TLS context and the file of the authority that signed it."""
+    made = make_certificates(now=datetime.now(UTC))
+    for name in ("authority", "server", "server_key"):
+        (tmp_path / name).write_bytes(getattr(made, name))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server", tmp_path / "server_key")
+    return context, tmp_path / "authority"
+
+
+def test_certificate_that_does_not_verify_gets_nothing(
+    serve: Callable[..., PutServer], clock: Clock, tls: tuple[ssl.SSLContext, Path]
+) -> None:
+    """A server that cannot prove itself is not told anything, and not asked twice."""
+    server = serve(200, context=tls[0])
+    with pytest.raises(UnexpectedFailure, match="a certificate that does not verify"):
+        put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert server.received == []
+    assert clock.slept == []
+
+
+def test_certificate_of_the_system_store_verifies(
+    serve: Callable[..., PutServer],
+    clock: Clock,
+    tls: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trust is the system's, as OpenSSL finds it; the environment's proxies are not used."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls[1]))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    server = serve(200, context=tls[0])
+    put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert server.received[0].endswith(BODY)
+
+
+@pytest.mark.parametrize("scene", [403, Play.RESET, b"SENTINEL\r\n"])
+def test_failure_never_shows_the_url(
+    serve: Callable[..., PutServer], clock: Clock, scene: int | bytes | Play
+) -> None:
+    """Neither the error, its chain, nor the answerer's repr leads to the signature."""
+    server = serve(scene)
+    answerer = Answerer(server.url, clock.timing, loopback=True)
+    with pytest.raises(UnexpectedFailure) as caught:
+        answerer.answer(BODY)
+    assert caught.value.__context__ is None
+    told = "".join(traceback.format_exception(caught.value))
+    assert "SENTINEL" not in f"{told} {answerer!r} {caught.value.hint} {caught.value.fields}"
+
+
+def test_answerer_refuses_a_url_before_any_work(clock: Clock) -> None:
+    """An event that cannot be answered is found out when the answerer is made."""
+    with pytest.raises(RequestInvalid, match="does not lead to CloudFormation's own bucket"):
+        Answerer("https://example.com/x", clock.timing)
+
+
+def test_answerer_answers_once(serve: Callable[..., PutServer], clock: Clock) -> None:
+    """The first answer counts; the second is not sent."""
+    server = serve(200)
+    answerer = Answerer(server.url, clock.timing, loopback=True)
+    before = answerer.is_answered
+    assert answerer.answer(b"first")
+    assert (False, True) == (before, answerer.is_answered)
+    assert not answerer.answer(b"second")
+    assert len(server.received) == 1
+
+
+def test_answerer_tries_again_after_an_answer_that_did_not_arrive(
+    serve: Callable[..., PutServer], clock: Clock
+) -> None:
+    """An answer that failed was none, so the next one is sent."""
+    server = serve(403, 200)
+    answerer = Answerer(server.url, clock.timing, loopback=True)
+    with pytest.raises(UnexpectedFailure):
+        answerer.answer(b"first")
+    assert not answerer.is_answered
+    assert answerer.answer(b"second")
+    assert server.received[1].endswith(b"second")
+
+
+def test_two_threads_answer_once_and_wait_for_each_other(
+    serve: Callable[..., PutServer], clock: Clock
+) -> None:
+    """Of two threads at once one sends; the other comes back only when that is over."""
+    server = serve(503, 503, 200)
+    answerer = Answerer(server.url, clock.timing, loopback=True)
+    start = threading.Barrier(2)
+    outcomes: list[tuple[bool, bool]] = []
+
+    def race(body: bytes) -> None:
+        start.wait()
+        sent = answerer.answer(body)
+        outcomes.append((sent, answerer.is_answered))
+
+    threads = [threading.Thread(target=race, args=(body,)) for body in (b"run", b"watchdog")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [(False, True), (True, True)]
+    assert len(server.received) == 3
+    assert len(set(server.received)) == 1

@@ -1,0 +1,144 @@
+"""No secret reaches a message, a repr, a traceback or a log, whichever way a call ends."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.callers.put_server import Play, PutServer
+
+from lockgate.callers import cloudformation, cloudformation_answer, direct
+from lockgate.callers.detect import CallerKind, detect_caller
+from lockgate.callers.response_url import Answerer, Timing
+from lockgate.errors import LockgateError
+from lockgate.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WORD = "SENTINEL"
+SETTINGS = Settings()
+TIMING = Timing(lambda: 60_000, lambda _: None)
+
+
+class Ear:
+    """Hears all that is shown: what the code says, prints and logs."""
+
+    def __init__(self) -> None:
+        self.heard = io.StringIO()
+
+    def hear(self, action: Callable[..., object], *values: object) -> None:
+        """Run the action, and keep what it returns or how it fails, context and all."""
+        try:
+            self.heard.write(repr(action(*values)))
+        except LockgateError as error:
+            self.heard.write(f"{error!r} {error} {error.hint} {error.fields}")
+            self.heard.write("".join(traceback.format_exception(error)))
+            context = error.__context__
+            while context is not None:
+                self.heard.write(f"{context!r} {vars(context)}")
+                context = context.__context__
+
+    @property
+    def text(self) -> str:
+        """All that was heard."""
+        return self.heard.getvalue()
+
+
+@pytest.fixture
+def ear() -> Iterator[Ear]:
+    """Give an ear that hears standard output and every logger as well."""
+    ear = Ear()
+    handler = logging.StreamHandler(ear.heard)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    with redirect_stdout(ear.heard), redirect_stderr(ear.heard):
+        yield ear
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def spoil(event: Any) -> Iterator[Any]:
+    """Yield the event and versions of it in which one value has a wrong type."""
+    yield event
+    for key in event:
+        for wrong in (None, 5, [WORD], {WORD: WORD}):
+            yield {**event, key: wrong}
+        yield {k: v for k, v in event.items() if k != key}
+
+
+def handle(event: Any, url: str | None = None) -> object:
+    """Do with an event what the function does, short of the database."""
+    if detect_caller(event) is CallerKind.DIRECT:
+        return direct.read_request(event, SETTINGS)
+    envelope = cloudformation.read_envelope(event)
+    answerer = Answerer(url or envelope.response_url, TIMING, loopback=url is not None)
+    request = cloudformation.read_request(envelope, SETTINGS)
+    if url is not None:
+        body = cloudformation_answer.encode_answer(
+            cloudformation_answer.make_answer(envelope, LockgateError("It broke."))
+        )
+        answerer.answer(body)
+    return envelope, answerer, request
+
+
+@pytest.mark.parametrize(
+    "name", ["cloudformation_create", "cloudformation_update", "cloudformation_delete"]
+)
+def test_stack_event_gives_nothing_away(
+    read_event: Callable[[str], Any], ear: Ear, name: str
+) -> None:
+    """Neither the signed URL nor a stack's properties are shown, however the event is spoilt."""
+    event = read_event(name)
+    event["ResponseURL"] += WORD
+    event["ResourceProperties"] |= {"Password": WORD, "Nested": {"Deep": [WORD]}}
+    for spoilt in spoil(event):
+        ear.hear(handle, spoilt)
+    for url in ("https://example.com/", "https://[", "ftp://x/", "https://u:p@example.com/"):
+        ear.hear(handle, {**event, "ResponseURL": url + WORD})
+    for key in ("Target", "Reason", "target"):
+        changed = copy.deepcopy(event)
+        changed["ResourceProperties"][key] = {WORD: WORD}
+        ear.hear(handle, changed)
+    assert "Envelope(" in ear.text
+    assert "RequestInvalid" in ear.text
+    assert WORD not in ear.text
+
+
+@pytest.mark.parametrize("name", ["codepipeline", "codedeploy", "sqs"])
+def test_event_of_another_service_gives_nothing_away(
+    read_event: Callable[[str], Any], ear: Ear, name: str
+) -> None:
+    """A CodePipeline job holds credentials; none of it is shown."""
+    event = read_event(name)
+    assert WORD in json.dumps(event)
+    ear.hear(handle, event)
+    ear.hear(handle, [event])
+    ear.hear(handle, {"wrapped": event})
+    ear.hear(handle, {"reason": event, "target": event})
+    assert "RequestInvalid" in ear.text
+    assert WORD not in ear.text
+
+
+@pytest.mark.parametrize("scene", [200, 403, 503, Play.RESET, b"SENTINEL"])
+def test_sending_gives_nothing_away(
+    read_event: Callable[[str], Any],
+    serve: Callable[..., PutServer],
+    ear: Ear,
+    scene: int | bytes | Play,
+) -> None:
+    """The signature in the URL is shown in no way that the sending can end."""
+    event = read_event("cloudformation_update")
+    server = serve(scene)
+    ear.hear(handle, event, server.url)
+    assert len(server.received) > 0
+    assert ear.text
+    assert WORD not in ear.text

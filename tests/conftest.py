@@ -1,0 +1,113 @@
+"""Fixtures for every test: a real PostgreSQL, and a database of one's own on it.
+
+One process runs against one PostgreSQL. ``--postgres-root=DIR``, or the first folder in
+``LOCKGATE_TEST_POSTGRES_ROOTS``, chooses another than the installed one. Every test that uses the
+server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from tests.support.database import Database, temporary_database
+from tests.support.project import Project
+
+from lockgate.local.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest.terminal import TerminalReporter
+
+ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
+
+
+class MakeDatabase(Protocol):
+    """A function that makes databases."""
+
+    def __call__(self, *, template: str = "template0") -> Database:
+        """Return a further database, dropped when the test ends."""
+        ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --postgres-root."""
+    parser.addoption(
+        "--postgres-root",
+        type=Path,
+        default=None,
+        help=f"folder of the PostgreSQL to test with; default: the first of ${ROOTS_VARIABLE}, "
+        "else the installed one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that is put on below."""
+    config.addinivalue_line("markers", "sql: uses a PostgreSQL server (put on by itself)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses the server, by whatever fixture."""
+    for item in items:
+        if "postgres_root" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.sql)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Add up what the fault tests recorded as covered."""
+    totals: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name in {"points", "interleavings"}:
+                totals[name] += int(value)
+    if totals:
+        covered = ", ".join(f"{count} {name}" for name, count in sorted(totals.items()))
+        terminalreporter.write_line(f"faults covered: {covered}")
+
+
+@pytest.fixture(scope="session")
+def postgres_root(request: pytest.FixtureRequest) -> Path | None:
+    """Give the folder of the PostgreSQL to test with, or None for the installed one."""
+    chosen: Path | None = request.config.getoption("--postgres-root")
+    if chosen is not None:
+        return chosen.resolve()
+    first = os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep)[0]
+    return Path(first).resolve() if first else None
+
+
+@pytest.fixture(scope="session")
+def server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
+    """Give one running server per test process; do not stop it or change its settings."""
+    with EmbeddedServer(root=postgres_root) as running:
+        yield running
+
+
+@pytest.fixture
+def make_database(server: EmbeddedServer) -> Iterator[MakeDatabase]:
+    """Give a function that makes databases, for a test that needs several."""
+    with ExitStack() as stack:
+
+        def make(*, template: str = "template0") -> Database:
+            return stack.enter_context(temporary_database(server, template=template))
+
+        yield make
+
+
+@pytest.fixture
+def database(server: EmbeddedServer) -> Iterator[Database]:
+    """Give a fresh, empty database that is dropped when the test ends."""
+    with temporary_database(server) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def project(database: Database, tmp_path: Path) -> Project:
+    """Give an empty folder of migrations beside a fresh database."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    return Project(folder, database)

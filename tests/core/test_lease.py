@@ -1,0 +1,52 @@
+"""How long a lock is asked for, and how a wait for it goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.core.lease import (
+    LEASE_MARGIN_MS,
+    TERMINAL_LEASE_MS,
+    Terms,
+    lease_for,
+    poll_pause,
+)
+from lockgate.core.request import Action, Caller, Request
+
+
+@pytest.mark.parametrize(("remaining_ms", "lease_ms"), [(0, 30_000), (900_000, 930_000)])
+def test_lease_outlives_the_invocation(remaining_ms: int, lease_ms: int) -> None:
+    """A lease is what is left and a margin, also when nothing is left."""
+    assert lease_ms == lease_for(remaining_ms)
+    assert LEASE_MARGIN_MS == lease_for(0)
+
+
+def test_lease_without_a_deadline_is_the_terminals() -> None:
+    """A terminal has no deadline; a person may look at it for hours."""
+    assert TERMINAL_LEASE_MS == lease_for(None)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "jitter", "seconds"),
+    [(0, 1.0, 0.05), (0, 0.0, 0.025), (1, 1.0, 0.075), (6, 1.0, 0.570), (7, 1.0, 0.8)],
+)
+def test_poll_pauses_grow(attempt: int, jitter: float, seconds: float) -> None:
+    """Each pause is half again as long as the one before; a dead holder is found within a second."""
+    assert seconds == pytest.approx(poll_pause(attempt, jitter), abs=0.001)
+
+
+@given(st.integers(min_value=0, max_value=100_000), st.floats(min_value=0, max_value=1))
+def test_poll_pause_is_never_long_and_never_nothing(attempt: int, jitter: float) -> None:
+    """Any number of polls later the pause is between a fortieth of a second and 0.8."""
+    assert 0.025 <= poll_pause(attempt, jitter) <= 0.8
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_reference_is_json(reference: dict[str, str]) -> None:
+    """Whatever a caller refers to itself by is read back from the run's row."""
+    request = Request(Action.UP, Caller("test", reference))
+    assert reference == json.loads(Terms("run", request, 1, "0").reference_json)

@@ -1,0 +1,336 @@
+"""Properties of the splitter: against libpg_query's parser, against itself, and against time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import postgast
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lockgate.core.sql import (
+    SqlTextInvalid,
+    Statement,
+    redact_literals,
+    sendable,
+    split_statements,
+    token_stream,
+    tokenize,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The oracle is `postgast.split(method="parser")`: the server's own grammar. Not the "scanner": it
+# cuts BEGIN ATOMIC bodies at their semicolons, and drops statements. Where the two of us differ:
+#
+# * The parser refuses text that is no valid SQL, so the oracle's statements are built valid.
+# * Its pieces keep a comment that stands in front of a statement; compared are token texts.
+# * It knows no psql: no COPY data, no \restrict, no BOM. Those stay out of these texts.
+# * It always reads strings with standard_conforming_strings on, so no text turns the setting off.
+# * It refuses a string that goes on past a line comment ('a' -- x, newline, 'b'), which every server
+#   from 14 to 18 reads as one string: its lexer makes comments tokens. See BEYOND_THE_ORACLE.
+# * Deep nesting ends its process, so expressions here are shallow.
+
+BEYOND_THE_ORACLE = "'a' -- '\n  ';b'"
+
+SPACES = st.sampled_from(
+    [" ", "\n", "\t", "\r\n", "\r", " -- ; ' $$ (\n", " -- \r", " /* ; ' */ ", "/* /* ; */ ' */"]
+)
+STRINGS = st.sampled_from(
+    [
+        "';'",
+        "''''",
+        "'\\'",
+        "'--'",
+        "'/*'",
+        "'(\n'",
+        "'$$'",
+        "E'\\';'",
+        "e'\\\\'",
+        "E';'''",
+        "U&'\\0041;'",
+        "N';\\'",
+        "B'01'",
+        "X'1F'",
+        "'a'\n';b'",
+        BEYOND_THE_ORACLE,
+        "E'a'\r'\\';'",
+        "$$;'$$",
+        "$a$ $b$ ; $$ $a$",
+        "$é$;$é$",
+        "$_1$(;$_1$",
+        "$$$a;$$",
+    ]
+)
+ATOMS = st.one_of(
+    STRINGS,
+    st.sampled_from(
+        [
+            "1",
+            "1.5e3",
+            ".5",
+            "a",
+            'a."b;"',
+            'U&"d\\0061;"',
+            "é$b$",
+            "a$b",
+            "$1",
+            "CASE WHEN true THEN 1 END",
+            "(SELECT ';')",
+            "ARRAY[1,2]",
+            "a::text",
+            "1 AS end",
+            "1 end",
+            "t.end",
+        ]
+    ),
+)
+OPERATORS = st.sampled_from([",", "  ,", "\n,"])
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> str:
+    """Return a SELECT whose pieces are everything that hides a semicolon."""
+    items = draw(st.lists(ATOMS, min_size=1, max_size=4))
+    text = "SELECT"
+    for place, item in enumerate(items):
+        comma = draw(OPERATORS) if place else ""
+        text += comma + draw(SPACES) + item
+    return text + draw(st.sampled_from(["", " FROM t", "/* ; */", " -- ;\n"]))
+
+
+@st.composite
+def routines(draw: st.DrawFn) -> str:
+    """Return a function with a body in one of its three forms."""
+    create = draw(st.sampled_from(["CREATE", "create or replace", "CREATE/*;*/"]))
+    kind = draw(st.sampled_from(["FUNCTION f() RETURNS int", "PROCEDURE p(a int)"]))
+    inner = draw(st.lists(queries(), min_size=1, max_size=3))
+    body = draw(
+        st.sampled_from(
+            [
+                "BEGIN ATOMIC " + "".join(f"{one};\n" for one in inner) + "END",
+                "begin" + draw(SPACES) + "atomic " + "".join(f"{one};" for one in inner) + " end",
+                "LANGUAGE plpgsql AS $f$BEGIN ATOMIC; END; $f$",
+                "LANGUAGE sql AS 'SELECT 1; BEGIN ATOMIC'",
+            ]
+        )
+    )
+    return f"{create} {kind} {body}"
+
+
+STATEMENTS = st.one_of(
+    queries(),
+    routines(),
+    st.sampled_from(
+        [
+            "BEGIN",
+            "END",
+            "COMMIT",
+            "DO $do$BEGIN PERFORM ';'; END$do$",
+            "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT ';')",
+            "CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM u; NOTIFY x;)",
+            "COPY t TO STDOUT",
+            "CREATE TABLE begin (atomic int, \"end\" text DEFAULT ';')",
+            "COMMENT ON TABLE t IS E'\\';'",
+            "INSERT INTO t VALUES (1, $$;$$), (2, ')')",
+            "SELECT 1 *-/* ; */ 2",
+            "SELECT 1 <>--;\n 2",
+        ]
+    ),
+)
+SCRIPTS = st.lists(st.tuples(STATEMENTS, st.sampled_from([";", ";;", "; -- ;\n", "\n;/* ; */"])))
+
+
+def join(parts: list[tuple[str, str]]) -> str:
+    """Return a script."""
+    return "".join(f"{text}\n{end}" for text, end in parts)
+
+
+def spell(sql: str) -> list[str]:
+    """Return the tokens' texts."""
+    return [sql[token.start : token.end] for token in tokenize(sql)]
+
+
+@given(SCRIPTS.filter(lambda parts: BEYOND_THE_ORACLE not in join(parts)))
+@settings(max_examples=300, deadline=None)
+def test_split_equals_the_parsers_split(parts: list[tuple[str, str]]) -> None:
+    """Valid SQL is split where PostgreSQL's own grammar splits it."""
+    sql = join(parts)
+    ours = [spell(sql[one.start : one.end]) for one in split_statements(sql)]
+    assert ours == [spell(text) for text in postgast.split(sql, method="parser")]
+
+
+@given(SCRIPTS)
+@settings(max_examples=200, deadline=None)
+def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
+    """Each statement comes back with its own tokens, in order, none lost."""
+    sql = join(parts)
+    ours = [spell(sql[one.start : one.end]) for one in split_statements(sql)]
+    assert ours == [spell(text) for text, _ in parts]
+
+
+@given(SCRIPTS)
+@settings(max_examples=200, deadline=None)
+def test_pieces_give_the_text_back(parts: list[tuple[str, str]]) -> None:
+    """Between the statements stand only semicolons, space and comments; the rest is all of it."""
+    sql = join(parts)
+    position, between = 0, ""
+    for one in split_statements(sql):
+        assert position <= one.start < one.end
+        between += sql[position : one.start] + "\n"
+        position = one.end
+    between += sql[position:]
+    assert {";"} >= set(spell(between))
+
+
+NASTY = st.lists(
+    st.sampled_from(
+        [
+            *"'\"$();\\-/*\n\r \t\0\v.,:[]{}+=@",
+            "''",
+            "$$",
+            "$a$",
+            "/*",
+            "*/",
+            "--",
+            "E'",
+            "U&'",
+            'U&"',
+            "B'",
+            "\\'",
+            "\\.\n",
+            "\\restrict a\n",
+            "\ufeff",
+            "begin",
+            "atomic",
+            "end",
+            "case",
+            "create function f ",
+            "copy t from stdin;\n",
+            "set standard_conforming_strings=off;",
+            "do ",
+            "reindex (concurrently",
+            "select set_config(",
+            "é",
+            "1",
+            "1.",
+            "0x",
+            "$1",
+            "a$b",
+        ]
+    ),
+    max_size=30,
+).map("".join)
+ANYTHING = st.one_of(NASTY, st.text(max_size=60))
+
+
+@given(ANYTHING)
+@settings(max_examples=1000, deadline=None)
+def test_split_refuses_or_places_every_statement(sql: str) -> None:
+    """On any text there is one error, with a place in it, or statements in order."""
+    found: tuple[Statement, ...] = ()
+    offset = 0
+    try:
+        found = split_statements(sql)
+    except SqlTextInvalid as refused:
+        offset = refused.offset
+    assert 0 <= offset <= len(sql)
+    places = [place for one in found for place in (one.start, one.end, *(one.copy_data or ()))]
+    assert places == sorted(places)
+
+
+@given(ANYTHING)
+@settings(max_examples=500, deadline=None)
+def test_sendable_keeps_every_offset(sql: str) -> None:
+    """What can be split is sent in the same length, and splits at the same places."""
+    with suppress(SqlTextInvalid):
+        found = split_statements(sql)
+        assert found == split_statements(sendable(sql))
+        assert list(token_stream(sql)) == list(token_stream(sendable(sql)))
+
+
+@given(ANYTHING, st.booleans())
+@settings(max_examples=1000, deadline=None)
+def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001, drawn
+    """Tokens stand in order, none is empty, and between them is space or a comment."""
+    end = 0
+    for token in tokenize(sql, standard_conforming_strings=strings):
+        gap = sql[end : token.start].lstrip("\ufeff").strip(" \t\n\r\f\v")
+        assert gap == "" or gap.startswith(("--", "/*", "\\restrict"))
+        assert token.end > token.start >= end
+        end = token.end
+
+
+@given(ANYTHING)
+@settings(max_examples=500, deadline=None)
+def test_redact_never_raises(sql: str) -> None:
+    """Any text can be shown, and gets no longer by more than the mark of what is left out."""
+    assert len(redact_literals(sql)) <= len(sql) + len(" …")
+
+
+@given(st.lists(st.sampled_from("abc'\\;\n \"$-"), max_size=12).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_redact_hides_what_is_quoted(text: str) -> None:
+    """A secret never shows, quoted in any way and cut off anywhere, whichever the setting."""
+    quoted = text.replace("'", "''")
+    for literal in (f"'{quoted}SECRET{quoted}'", f"$q${text}SECRET{text}$q$"):
+        query = f"select a from t where b = {literal} and c = 1"
+        for length in range(len(query) + 1):
+            assert "SECRET" not in redact_literals(query[:length])
+
+
+LARGE = 500_000
+SLOW = [
+    "'",
+    '"',
+    "(",
+    "/*",
+    "*/",
+    "$a$",
+    "$",
+    "$a$ $",
+    "e'",
+    "E'\\",
+    "'a'\n",
+    "'\n--\n",
+    "--\n",
+    "/* /* */ */",
+    "/**",
+    "/",
+    "+",
+    "+-",
+    " ",
+    ";",
+    "\\restrict a\n",
+    "1_",
+    "1.",
+    "$1$",
+    "a.",
+    "copy t from stdin;\n\\.\n",
+    "create function f() begin atomic select 1;end;",
+    "create function f() begin atomic;",
+    "create function f() atomic;",
+    "set standard_conforming_strings=off;",
+    "do $$commit;$$;",
+]
+READERS: list[Callable[[str], object]] = [split_statements, redact_literals]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("fragment", SLOW)
+def test_reading_takes_linear_time(reader: Callable[[str], object], fragment: str) -> None:
+    """Eight times the text takes about eight times as long, however little of it is closed."""
+    small = fragment * (LARGE // 8 // len(fragment))
+    large = small * 8
+
+    def measure(text: str) -> float:
+        start = time.process_time()
+        with suppress(SqlTextInvalid):
+            reader(text)
+        return time.process_time() - start
+
+    assert measure(large) < 24 * measure(small) + 0.1

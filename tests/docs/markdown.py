@@ -1,0 +1,126 @@
+"""Markdown as the tests of the documentation see it: headings, links, tables and fenced blocks.
+
+A block's language may be followed by words that say what it is an example of::
+
+    ```sql 0001_create.sql            a migration; with the others of its page it makes a folder
+    ```sql refused 0001_create.sql    a file that is refused with the text block that follows
+    ```sql fails 0002_more.sql        one that fails, on top of the page's migrations, likewise
+    ```json command                   a command that is accepted
+    ```sql query                      what somebody on call may type
+    ```json report, ```json excerpt   a report, whole or in part
+    ```json policy                    what IAM is to allow
+    ```json state                     a state of a state machine
+    ```yaml template                  a CloudFormation template
+    ```shell                          commands; those of lockgate, make and aws are looked at
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(
+    f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")
+))  # fmt: skip
+
+_NAME = re.compile(r"(?:[0-9]+_\w+\.(?:sql|py)|R__\w+\.sql)")
+_FENCE = re.compile(r"^```(\w+)?(?: +([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^(#+) +(.+)$", re.MULTILINE)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`[^`\n]*`")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block: its language, the words behind that, its text, and the line it begins at."""
+
+    language: str
+    words: tuple[str, ...]
+    text: str
+    line: int
+
+
+def read_page(page: str) -> str:
+    """Return a page's text, by its path in the repository."""
+    return (ROOT / page).read_text("utf-8")
+
+
+def find_blocks(page: str) -> list[Block]:
+    """Return a page's fenced blocks in order."""
+    text = read_page(page)
+    return [
+        Block(
+            language=match[1] or "",
+            words=tuple((match[2] or "").split()),
+            text=match[3],
+            line=text.count("\n", 0, match.start()) + 1,
+        )
+        for match in _FENCE.finditer(text)
+    ]
+
+
+def is_migration_name(word: str) -> bool:
+    """Return whether a word behind a block's language names a migration."""
+    return _NAME.fullmatch(word) is not None
+
+
+def find_pairs(page: str, word: str) -> list[tuple[Block, Block]]:
+    """Return each block marked with a word, and the text block that follows it."""
+    blocks = find_blocks(page)
+    return [
+        (block, following)
+        for block, following in itertools.pairwise(blocks)
+        if block.words[:1] == (word,)
+    ]
+
+
+def find_migrations(page: str) -> dict[str, str]:
+    """Return the page's migrations: file name and text."""
+    return {
+        block.words[0]: block.text
+        for block in find_blocks(page)
+        if len(block.words) == 1 and is_migration_name(block.words[0])
+    }
+
+
+def list_pages_with(word: str) -> list[str]:
+    """Return the pages that have a block marked with a word."""
+    return [page for page in PAGES if any(word in block.words for block in find_blocks(page))]
+
+
+def list_headings(page: str) -> list[str]:
+    """Return a page's headings, code marks taken out, fenced blocks left out."""
+    prose = _FENCE.sub("", read_page(page))
+    return [match[2].replace("`", "").strip() for match in _HEADING.finditer(prose)]
+
+
+def list_anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in list_headings(page))
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+def list_links(page: str) -> list[str]:
+    """Return the targets of a page's links, code left out."""
+    prose = _CODE.sub("", _FENCE.sub("", read_page(page)))
+    return [match[1] for match in _LINK.finditer(prose)]
+
+
+def read_table(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table with that first line, without its two heading lines."""
+    lines = read_page(page).splitlines()
+    start = lines.index(heading) + 2
+    rows: list[list[str]] = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def to_one_line(text: str) -> str:
+    """Return a text with its line breaks made spaces, as a message is compared."""
+    return " ".join(text.split())

@@ -1,0 +1,225 @@
+"""Every example of the documentation works as it stands, and fails as it is said to."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from tests.docs.markdown import (
+    PAGES,
+    ROOT,
+    Block,
+    find_blocks,
+    find_migrations,
+    find_pairs,
+    is_migration_name,
+    list_pages_with,
+    to_one_line,
+)
+
+from lockgate.callers.direct import read_request
+from lockgate.core.history import EMPTY_HISTORY
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Policy
+from lockgate.errors import LockgateError, MigrationFileInvalid
+from lockgate.formats.lockgate import read_folder
+from lockgate.settings import ACTIONS, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.project import Project
+
+PAGES_WITH_MIGRATIONS = [page for page in PAGES if find_migrations(page)]
+# What a block may be without being run: prints, drawings, messages.
+SHOWN_ONLY = {"", "text"}
+
+
+def list_blocks(language: str, word: str | None = None) -> list[Any]:
+    """Return the blocks of every page, of one language and with one word, as parameters."""
+    return [
+        pytest.param(block, id=f"{page}:{block.line}")
+        for page in PAGES
+        for block in find_blocks(page)
+        if block.language == language and (word is None or word in block.words)
+    ]
+
+
+def list_pairs(word: str) -> list[Any]:
+    """Return each page with a block of a role and the text block behind it, as parameters."""
+    return [
+        pytest.param(page, block, following, id=f"{page}:{block.line}")
+        for page in PAGES
+        for block, following in find_pairs(page, word)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
+    """No example stands outside of what the tests below look at."""
+    strange = [
+        (block.line, block.language, block.words)
+        for block in find_blocks(page)
+        if not is_known(block)
+    ]
+    assert [] == strange
+
+
+def is_known(block: Block) -> bool:
+    """Return whether a test below looks at a block."""
+    match block.language, block.words:
+        case ("json", ("command" | "report" | "excerpt" | "policy" | "state",)) | (
+            "yaml",
+            ("template",),
+        ):
+            return True
+        case ("sql", ("query",)):
+            return True
+        case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
+            return is_migration_name(name)
+        case ("text", ("message",)) | ("shell", ()):
+            return True
+        case (language, ()):
+            return language in SHOWN_ONLY
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_MIGRATIONS)
+def test_migrations_of_a_page_apply_in_order(page: str, project: Project) -> None:
+    """The examples of one page are a folder that a new database takes whole."""
+    migrations = find_migrations(page)
+    project.write(migrations)
+    found = project.run()
+    assert (None, "applied", len(migrations)) == (found.error, found.status, len(found.applied))
+    assert "up_to_date" == project.run().status
+
+
+@pytest.mark.parametrize(("page", "block", "message"), list_pairs("fails"))
+def test_failing_example_fails_as_the_page_says(
+    page: str, block: Block, message: Block, project: Project
+) -> None:
+    """A migration that is shown to fail does so on top of the page's others, with that message."""
+    project.write(find_migrations(page))
+    project.run()
+    before = project.database.dump()
+    project.write({block.words[1]: block.text})
+    found = project.run()
+    assert found.error is not None
+    assert to_one_line(message.text) == found.error.message
+    assert before == project.database.dump()
+
+
+@pytest.mark.parametrize(("page", "block", "message"), list_pairs("refused"))
+def test_refused_example_is_refused_as_the_page_says(
+    page: str, block: Block, message: Block, tmp_path: Path
+) -> None:
+    """A file that is shown to be refused is, with that message, without any server."""
+    assert page in list_pages_with("refused")
+    (tmp_path / block.words[1]).write_text(block.text, "utf-8")
+    with pytest.raises(MigrationFileInvalid) as caught:
+        make_plan(read_folder(tmp_path, {}), EMPTY_HISTORY, Policy())
+    assert to_one_line(message.text) == caught.value.message
+
+
+@pytest.mark.parametrize("block", list_blocks("sql", "query"))
+def test_query_runs_on_a_migrated_database(block: Block, project: Project) -> None:
+    """What somebody types at night is right."""
+    project.write({"0001_a.sql": "SELECT 1;\n"})
+    project.run()
+    project.database.run(block.text)
+
+
+@pytest.mark.parametrize("block", list_blocks("json", "policy"))
+def test_policy_allows_to_invoke_and_no_more(block: Block) -> None:
+    """A policy in the pages grants one action."""
+    actions = [statement["Action"] for statement in json.loads(block.text)["Statement"]]
+    assert ["lambda:InvokeFunction"] == actions
+
+
+@pytest.mark.parametrize("block", list_blocks("json", "state"))
+def test_state_waits_for_errors_that_exist(block: Block) -> None:
+    """A state sends a command that is accepted, and names public classes, each once."""
+    state = json.loads(block.text)
+    assert read_request(state["Parameters"]["Payload"], Settings()).action in ACTIONS
+    named = [name for rule in state["Retry"] + state["Catch"] for name in rule["ErrorEquals"]]
+    assert set(named) <= {cls.__name__ for cls in LockgateError.__subclasses__()}
+    assert sorted(set(named)) == sorted(named)
+
+
+@pytest.mark.parametrize("block", list_blocks("json", "command"))
+def test_command_is_accepted(block: Block) -> None:
+    """Each line is a command that the function carries out."""
+    for line in block.text.splitlines():
+        settings = Settings(allowed_actions=ACTIONS)
+        assert read_request(json.loads(line), settings).action in ACTIONS
+
+
+@pytest.mark.parametrize("block", list_blocks("yaml", "template"))
+def test_template_calls_the_function_as_a_custom_resource(block: Block) -> None:
+    """A template parses, and its migration has what CloudFormation and Lockgate read."""
+    template = yaml.load(block.text, _TemplateLoader)  # noqa: S506 - a safe loader with more tags
+    resources = [
+        resource
+        for resource in template["Resources"].values()
+        if resource["Type"] == "Custom::LockgateMigration"
+    ]
+    assert 1 == len(resources)
+    properties = resources[0]["Properties"]
+    assert {"ServiceToken", "ServiceTimeout"} < set(properties)
+    assert 1 <= properties["ServiceTimeout"] <= 3_600
+
+
+@pytest.mark.parametrize("block", list_blocks("yaml", "template"))
+def test_template_passes_cfn_lint(block: Block) -> None:
+    """CloudFormation's own linter finds no error and has no warning; it may inform."""
+    api = pytest.importorskip("cfnlint.api", exc_type=ImportError)
+    found = [match for match in api.lint_all(block.text) if not match.rule.id.startswith("I")]
+    assert [] == found
+
+
+def list_commands(program: str) -> list[Any]:
+    """Return each command of a program in the pages' shell blocks and indented lines."""
+    found: list[Any] = []
+    for page in PAGES:
+        text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
+        for line in re.findall(rf"^(?: {{4}})?({program} .*)$", text, re.MULTILINE):
+            command = " ".join(line.partition(" #")[0].split())
+            found.append(pytest.param(command, id=f"{page}: {command}"[:70]))
+    return found
+
+
+@pytest.mark.parametrize("command", list_commands("make"))
+def test_make_target_exists(command: str) -> None:
+    """What a page tells people to make, the Makefile makes."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    words = [word for word in command.split()[1:] if "=" not in word and not word.startswith("'")]
+    assert words[0] in targets
+
+
+@pytest.mark.parametrize("command", list_commands("aws lambda invoke"))
+def test_invoking_from_a_shell_does_not_repeat_itself(command: str) -> None:
+    """The AWS CLI reads for 60 s and then invokes again, unless it is told not to."""
+    assert "--cli-read-timeout 0" in command
+    payload = re.search(r"--payload '([^']*)'", command)
+    assert payload is not None
+    assert read_request(json.loads(payload[1]), Settings()).action in ACTIONS
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """A loader that takes CloudFormation's short forms for what they stand for."""
+
+
+def _read_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node)}
+
+
+_TemplateLoader.add_multi_constructor("!", _read_tag)

@@ -1,0 +1,95 @@
+"""``docs/formats.md`` says of checksums, options and refusals what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.docs.markdown import read_table
+
+from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.history import EMPTY_HISTORY
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Policy
+from lockgate.errors import MigrationFileInvalid
+from lockgate.formats import lockgate
+from lockgate.formats.lockgate import read_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = "docs/formats.md"
+VECTORS = read_table(PAGE, "| text | checksums |")
+
+# What is said of a folder, and a folder of which it is said.
+REFUSED: dict[str, dict[str, bytes]] = {
+    "does not exist": {},
+    "holds no migration": {"README.md": b""},
+    "is no migration's name": {"V1__a.sql": b""},
+    "Two files have version 7": {"7_a.sql": b"", "0007_b.sql": b""},
+    "the file is not UTF-8": {"1.sql": b"\xff"},
+    "the name is not UTF-8": {"1_\udcff.sql": b""},
+    "is not known; did you mean": {"1.sql": b"-- migrate:upp"},
+    "a second -- migrate:up": {"1.sql": b"-- migrate:up\n-- migrate:up"},
+    "stands below": {"1.sql": b"-- migrate:down\n-- migrate:up"},
+    "there is SQL above the first marker": {"1.sql": b"SELECT 1;\n-- migrate:up"},
+    "has a down script and no up script": {"1.sql": b"-- migrate:down"},
+    "is repeatable and has a down script": {"R__v.sql": b"-- migrate:up\n-- migrate:down"},
+    "is no option; did you mean": {"1.sql": b"-- migrate:up transactoin:false"},
+    "it takes": {"1.sql": b"-- migrate:up transaction:no"},
+    "stands there twice": {"1.sql": b"-- migrate:up transaction:true transaction:false"},
+    "the variable TEAM is not set": {"1.sql": b"-- migrate:env on\n${TEAM}"},
+    "has several lines": {"1.sql": b"-- migrate:env on\n${LINES}"},
+    "this is no Python": {"1.py": b"def up("},
+    "has no function up(connection)": {"1.py": b""},
+    "unterminated": {"1.sql": b"SELECT 'open"},
+    "unbalanced": {"1.sql": b"SELECT (1"},
+    "psql meta-command": {"1.sql": b"\\d"},
+    "cannot run inside a transaction block, but other statements of the file can": {
+        "1.sql": b"SELECT 1; VACUUM"
+    },
+    "the file's own transaction cannot be followed": {"1.sql": b"BEGIN; SELECT 1"},
+    "and is sent as UTF-8": {"1.sql": b"SET client_encoding = 'LATIN1'"},
+}
+
+
+@pytest.mark.parametrize(("text", "checksums"), VECTORS, ids=lambda cell: cell[:30])
+def test_golden_vector_is_computed_equal(text: str, checksums: str) -> None:
+    """Both checksums of a documented text are what the page says."""
+    value = json.loads(text.strip("`"))
+    expected = [part.strip("`") for part in checksums.split("<br>")]
+    assert expected == [text_checksum(value), token_checksum(value)]
+
+
+def test_vectors_cover_what_does_not_count() -> None:
+    """There is one for line endings and one for comments."""
+    texts = "".join(json.loads(row[0].strip("`")) for row in VECTORS)
+    assert "\r\n" in texts
+    assert "--" in texts
+
+
+def test_every_option_is_documented() -> None:
+    """The table of options is complete, and has no other."""
+    rows = read_table(PAGE, "| option | value | not given |")
+    assert list(lockgate._OPTIONS) == [row[0].strip("`") for row in rows]
+
+
+def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
+    """What the page quotes is what the next test asks for, and the other way round."""
+    rows = read_table(PAGE, "| found | says |")
+    assert list(REFUSED) == [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row[1])]
+
+
+@pytest.mark.parametrize(("phrase", "files"), REFUSED.items())
+def test_refusal_says_what_the_page_quotes(
+    phrase: str, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Each quoted phrase is in a message that somebody can get."""
+    folder = tmp_path / "migrations"
+    for name, content in files.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    with pytest.raises(MigrationFileInvalid, match=re.escape(phrase)):
+        make_plan(read_folder(folder, {"LINES": "1\n2"}), EMPTY_HISTORY, Policy())

@@ -1,0 +1,279 @@
+"""The pages hold together: links lead somewhere, and what must be complete is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # ships no types
+import pytest
+from tests.docs.markdown import (
+    PAGES,
+    ROOT,
+    find_blocks,
+    list_anchors,
+    list_headings,
+    list_links,
+    read_page,
+    read_table,
+)
+
+from lockgate import errors
+from lockgate.callers import direct
+from lockgate.cli import EXIT_STATUSES, OPTION_SETTINGS, make_parser
+from lockgate.core.request import Action
+from lockgate.errors import LockgateError, public_class
+from lockgate.report import SUCCESSES, Status
+from lockgate.report_draft import status_of
+from lockgate.settings import SETTINGS
+
+PACKAGE = ROOT / "handler/lockgate"
+TERMINAL_ONLY = {"terminal", "local"}
+# Names that a page gives as an example of a wrong one.
+WRONG_SETTINGS = {"LOCKGATE_LOCK_TIMOUT"}
+
+
+def cells(page: str, heading: str, column: int = 0) -> list[str]:
+    """Return one column of a table, code marks taken out."""
+    return [row[column].strip("`") for row in read_table(page, heading)]
+
+
+def find_error_classes() -> list[type[LockgateError]]:
+    """Return every class of the exception tree but its root."""
+    found = [value for value in vars(errors).values() if isinstance(value, type)]
+    return [cls for cls in found if issubclass(cls, LockgateError) and cls is not LockgateError]
+
+
+# Links.
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
+    """A link inside the repository has its file, and one with an anchor its heading."""
+    assert [] == [link for link in list_links(page) if not is_alive(page, link)]
+
+
+def is_alive(page: str, link: str) -> bool:
+    """Return whether a link leads somewhere; addresses in the web are taken on trust."""
+    if link.startswith("https://"):
+        return True
+    name, _, anchor = link.partition("#")
+    target = (ROOT / page).parent / name if name else ROOT / page
+    if not target.exists():
+        return False
+    return not anchor or anchor in list_anchors(str(target.resolve().relative_to(ROOT)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_has_one_title_and_no_heading_twice(page: str) -> None:
+    """Headings are anchors, so each is there once; the first is the page's name."""
+    headings = list_headings(page)
+    assert sorted(set(headings)) == sorted(headings)
+    assert read_page(page).startswith("# ")
+
+
+def test_readme_leads_to_every_page() -> None:
+    """A page that nothing links to is not read."""
+    assert set(PAGES) - {"README.md"} <= set(list_links("README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_names_settings_that_exist(page: str) -> None:
+    """A setting in a page is one of those there are."""
+    named = set(re.findall(r"LOCKGATE_[A-Z_]*[A-Z]\b(?!_)", read_page(page))) - WRONG_SETTINGS
+    known = {setting.name for setting in SETTINGS}
+    assert set() == {name for name in named - known if not name.startswith("LOCKGATE_TEST")}
+
+
+# Configuration.
+
+
+def test_every_setting_has_its_row() -> None:
+    """The table is `SETTINGS`, word for word."""
+    expected = [
+        [f"`{setting.name}`", setting.default or "none", setting.purpose] for setting in SETTINGS
+    ]
+    assert expected == read_table("docs/configuration.md", "| setting | default | purpose |")
+
+
+def test_settings_without_a_parameter_are_named() -> None:
+    """What the template does not set is said, setting by setting."""
+    page = read_page("docs/configuration.md")
+    named = re.findall(r"LOCKGATE_\w+", page.partition("for these")[2].partition("\n\n")[0])
+    template = read_page("template.yaml")
+    assert [s.name for s in SETTINGS if f" {s.name}:" not in template] == named
+
+
+def test_every_option_of_the_terminal_has_its_row() -> None:
+    """The table of options is the command line's own."""
+    expected = [
+        [f"`--{option.replace('_', '-')}`", f"`{name}`"] for option, name in OPTION_SETTINGS.items()
+    ]
+    assert expected == read_table("docs/configuration.md", "| option | instead of |")
+
+
+def test_every_key_of_a_command_has_its_row() -> None:
+    """Keys and the actions that take them are those of the reader."""
+    rows = read_table("docs/configuration.md", "| key | actions | value |")
+    shown = [(row[0].strip("`"), row[1].replace("`", "")) for row in rows]
+    expected = [
+        (
+            key.name,
+            "all"
+            if key.actions == frozenset(Action)
+            else ", ".join(sorted(key.actions, reverse=True)),
+        )
+        for key in direct.KEYS
+    ]
+    assert [("action", "all"), *expected] == shown
+    assert ", ".join(f"`{action}`" for action in Action) in rows[0][2]
+
+
+# Errors.
+
+
+def test_every_code_has_its_section_and_every_section_its_code() -> None:
+    """Sections stand in the order of the tree."""
+    headings = list_headings("docs/errors.md")
+    assert [cls.code for cls in find_error_classes()] == headings[headings.index("Codes") + 1 :]
+
+
+@pytest.mark.parametrize("cls", find_error_classes(), ids=lambda cls: cls.code)
+def test_section_names_the_public_class(cls: type[LockgateError]) -> None:
+    """A section says first under which name callers see the error."""
+    section = read_page("docs/errors.md").partition(f"### `{cls.code}`\n\n")[2]
+    assert section.startswith(f"`{public_class(cls('x')).__name__}`. ")
+
+
+def test_every_public_class_has_its_row() -> None:
+    """Class, status and exit status are those of the code."""
+    rows = read_table("docs/errors.md", "| class | report's status | exit status | worth a retry |")
+    expected = [
+        [f"`{cls.__name__}`", f"`{status_of(cls('x'))}`", str(EXIT_STATUSES[status_of(cls("x"))])]
+        for cls in LockgateError.__subclasses__()
+    ]
+    assert expected == [row[:3] for row in rows]
+
+
+def test_every_status_has_its_row() -> None:
+    """Statuses, and which of them are successes, are those of the code."""
+    rows = read_table("docs/report.md", "| status | success | means |")
+    expected = [[f"`{status}`", "yes" if status in SUCCESSES else "no"] for status in Status]
+    assert expected == [row[:2] for row in rows]
+
+
+# The report.
+
+
+def test_example_report_keeps_to_the_schema() -> None:
+    """The page's example is a report that could be."""
+    schema = json.loads(read_page("docs/report.schema.json"))
+    (block,) = (block for block in find_blocks("docs/report.md") if block.words == ("report",))
+    flaws = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(block.text))
+    assert [] == [f"{flaw.json_path}: {flaw.message}" for flaw in flaws]
+
+
+def test_excerpt_of_a_report_has_keys_of_the_schema() -> None:
+    """What the README shows of a report is part of one."""
+    schema = json.loads(read_page("docs/report.schema.json"))
+    (block,) = (block for block in find_blocks("README.md") if block.words == ("excerpt",))
+    value = json.loads(block.text)
+    assert set(value) <= set(schema["properties"])
+    assert set(value["applied"][0]) <= set(schema["$defs"]["entry"]["properties"])
+
+
+# Operations.
+
+
+def list_calls(methods: set[str]) -> set[str]:
+    """Return the first argument of every call of such a method in what is deployed, if it is text."""
+    names: set[str] = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] not in TERMINAL_ONLY:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                names |= read_call(node, methods)
+    return names
+
+
+def read_call(node: ast.AST, methods: set[str]) -> set[str]:
+    """Return the text that a call of one of the methods begins with."""
+    match node:
+        case ast.Call(
+            func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(str(text)), *_]
+        ):
+            return {text} if name in methods else set()
+        case _:
+            return set()
+
+
+def test_every_log_event_has_its_row() -> None:
+    """What the log may say is in the table, and nothing else."""
+    column = cells("docs/operations.md", "| event | means |")
+    shown = {name for cell in column for name in re.findall(r"\w+", cell)}
+    assert shown == list_calls({"emit", "_emit", "info", "warning", "error", "exception"})
+
+
+def test_every_metric_has_its_row() -> None:
+    """What is counted is in the table, and nothing else."""
+    source = (PACKAGE / "app.py").read_text("utf-8")
+    counted = set(re.findall(r'"([A-Z][a-z]+[A-Z][A-Za-z]+)":? ?[:,]', source))
+    assert counted == set(cells("docs/operations.md", "| metric | unit | means |"))
+
+
+def test_alarms_and_outputs_that_pages_name_are_in_the_template() -> None:
+    """What a page says of the template is in it."""
+    template = read_page("template.yaml")
+    page = read_page("docs/operations.md")
+    names = {*re.findall(r"`(\w+Alarm)`", page), "AlarmTopicArn", "LogGroup", "FunctionArn"}
+    assert [] == sorted(name for name in names if f"\n  {name}:\n" not in template)
+
+
+def test_changelog_begins_with_what_is_unreleased() -> None:
+    """Keep a Changelog: the newest stands first."""
+    assert "[Unreleased]" == list_headings("CHANGELOG.md")[1]
+
+
+# Decisions.
+
+
+@pytest.mark.parametrize("decision", list_headings("docs/why.md")[1:])
+def test_decision_has_its_three_parts(decision: str) -> None:
+    """Problem, choice and cost, in that order."""
+    sections = re.split(r"^## ", read_page("docs/why.md"), flags=re.MULTILINE)
+    (section,) = (part for part in sections if part.replace("`", "").startswith(f"{decision}\n"))
+    assert ["Problem.", "Choice.", "Cost."] == re.findall(
+        r"^\*\*(\w+\.)\*\*", section, re.MULTILINE
+    )
+
+
+# The terminal.
+
+
+def list_terminal_commands() -> list[Any]:
+    """Return each command of ``lockgate`` in the pages' shell blocks."""
+    return [
+        pytest.param(line.partition(" #")[0].split()[1:], id=f"{page}: {line}")
+        for page in PAGES
+        for block in find_blocks(page)
+        if block.language == "shell"
+        for line in block.text.splitlines()
+        if line.startswith("lockgate ")
+    ]
+
+
+@pytest.mark.parametrize("arguments", list_terminal_commands())
+def test_terminal_command_is_understood(arguments: list[str]) -> None:
+    """What a page tells people to type is a command with options that exist."""
+    options = make_parser().parse_args(arguments)
+    assert callable(options.run)
+
+
+def test_parameters_that_readme_asks_for_are_those_without_default() -> None:
+    """What has to be given to the template is what the README says, and no more but the secret."""
+    parameters = read_page("template.yaml").partition("\nParameters:\n")[2].partition("\nRules:")[0]
+    blocks = re.split(r"^  (?=\w+:$)", parameters, flags=re.MULTILINE)[1:]
+    needed = {block.partition(":")[0] for block in blocks if "    Default:" not in block}
+    assert {"SubnetIds", "SecurityGroupIds"} == needed
+    assert all(f"`{name}`" in read_page("README.md") for name in {*needed, "SecretArn"})

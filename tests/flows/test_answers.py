@@ -1,0 +1,379 @@
+"""CloudFormation hears once, of the run that did the work, and hears in every case.
+
+An event may arrive twice, time may be short, and the code itself may break: what is told must be true,
+and must be told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from tests.support.cloudformation import Bucket
+from tests.support.lambda_context import LambdaContext
+
+from lockgate import app, entry
+from lockgate.errors import LockgateError, UnexpectedFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.project import Project
+
+Event = dict[str, Any]
+
+HANDLER = Path(__file__).parents[2] / "handler"
+URL = "http://127.0.0.1:1/x?X-Amz-Signature=hush"
+# Holds the lock until a file is there.
+HOLDS = """
+import pathlib
+import time
+
+
+def up(connection):
+    while not pathlib.Path({mark!r}).exists():
+        time.sleep(0.01)
+"""
+RAISES = """
+def up(connection):
+    raise {error}("hush")
+"""
+
+
+def make_event(url: str, **more: Any) -> Event:
+    """Return a Create as it is delivered."""
+    return {
+        "RequestType": "Create",
+        "ResponseURL": url,
+        "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/shop/1",
+        "RequestId": "one",
+        "LogicalResourceId": "Migration",
+        "ResourceProperties": {"CodeVersion": "1"},
+        **more,
+    }
+
+
+def handle(event: Event, **context: Any) -> Any:
+    """Call the handler as Lambda does."""
+    handler: Any = app.lambda_handler
+    return handler(event, LambdaContext(**context))
+
+
+def read_puts(bucket: Bucket) -> list[dict[str, Any]]:
+    """Return what CloudFormation was told, in order."""
+    return [json.loads(put.body) for put in bucket.puts]
+
+
+def statuses(bucket: Bucket) -> list[str]:
+    """Return how CloudFormation was answered, in order."""
+    return [put["Status"] for put in read_puts(bucket)]
+
+
+def failures_measured(capfd: pytest.CaptureFixture[str]) -> list[float]:
+    """Return RunFailed of each invocation, as CloudWatch reads it."""
+    lines = capfd.readouterr().out.splitlines()
+    return [json.loads(line)["RunFailed"][0] for line in lines if '"_aws"' in line]
+
+
+class Clock:
+    """A context's clock that goes by itself."""
+
+    @property
+    def now_ms(self) -> int:
+        """Return the milliseconds of the machine's clock."""
+        return int(time.monotonic() * 1000)
+
+
+@pytest.fixture
+def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Give a project whose settings are the process's environment."""
+    settings = {
+        **project.database.environment,
+        "LOCKGATE_MIGRATIONS": str(project.folder),
+        "LOCKGATE_CFN_LOOPBACK": "true",
+        "LOCKGATE_LOCK_WAIT": "200ms",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    """Give the server behind the signed URL."""
+    with Bucket() as running:
+        yield running
+
+
+class Working:
+    """A first delivery that holds the lock until it is let go."""
+
+    def __init__(self, project: Project, event: Event, mark: Path) -> None:
+        self._project = project
+        self._event = event
+        self._mark = mark
+        self._thread = threading.Thread(target=self._run)
+        self.result: Any = None
+
+    def __enter__(self) -> Self:
+        self._project.write({"1_holds.py": HOLDS.format(mark=str(self._mark))})
+        self._thread.start()
+        ends_at = time.monotonic() + 20
+        while time.monotonic() < ends_at:
+            with contextlib.suppress(Exception):
+                if self._project.lock_owner() is not None:
+                    return self
+            time.sleep(0.02)
+        raise AssertionError("the first delivery never took the lock")
+
+    def __exit__(self, *_: object) -> None:
+        self._mark.touch()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self.result = handle(self._event)
+
+
+@pytest.fixture
+def work(environment: Project, tmp_path: Path) -> Callable[[Event], Working]:
+    """Give a maker of first deliveries that hold the lock."""
+    return lambda event: Working(environment, event, tmp_path / "mark")
+
+
+# Twice.
+
+
+def test_second_delivery_leaves_the_answer_to_the_first(
+    work: Callable[[Event], Working], bucket: Bucket, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """While the first works the second says nothing, and nothing has failed."""
+    event = make_event(bucket.sign_url())
+    with work(event) as first:
+        second = handle(event)
+        assert [] == bucket.puts
+    assert ["SUCCESS"] == statuses(bucket)
+    assert "SUCCESS" == first.result["answered"]
+    assert first.result["run_id"] == second["left_to"]
+    assert [0, 0] == failures_measured(capfd)
+
+
+@pytest.mark.parametrize("change", [{"RequestId": "two"}, {"LogicalResourceId": "Other"}, {}])
+def test_another_request_hears_that_the_database_is_busy(
+    work: Callable[[Event], Working], bucket: Bucket, change: dict[str, str]
+) -> None:
+    """Only the holder's own event is answered by the holder; a repeated one has another URL."""
+    with work(make_event(bucket.sign_url())):
+        other = handle(make_event(bucket.sign_url(), **change))
+        assert ["FAILED"] == statuses(bucket)
+    assert "FAILED" == other["answered"]
+    assert ["FAILED", "SUCCESS"] == statuses(bucket)
+
+
+def test_report_of_a_busy_database_names_the_holders_request(
+    work: Callable[[Event], Working], environment: Project, bucket: Bucket
+) -> None:
+    """Whoever is refused learns which stack is at work."""
+    event = make_event(bucket.sign_url())
+    with work(event):
+        report = environment.run(LOCKGATE_LOCK_WAIT="0")
+    assert report.lock is not None
+    assert report.lock.holder is not None
+    reference = report.lock.holder.reference
+    assert (event["StackId"], "one") == (reference["stack_id"], reference["request_id"])
+
+
+# In time.
+
+
+def test_emergency_comes_by_the_reserve_that_was_set(
+    environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second thread answers after work must have ended, not while it may still go on."""
+    intervals: list[float] = []
+
+    class Timer(threading.Timer):
+        def __init__(self, interval: float, function: Callable[[], None]) -> None:
+            intervals.append(interval)
+            super().__init__(interval, function)
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    monkeypatch.setenv("LOCKGATE_RESERVE", "200ms")
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    handle(make_event(bucket.sign_url()), deadline_ms=12_000)
+    assert [pytest.approx(11.94)] == intervals
+    assert ["SUCCESS"] == statuses(bucket)
+
+
+def test_time_runs_from_when_cloudformation_signed_the_url(
+    environment: Project, bucket: Bucket
+) -> None:
+    """An event that Lambda repeats after a kill is answered before CloudFormation gives up."""
+    environment.write({"1_endless.sql": "SELECT pg_sleep(600);"})
+    signed_at = datetime.now(UTC) - timedelta(seconds=996)
+    url = f"{bucket.sign_url()}&X-Amz-Date={signed_at:%Y%m%dT%H%M%SZ}"
+    began = time.monotonic()
+    clock: Any = Clock()
+    handle(
+        make_event(url, ResourceProperties={"ServiceTimeout": "1000"}),
+        deadline_ms=clock.now_ms + 600_000,
+        clock=clock,
+    )
+    assert time.monotonic() - began < 5
+    assert ["FAILED"] == statuses(bucket)
+
+
+# In every case.
+
+
+def break_with(error: BaseException) -> Callable[..., Any]:
+    """Return a function that fails."""
+
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("name", ["read_settings", "make_runner", "_make_deadline", "_hand_over"])
+def test_defect_anywhere_is_answered(
+    environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """From the first look at the settings to the last decision, a broken line of code is told."""
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    monkeypatch.setattr(app, name, break_with(RuntimeError("hush")))
+    handle(make_event(bucket.sign_url()))
+    (put,) = read_puts(bucket)
+    assert put["Reason"].startswith("An unexpected RuntimeError ended the run.")
+    assert "hush" not in put["Reason"]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_interruption_is_answered_and_goes_on(
+    environment: Project,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+) -> None:
+    """What ends the process ends it after the answer."""
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    monkeypatch.setattr(app, "make_runner", break_with(kind("hush")))
+    with pytest.raises(kind):
+        handle(make_event(bucket.sign_url()))
+    assert ["FAILED"] == statuses(bucket)
+    assert f"An unexpected {kind.__name__} ended the run." in read_puts(bucket)[0]["Reason"]
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_migration_that_ends_the_process_is_answered(
+    environment: Project, bucket: Bucket, error: str
+) -> None:
+    """A Python migration may raise what it likes; the stack hears of it and the lock is free."""
+    environment.write({"1_raises.py": RAISES.format(error=error)})
+    with contextlib.suppress(KeyboardInterrupt, SystemExit, GeneratorExit):
+        handle(make_event(bucket.sign_url()))
+    assert ["FAILED"] == statuses(bucket)
+    environment.remove("1_raises.py")
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    assert "applied" == environment.run(LOCKGATE_LOCK_WAIT="5s").status
+
+
+def test_run_is_not_failed_by_its_metrics(
+    environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied was applied, whatever became of the numbers."""
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    monkeypatch.setattr(app.metrics, "flush_metrics", break_with(RuntimeError("hush")))
+    handle(make_event(bucket.sign_url()))
+    assert ["SUCCESS"] == statuses(bucket)
+    app.metrics.clear_metrics()
+
+
+def test_defect_is_readable_behind_a_framework(
+    environment: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a framework answers, what it shows as the reason is words."""
+    environment.write({"1_t.sql": "CREATE TABLE t ();"})
+    monkeypatch.setenv("LOCKGATE_CFN_RESPONSE", "return")
+    monkeypatch.setattr(app, "read_settings", break_with(RuntimeError("hush")))
+    with pytest.raises(UnexpectedFailure, match=r"^An unexpected RuntimeError") as caught:
+        handle(make_event(URL))
+    assert "hush" not in str(caught.value)
+
+
+# A package that cannot be imported.
+
+
+def test_function_without_its_package_answers(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Create hears why, and Delete succeeds, so that the stack can be taken back."""
+    monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
+    substitute = entry.make_substitute(ModuleNotFoundError("No module named 'pg8000'"))
+    context = LambdaContext()
+    substitute(make_event(bucket.sign_url()), context)
+    substitute(make_event(bucket.sign_url(), RequestType="Delete", PhysicalResourceId="x"), context)
+    created, deleted = read_puts(bucket)
+    assert (
+        "The function's package cannot be imported. ModuleNotFoundError: No module named 'pg8000'."
+        " Nothing was run. Build the package with sam build, for the function's own runtime and"
+        " architecture, and deploy what it made."
+    ) == created["Reason"]
+    assert ("SUCCESS", "x") == (deleted["Status"], deleted["PhysicalResourceId"])
+
+
+def test_function_without_its_package_quotes_no_other_error() -> None:
+    """Only an import's message is known to hold no more than names."""
+    substitute = entry.make_substitute(ValueError("hush"))
+    with pytest.raises(UnexpectedFailure) as caught:
+        substitute({}, LambdaContext())
+    report = json.loads(str(caught.value))
+    assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])
+    assert "ValueError. Nothing was run." in report["error"]["message"]
+    assert "hush" not in str(caught.value)
+
+
+def test_function_without_its_package_is_readable_behind_a_framework(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In return mode the reason is raised, and Delete returns."""
+    monkeypatch.setenv("LOCKGATE_CFN_RESPONSE", "return")
+    substitute = entry.make_substitute(ImportError("broken"))
+    with pytest.raises(LockgateError, match=r"^The function's package cannot be imported\."):
+        substitute(make_event(URL), LambdaContext())
+    deletion = make_event(URL, RequestType="Delete", PhysicalResourceId="x")
+    assert {"PhysicalResourceId": "x"} == substitute(deletion, LambdaContext())
+
+
+def test_entry_needs_no_library() -> None:
+    """With nothing installed at all the entry is imported, and knows why the rest is not."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(HANDLER)!r})\n"
+        "from lockgate.entry import lambda_handler\n"
+        "try:\n    lambda_handler({}, None)\n"
+        "except Exception as error:\n    print(type(error).__name__)\n"
+    )
+    # -S leaves out what is installed, -I what the environment says.
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script],
+        env={"PATH": os.environ.get("PATH", os.defpath)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    log, name = result.stdout.splitlines()
+    assert "No module named 'aws_lambda_powertools'" in json.loads(log)["error"]
+    assert "UnexpectedFailure" == name
+
+
+def test_entry_is_the_app_where_it_can_be_imported() -> None:
+    """Nothing stands between Lambda and the function in the usual case."""
+    assert entry.lambda_handler is app.lambda_handler

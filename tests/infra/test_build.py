@@ -1,0 +1,303 @@
+"""The package that is deployed: its bytes, its contents, and that Lambda's Python can use it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from infra.build import BuildFailed, Package, Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+from infra import build
+
+HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+OTHER = "x86_64" if HOST == "arm64" else "arm64"
+MIGRATION = "20260101000000_create_accounts.sql"
+
+# pip's words for an index that cannot be reached.
+OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
+
+USE = """
+import importlib, pathlib, pkgutil, sys
+root = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(root))
+import sqlalchemy, sqlalchemy.dialects.postgresql.pg8000
+import pg8000.legacy
+from aws_lambda_powertools import Logger, Metrics
+sqlalchemy.create_engine("postgresql+pg8000://", creator=lambda: None)
+import lockgate
+for module in pkgutil.walk_packages([str(root / "lockgate")], "lockgate."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        # Lambda's runtime brings these.
+        if error.name.partition(".")[0] not in {"boto3", "botocore"}:
+            raise
+print("imported")
+"""
+
+DESCRIBE_BYTE_CODE = """
+import marshal, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+for path in root.rglob("*.pyc"):
+    content = path.read_bytes()
+    code = marshal.loads(content[16:])
+    source = path.parent.parent.joinpath(path.name.partition(".")[0] + ".py")
+    expected = "/var/task/" + source.relative_to(root).as_posix()
+    assert int.from_bytes(content[4:8], "little") == 1, (path, "is not an unchecked hash")
+    assert code.co_filename == expected, (code.co_filename, expected)
+    assert str(root).encode() not in content, path
+print("described")
+"""
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Path:
+    """Give a Python of the function's version."""
+    try:
+        return build.find_compiler()
+    except BuildFailed as failure:
+        pytest.skip(str(failure))
+
+
+@pytest.fixture(scope="session")
+def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with one migration, and what an editor left beside it."""
+    folder = tmp_path_factory.mktemp("migrations")
+    (folder / MIGRATION).write_text("create table accounts (id bigint primary key);\n")
+    (folder / ".swap").write_text("")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "left.pyc").write_text("")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def package(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Give the package for this machine."""
+    return _build(Recipe(HOST, migrations, compiler), tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture
+def unpacked(package: Package, tmp_path: Path) -> Path:
+    """Give the function's folder as Lambda lays it out."""
+    with zipfile.ZipFile(package.path) as archive:
+        archive.extractall(tmp_path / "task")
+    return tmp_path / "task"
+
+
+def test_package_is_the_same_byte_for_byte_when_built_again(
+    package: Package, compiler: Path, migrations: Path, tmp_path: Path
+) -> None:
+    """A deploy that changes nothing uploads nothing."""
+    again = _build(Recipe(HOST, migrations, compiler), tmp_path)
+
+    assert package.path.read_bytes() == again.path.read_bytes()
+
+
+def test_package_holds_code_dependencies_migrations_and_byte_code(package: Package) -> None:
+    """Everything that runs is there, and nothing that does not."""
+    with zipfile.ZipFile(package.path) as archive:
+        names = set(archive.namelist())
+
+    assert names >= {
+        "lockgate/__init__.py",
+        "lockgate/__pycache__/__init__.cpython-313.pyc",
+        "lockgate/postgres/rds-global-bundle.pem",
+        "sqlalchemy/__init__.py",
+        "pg8000/__init__.py",
+        "aws_lambda_powertools/logging/logger.py",
+        f"migrations/{MIGRATION}",
+    }
+    assert [name[11:] for name in names if name.startswith("migrations/")] == [MIGRATION]
+    assert not [name for name in names if name.startswith(("boto3", "botocore", "lockgate/local"))]
+    assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".pxd"))]
+
+
+def test_package_is_below_its_aim(package: Package) -> None:
+    """A package that has grown is noticed here before it is noticed in start-up times."""
+    assert package.zipped_bytes < build.ZIPPED_AIM_BYTES
+
+
+def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Path) -> None:
+    """Every module imports with what is in the package, and no byte code is made anew."""
+    before = _list_tree(unpacked)
+
+    assert _run(compiler, USE, unpacked) == "imported\n"
+    assert _list_tree(unpacked) == before
+
+
+def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler: Path) -> None:
+    """Start-up pays for no comparison: a source that changed after the build is not seen."""
+    for package_name in ("lockgate", "sqlalchemy", "pg8000"):
+        (unpacked / package_name / "__init__.py").write_text("raise SystemError\n")
+
+    assert _run(compiler, USE, unpacked) == "imported\n"
+
+
+def test_migration_may_import_what_has_no_byte_code(unpacked: Path, compiler: Path) -> None:
+    """The ORM is there for Python migrations that want it."""
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import sqlalchemy.orm; print('imported')"
+
+    assert _run(compiler, code, unpacked) == "imported\n"
+
+
+def test_byte_code_names_the_folder_of_the_function(unpacked: Path, compiler: Path) -> None:
+    """Tracebacks speak of /var/task, and the build's own folder is nowhere."""
+    assert _run(compiler, DESCRIBE_BYTE_CODE, unpacked) == "described\n"
+
+
+def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -> None:
+    """The requirements can be had for both of Lambda's architectures."""
+    folder = tmp_path / "task"
+    _fill(Recipe(OTHER, migrations, None), folder)
+
+    (library,) = folder.glob("sqlalchemy/util/_collections_cy.*.so")
+    assert f"cpython-313-{build.MACHINES[OTHER]}-linux-gnu" in library.name
+
+
+@pytest.mark.usefixtures("package")
+def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) -> None:
+    """`sam build` asks make for the function, with the folder to fill."""
+    rule = ["make", "-f", "infra/Makefile", "build-Migrate"]
+    settings = {"ARTIFACTS_DIR": tmp_path, "MIGRATIONS": migrations, "PYTHON": sys.executable}
+    assignments = [f"{name}={value}" for name, value in settings.items()]
+    done = subprocess.run(
+        [*rule, *assignments], cwd=build.ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "migrations" / MIGRATION).is_file()
+    assert (tmp_path / "lockgate" / "__pycache__" / "__init__.cpython-313.pyc").is_file()
+
+
+def test_zip_does_not_depend_on_times_or_modes(tmp_path: Path) -> None:
+    """Two checkouts of one commit give one package."""
+    packages = []
+    for number, mode in enumerate((0o600, 0o755)):
+        folder = tmp_path / str(number)
+        for name in ("b/one.py", "a.py", "c.so"):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+            path.chmod(mode)
+            os.utime(path, (number, number))
+        packages.append(build.write_package(folder, tmp_path / f"{number}.zip"))
+
+    assert packages[0].sha256 == packages[1].sha256
+    with zipfile.ZipFile(packages[0].path) as archive:
+        members = [(m.filename, oct(m.external_attr >> 16)) for m in archive.infolist()]
+    assert members == [("a.py", "0o644"), ("b/one.py", "0o644"), ("c.so", "0o755")]
+
+
+def test_package_over_the_limit_is_refused_and_the_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Lambda would refuse is not written."""
+    monkeypatch.setattr(build, "ZIPPED_LIMIT_BYTES", 100)
+    folder, output = tmp_path / "task", tmp_path / "lockgate.zip"
+    folder.mkdir()
+    (folder / "large.sql").write_bytes(os.urandom(200))
+    output.write_text("the old one")
+
+    with pytest.raises(BuildFailed, match=r"The package has 0\.0 MB; Lambda takes"):
+        build.write_package(folder, output)
+
+    assert output.read_text() == "the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lockgate.zip", "task"]
+
+
+def test_folder_of_migrations_must_exist(tmp_path: Path) -> None:
+    """A package without migrations would be deployed, and do nothing."""
+    with pytest.raises(BuildFailed, match="Name the folder of your migrations with --migrations"):
+        build.fill_folder(Recipe(HOST, tmp_path / "nowhere", None), tmp_path / "task")
+
+
+def test_folder_to_fill_must_be_empty(tmp_path: Path) -> None:
+    """What an earlier build left would be deployed."""
+    (tmp_path / "left").write_text("")
+
+    with pytest.raises(BuildFailed, match="is not empty"):
+        build.fill_folder(Recipe(HOST, tmp_path, None), tmp_path)
+
+
+def test_compiler_that_does_not_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shim on the PATH is no Python."""
+    shim = tmp_path / "python3.13"
+    shim.write_text("#!/bin/sh\necho 'python3.13: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shim))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "none"))
+
+    with pytest.raises(BuildFailed) as raised:
+        build.find_compiler()
+
+    assert str(raised.value) == (
+        "The byte code needs Python 3.13, and none of these is one that runs: "
+        f"{shim}, {shim}. Name one with --python, or build with --no-compile: the function then "
+        "starts about three times slower."
+    )
+
+
+def test_compiler_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Byte code of another version would be ignored by Lambda without a word."""
+    other = tmp_path / "python"
+    other.write_text(f"#!/bin/sh\nprintf '%s\\n' '{other}' cpython3.12\n")
+    other.chmod(0o755)
+
+    with pytest.raises(BuildFailed, match="none of these is one that runs"):
+        build.find_compiler(str(other))
+
+
+def test_failure_is_told_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command's last word is what to do."""
+    missing = tmp_path / "nowhere"
+
+    assert build.main(["--no-compile", "--migrations", str(missing)]) == 1
+    assert capsys.readouterr().err == (
+        f"There is no folder {missing}. Name the folder of your migrations with --migrations.\n"
+    )
+
+
+def _build(recipe: Recipe, folder: Path) -> Package:
+    _fill(recipe, folder / "task")
+    package = build.write_package(folder / "task", folder / "lockgate.zip")
+    shutil.rmtree(folder / "task")
+    return package
+
+
+def _fill(recipe: Recipe, folder: Path) -> None:
+    try:
+        build.fill_folder(recipe, folder)
+    except BuildFailed as failure:
+        if any(word in str(failure) for word in OFFLINE):
+            pytest.skip("no package index can be reached")
+        raise
+
+
+def _run(python: Path, code: str, folder: Path) -> str:
+    done = subprocess.run(
+        # -S: no site-packages, so that nothing is found but what is in the package.
+        [str(python), "-I", "-S", "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _list_tree(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}

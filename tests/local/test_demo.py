@@ -1,0 +1,128 @@
+"""`lockgate demo`, as a newcomer runs it; and that it tells the truth when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lockgate.local.demo import run_demo
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.sql
+pytest.importorskip("moto", reason="moto is not installed")
+
+
+def start(folder: Path, temporary: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start the demo with a temporary folder of its own, and a user's environment to be ignored."""
+    temporary.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "lockgate.cli", "demo", "--dir", str(folder)],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "handler"),
+            "TMPDIR": str(temporary),
+            "AWS_PROFILE": "mine",
+            "LOCKGATE_SECRET_ARN": "mine",
+            "HTTP_PROXY": "http://127.0.0.1:1",
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    """Each step comes out as it should, the logs stay out of it, and nothing is left behind."""
+    temporary = tmp_path / "tmp"
+    process = start(ROOT / "migrations", temporary)
+    out, err = process.communicate(timeout=60)
+
+    assert (0, "") == (process.returncode, err)
+    assert "✗ failed after" in out
+    assert [] == [line for line in out.splitlines() if line.startswith("   ✗  ")]
+    told = [line.strip() for line in out.splitlines() if line.startswith("   ✓  ")]
+    assert told == [
+        "✓  The stack is created; 11 migrations were applied.",
+        "✓  Nothing was applied, and no lock was taken.",
+        "✓  CloudFormation is told which statement failed, and why.",
+        "✓  pg_dump before and after the failure is the same, byte by byte.",
+        "✓  The rollback succeeds; the stack is where it was.",
+        "✓  Nothing is pending.",
+    ]
+    assert out.count('"level":"INFO"') == 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C ends it with the servers stopped and the folders removed."""
+    temporary = tmp_path / "tmp"
+    process = start(ROOT / "migrations", temporary)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    ends_at = time.monotonic() + 10
+    while list(temporary.iterdir()) and time.monotonic() < ends_at:
+        time.sleep(0.05)
+    assert list(temporary.iterdir()) == []
+
+
+def test_demo_without_migrations_says_what_to_give(tmp_path: Path) -> None:
+    """Installed elsewhere, it asks for a folder and starts nothing."""
+    process = start(tmp_path / "nowhere", tmp_path / "tmp")
+    out, err = process.communicate(timeout=60)
+
+    assert (2, "") == (process.returncode, out)
+    assert "does not exist" in err
+    assert "--dir" in err
+
+
+class Judgements:
+    """A narrator that keeps what was judged."""
+
+    def __init__(self) -> None:
+        self.judged: list[bool] = []
+
+    def open(self, text: str) -> None:
+        """Say nothing."""
+
+    def begin(self, number: int, title: str) -> None:
+        """Say nothing."""
+
+    def tell(self, label: str, text: str) -> None:
+        """Say nothing."""
+
+    def show_report(self, report: object) -> None:
+        """Say nothing."""
+
+    def judge(self, text: str, *, is_right: bool) -> None:  # noqa: ARG002 - the protocol's
+        """Keep it."""
+        self.judged.append(is_right)
+
+
+def test_demo_of_a_handler_that_answers_nothing_fails() -> None:
+    """It stops at the step that is wrong, and leaves the environment as it was."""
+    narrator = Judgements()
+    seen: list[dict[str, str]] = []
+
+    def handler(_event: object, _context: object) -> None:
+        seen.append(dict(os.environ))
+
+    before = dict(os.environ)
+    is_right = run_demo(handler, ROOT / "migrations", "99990101000000", narrator)
+
+    assert (False, [False, False]) == (is_right, narrator.judged)
+    assert before == dict(os.environ)
+    assert {"LOCKGATE_CFN_LOOPBACK", "AWS_ENDPOINT_URL"} <= set(seen[0])
+    assert "HOME" not in seen[0]

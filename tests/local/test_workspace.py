@@ -1,0 +1,51 @@
+"""The database of --local: kept, and used by one command at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.database import Database, open_connection
+
+from lockgate.errors import DatabaseBusy, SettingInvalid
+from lockgate.local.psql import create_database, run_psql
+from lockgate.local.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.local.server import EmbeddedServer
+
+
+@pytest.mark.sql
+def test_workspace_is_for_one_command_at_a_time(tmp_path: Path) -> None:
+    """A second command is refused while the first runs, and served afterwards."""
+    with open_workspace(tmp_path) as environment:
+        with pytest.raises(DatabaseBusy, match="Another command uses the PostgreSQL in"):
+            open_workspace(tmp_path).__enter__()
+        assert "/local?" in environment["LOCKGATE_DATABASE_URL"]
+
+    with open_workspace(tmp_path) as environment:
+        assert "LOCKGATE_CA_FILE" in environment
+
+
+def test_workspace_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """A file in its place is said, without a traceback."""
+    (tmp_path / ".lockgate").touch()
+
+    with pytest.raises(SettingInvalid, match="cannot be used: File exists"):
+        open_workspace(tmp_path).__enter__()
+
+
+def test_database_is_created_once(server: EmbeddedServer, database: Database) -> None:
+    """A name that needs quoting is quoted, and a database that exists is left alone."""
+    name = f'{database.name}_"x"'
+    create_database(server, name)
+    connection = open_connection(server, name)
+    connection.run("CREATE TABLE kept (id int)")
+    connection.close()
+
+    create_database(server, name)
+
+    assert run_psql(server, name, "SELECT to_regclass('kept')") == "kept"
+    database.run(f'DROP DATABASE "{database.name}_""x"""')

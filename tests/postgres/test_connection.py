@@ -1,0 +1,150 @@
+"""The connection's mended defects, each against a real server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.failure import ConnectionLost
+from lockgate.postgres.connection import Connection, Dial, StatementError
+from lockgate.postgres.tls import make_tls_context
+from lockgate.settings import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.database import Database
+
+
+def open_connection(database: Database, notices: list[dict[str, str]] | None = None) -> Connection:
+    """Open a connection as the product does."""
+    context = make_tls_context(
+        Tls.VERIFY_FULL, database.host, ca_file=str(database.ca_file), off_anywhere=False
+    )
+    return Connection(
+        Dial(database.host, database.port, 5.0, context),
+        user=database.user,
+        password=database.password,
+        database=database.name,
+        application_name="test",
+        on_notice=None if notices is None else notices.append,
+    )
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    """Give an open connection."""
+    opened = open_connection(database)
+    yield opened
+    opened.close()
+
+
+def test_send_returns_a_result_per_statement(connection: Connection) -> None:
+    """A message of several statements gives the tag and the rows of each."""
+    results = connection.send("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); TABLE t; ;")
+    assert ["CREATE TABLE", "INSERT 0 2", "SELECT 2"] == [result.tag for result in results]
+    assert ((1,), (2,)) == results[2].rows
+
+
+def test_statement_error_tells_how_far_the_message_came(connection: Connection) -> None:
+    """The results before the error come with it, and the connection goes on."""
+    with pytest.raises(StatementError) as caught:
+        connection.send("SELECT 1; SELECT 2; SELECT 1/0; SELECT 3")
+    assert ("22012", 2) == (caught.value.sqlstate, len(caught.value.results))
+    assert ((1,),) == connection.send("SELECT 1")[0].rows
+
+
+def test_copy_data_is_sent_with_the_message(connection: Connection) -> None:
+    """Each COPY of a message gets its own data, in order."""
+    results = connection.send(
+        "CREATE TABLE t (a int); COPY t FROM STDIN; COPY t FROM STDIN; SELECT sum(a) FROM t",
+        ("1\n2\n", "39\n"),
+    )
+    assert ["CREATE TABLE", "COPY 2", "COPY 1", "SELECT 1"] == [result.tag for result in results]
+    assert ((42,),) == results[-1].rows
+
+
+def test_copy_without_data_fails_and_stays_in_step(connection: Connection) -> None:
+    """A COPY FROM STDIN that nobody feeds fails, and the next message gets its own answer."""
+    connection.send("CREATE TABLE t (a int)")
+    with pytest.raises(StatementError, match="COPY from stdin failed"):
+        connection.send("COPY t FROM STDIN")
+    assert ((7,),) == connection.send("SELECT 7")[0].rows
+
+
+def test_copy_without_data_by_cursor_stays_in_step(connection: Connection) -> None:
+    """The same holds for SQLAlchemy's way to the server."""
+    connection.send("CREATE TABLE t (a int)")
+    connection.autocommit = True
+    cursor = connection.cursor()
+    with pytest.raises(
+        connection.ProgrammingError if False else Exception, match="COPY from stdin"
+    ):
+        cursor.execute("COPY t FROM STDIN")
+    cursor.execute("SELECT 7")
+    assert [[7]] == list(cursor.fetchall())
+
+
+def test_copy_out_is_dropped(connection: Connection) -> None:
+    """A COPY TO STDOUT that nobody reads does not disturb what follows."""
+    connection.send("CREATE TABLE t AS SELECT generate_series(1, 1000) AS a; COPY t TO STDOUT")
+    assert ((7,),) == connection.send("SELECT 7")[0].rows
+
+
+def test_killed_backend_says_why(connection: Connection, database: Database) -> None:
+    """The server's last word reaches the caller instead of a network error."""
+    pid = connection.backend_pid
+    database.run("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+    with pytest.raises(ConnectionLost) as caught:
+        connection.send("SELECT 1")
+    assert "57P01" == caught.value.sqlstate
+
+
+def test_cancel_ends_the_statement_on_the_server(connection: Connection) -> None:
+    """A cancel from another thread ends what runs, with 57014, over TLS."""
+    timer = threading.Timer(0.2, connection.cancel)
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(StatementError) as caught:
+        connection.send("SELECT pg_sleep(30)")
+    timer.join()
+    assert "57014" == caught.value.sqlstate
+    assert time.monotonic() - began < 10
+
+
+def test_sever_unblocks_a_waiting_thread(connection: Connection) -> None:
+    """Breaking the socket ends a wait that the server would not."""
+    timer = threading.Timer(0.2, connection.sever)
+    timer.start()
+    with pytest.raises(ConnectionLost):
+        connection.send("SELECT pg_sleep(5)")
+    timer.join()
+
+
+def test_notices_come_decoded(database: Database) -> None:
+    """A notice reaches its callback at once, as text."""
+    notices: list[dict[str, str]] = []
+    connection = open_connection(database, notices)
+    connection.send("DO $$ BEGIN RAISE WARNING 'größer'; END $$")
+    connection.close()
+    assert ["größer"] == [notice["M"] for notice in notices]
+
+
+def test_close_may_be_repeated(connection: Connection) -> None:
+    """Closing a closed connection does nothing, and sending over it is a lost connection."""
+    connection.close()
+    connection.close()
+    with pytest.raises(ConnectionLost):
+        connection.send("SELECT 1")
+
+
+def test_failed_transaction_rolls_back_behind_a_comment(connection: Connection) -> None:
+    """A rollback behind a comment is not taken for a failure."""
+    with pytest.raises(StatementError):
+        connection.send("BEGIN; SELECT 1/0")
+    assert connection.in_transaction
+    connection.send("/* out */ ROLLBACK")
+    assert not connection.in_transaction

@@ -1,0 +1,286 @@
+"""What a user meets when there is no connection to be had: the message, and that nothing changed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
+from lockgate.core.target import Access, Credentials, Endpoint
+from lockgate.errors import CredentialsRejected
+from lockgate.postgres.connector import Connector, Patience
+from lockgate.postgres.tls import make_tls_context
+from lockgate.report import Report, Status
+from lockgate.settings import Tls
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tests.support.database import Database
+    from tests.support.project import Project
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    """Give a project with something pending."""
+    project.write({"1_a.sql": "CREATE TABLE a ();"})
+    return project
+
+
+def error_of(report: Report) -> tuple[str, str]:
+    """Return the error's public class and message."""
+    assert report.error is not None
+    return report.error.type, report.error.message
+
+
+def url(project: Project, *, user: str = "postgres", password: str = "x", **parts: object) -> str:
+    """Return an address that differs from the right one in some part."""
+    database = project.database
+    host, port = parts.get("host", database.host), parts.get("port", database.port)
+    return f"postgresql://{user}:{password}@{host}:{port}/{parts.get('name', database.name)}"
+
+
+def test_wrong_password(ready: Project) -> None:
+    """A rejected password names where it came from and never its value."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, password="hunter2-wrong")
+    report = ready.run()
+    kind, message = error_of(report)
+    assert "CredentialsRejected" == kind
+    assert "The server rejected the credentials. Tried: LOCKGATE_DATABASE_URL" in message
+    assert "hunter2" not in report.to_text()
+
+
+def test_unknown_database(ready: Project) -> None:
+    """A database that does not exist is refused at once, by name."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(
+        ready, password=ready.database.password, name="nowhere"
+    )
+    kind, message = error_of(ready.run())
+    assert "RequestRefused" == kind
+    assert message.startswith("There is no database nowhere on 127.0.0.1:")
+
+
+def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> None:
+    """A server that is not there is tried until the budget is over."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=port)
+    kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="1s"))
+    assert "DatabaseUnreachable" == kind
+    assert "the connection was refused" in message
+    assert len(ready.emitted("database_waited_for")) >= 2
+
+
+def test_unresolved_host(ready: Project) -> None:
+    """A host that does not resolve is said to be so."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
+    kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="300ms"))
+    assert "DatabaseUnreachable" == kind
+    assert "db.invalid:" in message
+    assert "the host does not resolve" in message
+
+
+def test_untrusted_certificate(ready: Project) -> None:
+    """A certificate of an unknown authority ends the attempt before a password is sent."""
+    ready.settings["LOCKGATE_CA_FILE"] = ""
+    kind, message = error_of(ready.run())
+    assert "DatabaseUnreachable" == kind
+    assert "is not trusted" in message
+    assert "No credentials were sent" in message
+
+
+def test_plain_connection_needs_loopback_or_force(ready: Project) -> None:
+    """TLS can be off for loopback only."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
+    kind, message = error_of(ready.run(LOCKGATE_TLS="off"))
+    assert "RequestRefused" == kind
+    assert "LOCKGATE_TLS=off is for loopback only" in message
+
+
+def test_server_that_hangs_is_given_up(ready: Project) -> None:
+    """A server that accepts and says nothing costs the connect timeout, not for ever."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(8)
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=silent.getsockname()[1])
+        report = ready.run(LOCKGATE_CONNECT_TIMEOUT="300ms", LOCKGATE_CONNECT_BUDGET="500ms")
+    kind, message = error_of(report)
+    assert "DatabaseUnreachable" == kind
+    assert "the connection timed out" in message
+
+
+def test_server_that_resets_is_waited_for(ready: Project) -> None:
+    """A server that drops connections, as one that resumes does, is tried again."""
+    with socket.socket() as dropping:
+        dropping.bind(("127.0.0.1", 0))
+        dropping.listen(8)
+        stop = threading.Event()
+
+        def drop() -> None:
+            dropping.settimeout(0.05)
+            while not stop.is_set():
+                try:
+                    peer, _ = dropping.accept()
+                except TimeoutError:
+                    continue
+                peer.close()
+
+        thread = threading.Thread(target=drop)
+        thread.start()
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=dropping.getsockname()[1])
+        report = ready.run(LOCKGATE_CONNECT_BUDGET="700ms")
+        stop.set()
+        thread.join()
+    kind, message = error_of(report)
+    assert "DatabaseUnreachable" == kind
+    assert "the connection was reset" in message
+
+
+def test_role_that_may_not_create_schemas(ready: Project) -> None:
+    """A role without the right to create our schema learns which grant it needs."""
+    ready.database.run("DROP ROLE IF EXISTS lesser; CREATE ROLE lesser LOGIN PASSWORD 'x'")
+    try:
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user="lesser")
+        report = ready.run()
+        kind, message = error_of(report)
+        assert "RequestRefused" == kind
+        assert (
+            f"The role lesser may not create Lockgate's tables in database {ready.database.name}"
+            in message
+        )
+        assert report.next_action is not None
+        assert "GRANT CREATE ON DATABASE" in report.next_action
+    finally:
+        ready.database.run("DROP ROLE lesser")
+
+
+def test_prepared_schema_needs_no_right_to_create_one(ready: Project) -> None:
+    """A role that owns the schema lockgate may migrate without CREATE on the database."""
+    ready.database.run(
+        "DROP ROLE IF EXISTS owner_of; CREATE ROLE owner_of LOGIN PASSWORD 'x';"
+        " CREATE SCHEMA lockgate AUTHORIZATION owner_of; GRANT ALL ON SCHEMA public TO owner_of"
+    )
+    try:
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user="owner_of")
+        assert Status.APPLIED == ready.run().status
+    finally:
+        ready.database.run("DROP OWNED BY owner_of CASCADE; DROP ROLE owner_of")
+
+
+@pytest.mark.parametrize("has_history", [False, True])
+def test_read_only_database_is_refused(ready: Project, has_history: bool) -> None:  # noqa: FBT001
+    """A database that takes no writes names the writer as the way out; looking is allowed."""
+    if has_history:
+        ready.run()
+        ready.write({"2_b.sql": "SELECT 1;"})
+    name = ready.database.name
+    ready.database.run(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    kind, message = error_of(ready.run())
+    assert "RequestRefused" == kind
+    assert message.startswith(f"Database {name} is read-only here")
+    assert Status.PLANNED == ready.run(Action.PLAN).status
+
+
+def test_role_without_rights_on_our_tables_is_refused(ready: Project) -> None:
+    """A history that another role owns names the ways out."""
+    ready.run()
+    ready.database.run("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN PASSWORD 'x'")
+    try:
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user="stranger")
+        kind, message = error_of(ready.run())
+        assert "RequestRefused" == kind
+        assert "The role may not use the tables in schema lockgate" in message
+    finally:
+        ready.database.run("DROP ROLE stranger")
+
+
+def test_set_role_owns_what_is_created(ready: Project) -> None:
+    """With LOCKGATE_SET_ROLE our tables and those of migrations belong to that role."""
+    ready.database.run(
+        "DROP ROLE IF EXISTS owning; CREATE ROLE owning; GRANT ALL ON SCHEMA public TO owning;"
+        f' GRANT CREATE ON DATABASE "{ready.database.name}" TO owning'
+    )
+    try:
+        assert Status.APPLIED == ready.run(LOCKGATE_SET_ROLE="owning").status
+        rows = ready.database.run(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'lockgate')"
+        )
+        assert [["owning"]] == rows
+        missing = ready.run(LOCKGATE_SET_ROLE="nobody_has_it")
+        assert Status.REFUSED == missing.status
+        assert "LOCKGATE_SET_ROLE names a role that is not there" in error_of(missing)[1]
+    finally:
+        ready.database.run("DROP OWNED BY owning CASCADE; DROP ROLE owning")
+
+
+class Rotating:
+    """A secret in the middle of a rotation: the database has the pending password already."""
+
+    may_rotate = True
+
+    def __init__(self, database: Database, *, has_pending: bool) -> None:
+        self._database = database
+        self._has_pending = has_pending
+        self.asked: list[str] = []
+
+    def _access(self, stage: str, password: str) -> Access:
+        self.asked.append(stage)
+        database = self._database
+        endpoint = Endpoint(database.host, database.port, database.name)
+        return Access(endpoint, Credentials(database.user, password, f"secret db ({stage})"))
+
+    def current(self) -> Access:
+        """Return what does not work any more."""
+        return self._access("AWSCURRENT", "the old one")
+
+    def pending(self) -> Access | None:
+        """Return what works by now."""
+        return self._access("AWSPENDING", self._database.password) if self._has_pending else None
+
+    def context(self, host: str) -> ssl.SSLContext | None:
+        """Return the context that verifies the test's server."""
+        ca_file = str(self._database.ca_file)
+        return make_tls_context(Tls.VERIFY_FULL, host, ca_file=ca_file, off_anywhere=False)
+
+
+class InstantClock:
+    """A clock on which waiting takes no time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let it pass."""
+        self.now += seconds
+
+
+def make_connector(accesses: Rotating, clock: InstantClock) -> Connector:
+    """Return a connector that waits on the clock."""
+    deadline = Deadline(None, 1_000)
+    return Connector(accesses, Patience(5_000, 5_000), clock, deadline, lambda *_, **__: None)
+
+
+def test_rotation_in_flight_is_followed(database: Database) -> None:
+    """A rejected password is followed by the pending one, which the database has already."""
+    accesses = Rotating(database, has_pending=True)
+    connection = make_connector(accesses, InstantClock()).connect("test")
+    connection.close()
+    assert ["AWSCURRENT", "AWSPENDING"] == accesses.asked
+
+
+def test_rejected_secret_is_read_afresh_and_then_given_up(database: Database) -> None:
+    """Without a rotation the secret is read again, some times, and the error says what was tried."""
+    accesses, clock = Rotating(database, has_pending=False), InstantClock()
+    with pytest.raises(CredentialsRejected, match=r"Tried: secret db \(AWSCURRENT\)\. Nothing"):
+        make_connector(accesses, clock).connect("test")
+    assert ["AWSCURRENT"] * 3 == accesses.asked
+    assert clock.now > 1

@@ -1,0 +1,139 @@
+"""Behind PgBouncer: found out, refused, or allowed by a setting."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.project import Project
+
+PROGRAM = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+CONFIGURATION = """
+[databases]
+* = host={host} port={port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {own_port}
+unix_socket_dir =
+auth_type = plain
+auth_file = {folder}/users
+pool_mode = {mode}
+server_tls_sslmode = require
+default_pool_size = 3
+"""
+
+
+@contextmanager
+def run_pooler(project: Project, folder: Path, mode: str) -> Iterator[None]:
+    """Run a pooler before the project's server, and lead the project through it."""
+    database = project.database
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder.chmod(0o755)
+    users = folder / "users"
+    users.write_text(f'"{database.user}" "{database.password}"\n')
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        CONFIGURATION.format(
+            host=database.host, port=database.port, own_port=port, folder=folder, mode=mode
+        )
+    )
+    # PgBouncer refuses to run as root.
+    as_somebody = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    command = [*(as_somebody if os.geteuid() == 0 else []), str(PROGRAM), str(settings)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_for(port, folder / "log")
+        project.settings |= {
+            "LOCKGATE_DATABASE_URL": (
+                f"postgresql://{database.user}:{database.password}@127.0.0.1:{port}/{database.name}"
+            ),
+            "LOCKGATE_TLS": "off",
+        }
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _wait_for(port: int, log: Path) -> None:
+    ends_at = time.monotonic() + 10
+    while time.monotonic() < ends_at:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_pooler_is_found_out_and_refused(project: Project, tmp_path: Path, mode: str) -> None:
+    """Nothing tells a transaction pooler from a session pooler, so both need a word."""
+    project.write({"1_t.sql": "CREATE TABLE t ();"})
+    with run_pooler(project, tmp_path, mode):
+        report = project.run()
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert report.error.message.startswith("A connection pooler is before the database")
+    assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")
+
+
+@pytest.mark.parametrize(("mode", "setting"), [("session", "session"), ("transaction", "lease")])
+def test_pooler_that_is_allowed_is_worked_through(
+    project: Project, tmp_path: Path, mode: str, setting: str
+) -> None:
+    """With the setting the work is done, once, and the report warns."""
+    project.write(
+        {
+            "1_t.sql": "CREATE TABLE t (i int);",
+            "2_index.sql": "CREATE INDEX CONCURRENTLY t_i ON t (i);",
+            "3_fill.py": (
+                "def up(connection):\n    connection.exec_driver_sql('INSERT INTO t VALUES (1)')\n"
+            ),
+        }
+    )
+    with run_pooler(project, tmp_path, mode):
+        report = project.run(LOCKGATE_POOLER=setting, LOCKGATE_ATOMICITY="migration")
+        again = project.run(LOCKGATE_POOLER=setting)
+    assert Status.APPLIED == report.status, report.error
+    assert Status.UP_TO_DATE == again.status
+    assert "A pooler or proxy is before the database" in report.warnings[0]
+    assert [[1]] == project.database.run("SELECT count(*) FROM t")
+    assert project.lock_owner() is None
+
+
+def test_lock_behind_a_transaction_pooler_rests_on_its_lease(
+    project: Project, tmp_path: Path
+) -> None:
+    """A session that the pooler gave to somebody else tells nothing; the lease alone counts."""
+    project.write({"1_t.sql": "CREATE TABLE t ();"})
+    project.run()
+    project.write({"2_u.sql": "CREATE TABLE u ();"})
+    hold = (
+        "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'test', token = token + 1,"
+        " backend_pid = NULL, backend_start = NULL, taken_at = now(), expires_at = now() + '1 hour'"
+    )
+    project.database.run(hold)
+    with run_pooler(project, tmp_path, "transaction"):
+        waiting = project.run(LOCKGATE_POOLER="lease", LOCKGATE_LOCK_WAIT="0")
+        project.database.run("UPDATE lockgate.migration_lock SET expires_at = now()")
+        after = project.run(LOCKGATE_POOLER="lease", LOCKGATE_LOCK_WAIT="0")
+    assert (Status.BUSY, Status.APPLIED) == (waiting.status, after.status)

@@ -1,0 +1,102 @@
+"""Quoting, there and back through a real server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lockgate.postgres.quoting import quote_identifier, quote_literal
+
+if TYPE_CHECKING:
+    import pg8000.native
+    from tests.support.database import Database
+
+NASTY = [
+    "",
+    "'",
+    "''",
+    "\\",
+    "\\'",
+    "'\\",
+    "\\\\'; DROP TABLE t; --",
+    "'; DROP TABLE t; --",
+    "E'\\'",
+    "$$x$$ $tag$",
+    "%s %% {x} :name ? $1",
+    '"quoted"',
+    "\n\r\t\x01\x08\x0b\x7f",
+    "\\n \\x41 \\101 \\u0041 \\U00000041",
+    "größe 🐘 \u2028 \ufeff \uffff",
+    "-- /* */ ;",
+    " leading and trailing ",
+]
+# What a PostgreSQL text in UTF-8 can hold: no NUL, no half of a surrogate pair.
+TEXTS = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@pytest.fixture(params=["on", "off"])
+def connection(database: Database, request: pytest.FixtureRequest) -> pg8000.native.Connection:
+    """Give a connection that reads backslashes by one rule, then by the other."""
+    opened = database.connect()
+    opened.run(f"SET standard_conforming_strings = {request.param}")
+    # The messages of a server that reads them the old way warn of every one; that is no matter here.
+    opened.run("SET escape_string_warning = off")
+    return opened
+
+
+def test_nasty_text_comes_back(connection: pg8000.native.Connection) -> None:
+    """Each text is the same after the server has read it, whatever a migration has set."""
+    literals = ", ".join(quote_literal(text) for text in NASTY)
+    assert NASTY == connection.run(f"SELECT ARRAY[{literals}]")[0][0]
+
+
+def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
+    """The same for whatever Hypothesis thinks of, and for two literals side by side."""
+
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @given(TEXTS, TEXTS)
+    def send(one: str, other: str) -> None:
+        sql = f"SELECT {quote_literal(one)},{quote_literal(other)}"
+        assert [[one, other]] == connection.run(sql)
+
+    send()
+
+
+def test_nasty_identifier_comes_back(connection: pg8000.native.Connection) -> None:
+    """A name is a name, whatever it holds; PostgreSQL has none that is empty."""
+    names = [text for text in NASTY if text]
+    columns = ", ".join(f"1 AS {quote_identifier(name)}" for name in names)
+    connection.run(f"SELECT {columns}")
+    assert connection.columns is not None
+    assert names == [column["name"] for column in connection.columns]
+
+
+def test_values_of_other_types_come_back(connection: pg8000.native.Connection) -> None:
+    """Numbers, truth and nothing keep their type."""
+    values = [0, -1, 2**63 - 1, True, False, None]
+    literals = ", ".join(quote_literal(value) for value in values)
+    assert values == connection.run(f"SELECT {literals}")[0]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 11, 22, 10, 2, 11, 123456, UTC),
+        datetime(2026, 11, 22, 10, 2, 11, tzinfo=timezone(timedelta(hours=-3, minutes=-30))),
+        datetime(1, 1, 1, tzinfo=UTC),
+    ],
+)
+def test_moment_comes_back(connection: pg8000.native.Connection, moment: datetime) -> None:
+    """A moment is the same one, whatever the session's time zone."""
+    connection.run("SET TIME ZONE 'Asia/Kathmandu'")
+    sql = f"SELECT extract(epoch FROM {quote_literal(moment)}::timestamptz)::float8"
+    assert moment.timestamp() == connection.run(sql)[0][0]
+
+
+def test_true_is_no_number() -> None:
+    """In Python a truth value is a whole number; in SQL it is not."""
+    assert ("true", "false", "1", "NULL") == tuple(map(quote_literal, (True, False, 1, None)))

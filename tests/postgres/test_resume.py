@@ -1,0 +1,364 @@
+"""A statement outside a transaction whose end nobody recorded: what the next run makes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pg8000.native
+import pytest
+
+from lockgate.core.deadline import Deadline
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+TABLE = (
+    "CREATE TABLE t (id int, v int); INSERT INTO t SELECT i, i FROM generate_series(1, 100) AS i;"
+)
+INDEX = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v);"
+PARTS = (
+    "CREATE TABLE p (id int) PARTITION BY RANGE (id);"
+    " CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9);"
+)
+
+
+def prepare(project: Project, statement: str, *, kind: str = "sql", before: str = TABLE) -> None:
+    """Apply the tables; leave the migration after them as a killed run does: begun, not recorded."""
+    project.write({"1_t.sql": before})
+    project.run()
+    project.write({f"2_next.{kind}": statement})
+    project.database.run(
+        "INSERT INTO lockgate.migration_history"
+        " SELECT '2', '2', 'next', kind, 'sha256:0', NULL, NULL, NULL, language, 'partial', 0, 1, 1,"
+        " NULL, NULL, now(), 0, 'killed0000000000', token, database_user, package_version"
+        " FROM lockgate.migration_history WHERE migration_id = '1'"
+    )
+
+
+def is_valid(project: Project, index: str = "t_v") -> list[list[bool]]:
+    """Return whether the index is valid, or nothing if there is none."""
+    return project.database.run(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)", name=index
+    )
+
+
+def test_index_that_was_built_is_not_built_again(project: Project) -> None:
+    """A valid index of that name is taken for the statement's own, and recorded."""
+    prepare(project, "CREATE INDEX CONCURRENTLY t_v ON t (v);")
+    project.database.run("CREATE INDEX t_v ON t (v)")
+    before = project.database.run("SELECT 't_v'::regclass::oid")
+    assert Status.APPLIED == project.run().status
+    assert before == project.database.run("SELECT 't_v'::regclass::oid")
+
+
+def test_index_that_was_not_built_is_built(project: Project) -> None:
+    """Where the statement never reached the server it runs now."""
+    prepare(project, INDEX)
+    assert Status.APPLIED == project.run().status
+    assert [[True]] == is_valid(project)
+
+
+@pytest.mark.parametrize("was_begun", [True, False])
+def test_invalid_index_is_dropped_and_built_again(project: Project, *, was_begun: bool) -> None:
+    """IF NOT EXISTS would take an invalid index for done; it is dropped first, whoever left it."""
+    prepare(project, INDEX)
+    if not was_begun:
+        project.database.run("UPDATE lockgate.migration_history SET attempting = NULL")
+    project.database.run(
+        "CREATE INDEX t_v ON t (v);"
+        " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_v'::regclass"
+    )
+    assert Status.APPLIED == project.run().status
+    assert [[True]] == is_valid(project)
+
+
+def test_failed_build_leaves_no_invalid_index(project: Project) -> None:
+    """A concurrent build that fails on the data is cleared away at once."""
+    project.write(
+        {
+            "1_t.sql": "CREATE TABLE t (v int); INSERT INTO t VALUES (1), (1);",
+            "2_unique.sql": "CREATE UNIQUE INDEX CONCURRENTLY t_v ON t (v);",
+        }
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "23505" == report.error.sqlstate
+    assert [] == is_valid(project)
+    project.database.run("DELETE FROM t")
+    assert Status.APPLIED == project.run().status
+
+
+def test_build_of_another_session_is_waited_for(project: Project) -> None:
+    """An index that a session is building right now is not started twice, nor dropped under it."""
+    prepare(project, INDEX)
+    blocker = project.database.connect()
+    blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    blocker.run("SELECT 1 FROM t LIMIT 1")
+    builder = project.database.connect()
+    build = threading.Thread(target=builder.run, args=("CREATE INDEX CONCURRENTLY t_v ON t (v)",))
+    build.start()
+    while not project.database.run("SELECT 1 FROM pg_stat_progress_create_index"):
+        time.sleep(0.02)
+    reports: list[Status] = []
+    run = threading.Thread(target=lambda: reports.append(project.run().status))
+    run.start()
+    time.sleep(0.6)
+    oid = project.database.run("SELECT 't_v'::regclass::oid")
+    blocker.run("COMMIT")
+    build.join()
+    run.join()
+    assert [Status.APPLIED] == reports
+    assert oid == project.database.run("SELECT 't_v'::regclass::oid")
+    assert [[True]] == is_valid(project)
+
+
+def test_dropped_index_is_not_dropped_again(project: Project) -> None:
+    """An index that is gone was dropped."""
+    prepare(project, "DROP INDEX CONCURRENTLY t_v;")
+    assert Status.APPLIED == project.run().status
+
+
+def test_index_that_still_stands_is_dropped(project: Project) -> None:
+    """An index that is there was not dropped yet."""
+    prepare(project, "DROP INDEX CONCURRENTLY t_v;")
+    project.database.run("CREATE INDEX t_v ON t (v)")
+    assert Status.APPLIED == project.run().status
+    assert [] == is_valid(project)
+
+
+def test_leftovers_of_a_broken_reindex_are_dropped(project: Project) -> None:
+    """What a broken REINDEX CONCURRENTLY leaves goes away; another table's leftovers stay."""
+    prepare(
+        project,
+        "REINDEX INDEX CONCURRENTLY t_v;",
+        before=f"{TABLE} CREATE INDEX t_v ON t (v); CREATE TABLE other (v int);",
+    )
+    project.database.run(
+        "CREATE INDEX t_v_ccnew ON t (v); CREATE INDEX o_ccnew ON other (v);"
+        " UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid IN ('t_v_ccnew'::regclass, 'o_ccnew'::regclass)"
+    )
+    assert Status.APPLIED == project.run().status
+    assert [] == is_valid(project, "t_v_ccnew")
+    assert [[False]] == is_valid(project, "o_ccnew")
+
+
+def test_detached_partition_is_not_detached_again(project: Project) -> None:
+    """A partition that hangs on no parent any more was detached."""
+    prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
+    project.database.run("ALTER TABLE p DETACH PARTITION p1")
+    assert Status.APPLIED == project.run().status
+
+
+def test_attached_partition_is_detached(project: Project) -> None:
+    """A partition that still hangs on its parent is detached now."""
+    prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
+    assert Status.APPLIED == project.run().status
+    assert [] == project.database.run("SELECT FROM pg_inherits WHERE inhrelid = 'p1'::regclass")
+
+
+def test_half_detached_partition_is_finalized(project: Project) -> None:
+    """A detaching that was broken off in its second half is brought to its end."""
+    prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
+    holder = project.database.connect()
+    holder.run("BEGIN")
+    holder.run("SELECT * FROM p")
+    other = project.database.connect()
+    pid = other.run("SELECT pg_backend_pid()")[0][0]
+    broken = threading.Thread(target=_detach, args=(other,))
+    broken.start()
+    while not project.database.run("SELECT FROM pg_inherits WHERE inhdetachpending"):
+        time.sleep(0.02)
+    project.database.run("SELECT pg_cancel_backend(:pid)", pid=pid)
+    broken.join()
+    holder.run("COMMIT")
+    assert Status.APPLIED == project.run().status
+    assert [] == project.database.run("SELECT FROM pg_inherits WHERE inhrelid = 'p1'::regclass")
+
+
+def _detach(connection: Any) -> None:
+    with pytest.raises(pg8000.native.DatabaseError, match="57014"):
+        connection.run("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")
+
+
+def test_vacuum_is_simply_repeated(project: Project) -> None:
+    """What does no harm is done again without a question."""
+    prepare(project, "VACUUM t;")
+    assert Status.APPLIED == project.run().status
+
+
+DO = "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; END $$;"
+
+
+def test_free_form_statement_without_a_query_is_refused(project: Project) -> None:
+    """Nobody knows whether it is done; the run says so and touches nothing."""
+    prepare(project, DO)
+    report = project.run()
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert "outcome-unknown" == report.error.code
+    assert "Statement 1 was begun by run" in report.error.message
+    assert [[0]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
+    assert project.lock_owner() is None
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_author_tells_whether_a_statement_is_done(project: Project, *, is_done: bool) -> None:
+    """A migrate:verify query decides: true is done, false is to be run."""
+    verify = "-- migrate:verify SELECT EXISTS (SELECT FROM t\n-- migrate:verify   WHERE id = -1)\n"
+    prepare(project, verify + DO)
+    if is_done:
+        project.database.run("INSERT INTO t VALUES (-1)")
+    assert Status.APPLIED == project.run().status
+    assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
+
+
+def test_python_migration_without_verify_is_refused(project: Project) -> None:
+    """A Python migration outside a transaction is repeated on nobody's guess."""
+    prepare(project, "transaction = False\n\n\ndef up(connection):\n    pass\n", kind="py")
+    report = project.run()
+    assert report.error is not None
+    assert "outcome-unknown" == report.error.code
+    assert report.next_action is not None
+    assert "define verify(connection)" in report.next_action
+
+
+@pytest.mark.parametrize("is_done", ["True", "False"])
+def test_python_migration_tells_whether_it_is_done(project: Project, is_done: str) -> None:
+    """``verify(connection)`` decides as migrate:verify does."""
+    script = (
+        "transaction = False\n\n\ndef up(connection):\n"
+        "    connection.exec_driver_sql('CREATE TABLE made ()')\n\n\n"
+        f"def verify(connection):\n    return {is_done}\n"
+    )
+    prepare(project, script, kind="py")
+    assert Status.APPLIED == project.run().status
+    made = project.database.run("SELECT to_regclass('made') IS NULL")
+    assert [[is_done == "True"]] == made
+
+
+def test_edited_part_that_was_done_is_refused(project: Project) -> None:
+    """What is behind the first statement not done may be mended; what is before it may not."""
+    script = "-- migrate:up transaction:false\nINSERT INTO t VALUES ({});\nSELECT 1/{};\n"
+    project.write({"1_t.sql": TABLE, "2_steps.sql": script.format(-1, 0)})
+    project.run()
+    project.write({"2_steps.sql": script.format(-2, 1)})
+    assert Status.REFUSED == project.run().status
+    project.write({"2_steps.sql": script.format(-1, 1)})
+    assert Status.APPLIED == project.run().status
+    assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id < 0")
+
+
+def test_long_build_tells_how_far_it_is(project: Project) -> None:
+    """A build that takes a while is reported while it runs."""
+    project.write({"1_t.sql": TABLE, "2_index.sql": INDEX})
+    blocker = project.database.connect()
+    project.run(target="1")
+    blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    blocker.run("SELECT 1 FROM t LIMIT 1")
+    leave = threading.Timer(1.5, lambda: blocker.run("COMMIT"))
+    leave.start()
+    assert Status.APPLIED == project.run(LOCKGATE_LOCK_TIMEOUT="400ms").status
+    leave.join()
+    assert project.emitted("index_progress")
+
+
+def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) -> None:
+    """A DO that commits by itself and is cancelled may have done a part; nobody repeats it."""
+    script = (
+        "-- migrate:up transaction:false\nDO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT;"
+        " PERFORM pg_sleep(30); END $$;"
+    )
+    project.write({"1_t.sql": TABLE, "2_do.sql": script})
+    project.run(target="1")
+    ends_at = time.monotonic() + 2.0
+    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), 1_000)
+    assert Status.INCOMPLETE == project.run(deadline=deadline).status
+    again = project.run()
+    assert again.error is not None
+    assert "outcome-unknown" == again.error.code
+    assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
+
+
+def test_python_migration_that_failed_half_way_is_not_run_again(project: Project) -> None:
+    """Outside a transaction each statement stays; only verify can tell how far it came."""
+    script = (
+        "transaction = False\n\n\ndef up(connection):\n"
+        "    connection.exec_driver_sql('INSERT INTO t VALUES (-1)')\n    raise ValueError\n"
+    )
+    project.write({"1_t.sql": TABLE, "2_half.py": script})
+    assert Status.FAILED == project.run().status
+    again = project.run()
+    assert again.error is not None
+    assert "outcome-unknown" == again.error.code
+    assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
+
+
+def test_drop_on_resume_means_the_index_that_was_meant(project: Project) -> None:
+    """An index of the same name further down the search_path is not dropped in its stead."""
+    before = (
+        "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (v int); CREATE TABLE b.t (v int);"
+        " CREATE INDEX ix ON a.t (v); CREATE INDEX ix ON b.t (v);"
+    )
+    script = "SET search_path = a, b;\nDROP INDEX CONCURRENTLY ix;"
+    prepare(project, script, before=before)
+    project.database.run(
+        "UPDATE lockgate.migration_history SET attempting = 2, statements_done = 1,"
+        " statements_total = 2, attempted_oid = 'a.ix'::regclass::oid::bigint"
+        " WHERE migration_id = '2'; DROP INDEX a.ix"
+    )
+    assert Status.APPLIED == project.run().status
+    assert [[True]] == is_valid(project, "b.ix")
+
+
+def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) -> None:
+    """A valid index of the name on another table is not taken for the one to build."""
+    prepare(project, INDEX.replace("IF NOT EXISTS ", ""), before=f"{TABLE} CREATE TABLE o (v int);")
+    project.database.run("CREATE INDEX t_v ON o (v)")
+    report = project.run()
+    assert report.error is not None
+    assert "42P07" == report.error.sqlstate
+
+
+def test_query_of_the_author_is_not_asked_before_the_first_try(project: Project) -> None:
+    """It may be about what the statement is yet to make, and it can never write."""
+    verify = "-- migrate:verify SELECT count(*) = 1 FROM made\n"
+    project.write(
+        {
+            "1_t.sql": TABLE,
+            "2_do.sql": f"-- migrate:up transaction:false\n{verify}"
+            "DO $$ BEGIN CREATE TABLE made AS SELECT 1; COMMIT; END $$;",
+        }
+    )
+    assert Status.APPLIED == project.run().status
+
+
+def test_query_of_the_author_cannot_write(project: Project) -> None:
+    """A query that writes fails the run instead of changing anything."""
+    prepare(project, f"-- migrate:verify DELETE FROM t RETURNING true\n{DO}")
+    report = project.run()
+    assert report.error is not None
+    assert "its migrate:verify query failed" in report.error.message
+    assert [[100]] == project.database.run("SELECT count(*) FROM t")
+
+
+def test_clearing_away_that_is_cut_off_is_incomplete(project: Project) -> None:
+    """Dropping an invalid index waits for old snapshots too; the deadline is a deadline there."""
+    prepare(project, INDEX)
+    project.database.run(
+        "CREATE INDEX t_v ON t (v);"
+        " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_v'::regclass"
+    )
+    blocker = project.database.connect()
+    blocker.run("BEGIN")
+    blocker.run("LOCK TABLE t IN ACCESS SHARE MODE")
+    ends_at = time.monotonic() + 2.0
+    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), 1_000)
+    assert Status.INCOMPLETE == project.run(deadline=deadline).status
+    assert project.lock_owner() is None
+    blocker.run("COMMIT")
+    assert Status.APPLIED == project.run().status
+    assert [[True]] == is_valid(project)

@@ -1,0 +1,234 @@
+"""Our tables: how they come to be, who may see them, and whose they may not be."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.errors import LockgateError, TargetUnsuitable
+from lockgate.postgres.schema import LAYOUT_VERSION, Tables, creation_sql
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.database import Database
+    from tests.support.project import Project
+
+RACERS = 20
+TABLE = "CREATE TABLE account (id int PRIMARY KEY);"
+OURS = ["migration_history", "migration_lock", "migration_run"]
+
+
+@pytest.fixture
+def stranger(database: Database) -> Iterator[str]:
+    """Give a role that nobody has granted anything."""
+    name = f"stranger_{database.name}"
+    database.run(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
+    yield name
+    database.run(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def list_tables(database: Database, schema: str = "lockgate") -> list[str]:
+    """Return the tables of a schema."""
+    rows = database.run(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(:schema))"
+        " AND relkind = 'r' ORDER BY relname",
+        schema=schema,
+    )
+    return [row[0] for row in rows]
+
+
+def read_error(report: Report) -> tuple[str, str]:
+    """Return code and message of a report's error."""
+    assert report.error is not None
+    return report.error.code, report.error.message
+
+
+@pytest.mark.parametrize("schema_exists", [False, True])
+def test_twenty_first_installs_at_once_all_succeed(
+    project: Project, *, schema_exists: bool
+) -> None:
+    """Each saw a database without our tables and creates them; none fails, and there is one lock."""
+    if schema_exists:
+        project.database.run("CREATE SCHEMA lockgate")
+    databases = [project.runner().database for _ in range(RACERS)]
+    probes = [database.probe() for database in databases]
+    assert not any(probe.has_history for probe in probes)
+    barrier = threading.Barrier(RACERS)
+    failures: list[LockgateError] = []
+
+    def install(number: int) -> None:
+        barrier.wait()
+        try:
+            databases[number].install(probes[number])
+        except LockgateError as error:
+            failures.append(error)
+        finally:
+            databases[number].close()
+
+    threads = [threading.Thread(target=install, args=(number,)) for number in range(RACERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [] == failures
+    assert OURS == list_tables(project.database)
+    rows = project.database.run(
+        "SELECT lock_id, layout_version, token, owner FROM lockgate.migration_lock"
+    )
+    assert [[1, LAYOUT_VERSION, 0, None]] == rows
+
+
+def test_twenty_first_runs_at_once_apply_once(project: Project) -> None:
+    """The same from end to end: one run does the work and the others find it done."""
+    project.write({"1_account.sql": TABLE, "2_once.sql": "INSERT INTO account VALUES (1);"})
+    reports = project.run_at_once(RACERS)
+    statuses = sorted(report.status for report in reports)
+    assert [Status.APPLIED] + [Status.UP_TO_DATE] * (RACERS - 1) == statuses
+    assert [[1]] == project.database.run("SELECT count(*) FROM account")
+
+
+def test_installation_may_be_repeated(database: Database) -> None:
+    """What is there already stays as it is, the lock's token included."""
+    tables = Tables("lockgate")
+    database.run(creation_sql(tables, schema_exists=False))
+    database.run("UPDATE lockgate.migration_lock SET token = 7, owner = 'run'")
+    for schema_exists in (False, True):
+        database.run(creation_sql(tables, schema_exists=schema_exists))
+    assert [[7, "run"]] == database.run("SELECT token, owner FROM lockgate.migration_lock")
+
+
+@pytest.mark.parametrize("action", [Action.UP, Action.STATUS, Action.PLAN, Action.VALIDATE])
+def test_newer_layout_is_refused_untouched(project: Project, action: Action) -> None:
+    """Tables of a release to come are neither read nor written."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_more.sql": "SELECT 1;"})
+    newer = LAYOUT_VERSION + 1
+    project.database.run(f"UPDATE lockgate.migration_lock SET layout_version = {newer}")
+    before = project.database.run("TABLE lockgate.migration_run")
+    report = project.run(action)
+    assert Status.REFUSED == report.status
+    assert (
+        "history-unusable",
+        (
+            f"The tables in schema lockgate have layout {newer}; this package knows up to"
+            f" {LAYOUT_VERSION}. Nothing was changed."
+        ),
+    ) == read_error(report)
+    assert before == project.database.run("TABLE lockgate.migration_run")
+
+
+def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None:
+    """Another tool's tables of our names are told from ours, and stay as they are."""
+    project.write({"1_account.sql": TABLE})
+    project.database.run(
+        "CREATE SCHEMA lockgate;"
+        " CREATE TABLE lockgate.migration_history AS SELECT 1 AS id;"
+        " CREATE TABLE lockgate.migration_run AS SELECT 2 AS id;"
+        " CREATE TABLE lockgate.migration_lock AS SELECT 3 AS id;"
+    )
+    before = project.database.dump(without=())
+    code, message = read_error(project.run())
+    assert "history-unusable" == code
+    assert message.startswith("The tables in schema lockgate are not Lockgate's: column ")
+    assert message.endswith("Nothing was changed.")
+    assert before == project.database.dump(without=())
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_one_table_of_somebody_else_is_refused(project: Project, name: str) -> None:
+    """One foreign table among ours is enough; no migration is run beside it."""
+    project.write({"1_account.sql": TABLE})
+    project.database.run(f"CREATE SCHEMA lockgate; CREATE TABLE lockgate.{name} AS SELECT 1 AS id")
+    report = project.run()
+    assert Status.REFUSED == report.status
+    assert [[1]] == project.database.run(f"SELECT id FROM lockgate.{name}")
+    assert [[None]] == project.database.run("SELECT to_regclass('public.account')")
+
+
+@pytest.mark.parametrize("name", ["migration_history", "migration_run"])
+def test_refusal_of_one_foreign_table_is_true(project: Project, name: str) -> None:
+    """The refusal says that nothing was changed, and nothing was."""
+    project.write({"1_account.sql": TABLE})
+    project.database.run(f"CREATE SCHEMA lockgate; CREATE TABLE lockgate.{name} AS SELECT 1 AS id")
+    before = project.database.dump(without=())
+    _, message = read_error(project.run())
+    assert message.endswith("Nothing was changed.")
+    assert before == project.database.dump(without=())
+
+
+def test_history_is_nobody_elses_business(project: Project, stranger: str) -> None:
+    """Schema and tables are revoked from PUBLIC, whatever the default privileges say."""
+    project.database.run(
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC;"
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC"
+    )
+    project.write({"1_account.sql": TABLE})
+    assert Status.APPLIED == project.run().status
+    rights = project.database.run(
+        f"SELECT has_schema_privilege('{stranger}', 'lockgate', 'USAGE')"
+        f" OR has_schema_privilege('{stranger}', 'lockgate', 'CREATE')"
+    )
+    assert [[False]] == rights
+    for table in OURS:
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"):
+            assert [[False]] == project.database.run(
+                f"SELECT has_table_privilege('{stranger}', 'lockgate.{table}', '{right}')"
+            ), f"{right} on {table}"
+
+
+def test_role_without_rights_is_refused_readably(project: Project, stranger: str) -> None:
+    """A role that may not see the history is told so; nothing of it is shown."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    database = project.database
+    report = project.run(
+        LOCKGATE_DATABASE_URL=(
+            f"postgresql://{stranger}:x@{database.host}:{database.port}/{database.name}"
+        )
+    )
+    assert Status.REFUSED == report.status
+    assert (
+        TargetUnsuitable.code,
+        (
+            "The role may not use the tables in schema lockgate: permission denied for schema lockgate."
+            " Nothing was changed."
+        ),
+    ) == read_error(report)
+
+
+@pytest.mark.parametrize(
+    "schema", ["Select", "user", "_", "a$1", "LOCKGATE", "lockgate2", "public", "x" * 63]
+)
+def test_schema_of_any_legal_name_works(project: Project, schema: str) -> None:
+    """Key words, capitals, dollars and the longest name: all our statements quote it."""
+    project.settings["LOCKGATE_SCHEMA"] = schema
+    project.write({"1_account.sql": TABLE})
+    assert Status.APPLIED == project.run().status
+    assert set(OURS) <= set(list_tables(project.database, schema))
+    assert Status.UP_TO_DATE == project.run().status
+    project.write({"2_more.sql": "SELECT 1;", "3_bad.sql": "SELECT nothing;"})
+    assert Status.FAILED == project.run().status
+    project.write({"3_bad.sql": "SELECT 3;"})
+    assert Status.APPLIED == project.run().status
+    assert [] == list_tables(project.database)
+
+
+def test_two_schemas_are_two_histories(project: Project) -> None:
+    """Each has its own rows and lock; what one applied, the other does not know."""
+    project.write({"1_once.sql": "CREATE TABLE IF NOT EXISTS t (a int); INSERT INTO t VALUES (1);"})
+    for schema in ("one", "two", "one"):
+        project.run(LOCKGATE_SCHEMA=schema)
+    assert [[2]] == project.database.run("SELECT count(*) FROM t")
+
+
+def test_our_tables_make_no_database_used(project: Project) -> None:
+    """A database that holds nothing but our empty tables is as fresh as one without."""
+    project.database.run(creation_sql(Tables("lockgate"), schema_exists=False))
+    project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
+    assert [("1", "2")] == [segment.migrations for segment in project.run().segments]

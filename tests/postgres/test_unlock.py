@@ -1,0 +1,63 @@
+"""Breaking the lock on purpose."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from lockgate.core.request import Action, Caller, Request
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+
+def unlock(project: Project) -> Report:
+    """Break the lock as an operator does."""
+    request = Request(Action.UNLOCK, Caller("test"), reason="hung since 3 a.m.", requested_by="ada")
+    return project.runner().run(request)
+
+
+def test_unlock_fences_and_ends_the_holder_and_is_recorded(project: Project) -> None:
+    """The holder cannot commit any more, its session is gone, and history says who did it and why."""
+    project.write({"1_t.sql": "CREATE TABLE t ();", "2_slow.sql": "SELECT pg_sleep(30);"})
+    reports: list[Report] = []
+    holder = threading.Thread(
+        target=lambda: reports.append(project.run(LOCKGATE_ATOMICITY="migration"))
+    )
+    holder.start()
+    while not project.database.run(
+        "SELECT FROM pg_stat_activity WHERE application_name LIKE '% at=2' AND state = 'active'"
+    ):
+        time.sleep(0.02)
+    report = unlock(project)
+    holder.join()
+    assert Status.APPLIED == report.status
+    assert report.lock is not None
+    assert report.lock.holder is not None
+    assert reports[0].run_id == report.lock.holder.run_id
+    assert ("busy", "lock-lost") == (reports[0].status, reports[0].error and reports[0].error.code)
+    assert [("1", "applied")] == project.history()
+    assert project.lock_owner() is None
+    rows = project.database.run(
+        "SELECT action, status, requested_by, reason FROM lockgate.migration_run ORDER BY token"
+    )
+    assert [
+        ["up", "busy", None, None],
+        ["unlock", "applied", "ada", "hung since 3 a.m."],
+    ] == rows
+
+
+def test_unlock_of_a_free_lock_changes_nothing(project: Project) -> None:
+    """Nobody holds it: nothing is recorded and no token given."""
+    project.write({"1_t.sql": "CREATE TABLE t ();"})
+    project.run()
+    assert Status.UP_TO_DATE == unlock(project).status
+    assert ["applied"] == project.runs()
+
+
+def test_unlock_before_the_first_run_changes_nothing(project: Project) -> None:
+    """Where there are no tables of ours there is no lock, and none is made."""
+    assert Status.UP_TO_DATE == unlock(project).status
+    assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")

@@ -1,0 +1,423 @@
+"""CloudFormation's side of a custom resource: the signed URL, and the events of a stack's life.
+
+`Bucket` is the server behind the signed URL. It records every PUT, and refuses what S3 refuses.
+`Stack` holds one custom resource and sends the events that CloudFormation sends::
+
+    create ── Create ─┬─ SUCCESS ────────────────────────────────> CREATE_COMPLETE
+                      └─ FAILED ── Delete (id of the answer) ────> ROLLBACK_COMPLETE
+    update ── Update ─┬─ SUCCESS ── Delete (old id, if changed) ─> UPDATE_COMPLETE
+                      ├─ FAILED ───────────────────┐
+                      └─ SUCCESS, a later resource ┴─ older handler, then Update with the
+                         fails                        properties swapped ─> UPDATE_ROLLBACK_COMPLETE
+
+Every event must be answered once, in a form that CloudFormation takes; anything else is an
+`AssertionError`. Knows nothing of Lockgate.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.support.lambda_context import FUNCTION_ARN, LambdaContext
+
+if TYPE_CHECKING:
+    import ssl
+    from types import TracebackType
+
+Event = dict[str, Any]
+Handler = Callable[[Event, LambdaContext], object]
+
+LIMIT_BYTES = 4_096
+# Lambda repeats an asynchronous event twice when the handler raises or is killed.
+DELIVERIES = 3
+
+
+class Refusal(StrEnum):
+    """How the bucket can fail a PUT."""
+
+    UNAVAILABLE = "503"
+    RESET = "connection reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One request to a signed URL, and the HTTP status it got; 0 is a connection that was reset."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the custom resource said."""
+
+    status: str
+    reason: str
+    physical_id: str
+    data: Mapping[str, Any]
+    body_bytes: int
+
+    @property
+    def is_success(self) -> bool:
+        """Whether CloudFormation goes on."""
+        return self.status == "SUCCESS"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One event and the answer to it."""
+
+    event: Event
+    answer: Answer
+
+    @property
+    def kind(self) -> str:
+        """Create, Update or Delete."""
+        return str(self.event["RequestType"])
+
+
+class StackStatus(StrEnum):
+    """What CloudFormation's console shows."""
+
+    NONE = "none"
+    CREATE_COMPLETE = "CREATE_COMPLETE"
+    ROLLBACK_COMPLETE = "ROLLBACK_COMPLETE"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+    UPDATE_COMPLETE = "UPDATE_COMPLETE"
+    UPDATE_ROLLBACK_COMPLETE = "UPDATE_ROLLBACK_COMPLETE"
+    UPDATE_ROLLBACK_FAILED = "UPDATE_ROLLBACK_FAILED"
+    DELETE_COMPLETE = "DELETE_COMPLETE"
+    DELETE_FAILED = "DELETE_FAILED"
+
+
+class Bucket:
+    """A server on loopback that stands for the bucket behind signed URLs.
+
+    Given a server's TLS context it speaks HTTPS, else HTTP.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.puts: list[Put] = []
+        self._refusals: list[Refusal] = []
+        self._server = _Server(self)
+        self._scheme = "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
+        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._serving.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+
+    def sign_url(self) -> str:
+        """Return a new URL that takes one answer. It is a secret, as the real one is."""
+        signature = secrets.token_hex(16)
+        return (
+            f"{self._scheme}://127.0.0.1:{self._server.server_port}/arn%3Aaws%3Acloudformation"
+            f"/{uuid.uuid4()}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={signature}"
+        )
+
+    def fail_next(self, count: int, refusal: Refusal = Refusal.UNAVAILABLE) -> None:
+        """Fail the next PUTs."""
+        self._refusals.extend([refusal] * count)
+
+    def puts_to(self, url: str) -> list[Put]:
+        """Return what was sent to one URL, in order."""
+        return [put for put in self.puts if url.endswith(put.path)]
+
+    def next_refusal(self) -> Refusal | None:
+        """Take the next failure that a test has asked for."""
+        return self._refusals.pop(0) if self._refusals else None
+
+
+class _Server(ThreadingHTTPServer):
+    """The HTTP side of the bucket."""
+
+    # Joined on close, so that no PUT is recorded after the test.
+    daemon_threads = False
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__(("127.0.0.1", 0), _SignedUrl)
+        self.bucket = bucket
+
+
+class _SignedUrl(BaseHTTPRequestHandler):
+    """One request to a signed URL."""
+
+    server: _Server
+
+    def do_PUT(self) -> None:
+        """Record the request; answer as S3 does."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        refusal = self.server.bucket.next_refusal()
+        status = self._choose_status(refusal)
+        put = Put(self.command, self.path, dict(self.headers.items()), body, status)
+        self.server.bucket.puts.append(put)
+        if refusal is Refusal.RESET:
+            self._reset()
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        """Refuse it, as a request that was not signed."""
+        self.do_PUT()
+
+    def _choose_status(self, refusal: Refusal | None) -> int:
+        if refusal is not None:
+            return 503 if refusal is Refusal.UNAVAILABLE else 0
+        # The signature covers the method and an empty content type.
+        is_signed = self.command == "PUT" and not self.headers.get("Content-Type")
+        return 200 if is_signed else 403
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        linger = struct.pack("ii", 1, 0)
+        with suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+
+@dataclass(slots=True)
+class Stack:
+    """A stack with one custom resource, whose function is ``handler``.
+
+    ``handler`` is what the stack's function runs now; an update may bring another. ``exchanges`` is
+    everything that was said, in order.
+    """
+
+    handler: Handler
+    bucket: Bucket
+    logical_id: str = "Migration"
+    make_context: Callable[[], LambdaContext] = LambdaContext
+    status: StackStatus = StackStatus.NONE
+    physical_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    exchanges: list[Exchange] = field(default_factory=list)
+    stack_id: str = field(
+        default_factory=lambda: (
+            f"arn:aws:cloudformation:eu-west-1:123456789012:stack/orders/{uuid.uuid4()}"
+        )
+    )
+
+    def create(
+        self, properties: Mapping[str, Any], *, later_resource_fails: bool = False
+    ) -> StackStatus:
+        """Create the stack; if that fails, delete what there is."""
+        self.properties = properties
+        answer = self._send("Create", properties)
+        if answer.is_success and not later_resource_fails:
+            self._settle(answer)
+            self.status = StackStatus.CREATE_COMPLETE
+            return self.status
+        return self._roll_back_create(answer.physical_id)
+
+    def create_while_another_fails(
+        self, properties: Mapping[str, Any], let_finish: Callable[[], None]
+    ) -> StackStatus:
+        """Send Delete with an invented id while Create still runs, then ``let_finish`` it.
+
+        The handler must be within Create until ``let_finish`` is called.
+        """
+        self.properties = properties
+        has_begun = threading.Event()
+        inner = self.handler
+
+        def begin(event: Event, context: LambdaContext) -> object:
+            has_begun.set()
+            return inner(event, context)
+
+        with ThreadPoolExecutor(1) as pool:
+            creating = pool.submit(self._send, "Create", properties, handler=begin)
+            assert has_begun.wait(30), "the handler was never called"
+            try:
+                self._roll_back_create(f"orders-{self.logical_id}-{secrets.token_hex(6).upper()}")
+            finally:
+                let_finish()
+            creating.result()
+        return self.status
+
+    def update(
+        self,
+        properties: Mapping[str, Any],
+        *,
+        handler: Handler | None = None,
+        later_resource_fails: bool = False,
+    ) -> StackStatus:
+        """Update the stack, its function to ``handler`` first; if that fails, swap all back.
+
+        CloudFormation sends no event if no property has changed.
+        """
+        before, older_handler, old_id = self.properties, self.handler, self.physical_id
+        self.handler = handler or self.handler
+        if _as_strings(properties) == _as_strings(before):
+            self.status = StackStatus.UPDATE_COMPLETE
+            return self.status
+        answer = self._send("Update", properties, old=before, physical_id=old_id)
+        if not answer.is_success or later_resource_fails:
+            self.handler = older_handler
+            return self._roll_back_update(answer, properties)
+        self.properties = properties
+        self._settle(answer)
+        self._delete_replaced(old_id, before)
+        self.status = StackStatus.UPDATE_COMPLETE
+        return self.status
+
+    def delete(self) -> StackStatus:
+        """Delete the stack."""
+        answer = self._send("Delete", self.properties, physical_id=self.physical_id)
+        is_gone = answer.is_success
+        self.status = StackStatus.DELETE_COMPLETE if is_gone else StackStatus.DELETE_FAILED
+        return self.status
+
+    def deliver_again(self, exchange: Exchange) -> Exchange:
+        """Deliver the same event once more, its RequestId and URL included, as Lambda may."""
+        return self._deliver(exchange.event, self.handler)
+
+    def _roll_back_create(self, physical_id: str) -> StackStatus:
+        answer = self._send("Delete", self.properties, physical_id=physical_id)
+        is_gone = answer.is_success
+        self.status = StackStatus.ROLLBACK_COMPLETE if is_gone else StackStatus.ROLLBACK_FAILED
+        return self.status
+
+    def _roll_back_update(self, failed: Answer, properties: Mapping[str, Any]) -> StackStatus:
+        old_id = self.physical_id
+        from_id = failed.physical_id if failed.is_success else old_id
+        answer = self._send("Update", self.properties, old=properties, physical_id=from_id)
+        if not answer.is_success:
+            self.status = StackStatus.UPDATE_ROLLBACK_FAILED
+            return self.status
+        self._settle(answer)
+        self._delete_replaced(failed.physical_id, properties)
+        self.status = StackStatus.UPDATE_ROLLBACK_COMPLETE
+        return self.status
+
+    def _settle(self, answer: Answer) -> None:
+        self.physical_id = answer.physical_id
+        self.data = answer.data
+
+    def _delete_replaced(self, other_id: str | None, properties: Mapping[str, Any]) -> None:
+        if other_id is not None and other_id != self.physical_id:
+            # CloudFormation ignores a failure here: the stack is complete already.
+            self._send("Delete", properties, physical_id=other_id)
+
+    def _send(
+        self,
+        kind: str,
+        properties: Mapping[str, Any],
+        *,
+        old: Mapping[str, Any] | None = None,
+        physical_id: str | None = None,
+        handler: Handler | None = None,
+    ) -> Answer:
+        event: Event = {
+            "RequestType": kind,
+            "ServiceToken": FUNCTION_ARN,
+            "ResponseURL": self.bucket.sign_url(),
+            "StackId": self.stack_id,
+            "RequestId": str(uuid.uuid4()),
+            "LogicalResourceId": self.logical_id,
+            "ResourceType": "Custom::LockgateMigration",
+            "ResourceProperties": _as_properties(properties),
+        }
+        if old is not None:
+            event["OldResourceProperties"] = _as_properties(old)
+        if physical_id is not None:
+            event["PhysicalResourceId"] = physical_id
+        return self._deliver(event, handler or self.handler).answer
+
+    def _deliver(self, event: Event, handler: Handler) -> Exchange:
+        seen_before = len(self.bucket.puts_to(event["ResponseURL"]))
+        _invoke(handler, event, self.make_context)
+        puts = self.bucket.puts_to(event["ResponseURL"])[seen_before:]
+        exchange = Exchange(event, _read_answer(event, puts))
+        self.exchanges.append(exchange)
+        return exchange
+
+
+def _invoke(handler: Handler, event: Event, make_context: Callable[[], LambdaContext]) -> None:
+    """Invoke as Lambda does an asynchronous event: again, with the same event, if it raises."""
+    for delivery in range(1, DELIVERIES + 1):
+        try:
+            # A copy: what a handler does to its event is lost, as it is in Lambda.
+            handler(json.loads(json.dumps(event)), make_context())
+        except Exception as error:
+            if delivery == DELIVERIES:
+                raise AssertionError(
+                    f"{event['RequestType']} was not answered: the handler raised {error!r} "
+                    f"{DELIVERIES} times. CloudFormation would wait for its ServiceTimeout."
+                ) from error
+        else:
+            return
+
+
+def _read_answer(event: Event, puts: list[Put]) -> Answer:
+    """Return the one answer among ``puts``, checked as CloudFormation checks it."""
+    accepted = [put for put in puts if put.status == 200]
+    statuses = [put.status for put in puts]
+    assert len(accepted) == 1, (
+        f"{event['RequestType']} needs one accepted answer; the PUTs got {statuses}"
+    )
+    body = accepted[0].body
+    assert len(body) <= LIMIT_BYTES, f"Response object is too long: {len(body)} bytes"
+    content = json.loads(body.decode("utf-8"))
+    for name in ("StackId", "RequestId", "LogicalResourceId"):
+        assert event[name] == content.get(name), f"the answer's {name} is not the event's"
+    assert content.get("Status") in {"SUCCESS", "FAILED"}, f"status {content.get('Status')!r}"
+    assert content["Status"] == "SUCCESS" or content.get("Reason"), "a failure without a reason"
+    physical_id = content.get("PhysicalResourceId")
+    assert isinstance(physical_id, str), "the answer names no PhysicalResourceId"
+    assert physical_id, "the answer's PhysicalResourceId is empty"
+    return Answer(
+        status=content["Status"],
+        reason=content.get("Reason", ""),
+        physical_id=physical_id,
+        data=content.get("Data", {}),
+        body_bytes=len(body),
+    )
+
+
+def _as_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return _as_strings({"ServiceToken": FUNCTION_ARN, **properties})  # type: ignore[no-any-return]
+
+
+def _as_strings(value: Any) -> Any:
+    """Return the value as it arrives in an event: every scalar is a string."""
+    if isinstance(value, Mapping):
+        return {name: _as_strings(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_strings(item) for item in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

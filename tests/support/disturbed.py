@@ -1,0 +1,168 @@
+"""A mixed set of migrations, what a database looks like after it, and runs that are disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+    from tests.support.proxy import Proxy
+
+    from lockgate.core.deadline import Deadline
+    from lockgate.report import Report
+
+# 1 is every message, which CI takes on one major version; elsewhere every few have to do.
+FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
+
+# One of each kind. `effect` counts what was done: twice or never would show.
+MIGRATIONS = {
+    "01_tables.sql": """-- migrate:up
+CREATE TABLE effect (what text, at int);
+CREATE TABLE account (id int PRIMARY KEY, email text, grp int);
+INSERT INTO account SELECT i, 'a' || i, i % 7 FROM generate_series(1, 500) AS i;
+INSERT INTO effect VALUES ('tables', 1);
+-- migrate:down
+DROP TABLE account, effect;
+""",
+    "02_index.sql": "CREATE INDEX CONCURRENTLY account_email ON account (email);",
+    "03_fill.py": """import sqlalchemy as sa
+
+def up(connection):
+    connection.execute(sa.text("INSERT INTO effect VALUES (:what, :at)"), {"what": "py", "at": 3})
+    with connection.begin_nested():
+        connection.exec_driver_sql("UPDATE account SET grp = grp + 1")
+""",
+    "04_steps.sql": """-- migrate:up transaction:false
+SET statement_timeout = '1min';
+INSERT INTO effect VALUES ('steps', 4);
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS account_grp_id ON account (grp, id);
+BEGIN;
+INSERT INTO effect VALUES ('block', 4);
+UPDATE account SET grp = grp + 1;
+COMMIT;
+DROP INDEX CONCURRENTLY account_email;
+REINDEX INDEX CONCURRENTLY account_grp_id;
+VACUUM account;
+UPDATE account SET grp = grp + 1;
+""",
+    "05_own.sql": (
+        "BEGIN;\nINSERT INTO effect VALUES ('own', 5);\nALTER TABLE account ADD x int;\nCOMMIT;\n"
+    ),
+    "06_type.sql": "CREATE TYPE mood AS ENUM ('good'); INSERT INTO effect VALUES ('type', 6);",
+    "07_value.sql": "ALTER TYPE mood ADD VALUE 'bad';",
+    "08_use.sql": "ALTER TABLE account ADD mood mood NOT NULL DEFAULT 'bad';",
+    "09_parts.sql": (
+        "CREATE TABLE part (id int) PARTITION BY RANGE (id);"
+        " CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (1) TO (100);"
+        " INSERT INTO part VALUES (7);"
+    ),
+    "10_detach.sql": "ALTER TABLE part DETACH PARTITION part_1 CONCURRENTLY;",
+    "R__view.sql": "CREATE OR REPLACE VIEW emails AS SELECT email, grp FROM account;",
+}
+
+IDS = sorted(name.split("_")[0] for name in MIGRATIONS if name[0].isdigit())
+
+_FACTS = """
+SELECT
+    (SELECT string_agg(what || at, ' ' ORDER BY what) FROM effect),
+    (SELECT sum(grp) FROM account),
+    (SELECT count(*) FROM part_1),
+    (SELECT string_agg(migration_id || state || statements_done, ' ' ORDER BY migration_id)
+     FROM lockgate.migration_history),
+    (SELECT count(*) FROM lockgate.migration_history WHERE attempting IS NOT NULL),
+    (SELECT owner FROM lockgate.migration_lock),
+    (SELECT count(*) FROM pg_index WHERE NOT indisvalid),
+    (SELECT count(*) FROM pg_inherits WHERE inhdetachpending),
+    (SELECT count(*) FROM lockgate.migration_run WHERE status = 'running')
+"""
+
+_SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'lockgate%'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that must be equal, however a run was disturbed."""
+
+    facts: tuple[Any, ...]
+    schema: str
+
+
+def observe(project: Project) -> Outcome:
+    """Return what is in the database."""
+    facts = tuple(project.database.run(_FACTS)[0])
+    return Outcome(facts, project.database.dump(without=("lockgate",)))
+
+
+def count_sessions(project: Project) -> int:
+    """Return how many sessions of Lockgate are left, after a moment for them to end."""
+    ends_at = time.monotonic() + 10
+    while True:
+        count = int(project.database.run(_SESSIONS)[0][0])
+        if count == 0 or time.monotonic() > ends_at:
+            return count
+        time.sleep(0.05)
+
+
+def through(project: Project, proxy: Proxy) -> dict[str, str]:
+    """Return settings that lead through the proxy, without TLS."""
+    database = project.database
+    return {
+        "LOCKGATE_DATABASE_URL": (
+            f"postgresql://{database.user}:{database.password}@127.0.0.1:{proxy.port}"
+            f"/{database.name}"
+        ),
+        "LOCKGATE_TLS": "off",
+        "LOCKGATE_CONNECT_BUDGET": "20s",
+        "LOCKGATE_ATOMICITY": "migration",
+    }
+
+
+def run_disturbed(project: Project, proxy: Proxy, deadline: Deadline) -> Report:
+    """Run up once through the proxy."""
+    project.settings |= through(project, proxy)
+    return project.run(deadline=deadline)
+
+
+def run_killed(project: Project, proxy: Proxy, victim: list[int]) -> int:
+    """Run up in a process of its own, whose id goes to ``victim``; return its exit status."""
+    environment = {
+        **os.environ,
+        **project.database.environment,
+        **through(project, proxy),
+        "LOCKGATE_MIGRATIONS": str(project.folder),
+    }
+    command = [sys.executable, "-m", "lockgate.cli", "up", "--quiet"]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    victim.append(process.pid)
+    return process.wait(timeout=60)
+
+
+def kill(victim: list[int]) -> None:
+    """Kill the process as Lambda does, without a word."""
+    os.kill(victim[0], signal.SIGKILL)
+
+
+def finish(project: Project) -> Report:
+    """Run up, undisturbed, until it is done; two tries must be enough."""
+    environment = project.database.environment
+    project.settings |= {
+        "LOCKGATE_DATABASE_URL": environment["LOCKGATE_DATABASE_URL"],
+        "LOCKGATE_TLS": "verify-full",
+    }
+    report = project.run(LOCKGATE_LOCK_WAIT="30s")
+    if report.status not in {Status.APPLIED, Status.UP_TO_DATE}:
+        report = project.run(LOCKGATE_LOCK_WAIT="30s")
+    return report

@@ -1,0 +1,113 @@
+"""A folder of migrations and a database, as a project has them, and runs of Lockgate between them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action, Caller, Request
+from lockgate.settings import Settings, read_settings
+from lockgate.wiring import make_run_id, make_runner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.database import Database
+
+    from lockgate.report import Report
+    from lockgate.runner import Runner
+
+CALLER = Caller("test", {"case": "one"})
+
+
+@dataclass(slots=True)
+class Project:
+    """One project. ``settings`` are further LOCKGATE_ variables; ``events`` what runs emitted."""
+
+    folder: Path
+    database: Database
+    settings: dict[str, str] = field(default_factory=dict)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def write(self, files: dict[str, str]) -> None:
+        """Write migrations, subfolders included."""
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+
+    def remove(self, name: str) -> None:
+        """Remove a migration."""
+        (self.folder / name).unlink()
+
+    def read_settings(self, **overrides: str) -> Settings:
+        """Return the settings that a run would have."""
+        environment = {
+            **self.database.environment,
+            "LOCKGATE_MIGRATIONS": str(self.folder),
+            "LOCKGATE_CONNECT_BUDGET": "5s",
+            **self.settings,
+            **overrides,
+        }
+        return read_settings(environment)
+
+    def runner(self, *, deadline: Deadline | None = None, **overrides: str) -> Runner:
+        """Return a runner that has done nothing yet."""
+        settings = self.read_settings(**overrides)
+        return make_runner(
+            settings,
+            deadline or Deadline(None, settings.reserve_ms),
+            lambda name, **fields: self.events.append((name, fields)),
+            run_id=make_run_id(),
+        )
+
+    def run(
+        self,
+        action: Action = Action.UP,
+        *,
+        target: str | None = None,
+        deadline: Deadline | None = None,
+        **overrides: str,
+    ) -> Report:
+        """Run one request to its end."""
+        request = Request(action, CALLER, target=target)
+        return self.runner(deadline=deadline, **overrides).run(request)
+
+    def run_at_once(self, count: int) -> list[Report]:
+        """Run several ups at the same time and return their reports."""
+        reports: list[Report] = []
+        barrier = threading.Barrier(count)
+
+        def run() -> None:
+            barrier.wait()
+            reports.append(self.run())
+
+        threads = [threading.Thread(target=run) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return reports
+
+    def emitted(self, name: str) -> list[dict[str, Any]]:
+        """Return the fields of every event of that name."""
+        return [fields for event, fields in self.events if event == name]
+
+    def history(self) -> list[tuple[str, str]]:
+        """Return id and state of every row, read from outside."""
+        rows = self.database.run(
+            "SELECT migration_id, state FROM lockgate.migration_history ORDER BY migration_id"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def runs(self) -> list[str]:
+        """Return the status of every recorded run, the oldest first."""
+        rows = self.database.run("SELECT status FROM lockgate.migration_run ORDER BY token")
+        return [row[0] for row in rows]
+
+    def lock_owner(self) -> str | None:
+        """Return who holds the lock."""
+        owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
+        return owner

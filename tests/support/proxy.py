@@ -1,0 +1,207 @@
+"""A proxy that understands PostgreSQL's framing, and does something at a chosen message.
+
+Only for connections without TLS. Messages of the run's own connections are counted, those of its
+observer are not; a message is an *effect* of the run: a simple query, or a Sync.
+
+::
+
+    client ── Q ──▶ proxy ── Q ──▶ server        BEFORE: the server never hears of the message
+           ◀── Z ──       ◀── Z ──               AFTER: the client never hears of its outcome
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+_CANCEL = 80877102
+_QUERY, _SYNC = b"Q", b"S"
+_KEY_DATA, _READY = b"K", b"Z"
+
+
+class Moment(StrEnum):
+    """When in the life of a message the fault happens."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(slots=True)
+class Link:
+    """One client's connection through the proxy."""
+
+    client: socket.socket
+    upstream: socket.socket
+    pid: int | None = None
+    is_frozen: bool = False
+    waiting: list[int] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Break both sides off, so that each sees a reset."""
+        for sock in (self.client, self.upstream):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    def freeze(self) -> None:
+        """Relay nothing any more, and close nothing: a peer that fell silent."""
+        self.is_frozen = True
+
+
+class Proxy:
+    """Listens on loopback; calls ``fault(link)`` at message ``at`` (from 1), once.
+
+    ``gate(link)`` is called before every message is handed on, and may hold it back.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        at: int | None = None,
+        moment: Moment = Moment.BEFORE,
+        fault: Callable[[Link], None] | None = None,
+        gate: Callable[[Link], None] | None = None,
+    ) -> None:
+        self.count = 0
+        self.has_struck = False
+        self._target = (host, port)
+        self._at, self._moment, self._fault = at, moment, fault
+        self._gate = gate
+        self._lock = threading.Lock()
+        self._links: list[Link] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for link in self._links:
+            link.reset()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                upstream = socket.create_connection(self._target)
+            except OSError:
+                client.close()
+                continue
+            for sock in (client, upstream):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link = Link(client, upstream)
+            self._links.append(link)
+            self._start(self._relay_client, link)
+
+    def _relay_client(self, link: Link) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            start = _read_start(link.client)
+            link.upstream.sendall(start)
+            if struct.unpack("!i", start[4:8])[0] == _CANCEL:
+                _drain(link)
+                return
+            is_counted = b"lockgate observer" not in start
+            self._start(self._relay_server, link)
+            while True:
+                frame = _read_frame(link.client)
+                number = self._number(frame) if is_counted else 0
+                if number:
+                    link.waiting.append(number)
+                    if self._gate is not None:
+                        self._gate(link)
+                if number == self._at and self._moment is Moment.BEFORE:
+                    self._strike(link)
+                if not link.is_frozen:
+                    link.upstream.sendall(frame)
+        _close_quietly(link.upstream)
+
+    def _relay_server(self, link: Link) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                frame = _read_frame(link.upstream)
+                if frame[:1] == _KEY_DATA:
+                    link.pid = struct.unpack("!i", frame[5:9])[0]
+                if frame[:1] == _READY and link.waiting:
+                    number = link.waiting.pop(0)
+                    if number == self._at and self._moment is Moment.AFTER:
+                        self._strike(link)
+                if not link.is_frozen:
+                    link.client.sendall(frame)
+        if not link.is_frozen:
+            _close_quietly(link.client)
+
+    def _number(self, frame: bytes) -> int:
+        if frame[:1] not in {_QUERY, _SYNC}:
+            return 0
+        with self._lock:
+            self.count += 1
+            return self.count
+
+    def _strike(self, link: Link) -> None:
+        if self._fault is not None and not self.has_struck:
+            self.has_struck = True
+            self._fault(link)
+
+
+def _read_exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+def _read_start(sock: socket.socket) -> bytes:
+    head = _read_exactly(sock, 4)
+    return head + _read_exactly(sock, struct.unpack("!i", head)[0] - 4)
+
+
+def _read_frame(sock: socket.socket) -> bytes:
+    head = _read_exactly(sock, 5)
+    return head + _read_exactly(sock, struct.unpack("!i", head[1:])[0] - 4)
+
+
+def _drain(link: Link) -> None:
+    while link.upstream.recv(1024):
+        pass
+    _close_quietly(link.client)
+
+
+def _close_quietly(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

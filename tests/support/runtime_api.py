@@ -1,0 +1,331 @@
+"""Lambda's Runtime API on loopback, so that `awslambdaric` runs a handler as Lambda does.
+
+::
+
+    Runtime.invoke          _Sandbox (server)              process (awslambdaric)
+         │── first one: start ──>│────────────────────────────────>│ imports the handler
+         │                       │<──── GET invocation/next ───────│ or POST init/error
+         │── event ─────────────>│──── event, deadline ───────────>│ runs the handler
+         │<── result or error ───│<──── POST response | error ─────│
+         │── deadline over: SIGKILL; the next invocation starts a new process
+
+Knows the Runtime API and processes. Knows nothing of Lockgate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.support.lambda_context import FUNCTION_ARN, FUNCTION_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+_API = "/2018-06-01/runtime"
+# Lambda gives an import 10 s; a busy test machine is slower.
+_INIT_LIMIT_SECONDS = 60.0
+_STOP = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How one invocation went. ``error`` is the object that Lambda returns to a caller.
+
+    ``duration_ms`` is the handler's own time, without the start of the process.
+    """
+
+    result: Any
+    error: dict[str, Any] | None
+    timed_out: bool
+    is_cold: bool
+    duration_ms: float
+    logs: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """One event on its way to the process."""
+
+    body: bytes
+    timeout_seconds: float
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What is heard from the process: an answer, a failed start, or its end."""
+
+    kind: str
+    body: bytes
+
+
+class Runtime:
+    """A function: its code, handler and environment. Starts a process when it is first invoked.
+
+    ``task_root`` is the folder of the code, and the working folder, as in Lambda. ``environment``
+    is added to Lambda's own variables; nothing else of the caller's environment is passed on.
+    """
+
+    def __init__(
+        self,
+        task_root: Path,
+        handler: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        python: str = sys.executable,
+    ) -> None:
+        self._task_root = task_root
+        self._handler = handler
+        self._environment = dict(environment or {})
+        self._timeout_seconds = timeout_seconds
+        self._python = python
+        self._sandbox: _Sandbox | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill the process, if there is one; the next invocation is a cold start."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def invoke(self, event: object, timeout_seconds: float | None = None) -> Invocation:
+        """Run the handler on ``event``, a JSON value, and wait for its end.
+
+        A handler that is over its time is killed without notice, as are a process that ended by
+        itself and one that could not import the handler; the next invocation starts anew.
+        """
+        limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        is_cold = self._sandbox is None
+        if self._sandbox is None:
+            self._sandbox = _Sandbox(self._start_command(), self._task_root, self._environment)
+        invocation, is_alive = self._sandbox.deliver(
+            _Delivery(json.dumps(event).encode(), limit), is_cold=is_cold
+        )
+        if not is_alive:
+            self.stop()
+        return invocation
+
+    def _start_command(self) -> list[str]:
+        return [self._python, "-m", "awslambdaric", self._handler]
+
+
+class _Sandbox:
+    """One process, and the server that it talks to."""
+
+    def __init__(self, command: list[str], task_root: Path, environment: Mapping[str, str]) -> None:
+        self.events: queue.Queue[_Delivery | None] = queue.Queue()
+        self.words: queue.Queue[_Word] = queue.Queue()
+        self.is_ready = threading.Event()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._log_read = 0
+        self._server = _Server(self)
+        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._serving.start()
+        api = f"127.0.0.1:{self._server.server_port}"
+        self._process = subprocess.Popen(
+            command,
+            cwd=task_root,
+            env={**_lambda_environment(task_root, command[-1], api), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self._watching = threading.Thread(target=self._watch)
+        self._watching.start()
+
+    def deliver(self, delivery: _Delivery, *, is_cold: bool) -> tuple[Invocation, bool]:
+        """Hand over one event; return how it went, and whether the process can take another."""
+        failed_start = self._await_start()
+        started_at = time.monotonic()
+        word: _Word | None
+        if failed_start is None:
+            self.events.put(delivery)
+            word = self._hear(delivery.timeout_seconds)
+        else:
+            word = failed_start
+        result, error = _interpret(word, delivery)
+        invocation = Invocation(
+            result=result,
+            error=error,
+            timed_out=word is None,
+            is_cold=is_cold,
+            duration_ms=(time.monotonic() - started_at) * 1_000,
+            logs=self._read_log(),
+        )
+        return invocation, word is not None and word.kind in {"response", "error"}
+
+    def close(self) -> None:
+        """Kill the process and end the threads."""
+        self._process.kill()
+        self._process.wait()
+        self.events.put(_STOP)
+        self._watching.join()
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+        self._log.close()
+
+    def _await_start(self) -> _Word | None:
+        """Return ``None`` once the handler is imported, or the word that it cannot be."""
+        give_up_at = time.monotonic() + _INIT_LIMIT_SECONDS
+        while not self.is_ready.wait(0.005):
+            if not self.words.empty():
+                return self.words.get()
+            if time.monotonic() > give_up_at:
+                return _Word("exit", b"the import did not end")
+        return None
+
+    def _hear(self, limit_seconds: float) -> _Word | None:
+        try:
+            return self.words.get(timeout=limit_seconds)
+        except queue.Empty:
+            return None
+
+    def _watch(self) -> None:
+        status = self._process.wait()
+        self.words.put(_Word("exit", f"exit status {status}".encode()))
+
+    def _read_log(self) -> str:
+        content = os.pread(self._log.fileno(), 1 << 30, self._log_read)
+        self._log_read += len(content)
+        return content.decode(errors="replace")
+
+
+class _Server(ThreadingHTTPServer):
+    """The Runtime API of one sandbox."""
+
+    daemon_threads = True
+
+    def __init__(self, sandbox: _Sandbox) -> None:
+        super().__init__(("127.0.0.1", 0), _Api)
+        self.sandbox = sandbox
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that ended with its process: it was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Api(BaseHTTPRequestHandler):
+    """The four calls that a runtime makes."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    # A warm invocation takes 1 ms; with Nagle's algorithm each waits 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Wait for the next event and hand it out."""
+        if self.path != f"{_API}/invocation/next":
+            self._answer(404)
+            return
+        self.server.sandbox.is_ready.set()
+        delivery = self.server.sandbox.events.get()
+        if delivery is _STOP:
+            self.close_connection = True
+            return
+        deadline_ms = int((time.time() + delivery.timeout_seconds) * 1_000)
+        self._answer(
+            200,
+            delivery.body,
+            {
+                "Content-Type": "application/json",
+                "Lambda-Runtime-Aws-Request-Id": delivery.request_id,
+                "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+                "Lambda-Runtime-Invoked-Function-Arn": FUNCTION_ARN,
+                "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
+            },
+        )
+
+    def do_POST(self) -> None:
+        """Take an answer."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        kind = "init" if self.path == f"{_API}/init/error" else self.path.rpartition("/")[2]
+        self._answer(202)
+        self.server.sandbox.words.put(_Word(kind, body))
+
+    def _answer(
+        self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing: the log is the handler's."""
+
+
+def _interpret(word: _Word | None, delivery: _Delivery) -> tuple[Any, dict[str, Any] | None]:
+    if word is None:
+        return None, _platform_error(
+            delivery,
+            "Sandbox.Timedout",
+            f"Task timed out after {delivery.timeout_seconds:.2f} seconds",
+        )
+    if word.kind == "response":
+        return json.loads(word.body), None
+    if word.kind == "exit":
+        return None, _platform_error(
+            delivery, "Runtime.ExitError", f"Runtime exited: {word.body.decode()}"
+        )
+    return None, json.loads(word.body)
+
+
+def _platform_error(delivery: _Delivery, kind: str, message: str) -> dict[str, Any]:
+    text = f"RequestId: {delivery.request_id} Error: {message}"
+    return {"errorType": kind, "errorMessage": text}
+
+
+def _lambda_environment(task_root: Path, handler: str, api: str) -> dict[str, str]:
+    return {
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "_HANDLER": handler,
+        "LAMBDA_TASK_ROOT": str(task_root),
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION_NAME}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/22/[$LATEST]0123456789abcdef",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SESSION_TOKEN": "testing",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        # The function's folder is read-only in Lambda: no byte code is ever written there.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

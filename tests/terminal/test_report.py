@@ -1,0 +1,265 @@
+"""Reports as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.report import (
+    Blocker,
+    DatabaseInfo,
+    DriftEntry,
+    Entry,
+    ErrorInfo,
+    HolderInfo,
+    LockInfo,
+    Report,
+    SegmentEntry,
+    Status,
+)
+from lockgate.terminal.line import measure
+from lockgate.terminal.report import describe_headline, describe_report
+
+AT = datetime(2026, 11, 22, 10, 2, 11, tzinfo=UTC)
+
+
+def make(status: Status, action: Action = Action.UP, **fields: Any) -> Report:
+    """Make a report of a run against one database."""
+    database = DatabaseInfo("db.example.com", 5432, "shop", "18.6")
+    return Report(status, action, "0123456789abcdef", "terminal", database, **fields)
+
+
+def say(report: Report, width: int | None = None, **options: Any) -> str:
+    """Return a report as text."""
+    lines = describe_report(report.to_json(), width, **options)
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def entry(version: str | None, name: str, **fields: Any) -> Entry:
+    """Make an entry of a versioned or repeatable migration."""
+    return Entry(version, name, "repeatable" if version is None else "versioned", **fields)
+
+
+FAILED = make(
+    Status.FAILED,
+    from_version="0011",
+    to_version="0011",
+    duration_ms=1_900,
+    pending=(entry("0012", "add_email"),),
+    error=ErrorInfo(
+        code="migration-failed",
+        message='Statement 3 of migration 0012 add_email failed: column "email" already exists'
+        " (42701). It was rolled back; the schema is as it was.",
+        type="MigrationFailed",
+        hint="Fix the file and invoke again.",
+        sqlstate="42701",
+        file="0012_add_email.sql",
+        line=14,
+        column=25,
+        excerpt="ALTER TABLE account ADD email text;\n                        ^",
+        blockers=(Blocker(41, "ada", "psql", "idle in transaction", 75.0, "SELECT ?"),),
+    ),
+)
+
+
+def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
+    """Message, place as an editor takes it, source with caret, who was in the way, hint."""
+    expected = """\
+✗ failed after 1.9 s, at 0011
+  db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
+
+  Error  migration-failed 42701
+  Statement 3 of migration 0012 add_email failed: column "email" already exists
+  (42701). It was rolled back; the schema is as it was.
+
+  db/0012_add_email.sql:14:25
+  14 │ ALTER TABLE account ADD email text;
+     │                         ^
+
+  In the way
+    pid 41  ada  psql  idle in transaction  1 min 15 s  SELECT ?
+
+  Hint  Fix the file and invoke again.
+
+  Still pending
+    0012  add_email"""
+    assert expected == say(FAILED, 80, folder="db/")
+
+
+def test_success_lists_what_was_applied_and_not_yet_seen() -> None:
+    """What the progress has shown on the same terminal is not repeated."""
+    applied = (
+        entry("1", "create_account", duration_ms=12),
+        entry(None, "balance", duration_ms=1_500),
+    )
+    report = make(Status.APPLIED, to_version="1", duration_ms=1_612, applied=applied)
+
+    expected = """\
+✓ applied 2 migrations in 1.6 s, empty → 1
+  db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
+
+  Applied
+    1           create_account  12 ms
+    repeatable  balance         1.5 s"""
+    assert expected == say(report)
+    shown = say(report, shown=frozenset({"1", "R__balance"}))
+    assert expected.partition("\n\n")[0] == shown
+
+
+def test_plan_says_what_shares_a_transaction_and_what_can_be_in_none() -> None:
+    """Transactions are numbered; what changed and why it stands alone is said."""
+    report = make(
+        Status.PLANNED,
+        Action.PLAN,
+        from_version="1",
+        to_version="1",
+        pending=(
+            entry("2", "create_orders", reason="pending"),
+            entry("3", "index_orders", reason="pending"),
+            entry(None, "balance", reason="changed"),
+        ),
+        segments=(
+            SegmentEntry("shared", ("2",)),
+            SegmentEntry("statements", ("3",), "CREATE INDEX CONCURRENTLY"),
+            SegmentEntry("own_transaction", ("R__balance",), "its own BEGIN and COMMIT"),
+        ),
+        next_action="Run up to apply what is pending.",
+    )
+
+    expected = """\
+• planned 3 migrations, at 1
+  db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
+
+  Pending
+    2           create_orders  transaction 1
+    3           index_orders   no transaction: CREATE INDEX CONCURRENTLY
+    repeatable  balance        changed; transaction 2: its own BEGIN and COMMIT
+
+  Next  Run up to apply what is pending."""
+    assert expected == say(report)
+
+
+def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
+    """Times are UTC; a migration that is applied in part says so."""
+    report = make(
+        Status.UP_TO_DATE,
+        Action.STATUS,
+        from_version="2",
+        to_version="2",
+        drift=(
+            DriftEntry("1", "a", "1_a.sql", "up", "sha256:1", "sha256:2", "error"),
+            DriftEntry("2", "b", "2_b.sql", "up", "sha256:1", "sha256:2", "warning"),
+            DriftEntry("3", "c", None, "up", "sha256:1", None, "error"),
+        ),
+        history=(
+            entry("1", "a", applied_at=AT, duration_ms=3, state="applied"),
+            entry("2", "b", applied_at=AT, duration_ms=84, state="partial"),
+        ),
+        ahead=(entry("9", "z", duration_ms=1),),
+        lock=LockInfo(0, None, HolderInfo("feed", "cloudformation", AT, AT, "2#4")),
+        warnings=("Something\nto act on.",),
+    )
+
+    expected = """\
+✓ up to date, at 2
+  db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
+
+  Drift
+    1  1_a.sql  edited
+    2  2_b.sql  comments or layout edited
+    3  c        file is missing
+
+  History
+    1  a  2026-11-22 10:02:11Z   3 ms
+    2  b  2026-11-22 10:02:11Z  84 ms  partial
+
+  Only in the database, from a newer package
+    9  z  1 ms
+
+  Lock  Run feed (cloudformation) has held it since 2026-11-22 10:02:11Z; its lease ends at \
+2026-11-22 10:02:11Z. It is in migration 2, statement 4.
+
+  Warning  Something
+           to act on."""
+    assert expected == say(report)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (make(Status.UP_TO_DATE), "up to date"),
+        (make(Status.UP_TO_DATE, from_version="7", to_version="7"), "up to date, at 7"),
+        (make(Status.REFUSED), "refused"),
+        (make(Status.APPLIED, Action.UNLOCK), "the lock was freed"),
+        (make(Status.UP_TO_DATE, Action.UNLOCK), "the lock was free"),
+        (make(Status.BUSY, duration_ms=5_000), "busy after 5.0 s"),
+        (make(Status.INCOMPLETE, to_version="3"), "incomplete after 0 ms, empty → 3"),
+        (make(Status.ROLLED_BACK, from_version="3"), "rolled back after 0 ms, 3 → empty"),
+        (
+            make(Status.PLANNED, Action.STATUS, pending=(entry("1", "a"),)),
+            "1 migration pending",
+        ),
+    ],
+)
+def test_headline_says_the_outcome_in_a_few_words(report: Report, expected: str) -> None:
+    """The status stands first, in the words of the JSON form."""
+    assert expected == describe_headline(report.to_json())
+
+
+def test_report_without_a_database_has_no_place() -> None:
+    """A refusal before any connection names the run alone."""
+    assert say(Report(Status.REFUSED, None, "feed")) == "✗ refused\n  run feed"
+
+
+def test_long_lists_say_what_they_leave_out() -> None:
+    """A failed run shows ten of what is pending; a plan what its JSON form holds."""
+    pending = tuple(entry(str(number), "t") for number in range(1_500))
+
+    assert say(make(Status.FAILED, pending=pending)).endswith("9  t\n    … and 1,490 more")
+    assert say(make(Status.PLANNED, Action.PLAN, pending=pending)).endswith("… and 500 more")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("column", [1, 60, 100, 240])
+def test_nothing_is_wider_than_the_screen(width: int, column: int) -> None:
+    """Long names wrap, and a long line of source is cut around its caret."""
+    source = "SELECT " + "x" * 240
+    error = ErrorInfo(
+        code="migration-failed",
+        message="word " * 60,
+        type="MigrationFailed",
+        hint="hint " * 40,
+        file="0012_a.sql",
+        line=3,
+        column=column,
+        excerpt=f"{source}\n{' ' * (column - 1)}^",
+    )
+    name = "a_rather_long_name_of_a_migration_that_is_wider_than_all_of_the_screen"
+    report = make(
+        Status.FAILED,
+        error=error,
+        applied=(entry("20261122093000", name, duration_ms=12), entry("2", "日本語" * 12)),
+    )
+
+    lines = say(report, width).splitlines()
+
+    assert [] == [line for line in lines if measure(line) > width]
+    caret = next(i for i, line in enumerate(lines) if line.endswith("^"))
+    pointed = lines[caret - 1][len(lines[caret]) - 1]
+    assert pointed == source[column - 1]
+
+
+def test_control_characters_never_reach_the_screen() -> None:
+    """A name or a message cannot move the cursor or change colours."""
+    report = make(
+        Status.FAILED,
+        error=ErrorInfo("migration-failed", "a\x1b[31mb\x07", "MigrationFailed", file="\x1b]0;x"),
+        applied=(entry("1", "\x1b[2J"),),
+    )
+
+    text = say(report)
+
+    assert [] == [c for c in text if not c.isprintable() and c != "\n"]

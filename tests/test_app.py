@@ -1,0 +1,938 @@
+"""The deployed handler, in this process: whoever asks is answered, in time, once, and without secrets.
+
+Every test ends with a look at what is left: no connection, no thread, no change of the environment.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import time
+import traceback
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema  # type: ignore[import-untyped]  # ships no types
+import pytest
+from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
+from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
+
+from lockgate import app, errors, runner
+from lockgate.errors import LockgateError
+from lockgate.wiring import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.cloudformation import Event, Exchange, Handler
+    from tests.support.database import Database
+
+VALIDATOR = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[1] / "docs/report.schema.json").read_text("utf-8"))
+)
+ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
+EMAIL = "ALTER TABLE account ADD COLUMN email text;\n"
+BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
+SLOW = "CREATE TABLE slow ();\nSELECT pg_sleep(60);\n"
+HANGS = """
+import pathlib
+import time
+
+
+def up(connection):
+    while not pathlib.Path({mark!r}).exists():
+        time.sleep(0.01)
+    connection.exec_driver_sql("CREATE TABLE never (id int)")
+"""
+# Less than a further invocation would need, so that an incomplete run is answered and not continued.
+NO_TIME_TO_GO_ON = {"ServiceTimeout": "50"}
+
+
+@dataclass(slots=True)
+class HurriedContext(LambdaContext):
+    """An invocation on the machine's own clock."""
+
+    began_at: float = field(default_factory=time.monotonic)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return how long it may still live."""
+        return max(0, self.deadline_ms - round((time.monotonic() - self.began_at) * 1000))
+
+
+@dataclass(slots=True)
+class Function:
+    """The function as deployed: its environment, its package, and what it wrote."""
+
+    folder: Path
+    database: Database
+    patch: pytest.MonkeyPatch
+    log_stream: io.StringIO
+    capture: pytest.CaptureFixture[str]
+    context: LambdaContext = field(default_factory=LambdaContext)
+    environment: dict[str, str] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
+
+    def set(self, **variables: str) -> None:
+        """Change the function's environment."""
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+        self.environment = read_environment()
+
+    def write(self, package: str = "package", **files: str) -> Handler:
+        """Put migrations into a package, ``_1_account`` being 1_account; return its handler."""
+        folder = self.folder / package
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            stem, _, suffix = name.lstrip("_").partition("__")
+            (folder / f"{stem}.{suffix or 'sql'}").write_text(text)
+
+        def handle(event: Event, context: LambdaContext) -> object:
+            self.set(LOCKGATE_MIGRATIONS=str(folder))
+            return app.lambda_handler(event, context)  # type: ignore[arg-type]
+
+        return handle
+
+    def invoke(self, event: object = None) -> dict[str, Any]:
+        """Invoke with an event, as a direct caller."""
+        return app.lambda_handler(event, self.context)  # type: ignore[arg-type]
+
+    def invoke_failing(self, event: object = None) -> tuple[LockgateError, dict[str, Any]]:
+        """Invoke with an event that fails; return the error, and the report that it carries."""
+        with pytest.raises(LockgateError) as caught:
+            self.invoke(event)
+        report: dict[str, Any] = json.loads(str(caught.value))
+        return caught.value, report
+
+    def read_output(self) -> str:
+        """Return all that was written to standard output, standard error and the log."""
+        captured = self.capture.readouterr()
+        self.printed += [captured.out, captured.err]
+        return "".join(self.printed) + self.log_stream.getvalue()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the lines of the log."""
+        return [json.loads(line) for line in self.log_stream.getvalue().splitlines()]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """Return the lines of the log with that event."""
+        return [line for line in self.log() if line["message"] == message]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return what CloudWatch would read, an invocation each."""
+        self.read_output()
+        lines = "".join(self.printed).splitlines()
+        return [json.loads(line) for line in lines if '"_aws"' in line]
+
+    def history(self) -> list[str]:
+        """Return the ids of what was applied; nothing where there is no history."""
+        if self.database.run("SELECT to_regclass('lockgate.migration_history')") == [[None]]:
+            return []
+        rows = self.database.run(
+            "SELECT migration_id FROM lockgate.migration_history ORDER BY migration_id"
+        )
+        return [row[0] for row in rows]
+
+    def sessions(self) -> list[str]:
+        """Return what our sessions on the server are running."""
+        rows = self.database.run(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'lockgate%'"
+        )
+        return [row[0] for row in rows]
+
+    def is_asleep(self) -> bool:
+        """Return whether a session of ours is in pg_sleep."""
+        found = self.database.run(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'lockgate%' AND wait_event = 'PgSleep'"
+        )
+        return bool(found)
+
+    def lock_owner(self) -> str | None:
+        """Return who holds the lock."""
+        owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
+        return owner
+
+
+def read_environment() -> dict[str, str]:
+    """Return the environment, without what pytest itself writes into it."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something that another thread or process does; for ten seconds at most."""
+    ends_at = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < ends_at, what
+        time.sleep(0.02)
+
+
+def threads_of_ours() -> set[threading.Thread]:
+    """Return the living threads that the function starts: timers and the watcher."""
+    return {
+        thread
+        for thread in threading.enumerate()
+        if isinstance(thread, threading.Timer) or thread.name.startswith("lockgate")
+    }
+
+
+@pytest.fixture
+def function(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Function]:
+    """Give a function with one migration, and look at what it leaves behind."""
+    stream = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
+    function = Function(tmp_path, database, monkeypatch, stream, capfd)
+    function.write(_1_account=ACCOUNT)
+    function.set(
+        **database.environment,
+        LOCKGATE_MIGRATIONS=str(tmp_path / "package"),
+        LOCKGATE_CFN_LOOPBACK="true",
+        LOCKGATE_CONNECT_BUDGET="0",
+    )
+    yield function
+    wait_until(lambda: not threads_of_ours(), "a thread was left behind")
+    wait_until(lambda: not function.sessions(), "a session was left behind")
+    assert function.environment == read_environment()
+    assert app.logger.get_correlation_id() is None
+    assert database.password not in function.read_output()
+    assert "X-Amz-Signature" not in function.read_output()
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    """Give the server behind CloudFormation's signed URLs."""
+    with Bucket() as opened:
+        yield opened
+
+
+@pytest.fixture
+def stack(function: Function, bucket: Bucket) -> Stack:
+    """Give a stack whose custom resource is the function."""
+    return Stack(function.write(), bucket, make_context=lambda: function.context)
+
+
+def kinds(stack: Stack) -> list[tuple[str, str]]:
+    """Return every event that was sent and how it was answered."""
+    return [(exchange.kind, exchange.answer.status) for exchange in stack.exchanges]
+
+
+def answer_of(stack: Stack) -> str:
+    """Return the reason of the first answer that was a failure."""
+    return next(x.answer.reason for x in stack.exchanges if not x.answer.is_success)
+
+
+# CloudFormation: a stack's life.
+
+
+def test_create_applies_and_answers(function: Function, stack: Stack) -> None:
+    """A new stack gets its schema, and its outputs find every attribute."""
+    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert ["1"] == function.history()
+    run_id = function.log()[0]["correlation_id"]
+    assert {
+        "Status": "applied",
+        "RunId": run_id,
+        "FromVersion": "",
+        "ToVersion": "1",
+        "AppliedCount": "1",
+        "PendingCount": "0",
+    } == stack.data
+    reference = {"stack_id": stack.stack_id, "logical_id": "Migration"}
+    (row,) = function.database.run(
+        "SELECT run_id, caller, caller_reference FROM lockgate.migration_run"
+    )
+    assert [run_id, "cloudformation"] == row[:2]
+    assert reference.items() <= row[2].items()
+
+
+def test_update_with_nothing_to_do_changes_nothing(function: Function, stack: Stack) -> None:
+    """A deploy without new migrations takes no lock, and keeps the resource's id."""
+    stack.create({"CodeVersion": "1"})
+    physical_id = stack.physical_id
+    assert StackStatus.UPDATE_COMPLETE == stack.update({"CodeVersion": "2"})
+    assert (physical_id, "up_to_date") == (stack.physical_id, stack.data["Status"])
+    assert [("Create", "SUCCESS"), ("Update", "SUCCESS")] == kinds(stack)
+    assert [[1]] == function.database.run("SELECT token FROM lockgate.migration_lock")
+
+
+def test_failing_update_leaves_the_schema_as_it_was(function: Function, stack: Stack) -> None:
+    """CloudFormation hears which statement failed; the older package then finds all in order."""
+    stack.create({"CodeVersion": "1"})
+    before = function.database.dump()
+    newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
+    status = stack.update({"CodeVersion": "2"}, handler=newer)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
+    assert before == function.database.dump()
+    assert [("Create", "SUCCESS"), ("Update", "FAILED"), ("Update", "SUCCESS")] == kinds(stack)
+    assert answer_of(stack).startswith("Migration 2 broken failed (42701).")
+    assert "2_broken.sql:2:1. It was rolled back; the schema is as it was." in answer_of(stack)
+    assert function.lock_owner() is None
+
+
+def test_older_package_is_content_with_a_newer_database(function: Function, stack: Stack) -> None:
+    """When a later resource fails, the older function meets the newer schema and says so."""
+    stack.create({"CodeVersion": "1"})
+    newer = function.write("newer", _1_account=ACCOUNT, _2_email=EMAIL)
+    status = stack.update({"CodeVersion": "2"}, handler=newer, later_resource_fails=True)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
+    assert ("up_to_date", "2") == (stack.data["Status"], stack.data["ToVersion"])
+    assert ["1", "2"] == function.history()
+    status = stack.update({"CodeVersion": "3"}, handler=newer)
+    assert (StackStatus.UPDATE_COMPLETE, "up_to_date") == (status, stack.data["Status"])
+
+
+def test_failed_create_is_deleted_and_may_come_again(function: Function, stack: Stack) -> None:
+    """CloudFormation deletes what failed, by the id of the answer, and creates it anew."""
+    function.write(_2_broken=BROKEN)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    failed, deleted = stack.exchanges
+    assert failed.answer.physical_id == deleted.event["PhysicalResourceId"]
+    assert [] == function.history()
+    function.write(_2_broken=EMAIL)
+    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "2"})
+    assert stack.physical_id == failed.answer.physical_id
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"LOCKGATE_TLS": "perhaps"},
+        {"LOCKGATE_NONSENSE": "1"},
+        {"LOCKGATE_CFN_RESPONSE": "perhaps"},
+        {"LOCKGATE_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"},
+        {"LOCKGATE_DATABASE_URL": "not an address"},
+        {"LOCKGATE_MIGRATIONS": "nowhere"},
+        {"LOCKGATE_ALLOWED_ACTIONS": "status"},
+    ],
+)
+def test_delete_always_succeeds(function: Function, stack: Stack, broken: dict[str, str]) -> None:
+    """Delete touches no database, whatever the settings are, and the schema stays."""
+    stack.create({"CodeVersion": "1"})
+    before = function.database.dump(without=())
+    stack.handler = app.lambda_handler  # type: ignore[assignment]
+    function.set(**broken)
+    assert StackStatus.DELETE_COMPLETE == stack.delete()
+    assert before == function.database.dump(without=())
+
+
+def test_delete_says_nothing_on_standard_error(function: Function, stack: Stack) -> None:
+    """Nothing was measured, which is no reason to warn in the log."""
+    stack.create({"CodeVersion": "1"})
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        stack.delete()
+    function.read_output()
+    assert ([], "") == (warned, "".join(function.printed[1::2]))
+    assert ["1"] == function.history()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"LOCKGATE_TLS": "perhaps"}, 'LOCKGATE_TLS cannot be "perhaps": it takes one of'),
+        (
+            {"LOCKGATE_TSL": "off"},
+            "LOCKGATE_TSL is no setting of Lockgate. Did you mean LOCKGATE_TLS?",
+        ),
+        ({"LOCKGATE_CFN_RESPONSE": "x"}, 'LOCKGATE_CFN_RESPONSE cannot be "x": it takes one of'),
+        (
+            {"LOCKGATE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"},
+            "127.0.0.1:1 could not be",
+        ),
+        ({"LOCKGATE_DATABASE_URL": "hush"}, "LOCKGATE_DATABASE_URL"),
+        ({"LOCKGATE_MIGRATIONS": "nowhere"}, "The migrations folder nowhere does not exist."),
+        ({"LOCKGATE_ALLOWED_ACTIONS": "status"}, 'The action "up" is not allowed on this function'),
+        ({"LOCKGATE_SCHEMA": "pg_mine"}, "that schema belongs to PostgreSQL"),
+    ],
+)
+def test_create_with_broken_settings_is_answered(
+    function: Function, stack: Stack, broken: dict[str, str], reason: str
+) -> None:
+    """What is wrong with the function is told at once, and the stack may be taken back."""
+    stack.handler = app.lambda_handler  # type: ignore[assignment]
+    function.set(**broken)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert reason in answer_of(stack)
+    assert [("Create", "FAILED"), ("Delete", "SUCCESS")] == kinds(stack)
+    assert [] == function.history()
+    assert "hush" not in function.read_output() + answer_of(stack)
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"Target": ["1"]}, "The property Target cannot be read."),
+        ({"Target": {"Version": "1"}}, "The property Target cannot be read."),
+        ({"Target": "latest"}, "The property Target cannot be read."),
+        ({"Target": "9"}, "The target 9 is no version in"),
+        ({"target": "1"}, "The property target is not known; did you mean Target?"),
+        ({"Reason": ["why"]}, "The property Reason cannot be read."),
+        ({"Reason": "x" * 1_001}, "The property Reason cannot be read."),
+    ],
+)
+def test_property_that_cannot_be_read_is_refused(
+    function: Function, stack: Stack, properties: dict[str, Any], reason: str
+) -> None:
+    """A mistake in the template is answered, and nothing is run by guess."""
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create(properties)
+    assert reason in answer_of(stack)
+    assert "Nothing was run." in answer_of(stack) or "Nothing was changed." in answer_of(stack)
+    assert [] == function.history()
+
+
+def test_other_properties_are_free(stack: Stack) -> None:
+    """Whatever else a template says is there to make CloudFormation send an event."""
+    properties = {"CodeVersion": 7, "Tags": ["a", {"b": True}], "Target": "1", "Reason": "größer"}
+    assert StackStatus.CREATE_COMPLETE == stack.create(properties)
+
+
+# CloudFormation: the answer.
+
+
+def event_of(stack: Stack, url: str | None) -> Event:
+    """Return a Create event with a response URL of somebody's choice."""
+    event: Event = {
+        "RequestType": "Create",
+        "ResponseURL": url,
+        "StackId": stack.stack_id,
+        "RequestId": "r",
+        "LogicalResourceId": "Migration",
+        "ResourceProperties": {},
+    }
+    if url is None:
+        del event["ResponseURL"]
+    return event
+
+
+@pytest.mark.parametrize("loopback", ["true", "false"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "https://example.com/?X-Amz-Signature=hush",
+        "http://cloudformation-custom-resource-response-euwest1.s3.amazonaws.com/x?hush",
+        "https://cloudformation-custom-resource-response-euwest1.s3.amazonaws.com.example.com/hush",
+        "https://127.0.0.1@example.com/hush",
+        "file:///etc/hush",
+    ],
+)
+def test_forged_url_is_refused_and_nothing_is_run(
+    function: Function, stack: Stack, bucket: Bucket, url: str | None, loopback: str
+) -> None:
+    """Whoever is not CloudFormation is told nothing, and gets no migration out of it."""
+    function.set(LOCKGATE_CFN_LOOPBACK=loopback)
+    with pytest.raises(errors.RequestRefused, match="does not lead to CloudFormation") as caught:
+        function.invoke(event_of(stack, url))
+    assert [] == bucket.puts
+    assert [] == function.history()
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+    assert "hush" not in function.read_output()
+
+
+def test_loopback_url_is_forged_unless_allowed(
+    function: Function, stack: Stack, bucket: Bucket
+) -> None:
+    """Outside of tests a URL on this machine is nobody's."""
+    function.set(LOCKGATE_CFN_LOOPBACK="false")
+    with pytest.raises(errors.RequestRefused):
+        function.invoke(event_of(stack, bucket.sign_url()))
+    assert ([], []) == (bucket.puts, function.history())
+
+
+def test_answer_is_sent_until_it_is_taken(
+    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL that fails four times gets the same answer a fifth; the work is done once."""
+    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
+    bucket.fail_next(2, Refusal.UNAVAILABLE)
+    bucket.fail_next(2, Refusal.RESET)
+    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert [503, 503, 0, 0, 200] == [put.status for put in bucket.puts]
+    assert 1 == len({put.body for put in bucket.puts})
+    assert 1 == len(function.logged("run_finished"))
+
+
+def test_event_whose_answer_was_lost_is_answered_when_it_comes_again(
+    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that nobody takes is an error, so that Lambda repeats the event; then all is done."""
+    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
+    bucket.fail_next(5)
+    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert ["applied", "up_to_date"] == [x["status"] for x in function.logged("run_finished")]
+    assert "up_to_date" == stack.data["Status"]
+    assert ["1"] == function.history()
+
+
+def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Stack) -> None:
+    """Lambda may deliver an event again: it gets an answer of its own, and nothing is done twice."""
+    stack.create({"CodeVersion": "1"})
+    again: Exchange = stack.deliver_again(stack.exchanges[0])
+    assert again.answer.is_success
+    assert stack.physical_id == again.answer.physical_id
+    assert [[1]] == function.database.run("SELECT count(*) FROM lockgate.migration_run")
+
+
+def let_time_run_out(function: Function, milliseconds: int) -> threading.Thread:
+    """Let that much time pass as soon as a migration is at work on the server."""
+
+    def run() -> None:
+        wait_until(function.is_asleep, "nothing sleeps")
+        function.context.clock.advance(milliseconds)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack: Stack) -> None:
+    """A statement that outlives the invocation is cancelled on the server, and all of it undone."""
+    function.write(_2_slow=SLOW)
+    function.context = LambdaContext(deadline_ms=60_000)
+    before = function.database.dump()
+    timer = let_time_run_out(function, 50_000)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
+    timer.join()
+    assert "The run stopped before it was done" in answer_of(stack)
+    assert [] == function.sessions()
+    assert before == function.database.dump()
+    assert function.lock_owner() is None
+    assert ["incomplete"] == [x["status"] for x in function.logged("run_finished")]
+
+
+def test_run_out_of_time_goes_on_in_a_further_invocation(
+    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one invocation cannot finish is handed on with the event, and answered once, at the end."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(app, "invoke_again", lambda _arn, event: sent.append(dict(event)))
+    function.write(_2_slow=SLOW)
+    function.context = LambdaContext(deadline_ms=60_000)
+    function.set(LOCKGATE_ATOMICITY="migration")
+    timer = let_time_run_out(function, 50_000)
+    url = bucket.sign_url()
+    first = function.invoke(event_of(stack, url))
+    timer.join()
+    assert ({"continued": 1, "run_id": first["run_id"]}, []) == (first, bucket.puts)
+    assert ["1"] == function.history()
+    function.write(_2_slow="SELECT 2;")
+    function.context = LambdaContext(aws_request_id="another")
+    function.invoke(json.loads(json.dumps(sent[0])))
+    (put,) = bucket.puts_to(url)
+    assert "SUCCESS" == json.loads(put.body)["Status"]
+    assert ["1", "2"] == function.history()
+    hops = function.database.run(
+        "SELECT caller_reference->>'hop' FROM lockgate.migration_run ORDER BY token"
+    )
+    assert [[None], ["1"]] == hops
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (
+            errors.RunIncomplete("It could not be invoked.", hint="Allow it."),
+            "It could not be invoked. Allow it.",
+        ),
+        (RuntimeError("hush"), "An unexpected RuntimeError"),
+    ],
+)
+def test_run_that_cannot_be_handed_on_is_answered(
+    function: Function,
+    stack: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    reason: str,
+) -> None:
+    """A function that may not, or cannot, invoke itself says so, instead of nothing."""
+
+    def refuse(_arn: str, _event: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(app, "invoke_again", refuse)
+    function.write(_2_slow=SLOW)
+    function.context = LambdaContext(deadline_ms=60_000)
+    timer = let_time_run_out(function, 50_000)
+    try:
+        status = stack.create({"CodeVersion": "1"})
+    finally:
+        timer.join()
+    assert StackStatus.ROLLBACK_COMPLETE == status
+    assert reason in answer_of(stack)
+
+
+def test_run_that_is_handed_on_raises_no_alarm(
+    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To go on in a further invocation is what a long run does; nobody needs to be woken."""
+    monkeypatch.setattr(app, "invoke_again", lambda *_: None)
+    function.write(_2_slow=SLOW)
+    function.context = LambdaContext(deadline_ms=60_000)
+    timer = let_time_run_out(function, 50_000)
+    function.invoke(event_of(stack, bucket.sign_url()))
+    timer.join()
+    assert 1 == len(function.logged("run_continued"))
+    assert [[0]] == [metric["RunFailed"] for metric in function.metrics()]
+
+
+def test_answer_comes_in_time_though_python_hangs(
+    function: Function, stack: Stack, bucket: Bucket, tmp_path: Path
+) -> None:
+    """A migration that heeds nothing is answered for by a second thread, and never commits."""
+    mark = tmp_path / "mark"
+    function.write(_2_hangs__py=HANGS.format(mark=str(mark)))
+    before = function.database.dump()
+    context = HurriedContext(deadline_ms=2_000)
+    function.context = context
+    answered_at: list[int] = []
+
+    def release() -> None:
+        wait_until(lambda: bool(bucket.puts), "nobody answered")
+        answered_at.append(context.get_remaining_time_in_millis())
+        function.context = LambdaContext()
+        mark.touch()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
+    thread.join()
+    assert answered_at[0] > 0
+    assert answer_of(stack).startswith(
+        "The run did not stop in time, and its outcome is not known."
+    )
+    (line,) = function.logged("emergency_answer_sent")
+    assert function.logged("lock_taken")[0]["correlation_id"] == line["correlation_id"]
+    assert [("Create", "FAILED"), ("Delete", "SUCCESS")] == kinds(stack)
+    assert before == function.database.dump()
+    assert [] == function.history()
+
+
+# CloudFormation: a framework that answers itself.
+
+
+def test_return_mode_returns_the_answer(function: Function, stack: Stack, bucket: Bucket) -> None:
+    """The framework gets id and data; the URL, which is the framework's, is left alone."""
+    function.set(LOCKGATE_CFN_RESPONSE="return")
+    event = event_of(stack, bucket.sign_url())
+    created = function.invoke(event)
+    assert {"PhysicalResourceId", "Data"} == created.keys()
+    assert ("applied", "1") == (created["Data"]["Status"], created["Data"]["ToVersion"])
+    physical_id = created["PhysicalResourceId"]
+    deleted = function.invoke({**event, "RequestType": "Delete", "PhysicalResourceId": physical_id})
+    assert {"PhysicalResourceId": physical_id} == deleted
+    assert [] == bucket.puts
+
+
+def test_return_mode_raises_a_readable_failure(
+    function: Function, stack: Stack, bucket: Bucket
+) -> None:
+    """The message is what the framework shows as the reason: words, no JSON."""
+    function.set(LOCKGATE_CFN_RESPONSE="return")
+    function.write(_2_broken=BROKEN)
+    with pytest.raises(errors.MigrationFailed) as caught:
+        function.invoke(event_of(stack, bucket.sign_url()))
+    assert str(caught.value).startswith("Migration 2 broken failed (42701).")
+    assert [] == bucket.puts
+
+
+# What nobody expected.
+
+
+def break_with(secret: str) -> Callable[..., Any]:
+    """Return a function that fails with a message that must not get out."""
+
+    def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError(f"connecting with {secret} failed")
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(app, "make_runner"), (runner, "make_plan"), (runner, "lease_for")]
+)
+def test_defect_is_answered_without_its_message(
+    function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    """Wherever the code itself fails, CloudFormation hears of it, and nobody what was in its hands."""
+    monkeypatch.setattr(module, name, break_with("hush"))
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert "An unexpected RuntimeError ended the run." in answer_of(stack)
+    (line,) = function.logged("unexpected_failure")
+    assert "RuntimeError" == line["error_type"]
+    assert "test_app.py" in line["frames"][-1]
+    assert "hush" not in function.read_output() + answer_of(stack)
+
+
+def test_defect_is_an_error_to_a_direct_caller(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class is public, the message a report, and neither quotes the defect."""
+    monkeypatch.setattr(runner, "make_plan", break_with("hush"))
+    error, report = function.invoke_failing({})
+    assert errors.UnexpectedFailure is type(error)
+    assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])
+    assert "hush" not in "".join(traceback.format_exception(error)) + function.read_output()
+
+
+# Direct callers.
+
+
+@pytest.mark.parametrize("event", [None, {}, {"action": "up"}, {"action": "up", "target": "1"}])
+def test_empty_event_migrates(function: Function, event: object) -> None:
+    """The console's button without a payload brings the database up to date."""
+    report = function.invoke(event)
+    VALIDATOR.validate(json.loads(json.dumps(report)))
+    assert ("applied", "up", "direct") == (report["status"], report["action"], report["caller"])
+    assert ["1"] == function.history()
+    assert "up_to_date" == function.invoke(event)["status"]
+
+
+@pytest.mark.parametrize("action", ["plan", "status", "validate"])
+def test_looking_changes_nothing(function: Function, action: str) -> None:
+    """Each action that looks says what is pending, and leaves the database as it was."""
+    before = function.database.dump(without=())
+    report = function.invoke({"action": action})
+    VALIDATOR.validate(json.loads(json.dumps(report)))
+    assert ("planned", action) == (report["status"], report["action"])
+    assert ["1"] == [entry["version"] for entry in report["pending"]]
+    assert before == function.database.dump(without=())
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (
+            {"key1": "value1", "key2": "value2", "key3": "value3"},
+            "The event is the Lambda console's default test event. Nothing was run.",
+        ),
+        ({"action": "sideways"}, 'The action "sideways" is not known.'),
+        ({"Action": "up"}, 'The key "Action" is not known'),
+        ({"action": "up", "target": "latest"}, 'The target "latest" cannot be read.'),
+        ({"action": "status", "target": "1"}, 'The key "target" is not known'),
+        ([], "The event is a list, not a JSON object."),
+        ("up", "The event is text, not a JSON object."),
+        ({"Records": [{"body": "hush"}]}, "The event is a batch of records"),
+    ],
+)
+def test_event_that_is_no_command_is_refused(
+    function: Function, event: object, message: str
+) -> None:
+    """What was not meant for this function runs nothing, and is an error that says why."""
+    error, report = function.invoke_failing(event)
+    VALIDATOR.validate(report)
+    assert errors.RequestRefused is type(error)
+    assert ("refused", "request-invalid") == (report["status"], report["error"]["code"])
+    assert report["error"]["message"].startswith(message)
+    assert [] == function.history()
+    assert "hush" not in function.read_output() + str(error)
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize("key", ["reason", "requested_by"])
+def test_text_that_no_database_can_store_is_refused(
+    function: Function, key: str, text: str
+) -> None:
+    """JSON can say what PostgreSQL cannot: refused before anything is run."""
+    error, report = function.invoke_failing({key: text})
+    assert errors.RequestRefused is type(error)
+    assert "request-invalid" == report["error"]["code"]
+    assert [] == function.history()
+
+
+def test_failing_run_raises_with_its_report(function: Function) -> None:
+    """The error is MigrationFailed, its message the report, true to the schema."""
+    function.write(_2_broken=BROKEN)
+    error, report = function.invoke_failing({})
+    VALIDATOR.validate(report)
+    assert errors.MigrationFailed is type(error)
+    assert {
+        "code": "migration-failed",
+        "type": "MigrationFailed",
+        "sqlstate": "42701",
+        "migration": "2 broken",
+        "statement": 2,
+        "file": "2_broken.sql",
+        "line": 2,
+        "column": 1,
+    }.items() <= report["error"].items()
+    assert ("failed", [], ["1", "2"]) == (
+        report["status"],
+        report["applied"],
+        [entry["version"] for entry in report["pending"]],
+    )
+    assert [] == function.history()
+
+
+def test_run_out_of_time_is_incomplete_to_a_direct_caller(function: Function) -> None:
+    """A direct caller invokes again by itself; the class tells it to."""
+    function.write(_2_slow=SLOW)
+    function.context = LambdaContext(deadline_ms=60_000)
+    timer = let_time_run_out(function, 50_000)
+    error, report = function.invoke_failing({})
+    timer.join()
+    assert errors.RunIncomplete is type(error)
+    assert ("incomplete", "Invoke again: the run goes on where it stopped.") == (
+        report["status"],
+        report["next_action"],
+    )
+    assert [] == function.sessions()
+
+
+@pytest.mark.parametrize(
+    ("variables", "error_class"),
+    [
+        ({"LOCKGATE_TLS": "perhaps"}, errors.RequestRefused),
+        ({"LOCKGATE_MIGRATIONS": "nowhere"}, errors.RequestRefused),
+        (
+            {"LOCKGATE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"},
+            errors.DatabaseUnreachable,
+        ),
+        ({"LOCKGATE_DATABASE_URL": "postgresql://u:hush@{address}/x"}, errors.CredentialsRejected),
+        ({"LOCKGATE_DATABASE_URL": "postgresql://:hush@{address}/{name}?x=hush"}, LockgateError),
+    ],
+)
+def test_password_gets_out_of_no_failure(
+    function: Function,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    error_class: type[LockgateError],
+) -> None:
+    """Neither log nor metrics nor the error and all that led to it quote it."""
+    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
+    database = function.database
+    address = f"{database.host}:{database.port}"
+    function.set(**{k: v.format(address=address, name=database.name) for k, v in variables.items()})
+    error, report = function.invoke_failing({})
+    VALIDATOR.validate(report)
+    assert isinstance(error, error_class)
+    assert "hush" not in "".join(traceback.format_exception(error)) + function.read_output()
+
+
+def test_statement_with_a_secret_is_not_logged(function: Function) -> None:
+    """A variable's value reaches the server, and neither the log nor the report."""
+    function.set(APP_PASSWORD="hush-from-the-environment")
+    function.write(
+        _2_role=(
+            "-- migrate:up\n-- migrate:env on\n"
+            "DO $x$ BEGIN PERFORM '${APP_PASSWORD}'; RAISE no_data; END $x$;\n"
+            "-- migrate:env off\n"
+        )
+    )
+    error, report = function.invoke_failing({})
+    assert "MigrationFailed" == report["error"]["type"]
+    assert "hush" not in str(error) + function.read_output()
+
+
+# Logs and metrics.
+
+
+def test_every_line_of_the_log_names_the_run(function: Function) -> None:
+    """One id leads from the report through the log to the database, one for each invocation."""
+    seen = []
+    for _ in range(2):
+        begin = len(function.log())
+        run_id = function.invoke({})["run_id"]
+        lines = function.log()[begin:]
+        assert lines
+        assert {run_id} == {line["correlation_id"] for line in lines}
+        assert {"lockgate"} == {line["service"] for line in lines}
+        seen.append(run_id)
+    assert 2 == len(set(seen))
+    assert [[seen[0]]] == function.database.run("SELECT run_id FROM lockgate.migration_run")
+
+
+def test_log_tells_what_happened_in_order(function: Function) -> None:
+    """Events are named in the past and come when they are true."""
+    function.invoke({})
+    assert ["lock_taken", "segment_started", "migration_applied", "run_finished"] == [
+        line["message"] for line in function.log()
+    ]
+    (applied,) = function.logged("migration_applied")
+    assert ("1", "INFO") == (applied["migration"], applied["level"])
+
+
+def test_failure_is_logged_as_an_error(function: Function) -> None:
+    """A failed run ends with an error that says what to do."""
+    function.write(_2_broken=BROKEN)
+    function.invoke_failing({})
+    (line,) = function.logged("run_failed")
+    assert ("ERROR", "failed", "migration-failed") == (
+        line["level"],
+        line["status"],
+        line["error_code"],
+    )
+    assert "Fix the file and invoke again." == line["hint"]
+
+
+def values_of(metric: dict[str, Any]) -> dict[str, float]:
+    """Return the counts of an invocation's metrics."""
+    names = ("MigrationsApplied", "MigrationsPending", "RunFailed")
+    return {name: metric[name][0] for name in names}
+
+
+def test_metrics_tell_of_each_invocation(function: Function) -> None:
+    """One line for each, in CloudWatch's format, and nothing of the one before is in it."""
+    function.invoke({})
+    function.write(_2_broken=BROKEN, _3_email=EMAIL)
+    function.invoke_failing({})
+    function.invoke_failing({"action": "sideways"})
+    function.set(LOCKGATE_TLS="perhaps")
+    function.invoke_failing({})
+    metrics = function.metrics()
+    assert [
+        {"MigrationsApplied": 1, "MigrationsPending": 0, "RunFailed": 0},
+        {"MigrationsApplied": 0, "MigrationsPending": 2, "RunFailed": 1},
+        {"MigrationsApplied": 0, "MigrationsPending": 0, "RunFailed": 0},
+        {"MigrationsApplied": 0, "MigrationsPending": 0, "RunFailed": 1},
+    ] == [values_of(metric) for metric in metrics]
+    assert all(0 <= metric["LockWait"][0] <= metric["RunDuration"][0] for metric in metrics)
+    name = function.database.name
+    assert [name, name, "unknown", "unknown"] == [metric["database"] for metric in metrics]
+    assert {FUNCTION_NAME} == {metric["function_name"] for metric in metrics}
+    (directive,) = metrics[0]["_aws"]["CloudWatchMetrics"]
+    assert ("Lockgate", [["service", "database", "function_name"]]) == (
+        directive["Namespace"],
+        [
+            sorted(d, key=["service", "database", "function_name"].index)
+            for d in directive["Dimensions"]
+        ],
+    )
+    assert {
+        "MigrationsApplied": "Count",
+        "MigrationsPending": "Count",
+        "RunDuration": "Milliseconds",
+        "LockWait": "Milliseconds",
+        "RunFailed": "Count",
+    } == {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+
+
+def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Stack) -> None:
+    """The alarm looks at one metric, whoever asked."""
+    stack.create({"CodeVersion": "1"})
+    newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
+    stack.update({"CodeVersion": "2"}, handler=newer)
+    assert [0, 1, 0] == [metric["RunFailed"][0] for metric in function.metrics()]
+
+
+def test_twenty_invocations_at_once_leave_one_history(function: Function) -> None:
+    """Twenty functions of twenty sandboxes are, here, twenty runs of one: the work is done once."""
+    reports: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        for _ in range(20):
+            thread = threading.Thread(target=lambda: reports.append(function.invoke({})))
+            stack.callback(thread.join)
+            thread.start()
+    statuses = sorted(report["status"] for report in reports)
+    assert ["applied", *["up_to_date"] * 19] == statuses

@@ -1,0 +1,551 @@
+"""The terminal's commands, as a person or a script meets them: output, exit status, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from lockgate import __version__, cli
+from lockgate.cli import main, make_parser, merge_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.database import Database
+
+HANDLER = Path(__file__).parents[1] / "handler"
+WAIT_SECONDS = 20
+PYTHON_THAT_SLEEPS = """
+import pathlib, time
+
+def up(connection):
+    pathlib.Path("begun").touch()
+    time.sleep(60)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of --json."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+class Run(Protocol):
+    """A function that runs a command in this process."""
+
+    def __call__(self, *arguments: str) -> Outcome:
+        """Return the outcome."""
+        ...
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, without settings of whoever runs the tests."""
+    for name in os.environ:
+        if name.startswith(("LOCKGATE_", "AWS_")) and not name.startswith("LOCKGATE_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give a function that runs a command."""
+
+    def run(*arguments: str) -> Outcome:
+        capsys.readouterr()
+        try:
+            status = main(arguments)
+        except SystemExit as exit_:
+            status = int(str(exit_.code))
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def here(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Give a database that the environment leads to."""
+    for name, value in database.environment.items():
+        monkeypatch.setenv(name, value)
+    return database
+
+
+def write(name: str, sql: str) -> Path:
+    """Write a migration."""
+    path = Path("migrations") / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(sql, encoding="utf-8")
+    return path
+
+
+# What a run says.
+
+
+def test_up_applies_what_is_pending_and_then_finds_nothing(run: Run, here: Database) -> None:
+    """The report goes to standard output, the progress to standard error."""
+    write("1_create_account.sql", "CREATE TABLE account (id int)")
+
+    first, second = run("up"), run("up")
+
+    assert (0, 0) == (first.status, second.status)
+    assert first.out.startswith("✓ applied 1 migration in ")
+    assert "  ✓ 1 create_account  " in first.err
+    assert second.out.startswith(f"✓ up to date, at 1\n  127.0.0.1:{here.port}/{here.name}, Post")
+    assert second.err == ""
+
+
+def test_json_is_one_value_and_nothing_else(run: Run, here: Database) -> None:
+    """A script reads standard output as it is."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+
+    outcome = run("up", "--json", "--quiet")
+
+    assert outcome.err == ""
+    assert outcome.out.count("\n") == 1
+    expected = ("lockgate/report/v1", "applied", "terminal", here.name)
+    report = outcome.report
+    found = (report["format"], report["status"], report["caller"], report["database"]["name"])
+    assert expected == found
+
+
+@pytest.mark.usefixtures("here")
+def test_quiet_success_is_one_line(run: Run) -> None:
+    """--quiet leaves the headline of a success."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+
+    outcome = run("up", "--quiet")
+
+    assert (1, "") == (outcome.out.count("\n"), outcome.err)
+
+
+@pytest.mark.usefixtures("here")
+def test_quiet_failure_says_why(run: Run) -> None:
+    """--quiet hides nothing of a failure."""
+    write("1_a.sql", "SELECT nothing")
+
+    outcome = run("up", "--quiet")
+
+    assert outcome.status == 1
+    assert "Statement 1 of migration 1 a failed" in outcome.out
+
+
+@pytest.mark.usefixtures("here")
+def test_plan_changes_nothing_and_stops_at_its_target(run: Run) -> None:
+    """Up to the target, migrations are shown with the transaction that they share."""
+    for version in "123":
+        write(f"{version}_t.sql", f"CREATE TABLE t{version} (id int)")
+
+    outcome = run("plan", "--target", "2")
+
+    assert outcome.status == 0
+    lines = [line.split() for line in outcome.out.splitlines()]
+    assert ["1", "t", "transaction", "1"] in lines
+    assert ["2", "t", "transaction", "1"] in lines
+    assert not [line for line in lines if line[:1] == ["3"]]
+    assert "• 3 migrations pending" in run("status").out
+
+
+def test_run_keeps_who_wanted_it_and_why(run: Run, here: Database) -> None:
+    """The reason and the name are in the row of the run."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+
+    run("up", "--reason", "ticket 7", "--requested-by", "ada")
+
+    rows = here.run("SELECT caller, reason, requested_by FROM lockgate.migration_run")
+    assert [["terminal", "ticket 7", "ada"]] == rows
+
+
+def test_failed_statement_is_shown_with_a_caret(run: Run, here: Database) -> None:
+    """The place is given as an editor takes it, and nothing stays."""
+    write("1_a.sql", "CREATE TABLE a (id int);\n\nSELECT id, emial FROM a;\n")
+    before = here.dump()
+
+    outcome = run("up")
+
+    assert outcome.status == 1
+    expected = """
+  migrations/1_a.sql:3:12
+  3 │ SELECT id, emial FROM a;
+    │            ^
+"""
+    assert expected in outcome.out
+    assert before == here.dump()
+
+
+# Exit statuses.
+
+
+@pytest.mark.usefixtures("here")
+def test_drift_is_refused(run: Run) -> None:
+    """An edited file exits with 2, and status still shows it."""
+    path = write("1_a.sql", "CREATE TABLE a (id int)")
+    run("up")
+    path.write_text("CREATE TABLE a (id bigint)")
+
+    outcome = run("up")
+
+    assert outcome.status == 2
+    assert "1  migrations/1_a.sql  edited" in outcome.out
+    assert run("status").status == 0
+
+
+def test_run_that_cannot_have_the_lock_is_busy(run: Run, here: Database) -> None:
+    """A lock that another session holds exits with 3 and names the holder."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+    run("up")
+    write("2_b.sql", "CREATE TABLE b (id int)")
+    here.connect().run(
+        """
+        UPDATE lockgate.migration_lock
+        SET owner = 'other', caller = 'test', backend_pid = pg_backend_pid(), taken_at = now(),
+            expires_at = now() + interval '1 hour',
+            backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
+        """
+    )
+
+    outcome = run("up", "--lock-wait", "0")
+
+    assert outcome.status == 3
+    assert "Run other (test) took it at" in outcome.out
+
+
+def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database) -> None:
+    """It needs a reason, and no migrations."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+    run("up")
+    here.run(
+        "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'test', taken_at = now(),"
+        " expires_at = now() + interval '1 hour'"
+    )
+    Path("migrations/1_a.sql").unlink()
+
+    first, second = (run("unlock", "--reason", "it died") for _ in range(2))
+
+    assert (0, 0, 2) == (first.status, second.status, run("unlock").status)
+    assert first.out.startswith("✓ the lock was freed\n")
+    assert second.out.startswith("✓ the lock was free\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--dir", "nowhere"], "The migrations folder nowhere does not exist."),
+        (["up", "--database-url", "mysql://x"], "does not begin with postgresql://"),
+        (["up", "--database-url", ""], "No database is given"),
+        (["up"], "No database is given"),
+        (["up", "--atomicity", "all"], '--atomicity cannot be "all": it takes one of auto, run'),
+        (["up", "--set-role", "a b"], "Correct --set-role."),
+        (["plan", "--out-of-order", "no"], "it takes one of refuse, apply, skip"),
+        (["status", "--lock-wait", "5"], '--lock-wait cannot be "5"'),
+    ],
+)
+def test_request_that_cannot_be_is_refused(run: Run, arguments: list[str], said: str) -> None:
+    """What is wrong with a setting is said of the option that gave it; the exit status is 2."""
+    write("1_a.sql", "SELECT 1")
+
+    outcome = run(*arguments)
+
+    assert outcome.status == 2
+    assert said in outcome.out
+
+
+def test_wrong_setting_of_the_environment_keeps_its_name(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option that was not given is not blamed."""
+    monkeypatch.setenv("LOCKGATE_ATOMICITY", "all")
+
+    assert 'LOCKGATE_ATOMICITY cannot be "all"' in run("up").out
+
+
+def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection exits with 1 when the budget is over; waiting is said once."""
+    write("1_a.sql", "SELECT 1")
+    monkeypatch.setenv("LOCKGATE_CONNECT_BUDGET", "1s")
+
+    outcome = run("up", "--database-url", "postgresql://u:geheim@127.0.0.1:1/x")
+
+    assert outcome.status == 1
+    assert "127.0.0.1:1 could not be reached" in outcome.out
+    assert outcome.err == "  ! Waiting for the database: the connection was refused.\n"
+    assert "geheim" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["up", "--dri", "x"], "--dri is not understood; did you mean --dir?"),
+        (["up", "--local", "--secret", "x"], "not allowed with argument --local"),
+        (["upp"], "invalid choice: 'upp'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["new"], "the following arguments are required: NAME"),
+        (["plan", "--reason", "x"], "--reason is not understood"),
+        # No abbreviations: a script must not change its meaning with a new option.
+        (["up", "--data", "x"], "--data is not understood"),
+    ],
+)
+def test_wrong_usage_is_refused(run: Run, arguments: list[str], said: str) -> None:
+    """The usage goes to standard error, and the exit status is that of a refusal."""
+    outcome = run(*arguments)
+
+    assert (2, "") == (outcome.status, outcome.out)
+    assert said in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_defect_is_one_sentence_and_a_traceback_on_demand(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody foresaw exits with 1; only --debug shows where, since it may quote anything."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("quoted secret")
+
+    monkeypatch.setattr(cli, "make_runner", fail)
+
+    outcome, debugged = run("up"), run("up", "--debug")
+
+    assert (1, 1) == (outcome.status, debugged.status)
+    assert "An unexpected ZeroDivisionError ended the run." in outcome.out
+    assert "quoted secret" not in outcome.out + outcome.err
+    assert "Traceback" in debugged.err
+
+
+# Options and the environment.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {"LOCKGATE_SECRET_ARN": "s", "LOCKGATE_HOST": "h", "LOCKGATE_SCHEMA": "own"}),
+        (
+            ["--database-url", "postgresql://x"],
+            {"LOCKGATE_DATABASE_URL": "postgresql://x", "LOCKGATE_SCHEMA": "own"},
+        ),
+        (
+            ["--secret", "t", "--schema", "other"],
+            {"LOCKGATE_SECRET_ARN": "t", "LOCKGATE_HOST": "h", "LOCKGATE_SCHEMA": "other"},
+        ),
+        (["--local"], {"LOCKGATE_SCHEMA": "own"}),
+        (["--secret", ""], {"LOCKGATE_SECRET_ARN": "", "LOCKGATE_HOST": "h"}),
+    ],
+)
+def test_options_win_over_the_environment(arguments: list[str], expected: dict[str, str]) -> None:
+    """An option that names a database leaves another one's fields behind."""
+    environment = {
+        "LOCKGATE_SECRET_ARN": "s",
+        "LOCKGATE_HOST": "h",
+        "LOCKGATE_SCHEMA": "own",
+    }
+    options = make_parser().parse_args(["up", *arguments])
+
+    merged = merge_environment(environment, options)
+
+    assert {"LOCKGATE_SCHEMA": "own"} | expected == merged
+
+
+def test_each_option_that_is_a_setting_exists() -> None:
+    """The table of options and the parser agree."""
+    options = vars(make_parser().parse_args(["up"]))
+    assert set() == set(cli.OPTION_SETTINGS) - set(options)
+
+
+def test_help_shows_commands_and_examples_in_80_columns(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the help is wider than a terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    shown = run("--help").out
+
+    assert "lockgate up --local" in shown
+    assert [] == [line for line in shown.splitlines() if len(line) > 80]
+
+
+def test_version_is_the_package_version(run: Run) -> None:
+    """--version is one line."""
+    assert Outcome(0, f"lockgate {__version__}\n", "") == run("--version")
+
+
+# new.
+
+
+@pytest.mark.usefixtures("here")
+def test_new_files_work_as_they_are(run: Run) -> None:
+    """An up right after new succeeds, whatever was written."""
+    made = [
+        run("new", "Add users"),
+        run("new", "fill users", "--python"),
+        run("new", "user view", "--repeatable"),
+    ]
+
+    assert [0, 0, 0] == [outcome.status for outcome in made]
+    assert all(Path(outcome.out.strip()).is_file() for outcome in made)
+    report = run("up", "--json").report
+    names = [entry["name"] for entry in report["applied"]]
+    assert ["add_users", "fill_users", "user_view"] == names
+
+
+def test_new_refuses_a_name_without_letters(run: Run) -> None:
+    """The refusal says what to write instead; nothing is made."""
+    outcome = run("new", "!?")
+
+    assert (2, "") == (outcome.status, outcome.out)
+    assert "The name needs 1 to 200 letters" in outcome.err
+    assert not Path("migrations").exists()
+
+
+# --local.
+
+
+@pytest.mark.sql
+def test_local_database_is_kept_between_commands(run: Run, in_folder: Path) -> None:
+    """The second run finds what the first has applied; git is told to look away."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+
+    statuses = [run("up", "--local", "--json").report["status"] for _ in range(2)]
+
+    assert ["applied", "up_to_date"] == statuses
+    assert (in_folder / ".lockgate" / ".gitignore").read_text() == "*\n"
+
+
+# Processes: what needs one of its own.
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start a command with this environment and folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lockgate.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(HANDLER)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def sleeping(here: Database) -> Iterator[subprocess.Popen[str]]:
+    """Give an `up` that is in the middle of a long statement."""
+    write("1_a.sql", "CREATE TABLE a (id int); SELECT pg_sleep(60)")
+    process = start("up")
+    try:
+        wait_until(lambda: list_sleepers(here) != [])
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something outside of this process."""
+    ends_at = time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < ends_at, "it never came to be"
+        time.sleep(0.02)
+
+
+def list_sleepers(database: Database) -> list[list[Any]]:
+    """Return the sessions that sleep."""
+    return database.run(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%pg_sleep%'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")]
+)
+def test_signal_stops_the_statement_and_exits_incomplete(
+    sleeping: subprocess.Popen[str], here: Database, number: signal.Signals, name: str
+) -> None:
+    """What ran is cancelled on the server, rolled back and recorded, and the lock is free."""
+    sleeping.send_signal(number)
+    out, err = sleeping.communicate(timeout=WAIT_SECONDS)
+
+    assert sleeping.returncode == 4
+    assert f"The run stopped before it was done: {name}." in out
+    assert err.startswith(f"{name}: cancelling and rolling back")
+    assert list_sleepers(here) == []
+    assert here.run("SELECT to_regclass('a')") == [[None]]
+    assert here.run("SELECT status FROM lockgate.migration_run") == [["incomplete"]]
+    assert here.run("SELECT owner FROM lockgate.migration_lock") == [[None]]
+
+
+@pytest.mark.usefixtures("here")
+def test_second_signal_ends_it_at_once() -> None:
+    """Whoever presses Ctrl-C twice waits for nothing: here for Python code, which no server cancels."""
+    write("1_a.py", PYTHON_THAT_SLEEPS)
+    process = start("up")
+    assert process.stderr is not None
+    try:
+        wait_until(Path("begun").exists)
+        process.send_signal(signal.SIGINT)
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=WAIT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert first.startswith("Ctrl-C: cancelling and rolling back")
+    assert (130, "\nStopped. What was not committed is rolled back.\n") == (
+        process.returncode,
+        rest,
+    )
+
+
+@pytest.mark.usefixtures("here")
+def test_run_with_nothing_to_do_imports_little() -> None:
+    """Neither colours nor AWS nor SQLAlchemy are paid for by who does not need them."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+    script = (
+        "import sys; from lockgate.cli import main; main(['up', '--quiet']);"
+        " print(*sorted({'rich', 'boto3', 'botocore', 'sqlalchemy', 'moto', 'lockgate.local',"
+        " 'lockgate.app'} & set(sys.modules)))"
+    )
+    for _ in range(2):
+        result = subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONPATH": str(HANDLER)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    assert result.stdout.splitlines()[0].startswith("✓ up to date")
+    assert result.stdout.splitlines()[1:] == [""]
+
+
+@pytest.mark.usefixtures("here")
+def test_reader_that_leaves_is_no_error() -> None:
+    """The run's own exit status stands, as before `| head -1`."""
+    write("1_a.sql", "CREATE TABLE a (id int)")
+    process = start("up")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+
+    assert process.wait(WAIT_SECONDS) == 0
+    assert "Traceback" not in err
+    assert "Broken" not in err

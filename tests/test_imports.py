@@ -1,0 +1,247 @@
+"""Imports point downwards only, and each vendor library stays behind its fence.
+
+The tables are the rule (DESIGN, section 2). A module is known by the first name after
+``lockgate.``: ``lockgate.core.plan`` belongs to ``core``.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HANDLER = Path(__file__).parents[1] / "handler"
+
+# From top to bottom. A module imports from layers below its own, and from its own package.
+LAYERS = (
+    ("entry",),
+    ("app", "cli"),
+    ("terminal",),
+    ("callers", "wiring"),
+    ("runner",),
+    ("report_draft",),
+    ("report",),
+    ("formats",),
+    ("postgres",),
+    ("aws",),
+    ("local",),
+    ("core",),
+    ("settings",),
+    ("duration",),
+    ("errors",),
+)
+
+# Importer and imported, with the reason why the layers do not decide.
+ALLOWED_SIDEWAYS = {
+    ("cli", "app"): "`lockgate demo` and `invoke` drive the real handler",
+}
+
+# What is below, and still not for everybody.
+ONLY_FOR = {
+    "local": {"cli"},
+}
+
+# Vendor library: the only layers that may import it.
+FENCES = {
+    "boto3": {"aws", "callers"},
+    "botocore": {"aws", "callers"},
+    "sqlalchemy": {"postgres"},
+    "pg8000": {"postgres"},
+    "aws_lambda_powertools": {"app"},
+    "rich": {"terminal"},
+    "moto": {"local"},
+    "cryptography": {"local"},
+}
+
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+READS_ENVIRONMENT = {"settings"}
+
+# `lockgate` itself: only its version.
+ROOT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module and where the import stands."""
+
+    name: str
+    line: int
+
+
+def find_imports(module: str, tree: ast.Module) -> Iterator[Import]:
+    """Return every import of a module, the ones in functions and for types included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve(module, node)
+            # `from lockgate import errors` names a module only in its last word.
+            yield from (Import(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def resolve(module: str, node: ast.ImportFrom) -> str:
+    """Return the absolute name of what an import takes from; a package ends in ``__init__``."""
+    if node.level == 0:
+        return node.module or ""
+    parents = module.split(".")[: -node.level]
+    return ".".join([*parents, node.module] if node.module else parents)
+
+
+def find_layer(name: str) -> str:
+    """Return the first name after ``lockgate.``; a dunder such as the version is the root's."""
+    part = [*name.split("."), ROOT][1]
+    return ROOT if part.startswith("__") else part
+
+
+def find_height(layer: str) -> int | None:
+    """Return a layer's height, errors being 1; None if it is in no layer."""
+    if layer == ROOT:
+        return 0
+    heights = {name: len(LAYERS) - depth for depth, names in enumerate(LAYERS) for name in names}
+    return heights.get(layer)
+
+
+def find_violations(module: str, source: str) -> list[str]:
+    """Return one sentence for each rule that a module's source breaks."""
+    tree = ast.parse(source)
+    layer = find_layer(module)
+    if find_height(layer) is None:
+        return [f"{module}: '{layer}' is in no layer. Give it a place in LAYERS and in DESIGN."]
+    imports = list(find_imports(module, tree))
+    found = [
+        f"{module}:{item.line} imports {item.name}: {reason}"
+        for item in imports
+        for reason in judge(layer, item.name)
+    ]
+    return found + judge_environment(module, layer, tree)
+
+
+def judge(layer: str, name: str) -> Iterator[str]:
+    """Return why a layer must not import a name, if it must not."""
+    package = name.split(".", maxsplit=1)[0]
+    if package != "lockgate":
+        allowed = FENCES.get(package)
+        if allowed is not None and layer not in allowed:
+            yield f"{package} belongs to {say(allowed)}."
+        return
+    target = find_layer(name)
+    if target == layer or (layer, target) in ALLOWED_SIDEWAYS:
+        return
+    above, below = find_height(layer), find_height(target)
+    if below is None:
+        yield f"'{target}' is in no layer. Give it a place in LAYERS and in DESIGN."
+    elif above is not None and above <= below:
+        yield f"{target} is not below {layer}. Pass it in from above, or move what both need down."
+    elif layer not in ONLY_FOR.get(target, {layer}):
+        yield f"{target} is only for {say(ONLY_FOR[target])}."
+
+
+def judge_environment(module: str, layer: str, tree: ast.Module) -> list[str]:
+    """Return where a module reads the environment without being the one that may."""
+    if layer in READS_ENVIRONMENT:
+        return []
+    reads = [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Attribute) and is_environment(node))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and not ENVIRONMENT.isdisjoint(alias.name for alias in node.names)
+        )
+    ]
+    return [
+        f"{module}:{line} reads the environment: that belongs to {say(READS_ENVIRONMENT)}."
+        for line in reads
+    ]
+
+
+def is_environment(node: ast.Attribute) -> bool:
+    """Tell whether an expression is os.environ or one of its kin."""
+    return isinstance(node.value, ast.Name) and node.value.id == "os" and node.attr in ENVIRONMENT
+
+
+def say(layers: set[str]) -> str:
+    """Return names as words."""
+    return " and ".join(sorted(layers))
+
+
+def list_modules() -> list[str]:
+    """Return the dotted names of all modules under handler/lockgate."""
+    files = sorted((HANDLER / "lockgate").rglob("*.py"))
+    return [".".join(file.relative_to(HANDLER).with_suffix("").parts) for file in files]
+
+
+@pytest.mark.parametrize("module", list_modules())
+def test_module_imports_only_from_below(module: str) -> None:
+    """A module keeps to its layer, to the fences, and away from the environment."""
+    file = HANDLER.joinpath(*module.split(".")).with_suffix(".py")
+    assert find_violations(module, file.read_text("utf-8")) == []
+
+
+UP = "is not below {}. Pass it in from above, or move what both need down."
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("core.plan", "import lockgate.errors", None),
+        ("core.plan", "from lockgate.core.sql import split", None),
+        ("core.plan", "from . import sql", None),
+        ("app", "from lockgate import __version__", None),
+        ("cli", "from lockgate.app import handle", None),
+        ("cli", "from lockgate.local.server import EmbeddedServer", None),
+        ("settings", "import os\nos.environ", None),
+        ("core.plan", "import lockgate.runner", "lockgate.runner: runner " + UP.format("core")),
+        (
+            "core.plan",
+            "from lockgate import runner",
+            "lockgate.runner: runner " + UP.format("core"),
+        ),
+        ("core.plan", "from ..aws import x", "lockgate.aws.x: aws " + UP.format("core")),
+        ("core.__init__", "from ..aws import x", "lockgate.aws.x: aws " + UP.format("core")),
+        (
+            "core.plan",
+            "def f():\n  from lockgate.aws import x",
+            "lockgate.aws.x: aws " + UP.format("core"),
+        ),
+        ("app", "import lockgate.cli", "lockgate.cli: cli " + UP.format("app")),
+        ("app", "import lockgate.local.server", "lockgate.local.server: local is only for cli."),
+        ("errors", "import lockgate.core", "lockgate.core: core " + UP.format("errors")),
+        (
+            "core.plan",
+            "import lockgate.utils",
+            "lockgate.utils: 'utils' is in no layer. Give it a place in LAYERS and in DESIGN.",
+        ),
+        (
+            "runner",
+            "from boto3.session import Session",
+            "boto3.session.Session: boto3 belongs to aws and callers.",
+        ),
+        ("callers.direct", "import pg8000", "pg8000: pg8000 belongs to postgres."),
+    ],
+)
+def test_checker_judges_an_import(module: str, source: str, expected: str | None) -> None:
+    """The checker accepts what the tables allow, and names line, import and reason of the rest."""
+    found = find_violations(f"lockgate.{module}", source)
+    line = len(source.splitlines())
+    assert found == ([] if expected is None else [f"lockgate.{module}:{line} imports {expected}"])
+
+
+@pytest.mark.parametrize("source", ["import os\nos.environ['A']", "\nfrom os import getenv"])
+def test_checker_finds_a_reader_of_the_environment(source: str) -> None:
+    """Nobody but the settings reads the environment, in either spelling."""
+    expected = "lockgate.app:2 reads the environment: that belongs to settings."
+    assert find_violations("lockgate.app", source) == [expected]
+
+
+def test_checker_finds_a_module_in_no_layer() -> None:
+    """A new top-level module must be given its place."""
+    expected = "lockgate.utils: 'utils' is in no layer. Give it a place in LAYERS and in DESIGN."
+    assert find_violations("lockgate.utils", "") == [expected]

@@ -1,0 +1,188 @@
+"""What a plan leaves out or refuses, and what it runs outside of transactions, on a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+    from lockgate.report import Report
+
+ALONE = "-- migrate:up transaction:false\n"
+ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);"
+
+
+def refusal(report: Report) -> tuple[str, str, str]:
+    """Return status, code and message of a run that was refused."""
+    assert report.error is not None
+    return report.status.value, report.error.code, report.error.message
+
+
+# A part that is done.
+
+
+def test_part_that_is_done_is_never_done_again(project: Project) -> None:
+    """A broken file that is mended into a transaction would insert twice; kept outside, it goes on."""
+    project.write(
+        {
+            "1_account.sql": ACCOUNT,
+            "2_fill.sql": f"{ALONE}INSERT INTO account VALUES (1);\nSELECT 1/0;\n",
+        }
+    )
+    assert Status.FAILED == project.run().status
+    project.write({"2_fill.sql": "-- migrate:up\nINSERT INTO account VALUES (1);\n"})
+    status, code, message = refusal(project.run())
+    assert ("refused", "drift-detected") == (status, code)
+    assert "1 of its statements are done, and would be run again. 2_fill.sql." in message
+    assert [("1", "applied"), ("2", "partial")] == project.history()
+    project.write({"2_fill.sql": f"{ALONE}INSERT INTO account VALUES (1);\n"})
+    assert Status.APPLIED == project.run().status
+    assert [[1]] == project.database.run("SELECT count(*) FROM account")
+
+
+# A stack that is rolled back.
+
+
+def test_package_older_than_the_database_leaves_a_wider_view_alone(project: Project) -> None:
+    """The old view cannot replace the new one (42P16); the roll-back is a success with a warning."""
+    old = {
+        "1_account.sql": ACCOUNT,
+        "R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT id FROM account;",
+    }
+    project.write(old)
+    project.run()
+    project.write(
+        {
+            "2_name.sql": "ALTER TABLE account ADD COLUMN name text;",
+            "R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT id, name FROM account;",
+        }
+    )
+    assert Status.APPLIED == project.run().status
+    project.remove("2_name.sql")
+    project.write(old)
+    report = project.run()
+    assert Status.UP_TO_DATE == report.status
+    (warning,) = report.warnings
+    assert (
+        "Migration R__v has another text than was applied, and was skipped: the database is ahead of"
+        " this package, so the text may be too old for it."
+    ) == warning
+    assert ["2"] == [entry.version for entry in report.ahead]
+    assert [] == project.database.run("SELECT id, name FROM v")
+
+
+# Another project's database.
+
+
+@pytest.mark.parametrize("action", [Action.UP, Action.PLAN, Action.VALIDATE])
+def test_another_projects_history_is_refused(project: Project, action: Action) -> None:
+    """Nothing of this folder gets into a database whose history knows nothing of it."""
+    project.write({"1_account.sql": ACCOUNT, "2_more.sql": "SELECT 1;"})
+    project.run()
+    project.remove("1_account.sql")
+    project.remove("2_more.sql")
+    project.write({"10_other.sql": "CREATE TABLE other (id int);"})
+    status, code, message = refusal(project.run(action))
+    assert ("refused", "history-foreign") == (status, code)
+    assert "it holds 2 versions from 1 to 2, and " in message
+    assert message.endswith(" holds version 10. They share no version. Nothing was run.")
+    assert [[None]] == project.database.run("SELECT to_regclass('other')")
+
+
+def test_projects_with_schemas_of_their_own_share_a_database(project: Project) -> None:
+    """The way out that the hint names works."""
+    project.write({"1_account.sql": ACCOUNT})
+    project.run()
+    project.remove("1_account.sql")
+    project.write({"10_other.sql": "CREATE TABLE other (id int);"})
+    assert Status.APPLIED == project.run(LOCKGATE_SCHEMA="lockgate_other").status
+
+
+# Drift.
+
+
+def test_status_shows_an_edited_down_script(project: Project) -> None:
+    """The one that is stored counts; that the file has another one is a warning."""
+    text = f"-- migrate:up\n{ACCOUNT}\n-- migrate:down\n"
+    project.write({"1_account.sql": f"{text}DROP TABLE account;\n"})
+    project.run()
+    assert () == project.run(Action.STATUS).drift
+    project.write({"1_account.sql": f"{text}DROP TABLE IF EXISTS account;\n"})
+    report = project.run(Action.STATUS)
+    assert Status.UP_TO_DATE == report.status
+    assert [("1", "down", "warning")] == [(d.version, d.script, d.severity) for d in report.drift]
+    assert [True] == [
+        text.startswith("The down script of migration 1 account was edited")
+        for text in report.warnings
+    ]
+
+
+def test_status_shows_an_edited_file(project: Project) -> None:
+    """Nothing is pending, and still the report says what stands against the next run."""
+    project.write({"1_account.sql": ACCOUNT})
+    project.run()
+    project.write({"1_account.sql": f"{ACCOUNT} SELECT 1;"})
+    report = project.run(Action.STATUS)
+    assert Status.UP_TO_DATE == report.status
+    assert [("1", "up", "error")] == [(d.version, d.script, d.severity) for d in report.drift]
+
+
+# What only the server can judge.
+
+PROCEDURE = """
+CREATE TABLE entry (id int);
+CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO entry VALUES (1); COMMIT; END $$;
+"""
+PARTITIONED = """
+CREATE TABLE part (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (9);
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "sqlstate"),
+    [
+        (PROCEDURE, "CALL fill()", "2D000"),
+        (PROCEDURE, "DO $$ BEGIN CALL fill(); END $$", "2D000"),
+        (PARTITIONED, "REINDEX TABLE part", "25001"),
+        (PARTITIONED, "REINDEX INDEX part_pkey", "25001"),
+    ],
+)
+def test_what_the_hint_recommends_works(
+    project: Project, before: str, statement: str, sqlstate: str
+) -> None:
+    """The server refuses the statement in a transaction; with transaction:false it runs, once."""
+    project.write({"1_before.sql": before, "2_it.sql": f"{statement};"})
+    report = project.run()
+    assert report.error is not None
+    assert (sqlstate, "transaction:false" in (report.error.hint or "")) == (
+        report.error.sqlstate,
+        True,
+    )
+    project.write({"2_it.sql": f"{ALONE}{statement};\nSELECT 1;"})
+    assert Status.APPLIED == project.run().status
+    assert [("1", "applied"), ("2", "applied")] == project.history()
+    if before is PROCEDURE:
+        assert [[1]] == project.database.run("SELECT count(*) FROM entry")
+
+
+# Encodings.
+
+
+def test_script_in_another_encoding_stores_nothing(project: Project) -> None:
+    """The text is sent as UTF-8; read as LATIN1 it would be stored as other characters."""
+    project.write(
+        {
+            "1_name.sql": f"{ACCOUNT}\nSET client_encoding = 'LATIN1';\nCOMMENT ON TABLE account IS 'ö';"
+        }
+    )
+    status, code, message = refusal(project.run())
+    assert ("refused", "migration-file-invalid") == (status, code)
+    assert message.startswith("1_name.sql:2:1: the script sets client_encoding to LATIN1")
+    assert [[None]] == project.database.run("SELECT to_regclass('account')")

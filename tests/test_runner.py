@@ -1,0 +1,576 @@
+"""Runs from end to end on a real server: what is applied, recorded, refused and reported."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+TABLE = (
+    "-- migrate:up\nCREATE TABLE account (id int PRIMARY KEY);\n"
+    "-- migrate:down\nDROP TABLE account;\n"
+)
+
+
+def versions(entries: tuple[object, ...]) -> list[str | None]:
+    """Return the versions of a report's list."""
+    return [entry.version for entry in entries]  # type: ignore[attr-defined]
+
+
+def test_up_on_fresh_database_applies_and_records(project: Project) -> None:
+    """A first run applies all there is, in order, repeatables last, and frees the lock."""
+    project.write(
+        {
+            "2_email.sql": "ALTER TABLE account ADD COLUMN email text;",
+            "1_account.sql": TABLE,
+            "R__mails.sql": "CREATE VIEW mails AS SELECT email FROM account;",
+        }
+    )
+    report = project.run()
+    assert Status.APPLIED == report.status
+    assert ["1", "2", None] == versions(report.applied)
+    assert (None, "2") == (report.from_version, report.to_version)
+    assert [("1", "applied"), ("2", "applied"), ("R__mails", "applied")] == project.history()
+    assert ["applied"] == project.runs()
+    assert project.lock_owner() is None
+
+
+def test_up_with_nothing_pending_takes_no_lock(project: Project) -> None:
+    """A second run changes nothing, not even the token."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    report = project.run()
+    assert Status.UP_TO_DATE == report.status
+    assert report.lock is None
+    assert [[1]] == project.database.run("SELECT token FROM lockgate.migration_lock")
+    assert ["applied"] == project.runs()
+
+
+def test_up_stores_the_down_script(project: Project) -> None:
+    """The history holds the down script itself, for the package that no longer has the file."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    rows = project.database.run(
+        "SELECT down_script, up_checksum, down_checksum FROM lockgate.migration_history"
+    )
+    script, up_checksum, down_checksum = rows[0]
+    assert "\nDROP TABLE account;\n" == script
+    assert up_checksum.startswith("sha256:")
+    assert down_checksum.startswith("sha256:")
+
+
+def test_failing_migration_leaves_schema_as_it_was(project: Project) -> None:
+    """A migration whose second statement fails leaves nothing of its first."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    before = project.database.dump(without=("lockgate",))
+    project.write({"2_bad.sql": "CREATE TABLE a ();\nALTER TABLE nowhere\n  ADD x int;"})
+    report = project.run()
+    assert before == project.database.dump(without=("lockgate",))
+    assert Status.FAILED == report.status
+    assert report.error is not None
+    assert (
+        'Statement 2 of migration 2 bad failed: relation "nowhere" does not exist (42P01).'
+        " 2_bad.sql:2:1. It was rolled back; the schema is as it was."
+    ) == report.error.message
+    assert ["applied", "failed"] == project.runs()
+    assert project.lock_owner() is None
+
+
+def test_error_position_is_shown_with_caret(project: Project) -> None:
+    """An error that the server places points at line, column and text of the file."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_bad.sql": "-- migrate:up\nSELECT 1;\n\n  SELECT nothing FROM account;\n",
+        }
+    )
+    error = project.run().error
+    assert error is not None
+    assert ("2_bad.sql", 4, 10, 2) == (error.file, error.line, error.column, error.statement)
+    assert "  SELECT nothing FROM account;\n         ^" == error.excerpt
+    assert "42703" == error.sqlstate
+
+
+@pytest.mark.parametrize("atomicity", ["auto", "run", "migration"])
+def test_failing_first_run_by_atomicity(project: Project, atomicity: str) -> None:
+    """What stays of a failed first run is what its transactions say."""
+    project.write({"1_account.sql": TABLE, "2_bad.sql": "SELECT nonsense;"})
+    report = project.run(LOCKGATE_ATOMICITY=atomicity)
+    kept = [("1", "applied")] if atomicity == "migration" else []
+    assert Status.FAILED == report.status
+    assert kept == project.history()
+
+
+def test_five_runners_at_once_apply_once(project: Project) -> None:
+    """Of five first runs at once one applies, the others find nothing to do, and none fails."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_slow.sql": "SELECT pg_sleep(0.3);",
+            "3_once.sql": "INSERT INTO account VALUES (1);",
+        }
+    )
+    reports = project.run_at_once(5)
+    assert [Status.APPLIED] + [Status.UP_TO_DATE] * 4 == sorted(report.status for report in reports)
+    assert [[1]] == project.database.run("SELECT count(*) FROM account")
+    assert project.lock_owner() is None
+
+
+def test_five_runners_with_work_in_a_used_database(project: Project) -> None:
+    """Five deploys at once over an existing history apply the new migration once."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_once.sql": "INSERT INTO account VALUES (1);"})
+    reports = project.run_at_once(5)
+    assert [Status.APPLIED] + [Status.UP_TO_DATE] * 4 == sorted(report.status for report in reports)
+
+
+def test_non_transactional_statement_runs_alone(project: Project) -> None:
+    """CREATE INDEX CONCURRENTLY runs without an option, between two shared segments."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_index.sql": "CREATE INDEX CONCURRENTLY account_id ON account (id);",
+            "3_email.sql": "ALTER TABLE account ADD COLUMN email text;",
+        }
+    )
+    report = project.run()
+    assert Status.APPLIED == report.status
+    assert ["shared", "statements", "shared"] == [s.mode for s in report.segments]
+    assert [[True]] == project.database.run(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = 'account_id'::regclass"
+    )
+
+
+def test_enum_value_is_committed_before_its_use(project: Project) -> None:
+    """A value added to an enum may be used by the next migration of a first run."""
+    project.write(
+        {
+            "1_type.sql": "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE t (m mood);",
+            "2_value.sql": "ALTER TYPE mood ADD VALUE 'bad';",
+            "3_use.sql": "INSERT INTO t VALUES ('bad');",
+        }
+    )
+    report = project.run(LOCKGATE_ATOMICITY="run")
+    assert Status.APPLIED == report.status
+    assert [("1", "2"), ("3",)] == [s.migrations for s in report.segments]
+
+
+def test_script_with_own_transaction_keeps_it(project: Project) -> None:
+    """BEGIN and COMMIT of a script enclose our row as well."""
+    project.write({"1_own.sql": "BEGIN;\nCREATE TABLE t (id int);\nCOMMIT;\n"})
+    report = project.run()
+    assert Status.APPLIED == report.status
+    assert ["own_transaction"] == [s.mode for s in report.segments]
+
+
+def test_script_with_own_transaction_fails_whole(project: Project) -> None:
+    """A failure within a script's own transaction leaves neither its work nor our row."""
+    project.write({"1_own.sql": "BEGIN;\nCREATE TABLE t (id int);\nSELECT 1/0;\nCOMMIT;\n"})
+    report = project.run()
+    assert Status.FAILED == report.status
+    assert [] == project.history()
+    assert [[None]] == project.database.run("SELECT to_regclass('t')")
+
+
+def test_statements_without_transaction_resume_where_they_stopped(project: Project) -> None:
+    """What of a transaction:false script was done stays, and the next run goes on behind it."""
+    script = (
+        "-- migrate:up transaction:false\nCREATE TABLE t (id int);\n"
+        "CREATE INDEX CONCURRENTLY t_id ON t (id);\nINSERT INTO t VALUES (1/{});\n"
+    )
+    project.write({"1_steps.sql": script.format(0)})
+    failed = project.run()
+    assert Status.FAILED == failed.status
+    assert [("1", "partial")] == project.history()
+    project.write({"1_steps.sql": script.format(1)})
+    assert Status.APPLIED == project.run().status
+    assert [("1", "applied")] == project.history()
+    assert [[1]] == project.database.run("SELECT count(*) FROM t")
+
+
+def test_python_migration_shares_the_transaction(project: Project) -> None:
+    """A Python migration runs in the run's transaction and is undone with it."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_fill.py": (
+                "import sqlalchemy as sa\n\n"
+                "def up(connection):\n"
+                "    connection.execute(sa.text('INSERT INTO account VALUES (:id)'), {'id': 7})\n"
+            ),
+            "3_bad.sql": "SELECT nonsense;",
+        }
+    )
+    assert Status.FAILED == project.run().status
+    assert [] == project.history()
+    project.remove("3_bad.sql")
+    assert Status.APPLIED == project.run().status
+    assert [[7]] == project.database.run("SELECT id FROM account")
+
+
+@pytest.mark.parametrize("call", ["commit", "rollback"])
+def test_python_migration_cannot_end_the_transaction(project: Project, call: str) -> None:
+    """A Python migration that commits or rolls back fails, and nothing stays."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_bad.py": (
+                "def up(connection):\n"
+                "    connection.exec_driver_sql('INSERT INTO account VALUES (1)')\n"
+                f"    connection.{call}()\n"
+            ),
+        }
+    )
+    report = project.run()
+    assert Status.FAILED == report.status
+    assert report.error is not None
+    assert f"the migration called {call}" in report.error.message
+    assert ("2_bad.py", 3) == (report.error.file, report.error.line)
+    assert [] == project.history()
+
+
+def test_python_migration_outside_transaction(project: Project) -> None:
+    """``transaction = False`` gives a connection that commits each statement."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_index.py": (
+                "transaction = False\n\n"
+                "def up(connection):\n"
+                "    connection.exec_driver_sql('CREATE INDEX CONCURRENTLY i ON account (id)')\n"
+            ),
+        }
+    )
+    assert Status.APPLIED == project.run().status
+    assert [("1", "applied"), ("2", "applied")] == project.history()
+
+
+def test_python_error_shows_no_parameters(project: Project) -> None:
+    """The report of a failed Python migration has the server's words and none of the values."""
+    project.write(
+        {
+            "1_account.sql": TABLE,
+            "2_bad.py": (
+                "import sqlalchemy as sa\n\ndef up(connection):\n"
+                "    for _ in range(2):\n"
+                "        connection.execute(sa.text('INSERT INTO account VALUES (:i)'), {'i': 42424})\n"
+            ),
+        }
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "23505" == report.error.sqlstate
+    assert 5 == report.error.line
+    assert "42424" not in report.error.message
+
+
+def test_copy_data_reaches_the_server(project: Project) -> None:
+    """COPY data of a dump is sent, also several times in a file, and what follows it runs."""
+    project.write(
+        {
+            "1_dump.sql": (
+                "\\restrict abc\nSET search_path = '';\nCREATE TABLE public.t (a int, b text);\n"
+                "COPY public.t (a, b) FROM stdin;\n1\tone; two\n2\t\\N\n\\.\n\n"
+                "COPY public.t FROM stdin;\n3\tthree\n\\.\n"
+                "ALTER TABLE public.t ADD PRIMARY KEY (a);\n\\unrestrict abc\n"
+            ),
+            "2_more.sql": "INSERT INTO t VALUES (4, 'found by the usual search_path');",
+        }
+    )
+    assert Status.APPLIED == project.run().status
+    rows = project.database.run("SELECT a, b FROM t ORDER BY a")
+    assert [[1, "one; two"], [2, None], [3, "three"]] == rows[:3]
+
+
+def test_session_state_does_not_leak(project: Project) -> None:
+    """What one migration sets, the next does not see."""
+    project.write(
+        {
+            "1_set.sql": "SET search_path = pg_catalog; SET TIME ZONE 'Asia/Tokyo';",
+            "2_table.sql": (
+                "CREATE TABLE t AS SELECT current_setting('search_path') AS path,"
+                " current_setting('TimeZone') AS zone;"
+            ),
+        }
+    )
+    expected = project.database.run(
+        "SELECT current_setting('search_path'), current_setting('TimeZone')"
+    )
+    assert Status.APPLIED == project.run().status
+    assert expected == project.database.run("SELECT path, zone FROM public.t")
+
+
+def test_verbatim_sql_is_not_interpreted(project: Project) -> None:
+    """Colons, percent signs, question marks and dollars reach the server as they are."""
+    text = "'%s :name ? ${x} $1 100% {\"k\":true}'"
+    project.write({"1_text.sql": f"CREATE TABLE t AS SELECT {text} AS a;"})
+    assert Status.APPLIED == project.run().status
+    assert [['%s :name ? ${x} $1 100% {"k":true}']] == project.database.run("SELECT a FROM t")
+
+
+def test_edited_migration_is_drift(project: Project) -> None:
+    """An applied file that was edited refuses the run before anything is touched."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"1_account.sql": TABLE.replace("int", "bigint"), "2_more.sql": "SELECT 1;"})
+    report = project.run()
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert ("drift-detected", "DriftDetected") == (report.error.code, report.error.type)
+    assert report.error.message.startswith(
+        "Migration 1 account was edited after it was applied. 1_account.sql: history has sha256:"
+    )
+    assert report.error.message.endswith("Nothing was run.")
+    assert [("1", "applied")] == project.history()
+
+
+def test_layout_edit_is_a_warning(project: Project) -> None:
+    """A comment or layout edit of an applied file is reported and tolerated."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write(
+        {"1_account.sql": TABLE.replace("CREATE", "-- why\n create"), "2_m.sql": "SELECT 1"}
+    )
+    report = project.run()
+    assert Status.APPLIED == report.status
+    assert 1 == len(report.warnings)
+    assert "edited in layout only" in report.warnings[0]
+
+
+def test_missing_migration_is_drift(project: Project) -> None:
+    """An applied file that is gone, below the latest, refuses the run."""
+    project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
+    project.run()
+    project.remove("1_account.sql")
+    report = project.run()
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert "was applied, and its file is missing" in report.error.message
+
+
+def test_version_that_only_the_database_knows_is_ahead(project: Project) -> None:
+    """An older package meets a newer database: reported, never an error."""
+    project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
+    project.run()
+    project.remove("2_more.sql")
+    report = project.run()
+    assert Status.UP_TO_DATE == report.status
+    assert ["2"] == versions(report.ahead)
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "history"),
+    [
+        ("refuse", Status.REFUSED, ["1", "3"]),
+        ("apply", Status.APPLIED, ["1", "2", "3"]),
+        ("skip", Status.UP_TO_DATE, ["1", "3"]),
+    ],
+)
+def test_out_of_order_by_policy(
+    project: Project, policy: str, status: Status, history: list[str]
+) -> None:
+    """A pending version below the latest applied one is refused, applied or skipped."""
+    project.write({"1_a.sql": "SELECT 1;", "3_c.sql": "SELECT 3;"})
+    project.run()
+    project.write({"2_b.sql": "SELECT 2;"})
+    report = project.run(LOCKGATE_OUT_OF_ORDER=policy)
+    assert status == report.status
+    assert history == [row[0] for row in project.history()]
+
+
+def test_target_stops_before_later_versions(project: Project) -> None:
+    """With a target, later versions and repeatables stay pending."""
+    project.write({"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT 2;", "R__c.sql": "SELECT 3;"})
+    assert ["1"] == versions(project.run(target="1").applied)
+    assert ["2", None] == versions(project.run().applied)
+
+
+def test_unknown_target_is_refused(project: Project) -> None:
+    """A target that no file has is refused by name."""
+    project.write({"1_a.sql": "SELECT 1;"})
+    report = project.run(target="9")
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert "The target 9 is no version in" in report.error.message
+
+
+def test_repeatable_runs_again_when_changed(project: Project) -> None:
+    """A repeatable migration runs again when, and only when, its text changes."""
+    project.write({"R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1 AS a;"})
+    project.run()
+    assert Status.UP_TO_DATE == project.run().status
+    project.write({"R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT 2 AS a;"})
+    assert Status.APPLIED == project.run().status
+    assert [[2]] == project.database.run("SELECT a FROM v")
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.STATUS, Action.VALIDATE])
+def test_reading_actions_change_nothing(project: Project, action: Action) -> None:
+    """Looking at a database creates nothing in it, not even our tables."""
+    project.write({"1_account.sql": TABLE})
+    report = project.run(action)
+    assert Status.PLANNED == report.status
+    assert ["1"] == versions(report.pending)
+    assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE])
+def test_plan_and_validate_refuse_drift(project: Project, action: Action) -> None:
+    """A plan that could not be carried out, and a history that does not validate, say so."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"1_account.sql": "SELECT 1;"})
+    assert Status.REFUSED == project.run(action).status
+    assert Status.UP_TO_DATE == project.run(Action.STATUS).status
+
+
+def test_status_lists_history(project: Project) -> None:
+    """Status shows what was applied and what is pending."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_more.sql": "SELECT 1;"})
+    report = project.run(Action.STATUS)
+    assert ["1"] == versions(report.history)
+    assert ["2"] == versions(report.pending)
+
+
+def test_busy_database_names_the_holder(project: Project) -> None:
+    """A run that may not wait is refused with who holds the lock, and where it is."""
+    project.write({"20261122_slow.sql": "SELECT pg_sleep(3);"})
+    holder = threading.Thread(target=project.run)
+    holder.start()
+    _wait_for_owner(project)
+    report = project.run(LOCKGATE_LOCK_WAIT="0")
+    holder.join()
+    assert Status.BUSY == report.status
+    assert report.error is not None
+    assert "DatabaseBusy" == report.error.type
+    assert report.lock is not None
+    assert report.lock.holder is not None
+    assert "20261122" == report.lock.holder.at
+    assert "and is in migration 20261122; its lease ends in" in report.error.message
+
+
+def _wait_for_owner(project: Project) -> None:
+    ends_at = time.monotonic() + 10
+    while time.monotonic() < ends_at:
+        found = project.database.run(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE '% at=%' AND state = 'active'"
+        )
+        if found:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the holder never started")
+
+
+def test_lock_timeout_is_retried_and_blockers_named(project: Project) -> None:
+    """A table that another session holds makes the segment wait, retry, and name who holds it."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    other = project.database.connect()
+    other.run("SET application_name = 'reporting'")
+    other.run("BEGIN")
+    other.run("SELECT 'secret', * FROM account WHERE id = 12345")
+    report = project.run(LOCKGATE_LOCK_TIMEOUT="300ms", LOCKGATE_LOCK_RETRIES="1")
+    other.run("ROLLBACK")
+    assert Status.FAILED == report.status
+    assert report.error is not None
+    assert "55P03" == report.error.sqlstate
+    assert ["reporting"] == [b.application for b in report.error.blockers]
+    assert "SELECT ?, * FROM account WHERE id = ?" == report.error.blockers[0].query
+    assert 1 == len(project.emitted("segment_retried"))
+    assert Status.APPLIED == project.run().status
+
+
+def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
+    """A blocker that goes away between two tries costs a retry and nothing else."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    other = project.database.connect()
+    other.run("BEGIN")
+    other.run("LOCK TABLE account")
+    leave = threading.Timer(0.6, lambda: other.run("ROLLBACK"))
+    leave.start()
+    report = project.run(LOCKGATE_LOCK_TIMEOUT="200ms")
+    leave.join()
+    assert Status.APPLIED == report.status
+    assert project.emitted("segment_retried")
+
+
+def test_deadline_cancels_on_the_server(project: Project) -> None:
+    """A run out of time cancels its statement, rolls back, unlocks and says incomplete."""
+    project.write({"1_account.sql": TABLE, "2_slow.sql": "SELECT pg_sleep(60);"})
+    ends_at = time.monotonic() + 3.0
+    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), 2_000)
+    report = project.run(deadline=deadline)
+    assert Status.INCOMPLETE == report.status
+    assert time.monotonic() < ends_at
+    assert [] == project.history()
+    assert project.lock_owner() is None
+    assert ["incomplete"] == project.runs()
+    assert [] == project.database.run(
+        "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lockgate%'"
+    )
+
+
+def test_interrupt_ends_the_run(project: Project) -> None:
+    """An interrupted run stops as one out of time does, and the next one finishes the work."""
+    project.write({"1_account.sql": TABLE, "2_slow.sql": "SELECT pg_sleep(2);"})
+    deadline = Deadline(None, 2_000)
+    timer = threading.Timer(0.7, lambda: deadline.interrupt("Ctrl-C"))
+    timer.start()
+    report = project.run(deadline=deadline, LOCKGATE_ATOMICITY="migration")
+    assert Status.INCOMPLETE == report.status
+    assert report.error is not None
+    assert "Ctrl-C" in report.error.message
+    assert ["1"] == versions(report.applied)
+    assert ["2"] == versions(project.run().applied)
+
+
+def test_many_migrations_share_messages(project: Project) -> None:
+    """A fresh database takes hundreds of migrations in one segment, each recorded by itself."""
+    project.write({f"{n:04}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 351)})
+    report = project.run()
+    assert Status.APPLIED == report.status
+    assert 1 == len(report.segments)
+    assert 350 == len(report.applied)
+    assert all(entry.duration_ms is not None for entry in report.applied)
+
+
+def test_failure_deep_in_a_long_segment_is_found(project: Project) -> None:
+    """The statement that failed is found by its number also where the server gives no position."""
+    project.write({f"{n:04}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 251)})
+    project.write(
+        {"0187_t.sql": "CREATE TABLE t187 (id int);\nSELECT 1;\n DO $$ BEGIN RAISE 'no'; END $$;"}
+    )
+    error = project.run().error
+    assert error is not None
+    assert ("0187 t", 3, 3, 2) == (error.migration, error.statement, error.line, error.column)
+    assert [] == project.history()
+
+
+def test_statement_of_more_migrations_than_the_lock_table_holds(project: Project) -> None:
+    """A run that one transaction cannot hold becomes segments of a hundred."""
+    project.write({f"{n:05}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 260)})
+    report = project.run(LOCKGATE_ATOMICITY="run")
+    slots = int(
+        project.database.run(
+            "SELECT current_setting('max_locks_per_transaction')::int"
+            " * (current_setting('max_connections')::int"
+            " + current_setting('max_prepared_transactions')::int)"
+        )[0][0]
+    )
+    assert (3 if slots * 0.4 < 259 else 1) == len(report.segments)

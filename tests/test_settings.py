@@ -1,0 +1,241 @@
+"""Settings are read strictly: a value that cannot be, or a name that is none, ends the run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.errors import SettingInvalid
+from lockgate.settings import (
+    ACTIONS,
+    SETTINGS,
+    Atomicity,
+    CfnResponse,
+    OutOfOrder,
+    Pooler,
+    Settings,
+    Tls,
+    read_answer_settings,
+    read_environment,
+    read_settings,
+)
+
+# Each setting with a value that is not its default, and what it becomes.
+EXAMPLES = [
+    ("LOCKGATE_SECRET_ARN", "app/db", "app/db"),
+    ("LOCKGATE_DATABASE_URL", "postgresql://h/d", "postgresql://h/d"),
+    ("LOCKGATE_HOST", "db.internal", "db.internal"),
+    ("LOCKGATE_PORT", "5433", 5433),
+    ("LOCKGATE_DBNAME", "app", "app"),
+    ("LOCKGATE_USERNAME", "migrator", "migrator"),
+    ("LOCKGATE_IAM_AUTH", "true", True),
+    ("LOCKGATE_TLS", "require", Tls.REQUIRE),
+    ("LOCKGATE_TLS_OFF_ANYWHERE", "Yes", True),
+    ("LOCKGATE_CA_FILE", "ca.pem", "ca.pem"),
+    ("LOCKGATE_CONNECT_TIMEOUT", "3s", 3_000),
+    ("LOCKGATE_CONNECT_BUDGET", "1min", 60_000),
+    ("LOCKGATE_SET_ROLE", "owner", "owner"),
+    ("LOCKGATE_POOLER", "lease", Pooler.LEASE),
+    ("LOCKGATE_SCHEMA", "ops", "ops"),
+    ("LOCKGATE_MIGRATIONS", "db/migrations", "db/migrations"),
+    ("LOCKGATE_ATOMICITY", "run", Atomicity.RUN),
+    ("LOCKGATE_OUT_OF_ORDER", "skip", OutOfOrder.SKIP),
+    ("LOCKGATE_LOCK_WAIT", "0", 0),
+    ("LOCKGATE_LOCK_TIMEOUT", "500ms", 500),
+    ("LOCKGATE_LOCK_RETRIES", "0", 0),
+    ("LOCKGATE_STATEMENT_TIMEOUT", "10min", 600_000),
+    ("LOCKGATE_RESERVE", "5s", 5_000),
+    ("LOCKGATE_ALLOWED_ACTIONS", "status, unlock", ("status", "unlock")),
+    ("LOCKGATE_CFN_RESPONSE", "return", CfnResponse.RETURN),
+    ("LOCKGATE_CFN_LOOPBACK", "1", True),
+]
+
+DURATIONS = (
+    "LOCKGATE_CONNECT_TIMEOUT",
+    "LOCKGATE_CONNECT_BUDGET",
+    "LOCKGATE_LOCK_WAIT",
+    "LOCKGATE_LOCK_TIMEOUT",
+    "LOCKGATE_STATEMENT_TIMEOUT",
+    "LOCKGATE_RESERVE",
+)
+FLAGS = ("LOCKGATE_IAM_AUTH", "LOCKGATE_TLS_OFF_ANYWHERE", "LOCKGATE_CFN_LOOPBACK")
+NO_NAME = "it takes a plain name: letters, digits and _, at most 63 of them"
+
+REFUSED = [
+    ("LOCKGATE_PORT", "0", "it takes a port number from 1 to 65535"),
+    ("LOCKGATE_PORT", "65536", "it takes a port number from 1 to 65535"),
+    ("LOCKGATE_PORT", "http", "it takes a port number from 1 to 65535"),
+    ("LOCKGATE_TLS", "prefer", "it takes one of verify-full, require, off"),
+    ("LOCKGATE_SET_ROLE", "my role", NO_NAME),
+    ("LOCKGATE_SET_ROLE", "r" * 64, NO_NAME),
+    ("LOCKGATE_POOLER", "yes", "it takes one of refuse, session, lease"),
+    ("LOCKGATE_SCHEMA", "a-b", NO_NAME),
+    (
+        "LOCKGATE_SCHEMA",
+        "pg_lockgate",
+        "that schema belongs to PostgreSQL; name one of your own",
+    ),
+    (
+        "LOCKGATE_SCHEMA",
+        "Information_Schema",
+        "that schema belongs to PostgreSQL; name one of your own",
+    ),
+    ("LOCKGATE_ATOMICITY", "AUTO", "it takes one of auto, run, migration"),
+    ("LOCKGATE_OUT_OF_ORDER", "allow", "it takes one of refuse, apply, skip"),
+    ("LOCKGATE_LOCK_RETRIES", "-1", "it takes a whole number, 0 or more"),
+    ("LOCKGATE_LOCK_RETRIES", "many", "it takes a whole number, 0 or more"),
+    (
+        "LOCKGATE_ALLOWED_ACTIONS",
+        "up,destroy",
+        "it takes some of up, plan, status, validate, unlock, with commas between",
+    ),
+    (
+        "LOCKGATE_ALLOWED_ACTIONS",
+        ",",
+        "it takes some of up, plan, status, validate, unlock, with commas between",
+    ),
+    ("LOCKGATE_CFN_RESPONSE", "none", "it takes one of direct, return"),
+    *((name, "maybe", "it takes true or false") for name in FLAGS),
+    *(
+        (name, "90", '"90" is no duration; write a number with ms, s, min, h or d: 5s')
+        for name in DURATIONS
+    ),
+]
+
+
+def test_settings_of_an_empty_environment_are_the_defaults() -> None:
+    """Nothing has to be set for settings to be read."""
+    assert Settings() == read_settings({})
+
+
+def test_every_setting_has_an_example_here() -> None:
+    """A new setting gets its line in the table above."""
+    assert [setting.name for setting in SETTINGS] == [name for name, _, _ in EXAMPLES]
+
+
+def test_every_setting_fills_a_field_of_its_own() -> None:
+    """Fields and settings are one to one; the variables are no setting."""
+    fields = [field.name for field in dataclasses.fields(Settings)]
+    assert [*fields[:-1], "variables"] == [*(setting.field for setting in SETTINGS), "variables"]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), EXAMPLES, ids=lambda value: str(value)[:30])
+def test_setting_given_replaces_its_default(name: str, value: str, expected: object) -> None:
+    """Each is read into its field and touches no other; space around a value does not count."""
+    field = next(setting.field for setting in SETTINGS if setting.name == name)
+    changes: dict[str, Any] = {field: expected}
+    assert getattr(Settings(), field) != expected
+    assert dataclasses.replace(Settings(), **changes) == read_settings({name: f" {value}\n"})
+
+
+@pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_empty_setting_counts_as_not_given(name: str, value: str) -> None:
+    """CloudFormation cannot leave a variable out, so it may leave it empty."""
+    assert Settings() == read_settings({name: value})
+
+
+@pytest.mark.parametrize(("name", "value", "accepted"), REFUSED, ids=lambda value: str(value)[:30])
+def test_value_that_a_setting_cannot_have_is_refused(name: str, value: str, accepted: str) -> None:
+    """The message names setting and value, and says what is accepted."""
+    with pytest.raises(SettingInvalid) as caught:
+        read_settings({name: value})
+    assert f'{name} cannot be "{value}": {accepted}. Nothing was changed.' == caught.value.message
+    assert f"Correct {name} in the function's environment." == caught.value.hint
+    assert {"setting": name} == caught.value.fields
+
+
+def test_every_setting_with_rules_has_a_refused_value_here() -> None:
+    """Only free text is accepted as it is."""
+    free = {name for name, value, expected in EXAMPLES if value == expected}
+    free -= {"LOCKGATE_SET_ROLE", "LOCKGATE_SCHEMA"}
+    assert {setting.name for setting in SETTINGS} == free | {name for name, _, _ in REFUSED}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("LOCKGATE_LOCK_TIMOUT", " Did you mean LOCKGATE_LOCK_TIMEOUT?"),
+        ("LOCKGATE_SECRETARN", " Did you mean LOCKGATE_SECRET_ARN?"),
+        ("LOCKGATE_XYZZY", ""),
+        ("LOCKGATE_", ""),
+    ],
+)
+def test_unknown_name_is_refused_with_the_nearest(name: str, advice: str) -> None:
+    """A setting with a typing error would otherwise be without effect, and nobody would know."""
+    with pytest.raises(SettingInvalid) as caught:
+        read_settings({name: ""})
+    assert f"{name} is no setting of Lockgate.{advice} Nothing was changed." == caught.value.message
+
+
+def test_names_that_are_not_lockgates_are_nobodys_mistake() -> None:
+    """Other programs' variables and those of our tests are left alone."""
+    environment = {"LOCKGATE_TEST_POSTGRES_ROOTS": "x", "LOCKGATES": "x", "lockgate_tls": "x"}
+    wanted = {"LOCKGATES": "x", "lockgate_tls": "x"}
+    assert dataclasses.replace(Settings(), variables=wanted) == read_settings(environment)
+
+
+def test_variables_hide_what_migrations_must_not_see() -> None:
+    """AWS's credentials, our own settings and the runtime's variables reach no migration."""
+    environment = {
+        "TEAM": "billing",
+        "EMPTY": "",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_SESSION_TOKEN": "s",
+        "LOCKGATE_DATABASE_URL": "postgresql://u:s@h/d",
+        "_HANDLER": "x",
+    }
+    assert {"TEAM": "billing", "EMPTY": ""} == read_settings(environment).variables
+
+
+def test_settings_shown_hold_no_secret() -> None:
+    """A log of the settings gives neither the URL nor the variables away."""
+    settings = read_settings({"LOCKGATE_DATABASE_URL": "postgresql://u:sesame@h/d", "K": "sesame"})
+    assert "sesame" not in repr(settings)
+
+
+def test_refused_database_url_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the URL ever refused here, its password would stay out of the message."""
+
+    def refuse(_value: str) -> str:
+        raise ValueError("it is wrong")
+
+    url = next(setting for setting in SETTINGS if setting.field == "database_url")
+    broken = dataclasses.replace(url, read=refuse)
+    monkeypatch.setattr("lockgate.settings.SETTINGS", (broken,))
+    with pytest.raises(SettingInvalid) as caught:
+        read_settings({"LOCKGATE_DATABASE_URL": "postgresql://u:sesame@h/d"})
+    expected = "LOCKGATE_DATABASE_URL cannot be its value: it is wrong. Nothing was changed."
+    assert expected == caught.value.message
+
+
+def test_answer_settings_are_read_beside_broken_ones() -> None:
+    """A function whose settings are wrong still knows how to answer CloudFormation."""
+    environment = {
+        "LOCKGATE_CFN_RESPONSE": "return",
+        "LOCKGATE_CFN_LOOPBACK": "maybe",
+        "LOCKGATE_PORT": "no",
+        "LOCKGATE_NONE": "x",
+        "LOCKGATE_RESERVE": "200ms",
+    }
+    wanted = dataclasses.replace(Settings(), cfn_response=CfnResponse.RETURN, reserve_ms=200)
+    assert wanted == read_answer_settings(environment)
+
+
+def test_broken_reserve_counts_as_not_given() -> None:
+    """An answer is due in time also where the setting that says when is broken."""
+    assert Settings() == read_answer_settings({"LOCKGATE_RESERVE": "soon"})
+
+
+def test_allowed_actions_are_the_actions_there_are() -> None:
+    """Settings stand below requests, so the names are written twice, and held equal here."""
+    assert tuple(Action) == ACTIONS
+
+
+def test_environment_is_the_process_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process is given is what is read."""
+    monkeypatch.setenv("LOCKGATE_HOST", "db.internal")
+    assert "db.internal" == read_environment()["LOCKGATE_HOST"]
