@@ -28,6 +28,7 @@ LAYERS = (
     ("report_draft",),
     ("report",),
     ("formats",),
+    ("histories",),
     ("postgres",),
     ("aws",),
     ("local",),

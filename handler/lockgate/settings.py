@@ -59,8 +59,48 @@ class CfnResponse(StrEnum):
     RETURN = "return"
 
 
+class Rollback(StrEnum):
+    """What is undone by down scripts: nothing, a failed run's work, or also a newer deploy's."""
+
+    OFF = "off"
+    RUN = "run"
+    DEPLOY = "deploy"
+
+
 # `core.request.Action` in text: settings are below it.
-ACTIONS = ("up", "plan", "status", "validate", "unlock")
+ACTIONS = (
+    "up",
+    "plan",
+    "status",
+    "validate",
+    "history",
+    "down",
+    "baseline",
+    "adopt",
+    "repair",
+    "unlock",
+)
+
+# The modules of `formats`, in text; each is named like the tool whose folders it reads.
+FORMATS = (
+    "lockgate",
+    "dbmate",
+    "goose",
+    "golang-migrate",
+    "sqlx",
+    "diesel",
+    "rails",
+    "flyway",
+    "liquibase",
+    "prisma",
+    "knex",
+    "node-pg-migrate",
+    "graphile-migrate",
+    "sqitch",
+    "yoyo",
+    "alembic",
+)
+AUTO_FORMAT = "auto"
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _HIGHEST_PORT = 65_535
@@ -112,6 +152,12 @@ def _choice(choices: type[_Choice]) -> Callable[[str], _Choice]:
     return read
 
 
+def _format(value: str) -> str:
+    if value != AUTO_FORMAT and value not in FORMATS:
+        raise ValueError(f"it takes {AUTO_FORMAT} or one of {', '.join(FORMATS)}")
+    return value
+
+
 def _actions(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(","))
     if not set(names) <= set(ACTIONS):
@@ -150,6 +196,9 @@ class Settings:
     pooler: Pooler = Pooler.REFUSE
     schema: str = "lockgate"
     migrations: str = "migrations"
+    format: str = "lockgate"
+    rollback: Rollback = Rollback.RUN
+    allow_data_loss: bool = False
     atomicity: Atomicity = Atomicity.AUTO
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     lock_wait_ms: int = 300_000
@@ -157,7 +206,7 @@ class Settings:
     lock_retries: int = 5
     statement_timeout_ms: int | None = None
     reserve_ms: int = 20_000
-    allowed_actions: tuple[str, ...] = ("up", "plan", "status", "validate")
+    allowed_actions: tuple[str, ...] = ("up", "plan", "status", "validate", "history")
     cfn_response: CfnResponse = CfnResponse.DIRECT
     cfn_loopback: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -181,6 +230,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_POOLER", "pooler", _choice(Pooler), "`refuse`", "Behind a connection pooler: `refuse`, `session` (it pools sessions, go on) or `lease` (it pools transactions; the lock rests on its lease alone)."),
     Setting("LOCKGATE_SCHEMA", "schema", _schema, "`lockgate`", "Schema of Lockgate's own tables."),
     Setting("LOCKGATE_MIGRATIONS", "migrations", _text, "`migrations`", "Folder of the migrations; relative to the function's code, or to the working folder in a terminal."),
+    Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
+    Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What down scripts undo by themselves: `off` nothing, `run` the work of a run that failed, `deploy` also that of a newer package than this one."),
+    Setting("LOCKGATE_ALLOW_DATA_LOSS", "allow_data_loss", _flag, "`false`", "Let down scripts drop tables and columns that hold rows, and delete rows."),
     Setting("LOCKGATE_ATOMICITY", "atomicity", _choice(Atomicity), "`auto`", "What shares a transaction: `auto`, `run` or `migration`."),
     Setting("LOCKGATE_OUT_OF_ORDER", "out_of_order", _choice(OutOfOrder), "`refuse`", "A pending version below the latest applied one: `refuse`, `apply` or `skip`."),
     Setting("LOCKGATE_LOCK_WAIT", "lock_wait_ms", parse_duration_ms, "`300s`", "How long to wait for another run to finish."),
@@ -188,7 +240,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_LOCK_RETRIES", "lock_retries", _count, "`5`", "How often a segment is tried again after a lock timeout or a deadlock."),
     Setting("LOCKGATE_STATEMENT_TIMEOUT", "statement_timeout_ms", parse_duration_ms, "what is left of the invocation", "PostgreSQL's `statement_timeout` for migrations that name none."),
     Setting("LOCKGATE_RESERVE", "reserve_ms", parse_duration_ms, "`20s`", "Time kept at the end of the invocation to record, unlock and answer."),
-    Setting("LOCKGATE_ALLOWED_ACTIONS", "allowed_actions", _actions, "`up,plan,status,validate`", "Actions that this function carries out; others are refused."),
+    Setting("LOCKGATE_ALLOWED_ACTIONS", "allowed_actions", _actions, "`up,plan,status,validate,history`", "Actions that this function carries out; others are refused."),
     Setting("LOCKGATE_CFN_RESPONSE", "cfn_response", _choice(CfnResponse), "`direct`", "`direct`: the function answers CloudFormation. `return`: it returns the answer to a framework that does (CDK Provider)."),
     Setting("LOCKGATE_CFN_LOOPBACK", "cfn_loopback", _flag, "`false`", "For tests: also answer CloudFormation events whose `ResponseURL` is on loopback."),
 )

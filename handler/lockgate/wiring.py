@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.aws.access import AccessSource
 from lockgate.aws.secrets import SecretStage
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.registry import read_migrations
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions
 from lockgate.postgres.schema import Tables
@@ -108,7 +108,7 @@ def make_runner(
     folder = (base or Path()) / settings.migrations
     return Runner(
         database=Database(connector, tables, options, clock, deadline, run_id, emit),
-        read_catalog=partial(read_folder, folder, settings.variables),
+        read_catalog=partial(read_migrations, settings.format, folder, settings.variables),
         rules=Rules(
             atomicity=settings.atomicity,
             out_of_order=settings.out_of_order,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
-from lockgate.core.migration import Version
-from lockgate.core.request import Action, Caller, Request
+from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.histories.foreign import TOOLS
 from lockgate.report import Report, Status
 
 if TYPE_CHECKING:
@@ -24,10 +25,8 @@ if TYPE_CHECKING:
 
 NAME = "direct"
 
-# What an operator does on purpose is recorded with the reason for it.
-NEEDS_REASON = frozenset({Action.UNLOCK})
-
 _MAX_TEXT = 1_000
+_MAX_VERSION = 500
 _MAX_SHOWN = 40
 # Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
 # and the rest is the runtime's.
@@ -87,27 +86,62 @@ def read_version(value: object) -> str:
         ValueError: it is neither; the message says what is accepted.
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    try:
-        return Version.parse(text).text if isinstance(text, str) else _refuse_version()
-    except ValueError:
-        return _refuse_version()
+    if isinstance(text, str) and 0 < len(text) <= _MAX_VERSION and text.isprintable():
+        return text
+    raise ValueError("a version, such as 20261122093000")
 
 
-def _refuse_version() -> str:
-    raise ValueError("a version: digits, such as 20261122093000") from None
+def _read_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true or false")
+
+
+def _read_count(value: object) -> int:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        return int(text)
+    raise ValueError("a whole number from 1 to 99999")
+
+
+def _read_direction(value: object) -> bool:
+    if value in {"up", "down"}:
+        return value == "down"
+    raise ValueError('"up" or "down"')
+
+
+def _read_tool(value: object) -> str:
+    if isinstance(value, str) and value in TOOLS:
+        return value
+    raise ValueError(f"one of {', '.join(TOOLS)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a command: how its value is read, and the actions that accept it."""
+    """One key of a command: how its value is read, the actions that accept it, and the request's
+    field that it fills where that has another name.
+    """
 
     name: str
-    read: Callable[[object], str]
+    read: Callable[[object], Any]
     actions: frozenset[Action]
+    field: str | None = None
 
+
+_ADOPTIONS = frozenset({Action.BASELINE, Action.ADOPT, Action.REPAIR})
+_REPAIR = frozenset({Action.REPAIR})
 
 KEYS = (
-    Key("target", read_version, frozenset({Action.UP, Action.PLAN})),
+    Key("target", read_version, frozenset({Action.UP, Action.PLAN, Action.DOWN, Action.BASELINE})),
+    Key("steps", _read_count, frozenset({Action.DOWN, Action.PLAN})),
+    Key("direction", _read_direction, frozenset({Action.PLAN}), "is_down"),
+    Key("allow_data_loss", _read_flag, frozenset({Action.DOWN})),
+    Key("accept", read_version, _REPAIR),
+    Key("forget", read_version, _REPAIR),
+    Key("mark", read_version, _REPAIR),
+    Key("from", _read_tool, frozenset({Action.ADOPT}), "source"),
+    Key("dry_run", _read_flag, _ADOPTIONS),
+    Key("limit", _read_count, frozenset({Action.HISTORY})),
     Key("reason", _read_text, frozenset(Action)),
     Key("requested_by", _read_text, frozenset(Action)),
 )
@@ -126,13 +160,48 @@ def read_request(event: object, settings: Settings) -> Request:
     _refuse_foreign(command)
     action = _read_action(command, settings)
     _refuse_unknown_keys(command, action)
-    values = {key.name: _read_value(key, command) for key in KEYS if key.name in command}
-    if action in NEEDS_REASON and "reason" not in values:
+    values = {
+        key.field or key.name: _read_value(key, command) for key in KEYS if key.name in command
+    }
+    for needed in ("reason", "requested_by"):
+        if action in OPERATOR_ACTIONS and needed not in values:
+            raise _refuse(
+                f'The action "{action}" needs {needed}.',
+                f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
+                " with the run.",
+            )
+    return make_request(action, Caller(NAME), values)
+
+
+def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Request:
+    """Return the request of what was asked for, once it is known to go together.
+
+    Raises:
+        RequestInvalid: a key is missing, or two contradict each other.
+    """
+    mends = [mend for mend in Mend if mend in values]
+    if action is Action.REPAIR:
+        if len(mends) != 1:
+            raise _refuse(
+                f"A repair does one thing to one migration; {len(mends)} were asked for.",
+                'Send one of "accept", "forget" and "mark", each with a version.',
+            )
+        values = {**values, "mend": mends[0], "version": values.pop(mends[0])}
+        values.setdefault("dry_run", True)
+    is_down = action is Action.DOWN or values.get("is_down", False)
+    if is_down and ("target" in values) == ("steps" in values):
         raise _refuse(
-            f'The action "{action}" needs a reason.',
-            f'Send {{"action": "{action}", "reason": "…"}}; it is recorded with the run.',
+            "A down needs to know how far.",
+            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
         )
-    return Request(action=action, caller=Caller(NAME), **values)
+    if "steps" in values and not is_down:
+        raise _refuse('"steps" is only for a down.', 'Send "direction": "down" with it.')
+    if action is Action.BASELINE and "target" not in values:
+        raise _refuse(
+            "A baseline needs its version.",
+            'Send "target": the last version that is there already.',
+        )
+    return Request(action=action, caller=caller, **values)
 
 
 def answer(report: Report) -> dict[str, Any]:
@@ -207,7 +276,7 @@ def _refuse_unknown_keys(command: Mapping[Any, Any], action: Action) -> None:
         )
 
 
-def _read_value(key: Key, command: Mapping[Any, Any]) -> str:
+def _read_value(key: Key, command: Mapping[Any, Any]) -> Any:
     value = command[key.name]
     try:
         return key.read(value)

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.migration import Migration, Version
+
+
+class Order(StrEnum):
+    """What decides the order of versions: their numbers, or the place that the tool gives them."""
+
+    NUMBERS = "numbers"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """Another tool's own history table, for migrations that touch it: made where it is missing."""
+
+    table: str
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
-    ``source`` names the folder for messages. Built by `make_catalog`, which holds the order.
+    ``source`` names the folder for messages. Built by `make_catalog` or `make_listed_catalog`,
+    which hold the order.
     """
 
     migrations: tuple[Migration, ...]
     source: str
     by_id: dict[str, Migration] = field(repr=False, compare=False)
     by_version: dict[Version, Migration] = field(repr=False, compare=False)
+    order: Order = Order.NUMBERS
+    stand_in: StandIn | None = None
 
     @property
     def latest(self) -> Version | None:
@@ -37,14 +56,32 @@ class Catalog:
 
 def make_catalog(migrations: list[Migration], source: str) -> Catalog:
     """Put migrations in the order in which they run. Versions must be unique already."""
+    return _assemble(migrations, source, Order.NUMBERS)
+
+
+def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
+    """Keep the order that is given: that of a tool whose versions are names.
+
+    Each version gets its place as its key; its text must be unique already. A repeatable migration
+    may have a version here: it runs again when it changes, at its place.
+    """
+    placed = [
+        m if m.version is None else replace(m, version=Version((place,), m.version.text))
+        for place, m in enumerate(migrations, start=1)
+    ]
+    return _assemble(placed, source, Order.LIST)
+
+
+def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:
     versioned = sorted(
         ((m.version, m) for m in migrations if m.version is not None), key=lambda pair: pair[0]
     )
-    repeatable = sorted((m for m in migrations if m.kind is Kind.REPEATABLE), key=lambda m: m.name)
+    repeatable = sorted((m for m in migrations if m.version is None), key=lambda m: m.name)
     ordered = (*(m for _, m in versioned), *repeatable)
     return Catalog(
         migrations=ordered,
         source=source,
         by_id={m.migration_id: m for m in ordered},
         by_version=dict(versioned),
+        order=order,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import Catalog, Order
+from lockgate.core.migration import Kind, Version
+
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from lockgate.core.migration import Kind, Version
 
 
 class State(StrEnum):
@@ -69,3 +70,27 @@ class History:
 
 
 EMPTY_HISTORY = History(())
+
+
+def align_history(history: History, catalog: Catalog) -> History:
+    """Give the versions of a history the keys that the catalog compares by.
+
+    In a listed catalog a version that it does not know is placed right behind the last known one that
+    was applied before it.
+    """
+    if catalog.order is Order.NUMBERS:
+        return history
+    rows: list[Applied] = []
+    behind: tuple[int, ...] = (0,)
+    for count, row in enumerate(history.rows, start=1):
+        if row.version is None:
+            rows.append(row)
+            continue
+        known = catalog.by_id.get(row.version.text)
+        if known is not None and known.version is not None:
+            version = known.version
+            behind = max(behind[:1], version.key)
+        else:
+            version = Version((*behind, count), row.version.text)
+        rows.append(replace(row, version=version))
+    return History(tuple(rows))

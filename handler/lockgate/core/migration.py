@@ -30,7 +30,11 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A version: the text as it was written, compared as numbers (``7`` equals ``0007``)."""
+    """A version: the text as it was written, and what it is compared by.
+
+    Where versions are numbers, ``7`` equals ``0007``. Where a tool's order is a list (`Catalog.order`),
+    the key is the place in it, and a version read from a database gets its key from the catalog.
+    """
 
     key: tuple[int, ...]
     text: str = field(compare=False)
@@ -48,6 +52,11 @@ class Version:
         if not _VERSION.fullmatch(text):
             raise ValueError(f'"{text}" is no version; a version is digits, such as 20261122093000')
         return cls(tuple(int(part) for part in re.split(r"[._]", text)), text)
+
+    @classmethod
+    def stored(cls, text: str) -> Version:
+        """Return a version as the history has it; a name that is no number has no key yet."""
+        return cls.parse(text) if _VERSION.fullmatch(text) else cls((), text)
 
 
 _VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")

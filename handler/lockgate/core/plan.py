@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script, done_checksum
+from lockgate.core.catalog import Catalog, Order
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
@@ -20,7 +21,6 @@ from lockgate.settings import OutOfOrder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lockgate.core.catalog import Catalog
     from lockgate.core.policy import Policy
 
 
@@ -128,7 +128,7 @@ def _find_outdated(
         return
     for migration in waiting:
         if migration.kind is Kind.REPEATABLE:
-            row = rows.get(migration.name)
+            row = rows.get(migration.version or migration.name)
             if row is not None and row.checksum != migration.up.checksum:
                 yield Skipped(migration, SkipReason.DATABASE_AHEAD)
 
@@ -170,28 +170,37 @@ def _find_edited_parts(steps: list[Step]) -> Iterator[Drift]:
 def _find_target(catalog: Catalog, text: str | None) -> Version | None:
     if text is None:
         return None
-    try:
-        target = Version.parse(text)
-    except ValueError as error:
-        raise RequestInvalid(f"The target is invalid: {error}. Nothing was changed.") from None
-    if target not in catalog.by_version:
+    target = find_version(catalog, text)
+    if target is None:
         raise RequestInvalid(
-            f"The target {target} is no version in {catalog.source}. Nothing was changed.",
+            f"The target {text} is no version in {catalog.source}. Nothing was changed.",
             hint=f"The latest there is {catalog.latest}.",
         )
     return None if target == catalog.latest else target
+
+
+def find_version(catalog: Catalog, text: str) -> Version | None:
+    """Return the catalog's version that a text names; ``None`` if it names none."""
+    named = catalog.by_id.get(text)
+    if named is not None:
+        return named.version
+    try:
+        version = Version.parse(text)
+    except ValueError:
+        return None
+    is_known = catalog.order is Order.NUMBERS and version in catalog.by_version
+    return version if is_known else None
 
 
 def _is_pending(
     migration: Migration, rows: dict[Version | str, Applied], target: Version | None
 ) -> bool:
     row = rows.get(migration.version or migration.name)
-    if migration.version is not None:
-        wanted = target is None or migration.version <= target
-        return wanted and (row is None or row.state is State.PARTIAL)
-    if target is not None:
+    if target is not None and (migration.version is None or migration.version > target):
         return False
-    return row is None or row.state is State.PARTIAL or row.checksum != migration.up.checksum
+    if row is None or row.state is State.PARTIAL:
+        return True
+    return migration.kind is Kind.REPEATABLE and row.checksum != migration.up.checksum
 
 
 def _is_early(

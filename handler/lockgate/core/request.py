@@ -13,7 +13,26 @@ class Action(StrEnum):
     PLAN = "plan"
     STATUS = "status"
     VALIDATE = "validate"
+    HISTORY = "history"
+    DOWN = "down"
+    BASELINE = "baseline"
+    ADOPT = "adopt"
+    REPAIR = "repair"
     UNLOCK = "unlock"
+
+
+# What changes something on purpose, beside a deploy: recorded with who asked and why.
+OPERATOR_ACTIONS = frozenset(
+    {Action.DOWN, Action.BASELINE, Action.ADOPT, Action.REPAIR, Action.UNLOCK}
+)
+
+
+class Mend(StrEnum):
+    """What a repair does to one row of the history."""
+
+    ACCEPT = "accept"
+    FORGET = "forget"
+    MARK = "mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +45,24 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. ``target`` is the last version to apply, all of them where it is ``None``."""
+    """One request.
+
+    ``target`` is the last version to apply, all of them where it is ``None``; of a down, the version
+    to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``mend`` and
+    ``version``: what a repair does, to which migration's id. ``source``: the tool whose history is
+    adopted. ``dry_run``: show, and change nothing.
+    """
 
     action: Action
     caller: Caller
     target: str | None = None
+    steps: int | None = None
+    is_down: bool = False
+    mend: Mend | None = None
+    version: str | None = None
+    source: str | None = None
+    dry_run: bool = False
+    allow_data_loss: bool = False
+    limit: int | None = None
     reason: str | None = None
     requested_by: str | None = None

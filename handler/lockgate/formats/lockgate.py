@@ -7,7 +7,6 @@ Knows file names, marker lines and options. Knows no SQL beyond comment lines th
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,11 +17,12 @@ from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Optio
 from lockgate.core.sql import tokenize
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.folder import line_of, list_files, no_migrations, read_text
 from lockgate.formats.python_file import read_python_options
 from lockgate.formats.substitution import substitute_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
@@ -60,6 +60,15 @@ class _Section:
     options: Options
 
 
+def recognise(folder: Path) -> str | None:
+    """Return what only this format has: a repeatable or Python migration, or a marker of its own."""
+    for path in list_files(folder):
+        name = path.rpartition("/")[2]
+        if _VERSIONED.fullmatch(name) is None and _REPEATABLE.fullmatch(name) is None:
+            return None
+    return None
+
+
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read every migration below ``folder``.
 
@@ -69,48 +78,14 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         MigrationFileInvalid: the folder is missing or empty, a name is no migration's, two files
             share a version, or a marker, an option or an encoding is wrong.
     """
-    if not folder.is_dir():
-        raise MigrationFileInvalid(
-            f"The migrations folder {folder} does not exist. Nothing was changed.",
-            hint="Set LOCKGATE_MIGRATIONS (or --dir) to the folder, and check that it is packaged.",
-        )
     seen: dict[Version | str, Migration] = {}
-    for path in _list_files(folder):
+    for path in list_files(folder):
         migration = _read_migration(folder, path, variables)
         if migration is not None:
             _refuse_twice(seen, migration)
     if not seen:
-        raise MigrationFileInvalid(
-            f"The migrations folder {folder} holds no migration. Nothing was changed.",
-            hint="Write the first one with: lockgate new NAME",
-        )
+        raise no_migrations(folder)
     return make_catalog(list(seen.values()), str(folder))
-
-
-def _list_files(folder: Path) -> Iterator[str]:
-    """Yield relative paths, hidden ones and caches left out."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
-        base = os.path.relpath(parent, folder)
-        for name in sorted(files):
-            # V2.SQL is no migration's name, and must not be passed over for its capitals.
-            if name.lower().endswith((".sql", ".py")) and not name.startswith((".", "__")):
-                path = name if base == "." else f"{base}/{name}".replace(os.sep, "/")
-                _refuse_undecodable(path)
-                yield path
-
-
-def _refuse_undecodable(path: str) -> None:
-    """Refuse a name in no encoding that is known: it could be neither shown nor recorded."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        raise MigrationFileInvalid(
-            f"{shown}: the name is not UTF-8. Nothing was changed.",
-            hint="Rename the file or its folder.",
-            file=shown,
-        ) from None
 
 
 def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Migration | None:
@@ -124,7 +99,7 @@ def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Mi
             "or move it out of the migrations folder.",
             file=path,
         )
-    file = _File(path, _read_text(folder / path, path))
+    file = _File(path, read_text(folder, path))
     if repeatable is not None:
         return _read_repeatable(file, repeatable[1], variables)
     assert versioned is not None
@@ -159,25 +134,6 @@ def _refuse_twice(seen: dict[Version | str, Migration], migration: Migration) ->
         )
 
 
-def _read_text(path: Path, shown: str) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = _line_of(error.object[: error.start].decode("utf-8"), error.start)
-        raise MigrationFileInvalid(
-            f"{shown}:{line}: the file is not UTF-8. Nothing was changed.",
-            hint="Save it as UTF-8.",
-            file=shown,
-            line=line,
-        ) from None
-    except OSError as error:
-        raise MigrationFileInvalid(
-            f"{shown} cannot be read: {error.strerror}. Nothing was changed.",
-            hint="Check the file's permissions and how it was packaged.",
-            file=shown,
-        ) from None
-
-
 def _read_python(file: _File) -> tuple[Script, Script | None]:
     text = file.text.removeprefix(_BOM)
     found = read_python_options(text, file.path)
@@ -196,7 +152,7 @@ def _refuse_other_tools(file: _File) -> None:
     """Refuse a file whose directions another tool tells apart: all of it would run as up."""
     found = _OTHER_TOOLS.search(file.text)
     if found is not None:
-        line = _line_of(file.text, found.start())
+        line = line_of(file.text, found.start())
         raise MigrationFileInvalid(
             f"{file.path}:{line}: this is a migration of another tool: {found[0].strip()}."
             " Nothing was changed.",
@@ -251,7 +207,7 @@ def _read_sections(file: _File) -> dict[str, _Section]:
         _refuse_above(file, markers[0].start())
     sections: dict[str, _Section] = {}
     for index, marker in enumerate(markers):
-        line = _line_of(file.text, marker.start())
+        line = line_of(file.text, marker.start())
         if marker[1] in sections:
             raise MigrationFileInvalid(
                 f"{file.path}:{line}: a second -- migrate:{marker[1]}. Nothing was changed.",
@@ -278,9 +234,9 @@ def _refuse_above(file: _File, first_marker: int) -> None:
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)
     if lost is not None:
-        what, line = "there is SQL", _line_of(header, lost.start)
+        what, line = "there is SQL", line_of(header, lost.start)
     elif switch is not None:
-        what, line = f"-- migrate:{switch[1]} stands", _line_of(header, switch.start())
+        what, line = f"-- migrate:{switch[1]} stands", line_of(header, switch.start())
     else:
         return
     raise MigrationFileInvalid(
@@ -294,7 +250,7 @@ def _refuse_above(file: _File, first_marker: int) -> None:
 def _is_section(marker: re.Match[str], file: _File) -> bool:
     directive = marker[1]
     if directive not in _DIRECTIVES:
-        line = _line_of(file.text, marker.start())
+        line = line_of(file.text, marker.start())
         raise MigrationFileInvalid(
             f"{file.path}:{line}: -- migrate:{directive} is not known"
             f"{_nearest(directive.lower(), _DIRECTIVES)}"
@@ -352,8 +308,3 @@ def _with_option(options: Options, key: str, value: str, place: str) -> Options:
 def _nearest(word: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else "."
-
-
-def _line_of(text: str, offset: int) -> int:
-    before = text[:offset]
-    return before.count("\n") + before.count("\r") - before.count("\r\n") + 1

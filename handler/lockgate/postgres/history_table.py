@@ -120,7 +120,7 @@ def _to_applied(row: tuple[object, ...]) -> Applied:
      down_checksum) = row  # fmt: skip
     return Applied(
         migration_id=str(migration_id),
-        version=None if version is None else Version.parse(str(version)),
+        version=None if version is None else Version.stored(str(version)),
         name=str(name),
         kind=Kind(str(kind)),
         checksum=str(checksum),

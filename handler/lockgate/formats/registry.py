@@ -1,0 +1,69 @@
+"""The formats by name, and which of them a folder is in. Knows the modules; reads no migration.
+
+Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
+a sentence on why the folder surely is this tool's, or ``None``. A module is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.folder import require_folder
+from lockgate.settings import AUTO_FORMAT, FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lockgate.core.catalog import Catalog
+
+
+class Format(Protocol):
+    """What a format's module has."""
+
+    def read_folder(self, folder: Path, variables: Mapping[str, str]) -> Catalog:
+        """Read every migration; raises `MigrationFileInvalid`."""
+        ...
+
+    def recognise(self, folder: Path) -> str | None:
+        """Return what shows that the folder is this tool's and no other's."""
+        ...
+
+
+def find_format(name: str) -> Format:
+    """Return the module of a format."""
+    return cast("Format", import_module(f"lockgate.formats.{name.replace('-', '_')}"))
+
+
+def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read a folder in a format, or in the one that it is recognised as.
+
+    Raises:
+        MigrationFileInvalid: it cannot be read, or no format or several recognise it.
+    """
+    require_folder(folder)
+    found = recognise_format(folder) if name == AUTO_FORMAT else name
+    return find_format(found).read_folder(folder, variables)
+
+
+def recognise_format(folder: Path) -> str:
+    """Return the only format that recognises a folder.
+
+    Raises:
+        MigrationFileInvalid: none does, or several do.
+    """
+    signs = {name: find_format(name).recognise(folder) for name in FORMATS}
+    found = {name: sign for name, sign in signs.items() if sign is not None}
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        what = "; ".join(f"{name} ({sign})" for name, sign in found.items())
+        problem = f"The folder {folder} may be of {len(found)} tools: {what}."
+    else:
+        problem = f"The folder {folder} is not recognised as any tool's."
+    raise MigrationFileInvalid(
+        f"{problem} Nothing was changed.",
+        hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
+    )
