@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lockgate.callers import cloudformation, direct
+from lockgate.core.request import OPERATOR_ACTIONS, Action
+from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
@@ -49,11 +53,24 @@ def template() -> dict[str, Any]:
     return dict(cfn_yaml.load(str(TEMPLATE)))
 
 
+def read_function(template: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a function's properties, those of all functions included."""
+    common: dict[str, Any] = template["Globals"]["Function"]
+    own: dict[str, Any] = template["Resources"][name]["Properties"]
+    variables = common["Environment"]["Variables"] | own["Environment"]["Variables"]
+    return common | own | {"Environment": {"Variables": variables}}
+
+
 @pytest.fixture(scope="module")
 def function(template: dict[str, Any]) -> dict[str, Any]:
-    """Give the function's properties."""
-    properties: dict[str, Any] = template["Resources"]["Migrate"]["Properties"]
-    return properties
+    """Give the properties of the function that deploys."""
+    return read_function(template, "Migrate")
+
+
+@pytest.fixture(scope="module")
+def operate(template: dict[str, Any]) -> dict[str, Any]:
+    """Give the properties of the function for operators."""
+    return read_function(template, "Operate")
 
 
 def test_template_has_no_findings() -> None:
@@ -106,7 +123,7 @@ def test_every_allowed_value_is_one_that_the_setting_takes(
             read_settings({name: choice})
             checked += 1
 
-    assert checked == 3 + 3 + 3 + 2
+    assert checked == 3 + 3 + 3 + 3 + 2 + 2
 
 
 def test_every_parameter_is_described_and_explains_its_pattern(template: dict[str, Any]) -> None:
@@ -119,7 +136,8 @@ def test_every_parameter_is_described_and_explains_its_pattern(template: dict[st
 def test_every_permission_has_a_reason(template: dict[str, Any]) -> None:
     """The role may do what is needed, and nothing needed is listed that it may not do."""
     resources = template["Resources"]
-    role = [resources[name]["Properties"] for name in ("MigrateRole", "MigrateContinues")]
+    names = ("MigrateRole", "MigrateContinues", "OperateRole", "ReachDatabase")
+    role = [resources[name]["Properties"] for name in names]
 
     assert set(ALLOWED) == set(_list_allowed_actions(role))
 
@@ -137,6 +155,75 @@ def test_resource_changes_with_the_package_and_waits_for_two_retries(
     assert resource["ServiceToken"] == {"Fn::GetAtt": ["Migrate", "Arn"]}
     assert longest <= resource["ServiceTimeout"] <= 3_600
     assert retries["MaximumEventAgeInSeconds"] == resource["ServiceTimeout"]
+
+
+# The two functions.
+
+
+def test_functions_share_the_package_and_differ_in_what_they_may_do(
+    function: dict[str, Any], operate: dict[str, Any]
+) -> None:
+    """One artifact and one network; each has actions, a role and a log of its own."""
+    different = {key for key in function | operate if function.get(key) != operate.get(key)}
+    expected = {"AutoPublishAlias", "Description", "Environment", "LoggingConfig", "Role"}
+    settings = [each["Environment"]["Variables"] for each in (function, operate)]
+
+    assert expected | {"ReservedConcurrentExecutions"} == different
+    assert {"LOCKGATE_ALLOWED_ACTIONS"} == {
+        key for key in settings[0] if settings[0][key] != settings[1][key]
+    }
+
+
+def test_functions_together_may_do_everything_and_share_only_looking(
+    function: dict[str, Any], operate: dict[str, Any]
+) -> None:
+    """No action of an operator's is the deploy's, and none is nobody's."""
+    assert (
+        "AllowedActions" == function["Environment"]["Variables"]["LOCKGATE_ALLOWED_ACTIONS"]["Ref"]
+    )
+    deploys = set(read_settings({}).allowed_actions)
+    operates = set(operate["Environment"]["Variables"]["LOCKGATE_ALLOWED_ACTIONS"].split(","))
+
+    assert set(Action) == deploys | operates
+    assert {"status", "plan", "history"} == deploys & operates
+    assert operates >= OPERATOR_ACTIONS
+
+
+def test_operate_refuses_what_deploys(operate: dict[str, Any]) -> None:
+    """Neither a stack nor an empty event makes it migrate."""
+    allowed = operate["Environment"]["Variables"]["LOCKGATE_ALLOWED_ACTIONS"]
+    settings = read_settings({"LOCKGATE_ALLOWED_ACTIONS": allowed})
+    event = json.loads((ROOT / "tests/events/cloudformation_create.json").read_text("utf-8"))
+    envelope = cloudformation.read_envelope(event)
+
+    with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
+        direct.read_request({}, settings)
+    with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
+        cloudformation.read_request(envelope, settings)
+
+
+def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -> None:
+    """A down that failed is not tried again unseen; all that Operate has is under one condition."""
+    resources, outputs = template["Resources"], template["Outputs"]
+    names = {name for name in resources if name.startswith("Operate")}
+
+    assert resources["OperateRetries"]["Properties"]["MaximumRetryAttempts"] == 0
+    assert names == {"Operate", "OperateLogs", "OperateRetries", "OperateRole"}
+    for part in [*(resources[name] for name in names), outputs["OperateFunctionArn"]]:
+        assert part["Condition"] == "HasOperate"
+
+
+def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
+    """`sam build` asks infra/Makefile for a target by the name of each function."""
+    made = (ROOT / "infra/Makefile").read_text("utf-8")
+    functions = [
+        name
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    ]
+
+    assert functions == ["Migrate", "Operate"]
+    assert f"\n{' '.join(f'build-{name}' for name in functions)}:\n" in made
 
 
 def _list_allowed_actions(value: Any) -> Iterator[str]:
