@@ -112,7 +112,9 @@ def test_physical_id_of_a_repeated_create_is_not_another(read_event: ReadEvent) 
         ({"ResponseURL": 5}, "The event's ResponseURL is no text."),
         ({"StackId": "ß" * 600}, "The event's StackId is longer than CloudFormation makes it."),
         ({"RequestId": '"' * 200}, "The event's RequestId is longer than CloudFormation makes it."),
-        ({"StackId": "\ud800"}, "The event's StackId is no valid Unicode text."),
+        ({"StackId": "\ud800"}, "The event's StackId has a NUL or is no valid Unicode text."),
+        ({"RequestId": "a\0b"}, "The event's RequestId has a NUL or is no valid Unicode text."),
+        ({"ResponseURL": "https://\ud800"}, "The event's ResponseURL is no text."),
     ],
 )
 def test_envelope_of_a_wrong_type_is_refused(

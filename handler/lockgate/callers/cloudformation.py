@@ -111,7 +111,7 @@ def read_envelope(event: Mapping[str, Any]) -> Envelope:
         raise _refuse("The event's RequestType is not Create, Update or Delete.", _HINT)
     given = event.get("PhysicalResourceId") is not None
     url = event.get("ResponseURL")
-    if url is not None and not isinstance(url, str):
+    if url is not None and not (isinstance(url, str) and is_storable(url)):
         raise _refuse("The event's ResponseURL is no text.", _HINT)
     return Envelope(
         request_type=RequestType(request_type),
@@ -212,8 +212,8 @@ def _read_field(event: Mapping[str, Any], name: str) -> str:
     size = len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > _MAX_BYTES[name]:
         raise _refuse(f"The event's {name} is longer than CloudFormation makes it.", _HINT)
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise _refuse(f"The event's {name} is no valid Unicode text.", _HINT)
+    if not is_storable(value):
+        raise _refuse(f"The event's {name} has a NUL or is no valid Unicode text.", _HINT)
     return value
 
 

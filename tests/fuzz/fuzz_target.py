@@ -1,0 +1,39 @@
+"""One target under a coverage-guided fuzzer (atheris, libFuzzer): ``fuzz_target.py NAME OPTION…``.
+
+`make fuzz` runs each for `FUZZ_SECONDS`. A finding ends it with the input's path.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import atheris
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "handler")]
+
+with atheris.instrument_imports(include=["lockgate"]):
+    from tests.fuzz.targets import TARGETS
+
+# What an input may begin as, by target: what the fuzzer then changes.
+SEEDS = {
+    "events": sorted((ROOT / "tests/events").glob("*.json")),
+    "sql": sorted((ROOT / "migrations").glob("*.sql")),
+    "files": sorted((ROOT / "migrations").glob("*")),
+}
+
+
+def main(name: str, options: list[str]) -> None:
+    """Fuzz until time is up or something is found."""
+    corpus = ROOT / ".cache/fuzz" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    for seed in SEEDS[name]:
+        (corpus / seed.name).write_bytes(seed.read_bytes())
+    found = f"-artifact_prefix={corpus.parent}/found-{name}-"
+    atheris.Setup([sys.argv[0], found, *options, str(corpus)], TARGETS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,306 @@
+"""What no input may do to the event parser, the SQL reader and the file loader.
+
+Each ``check_…`` takes one input and fails if a promise breaks. Hypothesis (`test_fuzz.py`) and the
+coverage-guided fuzzer (`fuzz_target.py`) bring the inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lockgate.callers import cloudformation, direct
+from lockgate.callers.cloudformation_answer import MAX_ANSWER_BYTES, encode_answer, make_answer
+from lockgate.callers.detect import CallerKind, detect_caller
+from lockgate.callers.response_url import check_response_url
+from lockgate.core.analysis import analyse_script
+from lockgate.core.migration import Language
+from lockgate.core.sql import (
+    SqlTextInvalid,
+    Statement,
+    classify,
+    redact_literals,
+    sendable,
+    split_statements,
+    token_stream,
+    tokenize,
+)
+from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
+from lockgate.formats.lockgate import read_folder
+from lockgate.report_draft import refuse_report
+from lockgate.settings import ACTIONS, SETTINGS, Settings, read_answer_settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NOW = 1_790_000_000.0
+_ALL = Settings(allowed_actions=ACTIONS)
+_CLOUDFORMATION = ".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"
+
+
+# Events.
+
+
+def check_event(event: Any) -> None:
+    """Refuse an event readably, or make a request of it; never fail in another way."""
+    try:
+        if detect_caller(event) is CallerKind.DIRECT:
+            request = direct.read_request(event, _ALL)
+            _check_storable(request.reason, request.requested_by)
+        else:
+            _check_stack_event(event)
+    except RequestInvalid as refusal:
+        _check_refusal(refusal)
+
+
+def _check_stack_event(event: Any) -> None:
+    envelope = cloudformation.read_envelope(event)
+    answer = encode_answer(make_answer(envelope, LockgateError("It broke. " * 1_000)))
+    assert len(answer) <= MAX_ANSWER_BYTES
+    assert {"Status", "StackId", "RequestId"} < set(json.loads(answer))
+    continuation = cloudformation.read_continuation(event, NOW)
+    assert continuation.must_end_at <= NOW + 3_600
+    assert continuation.hop >= 0
+    check_url(envelope.response_url)
+    request = cloudformation.read_request(envelope, _ALL, hop=continuation.hop)
+    if request is not None:
+        _check_storable(request.reason, *request.caller.reference.values())
+
+
+def check_url(url: str | None) -> None:
+    """Answer nobody but Amazon, whatever the URL looks like."""
+    with suppress(RequestInvalid):
+        host = urlsplit(check_response_url(url, loopback=False)).hostname or ""
+        assert str(url).lower().startswith("https://cloudformation-custom-resource-response-")
+        assert host.endswith(_CLOUDFORMATION), url
+
+
+def _check_refusal(refusal: RequestInvalid) -> None:
+    assert refusal.message.endswith("Nothing was run.")
+    assert refusal.hint
+    message = str(direct.to_exception(refuse_report("run", refusal)))
+    assert json.loads(message)["status"] == "refused"
+
+
+def _check_storable(*texts: str | None) -> None:
+    for text in texts:
+        assert text is None or "\0" not in text
+        (text or "").encode("utf-8")
+
+
+# SQL.
+
+
+def check_sql(sql: str) -> None:
+    """Split any text, or say where it is wrong; lose no token, and show no literal."""
+    for strings in (True, False):
+        end = 0
+        for token in tokenize(sql, standard_conforming_strings=strings):
+            assert end <= token.start < token.end <= len(sql)
+            end = token.end
+    assert len(redact_literals(sql)) <= len(sql) + 2
+    assert len(sendable(sql)) == len(sql)
+    statements = _split(sql)
+    end = 0
+    for statement in statements:
+        assert end <= statement.start < statement.end <= len(sql)
+        classify(sql, statement)
+        end = statement.copy_data[1] if statement.copy_data else statement.end
+    if statements:
+        assert statements == split_statements(sendable(sql))
+        assert list(token_stream(sql))
+
+
+def _split(sql: str) -> tuple[Statement, ...]:
+    try:
+        return split_statements(sql)
+    except SqlTextInvalid as refusal:
+        offset = refusal.offset
+    assert 0 <= offset <= len(sql)
+    return ()
+
+
+# Files and settings.
+
+
+@cache
+def _folder() -> Path:
+    """Return one folder of this process's own, in memory where the system has such a place."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of a random name is made in it
+    return Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None, prefix="lockgate-fuzz-"))
+
+
+def check_file(name: str, content: bytes) -> None:
+    """Read any file as a migration, or refuse it by its name; run nothing of it."""
+    path = _folder() / name
+    path.write_bytes(content)
+    try:
+        # A file may hold what Python warns of, such as an escape that it does not know.
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            catalog = read_folder(_folder(), {"a": "1", "b": "x'y"})
+            _check_catalog(catalog.migrations, content)
+    except LockgateError as error:
+        refusal = error
+    else:
+        return
+    finally:
+        path.unlink()
+    assert refusal.message.endswith("Nothing was changed."), refusal.message
+    assert refusal.hint
+    assert refusal.message.encode()
+
+
+def _check_catalog(migrations: Sequence[Any], content: bytes) -> None:
+    (migration,) = migrations
+    for script in filter(None, (migration.up, migration.down)):
+        assert script.checksum.startswith("sha256:")
+        assert script.text in content.decode()
+        if script.language is Language.SQL:
+            analyse_script(script)
+
+
+def check_settings(environment: dict[str, str]) -> None:
+    """Read any environment, or refuse it by the name of what is wrong; settings to answer always."""
+    read_answer_settings(environment)
+    with suppress(SettingInvalid):
+        settings = read_settings(environment)
+        assert set(settings.allowed_actions) <= set(ACTIONS)
+        assert all(name not in {"PASSWORD", "LOCKGATE_X"} for name in settings.variables)
+
+
+# Inputs out of bytes.
+
+_STACK = "arn:aws:cloudformation:eu-west-1:1:stack/a/b"
+_BUCKET = "https://cloudformation-custom-resource-response"
+_URL = f"{_BUCKET}-euwest1.s3.eu-west-1.amazonaws.com/a?X-Amz-Date=20260922T093000Z"
+_WORDS = (
+    *ACTIONS,
+    "",
+    "1",
+    "20261122093000",
+    "Create",
+    "Update",
+    "Delete",
+    "off",
+    "dbmate",
+    _STACK,
+    _URL,
+    f"{_BUCKET}-useast1.s3.amazonaws.com/",
+    "\ud800",
+    "\0",
+    "é" * 600,
+)
+_KEYS = (
+    "action", "RequestType", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId",
+    "ResponseURL", "ResourceProperties", "ServiceTimeout", "Target", "Reason", "target", "hop",
+    "began_at", "LockgateContinuation", "tf", "CodePipeline.job",
+    *(key.name for key in direct.KEYS),
+)  # fmt: skip
+_STACK_EVENT = {
+    "RequestType": "Create",
+    "StackId": _STACK,
+    "RequestId": "request",
+    "LogicalResourceId": "Migration",
+    "ResponseURL": _URL,
+}
+_MOST_DEEP = 4
+
+
+class Source:
+    """Bytes as a row of choices; when they are used up, every choice is the first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def number(self, below: int) -> int:
+        """Return a number from the next byte."""
+        self._at += 1
+        return self._data[self._at - 1] % below if self._at <= len(self._data) else 0
+
+    def text(self) -> str:
+        """Return the next few bytes as text."""
+        length = self.number(24)
+        taken = self._data[self._at : self._at + length]
+        self._at += length
+        return taken.decode("utf-8", "surrogatepass" if self.number(2) else "replace")
+
+    def rest(self) -> bytes:
+        """Return all that is left."""
+        return self._data[self._at :]
+
+    def value(self, depth: int = 0) -> Any:
+        """Return a value as JSON has them."""
+        makers: tuple[Callable[[], Any], ...] = (
+            lambda: None,
+            lambda: _WORDS[self.number(len(_WORDS))],
+            lambda: _WORDS[self.number(len(_WORDS))] + self.text(),
+            self.text,
+            lambda: self.number(256) * 10 ** self.number(20) - 128,
+            lambda: bool(self.number(2)),
+            lambda: (0.5, -1e300, float("nan"), float("inf"))[self.number(4)],
+            lambda: [self.value(depth + 1) for _ in range(self.number(4))],
+            lambda: self.object(depth + 1),
+        )
+        return makers[self.number(len(makers) if depth < _MOST_DEEP else len(makers) - 2)]()
+
+    def event(self) -> Any:
+        """Return an event: a command, a stack's event, or anything, with something put in."""
+        match self.number(4):
+            case 0:
+                return self.value()
+            case 1:
+                return self.object()
+            case 2:
+                return {"action": ACTIONS[self.number(len(ACTIONS))]} | self.object()
+            case _:
+                return _STACK_EVENT | self.object()
+
+    def object(self, depth: int = 0) -> dict[str, Any]:
+        """Return an object whose keys are mostly known ones."""
+        found: dict[str, Any] = {}
+        for _ in range(self.number(12)):
+            choice = self.number(len(_KEYS) + 1)
+            key = _KEYS[choice] if choice < len(_KEYS) else self.text()
+            found[key] = self.value(depth + 1)
+        return found
+
+
+def fuzz_events(data: bytes) -> None:
+    """Check one event, and one URL."""
+    source = Source(data)
+    with suppress(UnicodeDecodeError):
+        check_event(source.event())
+        check_url(source.text())
+
+
+def fuzz_sql(data: bytes) -> None:
+    """Check one text."""
+    check_sql(data.decode("utf-8", "replace"))
+
+
+_NAMES = ("1_a.sql", "20261122093000_b.sql", "1_a.py", "R__a.sql", "1.sql", "a.sql", "1_a.SQL")
+
+
+def fuzz_files(data: bytes) -> None:
+    """Check one file and one environment."""
+    source = Source(data)
+    name = _NAMES[source.number(len(_NAMES))]
+    setting = SETTINGS[source.number(len(SETTINGS))].name
+    with suppress(UnicodeDecodeError):
+        check_settings({setting: source.text().replace("\0", ""), "PASSWORT": "x"})
+    check_file(name, source.rest())
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "events": fuzz_events,
+    "sql": fuzz_sql,
+    "files": fuzz_files,
+}
