@@ -10,8 +10,12 @@
     │   ├── OutOfOrderFound
     │   ├── OutcomeUnknown          an interrupted statement that no catalog tells about
     │   ├── TargetUnsuitable        a pooler, a standby, a role without rights
+    │   ├── BackupFailed            no backup, where the run may not do without one
     │   ├── HistoryUnusable         the history is newer than this package, or damaged
-    │   └── HistoryForeign          the history has no version in common with the files
+    │   ├── HistoryForeign          the history has no version in common with the files
+    │   ├── UndoRefused             something to undo has no way back
+    │   ├── DataLossRefused         a down script would drop or delete rows
+    │   └── AmendmentRefused        the history cannot be changed as asked
     ├── DriftDetected           an applied file was edited or is missing
     ├── DatabaseBusy            another run holds the lock
     │   └── LockLost                this run's lock was taken by another
@@ -104,6 +108,12 @@ class TargetUnsuitable(RequestRefused):
     code = "target-unsuitable"
 
 
+class BackupFailed(RequestRefused):
+    """There is no backup, and the run may not do without one. Nothing was run."""
+
+    code = "backup-failed"
+
+
 class HistoryUnusable(RequestRefused):
     """The history in the database was written by a newer release, or is damaged."""
 
@@ -114,6 +124,24 @@ class HistoryForeign(RequestRefused):
     """The history and the files have no version in common: one of them is another project's."""
 
     code = "history-foreign"
+
+
+class UndoRefused(RequestRefused):
+    """What is to be undone has no down script, or was applied in part. Nothing was undone."""
+
+    code = "undo-refused"
+
+
+class DataLossRefused(RequestRefused):
+    """A down script would drop a table or column that holds rows, or delete rows."""
+
+    code = "data-loss-refused"
+
+
+class AmendmentRefused(RequestRefused):
+    """A baseline, an adoption or a repair does not fit the history or the files."""
+
+    code = "amendment-refused"
 
 
 class DriftDetected(LockgateError):

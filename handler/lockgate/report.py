@@ -156,6 +156,8 @@ class Report:
     pending: tuple[Entry, ...] = ()
     ahead: tuple[Entry, ...] = ()
     reverted: tuple[Entry, ...] = ()
+    recorded: tuple[Entry, ...] = ()
+    forgotten: tuple[Entry, ...] = ()
     drift: tuple[DriftEntry, ...] = ()
     segments: tuple[SegmentEntry, ...] = ()
     history: tuple[Entry, ...] = ()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.analysis import Mode
 from lockgate.core.drift import Severity
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
-from lockgate.core.migration import Language
+from lockgate.core.migration import Direction, Language
 from lockgate.core.outcome import Done, Taken
 from lockgate.core.request import Action, Request
 from lockgate.errors import (
@@ -24,10 +24,8 @@ from lockgate.errors import (
     MigrationFailed,
     RequestRefused,
     RunIncomplete,
-    public_class,
 )
 from lockgate.report import (
-    Blocker,
     DatabaseInfo,
     DriftEntry,
     Entry,
@@ -38,16 +36,28 @@ from lockgate.report import (
     SegmentEntry,
     Status,
 )
+from lockgate.report_entry import (
+    done_entry,
+    error_info,
+    file_entry,
+    reverted_entry,
+    row_entry,
+    step_entry,
+    version_text,
+    with_failure,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
     from lockgate.core.failure import Failure, StepFailed
     from lockgate.core.lease import Holder
-    from lockgate.core.migration import Migration, Version
+    from lockgate.core.migration import Version
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
+    from lockgate.core.reversal import Reversal
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
 
@@ -73,16 +83,25 @@ class ReportDraft:
     history: History = EMPTY_HISTORY
     plan: Plan | None = None
     segments: tuple[Segment, ...] = ()
+    waiting: tuple[Step, ...] = ()
     holder: Holder | None = None
     token: int | None = None
     waited_ms: int = 0
     done: dict[str, Done] = field(default_factory=dict)
+    reverted: dict[str, Done] = field(default_factory=dict)
+    recorded: tuple[Entry, ...] = ()
+    forgotten: tuple[Entry, ...] = ()
+    notes: tuple[str, ...] = ()
+    backup: dict[str, Any] | None = None
     error: ErrorInfo | None = None
+    blamed: tuple[Failure, Segment] | None = None
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, int] = field(default_factory=dict)
     _from_version: Version | None = None
     _started: float = 0.0
     _settled: bool = False
+    _has_begun: bool = False
+    _undone_rows: dict[str, Applied] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = self.monotonic()
@@ -103,11 +122,37 @@ class ReportDraft:
 
     def see(self, plan: Plan) -> None:
         """Note a plan, and with the first one where the database stood."""
-        if self.plan is None:
-            self._from_version = self.history.latest
+        self._begin()
         self.plan = plan
+        self.waiting = plan.steps
         if plan.has_pending or not self.done:
             self.segments = plan.segments
+
+    def see_reversal(self, reversal: Reversal) -> None:
+        """Note what is to be undone."""
+        self._begin()
+        self.waiting = reversal.steps
+        self._undone_rows |= {row.migration_id: row for step in reversal.steps if (row := step.row)}
+        if reversal.segments:
+            self.segments = reversal.segments
+
+    def see_nothing(self) -> None:
+        """Note that there is nothing to undo."""
+        self._begin()
+
+    def see_amendment(self, amendment: Amendment) -> None:
+        """Note what is, or would be, written in the history without a migration being run."""
+        self._begin()
+        self.recorded = (
+            *(file_entry(record.migration, record.applied_at) for record in amendment.recorded),
+            *(file_entry(migration, None, "accepted") for migration in amendment.accepted),
+        )
+        self.forgotten = tuple(row_entry(row) for row in amendment.forgotten)
+        self.notes = amendment.warnings
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._from_version, self._has_begun = self.history.latest, True
 
     def take(self, taken: Taken) -> None:
         """Note the lock."""
@@ -125,35 +170,61 @@ class ReportDraft:
             if row.run_id == self.run_id and row.state is State.APPLIED
         }
 
+    def know_reverted(self) -> None:
+        """Take the history's word for what this run has undone, after a connection broke."""
+        left = {row.migration_id for row in self.history.rows}
+        for migration_id, row in self._undone_rows.items():
+            if migration_id not in left and migration_id not in self.reverted:
+                self.reverted[migration_id] = Done(migration_id, 0, row.applied_at, Direction.DOWN)
+
     def on_applied(self, emit: Callable[..., None]) -> Callable[[Done], None]:
         """Return what to call for each migration that is in the database for good."""
 
         def note(done: Done) -> None:
+            if done.direction is Direction.DOWN:
+                self.done.pop(done.migration_id, None)
+                self.reverted[done.migration_id] = done
+                emit(
+                    "migration_reverted", migration=done.migration_id, duration_ms=done.duration_ms
+                )
+                return
             self.done[done.migration_id] = done
             emit("migration_applied", migration=done.migration_id, duration_ms=done.duration_ms)
 
         return note
 
+    def forgive(self) -> None:
+        """Drop an error that the run goes on behind."""
+        self.error, self.blamed = None, None
+
     def fail(self, error: LockgateError) -> Status:
         """Note an error and return the status that it gives the run."""
         if self.error is None or self.error.message != error.message:
-            self.error = _error_info(error)
+            self.error = error_info(error)
         return status_of(error)
 
     def blame(self, error: StepFailed, segment: Segment) -> MigrationFailed:
         """Return the error that ends the run, with the state in which it leaves the database."""
-        failure = error.failure
+        self.blamed = error.failure, segment
+        return self.blame_again()
+
+    def blame_again(self, note: str = "") -> MigrationFailed:
+        """Return the error once more, after the run's own work was undone, or could not be."""
+        assert self.blamed is not None
+        failure, segment = self.blamed
+        state = self._state_after(segment, failure)
         failed = MigrationFailed(
-            f"{failure.describe()} {self._state_after(segment, failure)}",
+            f"{failure.describe()} {state} {note}".rstrip(),
             hint=failure.hint or "Fix the file and invoke again.",
         )
-        self.error = _with_failure(_error_info(failed), failure)
+        self.error = with_failure(error_info(failed), failure)
         return failed
 
     def _state_after(self, segment: Segment, failure: Failure) -> str:
         earlier = [
             m for m in self.done if m not in {s.migration.migration_id for s in segment.steps}
         ]
+        undone = _name(self.reverted)
         if failure.has_committed:
             state = "What it committed by itself stays; see what that is before you go on."
         elif segment.mode is Mode.STATEMENTS:
@@ -161,14 +232,16 @@ class ReportDraft:
                 "It runs outside a transaction: what of it was done before stays, and the next run"
             )
             state += " resumes after that."
-        elif not earlier:
+        elif not earlier and not undone:
             return "It was rolled back; the schema is as it was."
+        elif not earlier and self.request.action is Action.UP:
+            return f"It was rolled back, and so was what this run had applied before it: {undone}."
         else:
             state = "It was rolled back."
+        if undone:
+            state += f" Undone by this run: {undone}."
         if earlier:
-            named = ", ".join(earlier[:_MOST_NAMED])
-            others = " and others" if len(earlier) > _MOST_NAMED else ""
-            state += f" Applied before it by this run, and still there: {named}{others}."
+            state += f" Applied before it by this run, and still there: {_name(earlier)}."
         return state
 
     def outcome(self, status: Status, endpoint: Endpoint | None) -> dict[str, str | None]:
@@ -184,43 +257,60 @@ class ReportDraft:
 
     def to_report(self, status: Status, endpoint: Endpoint | None) -> Report:
         """Return the report as of now."""
-        waiting = [step for step in self._steps() if step.migration.migration_id not in self.done]
+        over = self.done.keys() | self.reverted.keys()
+        waiting = [step for step in self.waiting if step.migration.migration_id not in over]
         return Report(
             status=status,
             action=self.request.action,
             run_id=self.run_id,
             caller=self.request.caller.name,
             database=self._database(endpoint),
-            from_version=_text(self._from()),
-            to_version=_text(self._to_version()),
+            from_version=version_text(self._from()),
+            to_version=version_text(self._to_version()),
             applied=self._applied(),
-            pending=tuple(_pending_entry(step) for step in waiting),
-            ahead=() if self.plan is None else tuple(_row_entry(row) for row in self.plan.ahead),
+            pending=tuple(step_entry(step) for step in waiting),
+            ahead=() if self.plan is None else tuple(row_entry(row) for row in self.plan.ahead),
+            reverted=tuple(
+                reverted_entry(self._undone_rows[done.migration_id], done)
+                for done in self.reverted.values()
+                if done.migration_id in self._undone_rows
+            ),
+            recorded=self.recorded,
+            forgotten=self.forgotten,
             drift=self._drift(),
             segments=self._segments(),
             history=self._listed_history(),
             error=self.error,
             lock=self._lock(),
+            backup=self.backup,
             warnings=tuple(self._warnings()),
             next_action=self._next_action(status),
             duration_ms=round((self.monotonic() - self._started) * 1000),
             timings=dict(self.timings),
         )
 
-    def _steps(self) -> tuple[Step, ...]:
-        return () if self.plan is None else self.plan.steps
-
     def _from(self) -> Version | None:
         """Return where the database stood; a run that made no plan has at least read the history."""
-        has_begun = self.plan is not None or self._settled
+        has_begun = self._has_begun or self._settled
         return self._from_version if has_begun else self.history.latest
 
     def _to_version(self) -> Version | None:
-        versions = [self._from(), self.history.latest if not self._settled else None]
+        if self._settled:
+            return self._from()
+        versions = [
+            row.version
+            for row in self.history.rows
+            if row.state is State.APPLIED and row.migration_id not in self.reverted
+        ]
         if self.catalog is not None:
+            recorded = (self.catalog.by_id.get(entry.version or "") for entry in self._written())
+            versions += [migration.version for migration in recorded if migration is not None]
             known = (self.catalog.by_id.get(migration_id) for migration_id in self.done)
             versions += [migration.version for migration in known if migration is not None]
         return max((v for v in versions if v is not None), default=None)
+
+    def _written(self) -> tuple[Entry, ...]:
+        return () if self.request.dry_run else self.recorded
 
     def _database(self, endpoint: Endpoint | None) -> DatabaseInfo | None:
         if endpoint is None:
@@ -233,7 +323,7 @@ class ReportDraft:
         if catalog is None:
             return ()
         found = ((catalog.by_id.get(done.migration_id), done) for done in self.done.values())
-        return tuple(_done_entry(migration, done) for migration, done in found if migration)
+        return tuple(done_entry(migration, done) for migration, done in found if migration)
 
     def _drift(self) -> tuple[DriftEntry, ...]:
         if self.plan is None:
@@ -264,7 +354,7 @@ class ReportDraft:
     def _listed_history(self) -> tuple[Entry, ...]:
         if self.request.action is not Action.STATUS:
             return ()
-        return tuple(_row_entry(row) for row in self.history.rows)
+        return tuple(row_entry(row) for row in self.history.rows)
 
     def _lock(self) -> LockInfo | None:
         if self.token is None and self.holder is None and self.waited_ms == 0:
@@ -284,11 +374,12 @@ class ReportDraft:
 
     def _warnings(self) -> Iterator[str]:
         yield from self.warnings
+        yield from self.notes
         if self.plan is not None:
             yield from (d.describe() for d in self.plan.drift if d.severity is Severity.WARNING)
             yield from (skipped.describe() for skipped in self.plan.skipped)
         for step in (step for segment in self.segments for step in segment.steps):
-            if step.migration.up.language is Language.SQL and not step.analysis.statements:
+            if step.script.language is Language.SQL and not step.analysis.statements:
                 yield f"Migration {step.migration.label} has no statement. {step.migration.path}."
         if self.probe is not None and self.probe.behind_pooler:
             yield (
@@ -300,6 +391,10 @@ class ReportDraft:
         if self.error is not None:
             return self.error.hint
         if status is Status.PLANNED:
+            if self.request.is_down:
+                return "Run down to undo what is listed."
+            if self.request.dry_run:
+                return "Send the same with dry_run false (in a terminal: --apply) to do it."
             return "Run up to apply what is pending."
         return None
 
@@ -310,7 +405,7 @@ def refuse_report(run_id: str, error: LockgateError, status: Status | None = Non
         status=status or status_of(error),
         action=None,
         run_id=run_id,
-        error=_error_info(error),
+        error=error_info(error),
         next_action=error.hint,
     )
 
@@ -320,73 +415,7 @@ def status_of(error: LockgateError) -> Status:
     return next((status for cls, status in _STATUS_OF if isinstance(error, cls)), Status.FAILED)
 
 
-def _text(version: Version | None) -> str | None:
-    return None if version is None else version.text
-
-
-def _pending_entry(step: Step) -> Entry:
-    migration = step.migration
-    return Entry(
-        version=_text(migration.version),
-        name=migration.name,
-        kind=migration.kind,
-        file=migration.path,
-        reason=step.cause,
-    )
-
-
-def _done_entry(migration: Migration, done: Done) -> Entry:
-    return Entry(
-        version=_text(migration.version),
-        name=migration.name,
-        kind=migration.kind,
-        file=migration.path,
-        duration_ms=done.duration_ms,
-        applied_at=done.applied_at,
-        state=State.APPLIED,
-    )
-
-
-def _row_entry(row: Applied) -> Entry:
-    return Entry(
-        version=_text(row.version),
-        name=row.name,
-        kind=row.kind,
-        duration_ms=row.duration_ms,
-        applied_at=row.applied_at,
-        state=row.state,
-    )
-
-
-def _error_info(error: LockgateError) -> ErrorInfo:
-    return ErrorInfo(
-        code=error.code,
-        message=error.message,
-        type=public_class(error).__name__,
-        hint=error.hint,
-        migration=_optional_text(error.fields.get("migration")),
-        file=getattr(error, "file", None) or _optional_text(error.fields.get("file")),
-        line=getattr(error, "line", None),
-        column=getattr(error, "column", None),
-    )
-
-
-def _optional_text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
-    return replace(
-        error,
-        sqlstate=failure.sqlstate,
-        migration=failure.migration,
-        statement=failure.statement,
-        file=failure.file,
-        line=failure.line,
-        column=failure.column,
-        excerpt=failure.excerpt,
-        blockers=tuple(
-            Blocker(b.pid, b.user, b.application, b.state, b.age_seconds, b.query)
-            for b in failure.blockers
-        ),
-    )
+def _name(ids: Iterable[str]) -> str:
+    listed = list(ids)
+    others = " and others" if len(listed) > _MOST_NAMED else ""
+    return ", ".join(listed[:_MOST_NAMED]) + others

@@ -10,89 +10,53 @@ Nothing pending takes no lock: the second look happens only where there is work.
 
 from __future__ import annotations
 
-import dataclasses
 import random
-from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 from lockgate import __version__
-from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
-from lockgate.core.history import EMPTY_HISTORY, History
+from lockgate.core.amendment import make_adoption, make_baseline, make_repair
+from lockgate.core.failure import ConnectionLost
+from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
-from lockgate.core.outcome import Done, Stamp, Taken
-from lockgate.core.plan import Plan, make_plan
+from lockgate.core.outcome import Stamp, Taken
+from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
-from lockgate.core.refusal import find_refusal
 from lockgate.core.request import Action, Request
-from lockgate.core.segment import Segment, split_segment
+from lockgate.core.reversal import find_down_target, select_above, select_last
 from lockgate.errors import (
     DatabaseBusy,
     DatabaseUnreachable,
     LockgateError,
     RunIncomplete,
 )
+from lockgate.histories.detect import detect_tool, read_claims
+from lockgate.ports import Held
 from lockgate.report import Report, Status
 from lockgate.report_draft import ReportDraft
+from lockgate.settings import Atomicity, Rollback
+from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.history import Applied
+    from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
-    from lockgate.core.target import Endpoint
-    from lockgate.settings import Atomicity, OutOfOrder
+    from lockgate.core.reversal import Substitute
+    from lockgate.ports import Database, Rules
 
-# 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
-RETRIED = frozenset({"55P03", "40P01"})
-# 53200 out_of_memory (the lock table is full), 55P04 unsafe_new_enum_value_usage, 55006 pending
-# trigger events, 25001 a transaction that must be set up first: too much for one transaction, though
-# not for several.
-TOO_MUCH_FOR_ONE = frozenset({"53200", "55P04", "55006", "25001"})
-CANCELLED = "57014"
+    Work = Callable[[Worker], Status]
 
-_RETRY_PAUSE_SECONDS = 0.5
-_LONGEST_RETRY_PAUSE_SECONDS = 10.0
-_MOST_RECOVERIES = 3
 # Of the server's lock table one run takes at most this share; a statement takes a few locks.
 _LOCK_TABLE_SHARE = 0.4
-
-
-class Database(Protocol):
-    """What the runner needs of a database; `postgres.database.Database` is the real one."""
-
-    @property
-    def endpoint(self) -> Endpoint | None: ...
-    @property
-    def was_cancelled(self) -> bool: ...
-    def probe(self) -> Probe: ...
-    def install(self, probe: Probe) -> None: ...
-    def read_history(self) -> History: ...
-    def take_lock(self, terms: Terms) -> Taken | None: ...
-    def read_holder(self) -> Holder | None: ...
-    def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None: ...
-    def apply(self, segment: Segment, stamp: Stamp, on_applied: Callable[[Done], None]) -> None: ...
-    def recover(self, stamp: Stamp) -> Stamp | None: ...
-    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None: ...
-    def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Held:
-    """The lock while a run holds it; its token grows when a broken connection is taken up again."""
-
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the settings say about a run. Times in milliseconds."""
-
-    atomicity: Atomicity
-    out_of_order: OutOfOrder
-    lock_wait_ms: int
-    lock_retries: int
+# What has nothing to do where files and history agree.
+_FOR_PENDING = frozenset({Action.UP, Action.PLAN, Action.VALIDATE})
 
 
 @dataclass(slots=True)
@@ -106,6 +70,8 @@ class Runner:
     deadline: Deadline
     emit: Callable[..., None]
     run_id: str
+    substitute: Substitute
+    folder: Path
     jitter: Callable[[], float] = field(default=random.random)
 
     def run(self, request: Request) -> Report:
@@ -126,13 +92,13 @@ class Runner:
 
     def _persist(self, request: Request, draft: ReportDraft) -> Status:
         """Carry out, from the start again where the connection breaks before there is a lock."""
-        for attempt in range(_MOST_RECOVERIES + 1):
+        for attempt in range(MOST_RECOVERIES + 1):
             try:
                 return self._carry_out(request, draft)
             except ConnectionLost as error:
                 self.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
                 self.database.close()
-                if attempt == _MOST_RECOVERIES or self.deadline.is_over:
+                if attempt == MOST_RECOVERIES or self.deadline.is_over:
                     raise DatabaseUnreachable(
                         f"The connection broke before anything was done: {error}."
                         " Nothing was changed.",
@@ -148,25 +114,42 @@ class Runner:
         draft.catalog = catalog
         with draft.phase("connect"):
             draft.probe = probe = self.database.probe()
-        if request.action is not Action.STATUS and self._is_up_to_date(catalog, probe, request):
+        if request.action in _FOR_PENDING and self._is_up_to_date(catalog, probe, request):
             draft.settle(catalog.latest)
             return self._tidy(request, draft, probe)
-        draft.history = self.database.read_history() if probe.has_history else EMPTY_HISTORY
+        history = self.database.read_history() if probe.has_history else EMPTY_HISTORY
+        draft.history = align_history(history, catalog)
+        match request.action:
+            case Action.BASELINE | Action.ADOPT | Action.REPAIR:
+                return self._amend(request, draft, probe)
+            case Action.DOWN:
+                return self._down(request, draft, probe)
+            case Action.PLAN if request.is_down:
+                return self._plan_down(request, draft, probe)
+            case _:
+                return self._forward(request, draft, probe, catalog)
+
+    def _forward(
+        self, request: Request, draft: ReportDraft, probe: Probe, catalog: Catalog
+    ) -> Status:
+        """Up, and what only looks at what an up would do."""
         policy = self._policy(request, probe)
         plan = make_plan(catalog, draft.history, policy)
         draft.see(plan)
-        match request.action:
-            case Action.STATUS:
-                draft.holder = self.database.read_holder() if probe.has_history else None
-                return Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
-            case Action.PLAN | Action.VALIDATE:
-                _refuse(plan, policy)
-                return Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
-            case _:
-                _refuse(plan, policy)
-                if plan.has_pending:
-                    return self._up(request, draft, probe)
-                return self._tidy(request, draft, probe)
+        seen = Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
+        if request.action is Action.STATUS:
+            draft.holder = self.database.read_holder() if probe.has_history else None
+            return seen
+        refuse_plan(plan, policy)
+        if request.action is not Action.UP:
+            return seen
+        if plan.has_pending or self._is_to_bring_back(plan):
+            return self._under_lock(request, draft, probe, Worker.up)
+        return self._tidy(request, draft, probe)
+
+    def _is_to_bring_back(self, plan: Plan) -> bool:
+        is_ahead = any(row.version is not None for row in plan.ahead)
+        return is_ahead and self.rules.rollback is Rollback.DEPLOY
 
     def _tidy(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
         """With nothing to do, free the lock of a run that was killed when all its work was done."""
@@ -178,28 +161,39 @@ class Runner:
             taken = None
         if taken is None:
             return Status.UP_TO_DATE
-        return self._work_and_finish(request, draft, probe, self._note_taken(taken, draft))
+        stamp = self._note_taken(taken, draft)
+        return self._work_and_finish(request, draft, probe, stamp, Worker.up)
 
     def _is_up_to_date(self, catalog: Catalog, probe: Probe, request: Request) -> bool:
-        return probe.digest == catalog.digest() and probe.unfinished == 0 and request.target is None
+        is_whole = request.target is None and not request.is_down
+        return is_whole and probe.digest == catalog.digest() and probe.unfinished == 0
 
     def _policy(self, request: Request, probe: Probe) -> Policy:
         return Policy(
-            atomicity=self.rules.atomicity,
+            atomicity=self._atomicity(request),
             out_of_order=self.rules.out_of_order,
             is_fresh=probe.is_fresh,
             most_statements=int(probe.lock_slots * _LOCK_TABLE_SHARE),
             target=request.target,
         )
 
+    def _atomicity(self, request: Request) -> Atomicity:
+        """What is undone together shares a transaction, so that it is undone whole or not at all."""
+        is_down = request.action is Action.DOWN or request.is_down
+        if is_down and self.rules.atomicity is Atomicity.AUTO:
+            return Atomicity.RUN
+        return self.rules.atomicity
+
     # Under the lock.
 
-    def _up(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
-        self._stop_if_over()
+    def _under_lock(self, request: Request, draft: ReportDraft, probe: Probe, work: Work) -> Status:
+        if self.deadline.is_over:
+            raise self._stopped()
         self.database.install(probe)
         with draft.phase("lock_wait"):
             taken = self._wait_for_lock(request, draft, probe)
-        return self._work_and_finish(request, draft, probe, self._note_taken(taken, draft))
+        stamp = self._note_taken(taken, draft)
+        return self._work_and_finish(request, draft, probe, stamp, work)
 
     def _note_taken(self, taken: Taken, draft: ReportDraft) -> Stamp:
         draft.take(taken)
@@ -207,7 +201,7 @@ class Runner:
         return Stamp(self.run_id, taken.token, __version__)
 
     def _work_and_finish(
-        self, request: Request, draft: ReportDraft, probe: Probe, stamp: Stamp
+        self, request: Request, draft: ReportDraft, probe: Probe, stamp: Stamp, work: Work
     ) -> Status:
         """Work, record and unlock; and again where the connection breaks before that was heard.
 
@@ -216,8 +210,9 @@ class Runner:
         leaves a lock that heals itself.
         """
         held = Held(stamp)
-        status = self._try_work(request, draft, probe, held)
-        for _ in range(_MOST_RECOVERIES):
+        worker = self._worker(request, draft, probe, held)
+        status = self._try_work(draft, worker, work)
+        for _ in range(MOST_RECOVERIES):
             try:
                 with draft.phase("finish"):
                     outcome = draft.outcome(status, self.database.endpoint)
@@ -236,14 +231,30 @@ class Runner:
                 return status
             held.stamp = taken_up
             if draft.error is None:
-                status = self._try_work(request, draft, probe, held)
+                status = self._try_work(draft, worker, work)
         return self._leave_behind(draft, status, "the connection broke again and again")
 
-    def _try_work(self, request: Request, draft: ReportDraft, probe: Probe, held: Held) -> Status:
+    def _try_work(self, draft: ReportDraft, worker: Worker, work: Work) -> Status:
         try:
-            return self._work(request, draft, probe, held)
+            return work(worker)
         except LockgateError as error:
             return draft.fail(error)
+
+    def _worker(self, request: Request, draft: ReportDraft, probe: Probe, held: Held) -> Worker:
+        assert draft.catalog is not None
+        return Worker(
+            database=self.database,
+            catalog=draft.catalog,
+            policy=self._policy(request, probe),
+            rules=self.rules,
+            held=held,
+            draft=draft,
+            clock=self.clock,
+            deadline=self.deadline,
+            emit=self.emit,
+            jitter=self.jitter,
+            substitute=self.substitute,
+        )
 
     def _leave_behind(self, draft: ReportDraft, status: Status, reason: str) -> Status:
         """Give the lock up to whoever comes next; what the run claims must still be true."""
@@ -261,6 +272,76 @@ class Runner:
                 hint="Invoke again: the history is read, and only what is missing is applied.",
             )
         )
+
+    # Down.
+
+    def _down(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
+        rows = self._select(request, draft)
+        if not rows:
+            draft.see_nothing()
+            return Status.UP_TO_DATE
+        may_lose_rows = request.allow_data_loss or self.rules.may_lose_rows
+
+        def work(worker: Worker) -> Status:
+            chosen = rows if draft.reverted else self._select_again(request, draft)
+            return worker.down(chosen, may_lose_rows=may_lose_rows)
+
+        return self._under_lock(request, draft, probe, work)
+
+    def _select_again(self, request: Request, draft: ReportDraft) -> tuple[Applied, ...]:
+        """Choose under the lock, by the history as it is then."""
+        assert draft.catalog is not None
+        draft.history = align_history(self.database.read_history(), draft.catalog)
+        return self._select(request, draft)
+
+    def _plan_down(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
+        rows = self._select(request, draft)
+        assert draft.catalog is not None
+        policy = self._policy(request, probe)
+        draft.see_reversal(reverse(self.database, rows, draft.catalog, policy, self.substitute))
+        return Status.PLANNED if rows else Status.UP_TO_DATE
+
+    def _select(self, request: Request, draft: ReportDraft) -> tuple[Applied, ...]:
+        """Return what is to be undone, the last applied first."""
+        assert draft.catalog is not None
+        if request.steps is not None:
+            return select_last(draft.history, request.steps)
+        assert request.target is not None
+        return select_above(
+            draft.history, find_down_target(draft.catalog, draft.history, request.target)
+        )
+
+    # The history alone.
+
+    def _amend(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
+        decide = partial(self._decide, request, draft)
+        amendment = decide(draft.history)
+        draft.see_amendment(amendment)
+        if amendment.is_empty:
+            return Status.UP_TO_DATE
+        if request.dry_run:
+            return Status.PLANNED
+
+        def work(worker: Worker) -> Status:
+            draft.see_amendment(worker.amend(decide))
+            return Status.APPLIED
+
+        return self._under_lock(request, draft, probe, work)
+
+    def _decide(self, request: Request, draft: ReportDraft, history: History) -> Amendment:
+        catalog = draft.catalog
+        assert catalog is not None
+        if request.action is Action.BASELINE:
+            assert request.target is not None
+            return make_baseline(catalog, history, request.target)
+        if request.action is Action.REPAIR:
+            assert request.mend is not None
+            assert request.version is not None
+            return make_repair(catalog, history, request.mend, request.version)
+        ask = self.database.ask
+        tool, table = detect_tool(ask, request.source)
+        claims = read_claims(ask, tool, table, catalog, self.folder)
+        return make_adoption(catalog, history, tool, claims, table)
 
     def _unlock(self, request: Request, draft: ReportDraft) -> Status:
         """Break the lock. Touches no migration and reads no file."""
@@ -296,7 +377,7 @@ class Runner:
             draft.waited_ms = round((self.clock.monotonic() - started) * 1000)
             draft.holder = self.database.read_holder() or draft.holder
             if self.deadline.interrupted_by is not None:
-                raise self._incomplete()
+                raise self._stopped()
             if draft.waited_ms >= self.rules.lock_wait_ms or self.deadline.is_over:
                 raise _busy(draft.holder)
             if attempt == 0:
@@ -307,109 +388,10 @@ class Runner:
         draft.holder = None
         return taken
 
-    def _work(self, request: Request, draft: ReportDraft, probe: Probe, held: Held) -> Status:
-        """Plan under the lock and apply; plan anew after a retry or a broken connection."""
-        policy = self._policy(request, probe)
-        tries: Counter[str] = Counter()
-        recoveries = 0
-        while True:
-            try:
-                draft.history = self.database.read_history()
-                plan = self._plan_again(draft, policy)
-                if not plan.has_pending:
-                    return Status.APPLIED if draft.done else Status.UP_TO_DATE
-                with draft.phase("apply"):
-                    is_done = self._apply_all(plan, draft, held.stamp, tries)
-                if is_done:
-                    return Status.APPLIED
-            except ConnectionLost as error:
-                recoveries = self._recover(error, recoveries, held)
-            except OutOfTime as stop:
-                raise self._incomplete(stop.failure) from None
-
-    def _plan_again(self, draft: ReportDraft, policy: Policy) -> Plan:
-        assert draft.catalog is not None
-        plan = make_plan(draft.catalog, draft.history, policy)
-        _refuse(plan, policy)
-        draft.see(plan)
-        draft.know_applied()
-        return plan
-
-    def _apply_all(self, plan: Plan, draft: ReportDraft, stamp: Stamp, tries: Counter[str]) -> bool:
-        """Apply every segment; return False to have the plan made anew."""
-        waiting = deque(plan.segments)
-        while waiting:
-            segment = waiting.popleft()
-            self._stop_if_over()
-            self.emit("segment_started", mode=segment.mode, migrations=len(segment.steps))
-            try:
-                self.database.apply(segment, stamp, draft.on_applied(self.emit))
-            except StepFailed as error:
-                sqlstate = error.failure.sqlstate
-                if sqlstate == CANCELLED and (self.database.was_cancelled or self.deadline.is_over):
-                    raise OutOfTime(error.failure) from error
-                if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
-                    self.emit("segment_split", sqlstate=sqlstate, migrations=len(segment.steps))
-                    waiting.extendleft(reversed(split_segment(segment)))
-                elif sqlstate in RETRIED and self._may_retry(segment, tries, error):
-                    return False
-                else:
-                    raise draft.blame(error, segment) from error
-        return True
-
-    def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
-        """Pause before the next try, unless there were enough of them."""
-        key = segment.steps[0].migration.migration_id
-        tries[key] += 1
-        if tries[key] > self.rules.lock_retries or self.deadline.is_over:
-            return False
-        pause = min(_RETRY_PAUSE_SECONDS * 2 ** (tries[key] - 1), _LONGEST_RETRY_PAUSE_SECONDS)
-        self.emit(
-            "segment_retried",
-            migration=error.failure.migration,
-            sqlstate=error.failure.sqlstate,
-            attempt=tries[key],
-            blockers=[dataclasses.asdict(blocker) for blocker in error.failure.blockers],
-        )
-        self.deadline.pause(self.clock, pause * (0.5 + self.jitter() / 2))
-        return True
-
-    def _recover(self, error: ConnectionLost, recoveries: int, held: Held) -> int:
-        """Connect again with the lock still ours, and return how often that was needed."""
-        while True:
-            recoveries += 1
-            if self.deadline.is_over:
-                raise self._incomplete() from error
-            if recoveries > _MOST_RECOVERIES:
-                raise DatabaseUnreachable(
-                    f"The connection broke {recoveries} times: {error}. What the report lists as"
-                    " applied is in the database; the rest was rolled back.",
-                    hint="Invoke again: the run goes on where it stopped.",
-                ) from error
-            self.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
-            try:
-                held.stamp = self.database.recover(held.stamp) or held.stamp
-            except ConnectionLost as again:
-                error = again
-            else:
-                self.emit("connection_restored")
-                return recoveries
-
-    def _stop_if_over(self) -> None:
-        if self.deadline.is_over:
-            raise self._incomplete()
-
-    def _incomplete(self, cut_off: Failure | None = None) -> RunIncomplete:
+    def _stopped(self) -> RunIncomplete:
         why = self.deadline.interrupted_by or "the time of this invocation is over"
-        where = ""
-        if cut_off is not None:
-            statement = f"statement {cut_off.statement} of " if cut_off.statement else ""
-            where = f" It was in {statement}migration {cut_off.migration}, which was cancelled."
         return RunIncomplete(
-            f"The run stopped before it was done: {why}.{where}",
-            hint="Invoke again: the run goes on where it stopped.",
-            file=None if cut_off is None else cut_off.file,
-            migration=None if cut_off is None else cut_off.migration,
+            f"The run stopped before it began: {why}. Nothing was changed.", hint="Invoke again."
         )
 
     def _emit_end(self, report: Report) -> None:
@@ -424,12 +406,6 @@ class Runner:
             error_code=error.code if error else None,
             error=error.message if error else None,
         )
-
-
-def _refuse(plan: Plan, policy: Policy) -> None:
-    refusal = find_refusal(plan, policy)
-    if refusal is not None:
-        raise refusal
 
 
 def _busy(holder: Holder | None) -> DatabaseBusy:

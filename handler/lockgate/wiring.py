@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.secrets import SecretStage
 from lockgate.formats.registry import read_migrations
+from lockgate.formats.substitution import substitute_variables
+from lockgate.ports import Rules
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions
 from lockgate.postgres.schema import Tables
 from lockgate.postgres.session import Timeouts
 from lockgate.postgres.tls import make_tls_context
-from lockgate.runner import Rules, Runner
+from lockgate.runner import Runner
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lockgate.core.deadline import Deadline
     from lockgate.core.target import Access
@@ -114,9 +116,19 @@ def make_runner(
             out_of_order=settings.out_of_order,
             lock_wait_ms=settings.lock_wait_ms,
             lock_retries=settings.lock_retries,
+            rollback=settings.rollback,
+            may_lose_rows=settings.allow_data_loss,
         ),
+        substitute=partial(_substitute, settings.variables),
+        folder=folder,
         clock=clock,
         deadline=deadline,
         emit=emit,
         run_id=run_id,
     )
+
+
+def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
+    """Fill the variables of a script that the history kept."""
+    found = substitute_variables(text, variables, path=path, first_line=1)
+    return found.text, found.hidden

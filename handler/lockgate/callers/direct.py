@@ -118,8 +118,9 @@ def _read_tool(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a command: how its value is read, the actions that accept it, and the request's
-    field that it fills where that has another name.
+    """One key of a command: how its value is read, and the actions that accept it.
+
+    ``field`` is the request's that it fills, where that has another name.
     """
 
     name: str

@@ -7,17 +7,24 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, Order
-from lockgate.core.migration import Kind, Version
+from lockgate.core.migration import Kind, Language, Options, Version
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 
 class State(StrEnum):
-    """Whether a migration is in the database whole, or up to some statement."""
+    """Whether a migration is in the database whole.
+
+    ``PARTIAL``: up to some statement. ``REVERTING``: some statements of its down script were run; they
+    are what the row counts then. ``STALE``: a repeatable one that runs again, since a down script ran
+    behind it and may have dropped what it made.
+    """
 
     APPLIED = "applied"
     PARTIAL = "partial"
+    REVERTING = "reverting"
+    STALE = "stale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,29 @@ class History:
             default=None,
         )
 
+    @property
+    def reverting(self) -> tuple[Applied, ...]:
+        """What was being undone when its run ended: the next run of any kind undoes it whole."""
+        return tuple(row for row in self.rows if row.state is State.REVERTING)
+
 
 EMPTY_HISTORY = History(())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredScripts:
+    """What the history keeps of one migration's text.
+
+    ``down`` is ``None`` where there is none; ``is_substituted``: its file filled variables in, and
+    what is kept is the text before that. ``up`` is kept of repeatable ones only.
+    """
+
+    migration_id: str
+    language: Language
+    down: str | None
+    options: Options
+    is_substituted: bool
+    up: str | None
 
 
 def align_history(history: History, catalog: Catalog) -> History:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -69,6 +71,16 @@ class Options:
     transaction: bool | None = None
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None
+
+    def to_json(self) -> str:
+        """Return what was given, as the history keeps it beside a down script."""
+        return json.dumps({k: v for k, v in dataclasses.asdict(self).items() if v is not None})
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        """Return what `to_json` made; what a later release added is passed over."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in json.loads(text).items() if k in known})
 
 
 NO_OPTIONS = Options()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lockgate.core.migration import Direction
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -28,8 +30,9 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A migration that is in the database for good, by the server's clock."""
+    """A migration that is in the database for good, or out of it, by the server's clock."""
 
     migration_id: str
     duration_ms: int
     applied_at: datetime
+    direction: Direction = Direction.UP

@@ -67,7 +67,11 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an ``up`` would do. ``foreign``: the history is that of another project."""
+    """What an ``up`` would do.
+
+    ``foreign``: the history is that of another project. ``half_undone`` are migrations of the catalog
+    that are undone in part: they are undone whole before anything is applied.
+    """
 
     segments: tuple[Segment, ...]
     drift: tuple[Drift, ...]
@@ -75,6 +79,7 @@ class Plan:
     out_of_order: tuple[Migration, ...]
     skipped: tuple[Skipped, ...]
     foreign: Foreign | None = None
+    half_undone: tuple[Applied, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -84,7 +89,7 @@ class Plan:
     @property
     def has_pending(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.segments)
+        return bool(self.segments or self.half_undone)
 
 
 def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
@@ -113,6 +118,7 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
         out_of_order=early,
         skipped=skipped,
         foreign=_find_foreign(catalog, history),
+        half_undone=tuple(r for r in history.reverting if r.version in catalog.by_version),
     )
 
 
@@ -198,7 +204,7 @@ def _is_pending(
     row = rows.get(migration.version or migration.name)
     if target is not None and (migration.version is None or migration.version > target):
         return False
-    if row is None or row.state is State.PARTIAL:
+    if row is None or row.state in {State.PARTIAL, State.STALE}:
         return True
     return migration.kind is Kind.REPEATABLE and row.checksum != migration.up.checksum
 

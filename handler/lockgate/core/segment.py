@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Analysis, Mode
+from lockgate.core.migration import Direction
 from lockgate.settings import Atomicity
 
 if TYPE_CHECKING:
     from lockgate.core.history import Applied
-    from lockgate.core.migration import Migration
+    from lockgate.core.migration import Migration, Script
     from lockgate.core.policy import Policy
 
 # Measured: beyond a hundred migrations a transaction gains no speed, and a failure loses more.
@@ -24,16 +25,27 @@ class Cause(StrEnum):
     PENDING = "pending"
     CHANGED = "changed"
     RESUMED = "resumed"
+    REVERTED = "reverted"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One migration to apply. ``row`` is its history row where there is one already."""
+    """One script of a migration to run. ``row`` is its history row where there is one already."""
 
     migration: Migration
     analysis: Analysis
     cause: Cause
     row: Applied | None = None
+    direction: Direction = Direction.UP
+
+    @property
+    def script(self) -> Script:
+        """The script of the step's direction."""
+        if self.direction is Direction.UP:
+            return self.migration.up
+        assert self.migration.down is not None
+        return self.migration.down
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,10 @@ class ForeignRow:
 
 @dataclass(frozen=True, slots=True)
 class ForeignHistory:
-    """All that the other tool's table says. ``baseline``: everything up to this version counts as
-    applied, though there is no row for it. ``problem``: why nothing can be adopted, if so.
+    """All that the other tool's table says.
+
+    ``baseline``: everything up to this version counts as applied, though there is no row for it.
+    ``problem``: why nothing can be adopted, if so.
     """
 
     table: str

@@ -8,26 +8,28 @@ from __future__ import annotations
 import random
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.executor import Executor
-from lockgate.postgres.history_table import read_history
+from lockgate.postgres.history_table import amendment_sql, read_history, read_scripts
 from lockgate.postgres.lock import Lock
-from lockgate.postgres.lock_table import read_holder, release_sql, retake_lock
+from lockgate.postgres.lock_table import fence_sql, read_holder, release_sql, retake_lock
 from lockgate.postgres.look import Look, refuse_pooler, refuse_read_only, session_sql
+from lockgate.postgres.loss import LossGuard
 from lockgate.postgres.run_table import finish_sql, is_finished
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
 from lockgate.postgres.session import BEGIN, Session, Timeouts, lock_lost
 from lockgate.postgres.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from lockgate.core.amendment import Amendment
     from lockgate.core.deadline import Clock, Deadline
-    from lockgate.core.history import History
+    from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
@@ -139,8 +141,54 @@ class Database:
         with self._refusals():
             return self._lock().break_open(terms)
 
-    def apply(self, segment: Segment, stamp: Stamp, on_applied: Callable[[Done], None]) -> None:
-        """Apply one segment; see `Executor.apply` for what it raises."""
+    def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
+        """Return what the history keeps of the text of some migrations."""
+        with self._refusals():
+            return read_scripts(self._connected, self._tables, migration_ids)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Send one query about what is not ours, and return its rows."""
+        with self._refusals():
+            return list(self._connected.send(sql)[0].rows)
+
+    def amend(self, amendment: Amendment, stamp: Stamp) -> None:
+        """Write what is decided about the history, in one transaction that ends with the fence.
+
+        Raises:
+            LockLost: another run has the lock; nothing was written.
+        """
+        statements = [BEGIN, *amendment_sql(self._tables, amendment, stamp)]
+        fence = fence_sql(self._tables, stamp.token, stamp.run_id)
+        try:
+            self._connected.send(";\n".join([*statements, fence, "COMMIT"]))
+        except StatementError as error:
+            self._connected.send("ROLLBACK")
+            if error.sqlstate == "22012":
+                raise lock_lost(stamp.token, "Nothing was written.") from error
+            raise self._look.refusal(error) from error
+
+    def create_stand_in(self, sql: str) -> None:
+        """Create another tool's history table, empty, for migrations that touch it.
+
+        Raises:
+            TargetUnsuitable: the role may not.
+        """
+        with self._refusals():
+            self._connected.send(sql)
+
+    def apply(
+        self,
+        segment: Segment,
+        stamp: Stamp,
+        on_applied: Callable[[Done], None],
+        *,
+        may_lose_rows: bool = True,
+    ) -> None:
+        """Apply one segment; see `Executor.apply` for what it raises.
+
+        Raises:
+            DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
+        """
         session = Session(
             connection=self._connected,
             tables=self._tables,
@@ -150,6 +198,7 @@ class Database:
             clock=self._clock,
             set_role=self._options.set_role,
             server_version=self._server_version,
+            guard=None if may_lose_rows else LossGuard(self._connected, self._tables.schema_name),
         )
         watch = self._watch
         assert watch is not None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Segment, Step
+    from lockgate.postgres.loss import LossGuard
 
 # The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
 _COMMIT_LATER = "SET LOCAL synchronous_commit = off"
@@ -58,9 +59,39 @@ class Executor:
     def _apply_shared(self, segment: Segment) -> list[Done]:
         """Apply many migrations in one transaction, in as few messages as they fit."""
         writer = MessageWriter()
+        if self.session.guard is None:
+            self._open(writer, segment)
+            done = self._add_bodies(writer, segment)
+        else:
+            done = self._apply_guarded(self.session.guard, segment)
+        writer.add(Part.CONTROL, _COMMIT_LATER)
+        writer.add(Part.FENCE, self.session.fence())
+        writer.add(Part.CONTROL, COMMIT)
+        return done + self.session.flush(writer)
+
+    def _open(self, writer: MessageWriter, segment: Segment) -> None:
         # Before the transaction, so that a script may set up its own as its first statement.
         self.session.prepare_alone(writer, segment.steps[0])
         writer.add(Part.CONTROL, BEGIN)
+
+    def _apply_guarded(self, guard: LossGuard, segment: Segment) -> list[Done]:
+        """Run everything but the commit, and see to it that no row is lost by that."""
+        done: list[Done] = []
+
+        def begin() -> None:
+            writer = MessageWriter()
+            self._open(writer, segment)
+            self.session.flush(writer)
+
+        def work() -> None:
+            writer = MessageWriter()
+            done[:] = self._add_bodies(writer, segment)
+            done.extend(self.session.flush(writer))
+
+        guard.watch(segment.steps[0].migration.label, begin, work)
+        return done
+
+    def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
         done: list[Done] = []
         previous: str | None = None
         for step in segment.steps:
@@ -68,23 +99,20 @@ class Executor:
                 self.session.prepare(writer, step)
             done += self._add_body(writer, step)
             self.session.own_role(writer)
-            record = self.session.record(step, _whole(step), previous=previous)
+            record = self.session.record(step, whole_progress(step), previous=previous)
             writer.add(Part.RECORD, record, migration=step.migration)
             previous = step.migration.migration_id
             if writer.is_full:
                 done += self.session.flush(writer)
-        writer.add(Part.CONTROL, _COMMIT_LATER)
-        writer.add(Part.FENCE, self.session.fence())
-        writer.add(Part.CONTROL, COMMIT)
-        return done + self.session.flush(writer)
+        return done
 
     def _add_body(self, writer: MessageWriter, step: Step) -> list[Done]:
         """Add a script to the message, or run it now where it cannot travel with others."""
-        script, statements = step.migration.up, step.analysis.statements
+        script, statements = step.script, step.analysis.statements
         if script.language is Language.PYTHON:
             done = self.session.flush(writer)
             connection = self.session.connection
-            run_python(connection, step.migration, script, Direction.UP, in_transaction=True)
+            run_python(connection, step.migration, script, step.direction, in_transaction=True)
             return done
         if all(statement.standard_conforming_strings for statement in statements):
             writer.add_script(step.migration, script, statements, (0, len(script.sql)))
@@ -98,6 +126,8 @@ class Executor:
         return done
 
 
-def _whole(step: Step) -> Progress:
+def whole_progress(step: Step) -> Progress:
+    """Return the progress of a script that ran to its end."""
     total = max(1, len(step.analysis.statements))
-    return Progress(State.APPLIED, total, total)
+    state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
+    return Progress(state, total, total)

@@ -5,16 +5,20 @@ Knows the rows. Knows no order of work.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.checksum import token_checksum
-from lockgate.core.history import Applied, History, State
-from lockgate.core.migration import Kind, Language, Migration, Version
+from lockgate.core.history import Applied, History, State, StoredScripts
+from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lockgate.core.amendment import Amendment
     from lockgate.core.outcome import Stamp
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
@@ -48,17 +52,18 @@ LEFT JOIN (
 _RECORD = """
 INSERT INTO {history} AS rows (
     migration_id, version, name, kind, up_checksum, up_token_checksum, down_checksum, down_script,
-    language, state, statements_done, statements_total, attempting, attempted_oid, done_checksum,
-    applied_at, duration_ms, run_id, token, database_user, package_version)
+    down_options, up_script, language, state, statements_done, statements_total, attempting,
+    attempted_oid, done_checksum, applied_at, duration_ms, run_id, token, database_user, package_version)
 SELECT {migration_id}, {version}, {name}, {kind}, {up_checksum}, {up_token_checksum},
-       {down_checksum}, {down_script}, {language}, {state}, {done}, {total}, {attempting},
-       {attempted_oid}, {done_checksum}, now_at, extract(epoch FROM now_at - {since}) * 1000,
-       {run_id}, {token}, session_user, {package_version}
-FROM pg_catalog.clock_timestamp() AS now_at
+       {down_checksum}, {down_script}, {down_options}, {up_script}, {language}, {state}, {done},
+       {total}, {attempting}, {attempted_oid}, {done_checksum}, now_at,
+       extract(epoch FROM now_at - {since}) * 1000, {run_id}, {token}, session_user, {package_version}
+FROM {clock} AS now_at
 ON CONFLICT (migration_id) DO UPDATE SET
     version = excluded.version, name = excluded.name, up_checksum = excluded.up_checksum,
     up_token_checksum = excluded.up_token_checksum, down_checksum = excluded.down_checksum,
-    down_script = excluded.down_script, state = excluded.state,
+    down_script = excluded.down_script, down_options = excluded.down_options,
+    up_script = excluded.up_script, state = excluded.state,
     statements_done = excluded.statements_done, statements_total = excluded.statements_total,
     language = excluded.language, attempting = excluded.attempting,
     attempted_oid = excluded.attempted_oid, done_checksum = excluded.done_checksum,
@@ -68,8 +73,51 @@ ON CONFLICT (migration_id) DO UPDATE SET
     END,
     run_id = excluded.run_id, token = excluded.token,
     database_user = excluded.database_user, package_version = excluded.package_version
-RETURNING migration_id AS lockgate_record, duration_ms, extract(epoch FROM applied_at)::float8
+RETURNING migration_id AS lockgate_record, duration_ms, extract(epoch FROM applied_at)::float8,
+          'up'
 """
+
+# What a down script drops may be what repeatable migrations made, so these run again with the next up.
+_REVERTED = """
+WITH stale AS (
+    UPDATE {history} SET state = 'stale' WHERE kind = 'repeatable' AND state = 'applied'
+        AND migration_id <> {migration_id}
+)
+DELETE FROM {history} WHERE migration_id = {migration_id}
+RETURNING migration_id AS lockgate_record,
+          (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp())
+              * 1000)::bigint,
+          extract(epoch FROM pg_catalog.clock_timestamp())::float8, 'down'
+"""
+
+_REVERTING = """
+UPDATE {history}
+SET state = {state}, statements_done = {done}, statements_total = {total},
+    attempting = {attempting}, attempted_oid = {attempted_oid}, done_checksum = {done_checksum}
+WHERE migration_id = {migration_id}
+RETURNING migration_id AS lockgate_record, 0, extract(epoch FROM applied_at)::float8, 'down'
+"""
+
+_ACCEPT = """
+UPDATE {history}
+SET up_checksum = {up_checksum}, up_token_checksum = {up_token_checksum}, name = {name},
+    down_checksum = {down_checksum}, down_script = {down_script}, down_options = {down_options},
+    up_script = {up_script}, language = {language}
+WHERE migration_id = {migration_id}
+"""
+
+_REMOVE = """
+DELETE FROM {history} WHERE migration_id = {migration_id}
+"""
+
+_SCRIPTS = """
+SELECT migration_id, language, down_script, coalesce(down_options::text, '{{}}'), up_script
+FROM {history}
+WHERE migration_id = ANY ({ids}::text[])
+"""
+
+# A key beside the options: what is kept of the script lacks the values that were filled in.
+_SUBSTITUTED = "substituted"
 
 _FORGET = """
 DELETE FROM {history} WHERE migration_id = {migration_id} AND state = 'partial'
@@ -140,6 +188,47 @@ def _to_applied(row: tuple[object, ...]) -> Applied:
     )
 
 
+def read_scripts(
+    connection: Connection, tables: Tables, migration_ids: Sequence[str]
+) -> dict[str, StoredScripts]:
+    """Return what the history keeps of the text of some migrations, by their ids."""
+    ids = ", ".join(quote_literal(one) for one in migration_ids)
+    sql = _SCRIPTS.format(history=tables.history, ids=f"ARRAY[{ids}]")
+    return {row[0]: _to_scripts(row) for row in connection.send(sql)[0].rows}
+
+
+def _to_scripts(row: tuple[Any, ...]) -> StoredScripts:
+    migration_id, language, down, options, up = row
+    return StoredScripts(
+        migration_id=migration_id,
+        language=Language(language),
+        down=down,
+        options=Options.from_json(options),
+        is_substituted=bool(json.loads(options).get(_SUBSTITUTED)),
+        up=up,
+    )
+
+
+def revert_sql(tables: Tables, migration: Migration, progress: Progress) -> str:
+    """Return the statement that writes how far a migration is undone; the row goes with the last.
+
+    ``State.APPLIED`` here says that nothing of the down script was done.
+    """
+    template = _REVERTING
+    if progress.state is State.REVERTING and progress.done == progress.total:
+        template = _REVERTED
+    return template.format(
+        history=tables.history,
+        migration_id=quote_literal(migration.migration_id),
+        state=quote_literal(progress.state),
+        done=progress.done,
+        total=progress.total,
+        attempting=quote_literal(progress.attempting),
+        attempted_oid=quote_literal(progress.attempted_oid),
+        done_checksum=quote_literal(progress.done_checksum),
+    )
+
+
 def forget_sql(tables: Tables, migration: Migration) -> str:
     """Return the statement that removes the row of a migration of which nothing was done."""
     return _FORGET.format(
@@ -154,6 +243,7 @@ def record_sql(
     progress: Progress,
     *,
     previous: str | None = None,
+    applied_at: datetime | None = None,
 ) -> str:
     """Return the statement that writes a migration's row.
 
@@ -162,26 +252,23 @@ def record_sql(
     counts from the transaction's start.
     """
     since = "pg_catalog.transaction_timestamp()"
+    clock = "pg_catalog.clock_timestamp()"
+    if applied_at is not None:
+        # Taken over from another tool, which did not say how long it took.
+        since = "now_at"
+        clock = f"(SELECT {quote_literal(applied_at.isoformat())}::timestamptz AS now_at)"
     if previous is not None:
         since = _PREVIOUS.format(
             history=tables.history,
             previous=quote_literal(previous),
             run_id=quote_literal(stamp.run_id),
         )
-    up, down = migration.up, migration.down
-    is_sql = up.language is Language.SQL
     return _RECORD.format(
-        history=tables.history,
+        **_texts(tables, migration),
         since=since,
-        migration_id=quote_literal(migration.migration_id),
+        clock=clock,
         version=quote_literal(None if migration.version is None else migration.version.text),
-        name=quote_literal(migration.name),
         kind=quote_literal(migration.kind),
-        up_checksum=quote_literal(up.checksum),
-        up_token_checksum=quote_literal(token_checksum(up.text) if is_sql else None),
-        down_checksum=quote_literal(None if down is None else down.checksum),
-        down_script=quote_literal(None if down is None else down.text),
-        language=quote_literal(up.language),
         state=quote_literal(progress.state),
         done=progress.done,
         total=progress.total,
@@ -192,3 +279,50 @@ def record_sql(
         token=stamp.token,
         package_version=quote_literal(stamp.package_version),
     )
+
+
+def accept_sql(tables: Tables, migration: Migration) -> str:
+    """Return the statement that gives a row the checksums and the down script of its file."""
+    return _ACCEPT.format(**_texts(tables, migration))
+
+
+def remove_sql(tables: Tables, migration_id: str) -> str:
+    """Return the statement that removes a row."""
+    return _REMOVE.format(history=tables.history, migration_id=quote_literal(migration_id))
+
+
+def amendment_sql(tables: Tables, amendment: Amendment, stamp: Stamp) -> list[str]:
+    """Return the statements that write an amendment."""
+    whole = Progress(State.APPLIED, 1, 1)
+    records = (
+        record_sql(tables, one.migration, stamp, whole, applied_at=one.applied_at)
+        for one in amendment.recorded
+    )
+    accepted = (accept_sql(tables, migration) for migration in amendment.accepted)
+    removed = (remove_sql(tables, row.migration_id) for row in amendment.forgotten)
+    return [*records, *accepted, *removed]
+
+
+def _texts(tables: Tables, migration: Migration) -> dict[str, str]:
+    """Return what a row keeps of a migration's file."""
+    up, down = migration.up, migration.down
+    is_sql = up.language is Language.SQL
+    return {
+        "history": tables.history,
+        "migration_id": quote_literal(migration.migration_id),
+        "name": quote_literal(migration.name),
+        "up_checksum": quote_literal(up.checksum),
+        "up_token_checksum": quote_literal(token_checksum(up.text) if is_sql else None),
+        "up_script": quote_literal(up.text if migration.kind is Kind.REPEATABLE else None),
+        "down_checksum": quote_literal(None if down is None else down.checksum),
+        "down_script": quote_literal(None if down is None else down.text),
+        "down_options": quote_literal(None if down is None else _options_json(down)),
+        "language": quote_literal(up.language),
+    }
+
+
+def _options_json(script: Script) -> str:
+    options = json.loads(script.options.to_json())
+    if script.substituted is not None:
+        options[_SUBSTITUTED] = True
+    return json.dumps(options)

@@ -54,8 +54,11 @@ CREATE TABLE IF NOT EXISTS {history} (
     up_token_checksum  text,
     down_checksum      text,
     down_script        text,
+    down_options       jsonb,
+    up_script          text,
     language           text        NOT NULL CHECK (language IN ('sql', 'python')),
-    state              text        NOT NULL CHECK (state IN ('applied', 'partial')),
+    state              text        NOT NULL
+        CHECK (state IN ('applied', 'partial', 'reverting', 'stale')),
     statements_done    integer     NOT NULL,
     statements_total   integer     NOT NULL,
     attempting         integer,
@@ -100,7 +103,7 @@ INSERT INTO {lock} (lock_id, layout_version, token)
 SELECT 1, {layout}, greatest(0, (SELECT max(token) FROM {history}), (SELECT max(token) FROM {run}))
 ON CONFLICT (lock_id) DO NOTHING;
 -- A table of somebody else's by one of these names ends this, and nothing was created.
-SELECT down_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
+SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
 SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
 SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
 REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;

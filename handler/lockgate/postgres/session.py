@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.analysis import Mode, place_of
 from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
+from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Stamp
 from lockgate.errors import LockLost
 from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.history_table import Progress, record_sql
+from lockgate.postgres.history_table import Progress, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_records
 from lockgate.postgres.quoting import quote_identifier, quote_literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.migration import Options
     from lockgate.core.segment import Step
+    from lockgate.postgres.loss import LossGuard
     from lockgate.postgres.schema import Tables
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -69,6 +71,7 @@ class Session:
     clock: Clock
     set_role: str | None
     server_version: int
+    guard: LossGuard | None = None
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -81,7 +84,9 @@ class Session:
         return fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
 
     def record(self, step: Step, progress: Progress, *, previous: str | None = None) -> str:
-        """Return the statement that writes a migration's row; see `record_sql`."""
+        """Return the statement that writes a migration's row; see `record_sql` and `revert_sql`."""
+        if step.direction is Direction.DOWN:
+            return revert_sql(self.tables, step.migration, progress)
         return record_sql(self.tables, step.migration, self.stamp, progress, previous=previous)
 
     def prepare(self, writer: MessageWriter, step: Step) -> None:
@@ -91,7 +96,7 @@ class Session:
         settings: dict[str, str | int] = {
             "application_name": quote_literal(self._application_name(step.migration.migration_id)),
             "lock_timeout": self._lock_timeout_ms(step),
-            "statement_timeout": self._statement_timeout_ms(step.migration.up.options),
+            "statement_timeout": self._statement_timeout_ms(step.script.options),
             **_SETTINGS,
         }
         if self.server_version >= _HAS_TRANSACTION_TIMEOUT:
@@ -123,7 +128,7 @@ class Session:
         return f"lockgate run={self.stamp.run_id} token={self.stamp.token} at={at}"[:63]
 
     def _lock_timeout_ms(self, step: Step) -> int:
-        given = step.migration.up.options.lock_timeout_ms
+        given = step.script.options.lock_timeout_ms
         if given is not None:
             return given
         # A concurrent build waits for old snapshots; a short timeout would leave it invalid.
@@ -157,8 +162,10 @@ class Session:
         except StatementError as error:
             raise self._translate(message, error) from error
         return [
-            Done(migration.migration_id, result.rows[0][1], _to_time(result.rows[0][2]))
-            for migration, result in find_records(message, results)
+            _to_done(result.rows[0])
+            for _, result in find_records(message, results)
+            # A row that somebody deleted meanwhile is no longer there to be undone.
+            if result.rows
         ]
 
     def _translate(self, message: Message, error: StatementError) -> Exception:
@@ -223,8 +230,9 @@ def lock_lost(token: int, consequence: str) -> LockLost:
     )
 
 
-def _to_time(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC)
+def _to_done(row: tuple[Any, ...]) -> Done:
+    migration_id, duration_ms, epoch, direction = row
+    return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
 
 
 def _last_label(message: Message) -> str:

@@ -28,6 +28,7 @@ from lockgate.errors import OutcomeUnknown
 from lockgate.postgres.catalogs import Catalogs
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.history_table import Progress, forget_sql
+from lockgate.postgres.loss import unwatched
 from lockgate.postgres.message import MessageWriter, Part
 from lockgate.postgres.python_step import has_verify, run_python, verify_python
 from lockgate.postgres.session import BEGIN, COMMIT, Session
@@ -35,6 +36,7 @@ from lockgate.postgres.session import BEGIN, COMMIT, Session
 if TYPE_CHECKING:
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
+    from lockgate.postgres.loss import LossGuard
 
 _POLL_SECONDS = 0.2
 
@@ -51,10 +53,10 @@ class UnitRunner:
 
         Raises what `Executor.apply` does.
         """
-        if self.step.migration.up.language is Language.PYTHON:
+        if self.step.script.language is Language.PYTHON:
             return self._apply_python()
         row = self.step.row
-        start = row.statements_done if row is not None and row.state is State.PARTIAL else 0
+        start = row.statements_done if row is not None and row.state is self._begun else 0
         self._send_prelude()
         done: list[Done] = []
         for unit in self.step.analysis.units:
@@ -69,6 +71,8 @@ class UnitRunner:
     def _apply_unit(self, unit: Unit) -> list[Done]:
         if unit.mode is UnitMode.ALONE:
             return self._apply_alone(unit)
+        if self.session.guard is not None:
+            return self._apply_guarded(self.session.guard, unit)
         writer = MessageWriter()
         if unit.mode is UnitMode.WRAPPED:
             writer.add(Part.CONTROL, BEGIN)
@@ -82,7 +86,34 @@ class UnitRunner:
             self._add_script(writer, unit.last, unit.last + 1)
         return self.session.flush(writer)
 
+    def _apply_guarded(self, guard: LossGuard, unit: Unit) -> list[Done]:
+        """Run a unit but for its commit, and see to it that no row is lost by that."""
+        is_block = unit.mode is UnitMode.BLOCK
+
+        def begin() -> None:
+            writer = MessageWriter()
+            if is_block:
+                self._add_script(writer, unit.first, unit.first + 1)
+            else:
+                writer.add(Part.CONTROL, BEGIN)
+            self.session.flush(writer)
+
+        def work() -> None:
+            writer = MessageWriter()
+            self._add_script(writer, unit.first + is_block, unit.last + (not is_block))
+            self.session.flush(writer)
+
+        guard.watch(self.step.migration.label, begin, work)
+        writer = MessageWriter()
+        self._add_record(writer, self._after(unit))
+        if is_block:
+            self._add_script(writer, unit.last, unit.last + 1)
+        else:
+            writer.add(Part.CONTROL, COMMIT)
+        return self.session.flush(writer)
+
     def _apply_alone(self, unit: Unit) -> list[Done]:
+        self._refuse_unwatched(unit)
         verification = self._verification(unit)
         verdict, found = self._look(verification, unit)
         if verdict is Verdict.DONE:
@@ -96,6 +127,13 @@ class UnitRunner:
         else:
             self._send_statement(unit, verification)
         return self._record(self._after(unit))
+
+    def _refuse_unwatched(self, unit: Unit) -> None:
+        """Refuse what nobody can watch for lost rows: what commits by itself, and DROP DATABASE."""
+        words = self.step.analysis.statements[unit.first].words
+        is_watched = words[:1] not in {("DO",), ("CALL",)} and words[:2] != ("DROP", "DATABASE")
+        if self.session.guard is not None and not is_watched:
+            raise unwatched(self.step.migration.label, " ".join(words[:2]))
 
     def _look(self, verification: Verification, unit: Unit) -> tuple[Verdict, Found]:
         """Ask until the answer is no longer to wait; drop what a broken attempt left."""
@@ -155,18 +193,21 @@ class UnitRunner:
         return verification.question is Question.AUTHOR or by_itself
 
     def _apply_python(self) -> list[Done]:
-        migration, row = self.step.migration, self.step.row
-        connection = self.session.connection
+        migration, row, script = self.step.migration, self.step.row, self.step.script
+        connection, direction = self.session.connection, self.step.direction
+        if self.session.guard is not None:
+            raise unwatched(migration.label, "a Python function outside a transaction")
         self._send_prelude()
-        if row is not None and row.attempting is not None:
-            if not has_verify(migration.up):
+        if row is not None and row.attempting is not None and row.state is self._begun:
+            if not has_verify(script):
                 raise self._unknown(None)
-            if verify_python(connection, migration):
-                return self._record(Progress(State.APPLIED, 1, 1))
-        self._record(Progress(State.PARTIAL, 0, 1, attempting=1))
+            # It tells whether `up` is done; of a `down`, that nothing of it is left.
+            if verify_python(connection, migration) is (direction is Direction.UP):
+                return self._record(self._whole())
+        self._record(Progress(self._begun, 0, 1, attempting=1))
         # One that fails stays as begun: what it has committed until then, nobody knows.
-        run_python(connection, migration, migration.up, Direction.UP, in_transaction=False)
-        return self._record(Progress(State.APPLIED, 1, 1))
+        run_python(connection, migration, script, direction, in_transaction=False)
+        return self._record(self._whole())
 
     # Messages.
 
@@ -178,7 +219,7 @@ class UnitRunner:
     def _send_alone(self, unit: Unit) -> None:
         writer = MessageWriter()
         statement = self.step.analysis.statements[unit.first]
-        script = self.step.migration.up
+        script = self.step.script
         span = (statement.start, statement.end)
         writer.add_script(self.step.migration, script, (statement,), span, unit.first)
         self.session.flush(writer)
@@ -195,11 +236,16 @@ class UnitRunner:
         self._add_record(writer, progress)
         writer.add(Part.CONTROL, COMMIT)
         done = self.session.flush(writer)
-        return done if progress.state is State.APPLIED else []
+        is_whole = progress.done == progress.total and progress.attempting is None
+        return done if is_whole else []
 
     def _note_failure(self, progress: Progress) -> None:
         """Record what is done; nothing is remembered of a migration of which nothing is."""
         row = self.step.row
+        if self.step.direction is Direction.DOWN and progress.done == 0:
+            total = 1 if row is None else row.statements_total
+            self._record(Progress(State.APPLIED, total, total))
+            return
         if progress.done > 0 or (row is not None and row.state is State.APPLIED):
             self._record(progress)
             return
@@ -225,7 +271,7 @@ class UnitRunner:
             return
         start = statements[first].start
         stop = unit_span(self.step, Unit(UnitMode.WRAPPED, first, behind - 1))[1]
-        script = self.step.migration.up
+        script = self.step.script
         writer.add_script(
             self.step.migration, script, statements[first:behind], (start, stop), first
         )
@@ -235,11 +281,11 @@ class UnitRunner:
     def _verification(self, unit: Unit) -> Verification:
         statements = self.step.analysis.statements
         previous_end = statements[unit.first - 1].end if unit.first else 0
-        return find_verification(self.step.migration.up.sql, statements[unit.first], previous_end)
+        return find_verification(self.step.script.sql, statements[unit.first], previous_end)
 
     def _before(self, unit: Unit, *, attempting: bool, oid: int | None = None) -> Progress:
         return Progress(
-            State.PARTIAL,
+            self._begun,
             unit.first,
             len(self.step.analysis.statements),
             unit.first + 1 if attempting else None,
@@ -253,22 +299,28 @@ class UnitRunner:
         done = unit.last + 1
         total = len(self.step.analysis.statements)
         return Progress(
-            State.PARTIAL,
+            self._begun,
             done,
             total,
             None,
-            done_checksum(self.step.migration.up, self.step.analysis, done),
+            done_checksum(self.step.script, self.step.analysis, done),
         )
 
     def _checksum(self, count: int) -> str:
-        return done_checksum(self.step.migration.up, self.step.analysis, count)
+        return done_checksum(self.step.script, self.step.analysis, count)
 
     def _whole(self) -> Progress:
         total = max(1, len(self.step.analysis.statements))
-        return Progress(State.APPLIED, total, total)
+        state = State.APPLIED if self.step.direction is Direction.UP else State.REVERTING
+        return Progress(state, total, total)
+
+    @property
+    def _begun(self) -> State:
+        """The state of a row whose script was run in part."""
+        return State.PARTIAL if self.step.direction is Direction.UP else State.REVERTING
 
     def _failed(self, unit: Unit, what: str, error: StatementError) -> StepFailed:
-        script = self.step.migration.up
+        script = self.step.script
         line, column = place_of(script, self.step.analysis.statements[unit.first].start)
         return StepFailed(
             Failure(

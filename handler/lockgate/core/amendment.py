@@ -1,0 +1,206 @@
+"""Changes to the history alone: baseline, adoption and repair. Decides; writes nothing.
+
+None of them runs a migration. What does not fit is refused, and then nothing is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.core.history import Applied, History, State
+from lockgate.core.plan import find_version
+from lockgate.core.request import Mend
+from lockgate.errors import AmendmentRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Migration
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row to write for a migration that is in the database, whoever put it there.
+
+    ``applied_at`` is the server's present time where it is ``None``.
+    """
+
+    migration: Migration
+    applied_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What is written. ``accepted`` rows take the checksums and the down script of the file."""
+
+    recorded: tuple[Record, ...] = ()
+    accepted: tuple[Migration, ...] = ()
+    forgotten: tuple[Applied, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.recorded or self.accepted or self.forgotten)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A migration that another tool says is applied; ``problem`` if it does not say so clearly."""
+
+    version: str
+    applied_at: datetime | None = None
+    is_edited: bool = False
+    problem: str | None = None
+
+
+def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:
+    """Return the rows that say that everything up to a version is in the database already.
+
+    Repeatable migrations are left to the next ``up``.
+
+    Raises:
+        AmendmentRefused: there is a history already, or the target is no version of the files.
+    """
+    _refuse_history(history, "A baseline")
+    version = find_version(catalog, target)
+    if version is None:
+        raise _refuse(
+            f"The version {target} is no version in {catalog.source}.",
+            f"The latest there is {catalog.latest}.",
+        )
+    return Amendment(
+        tuple(
+            Record(m) for m in catalog.migrations if m.version is not None and m.version <= version
+        )
+    )
+
+
+def make_adoption(
+    catalog: Catalog, history: History, tool: str, claims: Sequence[Claimed], table: str
+) -> Amendment:
+    """Return the rows that take over what another tool's table says.
+
+    Raises:
+        AmendmentRefused: there is a history already; the table is empty, or says of a migration that it
+            failed; or the files are not those that were applied.
+    """
+    _refuse_history(history, "An adoption")
+    if not claims:
+        raise _refuse(
+            f"{tool}'s table {table} says of no migration that it was applied.",
+            "Run up: there is nothing to take over.",
+        )
+    broken = [f"{claim.version}: {claim.problem}" for claim in claims if claim.problem]
+    if broken:
+        raise _refuse(
+            f"{tool}'s table {table} is not clean. {_list(broken)}",
+            f"Mend it with {tool}, then adopt again.",
+        )
+    found = [(claim, find_migration(catalog, claim.version)) for claim in claims]
+    unknown = [claim.version for claim, migration in found if migration is None]
+    if unknown:
+        raise _refuse(
+            f"{tool} has applied migrations that are not in {catalog.source}: {_list(unknown)}.",
+            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files.",
+        )
+    edited = [m.label for claim, m in found if m is not None and claim.is_edited]
+    if edited:
+        raise _refuse(
+            f"Files were edited after {tool} applied them, by its own checksums: {_list(edited)}.",
+            "Restore the files; or let the tool itself accept them, then adopt again.",
+        )
+    records = {m.migration_id: Record(m, claim.applied_at) for claim, m in found if m is not None}
+    return Amendment(tuple(records.values()), warnings=_warn_of_gaps(catalog, records))
+
+
+def _warn_of_gaps(catalog: Catalog, records: dict[str, Record]) -> tuple[str, ...]:
+    versions = [r.migration.version for r in records.values() if r.migration.version is not None]
+    latest = max(versions, default=None)
+    gaps = [
+        m.label
+        for m in catalog.migrations
+        if m.version is not None
+        and latest is not None
+        and m.version < latest
+        and m.migration_id not in records
+    ]
+    if not gaps:
+        return ()
+    text = (
+        f"Pending below the latest applied one: {_list(gaps)}. An up refuses them unless"
+        " LOCKGATE_OUT_OF_ORDER is apply or skip."
+    )
+    return (text,)
+
+
+def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) -> Amendment:
+    """Return what changes one row.
+
+    ``accept``: the row takes the file's checksums and down script. ``forget``: the row goes, and
+    the migration is pending again. ``mark``: the migration counts as applied, and is not run.
+
+    Raises:
+        AmendmentRefused: there is no such row, or file, or nothing of it to mend.
+    """
+    migration, row = find_migration(catalog, version), _find_row(catalog, history, version)
+    if mend is Mend.FORGET:
+        if row is None:
+            raise _refuse(f"The history has no migration {version}.", "Look at: status.")
+        return Amendment(forgotten=(row,))
+    if migration is None:
+        raise _refuse(f"There is no migration {version} in {catalog.source}.", "Restore its file.")
+    if mend is Mend.MARK:
+        if row is not None and row.state in {State.APPLIED, State.STALE}:
+            raise _refuse(f"Migration {migration.label} is applied already.", "Look at: status.")
+        return Amendment((Record(migration),))
+    if row is None or row.state is State.PARTIAL:
+        raise _refuse(
+            f"Migration {migration.label} is not applied, so there is no checksum to accept.",
+            "Run up; or mark it, if it is in the database already.",
+        )
+    down = None if migration.down is None else migration.down.checksum
+    is_same = row.checksum == migration.up.checksum and row.down_checksum == down
+    return Amendment() if is_same else Amendment(accepted=(migration,))
+
+
+def find_migration(catalog: Catalog, version: str) -> Migration | None:
+    """Return the migration that an id, or a version written otherwise, names."""
+    named = catalog.by_id.get(version)
+    if named is not None:
+        return named
+    found = find_version(catalog, version)
+    return None if found is None else catalog.by_version[found]
+
+
+def _find_row(catalog: Catalog, history: History, version: str) -> Applied | None:
+    migration = find_migration(catalog, version)
+    ids = {version} if migration is None else {version, migration.migration_id}
+    by_id = next((row for row in history.rows if row.migration_id in ids), None)
+    if by_id is not None or migration is None or migration.version is None:
+        return by_id
+    return next((row for row in history.rows if row.version == migration.version), None)
+
+
+def _refuse_history(history: History, what: str) -> None:
+    if history.rows:
+        raise _refuse(
+            f"{what} is for a database without a history; this one has {len(history.rows)} rows, the"
+            f" latest version {history.latest}.",
+            "To change single rows: repair, with mark, accept or forget.",
+        )
+
+
+def _refuse(problem: str, hint: str) -> AmendmentRefused:
+    return AmendmentRefused(f"{problem} Nothing was changed.", hint=hint)
+
+
+def _list(items: Iterable[str]) -> str:
+    listed = list(items)
+    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+    return ", ".join(listed[:_MOST_NAMED]) + more

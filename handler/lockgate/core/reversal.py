@@ -1,0 +1,205 @@
+"""What to undo, and how: from the history and the scripts that it keeps to steps, in reverse.
+
+Decides and does nothing. What has no way back is named, and then nothing is undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import analyse_script
+from lockgate.core.checksum import text_checksum
+from lockgate.core.history import Applied, History, State, StoredScripts
+from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
+from lockgate.core.plan import find_version
+from lockgate.core.segment import Cause, Segment, Step, make_segments
+from lockgate.errors import RequestInvalid, UndoRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Version
+    from lockgate.core.policy import Policy
+
+    # Fills a script's variables in: text and path to text and what to hide.
+    Substitute = Callable[[str, str], tuple[str, tuple[str, ...]]]
+
+# As the target of a down: nothing stays.
+NOTHING = "0"
+
+# The native format's own substitution, which a stored text can go through again.
+_ENV_SWITCH = "migrate:env"
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """What would be undone. ``missing`` has no way back: label and reason."""
+
+    segments: tuple[Segment, ...]
+    missing: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step in order."""
+        return tuple(step for segment in self.segments for step in segment.steps)
+
+
+def select_last(history: History, count: int) -> tuple[Applied, ...]:
+    """Return the versioned migrations that were applied last, the last one first."""
+    return _reversed(row for row in history.rows if row.kind is Kind.VERSIONED)[:count]
+
+
+def select_above(history: History, target: Version | None) -> tuple[Applied, ...]:
+    """Return the versioned migrations above a version, the last applied first; all for ``None``."""
+    return _reversed(
+        row
+        for row in history.rows
+        if row.version is not None and (target is None or row.version > target)
+    )
+
+
+def select_of_run(history: History, run_id: str) -> tuple[Applied, ...]:
+    """Return what one run has applied, the last first; repeatable ones included."""
+    return _reversed(row for row in history.rows if row.run_id == run_id)
+
+
+def select_ids(history: History, ids: frozenset[str] | set[str]) -> tuple[Applied, ...]:
+    """Return the rows of these migrations, the last applied first."""
+    return _reversed(row for row in history.rows if row.migration_id in ids)
+
+
+def _reversed(rows: Iterable[Applied]) -> tuple[Applied, ...]:
+    """Put rows in the reverse of their application; of one instant, by version."""
+    return tuple(sorted(rows, key=_applied_key, reverse=True))
+
+
+def _applied_key(row: Applied) -> tuple[int, float, tuple[int, ...]]:
+    key = () if row.version is None else row.version.key
+    return row.token, row.applied_at.timestamp(), key
+
+
+def find_down_target(catalog: Catalog, history: History, text: str) -> Version | None:
+    """Return the version to stop at; ``None``: all is undone.
+
+    Raises:
+        RequestInvalid: it is no version of the files or the history.
+    """
+    if text == NOTHING:
+        return None
+    known = find_version(catalog, text)
+    applied = next((r.version for r in history.rows if str(r.version) == text), None)
+    if known is None and applied is None:
+        raise RequestInvalid(
+            f"The target {text} is no version in {catalog.source} or in the history."
+            " Nothing was undone.",
+            hint=f'The latest applied is {history.latest}; "{NOTHING}" undoes all.',
+        )
+    return known if known is not None else applied
+
+
+def make_reversal(
+    rows: Sequence[Applied],
+    scripts: Mapping[str, StoredScripts],
+    former: Mapping[str, StoredScripts],
+    catalog: Catalog,
+    policy: Policy,
+    substitute: Substitute,
+) -> Reversal:
+    """Return the steps that undo these rows, in this order.
+
+    ``scripts`` is what the history keeps of them. ``former`` is what it kept of repeatable ones
+    before this run: they are undone by the text that they had.
+    """
+    steps: list[Step] = []
+    missing: list[tuple[str, str]] = []
+    for row in rows:
+        if row.version is None or row.kind is Kind.REPEATABLE:
+            found = _restore(row, former.get(row.migration_id), substitute)
+        else:
+            found = _undo(row, scripts.get(row.migration_id), catalog, substitute)
+        if isinstance(found, Step):
+            steps.append(found)
+        else:
+            missing.append((row.label, found))
+    return Reversal(() if missing else make_segments(steps, policy), tuple(missing))
+
+
+def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
+    """Return why nothing may be undone, or ``None``."""
+    if not reversal.missing:
+        return None
+    named = "; ".join(f"{label} ({why})" for label, why in reversal.missing[:_MOST_NAMED])
+    more = len(reversal.missing) - _MOST_NAMED
+    rest = f"; and {more} more" if more > 0 else ""
+    return UndoRefused(
+        f"There is no way back from: {named}{rest}. Nothing was undone.",
+        hint="Go on forward: put what should change in a new migration. Or write the down script that is"
+        " missing into the file and take it into the history: repair, accept.",
+    )
+
+
+def _undo(
+    row: Applied, stored: StoredScripts | None, catalog: Catalog, substitute: Substitute
+) -> Step | str:
+    if row.state is State.PARTIAL:
+        return "it is applied in part; run up to finish it"
+    if stored is None or stored.down is None:
+        return "it has no down script"
+    script = _find_script(row, stored, catalog, substitute)
+    if script is None:
+        return "its down script needs values that only its file can fill in"
+    migration = Migration(row.version, row.name, row.kind, script, script)
+    cause = Cause.RESUMED if row.state is State.REVERTING else Cause.REVERTED
+    return Step(migration, analyse_script(script), cause, row, Direction.DOWN)
+
+
+def _find_script(
+    row: Applied, stored: StoredScripts, catalog: Catalog, substitute: Substitute
+) -> Script | None:
+    """Return the stored script; as the file has it where that is the same, so that it has a place."""
+    assert stored.down is not None
+    filed = catalog.by_id.get(row.migration_id)
+    checksum = text_checksum(stored.down)
+    if filed is not None and filed.down is not None and filed.down.checksum == checksum:
+        return filed.down
+    path = f"{row.migration_id} (down script in the history)"
+    substituted: str | None = None
+    hidden: tuple[str, ...] = ()
+    if stored.is_substituted:
+        if _ENV_SWITCH not in stored.down.lower():
+            return None
+        substituted, hidden = substitute(stored.down, path)
+    return Script(
+        text=stored.down,
+        path=path,
+        first_line=1,
+        language=stored.language,
+        options=stored.options,
+        checksum=checksum,
+        substituted=substituted,
+        hidden=hidden,
+    )
+
+
+def _restore(row: Applied, former: StoredScripts | None, substitute: Substitute) -> Step | str:
+    """Return the step that gives a repeatable migration the text that it had before."""
+    if former is None or former.up is None:
+        return "it is repeatable and new, so there is no former text"
+    path = f"{row.migration_id} (former text in the history)"
+    is_plain = _ENV_SWITCH not in former.up.lower()
+    substituted, hidden = (None, ()) if is_plain else substitute(former.up, path)
+    script = Script(
+        text=former.up,
+        path=path,
+        first_line=1,
+        language=Language.SQL,
+        options=NO_OPTIONS,
+        checksum=text_checksum(former.up),
+        substituted=substituted,
+        hidden=hidden,
+    )
+    migration = Migration(row.version, row.name, Kind.REPEATABLE, script, None)
+    return Step(migration, analyse_script(script), Cause.RESTORED, row)

@@ -1,0 +1,71 @@
+"""What a run needs of the world, as protocols and values. Knows shapes; does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lockgate.settings import Rollback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.history import History, StoredScripts
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.core.outcome import Done, Stamp, Taken
+    from lockgate.core.probe import Probe
+    from lockgate.core.segment import Segment
+    from lockgate.core.target import Endpoint
+    from lockgate.histories.foreign import Ask
+    from lockgate.settings import Atomicity, OutOfOrder
+
+
+class Database(Protocol):
+    """What a run needs of a database; `postgres.database.Database` is the real one."""
+
+    @property
+    def endpoint(self) -> Endpoint | None: ...
+    @property
+    def was_cancelled(self) -> bool: ...
+    def probe(self) -> Probe: ...
+    def install(self, probe: Probe) -> None: ...
+    def read_history(self) -> History: ...
+    def take_lock(self, terms: Terms) -> Taken | None: ...
+    def read_holder(self) -> Holder | None: ...
+    def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None: ...
+    def apply(
+        self,
+        segment: Segment,
+        stamp: Stamp,
+        on_applied: Callable[[Done], None],
+        *,
+        may_lose_rows: bool = True,
+    ) -> None: ...
+    def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]: ...
+    def amend(self, amendment: Amendment, stamp: Stamp) -> None: ...
+    def create_stand_in(self, sql: str) -> None: ...
+    @property
+    def ask(self) -> Ask: ...
+    def recover(self, stamp: Stamp) -> Stamp | None: ...
+    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """The lock while a run holds it; its token grows when a broken connection is taken up again."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about a run. Times in milliseconds."""
+
+    atomicity: Atomicity
+    out_of_order: OutOfOrder
+    lock_wait_ms: int
+    lock_retries: int
+    rollback: Rollback = Rollback.RUN
+    may_lose_rows: bool = False

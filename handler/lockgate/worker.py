@@ -1,0 +1,376 @@
+"""The work under the lock: segment after segment, and again after a retry or a broken connection.
+
+Knows protocols; knows no AWS, no SQL and no clock of its own. Decides nothing about what is to be done:
+each kind of work is a function that is asked for its segments again whenever the truth may have changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
+from lockgate.core.history import Applied, History, StoredScripts, align_history
+from lockgate.core.migration import Kind
+from lockgate.core.plan import Plan, make_plan
+from lockgate.core.refusal import find_refusal
+from lockgate.core.reversal import (
+    Reversal,
+    find_undo_refusal,
+    make_reversal,
+    select_ids,
+    select_of_run,
+)
+from lockgate.core.segment import Segment, split_segment
+from lockgate.errors import (
+    DatabaseUnreachable,
+    LockgateError,
+    MigrationFailed,
+    RequestRefused,
+    RunIncomplete,
+)
+from lockgate.report import Status
+from lockgate.settings import Rollback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.policy import Policy
+    from lockgate.core.reversal import Substitute
+    from lockgate.ports import Database, Held, Rules
+    from lockgate.report_draft import ReportDraft
+
+# 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
+RETRIED = frozenset({"55P03", "40P01"})
+# 53200 out_of_memory (the lock table is full), 55P04 unsafe_new_enum_value_usage, 55006 pending
+# trigger events, 25001 a transaction that must be set up first: too much for one transaction, though
+# not for several.
+TOO_MUCH_FOR_ONE = frozenset({"53200", "55P04", "55006", "25001"})
+CANCELLED = "57014"
+
+_RETRY_PAUSE_SECONDS = 0.5
+_LONGEST_RETRY_PAUSE_SECONDS = 10.0
+MOST_RECOVERIES = 3
+
+
+@dataclass(slots=True)
+class Worker:
+    """Does one request's work while the run holds the lock."""
+
+    database: Database
+    catalog: Catalog
+    policy: Policy
+    rules: Rules
+    held: Held
+    draft: ReportDraft
+    clock: Clock
+    deadline: Deadline
+    emit: Callable[..., None]
+    jitter: Callable[[], float]
+    substitute: Substitute
+    _former: dict[str, StoredScripts] = field(default_factory=dict)
+
+    # Up.
+
+    def up(self) -> Status:
+        """Apply what is pending; undo what this run has applied if a migration fails.
+
+        Raises what `_carry_through` does.
+        """
+        is_back = False
+        try:
+            if self.rules.rollback is Rollback.DEPLOY:
+                if not self._bring_back():
+                    return Status.UP_TO_DATE
+                is_back = bool(self.draft.reverted)
+            self._carry_through(self._plan_up)
+        except MigrationFailed as error:
+            if self.rules.rollback is Rollback.OFF:
+                raise
+            raise self._undo_own(error) from error
+        if is_back:
+            return Status.ROLLED_BACK
+        return Status.APPLIED if self.draft.done else Status.UP_TO_DATE
+
+    def _plan_up(self) -> _Work:
+        history = self._read_history()
+        plan = make_plan(self.catalog, history, self.policy)
+        refuse_plan(plan, self.policy)
+        if plan.half_undone:
+            reversal = self._reverse(plan.half_undone)
+            self.draft.see_reversal(reversal)
+            return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows, is_last=False)
+        self.draft.see(plan)
+        self.draft.know_applied()
+        self._remember(plan)
+        if plan.has_pending and self.catalog.stand_in is not None:
+            self.database.create_stand_in(self.catalog.stand_in.sql)
+        return _Work(plan.segments)
+
+    def _remember(self, plan: Plan) -> None:
+        """Keep the texts that repeatable migrations have, to give them back if the run fails."""
+        if self.rules.rollback is Rollback.OFF:
+            return
+        changed = [
+            step.row.migration_id
+            for step in plan.steps
+            if step.row is not None
+            and step.migration.kind is Kind.REPEATABLE
+            and step.row.migration_id not in self._former
+        ]
+        if changed and len(plan.segments) > 1:
+            self._former |= self.database.read_scripts(changed)
+
+    def _undo_own(self, error: MigrationFailed) -> MigrationFailed:
+        """Undo what this run has applied before it failed, and return the error that says so.
+
+        Nothing is undone if something of it has no way back.
+        """
+        if not self.draft.done or self.deadline.is_over:
+            return error
+        self.emit("undo_started", migrations=len(self.draft.done))
+        blamed = self.draft.blamed
+        try:
+            self._carry_through(self._plan_undo_own)
+        except (LockgateError, ConnectionLost) as failure:
+            self.emit("undo_failed", reason=str(failure))
+            self.draft.blamed = blamed
+            return self.draft.blame_again(f"What this run had applied was not undone: {failure}")
+        return self.draft.blame_again()
+
+    def _plan_undo_own(self) -> _Work:
+        history = self._read_history()
+        self.draft.know_reverted()
+        reversal = self._reverse(select_of_run(history, self.draft.run_id))
+        self.draft.see_reversal(reversal)
+        # What it drops, this run has made.
+        return _Work(reversal.segments)
+
+    def _bring_back(self) -> bool:
+        """Undo what a newer package applied; return whether this package's own work may follow.
+
+        A stack that rolls back must not fail on this: what cannot be undone is tolerated, and said.
+        """
+        try:
+            self._carry_through(self._plan_bring_back)
+        except (RequestRefused, MigrationFailed) as error:
+            self.draft.forgive()
+            self.emit("rollback_refused", code=error.code, reason=error.message)
+            self.draft.warn(
+                f"The database is ahead of this package and was not brought back: {error.message}"
+            )
+            return isinstance(error, RequestRefused)
+        return True
+
+    def _plan_bring_back(self) -> _Work:
+        history = self._read_history()
+        self.draft.know_reverted()
+        plan = make_plan(self.catalog, history, self.policy)
+        refuse_plan(plan, self.policy)
+        ahead = {row.migration_id for row in plan.ahead if row.version is not None}
+        reversal = self._reverse(select_ids(history, ahead))
+        self.draft.see_reversal(reversal)
+        return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows)
+
+    # Down.
+
+    def down(self, rows: Sequence[Applied], *, may_lose_rows: bool) -> Status:
+        """Undo these migrations in this order.
+
+        Raises what `_carry_through` does, and:
+            UndoRefused: one of them has no way back.
+        """
+        ids = [row.migration_id for row in rows]
+
+        def plan() -> _Work:
+            history = self._read_history()
+            self.draft.know_reverted()
+            left = {row.migration_id: row for row in history.rows}
+            reversal = self._reverse([left[one] for one in ids if one in left])
+            self.draft.see_reversal(reversal)
+            return _Work(reversal.segments, may_lose_rows=may_lose_rows)
+
+        self._carry_through(plan)
+        return Status.ROLLED_BACK if self.draft.reverted else Status.UP_TO_DATE
+
+    def _reverse(self, rows: Sequence[Applied]) -> Reversal:
+        return reverse(
+            self.database, rows, self.catalog, self.policy, self.substitute, self._former
+        )
+
+    # The history alone.
+
+    def amend(self, decide: Callable[[History], Amendment]) -> Amendment:
+        """Write what is decided about the history, in one transaction.
+
+        Raises:
+            AmendmentRefused: it does not fit.
+        """
+        recoveries = 0
+        while True:
+            try:
+                amendment = decide(self._read_history())
+                if not amendment.is_empty:
+                    self.database.amend(amendment, self.held.stamp)
+            except ConnectionLost as error:
+                recoveries = self._recover(error, recoveries)
+            else:
+                return amendment
+
+    # All of them.
+
+    def _read_history(self) -> History:
+        self.draft.history = align_history(self.database.read_history(), self.catalog)
+        return self.draft.history
+
+    def _carry_through(self, plan: Callable[[], _Work]) -> None:
+        """Plan and apply until nothing is left; plan anew after a retry or a broken connection.
+
+        Raises:
+            MigrationFailed: a step failed for good.
+            RunIncomplete: time is over, or the run was interrupted.
+            LockLost: another run has the lock.
+            DatabaseUnreachable: the connection broke and did not come back.
+        """
+        tries: Counter[str] = Counter()
+        recoveries = 0
+        while True:
+            try:
+                work = plan()
+                if not work.segments:
+                    return
+                with self.draft.phase("apply"):
+                    is_done = self._apply_all(work, tries)
+                if is_done and work.is_last:
+                    return
+            except ConnectionLost as error:
+                recoveries = self._recover(error, recoveries)
+            except OutOfTime as stop:
+                raise self._incomplete(stop.failure) from None
+
+    def _apply_all(self, work: _Work, tries: Counter[str]) -> bool:
+        """Apply every segment; return False to have the plan made anew."""
+        waiting = deque(work.segments)
+        while waiting:
+            segment = waiting.popleft()
+            self._stop_if_over()
+            self.emit("segment_started", mode=segment.mode, migrations=len(segment.steps))
+            try:
+                self.database.apply(
+                    segment,
+                    self.held.stamp,
+                    self.draft.on_applied(self.emit),
+                    may_lose_rows=work.may_lose_rows,
+                )
+            except StepFailed as error:
+                sqlstate = error.failure.sqlstate
+                if sqlstate == CANCELLED and (self.database.was_cancelled or self.deadline.is_over):
+                    raise OutOfTime(error.failure) from error
+                if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
+                    self.emit("segment_split", sqlstate=sqlstate, migrations=len(segment.steps))
+                    waiting.extendleft(reversed(split_segment(segment)))
+                elif sqlstate in RETRIED and self._may_retry(segment, tries, error):
+                    return False
+                else:
+                    raise self.draft.blame(error, segment) from error
+        return True
+
+    def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
+        """Pause before the next try, unless there were enough of them."""
+        key = segment.steps[0].migration.migration_id
+        tries[key] += 1
+        if tries[key] > self.rules.lock_retries or self.deadline.is_over:
+            return False
+        pause = min(_RETRY_PAUSE_SECONDS * 2 ** (tries[key] - 1), _LONGEST_RETRY_PAUSE_SECONDS)
+        self.emit(
+            "segment_retried",
+            migration=error.failure.migration,
+            sqlstate=error.failure.sqlstate,
+            attempt=tries[key],
+            blockers=[dataclasses.asdict(blocker) for blocker in error.failure.blockers],
+        )
+        self.deadline.pause(self.clock, pause * (0.5 + self.jitter() / 2))
+        return True
+
+    def _recover(self, error: ConnectionLost, recoveries: int) -> int:
+        """Connect again with the lock still ours, and return how often that was needed."""
+        while True:
+            recoveries += 1
+            if self.deadline.is_over:
+                raise self._incomplete() from error
+            if recoveries > MOST_RECOVERIES:
+                raise DatabaseUnreachable(
+                    f"The connection broke {recoveries} times: {error}. What the report lists as"
+                    " applied is in the database; the rest was rolled back.",
+                    hint="Invoke again: the run goes on where it stopped.",
+                ) from error
+            self.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+            try:
+                self.held.stamp = self.database.recover(self.held.stamp) or self.held.stamp
+            except ConnectionLost as again:
+                error = again
+            else:
+                self.emit("connection_restored")
+                return recoveries
+
+    def _stop_if_over(self) -> None:
+        if self.deadline.is_over:
+            raise self._incomplete()
+
+    def _incomplete(self, cut_off: Failure | None = None) -> RunIncomplete:
+        why = self.deadline.interrupted_by or "the time of this invocation is over"
+        where = ""
+        if cut_off is not None:
+            statement = f"statement {cut_off.statement} of " if cut_off.statement else ""
+            where = f" It was in {statement}migration {cut_off.migration}, which was cancelled."
+        return RunIncomplete(
+            f"The run stopped before it was done: {why}.{where}",
+            hint="Invoke again: the run goes on where it stopped.",
+            file=None if cut_off is None else cut_off.file,
+            migration=None if cut_off is None else cut_off.migration,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Segments to apply; unless ``is_last``, more is planned behind them."""
+
+    segments: tuple[Segment, ...]
+    may_lose_rows: bool = True
+    is_last: bool = True
+
+
+def reverse(
+    database: Database,
+    rows: Sequence[Applied],
+    catalog: Catalog,
+    policy: Policy,
+    substitute: Substitute,
+    former: dict[str, StoredScripts] | None = None,
+) -> Reversal:
+    """Return what undoes these rows, by the scripts that the history keeps of them.
+
+    Raises:
+        UndoRefused: one of them has no way back.
+    """
+    scripts = database.read_scripts([row.migration_id for row in rows]) if rows else {}
+    reversal = make_reversal(rows, scripts, former or {}, catalog, policy, substitute)
+    refusal = find_undo_refusal(reversal)
+    if refusal is not None:
+        raise refusal
+    return reversal
+
+
+def refuse_plan(plan: Plan, policy: Policy) -> None:
+    """Refuse a plan that may not be carried out.
+
+    Raises what `find_refusal` returns.
+    """
+    refusal = find_refusal(plan, policy)
+    if refusal is not None:
+        raise refusal
