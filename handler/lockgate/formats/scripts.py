@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
@@ -151,3 +151,56 @@ def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
     if not any(word.search(text) for text in texts):
         return catalog
     return replace(catalog, stand_in=StandIn(table, sql))
+
+
+@dataclass(frozen=True, slots=True)
+class PairedFile:
+    """One file of a format with a file per direction; ``version`` as the catalog will have it."""
+
+    version: str
+    name: str
+    path: str
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The files of one version; at least one of the two is there. ``name`` is the up file's."""
+
+    version: str
+    name: str
+    up: str | None
+    down: str | None
+
+
+def pair_files(files: Iterable[PairedFile]) -> list[Pair]:
+    """Bring the files of one version together.
+
+    Raises:
+        MigrationFileInvalid: two files are the same direction of one version.
+    """
+    found: dict[tuple[str, bool], PairedFile] = {}
+    for file in files:
+        other = found.setdefault((file.version, file.is_up), file)
+        if other is not file:
+            raise MigrationFileInvalid(
+                f"Two files have version {file.version}: {other.path} and {file.path}."
+                " Nothing was changed.",
+                hint="Give one of them a version of its own.",
+                file=file.path,
+            )
+    return [
+        _make_pair(found.get((version, True)), found.get((version, False)))
+        for version in dict.fromkeys(version for version, _ in found)
+    ]
+
+
+def _make_pair(up: PairedFile | None, down: PairedFile | None) -> Pair:
+    named = up or down
+    assert named is not None
+    return Pair(
+        named.version,
+        named.name,
+        None if up is None else up.path,
+        None if down is None else down.path,
+    )
