@@ -9,10 +9,8 @@ import io
 import json
 import os
 import threading
-import time
 import traceback
 import warnings
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
+from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate import app, errors, runner
 from lockgate.errors import LockgateError
@@ -45,23 +44,13 @@ import time
 
 
 def up(connection):
+    pathlib.Path({begun!r}).touch()
     while not pathlib.Path({mark!r}).exists():
         time.sleep(0.01)
     connection.exec_driver_sql("CREATE TABLE never (id int)")
 """
 # Less than a further invocation would need, so that an incomplete run is answered and not continued.
 NO_TIME_TO_GO_ON = {"ServiceTimeout": "50"}
-
-
-@dataclass(slots=True)
-class HurriedContext(LambdaContext):
-    """An invocation on the machine's own clock."""
-
-    began_at: float = field(default_factory=time.monotonic)
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return how long it may still live."""
-        return max(0, self.deadline_ms - round((time.monotonic() - self.began_at) * 1000))
 
 
 @dataclass(slots=True)
@@ -145,14 +134,6 @@ class Function:
         )
         return [row[0] for row in rows]
 
-    def is_asleep(self) -> bool:
-        """Return whether a session of ours is in pg_sleep."""
-        found = self.database.run(
-            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name LIKE 'lockgate%' AND wait_event = 'PgSleep'"
-        )
-        return bool(found)
-
     def lock_owner(self) -> str | None:
         """Return who holds the lock."""
         owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
@@ -162,14 +143,6 @@ class Function:
 def read_environment() -> dict[str, str]:
     """Return the environment, without what pytest itself writes into it."""
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for something that another thread or process does; for ten seconds at most."""
-    ends_at = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < ends_at, what
-        time.sleep(0.02)
 
 
 def threads_of_ours() -> set[threading.Thread]:
@@ -200,8 +173,8 @@ def function(
         LOCKGATE_CONNECT_BUDGET="0",
     )
     yield function
-    wait_until(lambda: not threads_of_ours(), "a thread was left behind")
-    wait_until(lambda: not function.sessions(), "a session was left behind")
+    wait_until(lambda: not threads_of_ours(), "the end of every thread of ours")
+    wait_until(lambda: not function.sessions(), "the end of every session of ours")
     assert function.environment == read_environment()
     assert app.logger.get_correlation_id() is None
     assert database.password not in function.read_output()
@@ -374,7 +347,7 @@ def test_create_with_broken_settings_is_answered(
     [
         ({"Target": ["1"]}, "The property Target cannot be read."),
         ({"Target": {"Version": "1"}}, "The property Target cannot be read."),
-        ({"Target": "latest"}, "The property Target cannot be read."),
+        ({"Target": "latest"}, "The target latest is no version in"),
         ({"Target": "9"}, "The target 9 is no version in"),
         ({"target": "1"}, "The property target is not known; did you mean Target?"),
         ({"Reason": ["why"]}, "The property Reason cannot be read."),
@@ -485,16 +458,14 @@ def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Sta
     assert [[1]] == function.database.run("SELECT count(*) FROM lockgate.migration_run")
 
 
-def let_time_run_out(function: Function, milliseconds: int) -> threading.Thread:
+def let_time_run_out(function: Function, milliseconds: int) -> Background:
     """Let that much time pass as soon as a migration is at work on the server."""
 
     def run() -> None:
-        wait_until(function.is_asleep, "nothing sleeps")
+        wait_until(lambda: is_asleep(function.database), "a statement that sleeps")
         function.context.clock.advance(milliseconds)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+    return Background.start(run)
 
 
 def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack: Stack) -> None:
@@ -504,7 +475,7 @@ def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack:
     before = function.database.dump()
     timer = let_time_run_out(function, 50_000)
     assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
-    timer.join()
+    timer.result()
     assert "The run stopped before it was done" in answer_of(stack)
     assert [] == function.sessions()
     assert before == function.database.dump()
@@ -524,7 +495,7 @@ def test_run_out_of_time_goes_on_in_a_further_invocation(
     timer = let_time_run_out(function, 50_000)
     url = bucket.sign_url()
     first = function.invoke(event_of(stack, url))
-    timer.join()
+    timer.result()
     assert ({"continued": 1, "run_id": first["run_id"]}, []) == (first, bucket.puts)
     assert ["1"] == function.history()
     function.write(_2_slow="SELECT 2;")
@@ -568,7 +539,7 @@ def test_run_that_cannot_be_handed_on_is_answered(
     try:
         status = stack.create({"CodeVersion": "1"})
     finally:
-        timer.join()
+        timer.result()
     assert StackStatus.ROLLBACK_COMPLETE == status
     assert reason in answer_of(stack)
 
@@ -582,33 +553,43 @@ def test_run_that_is_handed_on_raises_no_alarm(
     function.context = LambdaContext(deadline_ms=60_000)
     timer = let_time_run_out(function, 50_000)
     function.invoke(event_of(stack, bucket.sign_url()))
-    timer.join()
+    timer.result()
     assert 1 == len(function.logged("run_continued"))
     assert [[0]] == [metric["RunFailed"] for metric in function.metrics()]
 
 
 def test_answer_comes_in_time_though_python_hangs(
-    function: Function, stack: Stack, bucket: Bucket, tmp_path: Path
+    function: Function,
+    stack: Stack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A migration that heeds nothing is answered for by a second thread, and never commits."""
-    mark = tmp_path / "mark"
-    function.write(_2_hangs__py=HANGS.format(mark=str(mark)))
+    begun, mark = tmp_path / "begun", tmp_path / "mark"
+    function.write(_2_hangs__py=HANGS.format(begun=str(begun), mark=str(mark)))
     before = function.database.dump()
-    context = HurriedContext(deadline_ms=2_000)
-    function.context = context
-    answered_at: list[int] = []
+    function.context = LambdaContext(deadline_ms=60_000)
+    make_timer = threading.Timer
+    intervals: list[float] = []
 
-    def release() -> None:
-        wait_until(lambda: bool(bucket.puts), "nobody answered")
-        answered_at.append(context.get_remaining_time_in_millis())
-        function.context = LambdaContext()
-        mark.touch()
+    def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
+        """Let the second thread's time come as soon as the migration hangs."""
 
-    thread = threading.Thread(target=release)
-    thread.start()
-    assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
-    thread.join()
-    assert answered_at[0] > 0
+        def run() -> None:
+            wait_until(begun.exists, "a migration that hangs")
+            function.context.clock.advance(55_000)
+            answer()
+            wait_until(lambda: not function.sessions(), "the end of the session")
+            function.context = LambdaContext()
+            mark.touch()
+
+        intervals.append(seconds)
+        return make_timer(0, run) if len(intervals) == 1 else make_timer(seconds, answer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Timer", make_hurried)
+        assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
+    assert intervals[0] < 50, "before CloudFormation gives up"
     assert answer_of(stack).startswith(
         "The run did not stop in time, and its outcome is not known."
     )
@@ -781,7 +762,7 @@ def test_run_out_of_time_is_incomplete_to_a_direct_caller(function: Function) ->
     function.context = LambdaContext(deadline_ms=60_000)
     timer = let_time_run_out(function, 50_000)
     error, report = function.invoke_failing({})
-    timer.join()
+    timer.result()
     assert errors.RunIncomplete is type(error)
     assert ("incomplete", "Invoke again: the run goes on where it stopped.") == (
         report["status"],
@@ -928,11 +909,6 @@ def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Sta
 
 def test_twenty_invocations_at_once_leave_one_history(function: Function) -> None:
     """Twenty functions of twenty sandboxes are, here, twenty runs of one: the work is done once."""
-    reports: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        for _ in range(20):
-            thread = threading.Thread(target=lambda: reports.append(function.invoke({})))
-            stack.callback(thread.join)
-            thread.start()
-    statuses = sorted(report["status"] for report in reports)
+    running = [Background.start(lambda: function.invoke({})) for _ in range(20)]
+    statuses = sorted(one.result()["status"] for one in running)
     assert ["applied", *["up_to_date"] * 19] == statuses

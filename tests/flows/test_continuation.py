@@ -6,13 +6,14 @@ short, and what the handler hands to itself is called again.
 
 from __future__ import annotations
 
-import threading
-import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.cloudformation import Bucket, Stack, StackStatus
-from tests.support.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext, ManualClock
+from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate import app
 from lockgate.core.continuation import MOST_HOPS
@@ -25,32 +26,54 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-SLOW = "SELECT pg_sleep(0.4);"
+SLEEPS = "SELECT pg_sleep(100);"
+LIVES_MS = 900_000
+# Less than the reserve, and enough of it to cancel, record and answer in.
+LEFT_MS = 19_000
 
 
-class RealClock:
-    """A context's clock that goes by itself."""
-
-    @property
-    def now_ms(self) -> int:
-        """Return the milliseconds of the machine's clock."""
-        return int(time.monotonic() * 1000)
-
-
-def make_context(lives_ms: int) -> Any:
-    """Return the context of an invocation that Lambda kills after ``lives_ms``."""
-    clock: Any = RealClock()
-    return LambdaContext(deadline_ms=clock.now_ms + lives_ms, clock=clock)
+def count_runs(project: Project) -> int:
+    """Return how many runs are connected."""
+    rows = project.database.run(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'lockgate run=%'"
+    )
+    return int(rows[0][0])
 
 
+@contextmanager
+def hurried(project: Project, clock: ManualClock, milliseconds: int) -> Iterator[None]:
+    """Let time pass as soon as a statement sleeps."""
+    is_over: list[bool] = []
+
+    def hurry() -> None:
+        wait_until(
+            lambda: is_over or is_asleep(project.database), "a statement that sleeps, or the end"
+        )
+        if not is_over:
+            clock.advance(milliseconds)
+
+    hurrying = Background.start(hurry)
+    try:
+        yield
+    finally:
+        is_over.append(True)
+        hurrying.result()
+
+
+@dataclass(slots=True)
 class Lambda:
-    """Calls the handler, and again with whatever it handed to itself."""
+    """Calls the handler, and again with whatever it handed to itself.
 
-    def __init__(self, lives_ms: int) -> None:
-        self.lives_ms = lives_ms
-        self.handed_on: list[Event] = []
-        self.hops = 0
-        self.refuses = False
+    The time of an invocation is over as soon as a statement sleeps. ``on_hop`` is called before each
+    further one.
+    """
+
+    project: Project
+    refuses: bool = False
+    on_hop: Callable[[int], None] = lambda _: None
+    hops: int = 0
+    handed_on: list[Event] = field(default_factory=list)
 
     def invoke_again(self, _arn: str, event: Event) -> None:
         """Stand in for the asynchronous Invoke."""
@@ -58,13 +81,19 @@ class Lambda:
             raise RunIncomplete("The run is not done, and the function cannot be invoked: denied.")
         self.handed_on.append(event)
 
-    def handle(self, event: Event, _context: object) -> object:
+    def handle(self, event: Event, _context: object = None) -> Any:
         """Run an event to its end, over as many invocations as it takes."""
-        result = app.lambda_handler(event, make_context(self.lives_ms))
+        result = self._invoke(event)
         while self.handed_on:
             self.hops += 1
-            result = app.lambda_handler(self.handed_on.pop(), make_context(self.lives_ms))
+            self.on_hop(self.hops)
+            result = self._invoke(self.handed_on.pop())
         return result
+
+    def _invoke(self, event: Event) -> Any:
+        context: Any = LambdaContext(deadline_ms=LIVES_MS)
+        with hurried(self.project, context.clock, LIVES_MS - LEFT_MS):
+            return app.lambda_handler(event, context)
 
 
 @pytest.fixture
@@ -75,7 +104,7 @@ def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
         "LOCKGATE_MIGRATIONS": str(project.folder),
         "LOCKGATE_CFN_LOOPBACK": "true",
         "LOCKGATE_ATOMICITY": "migration",
-        "LOCKGATE_LOCK_WAIT": "20s",
+        "LOCKGATE_LOCK_WAIT": "120s",
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -83,15 +112,11 @@ def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 @pytest.fixture
-def make_lambda(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Lambda]:
-    """Give a maker of functions whose invocations live so many milliseconds."""
-
-    def make(lives_ms: int) -> Lambda:
-        function = Lambda(lives_ms)
-        monkeypatch.setattr(app, "invoke_again", function.invoke_again)
-        return function
-
-    return make
+def function(environment: Project, monkeypatch: pytest.MonkeyPatch) -> Lambda:
+    """Give the function of the project."""
+    function = Lambda(environment)
+    monkeypatch.setattr(app, "invoke_again", function.invoke_again)
+    return function
 
 
 @pytest.fixture
@@ -99,94 +124,6 @@ def bucket() -> Iterator[Bucket]:
     """Give the server behind the signed URL."""
     with Bucket() as running:
         yield running
-
-
-def test_run_longer_than_an_invocation_is_answered_once_at_the_end(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
-) -> None:
-    """Six slow migrations take several invocations and one answer; each is applied once."""
-    environment.write({f"{n}_slow.sql": SLOW for n in range(1, 7)})
-    function = make_lambda(1_500)
-    stack = Stack(function.handle, bucket)
-    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
-    assert function.hops >= 1
-    assert [(str(n), "applied") for n in range(1, 7)] == environment.history()
-    rows = environment.database.run(
-        "SELECT status, caller_reference->>'hop' FROM lockgate.migration_run ORDER BY token"
-    )
-    assert [None, *(str(n) for n in range(1, function.hops + 1))] == [row[1] for row in rows]
-    assert ["incomplete"] * function.hops + ["applied"] == [row[0] for row in rows]
-
-
-def test_run_that_never_ends_is_answered_after_the_last_hop(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
-) -> None:
-    """A statement longer than any invocation ends in FAILED after a bounded number of hops."""
-    environment.write({"1_endless.sql": "SELECT pg_sleep(600);"})
-    function = make_lambda(500)
-    stack = Stack(function.handle, bucket)
-    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
-    assert MOST_HOPS == function.hops
-    assert environment.lock_owner() is None
-
-
-def test_run_that_may_not_invoke_itself_is_answered_at_once(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
-) -> None:
-    """Without the permission CloudFormation hears why, within the first invocation."""
-    environment.write({"1_endless.sql": "SELECT pg_sleep(600);"})
-    function = make_lambda(800)
-    function.refuses = True
-    stack = Stack(function.handle, bucket)
-    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
-    assert 0 == function.hops
-
-
-def test_run_past_the_service_timeout_is_answered_in_time(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
-) -> None:
-    """A ServiceTimeout shorter than the invocation is the deadline."""
-    environment.write({"1_endless.sql": "SELECT pg_sleep(600);"})
-    function = make_lambda(600_000)
-    stack = Stack(function.handle, bucket)
-    began = time.monotonic()
-    properties = {"CodeVersion": "1", "ServiceTimeout": 3}
-    assert StackStatus.ROLLBACK_COMPLETE == stack.create(properties)
-    assert time.monotonic() - began < 6
-    assert 0 == function.hops
-
-
-def test_event_delivered_twice_at_once_does_the_work_once(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
-) -> None:
-    """A second delivery that waits until the first has ended says SUCCESS too; the work is done once."""
-    environment.write(
-        {"1_t.sql": "CREATE TABLE t (i int);", "2_once.sql": f"{SLOW} INSERT INTO t VALUES (1);"}
-    )
-    function = make_lambda(30_000)
-
-    def twice(event: Event, context: object) -> object:
-        results: list[object] = []
-        threads = [
-            threading.Thread(target=lambda: results.append(function.handle(event, context)))
-            for _ in range(2)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        statuses.extend(results)
-        return results[0]
-
-    statuses: list[Any] = []
-    answers_twice(bucket, twice)
-    assert ["SUCCESS", "SUCCESS"] == [status["answered"] for status in statuses]
-    assert [[1]] == environment.database.run("SELECT count(*) FROM t")
-
-
-def answers_twice(bucket: Bucket, handler: Callable[[Event, object], object]) -> None:
-    """Send one Create whose every delivery may answer."""
-    handler(make_event(bucket, "Create"), None)
 
 
 def make_event(bucket: Bucket, kind: str, **more: Any) -> Event:
@@ -204,61 +141,133 @@ def make_event(bucket: Bucket, kind: str, **more: Any) -> Event:
     }
 
 
+def test_run_longer_than_an_invocation_is_answered_once_at_the_end(
+    environment: Project, bucket: Bucket, function: Lambda
+) -> None:
+    """Migrations that take several invocations get one answer; each is applied once."""
+    slow = {1: "2_b.sql", 2: "4_d.sql"}
+    environment.write({"1_a.sql": "SELECT 1;", "3_c.sql": "SELECT 3;", "5_e.sql": "SELECT 5;"})
+    environment.write(dict.fromkeys(slow.values(), SLEEPS))
+    function.on_hop = lambda hop: environment.write({slow[hop]: "SELECT 1;"})
+    stack = Stack(function.handle, bucket)
+    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert [(str(n), "applied") for n in range(1, 6)] == environment.history()
+    assert [
+        ["incomplete", None],
+        ["incomplete", "1"],
+        ["applied", "2"],
+    ] == environment.database.run(
+        "SELECT status, caller_reference->>'hop' FROM lockgate.migration_run ORDER BY token"
+    )
+
+
+def test_run_that_never_ends_is_answered_after_the_last_hop(
+    environment: Project, bucket: Bucket, function: Lambda
+) -> None:
+    """A statement longer than any invocation ends in FAILED after a bounded number of hops."""
+    environment.write({"1_endless.sql": SLEEPS})
+    stack = Stack(function.handle, bucket)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert MOST_HOPS == function.hops
+    assert environment.lock_owner() is None
+
+
+def test_run_that_may_not_invoke_itself_is_answered_at_once(
+    environment: Project, bucket: Bucket, function: Lambda
+) -> None:
+    """Without the permission CloudFormation hears why, within the first invocation."""
+    environment.write({"1_endless.sql": SLEEPS})
+    function.refuses = True
+    stack = Stack(function.handle, bucket)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert 0 == function.hops
+
+
+def test_run_past_the_service_timeout_is_answered_in_time(
+    environment: Project, bucket: Bucket, function: Lambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ServiceTimeout shorter than the invocation is the deadline."""
+    environment.write({"1_endless.sql": SLEEPS})
+    clock = ManualClock()
+    monkeypatch.setattr(app, "_now", lambda: clock.now_ms / 1000)
+    context: Any = LambdaContext(deadline_ms=LIVES_MS)
+    properties = {"CodeVersion": "1", "ServiceTimeout": "80"}
+    with hurried(environment, clock, 80_000 - LEFT_MS):
+        answer: Any = app.lambda_handler(
+            make_event(bucket, "Create", ResourceProperties=properties), context
+        )
+    assert "FAILED" == answer["answered"]
+    assert 0 == function.hops
+    assert environment.lock_owner() is None
+
+
+def test_event_delivered_twice_at_once_does_the_work_once(
+    environment: Project, bucket: Bucket, function: Lambda
+) -> None:
+    """A second delivery that waits until the first has ended says SUCCESS too; the work is done once."""
+    gate = Gate(environment.database)
+    environment.write(
+        {
+            "1_t.sql": "CREATE TABLE t (i int);",
+            "2_once.sql": f"{Gate.SQL}INSERT INTO t VALUES (1);",
+        }
+    )
+    event = make_event(bucket, "Create")
+    deliveries = [Background.start(lambda: function.handle(event)) for _ in range(2)]
+    gate.wait()
+    wait_until(lambda: count_runs(environment) == len(deliveries), "a second run")
+    gate.open()
+    assert ["SUCCESS", "SUCCESS"] == [one.result()["answered"] for one in deliveries]
+    assert [[1]] == environment.database.run("SELECT count(*) FROM t")
+
+
 def test_event_delivered_again_after_success_answers_again(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
+    environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
     """A late copy of an event that succeeded finds nothing to do and says SUCCESS."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
-    function = make_lambda(30_000)
     event = make_event(bucket, "Create")
-    first: Any = function.handle(event, None)
-    again: Any = function.handle(event, None)
+    first, again = function.handle(event), function.handle(event)
     assert ("SUCCESS", "SUCCESS") == (first["answered"], again["answered"])
     assert ["applied"] == environment.runs()
 
 
 def test_delete_with_an_invented_id_while_create_runs(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
+    environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
     """Delete answers at once and touches nothing, though Create still works."""
-    environment.write({"1_slow.sql": "SELECT pg_sleep(1);"})
-    function = make_lambda(30_000)
-    create = threading.Thread(target=function.handle, args=(make_event(bucket, "Create"), None))
-    create.start()
-    began = time.monotonic()
-    deletion: Any = app.lambda_handler(
-        make_event(bucket, "Delete", PhysicalResourceId="shop-Migration-1ABC"), make_context(30_000)
+    gate = Gate(environment.database)
+    environment.write({"1_slow.sql": Gate.SQL})
+    create = Background.start(lambda: function.handle(make_event(bucket, "Create")))
+    gate.wait()
+    deletion = function.handle(
+        make_event(bucket, "Delete", PhysicalResourceId="shop-Migration-1ABC")
     )
-    took = time.monotonic() - began
-    create.join()
-    assert "SUCCESS" == deletion["answered"]
-    assert took < 1
+    assert (False, 1) == (create.is_over, len(bucket.puts))
+    gate.open()
+    assert ("SUCCESS", "SUCCESS") == (deletion["answered"], create.result()["answered"])
     assert [("1", "applied")] == environment.history()
 
 
 def test_rollback_that_overtakes_the_failed_update(
-    environment: Project, bucket: Bucket, make_lambda: Callable[[int], Lambda]
+    environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
     """A rollback Update that comes while the failed one is being cancelled waits, then works."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
-    function = make_lambda(30_000)
-    function.handle(make_event(bucket, "Create"), None)
-    environment.write({"2_endless.sql": "SELECT pg_sleep(600);"})
+    function.handle(make_event(bucket, "Create"))
+    environment.write({"2_endless.sql": SLEEPS})
     function.refuses = True
     failing = make_event(bucket, "Update", PhysicalResourceId="x", RequestId="two")
-    answers: list[Any] = []
-    update = threading.Thread(
-        target=lambda: answers.append(app.lambda_handler(failing, make_context(1_200)))
-    )
-    update.start()
-    time.sleep(0.6)
+    back = make_event(bucket, "Update", PhysicalResourceId="x", RequestId="three")
+    contexts: list[Any] = [LambdaContext(deadline_ms=LIVES_MS) for _ in range(2)]
+    update = Background.start(lambda: app.lambda_handler(failing, contexts[0]))
+    wait_until(lambda: is_asleep(environment.database), "an update that sleeps")
     environment.remove("2_endless.sql")
-    rollback: Any = app.lambda_handler(
-        make_event(bucket, "Update", PhysicalResourceId="x", RequestId="three"),
-        make_context(30_000),
-    )
-    update.join()
-    assert "SUCCESS" == rollback["answered"]
-    assert "FAILED" == answers[0]["answered"]
-    assert [("1", "applied")] == environment.history()
+    environment.write({"3_back.sql": "SELECT 3;"})
+    rollback = Background.start(lambda: app.lambda_handler(back, contexts[1]))
+    wait_until(lambda: count_runs(environment) == len(contexts), "a second run")
+    contexts[0].clock.advance(LIVES_MS - LEFT_MS)
+    assert "SUCCESS" == rollback.result()["answered"]
+    assert "FAILED" == update.result()["answered"]
+    assert [("1", "applied"), ("3", "applied")] == environment.history()
     assert environment.lock_owner() is None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.postgres.connection import Connection, Dial, StatementError
@@ -103,25 +102,25 @@ def test_killed_backend_says_why(connection: Connection, database: Database) -> 
     assert "57P01" == caught.value.sqlstate
 
 
-def test_cancel_ends_the_statement_on_the_server(connection: Connection) -> None:
+def test_cancel_ends_the_statement_on_the_server(
+    connection: Connection, database: Database
+) -> None:
     """A cancel from another thread ends what runs, with 57014, over TLS."""
-    timer = threading.Timer(0.2, connection.cancel)
-    timer.start()
-    began = time.monotonic()
+    sending = Background.start(lambda: connection.send("SELECT pg_sleep(600)"))
+    wait_until(lambda: is_asleep(database), "a statement that sleeps")
+    connection.cancel()
     with pytest.raises(StatementError) as caught:
-        connection.send("SELECT pg_sleep(30)")
-    timer.join()
+        sending.result()
     assert "57014" == caught.value.sqlstate
-    assert time.monotonic() - began < 10
 
 
-def test_sever_unblocks_a_waiting_thread(connection: Connection) -> None:
+def test_sever_unblocks_a_waiting_thread(connection: Connection, database: Database) -> None:
     """Breaking the socket ends a wait that the server would not."""
-    timer = threading.Timer(0.2, connection.sever)
-    timer.start()
+    sending = Background.start(lambda: connection.send("SELECT pg_sleep(600)"))
+    wait_until(lambda: is_asleep(database), "a statement that sleeps")
+    connection.sever()
     with pytest.raises(ConnectionLost):
-        connection.send("SELECT pg_sleep(5)")
-    timer.join()
+        sending.result()
 
 
 def test_notices_come_decoded(database: Database) -> None:

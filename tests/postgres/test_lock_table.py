@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.waiting import Background, Gate, hang_up
 
 from lockgate.report import Status
 
@@ -54,12 +53,8 @@ def test_living_holder_is_waited_for_and_named(started: Project) -> None:
 
 def test_dead_holder_is_replaced_at_once(started: Project) -> None:
     """A holder whose backend is gone is replaced without waiting for its lease."""
-    holder = hold_lock(started, lease_seconds=600)
-    holder.close()
-    began = time.monotonic()
-    report = started.run(LOCKGATE_LOCK_WAIT="20s")
-    assert Status.APPLIED == report.status
-    assert time.monotonic() - began < 10
+    hang_up(started.database, hold_lock(started, lease_seconds=600))
+    assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0").status
     assert "someoneelse00000" == started.emitted("lock_taken")[-1]["former_run"]
 
 
@@ -78,7 +73,7 @@ def test_lock_of_a_run_that_died_with_its_work_done_is_freed(started: Project) -
     holder = hold_lock(started, lease_seconds=600)
     assert Status.UP_TO_DATE == started.run().status
     assert "someoneelse00000" == started.lock_owner(), "a living holder is left alone"
-    holder.close()
+    hang_up(started.database, holder)
     report = started.run()
     assert Status.UP_TO_DATE == report.status
     assert started.lock_owner() is None
@@ -139,7 +134,7 @@ def test_abandoned_run_is_marked(started: Project) -> None:
         " started_at, status, package_version)"
         " VALUES ('someoneelse00000', 'up', 'test', '{}', 2, now(), 'running', '0')"
     )
-    holder.close()
+    hang_up(started.database, holder)
     started.run()
     assert ["applied", "abandoned", "applied"] == started.runs()
 
@@ -170,7 +165,7 @@ def test_role_that_sees_no_backend_start_relies_on_the_lease(started: Project) -
         assert "still runs and this role may not end it. Nothing was run." in refused.error.message
         assert "someoneelse00000" == started.lock_owner(), "the next run must meet it too"
         holder.run(HOLD, pid=holder.run("SELECT pg_backend_pid()")[0][0], lease=600)
-        holder.close()
+        hang_up(started.database, holder)
         assert Status.APPLIED == started.run().status
     finally:
         started.database.run("DROP OWNED BY lesser_lock; DROP ROLE lesser_lock")
@@ -204,14 +199,10 @@ def owned(started: Project) -> Iterator[Project]:
 
 def test_living_holder_that_acts_as_another_role_keeps_its_lock(owned: Project) -> None:
     """Whoever looks, with or without SET ROLE, sees that the holder lives."""
-    owned.write({"2_email.sql": "SELECT pg_sleep(1.5);"})
-    reports: list[Status] = []
-    holder = threading.Thread(target=lambda: reports.append(owned.run().status))
-    holder.start()
-    while not owned.database.run(
-        "SELECT FROM pg_stat_activity WHERE application_name LIKE '% at=2' AND state = 'active'"
-    ):
-        time.sleep(0.02)
+    gate = Gate(owned.database)
+    owned.write({"2_email.sql": Gate.SQL})
+    holder = Background.start(owned.run)
+    gate.wait()
     as_superuser = owned.database.environment["LOCKGATE_DATABASE_URL"]
     assert Status.BUSY == owned.run(LOCKGATE_LOCK_WAIT="0").status
     assert (
@@ -220,33 +211,27 @@ def test_living_holder_that_acts_as_another_role_keeps_its_lock(owned: Project) 
             LOCKGATE_LOCK_WAIT="0", LOCKGATE_SET_ROLE="", LOCKGATE_DATABASE_URL=as_superuser
         ).status
     )
-    holder.join()
-    assert [Status.APPLIED] == reports
+    gate.open()
+    assert Status.APPLIED == holder.result().status
 
 
 def test_expired_holder_that_acts_as_another_role_is_ended(owned: Project) -> None:
     """The role that signed in may end its own sessions, whatever role it acts as."""
-    owned.write({"2_email.sql": "SELECT pg_sleep(30);"})
-    reports: list[Status] = []
-    holder = threading.Thread(target=lambda: reports.append(owned.run().status))
-    holder.start()
-    while not owned.database.run(
-        "SELECT FROM pg_stat_activity WHERE application_name LIKE '% at=2' AND state = 'active'"
-    ):
-        time.sleep(0.02)
+    gate = Gate(owned.database)
+    owned.write({"2_email.sql": Gate.SQL})
+    holder = Background.start(owned.run)
+    gate.wait()
     owned.database.run("UPDATE lockgate.migration_lock SET expires_at = now()")
     owned.write({"2_email.sql": "SELECT 1;"})
     report = owned.run(LOCKGATE_LOCK_WAIT="0")
-    holder.join()
     assert Status.APPLIED == report.status, report.error
-    assert [Status.BUSY] == reports
+    assert Status.BUSY == holder.result().status
 
 
 def test_two_takers_of_one_expired_holder_make_one_owner(started: Project) -> None:
     """However many take over at once, one does, and the work is done once."""
     started.write({"2_email.sql": "INSERT INTO account VALUES (1);"})
-    holder = hold_lock(started, lease_seconds=600)
-    holder.close()
+    hang_up(started.database, hold_lock(started, lease_seconds=600))
     reports = started.run_at_once(4)
     assert [Status.APPLIED] + [Status.UP_TO_DATE] * 3 == sorted(r.status for r in reports)
     assert [[1]] == started.database.run("SELECT count(*) FROM account")

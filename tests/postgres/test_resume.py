@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 import pytest
+from tests.support.waiting import Background, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.report import Status
@@ -31,9 +30,11 @@ def prepare(project: Project, statement: str, *, kind: str = "sql", before: str 
     project.run()
     project.write({f"2_next.{kind}": statement})
     project.database.run(
-        "INSERT INTO lockgate.migration_history"
-        " SELECT '2', '2', 'next', kind, 'sha256:0', NULL, NULL, NULL, language, 'partial', 0, 1, 1,"
-        " NULL, NULL, now(), 0, 'killed0000000000', token, database_user, package_version"
+        "INSERT INTO lockgate.migration_history (migration_id, version, name, kind, up_checksum,"
+        " language, state, statements_done, statements_total, attempting, applied_at, duration_ms,"
+        " run_id, token, database_user, package_version)"
+        " SELECT '2', '2', 'next', kind, 'sha256:0', language, 'partial', 0, 1, 1, now(), 0,"
+        " 'killed0000000000', token, database_user, package_version"
         " FROM lockgate.migration_history WHERE migration_id = '1'"
     )
 
@@ -98,19 +99,27 @@ def test_build_of_another_session_is_waited_for(project: Project) -> None:
     blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
     blocker.run("SELECT 1 FROM t LIMIT 1")
     builder = project.database.connect()
-    build = threading.Thread(target=builder.run, args=("CREATE INDEX CONCURRENTLY t_v ON t (v)",))
-    build.start()
-    while not project.database.run("SELECT 1 FROM pg_stat_progress_create_index"):
-        time.sleep(0.02)
-    reports: list[Status] = []
-    run = threading.Thread(target=lambda: reports.append(project.run().status))
-    run.start()
-    time.sleep(0.6)
+    build = Background.start(lambda: builder.run("CREATE INDEX CONCURRENTLY t_v ON t (v)"))
+    wait_until(
+        lambda: project.database.run(
+            "SELECT FROM pg_stat_progress_create_index WHERE datname = current_database()"
+            " AND phase = 'waiting for old snapshots'"
+        ),
+        "a build that waits for an old snapshot",
+    )
+    running = Background.start(project.run)
+    wait_until(
+        lambda: project.database.run(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'lockgate run=%'"
+            " AND query LIKE '%pg_stat_progress_create_index%'"
+        ),
+        "a run that asks for the index",
+    )
     oid = project.database.run("SELECT 't_v'::regclass::oid")
     blocker.run("COMMIT")
-    build.join()
-    run.join()
-    assert [Status.APPLIED] == reports
+    build.result()
+    assert Status.APPLIED == running.result().status
     assert oid == project.database.run("SELECT 't_v'::regclass::oid")
     assert [[True]] == is_valid(project)
 
@@ -168,12 +177,13 @@ def test_half_detached_partition_is_finalized(project: Project) -> None:
     holder.run("SELECT * FROM p")
     other = project.database.connect()
     pid = other.run("SELECT pg_backend_pid()")[0][0]
-    broken = threading.Thread(target=_detach, args=(other,))
-    broken.start()
-    while not project.database.run("SELECT FROM pg_inherits WHERE inhdetachpending"):
-        time.sleep(0.02)
+    broken = Background.start(lambda: _detach(other))
+    wait_until(
+        lambda: project.database.run("SELECT FROM pg_inherits WHERE inhdetachpending"),
+        "a detaching in its second half",
+    )
     project.database.run("SELECT pg_cancel_backend(:pid)", pid=pid)
-    broken.join()
+    broken.result()
     holder.run("COMMIT")
     assert Status.APPLIED == project.run().status
     assert [] == project.database.run("SELECT FROM pg_inherits WHERE inhrelid = 'p1'::regclass")
@@ -259,11 +269,16 @@ def test_long_build_tells_how_far_it_is(project: Project) -> None:
     project.run(target="1")
     blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
     blocker.run("SELECT 1 FROM t LIMIT 1")
-    leave = threading.Timer(1.5, lambda: blocker.run("COMMIT"))
-    leave.start()
-    assert Status.APPLIED == project.run(LOCKGATE_LOCK_TIMEOUT="400ms").status
-    leave.join()
-    assert project.emitted("index_progress")
+
+    def leave() -> None:
+        wait_until(lambda: project.emitted("index_progress"), "a word about the build")
+        blocker.run("COMMIT")
+
+    leaving = Background.start(leave)
+    # What is under way is looked at after half of the lock_timeout.
+    report = project.run(LOCKGATE_LOCK_TIMEOUT="400ms")
+    leaving.result()
+    assert Status.APPLIED == report.status
 
 
 def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) -> None:
@@ -274,9 +289,12 @@ def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) ->
     )
     project.write({"1_t.sql": TABLE, "2_do.sql": script})
     project.run(target="1")
-    ends_at = time.monotonic() + 2.0
-    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), 1_000)
-    assert Status.INCOMPLETE == project.run(deadline=deadline).status
+    deadline = Deadline(None, 1_000)
+    running = Background.start(lambda: project.run(deadline=deadline))
+    done = "SELECT FROM t WHERE id = -1"
+    wait_until(lambda: project.database.run(done), "the first half")
+    deadline.interrupt("the test")
+    assert Status.INCOMPLETE == running.result().status
     again = project.run()
     assert again.error is not None
     assert "outcome-unknown" == again.error.code
@@ -355,9 +373,17 @@ def test_clearing_away_that_is_cut_off_is_incomplete(project: Project) -> None:
     blocker = project.database.connect()
     blocker.run("BEGIN")
     blocker.run("LOCK TABLE t IN ACCESS SHARE MODE")
-    ends_at = time.monotonic() + 2.0
-    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), 1_000)
-    assert Status.INCOMPLETE == project.run(deadline=deadline).status
+    deadline = Deadline(None, 1_000)
+    running = Background.start(lambda: project.run(deadline=deadline))
+    wait_until(
+        lambda: project.database.run(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND query LIKE 'DROP INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
+        ),
+        "a DROP INDEX that waits",
+    )
+    deadline.interrupt("the test")
+    assert Status.INCOMPLETE == running.result().status
     assert project.lock_owner() is None
     blocker.run("COMMIT")
     assert Status.APPLIED == project.run().status

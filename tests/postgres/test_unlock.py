@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
+
+from tests.support.waiting import Background, Gate
 
 from lockgate.core.request import Action, Caller, Request
 from lockgate.report import Report, Status
@@ -21,23 +21,17 @@ def unlock(project: Project) -> Report:
 
 def test_unlock_fences_and_ends_the_holder_and_is_recorded(project: Project) -> None:
     """The holder cannot commit any more, its session is gone, and history says who did it and why."""
-    project.write({"1_t.sql": "CREATE TABLE t ();", "2_slow.sql": "SELECT pg_sleep(30);"})
-    reports: list[Report] = []
-    holder = threading.Thread(
-        target=lambda: reports.append(project.run(LOCKGATE_ATOMICITY="migration"))
-    )
-    holder.start()
-    while not project.database.run(
-        "SELECT FROM pg_stat_activity WHERE application_name LIKE '% at=2' AND state = 'active'"
-    ):
-        time.sleep(0.02)
+    gate = Gate(project.database)
+    project.write({"1_t.sql": "CREATE TABLE t ();", "2_slow.sql": Gate.SQL})
+    holder = Background.start(lambda: project.run(LOCKGATE_ATOMICITY="migration"))
+    gate.wait()
     report = unlock(project)
-    holder.join()
+    held = holder.result()
     assert Status.APPLIED == report.status
     assert report.lock is not None
     assert report.lock.holder is not None
-    assert reports[0].run_id == report.lock.holder.run_id
-    assert ("busy", "lock-lost") == (reports[0].status, reports[0].error and reports[0].error.code)
+    assert held.run_id == report.lock.holder.run_id
+    assert ("busy", "lock-lost") == (held.status, held.error and held.error.code)
     assert [("1", "applied")] == project.history()
     assert project.lock_owner() is None
     rows = project.database.run(

@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.support.waiting import LONGEST_SECONDS, Background
+
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.settings import Settings, read_settings
@@ -47,7 +49,9 @@ class Project:
         environment = {
             **self.database.environment,
             "LOCKGATE_MIGRATIONS": str(self.folder),
-            "LOCKGATE_CONNECT_BUDGET": "5s",
+            # Far more than any machine needs; a test that wants to see the end of it sets its own.
+            "LOCKGATE_CONNECT_TIMEOUT": "60s",
+            "LOCKGATE_CONNECT_BUDGET": "60s",
             **self.settings,
             **overrides,
         }
@@ -75,21 +79,23 @@ class Project:
         request = Request(action, CALLER, target=target)
         return self.runner(deadline=deadline, **overrides).run(request)
 
+    def do(self, action: Action, *, deadline: Deadline | None = None, **given: Any) -> Report:
+        """Carry out any request: settings in capitals, the request's own fields in small letters."""
+        settings = {name: value for name, value in given.items() if name.isupper()}
+        fields = {name: value for name, value in given.items() if not name.isupper()}
+        request = Request(action, CALLER, **fields)
+        return self.runner(deadline=deadline, **settings).run(request)
+
     def run_at_once(self, count: int) -> list[Report]:
         """Run several ups at the same time and return their reports."""
-        reports: list[Report] = []
         barrier = threading.Barrier(count)
 
-        def run() -> None:
-            barrier.wait()
-            reports.append(self.run())
+        def run() -> Report:
+            barrier.wait(LONGEST_SECONDS)
+            return self.run()
 
-        threads = [threading.Thread(target=run) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return reports
+        running = [Background.start(run) for _ in range(count)]
+        return [one.result() for one in running]
 
     def emitted(self, name: str) -> list[dict[str, Any]]:
         """Return the fields of every event of that name."""
