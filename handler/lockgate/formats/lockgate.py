@@ -18,6 +18,7 @@ from lockgate.core.sql import tokenize
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import line_of, list_files, no_migrations, read_text
+from lockgate.formats.native_signs import find_native_sign
 from lockgate.formats.python_file import read_python_options
 from lockgate.formats.substitution import substitute_variables
 
@@ -39,17 +40,6 @@ _OTHER_TOOLS = re.compile(
     r"^--[ \t]*(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)[^\r\n]*",
     re.IGNORECASE | re.MULTILINE,
 )
-# What dbmate does not have; it reads the rest of the markers as this format does.
-_OWN_SIGNS = re.compile(
-    r"^[ \t]*--[ \t]*migrate:(?:env|verify|(?:up|down)[^\r\n]*_timeout:)[^\r\n]*", re.MULTILINE
-)
-# Comments and names of tools whose files have names like ours, and which are no error in ours.
-_OTHER_SIGNS = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+|!|(?:up|down) migration\b|depends:|no-transaction\b|liquibase\b|rambler\b"
-    r"|add (?:up |down )?migration script here)",
-    re.MULTILINE | re.IGNORECASE,
-)
-_OTHER_SUFFIXES = (".up.sql", ".down.sql", ".rollback.sql")
 _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 _BOM = "\ufeff"
 
@@ -72,37 +62,8 @@ class _Section:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return what only this format has: a repeatable or Python migration, or an option of its own.
-
-    A file without any marker is read by other formats too; where a folder has nothing else to tell
-    by, they will answer as well.
-    """
-    found: str | None = None
-    for path in list_files(folder):
-        name = path.rpartition("/")[2]
-        if _is_of_other_tool(name, read_text(folder, path)):
-            return None
-        found = found or _find_sign(path, name, read_text(folder, path))
-    return found
-
-
-def _is_of_other_tool(name: str, text: str) -> bool:
-    if _VERSIONED.fullmatch(name) is None and _REPEATABLE.fullmatch(name) is None:
-        return True
-    if name.endswith(_OTHER_SUFFIXES):
-        return True
-    return name.endswith(".sql") and _OTHER_SIGNS.search(text) is not None
-
-
-def _find_sign(path: str, name: str, text: str) -> str | None:
-    if _REPEATABLE.fullmatch(name) is not None:
-        return f"the repeatable {path}"
-    if name.endswith(".py"):
-        return f"up(connection) in {path}" if "def up(" in text else None
-    own = _OWN_SIGNS.search(text)
-    if own is not None:
-        return f"{own[0].strip()} in {path}"
-    return None if _MARKER.search(text) is not None else f"no marker in {path}"
+    """Return what only this format has; `native_signs` knows what that is."""
+    return find_native_sign(folder)
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
