@@ -101,10 +101,11 @@ def analyse_script(script: Script) -> Analysis:
     """Split and classify a script and decide how it runs.
 
     Raises:
-        MigrationFileInvalid: the text cannot be split, or sets another client encoding than UTF8;
-            or it mixes statements that need a transaction with such that forbid one, and does not
-            say ``transaction:false``.
+        MigrationFileInvalid: the script has an obstacle; or the text cannot be split, or sets
+            another client encoding than UTF8; or it mixes statements that need a transaction with
+            such that forbid one, and does not say ``transaction:false``.
     """
+    _refuse_obstacle(script)
     if script.language is Language.PYTHON:
         return PYTHON_ALONE if script.options.transaction is False else PYTHON_SHARED
     statements = _split(script)
@@ -133,6 +134,17 @@ def analyse_script(script: Script) -> Analysis:
     return Analysis(
         Mode.STATEMENTS, statements, _make_units(script, statements, classes), reason=reason
     )
+
+
+def _refuse_obstacle(script: Script) -> None:
+    found = script.obstacle
+    if found is not None:
+        raise MigrationFileInvalid(
+            f"{script.path}:{found.line}: the script {found.why}. Nothing was changed.",
+            hint=found.hint,
+            file=script.path,
+            line=found.line,
+        )
 
 
 def _split(script: Script) -> tuple[Statement, ...]:

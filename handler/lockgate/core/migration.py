@@ -87,6 +87,18 @@ NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a script of another tool cannot be run here; one that was applied already is no concern.
+
+    ``why`` completes the sentence that begins with the file.
+    """
+
+    why: str
+    hint: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """One direction of a migration, verbatim.
 
@@ -94,7 +106,8 @@ class Script:
     the text (`core.checksum.text_checksum`). ``substituted`` holds the
     text with its variables filled in where the file asked for that; it is what the server gets, and
     it is never shown or stored. ``hidden`` are the values that were filled in: what the server says
-    of the script may quote them (`core.failure.mask`).
+    of the script may quote them (`core.failure.mask`). ``obstacle`` refuses a run of the script.
+    ``origin`` is where a Python file lies, for code that looks beside itself.
     """
 
     text: str
@@ -105,6 +118,8 @@ class Script:
     checksum: str
     substituted: str | None = field(default=None, repr=False)
     hidden: tuple[str, ...] = field(default=(), repr=False)
+    obstacle: Obstacle | None = None
+    origin: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def sql(self) -> str:

@@ -61,7 +61,8 @@ class ForeignRow:
 
     ``version`` is the id that the format's catalog gives it (`Migration.migration_id`). ``checksum``
     is the tool's own digest as its table has it; ``None`` where it keeps none. ``detail`` says what a
-    state other than applied means and what to do, as a sentence.
+    state other than applied means and what to do, as a sentence. ``group`` is the project that it
+    belongs to, where one table serves several.
     """
 
     version: str
@@ -70,6 +71,7 @@ class ForeignRow:
     checksum: str | None = None
     state: ForeignState = ForeignState.APPLIED
     detail: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,16 @@ class ForeignHistory:
     """All that the other tool's table says.
 
     ``baseline``: everything up to this version counts as applied, though there is no row for it.
-    ``problem``: why nothing can be adopted, if so.
+    ``heads``: all that these build on counts as applied. ``problem``: why nothing can be adopted,
+    if so. Where the folder has to say what rows and heads mean, its format has a function
+    ``complete_history(folder, history)``, which returns a row for each migration that counts.
     """
 
     table: str
     rows: tuple[ForeignRow, ...]
     baseline: str | None = None
     problem: str | None = None
+    heads: tuple[str, ...] = ()
 
 
 class ForeignTool(Protocol):
