@@ -67,8 +67,7 @@ def _read_name(name: str) -> PairedFile | None:
     found = _NAME.fullmatch(name)
     if found is None or int(found[1]) > _HIGHEST:
         return None
-    # The number, as the tool's table has it: 000012 is 12.
-    return PairedFile(str(int(found[1])), found[2], name, is_up=found[3] == "up")
+    return PairedFile(found[1], found[2], name, is_up=found[3] == "up")
 
 
 def _read_migration(folder: Path, pair: Pair) -> Migration:

@@ -76,5 +76,4 @@ def _read_migration(
             "Write what it does as SQL, or as a Python migration in the native format.",
         )
     up, down = read_scripts(read_text(folder, path), path, variables)
-    # The number, as the tool's table has it: 00012 is 12.
-    return make_versioned(Version.parse(str(int(named[1]))), named[2], up, down)
+    return make_versioned(Version.parse(named[1]), named[2], up, down)

@@ -155,7 +155,7 @@ def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
 
 @dataclass(frozen=True, slots=True)
 class PairedFile:
-    """One file of a format with a file per direction; ``version`` as the catalog will have it."""
+    """One file of a format with a file per direction; ``version`` is digits."""
 
     version: str
     name: str
@@ -179,9 +179,9 @@ def pair_files(files: Iterable[PairedFile]) -> list[Pair]:
     Raises:
         MigrationFileInvalid: two files are the same direction of one version.
     """
-    found: dict[tuple[str, bool], PairedFile] = {}
+    found: dict[tuple[int, bool], PairedFile] = {}
     for file in files:
-        other = found.setdefault((file.version, file.is_up), file)
+        other = found.setdefault((int(file.version), file.is_up), file)
         if other is not file:
             raise MigrationFileInvalid(
                 f"Two files have version {file.version}: {other.path} and {file.path}."

@@ -101,8 +101,7 @@ def _read_name(name: str) -> PairedFile | None:
         )
     is_down = rest.endswith(".down.sql")
     description = rest.removesuffix(".sql").removesuffix(".down").removesuffix(".up")
-    # The number, as the tool's table has it: 0012 is 12.
-    return PairedFile(str(int(number)), description, name, is_up=not is_down)
+    return PairedFile(number, description, name, is_up=not is_down)
 
 
 def _read_migration(folder: Path, pair: Pair) -> Migration:

@@ -1,0 +1,42 @@
+"""dbmate's ``schema_migrations``: one column, a row per version that is applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import find_named_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+    from lockgate.histories.tables import Candidate
+
+FORMAT = "dbmate"
+TEXTS = ("character varying", "text")
+
+_READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
+
+
+def find_table(ask: Ask) -> str | None:
+    """Return the table; one that stands beside Rails' own is left to Rails."""
+    return find_named_table(ask, "schema_migrations", _is_dbmate)
+
+
+def _is_dbmate(candidate: Candidate) -> bool:
+    if set(candidate.columns) != {"version"} or candidate.is_of_rails:
+        return False
+    return candidate.columns["version"] in TEXTS
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied; dbmate notes no time and no checksum."""
+    rows = ask(_READ.format(table=table))
+    return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return None: dbmate has no checksums."""
+    del folder, migration

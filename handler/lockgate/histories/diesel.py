@@ -1,0 +1,41 @@
+"""Diesel's ``__diesel_schema_migrations``: a row per version that is applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import find_named_table, has_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+    from lockgate.histories.tables import Candidate
+
+FORMAT = "diesel"
+
+_READ = (
+    'SELECT version::text, run_on::timestamptz FROM {table} ORDER BY run_on, version COLLATE "C"'
+)
+
+
+def find_table(ask: Ask) -> str | None:
+    """Return Diesel's table."""
+    return find_named_table(ask, "__diesel_schema_migrations", _is_diesel)
+
+
+def _is_diesel(candidate: Candidate) -> bool:
+    return has_columns(candidate, "version", "run_on")
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied, in the order of application."""
+    rows = ask(_READ.format(table=table))
+    return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return None: Diesel has no checksums."""
+    del folder, migration

@@ -1,0 +1,50 @@
+"""goose's ``goose_db_version``: a row for each up and, from older releases, for each down.
+
+The last row of a version counts. Version 0 is goose's own beginning.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import find_named_table, has_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+    from lockgate.histories.tables import Candidate
+
+FORMAT = "goose"
+
+_READ = """
+SELECT version_id::text, tstamp::timestamptz
+  FROM (SELECT DISTINCT ON (version_id) id, version_id, is_applied, tstamp
+          FROM {table}
+         WHERE version_id > 0
+         ORDER BY version_id, id DESC) AS latest
+ WHERE is_applied
+ ORDER BY id
+"""
+
+
+def find_table(ask: Ask) -> str | None:
+    """Return the table of goose's default name."""
+    return find_named_table(ask, "goose_db_version", _is_goose)
+
+
+def _is_goose(candidate: Candidate) -> bool:
+    return has_columns(candidate, "id", "version_id", "is_applied", "tstamp")
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied now, in the order of application."""
+    rows = ask(_READ.format(table=table))
+    return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return None: goose has no checksums."""
+    del folder, migration

@@ -1,0 +1,40 @@
+"""Rails' ``schema_migrations``, beside which stands ``ar_internal_metadata``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import find_named_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+    from lockgate.histories.tables import Candidate
+
+FORMAT = "rails"
+
+# Rails sorts its versions as numbers.
+_READ = "SELECT version::text FROM {table} ORDER BY length(version), version"
+
+
+def find_table(ask: Ask) -> str | None:
+    """Return the table, if Rails' own metadata are in the same schema."""
+    return find_named_table(ask, "schema_migrations", _is_rails)
+
+
+def _is_rails(candidate: Candidate) -> bool:
+    return candidate.is_of_rails and set(candidate.columns) == {"version"}
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied; Rails notes no time and no checksum."""
+    rows = ask(_READ.format(table=table))
+    return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return None: Rails has no checksums."""
+    del folder, migration
