@@ -1,0 +1,82 @@
+"""JSON as people write it in settings: comments, trailing commas, single quotes, bare keys.
+
+Knows the parts of JSON5 that settings use; refuses its other numbers and strings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_TOKEN = re.compile(
+    r"""(?P<space>[\s\ufeff]+|//[^\n\r]*|/\*.*?\*/)
+    |(?P<double>"(?:[^"\\\n\r]|\\.)*")
+    |(?P<single>'(?:[^'\\\n\r]|\\.)*')
+    |(?P<mark>[{}\[\],:])
+    |(?P<word>[A-Za-z_$][\w$]*)
+    |(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CONSTANTS = frozenset({"true", "false", "null"})
+
+
+class Json5Invalid(ValueError):
+    """The text is none, at ``offset``."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+def read_json5(text: str) -> object:
+    """Return the value of a text.
+
+    Raises:
+        Json5Invalid: it is none that is read here.
+    """
+    pieces: list[str] = []
+    places: list[int] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise Json5Invalid(f"{text[position]!r} is not understood", position)
+        if match.lastgroup != "space":
+            pieces.append(_to_json(match))
+            places.append(position)
+        position = match.end()
+    return _load(pieces, places)
+
+
+def _load(pieces: list[str], places: list[int]) -> object:
+    """Read the pieces as JSON; a comma before a closing bracket becomes a space, to keep places."""
+    plain = [
+        " " if piece == "," and following in {"}", "]"} else piece
+        for piece, following in zip(pieces, [*pieces[1:], ""], strict=True)
+    ]
+    try:
+        value: object = json.loads("".join(plain))
+    except json.JSONDecodeError as error:
+        raise Json5Invalid(error.msg, _place_of(plain, places, error.pos)) from None
+    return value
+
+
+def _place_of(pieces: list[str], places: list[int], offset: int) -> int:
+    """Return where in the text the piece stood that holds an offset in what was made of it."""
+    for piece, place in zip(pieces, places, strict=True):
+        if offset < len(piece):
+            return place
+        offset -= len(piece)
+    return places[-1] if places else 0
+
+
+def _to_json(match: re.Match[str]) -> str:
+    piece = match[0]
+    if match.lastgroup == "single":
+        # JSON has no \' and wants " escaped.
+        inner = _ESCAPE.sub(lambda m: "'" if m[1] == "'" else m[0], piece[1:-1])
+        return '"' + re.sub(r'(\\.)|"', lambda m: m[1] or '\\"', inner) + '"'
+    if match.lastgroup == "word" and piece not in _CONSTANTS:
+        return f'"{piece}"'
+    return piece

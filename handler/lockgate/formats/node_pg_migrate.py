@@ -1,0 +1,216 @@
+"""node-pg-migrate's SQL migrations (``docs/formats/node-pg-migrate.md``): a folder to a catalog.
+
+Knows its names, its comments that open the two scripts, and its order. Runs no JavaScript.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from lockgate.core.migration import Script, Version
+from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
+from lockgate.formats.folder import line_of, read_text
+from lockgate.formats.javascript import CODE, code_refused, find_code
+from lockgate.formats.scripts import (
+    catalog_by_place,
+    down_alone,
+    list_names,
+    make_script,
+    make_versioned,
+    read_script,
+    unusable_file,
+    with_stand_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Migration
+
+_HALF = re.compile(r"(.*)\.(up|down)\.sql", re.DOTALL)
+_PREFIX = re.compile(r"[0-9]+")
+_DATE_DIGITS = 17
+# Where a line begins to JavaScript, and what a space is.
+_LINE = "(?:^|(?<=[\r\u2028\u2029]))"
+_SPACE = r"[\s\ufeff]"
+_FLAGS = re.MULTILINE | re.IGNORECASE
+_UP = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*up{_SPACE}+migration", _FLAGS)
+_DOWN = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*down{_SPACE}+migration", _FLAGS)
+_TABLE = "pgmigrations"
+_TABLE_SQL = """\
+CREATE TABLE IF NOT EXISTS pgmigrations (
+    id serial PRIMARY KEY,
+    name varchar(255) NOT NULL,
+    run_on timestamp NOT NULL
+)"""
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of one migration: a single one, or one for each direction."""
+
+    single: str | None = None
+    up: str | None = None
+    down: str | None = None
+
+    @property
+    def first(self) -> str:
+        """The file to name in a message."""
+        return self.single or self.up or self.down or ""
+
+
+def recognise(folder: Path) -> str | None:
+    """Return that a script builds migrations, or a file has a comment that only this tool reads."""
+    code = find_code(folder, "pgm")
+    if code is not None:
+        return f"{code} is a node-pg-migrate migration"
+    for name in list_names(folder):
+        if not _PREFIX.match(name):
+            return None
+        text = read_text(folder, name)
+        if _UP.search(text) or _DOWN.search(text):
+            return f'{name} has the comment "Up Migration" or "Down Migration"'
+    return None
+
+
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read every migration in ``folder``, not in folders below it.
+
+    The tool substitutes nothing: ``variables`` are not used. A text above the comment that opens the
+    up script is left out, as the tool does.
+
+    Raises:
+        MigrationFileInvalid: the folder is missing or empty, holds JavaScript, a name without a
+            number before it, two files for one script, a down script alone, or names whose order
+            nobody can tell.
+    """
+    del variables
+    names = list_names(folder, (".sql", *CODE))
+    _refuse_code(names)
+    groups = _group_files(names)
+    ordered = sorted(groups, key=lambda name: _sort_key(name, groups[name]))
+    _refuse_undecided(ordered, groups)
+    migrations = [_read_migration(folder, name, groups[name]) for name in ordered]
+    return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
+
+
+def _refuse_code(names: list[str]) -> None:
+    code = next((name for name in names if not name.lower().endswith(".sql")), None)
+    if code is not None:
+        raise code_refused(code, "node-pg-migrate")
+
+
+def _group_files(names: list[str]) -> dict[str, _Files]:
+    """Return the files by the name that the tool records."""
+    groups: dict[str, _Files] = {}
+    for name in names:
+        half = _HALF.fullmatch(name)
+        key = name[: -len(".sql")] if half is None else half[1]
+        files = groups.setdefault(key, _Files())
+        if half is None:
+            _refuse_second(files.single, name)
+            files.single = name
+        elif half[2] == "up":
+            files.up = name
+        else:
+            files.down = name
+        _refuse_second(files.single, files.up or files.down)
+    for key, files in groups.items():
+        if files.down is not None and files.up is None:
+            raise down_alone(files.down, f"{key}.up.sql")
+    return groups
+
+
+def _refuse_second(one: str | None, other: str | None) -> None:
+    if one is not None and other is not None:
+        raise unusable_file(
+            other,
+            f"is a second file of the migration in {one}",
+            "Keep NAME.sql, or NAME.up.sql and NAME.down.sql.",
+        )
+
+
+def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
+    version = Version.stored(name)
+    if files.single is not None:
+        return make_versioned(version, "", *_cut(read_text(folder, files.single), files.single))
+    assert files.up is not None
+    down = None if files.down is None else read_script(folder, files.down)
+    # To the tool an empty file is no down script.
+    down = down if down is not None and down.text else None
+    return make_versioned(version, "", read_script(folder, files.up), down)
+
+
+def _cut(text: str, path: str) -> tuple[Script, Script | None]:
+    """Cut a text at the first comment of each direction; whichever comes first may be either."""
+    up, down = _UP.search(text), _DOWN.search(text)
+    if down is None:
+        return _piece(text, path, 0 if up is None else up.start(), len(text)), None
+    if up is None:
+        line = line_of(text, down.end())
+        raise unusable_file(
+            path,
+            "opens a down script and no up script; node-pg-migrate would run both as one",
+            "Write -- Up Migration on a line above the up script.",
+            line=line,
+        )
+    first_end = max(up.start(), down.start())
+    up_end = first_end if up.start() < down.start() else len(text)
+    down_end = first_end if down.start() < up.start() else len(text)
+    return (
+        _piece(text, path, up.start(), up_end),
+        _piece(text, path, down.start(), down_end),
+    )
+
+
+def _piece(text: str, path: str, start: int, end: int) -> Script:
+    return make_script(text[start:end], path, first_line=line_of(text, start))
+
+
+# Order.
+
+
+def _sort_key(name: str, files: _Files) -> tuple[float, LocaleKey]:
+    """Return the number that the name begins with, as a moment where it is a date, and the name."""
+    prefix = _PREFIX.match(name)
+    if prefix is None:
+        raise unusable_file(
+            files.first,
+            "does not begin with a number, by which node-pg-migrate orders migrations",
+            "Rename it, such as 1700000000000_name.sql, or move it out of the folder.",
+        )
+    # The tool compares names with their suffix: a_b.sql comes before a.sql.
+    return _moment_of(prefix[0], files.first), numeric_key(f"{name}.sql")
+
+
+def _moment_of(digits: str, path: str) -> float:
+    """Return a prefix as the number that it is to JavaScript; 17 digits are a date in UTC."""
+    if len(digits) != _DATE_DIGITS:
+        return float(digits)
+    try:
+        moment = datetime.strptime(f"{digits}000", "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+    except ValueError:
+        raise unusable_file(
+            path,
+            f"begins with 17 digits, which node-pg-migrate takes for a date, and {digits} is none",
+            "Give it a number of another length, or a date: YYYYMMDDhhmmssmmm.",
+        ) from None
+    return round(moment.timestamp() * 1000)
+
+
+def _refuse_undecided(names: list[str], groups: dict[str, _Files]) -> None:
+    """Refuse names of one number that its order cannot tell apart: the file system's would count."""
+    for one, other in pairwise(names):
+        (number, key), (next_number, next_key) = (_sort_key(n, groups[n]) for n in (one, other))
+        if number == next_number and find_undecided((key, next_key)) is not None:
+            raise unusable_file(
+                groups[other].first,
+                f"cannot be ordered: node-pg-migrate does not tell it from {groups[one].first}",
+                "Give one of the two a number of its own.",
+            )
