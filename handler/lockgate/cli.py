@@ -7,11 +7,8 @@ AWS or an embedded server.
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import getpass
 import os
-import re
 import socket
 import sys
 import traceback
@@ -21,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lockgate import __version__
+from lockgate.callers.direct import make_request
 from lockgate.core.deadline import Deadline
-from lockgate.core.request import Action, Caller, Request
+from lockgate.core.request import Action, Caller
 from lockgate.errors import LockgateError, SettingInvalid, UnexpectedFailure
 from lockgate.report import Report, Status
 from lockgate.report_draft import refuse_report
-from lockgate.settings import Atomicity, OutOfOrder, Settings, read_environment, read_settings
+from lockgate.settings import Settings, read_environment, read_settings
+from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
 from lockgate.terminal.progress import Progress
 from lockgate.terminal.report import describe_report
@@ -35,9 +33,11 @@ from lockgate.terminal.screen import Screen
 from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lockgate.core.catalog import Catalog
+    from lockgate.core.request import Request
 
 EXIT_STATUSES = {
     Status.APPLIED: 0,
@@ -57,11 +57,13 @@ OPTION_SETTINGS = {
     "database_url": "LOCKGATE_DATABASE_URL",
     "secret": "LOCKGATE_SECRET_ARN",
     "dir": "LOCKGATE_MIGRATIONS",
+    "format": "LOCKGATE_FORMAT",
     "ca_file": "LOCKGATE_CA_FILE",
     "schema": "LOCKGATE_SCHEMA",
     "set_role": "LOCKGATE_SET_ROLE",
     "atomicity": "LOCKGATE_ATOMICITY",
     "out_of_order": "LOCKGATE_OUT_OF_ORDER",
+    "rollback": "LOCKGATE_ROLLBACK",
     "lock_wait": "LOCKGATE_LOCK_WAIT",
     "lock_timeout": "LOCKGATE_LOCK_TIMEOUT",
 }
@@ -73,18 +75,6 @@ _LEFT_BEHIND = {
     "local": ("LOCKGATE_SECRET_ARN", "LOCKGATE_IAM_AUTH", "LOCKGATE_TLS", *_FIELDS),
 }
 
-_EXAMPLES = """\
-examples:
-  lockgate new add_email              write migrations/20261122093000_….sql
-  lockgate plan --local               what would run on this folder's PostgreSQL
-  lockgate up --local                 run it there
-  lockgate up --secret shop/database  run it on a database, by its secret in AWS
-  lockgate status --json --database-url postgresql://user:password@host/shop
-
-Every LOCKGATE_ variable of the environment counts; options go before them.
-exit status: 0 done, 1 failed, 2 refused, 3 another run is at work, 4 incomplete
-"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return its exit status.
@@ -92,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 failed, 2 refused, 3 busy, 4 incomplete; 130 if a second Ctrl-C ended it at once.
     """
     _show_what_streams_can()
-    options = _parse(arguments)
+    options = parse_arguments(arguments)
     try:
-        status: int = options.run(options, read_environment())
+        status = _COMMANDS[options.run](options, read_environment())
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What was not committed is rolled back.\n")
         return EXIT_KILLED
@@ -120,103 +110,17 @@ def _reader_may_leave() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-# Options.
+# What the engine does.
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    options, unknown = make_parser().parse_known_args(arguments)
-    if unknown:
-        word = unknown[0].partition("=")[0]
-        known = re.findall(r"--[a-z-]+", options.parser.format_usage())
-        near = difflib.get_close_matches(word, known, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
-        options.parser.error(f"{word} is not understood{advice}")
-    return options
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of every command."""
-    parser = argparse.ArgumentParser(
-        prog="lockgate",
-        description="Bring a PostgreSQL database to the schema that a deploy needs.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    up = _add_action(commands, Action.UP, "apply what is pending")
-    plan = _add_action(commands, Action.PLAN, "show what up would do; change nothing")
-    _add_action(commands, Action.STATUS, "show where the database stands")
-    _add_action(commands, Action.VALIDATE, "check files and database against each other")
-    unlock = _add_action(commands, Action.UNLOCK, "take the lock from a run, and end it")
-    unlock.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in the history")
-    for command in (up, plan):
-        command.add_argument("--target", metavar="VERSION", help="go no further than this version")
-    up.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
-    up.add_argument("--requested-by", metavar="NAME", help="who wants it (default: the OS user)")
-    _add_new(commands)
-    _add_demo(commands)
-    return parser
-
-
-def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=purpose,
-        description=f"{purpose[0].upper()}{purpose[1:]}.",
-        allow_abbrev=False,
-    )
-    command.set_defaults(parser=command)
-    command.add_argument(
-        "--dir", metavar="DIR", help="folder of the migrations (default: migrations)"
-    )
-    command.add_argument("--no-color", action="store_true", help="plain text on a terminal, too")
-    command.add_argument("--debug", action="store_true", help="show where a defect showed itself")
-    return command
-
-
-def _add_action(commands: Any, action: Action, purpose: str) -> argparse.ArgumentParser:
-    command = _add_command(commands, action.value, purpose)
-    command.set_defaults(run=_run_engine, action=action, target=None, reason=None)
-    command.set_defaults(requested_by=None)
-    database = command.add_argument_group("which database").add_mutually_exclusive_group()
-    database.add_argument(
-        "--database-url", metavar="URL", help="postgresql://user:password@host/db"
-    )
-    database.add_argument("--secret", metavar="ARN", help="ARN or name of its secret in AWS")
-    database.add_argument(
-        "--local", action="store_true", help="a PostgreSQL of this folder, kept in .lockgate"
-    )
-    rules = command.add_argument_group("how")
-    rules.add_argument("--ca-file", metavar="PEM", help="further authorities to trust")
-    rules.add_argument("--schema", metavar="NAME", help="schema of Lockgate's own tables")
-    rules.add_argument("--set-role", metavar="ROLE", help="role to act as")
-    rules.add_argument("--atomicity", metavar="MODE", help=", ".join(Atomicity))
-    rules.add_argument("--out-of-order", metavar="POLICY", help=", ".join(OutOfOrder))
-    rules.add_argument("--lock-wait", metavar="TIME", help="for another run to end, such as 30s")
-    rules.add_argument("--lock-timeout", metavar="TIME", help="for locks on tables, such as 5s")
-    output = command.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="the report as one JSON value")
-    output.add_argument("--quiet", action="store_true", help="no progress; a success in one line")
-    return command
-
-
-def _add_new(commands: Any) -> None:
-    new = _add_command(commands, "new", "write a new migration file")
-    new.set_defaults(run=_run_new)
-    new.add_argument("name", metavar="NAME", help="what it does, such as add_email_to_customers")
-    kind = new.add_mutually_exclusive_group()
-    kind.add_argument("--repeatable", action="store_true", help="runs again when it changes")
-    kind.add_argument("--python", action="store_true", help="for data that SQL cannot change")
-
-
-def _add_demo(commands: Any) -> None:
-    purpose = "bring an embedded PostgreSQL through a deploy, a failure and its rollback"
-    _add_command(commands, "demo", purpose).set_defaults(run=_run_demo)
-
-
-# up, plan, status, validate.
+def _run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Undo the last migrations and apply them again: the loop in which a migration is written."""
+    options.action = Action.DOWN
+    status = _run_engine(options, environment)
+    if status:
+        return status
+    options.action, options.steps, options.allow_data_loss = Action.UP, None, False
+    return _run_engine(options, environment)
 
 
 def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -306,13 +210,10 @@ def _name_option(error: SettingInvalid, options: argparse.Namespace) -> SettingI
 
 
 def _make_request(options: argparse.Namespace) -> Request:
-    return Request(
-        action=options.action,
-        caller=Caller("terminal", {"host": socket.gethostname()}),
-        target=options.target,
-        reason=options.reason,
-        requested_by=options.requested_by or _find_user(),
-    )
+    given = {name: getattr(options, name, None) for name in REQUEST_OPTIONS}
+    values = {name: value for name, value in given.items() if value is not None}
+    values["requested_by"] = options.requested_by or _find_user()
+    return make_request(options.action, Caller("terminal", {"host": socket.gethostname()}), values)
 
 
 def _find_user() -> str | None:
@@ -410,6 +311,8 @@ def _complain(error: LockgateError) -> int:
         sys.stderr.write(f"Hint: {error.hint}\n")
     return EXIT_STATUSES[report.status]
 
+
+_COMMANDS = {"engine": _run_engine, "redo": _run_redo, "new": _run_new, "demo": _run_demo}
 
 if __name__ == "__main__":
     sys.exit(main())
