@@ -37,6 +37,6 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
 
 
-def file_checksum(folder: Path, migration: Migration) -> str | None:
+def file_checksum(folder: Path, migration: Migration) -> None:
     """Return None: dbmate has no checksums."""
     del folder, migration

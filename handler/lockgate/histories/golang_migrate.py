@@ -58,6 +58,6 @@ def _explain(version: str) -> str:
     )
 
 
-def file_checksum(folder: Path, migration: Migration) -> str | None:
+def file_checksum(folder: Path, migration: Migration) -> None:
     """Return None: golang-migrate has no checksums."""
     del folder, migration

@@ -45,6 +45,6 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))
 
 
-def file_checksum(folder: Path, migration: Migration) -> str | None:
+def file_checksum(folder: Path, migration: Migration) -> None:
     """Return None: goose has no checksums."""
     del folder, migration

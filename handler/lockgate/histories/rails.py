@@ -35,6 +35,6 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
 
 
-def file_checksum(folder: Path, migration: Migration) -> str | None:
+def file_checksum(folder: Path, migration: Migration) -> None:
     """Return None: Rails has no checksums."""
     del folder, migration
