@@ -1,24 +1,45 @@
 """yoyo's Python files, read from their syntax where they only carry SQL. Runs nothing of them.
 
-``step("up", "down")`` with its texts written out becomes a script; whatever must be run to know what
-it does is refused with its line.
+``step("up", "down")`` with its texts written out becomes a script; what must be run to know what it
+does is an obstacle.
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lockgate.core.migration import Language, Obstacle
 from lockgate.formats.scripts import make_script, unusable_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lockgate.core.migration import Script
-    from lockgate.errors import MigrationFileInvalid
 
 _STEP = "step"
 # Both put steps together, and change nothing for a database that can roll DDL back.
 _GROUPS = ("group", "transaction")
+
+
+class _NeedsPython(Exception):
+    """Something in the file can be known only by running it, or not be done at all."""
+
+    def __init__(
+        self,
+        node: ast.AST,
+        why: str = "can be known only by running it, and yoyo's Python files are read without that",
+        hint: str = 'Write the step as step("SQL", "SQL"), or as NAME.sql and NAME.rollback.sql.',
+    ) -> None:
+        super().__init__(why)
+        self.node = node
+        self.why = why
+        self.hint = hint
+
+    def make_obstacle(self) -> Obstacle:
+        """Return what is said of the script."""
+        return Obstacle(self.why, self.hint, getattr(self.node, "lineno", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +69,88 @@ class _Step:
 def read_python_file(text: str, path: str) -> PythonSteps:
     """Return the steps of a Python file.
 
+    What can be known only by running it is an obstacle of its script.
+
     Raises:
-        MigrationFileInvalid: it is no Python, or anything in it is no step with its SQL written out.
+        MigrationFileInvalid: it is no Python, or ``__depends__`` is not written out.
     """
     module = _parse(text, path)
-    steps: list[_Step] = []
-    names: dict[str, list[_Step]] = {}
-    depends: tuple[str, ...] = ()
-    depends_line, transaction = 1, None
+    depends, line = _read_depends(module, path)
+    try:
+        steps, transaction = _read_module(module)
+    except _NeedsPython as found:
+        script = replace(
+            make_script(text, path), language=Language.PYTHON, obstacle=found.make_obstacle()
+        )
+        return PythonSteps(script, None, depends, line)
+    return PythonSteps(
+        _make_script([step.up for step in steps], path, transaction=transaction),
+        _make_down(steps, path, transaction=transaction),
+        depends,
+        line,
+    )
+
+
+def _read_depends(module: ast.Module, path: str) -> tuple[tuple[str, ...], int]:
+    for name, node in _assignments(module):
+        if name == "__depends__":
+            try:
+                return _read_names(node), node.lineno
+            except _NeedsPython:
+                raise unusable_file(
+                    path,
+                    "does not write its __depends__ out",
+                    'Write it as __depends__ = {"NAME", "NAME"}.',
+                    line=node.lineno,
+                ) from None
+    return (), 1
+
+
+def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     for node in module.body:
         match node:
-            case ast.Expr(value=ast.Constant(value=str())) | ast.Import() | ast.ImportFrom():
-                _refuse_other_import(node, path)
-            case ast.Expr(value=call):
-                steps += _read_steps(call, path, names)
             case (
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
-                if name == "__depends__":
-                    depends, depends_line = _read_names(value, path), node.lineno
-                elif name == "__transactional__":
-                    transaction = _read_bool(value, path)
-                else:
-                    names[name] = _read_steps(value, path, names)
-                    steps += names[name]
+                yield name, value
             case _:
-                raise _needs_python(path, node)
-    return PythonSteps(
-        _make_script([s.up for s in _once(steps)], path, transaction=transaction),
-        _make_down(_once(steps), path, transaction=transaction),
-        depends,
-        depends_line,
-    )
+                pass
+
+
+def _read_module(module: ast.Module) -> tuple[list[_Step], bool | None]:
+    """Return the steps in their order, and what the file says of transactions."""
+    assigned = {id(value): name for name, value in _assignments(module)}
+    steps: list[_Step] = []
+    names: dict[str, list[_Step]] = {}
+    transaction = None
+    for node in module.body:
+        value = getattr(node, "value", None)
+        name = assigned.get(id(value))
+        if _says_nothing(node) or name == "__depends__":
+            continue
+        if value is None:
+            raise _NeedsPython(node)
+        if name == "__transactional__":
+            transaction = _read_bool(value)
+        else:
+            found = _read_steps(value, names)
+            steps += found
+            if name is not None:
+                names[name] = found
+    return _once(steps), transaction
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    """Tell whether a statement is a docstring or an import of what is known here."""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case ast.Import(names=[ast.alias(name="yoyo")]):
+            return True
+        case ast.ImportFrom(module="yoyo" | "__future__" | "typing"):
+            return True
+    return False
 
 
 def _parse(text: str, path: str) -> ast.Module:
@@ -103,45 +173,43 @@ def _once(steps: list[_Step]) -> list[_Step]:
     return kept[::-1]
 
 
-def _read_steps(node: ast.expr, path: str, names: dict[str, list[_Step]]) -> list[_Step]:
+def _read_steps(node: ast.expr, names: dict[str, list[_Step]]) -> list[_Step]:
     """Return the steps of an expression in order.
 
     A step that was given a name and stands in a group is run where the group is.
     """
     match node:
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return [step for part in parts for step in _read_steps(part, path, names)]
+            return [step for part in parts for step in _read_steps(part, names)]
         case ast.Name(id=name) if name in names:
             return names[name]
         case ast.Call(func=func, args=args, keywords=keywords):
             called = _name_of(func)
             if called == _STEP:
-                return [_read_step(node, args, keywords, path)]
+                return [_read_step(node, args, keywords)]
             if called in _GROUPS:
-                given = [*args, *(k.value for k in keywords if k.arg == "steps")]
-                _refuse_keywords(keywords, ("steps",), path)
-                return [step for part in given for step in _read_steps(part, path, names)]
-    raise _needs_python(path, node)
+                _refuse_keywords(keywords, ("steps",))
+                given = [*args, *(k.value for k in keywords)]
+                return [step for part in given for step in _read_steps(part, names)]
+    raise _NeedsPython(node)
 
 
-def _read_step(
-    node: ast.expr, args: list[ast.expr], keywords: list[ast.keyword], path: str
-) -> _Step:
-    _refuse_keywords(keywords, ("apply", "rollback"), path)
+def _read_step(node: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> _Step:
+    _refuse_keywords(keywords, ("apply", "rollback"))
     given = dict(zip(("apply", "rollback"), args, strict=False))
     given |= {k.arg: k.value for k in keywords if k.arg is not None}
     if len(args) > len(given) or "apply" not in given:
-        raise _needs_python(path, node)
-    return _Step(_read_sql(given["apply"], path), _read_sql(given.get("rollback"), path))
+        raise _NeedsPython(node)
+    return _Step(_read_sql(given["apply"]), _read_sql(given.get("rollback")))
 
 
-def _read_sql(node: ast.expr | None, path: str) -> _Text | None:
+def _read_sql(node: ast.expr | None) -> _Text | None:
     match node:
         case None | ast.Constant(value=None):
             return None
         case ast.Constant(value=str(sql)):
             return _Text(sql, node.lineno)
-    raise _needs_python(path, node)
+    raise _NeedsPython(node)
 
 
 def _make_script(texts: list[_Text | None], path: str, *, transaction: bool | None) -> Script:
@@ -164,29 +232,29 @@ def _make_down(steps: list[_Step], path: str, *, transaction: bool | None) -> Sc
     return _make_script(texts, path, transaction=transaction) if any(texts) else None
 
 
-def _read_names(node: ast.expr, path: str) -> tuple[str, ...]:
-    value = _literal(node, path)
+def _read_names(node: ast.expr) -> tuple[str, ...]:
+    value = _literal(node)
     names = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(name, str) for name in names):
-        raise _needs_python(path, node)
-    return names if not isinstance(value, (set, dict)) else tuple(sorted(names))
+        raise _NeedsPython(node)
+    return names if isinstance(value, (list, tuple, str)) else tuple(sorted(names))
 
 
-def _read_bool(node: ast.expr, path: str) -> bool:
-    value = _literal(node, path)
+def _read_bool(node: ast.expr) -> bool:
+    value = _literal(node)
     if not isinstance(value, bool):
-        raise _needs_python(path, node)
+        raise _NeedsPython(node)
     return value
 
 
-def _literal(node: ast.expr, path: str) -> Any:
+def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Call(func=ast.Name(id="set"), args=[]):
             return ()
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
-        raise _needs_python(path, node) from None
+        raise _NeedsPython(node) from None
 
 
 def _name_of(func: ast.expr) -> str | None:
@@ -196,33 +264,11 @@ def _name_of(func: ast.expr) -> str | None:
     return None
 
 
-def _refuse_keywords(keywords: list[ast.keyword], known: tuple[str, ...], path: str) -> None:
+def _refuse_keywords(keywords: list[ast.keyword], known: tuple[str, ...]) -> None:
     for keyword in keywords:
         if keyword.arg not in known:
-            raise unusable_file(
-                path,
-                f"hands {keyword.arg or 'keywords'} to a step, and Lockgate lets no error pass",
-                "Take it out; write IF EXISTS or IF NOT EXISTS where the step may find its work done.",
-                line=keyword.value.lineno,
+            raise _NeedsPython(
+                keyword.value,
+                f"hands {keyword.arg or 'keywords'} to a step, and here no error is passed over",
+                "Take it out; write IF EXISTS or IF NOT EXISTS where its work may be done already.",
             )
-
-
-def _refuse_other_import(node: ast.stmt, path: str) -> None:
-    match node:
-        case (
-            ast.Import(names=[ast.alias(name="yoyo")])
-            | ast.ImportFrom(module="yoyo" | "__future__")
-        ):
-            return
-        case ast.Expr():
-            return
-    raise _needs_python(path, node)
-
-
-def _needs_python(path: str, node: ast.AST) -> MigrationFileInvalid:
-    return unusable_file(
-        path,
-        "can be known only by running it, and Lockgate reads yoyo's Python files without that",
-        'Write the step as step("SQL", "SQL"), or as NAME.sql and NAME.rollback.sql.',
-        line=getattr(node, "lineno", 1),
-    )
