@@ -12,6 +12,7 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from lockgate import errors, report
+from lockgate.core import backup
 from lockgate.core.analysis import Mode
 from lockgate.core.deadline import Deadline
 from lockgate.core.drift import Severity
@@ -47,6 +48,9 @@ PARTS = {
     "error": report.ErrorInfo,
     "holder": report.HolderInfo,
     "lock": report.LockInfo,
+    "backup": backup.BackupInfo,
+    "backup_source": backup.BackupSource,
+    "snapshot": backup.SnapshotInfo,
 }
 
 

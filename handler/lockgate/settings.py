@@ -67,6 +67,14 @@ class Rollback(StrEnum):
     DEPLOY = "deploy"
 
 
+class BackupMode(StrEnum):
+    """What is done before a run changes a database of RDS's."""
+
+    OFF = "off"
+    RECORD = "record"
+    SNAPSHOT = "snapshot"
+
+
 # `core.request.Action` in text: settings are below it.
 ACTIONS = (
     "up",
@@ -127,6 +135,12 @@ def _port(value: str) -> int:
 def _count(value: str) -> int:
     if not value.isascii() or not value.isdigit():
         raise ValueError("it takes a whole number, 0 or more")
+    return int(value)
+
+
+def _number(value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ValueError("it takes a whole number, 1 or more")
     return int(value)
 
 
@@ -199,6 +213,8 @@ class Settings:
     format: str = "lockgate"
     rollback: Rollback = Rollback.RUN
     allow_data_loss: bool = False
+    backup: BackupMode | None = None
+    backup_keep: int = 5
     atomicity: Atomicity = Atomicity.AUTO
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     lock_wait_ms: int = 300_000
@@ -233,6 +249,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
     Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What down scripts undo by themselves: `off` nothing, `run` the work of a run that failed, `deploy` also that of a newer package than this one."),
     Setting("LOCKGATE_ALLOW_DATA_LOSS", "allow_data_loss", _flag, "`false`", "Let down scripts drop tables and columns that hold rows, and delete rows."),
+    Setting("LOCKGATE_BACKUP", "backup", _choice(BackupMode), "`record` where RDS may be asked", "Before a change, on RDS: `off`, `record` (the latest restorable time, in the report) or `snapshot` (take one and wait for it; [backups](backups.md))."),
+    Setting("LOCKGATE_BACKUP_KEEP", "backup_keep", _number, "`5`", "How many of its own snapshots of this database Lockgate keeps, the newest ones."),
     Setting("LOCKGATE_ATOMICITY", "atomicity", _choice(Atomicity), "`auto`", "What shares a transaction: `auto`, `run` or `migration`."),
     Setting("LOCKGATE_OUT_OF_ORDER", "out_of_order", _choice(OutOfOrder), "`refuse`", "A pending version below the latest applied one: `refuse`, `apply` or `skip`."),
     Setting("LOCKGATE_LOCK_WAIT", "lock_wait_ms", parse_duration_ms, "`300s`", "How long to wait for another run to finish."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.aws.access import AccessSource
 from lockgate.aws.secrets import SecretStage
+from lockgate.core.backup import NoBackup
 from lockgate.formats.registry import read_migrations
 from lockgate.formats.substitution import substitute_variables
 from lockgate.ports import Rules
@@ -19,11 +20,13 @@ from lockgate.postgres.schema import Tables
 from lockgate.postgres.session import Timeouts
 from lockgate.postgres.tls import make_tls_context
 from lockgate.runner import Runner
+from lockgate.settings import BackupMode
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
+    from lockgate.core.backup import Backup, Notes, Purpose
     from lockgate.core.deadline import Deadline
     from lockgate.core.target import Access
     from lockgate.settings import Settings
@@ -75,9 +78,49 @@ class SettingsAccesses:
         )
 
 
+class BackupWhenDue:
+    """Backs up through RDS; a run that changes nothing does not pay for knowing how."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: AccessSource,
+        deadline: Deadline,
+        emit: Callable[..., None],
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._deadline = deadline
+        self._emit = emit
+        self._backup: Backup | None = None
+
+    def before_change(self, purpose: Purpose, notes: Notes) -> None:
+        """Back up; see `core.backup.Backup.before_change`."""
+        if self._backup is None:
+            self._backup = self._make()
+        self._backup.before_change(purpose, notes)
+
+    def _make(self) -> Backup:
+        from lockgate.aws.backup import BackupTerms, RdsBackup  # noqa: PLC0415 -- as said above
+
+        settings = self._settings
+        terms = BackupTerms(settings.backup, settings.backup_keep, settings.schema)
+        find_named = self._source.find_resource
+        return RdsBackup(terms, find_named, SystemClock(), self._deadline, self._emit)
+
+
 def make_run_id() -> str:
     """Return a new run's id: 16 hexadecimal digits, short enough for an application name."""
     return secrets.token_hex(8)
+
+
+def make_backup(
+    settings: Settings, source: AccessSource, deadline: Deadline, emit: Callable[..., None]
+) -> Backup:
+    """Return what backs the database up before a change. Asks AWS nothing yet."""
+    if settings.backup is BackupMode.OFF:
+        return NoBackup()
+    return BackupWhenDue(settings, source, deadline, emit)
 
 
 def make_runner(

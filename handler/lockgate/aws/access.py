@@ -8,14 +8,14 @@ Who goes before whom, for each field::
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 from lockgate.aws.clients import Call, ClientFactory, make_client, region_of, translated
 from lockgate.aws.database_url import parse_database_url
-from lockgate.aws.endpoints import Discovered, find_endpoint
+from lockgate.aws.endpoints import Discovered, Resource, find_endpoint, find_resource
 from lockgate.aws.parts import ConnectionParts
+from lockgate.aws.rds_host import find_region
 from lockgate.aws.secrets import Secret, SecretStage, check_secret_id, read_secret
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
@@ -23,7 +23,6 @@ from lockgate.settings import Settings, Tls
 
 _DEFAULT_PORT = 5432
 _DEFAULT_DBNAME = "postgres"
-_RDS_HOST = re.compile(r".+\.([a-z0-9-]+)\.rds\.amazonaws\.com(?:\.cn)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class AccessSource:
         self._settings = settings
         self._clients = clients
         self._secrets: Any = None
+        self._secret: Secret | None = None
         self._current_version: str | None = None
         self._discovered: Discovered | None = None
         self._tls = settings.tls
@@ -85,6 +85,18 @@ class AccessSource:
             self._tried.append(access.credentials.origin)
         return access
 
+    def find_resource(self) -> Resource | None:
+        """Return the RDS instance or cluster that the secret of the last `access` belongs to.
+
+        ``None`` if there is no secret, or nothing in it or on it says so.
+
+        Raises:
+            CredentialsRejected: the secret's description may not be read.
+        """
+        if self._secret is None:
+            return None
+        return find_resource(self._secret, self._secrets)
+
     def _find(self, stage: SecretStage) -> _Found | None:
         if self._settings.secret_arn is not None:
             return self._find_in_secret(check_secret_id(self._settings.secret_arn), stage)
@@ -110,6 +122,7 @@ class AccessSource:
         secret = read_secret(self._secrets, secret_id, stage)
         if secret is None:
             return None
+        self._secret = secret
         if stage is SecretStage.CURRENT:
             self._current_version = secret.version_id
         elif secret.version_id == self._current_version:
@@ -163,8 +176,7 @@ class AccessSource:
                 hint="Set LOCKGATE_TLS=verify-full, or LOCKGATE_IAM_AUTH=false.",
                 setting="LOCKGATE_TLS",
             )
-        named = _RDS_HOST.fullmatch(endpoint.host)
-        rds = self._clients("rds", named[1].lower() if named is not None else None)
+        rds = self._clients("rds", find_region(endpoint.host))
         with translated(Call("The IAM token", "rds-db:connect", "rds")):
             token = rds.generate_db_auth_token(
                 DBHostname=endpoint.host, Port=endpoint.port, DBUsername=username

@@ -51,7 +51,7 @@ class Call:
     verb: str = "read"
 
 
-def make_client(service: str, region: str | None) -> Any:
+def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) -> Any:
     """Return a boto3 client that fails within seconds: 3 to connect, 5 to read, 3 attempts.
 
     Silences botocore's debug log, which prints answers whole, also where the root logger is at
@@ -67,7 +67,7 @@ def make_client(service: str, region: str | None) -> Any:
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
     with translated(Call(f"AWS {service}", "", service)):
         session = boto3.session.Session(region_name=region)

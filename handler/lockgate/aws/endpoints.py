@@ -34,10 +34,11 @@ class ResourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """An instance or a cluster by its identifier."""
+    """An instance or a cluster by its identifier. ``region`` is ``None`` for the environment's."""
 
     kind: ResourceKind
     identifier: str
+    region: str | None = None
 
     def __str__(self) -> str:
         return f"RDS {self.kind} {self.identifier}"
@@ -62,24 +63,34 @@ def find_endpoint(
         CredentialsRejected: the secret's or the database's description may not be read.
         DatabaseUnreachable: the database is gone, or has no endpoint yet.
     """
-    resource = _named_in(secret) or _tagged_on(secret, secrets)
+    resource = find_resource(secret, secrets)
     if resource is None:
         raise SettingInvalid(
             f"No host is known: {secret.origin} has no host, no dbInstanceIdentifier or"
             " dbClusterIdentifier, and no tag of RDS. Nothing was changed.",
             hint="Set LOCKGATE_HOST, or add host to the secret.",
         )
-    rds = clients("rds", region_of(secret.arn))
+    rds = clients("rds", resource.region)
     if resource.kind is ResourceKind.CLUSTER:
         return _describe_cluster(rds, resource)
     return _describe_instance(rds, resource)
 
 
+def find_resource(secret: Secret, secrets: SecretsManagerClient) -> Resource | None:
+    """Return the instance or cluster that a secret names or is tagged with, ``None`` without either.
+
+    Raises:
+        CredentialsRejected: the secret's description may not be read.
+    """
+    return _named_in(secret) or _tagged_on(secret, secrets)
+
+
 def _named_in(secret: Secret) -> Resource | None:
+    region = region_of(secret.arn)
     if secret.cluster_id is not None:
-        return Resource(ResourceKind.CLUSTER, secret.cluster_id)
+        return Resource(ResourceKind.CLUSTER, secret.cluster_id, region)
     if secret.instance_id is not None:
-        return Resource(ResourceKind.INSTANCE, secret.instance_id)
+        return Resource(ResourceKind.INSTANCE, secret.instance_id, region)
     return None
 
 
@@ -94,7 +105,7 @@ def _tagged_on(secret: Secret, secrets: SecretsManagerClient) -> Resource | None
     tags = {tag.get("Key"): tag.get("Value", "") for tag in described.get("Tags", [])}
     for kind, tag in ((ResourceKind.CLUSTER, _CLUSTER_TAG), (ResourceKind.INSTANCE, _INSTANCE_TAG)):
         if tags.get(tag):
-            return Resource(kind, tags[tag].rpartition(":")[2])
+            return Resource(kind, tags[tag].rpartition(":")[2], region_of(secret.arn))
     return None
 
 
@@ -116,7 +127,7 @@ def _describe_instance(rds: RDSClient, resource: Resource) -> Discovered:
     # An instance of a cluster may be a reader; only the cluster knows the writer.
     if instance.get("DBClusterIdentifier"):
         return _describe_cluster(
-            rds, Resource(ResourceKind.CLUSTER, instance["DBClusterIdentifier"])
+            rds, Resource(ResourceKind.CLUSTER, instance["DBClusterIdentifier"], resource.region)
         )
     endpoint = instance.get("Endpoint", {})
     return _read_endpoint(

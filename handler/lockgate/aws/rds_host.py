@@ -1,0 +1,82 @@
+r"""What an RDS host name says: the kind of endpoint, its name and its region. Asks nobody.
+
+::
+
+    main.cluster-c1a2b3.eu-west-1.rds.amazonaws.com            the writer of cluster main
+    main.cluster-ro-c1a2b3.eu-west-1.rds.amazonaws.com         its readers
+    some.cluster-custom-c1a2b3.eu-west-1.rds.amazonaws.com     custom endpoint some
+    single.c1a2b3.eu-west-1.rds.amazonaws.com                  instance single
+    front.proxy-c1a2b3.eu-west-1.rds.amazonaws.com             proxy front
+    more.endpoint.proxy-c1a2b3.eu-west-1.rds.amazonaws.com     proxy endpoint more
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]"
+# Both orders are in use in China.
+_DOMAIN = re.compile(
+    rf"(?P<rest>.+)\.(?:(?P<before>{_REGION})\.rds|rds\.(?P<behind>{_REGION}))\.amazonaws\.com(?:\.cn)?"
+)
+_NAME = re.compile(
+    r"(?P<name>[a-z][a-z0-9-]*)\.(?P<endpoint>endpoint\.)?"
+    r"(?:(?P<role>cluster|cluster-ro|cluster-custom|proxy)-)?[a-z0-9]+"
+)
+
+
+class EndpointKind(StrEnum):
+    """What an RDS host name belongs to."""
+
+    CLUSTER = "cluster"
+    CUSTOM = "cluster endpoint"
+    INSTANCE = "instance"
+    PROXY = "proxy"
+    PROXY_ENDPOINT = "proxy endpoint"
+
+
+_KINDS = {
+    None: EndpointKind.INSTANCE,
+    "cluster": EndpointKind.CLUSTER,
+    "cluster-ro": EndpointKind.CLUSTER,
+    "cluster-custom": EndpointKind.CUSTOM,
+    "proxy": EndpointKind.PROXY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RdsHost:
+    """A host name of RDS's, in lower case."""
+
+    host: str
+    kind: EndpointKind
+    name: str
+    region: str
+
+
+def parse_rds_host(host: str) -> RdsHost | None:
+    """Return what a host name says, ``None`` if it is none of RDS's, or of a kind not listed above."""
+    lower = host.lower().rstrip(".")
+    domain = _DOMAIN.fullmatch(lower)
+    named = None if domain is None else _NAME.fullmatch(domain["rest"])
+    if domain is None or named is None or (named["endpoint"] and named["role"] != "proxy"):
+        return None
+    kind = EndpointKind.PROXY_ENDPOINT if named["endpoint"] else _KINDS[named["role"]]
+    return RdsHost(lower, kind, named["name"], domain["before"] or domain["behind"])
+
+
+def find_region(host: str) -> str | None:
+    """Return the region in a host name of RDS's, of any kind."""
+    domain = _DOMAIN.fullmatch(host.lower().rstrip("."))
+    return None if domain is None else domain["before"] or domain["behind"]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, where RDS is never."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

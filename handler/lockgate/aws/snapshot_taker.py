@@ -1,0 +1,149 @@
+"""Taking a snapshot: the one a former run asked for, or a new one, waited for within the deadline.
+
+::
+
+    asked for? --no--> ask --busy--> pause, ask again
+        |yes            |
+        '----> wait <---'     creating 10 % ... 90 % ... available
+                 '-- time is over: RunIncomplete, and the next run is back at "asked for?"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from lockgate.aws.rds import RdsDatabase, describe
+from lockgate.core.deadline import Clock, Deadline
+from lockgate.core.snapshot import Progress, Snapshot, find_asked_for, name_snapshot
+from lockgate.errors import BackupFailed, RunIncomplete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lockgate.aws.snapshots import Snapshots
+
+_POLL_SECONDS = 10.0
+# A poll that fails is made again, this often in a row.
+_MOST_MISSES = 3
+# States in which a database gets no snapshot, however long one waits.
+_HOPELESS = frozenset({"storage-full", "failed", "stopped", "stopping", "deleting"})
+_HOPELESS_PREFIXES = ("incompatible-", "inaccessible-")
+
+
+class WallClock(Clock, Protocol):
+    """A clock that also knows what time it is."""
+
+    def now(self) -> float:
+        """Return the seconds of the epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaker:
+    """Takes one snapshot of a database. ``on_seen`` is called with each state that it is seen in."""
+
+    database: RdsDatabase
+    snapshots: Snapshots
+    clock: WallClock
+    deadline: Deadline
+    emit: Callable[..., None]
+    on_seen: Callable[[Snapshot], None]
+
+    def take(self, run_id: str, tags: Mapping[str, str]) -> Snapshot:
+        """Return a snapshot that is available.
+
+        Raises:
+            BackupFailed: there will be none.
+            RunIncomplete: time is over before there is one.
+        """
+        self._stop_if_over(None)
+        now = datetime.fromtimestamp(self.clock.now(), UTC)
+        found = find_asked_for(self.snapshots.list(), tags, now)
+        return self._wait(self._ask(name_snapshot(run_id), tags) if found is None else found)
+
+    def _ask(self, identifier: str, tags: Mapping[str, str]) -> Snapshot:
+        """Ask for a snapshot, again while RDS is busy with the database."""
+        while (snapshot := self.snapshots.ask(identifier, tags)) is None:
+            status = describe(self.database.client, self.database.resource).status
+            if status in _HOPELESS or status.startswith(_HOPELESS_PREFIXES):
+                raise BackupFailed(
+                    f"RDS takes no snapshot of {self.database.resource}, whose status is {status}.",
+                    hint="Bring the database back to available, then invoke again.",
+                )
+            self.emit("snapshot_delayed", status=status)
+            self._pause(None)
+        self.emit("snapshot_requested", snapshot=identifier)
+        return snapshot
+
+    def _wait(self, snapshot: Snapshot) -> Snapshot:
+        seen: Snapshot | None = None
+        while True:
+            if snapshot != seen:
+                self.on_seen(snapshot)
+                seen = snapshot
+                if snapshot.progress is Progress.WAITED_FOR:
+                    self._say_how_far(snapshot)
+            if snapshot.progress is Progress.READY:
+                self.emit("snapshot_finished", snapshot=snapshot.identifier)
+                return snapshot
+            if snapshot.progress is Progress.FAILED:
+                raise _broken(snapshot, self.database)
+            snapshot = self._look_again(snapshot)
+
+    def _look_again(self, snapshot: Snapshot) -> Snapshot:
+        """Return it as it is after a pause; a look that fails for the moment is repeated."""
+        misses = 0
+        while True:
+            self._pause(snapshot)
+            try:
+                return self.snapshots.read(snapshot.identifier)
+            except BackupFailed as error:
+                misses += 1
+                if misses > _MOST_MISSES or not _is_passing(error):
+                    raise
+
+    def _say_how_far(self, snapshot: Snapshot) -> None:
+        self.emit(
+            "snapshot_waited_for",
+            snapshot=snapshot.identifier,
+            status=snapshot.status,
+            percent=snapshot.percent,
+        )
+
+    def _pause(self, snapshot: Snapshot | None) -> None:
+        self._stop_if_over(snapshot)
+        self.deadline.pause(self.clock, _POLL_SECONDS)
+        self._stop_if_over(snapshot)
+
+    def _stop_if_over(self, snapshot: Snapshot | None) -> None:
+        if not self.deadline.is_over:
+            return
+        why = self.deadline.interrupted_by or "the time of this invocation is over"
+        if snapshot is None:
+            what, after = "a snapshot", "Invoke again: the run asks for the snapshot again."
+        else:
+            what = f"snapshot {snapshot.identifier}"
+            after = "Invoke again: the run goes on waiting for this snapshot, and takes no other."
+        far = "" if snapshot is None or snapshot.percent is None else f" ({snapshot.percent} %)"
+        raise RunIncomplete(
+            f"The run stopped before it was done: {why}. It was waiting for {what} of"
+            f" {self.database.resource}{far}. Nothing was run.",
+            hint=after,
+        )
+
+
+def _broken(snapshot: Snapshot, database: RdsDatabase) -> BackupFailed:
+    return BackupFailed(
+        f"Snapshot {snapshot.identifier} of {database.resource} failed: its status is"
+        f" {snapshot.status}.",
+        hint="See what the events of the snapshot in RDS say. Invoked again, the run takes another.",
+        snapshot=snapshot.identifier,
+    )
+
+
+def _is_passing(error: BackupFailed) -> bool:
+    """Tell whether asking again may help: not where the snapshot is gone, or may not be read."""
+    code = str(error.fields.get("aws_code"))
+    return "NotFound" not in code and not code.startswith("AccessDenied")

@@ -1,0 +1,150 @@
+"""Snapshots as values, and what is decided about them. Knows tags and ages; calls nobody.
+
+A snapshot of ours is found again by its tags: which database it was taken for, and before which
+work. A run that was cut off while it waited left its snapshot behind, and the next run for the same
+work goes on with that one instead of taking another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lockgate.core.backup import Purpose
+
+PREFIX = "lockgate-"
+
+RUN_TAG = "lockgate:run"
+DATABASE_TAG = "lockgate:database"
+SCHEMA_TAG = "lockgate:schema"
+VERSION_TAG = "lockgate:version"
+WORK_TAG = "lockgate:work"
+
+# How old a finished snapshot may be to serve a run that goes on where another was cut off: as long as
+# CloudFormation waits for all the invocations of one request. What is older lacks too much of what
+# was written since.
+OLDEST_REUSED = timedelta(hours=1)
+
+_FAILED = frozenset({"failed", "error", "storage-full", "deleting", "deleted"})
+_FAILED_PREFIXES = ("incompatible-", "inaccessible-")
+_LONGEST_TAG = 256
+_KEPT = 200
+_NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
+
+
+class Progress(StrEnum):
+    """How far a snapshot is."""
+
+    WAITED_FOR = "waited_for"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as RDS describes it. ``created_at`` is ``None`` as long as RDS does not say."""
+
+    identifier: str
+    arn: str
+    status: str
+    percent: int | None = None
+    created_at: datetime | None = None
+    is_manual: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, by its status; a status that is not known is waited for."""
+        if self.status == "available":
+            return Progress.READY
+        if self.status in _FAILED or self.status.startswith(_FAILED_PREFIXES):
+            return Progress.FAILED
+        return Progress.WAITED_FOR
+
+
+def name_snapshot(run_id: str) -> str:
+    """Return the identifier of a run's snapshot."""
+    return f"{PREFIX}{run_id}"
+
+
+def make_tags(purpose: Purpose, schema: str) -> dict[str, str]:
+    """Return the tags of a snapshot before a change; ``schema`` is that of Lockgate's own tables."""
+    database = purpose.endpoint.dbname
+    work = hashlib.sha256(f"{database}\n{schema}\n{purpose.goal}".encode()).hexdigest()
+    return {
+        RUN_TAG: purpose.run_id,
+        DATABASE_TAG: _fit(database),
+        SCHEMA_TAG: _fit(schema),
+        VERSION_TAG: _fit(purpose.version or "none"),
+        WORK_TAG: work,
+    }
+
+
+def find_asked_for(
+    snapshots: Iterable[Snapshot], tags: Mapping[str, str], now: datetime
+) -> Snapshot | None:
+    """Return the newest snapshot that a former run asked for before the same work.
+
+    One that is still being taken, or was finished not too long ago; never one that failed.
+    """
+    found = [
+        snapshot
+        for snapshot in snapshots
+        if _is_of(snapshot, tags)
+        and snapshot.tags.get(WORK_TAG) == tags[WORK_TAG]
+        and _is_usable(snapshot, now)
+    ]
+    return max(found, key=_age_key, default=None)
+
+
+def find_surplus(
+    snapshots: Iterable[Snapshot], tags: Mapping[str, str], taken: str, keep: int
+) -> list[Snapshot]:
+    """Return which snapshots of this database's runs may go, the newest ``keep`` left out.
+
+    ``taken`` is the identifier of the one just taken, which counts as the newest. One that is still
+    being taken is left alone. What carries no tags of ours is never returned.
+    """
+    ours = [s for s in snapshots if _is_of(s, tags) and s.identifier != taken]
+    ready = sorted((s for s in ours if s.progress is Progress.READY), key=_age_key, reverse=True)
+    return [*ready[keep - 1 :], *(s for s in ours if s.progress is Progress.FAILED)]
+
+
+def _is_of(snapshot: Snapshot, tags: Mapping[str, str]) -> bool:
+    return (
+        snapshot.is_manual
+        and snapshot.identifier.startswith(PREFIX)
+        and RUN_TAG in snapshot.tags
+        and all(snapshot.tags.get(key) == tags[key] for key in (DATABASE_TAG, SCHEMA_TAG))
+    )
+
+
+def _is_usable(snapshot: Snapshot, now: datetime) -> bool:
+    match snapshot.progress:
+        case Progress.WAITED_FOR:
+            return True
+        case Progress.READY:
+            return snapshot.created_at is not None and now - snapshot.created_at <= OLDEST_REUSED
+        case Progress.FAILED:
+            return False
+
+
+def _age_key(snapshot: Snapshot) -> tuple[bool, float]:
+    """Order by age, the oldest first; one without a time yet is the newest."""
+    created_at = snapshot.created_at
+    return created_at is None, 0.0 if created_at is None else created_at.timestamp()
+
+
+def _fit(text: str) -> str:
+    """Return a text as a tag's value may be. What has to be altered keeps a digest of its own."""
+    fitted = _NOT_IN_A_TAG.sub("_", text)
+    if fitted == text and len(text) <= _LONGEST_TAG:
+        return text
+    return f"{fitted[:_KEPT]}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
