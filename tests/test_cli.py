@@ -7,29 +7,30 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.support.waiting import LONGEST_SECONDS, wait_until
 
 from lockgate import __version__, cli
-from lockgate.cli import main, make_parser, merge_environment
+from lockgate.cli import main, merge_environment
+from lockgate.terminal.arguments import make_parser
+from lockgate.wiring import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.support.database import Database
 
 HANDLER = Path(__file__).parents[1] / "handler"
-WAIT_SECONDS = 20
 PYTHON_THAT_SLEEPS = """
 import pathlib, time
 
 def up(connection):
     pathlib.Path("begun").touch()
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -280,6 +281,9 @@ def test_wrong_setting_of_the_environment_keeps_its_name(
 def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection exits with 1 when the budget is over; waiting is said once."""
     write("1_a.sql", "SELECT 1")
+    now = [0.0]
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: now[0])
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: now.append(now.pop() + seconds))
     monkeypatch.setenv("LOCKGATE_CONNECT_BUDGET", "1s")
 
     outcome = run("up", "--database-url", "postgresql://u:geheim@127.0.0.1:1/x")
@@ -445,22 +449,14 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def sleeping(here: Database) -> Iterator[subprocess.Popen[str]]:
     """Give an `up` that is in the middle of a long statement."""
-    write("1_a.sql", "CREATE TABLE a (id int); SELECT pg_sleep(60)")
+    write("1_a.sql", "CREATE TABLE a (id int); SELECT pg_sleep(600)")
     process = start("up")
     try:
-        wait_until(lambda: list_sleepers(here) != [])
+        wait_until(lambda: list_sleepers(here) != [], "a statement that sleeps")
         yield process
     finally:
         process.kill()
         process.communicate()
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for something outside of this process."""
-    ends_at = time.monotonic() + WAIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < ends_at, "it never came to be"
-        time.sleep(0.02)
 
 
 def list_sleepers(database: Database) -> list[list[Any]]:
@@ -479,7 +475,7 @@ def test_signal_stops_the_statement_and_exits_incomplete(
 ) -> None:
     """What ran is cancelled on the server, rolled back and recorded, and the lock is free."""
     sleeping.send_signal(number)
-    out, err = sleeping.communicate(timeout=WAIT_SECONDS)
+    out, err = sleeping.communicate(timeout=LONGEST_SECONDS)
 
     assert sleeping.returncode == 4
     assert f"The run stopped before it was done: {name}." in out
@@ -497,11 +493,11 @@ def test_second_signal_ends_it_at_once() -> None:
     process = start("up")
     assert process.stderr is not None
     try:
-        wait_until(Path("begun").exists)
+        wait_until(Path("begun").exists, "a migration that sleeps")
         process.send_signal(signal.SIGINT)
         first = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=WAIT_SECONDS)
+        _, rest = process.communicate(timeout=LONGEST_SECONDS)
     finally:
         process.kill()
         process.wait()
@@ -546,6 +542,6 @@ def test_reader_that_leaves_is_no_error() -> None:
     err = process.stderr.read()
     process.stderr.close()
 
-    assert process.wait(WAIT_SECONDS) == 0
+    assert process.wait(LONGEST_SECONDS) == 0
     assert "Traceback" not in err
     assert "Broken" not in err

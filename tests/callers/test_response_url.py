@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.callers.put_server import Play, PutServer
+from tests.support.waiting import Background
 
+from lockgate.callers import response_url
 from lockgate.callers.response_url import Answerer, Timing, check_response_url, put_answer
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 from lockgate.local.certificates import make_certificates
 
 if TYPE_CHECKING:
+    import http.client
     from collections.abc import Callable
     from pathlib import Path
+    from urllib.parse import SplitResult
 
 BODY = '{"Status":"SUCCESS","Reason":"größer"}'.encode()
 BUCKET = "cloudformation-custom-resource-response-euwest1"
@@ -191,14 +195,26 @@ def test_pauses_end_where_the_invocation_does(
     assert clock.slept == [0.2, 0.4]
 
 
-def test_silence_ends_with_the_time_that_is_left(serve: Callable[..., PutServer]) -> None:
+def test_silence_ends_with_the_time_that_is_left(
+    serve: Callable[..., PutServer], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that takes the answer and says nothing does not outlast the invocation."""
     server = serve(Play.SILENCE)
-    ends_at = time.monotonic() + 1.9
-    timing = Timing(lambda: round((ends_at - time.monotonic()) * 1_000), time.sleep)
+    clock.left_ms = 1_900
+    limits: list[float] = []
+    connect = response_url._connect
+
+    def connect_impatiently(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
+        """Let the whole of the limit pass at once."""
+        limits.append(seconds)
+        clock.left_ms -= round(seconds * 1_000)
+        return connect(parts, 0.05)
+
+    monkeypatch.setattr(response_url, "_connect", connect_impatiently)
     with pytest.raises(UnexpectedFailure, match="try 1 of 5 ended with TimeoutError"):
-        put_answer(server.url, BODY, timing, loopback=True)
-    assert time.monotonic() < ends_at
+        put_answer(server.url, BODY, clock.timing, loopback=True)
+    assert [1.0] == limits
+    assert clock.left_ms > 0
 
 
 def test_jitter_halves_a_pause_at_most(serve: Callable[..., PutServer], clock: Clock) -> None:
@@ -310,11 +326,9 @@ def test_two_threads_answer_once_and_wait_for_each_other(
         sent = answerer.answer(body)
         outcomes.append((sent, answerer.is_answered))
 
-    threads = [threading.Thread(target=race, args=(body,)) for body in (b"run", b"watchdog")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    racing = [Background.start(partial(race, body)) for body in (b"run", b"watchdog")]
+    for one in racing:
+        one.result()
     assert sorted(outcomes) == [(False, True), (True, True)]
     assert len(server.received) == 3
     assert len(set(server.received)) == 1

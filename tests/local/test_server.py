@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HANDLER = Path(__file__).parents[2] / "handler"
-GONE_SECONDS = 20
+GONE_SECONDS = 120
 
 
 class MakeServer(Protocol):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.waiting import LONGEST_SECONDS, Background
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
 from lockgate.core.target import Access, Credentials, Endpoint
-from lockgate.errors import CredentialsRejected
+from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.tls import make_tls_context
 from lockgate.report import Report, Status
@@ -19,6 +21,7 @@ from lockgate.settings import Tls
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from tests.support.database import Database
     from tests.support.project import Project
@@ -65,19 +68,39 @@ def test_unknown_database(ready: Project) -> None:
 
 
 def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> None:
-    """A server that is not there is tried until the budget is over."""
+    """A server that is not there is waited for until the budget is over."""
+    # Bound and never listening: nobody else can take the port meanwhile.
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=port)
-    kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="1s"))
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=closed.getsockname()[1])
+        kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="300ms"))
     assert "DatabaseUnreachable" == kind
     assert "the connection was refused" in message
-    assert len(ready.emitted("database_waited_for")) >= 2
+    assert ready.emitted("database_waited_for")
 
 
-def test_unresolved_host(ready: Project) -> None:
+def test_pauses_between_two_tries_grow_up_to_the_budget(database: Database) -> None:
+    """A server that is not there is tried again after pauses that double, as long as there is budget."""
+    accesses, clock = Rotating(database, has_pending=False), InstantClock()
+    waited: list[int] = []
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        accesses.port = closed.getsockname()[1]
+        connector = make_connector(
+            accesses, clock, lambda _, **fields: waited.append(fields["waited_ms"])
+        )
+        with pytest.raises(DatabaseUnreachable, match=r"could not be reached in 5 s"):
+            connector.connect("test")
+    assert [0, 200, 600, 1_400, 3_000] == waited
+
+
+def test_unresolved_host(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not resolve is said to be so."""
+
+    def resolve_nothing(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_nothing)
     ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
     kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="300ms"))
     assert "DatabaseUnreachable" == kind
@@ -128,14 +151,17 @@ def test_server_that_resets_is_waited_for(ready: Project) -> None:
                     peer, _ = dropping.accept()
                 except TimeoutError:
                     continue
+                peer.settimeout(LONGEST_SECONDS)
+                peer.recv(8)
+                # A linger of zero makes close send RST.
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 peer.close()
 
-        thread = threading.Thread(target=drop)
-        thread.start()
+        dropper = Background.start(drop)
         ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=dropping.getsockname()[1])
         report = ready.run(LOCKGATE_CONNECT_BUDGET="700ms")
         stop.set()
-        thread.join()
+        dropper.result()
     kind, message = error_of(report)
     assert "DatabaseUnreachable" == kind
     assert "the connection was reset" in message
@@ -226,12 +252,13 @@ class Rotating:
     def __init__(self, database: Database, *, has_pending: bool) -> None:
         self._database = database
         self._has_pending = has_pending
+        self.port = database.port
         self.asked: list[str] = []
 
     def _access(self, stage: str, password: str) -> Access:
         self.asked.append(stage)
         database = self._database
-        endpoint = Endpoint(database.host, database.port, database.name)
+        endpoint = Endpoint(database.host, self.port, database.name)
         return Access(endpoint, Credentials(database.user, password, f"secret db ({stage})"))
 
     def current(self) -> Access:
@@ -263,10 +290,13 @@ class InstantClock:
         self.now += seconds
 
 
-def make_connector(accesses: Rotating, clock: InstantClock) -> Connector:
+def make_connector(
+    accesses: Rotating,
+    clock: InstantClock,
+    emit: Callable[..., None] = lambda *_, **__: None,
+) -> Connector:
     """Return a connector that waits on the clock."""
-    deadline = Deadline(None, 1_000)
-    return Connector(accesses, Patience(5_000, 5_000), clock, deadline, lambda *_, **__: None)
+    return Connector(accesses, Patience(5_000, 5_000), clock, Deadline(None, 1_000), emit)
 
 
 def test_rotation_in_flight_is_followed(database: Database) -> None:

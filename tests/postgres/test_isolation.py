@@ -75,13 +75,13 @@ def test_timeouts_of_the_database_do_not_end_a_migration(project: Project, setti
     if known == [[0]]:
         pytest.skip(f"{setting} came with a later version")
     name = project.database.name
-    project.database.run(f"ALTER DATABASE \"{name}\" SET {setting} = '400ms'")
-    project.write({"1_slow.sql": "SELECT pg_sleep(0.8);", "2_wait.py": WAITING})
+    project.database.run(f"ALTER DATABASE \"{name}\" SET {setting} = '1s'")
+    project.write({"1_slow.sql": "SELECT pg_sleep(1.2);", "2_wait.py": WAITING})
     report = project.run()
     assert Status.APPLIED == report.status, report.error
 
 
-WAITING = "import time\n\ntransaction = False\n\n\ndef up(connection):\n    time.sleep(0.8)\n"
+WAITING = "import time\n\ntransaction = False\n\n\ndef up(connection):\n    time.sleep(1.2)\n"
 
 
 def test_script_may_set_up_its_transaction_first(project: Project) -> None:

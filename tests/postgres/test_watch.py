@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests.support.lambda_context import ManualClock
+from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.failure import Blocking, ConnectionLost
@@ -257,10 +258,7 @@ def run_watch(scene: Scene, until: Callable[[], bool]) -> Watch:
     watch = scene.watch()
     watch.start()
     with watch.under_way(scene.connection):
-        for _ in range(100):
-            if until():
-                break
-            threading.Event().wait(0.05)
+        wait_until(until, "what the watcher does")
     watch.stop()
     return watch
 
@@ -278,7 +276,9 @@ def test_stopped_watch_leaves_nothing_behind() -> None:
     watch = run_watch(scene, has_asked)
     watch.stop()
     assert ["send", "close"] == scene.observers[0].done
-    assert "lockgate-watch" not in {thread.name for thread in threading.enumerate()}
+    assert not {"lockgate-deadline", "lockgate-observer"} & {
+        thread.name for thread in threading.enumerate()
+    }
 
 
 def test_deadline_holds_for_a_role_of_one_connection(project: Project) -> None:
@@ -290,19 +290,20 @@ def test_deadline_holds_for_a_role_of_one_connection(project: Project) -> None:
         f' GRANT CREATE ON DATABASE "{database.name}" TO {role};'
         f" GRANT CREATE ON SCHEMA public TO {role}"
     )
-    project.write({"1_slow.sql": "SELECT pg_sleep(2.5);"})
+    project.write({"1_slow.sql": "SELECT pg_sleep(600);"})
     project.settings |= {
         "LOCKGATE_DATABASE_URL": (
             f"postgresql://{role}:x@{database.host}:{database.port}/{database.name}"
         ),
         "LOCKGATE_LOCK_TIMEOUT": "400ms",
-        "LOCKGATE_CONNECT_BUDGET": "100ms",
         "LOCKGATE_STATEMENT_TIMEOUT": "60s",
     }
     deadline = Deadline(None, RESERVE_MS)
-    timer = threading.Timer(1.0, lambda: deadline.interrupt("Ctrl-C"))
-    timer.start()
-    report = project.run(deadline=deadline)
-    timer.join()
+    running = Background.start(lambda: project.run(deadline=deadline))
+    wait_until(lambda: is_asleep(database), "a statement that sleeps")
+    # Twice as long as until an observer is asked for.
+    threading.Event().wait(0.5)
+    deadline.interrupt("Ctrl-C")
+    report = running.result()
     database.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
     assert Status.INCOMPLETE == report.status

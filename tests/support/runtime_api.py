@@ -14,6 +14,7 @@ Knows the Runtime API and processes. Knows nothing of Lockgate.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -30,13 +31,15 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.support.lambda_context import FUNCTION_ARN, FUNCTION_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
 _API = "/2018-06-01/runtime"
 # Lambda gives an import 10 s; a busy test machine is slower.
-_INIT_LIMIT_SECONDS = 60.0
+_INIT_LIMIT_SECONDS = 120.0
+# How often it is asked whether to kill; an answer is heard at once.
+_LOOK_SECONDS = 0.1
 _STOP = None
 
 
@@ -61,6 +64,8 @@ class _Delivery:
 
     body: bytes
     timeout_seconds: float
+    told_seconds: float
+    is_to_be_killed: Callable[[], bool]
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -85,7 +90,7 @@ class Runtime:
         handler: str,
         environment: Mapping[str, str] | None = None,
         *,
-        timeout_seconds: float = 30.0,
+        timeout_seconds: float = 120.0,
         python: str = sys.executable,
     ) -> None:
         self._task_root = task_root
@@ -112,18 +117,28 @@ class Runtime:
             self._sandbox.close()
             self._sandbox = None
 
-    def invoke(self, event: object, timeout_seconds: float | None = None) -> Invocation:
+    def invoke(
+        self,
+        event: object,
+        timeout_seconds: float | None = None,
+        *,
+        told_seconds: float | None = None,
+        kill_when: Callable[[], bool] = lambda: False,
+    ) -> Invocation:
         """Run the handler on ``event``, a JSON value, and wait for its end.
 
         A handler that is over its time is killed without notice, as are a process that ended by
-        itself and one that could not import the handler; the next invocation starts anew.
+        itself and one that could not import the handler; the next invocation starts anew. A test
+        may tell the handler of less time than it has (``told_seconds``), so that a slow machine
+        kills nothing, and choose the moment of the kill itself (``kill_when``).
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         is_cold = self._sandbox is None
         if self._sandbox is None:
             self._sandbox = _Sandbox(self._start_command(), self._task_root, self._environment)
         invocation, is_alive = self._sandbox.deliver(
-            _Delivery(json.dumps(event).encode(), limit), is_cold=is_cold
+            _Delivery(json.dumps(event).encode(), limit, told_seconds or limit, kill_when),
+            is_cold=is_cold,
         )
         if not is_alive:
             self.stop()
@@ -164,7 +179,7 @@ class _Sandbox:
         word: _Word | None
         if failed_start is None:
             self.events.put(delivery)
-            word = self._hear(delivery.timeout_seconds)
+            word = self._hear(delivery)
         else:
             word = failed_start
         result, error = _interpret(word, delivery)
@@ -199,11 +214,12 @@ class _Sandbox:
                 return _Word("exit", b"the import did not end")
         return None
 
-    def _hear(self, limit_seconds: float) -> _Word | None:
-        try:
-            return self.words.get(timeout=limit_seconds)
-        except queue.Empty:
-            return None
+    def _hear(self, delivery: _Delivery) -> _Word | None:
+        ends_at = time.monotonic() + delivery.timeout_seconds
+        while (left := ends_at - time.monotonic()) > 0 and not delivery.is_to_be_killed():
+            with contextlib.suppress(queue.Empty):
+                return self.words.get(timeout=min(left, _LOOK_SECONDS))
+        return None
 
     def _watch(self) -> None:
         status = self._process.wait()
@@ -248,7 +264,7 @@ class _Api(BaseHTTPRequestHandler):
         if delivery is _STOP:
             self.close_connection = True
             return
-        deadline_ms = int((time.time() + delivery.timeout_seconds) * 1_000)
+        deadline_ms = int((time.time() + delivery.told_seconds) * 1_000)
         self._answer(
             200,
             delivery.body,

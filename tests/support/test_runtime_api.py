@@ -65,7 +65,7 @@ def test_invocation_gets_the_environment_of_lambda(runtime: Runtime, task_root: 
 
     assert str(task_root) == result["folder"] == result["root"]
     assert (result["extra"], result["home"]) == ("given", None)
-    assert 29_000 < result["remaining_ms"] <= 30_000
+    assert 0 < result["remaining_ms"] <= 120_000
 
 
 def test_second_invocation_is_warm(runtime: Runtime) -> None:

@@ -59,6 +59,8 @@ def session_sql(set_role: str | None) -> list[str]:
         "RESET ALL",
         "SET client_connection_check_interval = 2000",
         "SET idle_in_transaction_session_timeout = 0",
+        # A run that waits for the lock is idle between two looks.
+        "SET idle_session_timeout = 0",
         f"SET lock_timeout = {_OWN_LOCK_TIMEOUT_MS}",
         _REMEMBER_START.format(name=SESSION_START),
     ]
