@@ -1,7 +1,8 @@
-"""Running a Python migration over the run's own connection. The only user of SQLAlchemy.
+"""Running a Python migration over the run's own connection, lent as SQLAlchemy's.
 
 The function gets a SQLAlchemy `Connection` inside the run's transaction. It cannot end that
-transaction; savepoints (``begin_nested``) are its own.
+transaction; savepoints (``begin_nested``) are its own. A revision of Alembic's gets Alembic's
+operations over the same connection (`alembic_step`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import linecache
 import traceback
 from contextlib import contextmanager
+from enum import Enum, auto
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from lockgate.core.failure import (
     make_excerpt,
     without_row_data,
 )
+from lockgate.postgres.alembic_step import FUNCTIONS, is_revision, operate
 from lockgate.postgres.connection import TRANSACTION_ENDED
 
 if TYPE_CHECKING:
@@ -33,6 +36,14 @@ if TYPE_CHECKING:
 
 class TransactionEnded(Exception):
     """The migration tried to commit or roll back the run's transaction."""
+
+
+class _Loan(Enum):
+    """What a migration may do with the connection: nothing to the transaction, or all of it."""
+
+    IN_TRANSACTION = auto()
+    AUTOCOMMIT = auto()
+    OWN_TRANSACTIONS = auto()
 
 
 def run_python(
@@ -49,26 +60,43 @@ def run_python(
         StepFailed: it raised, or it ended the transaction that it was given.
         ConnectionLost: the connection broke meanwhile.
     """
-    _call(connection, migration, script, direction.value, in_transaction=in_transaction)
+    if is_revision(script.text):
+        loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.OWN_TRANSACTIONS
+        with _watch(connection, migration, script), _lend(connection, loan) as lent:
+            module = _load(migration, script)
+            with operate(lent, TransactionEnded if in_transaction else None):
+                getattr(module, FUNCTIONS[direction])()
+        return
+    loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
+    _call(connection, migration, script, direction.value, loan)
 
 
 def _call(
-    connection: Connection,
-    migration: Migration,
-    script: Script,
-    function: str,
-    *,
-    in_transaction: bool,
+    connection: Connection, migration: Migration, script: Script, function: str, loan: _Loan
 ) -> object:
-    filename = f"<lockgate>/{script.path}"
+    with _watch(connection, migration, script), _lend(connection, loan) as lent:
+        return getattr(_load(migration, script), function)(lent)
+
+
+def _load(migration: Migration, script: Script) -> ModuleType:
+    module = ModuleType(f"lockgate_migration_{migration.migration_id}")
+    module.__file__ = script.origin or _filename(script)
+    code = compile(script.text, _filename(script), "exec")
+    exec(code, module.__dict__)  # noqa: S102 - running the package's own migration is the job
+    return module
+
+
+def _filename(script: Script) -> str:
+    return f"<lockgate>/{script.path}"
+
+
+@contextmanager
+def _watch(connection: Connection, migration: Migration, script: Script) -> Iterator[None]:
+    """Turn what a migration raises into its failure, with the line of its file."""
+    filename = _filename(script)
     linecache.cache[filename] = (len(script.text), None, script.text.splitlines(True), filename)
     try:
-        with _lend(connection, in_transaction=in_transaction) as lent:
-            module = ModuleType(f"lockgate_migration_{migration.migration_id}")
-            module.__file__ = filename
-            code = compile(script.text, filename, "exec")
-            exec(code, module.__dict__)  # noqa: S102 - running the package's own migration is the job
-            return getattr(module, function)(lent)
+        yield
     except ConnectionLost:
         raise
     # A migration may raise anything, SystemExit included; only an interrupt is not its own.
@@ -92,11 +120,11 @@ def verify_python(connection: Connection, migration: Migration) -> bool:
         StepFailed: it raised.
         ConnectionLost: the connection broke meanwhile.
     """
-    return bool(_call(connection, migration, migration.up, "verify", in_transaction=False))
+    return bool(_call(connection, migration, migration.up, "verify", _Loan.AUTOCOMMIT))
 
 
 @contextmanager
-def _lend(connection: Connection, *, in_transaction: bool) -> Iterator[sqlalchemy.Connection]:
+def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection]:
     import sqlalchemy  # noqa: PLC0415 - costs 150 ms that only Python migrations should pay
     from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
@@ -115,18 +143,18 @@ def _lend(connection: Connection, *, in_transaction: bool) -> Iterator[sqlalchem
                 " Use connection.begin_nested() for a savepoint, or set transaction = False"
             )
 
-    connection.lent = refuse if in_transaction else None
-    connection.autocommit = not in_transaction
+    connection.lent = refuse if loan is _Loan.IN_TRANSACTION else None
+    connection.autocommit = loan is _Loan.AUTOCOMMIT
     lent = engine.connect()
     try:
-        if in_transaction:
+        if loan is _Loan.IN_TRANSACTION:
             transaction = lent.begin()
-        else:
+        elif loan is _Loan.AUTOCOMMIT:
             lent = lent.execution_options(isolation_level="AUTOCOMMIT")
         own_call = False
         yield lent
         own_call = True
-        if in_transaction:
+        if loan is _Loan.IN_TRANSACTION:
             transaction.close()
     finally:
         own_call = True

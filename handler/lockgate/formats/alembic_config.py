@@ -1,0 +1,110 @@
+"""Where an Alembic project keeps its revisions: ``alembic.ini``, ``pyproject.toml``, or its folders.
+
+Reads what says where files are, and nothing else: not the database's address, not ``env.py``.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import posixpath
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lockgate.formats.folder import read_text
+from lockgate.formats.scripts import unusable_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_INI = "alembic.ini"
+_PYPROJECT = "pyproject.toml"
+_SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
+_TRUE = frozenset({"true", "on", "yes", "1", "y", "t"})
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Folders of revisions below the project's, in order.
+
+    ``is_told``: a configuration named them; else a revision in a subfolder may or may not count.
+    """
+
+    folders: tuple[str, ...]
+    recursive: bool
+    is_told: bool
+
+
+def find_locations(folder: Path) -> Locations:
+    """Return where the revisions are: of a project, of its script folder, or of ``versions`` itself.
+
+    Raises:
+        MigrationFileInvalid: the configuration cannot be read, or names a place outside the folder.
+    """
+    source = _INI if (folder / _INI).is_file() else _PYPROJECT
+    values = _read_values(folder)
+    if "script_location" not in values:
+        inside = "versions" if (folder / "versions").is_dir() else "."
+        return Locations((inside,), recursive=False, is_told=False)
+    script = _below(folder, str(values["script_location"]), source)
+    given = _split(values)
+    folders = given or [posixpath.join(script, "versions")]
+    return Locations(
+        tuple(_below(folder, one, source) for one in folders),
+        recursive=str(values.get("recursive_version_locations", "")).lower() in _TRUE,
+        is_told=True,
+    )
+
+
+def _read_values(folder: Path) -> dict[str, Any]:
+    if (folder / _INI).is_file():
+        parser = configparser.ConfigParser(defaults={"here": "."})
+        try:
+            parser.read_string(read_text(folder, _INI).removeprefix("\ufeff"))
+            names = ("script_location", "version_locations", "recursive_version_locations")
+            names += ("path_separator", "version_path_separator")
+            return {n: parser["alembic"][n] for n in names if parser.has_option("alembic", n)}
+        except configparser.Error as error:
+            why = f"cannot be read: {str(error).splitlines()[0]}"
+            raise unusable_file(_INI, why, "Correct the file.") from None
+    if (folder / _PYPROJECT).is_file():
+        try:
+            tables = tomllib.loads(read_text(folder, _PYPROJECT))
+        except tomllib.TOMLDecodeError as error:
+            why = f"cannot be read: {error}"
+            raise unusable_file(_PYPROJECT, why, "Correct the file.") from None
+        values = tables.get("tool", {}).get("alembic", {})
+        return {k: _fill_in(v) for k, v in values.items()}
+    return {}
+
+
+def _fill_in(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_fill_in(one) for one in value]
+    return value.replace("%(here)s", ".") if isinstance(value, str) else value
+
+
+def _split(values: dict[str, Any]) -> list[str]:
+    given = values.get("version_locations")
+    if not given or isinstance(given, list):
+        return list(given or ())
+    name = values.get("path_separator", values.get("version_path_separator"))
+    separator = _SEPARATORS.get(str(name).strip())
+    parts = re.split(r",\s*|\s+", given) if separator is None else given.split(separator)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _below(folder: Path, place: str, source: str) -> str:
+    """Return a place as a path below the folder; ``package.module:folder`` is one too."""
+    package, colon, rest = place.partition(":")
+    path = posixpath.normpath(f"{package.replace('.', '/')}/{rest}" if colon else place)
+    if path.startswith(("/", "..")) or not (folder / path).is_dir():
+        raise unusable_file(
+            source,
+            f"places revisions in {place}, which is no folder in {folder}",
+            "Bring it into the folder that is packaged, or point LOCKGATE_MIGRATIONS (or --dir) at"
+            " the folder of revisions itself.",
+        )
+    return path

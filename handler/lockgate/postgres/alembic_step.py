@@ -1,0 +1,71 @@
+"""Running a revision through the alembic library: its operations over a connection that is lent.
+
+Knows revisions' functions. Knows no ``env.py``, no ``alembic_version`` and no order: one revision at
+a time is run under the run's own lock and recorded in its own history. The only user of alembic.
+"""
+
+from __future__ import annotations
+
+import ast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lockgate.core.migration import Direction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy
+
+FUNCTIONS = {Direction.UP: "upgrade", Direction.DOWN: "downgrade"}
+_OURS = frozenset({"up", "down"})
+
+
+def is_revision(text: str) -> bool:
+    """Return whether a Python migration is Alembic's, by the functions that it defines.
+
+    What the history keeps of a migration is its text, so that the text has to tell.
+    """
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return False
+    names = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    variables = {
+        target.id
+        for node in body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    return names.isdisjoint(_OURS) and "down_revision" in variables
+
+
+@contextmanager
+def operate(lent: sqlalchemy.Connection, refusal: type[Exception] | None) -> Iterator[None]:
+    """Make ``alembic.op`` work on a connection.
+
+    With ``refusal`` the connection is in a transaction that must not end: a revision that leaves it
+    by ``autocommit_block()`` raises that. Without, Alembic begins and commits as it does itself.
+    """
+    # Only revisions pay for them, and only they need the library.
+    from alembic.operations import Operations  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    class Context(MigrationContext):
+        """Alembic's context, without a way out of the run's transaction."""
+
+        @contextmanager
+        def autocommit_block(self) -> Iterator[None]:
+            """Leave the transaction, where that is the revision's own."""
+            if refusal is not None:
+                raise refusal(
+                    "the revision called autocommit_block(), which commits; the transaction belongs"
+                    " to the run. Call it in upgrade() or downgrade() itself, where it is seen"
+                )
+            with super().autocommit_block():
+                yield
+
+    context = Context(lent.dialect, lent, {"transaction_per_migration": True})
+    with Operations.context(context), context.begin_transaction(_per_migration=True):
+        yield
