@@ -1,0 +1,185 @@
+"""SQL that projects run through Knex: names, scripts and order, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.foreign_folder import ForeignFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SQL = "SELECT 1;\n"
+STUB = '//  a comment\nmodule.exports = require("knex-migrate-sql-file")();\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ForeignFolder:
+    """Give an empty folder of a project that uses Knex."""
+    return ForeignFolder(tmp_path / "migrations", "knex")
+
+
+# Names.
+
+
+@pytest.mark.parametrize("separator", [".", "_", "-"])
+def test_pair_of_files_is_one_migration(folder: ForeignFolder, separator: str) -> None:
+    """The name is what they share."""
+    files = {f"001_a{separator}up.sql": SQL, f"001_a{separator}down.sql": "DROP TABLE t;\n"}
+    migration = folder.read_one(files)
+    assert (migration.migration_id, migration.up.text) == ("001_a", SQL)
+    assert migration.down is not None
+    assert migration.down.text == "DROP TABLE t;\n"
+
+
+def test_single_file_is_all_up(folder: ForeignFolder) -> None:
+    """Nothing undoes it; a name that ends in _up without its counterpart is just a name."""
+    files = {"001_a.sql": SQL, "002_scale_up.sql": SQL, "003_b.up.sql": SQL}
+    assert folder.ids(files) == ["001_a", "002_scale_up", "003_b"]
+    assert [m.down for m in folder.read({}).migrations] == [None, None, None]
+
+
+def test_names_are_sorted_as_file_names(folder: ForeignFolder) -> None:
+    """By the characters, suffix included: numbers are no numbers to Knex."""
+    names = ["a.sql", "a-b.sql", "a_b.sql", "B.sql", "10_a.sql", "9_a.sql"]
+    expected = ["10_a", "9_a", "B", "a-b", "a", "a_b"]
+    assert folder.ids(dict.fromkeys(names, SQL)) == expected
+
+
+@pytest.mark.parametrize("name", ["1_a.down.sql", "1_a_down.sql", "1_a-down.sql"])
+def test_down_file_alone_is_refused(folder: ForeignFolder, name: str) -> None:
+    """It is never taken for a migration that runs."""
+    expected = f"{name} has a down script and no up script. Nothing was changed."
+    assert folder.refuse({name: SQL, "2_b.sql": SQL}) == expected
+
+
+def test_second_file_of_a_migration_is_refused(folder: ForeignFolder) -> None:
+    """Which of the two is meant, nobody knows."""
+    expected = "1_a.up.sql is a second file of the migration in 1_a.sql. Nothing was changed."
+    assert folder.refuse({"1_a.sql": SQL, "1_a.up.sql": SQL}) == expected
+
+
+@pytest.mark.parametrize("name", ["001.do.a.sql", "001.undo.a.sql", "1.do.sql"])
+def test_postgrator_is_refused(folder: ForeignFolder, name: str) -> None:
+    """Its undoing files would be run."""
+    expected = (
+        f"{name} is named as Postgrator's migrations are, which Lockgate does not read."
+        " Nothing was changed."
+    )
+    assert folder.refuse({name: SQL}) == expected
+
+
+# Scripts beside the SQL.
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        STUB,
+        "'use strict';\nmodule.exports = require('knex-sql-file-migration')()\n",
+        STUB + "/* exports.up = 1 */\nmodule.exports.config = { transaction: true };\n",
+    ],
+)
+def test_script_that_only_runs_its_files_is_accepted(folder: ForeignFolder, stub: str) -> None:
+    """It is what Knex sees; the SQL is what counts."""
+    files = {"1_a.js": stub, "1_a.up.sql": SQL, "1_a.down.sql": SQL}
+    migration = folder.read_one(files)
+    assert (migration.migration_id, migration.up.options.transaction) == ("1_a", None)
+
+
+def test_script_may_turn_the_transaction_off(folder: ForeignFolder) -> None:
+    """As Knex reads it from the module."""
+    stub = STUB + "module.exports.config = { transaction: false };\n"
+    migration = folder.read_one({"1_a.js": stub, "1_a.up.sql": SQL, "1_a.down.sql": SQL})
+    assert migration.down is not None
+    assert migration.up.options.transaction is False
+    assert migration.down.options.transaction is False
+
+
+@pytest.mark.parametrize("name", ["1_a.js", "1_a.ts", "2_b.js"])
+def test_script_that_does_more_is_refused(folder: ForeignFolder, name: str) -> None:
+    """What it does is not in any SQL."""
+    files = {name: STUB + "module.exports.up = () => {};\n", "1_a.up.sql": SQL}
+    expected = f"{name} is JavaScript or TypeScript, and Lockgate runs SQL. Nothing was changed."
+    assert folder.refuse(files) == expected
+
+
+def test_script_without_its_file_is_refused(folder: ForeignFolder) -> None:
+    """Knex would fail at it."""
+    expected = "1_a.js runs 1_a.up.sql, which is not there. Nothing was changed."
+    assert folder.refuse({"1_a.js": STUB, "2_b.sql": SQL}) == expected
+
+
+def test_file_without_script_is_refused_where_others_have_one(folder: ForeignFolder) -> None:
+    """Knex never sees it."""
+    files = {"1_a.js": STUB, "1_a.up.sql": SQL, "2_b.up.sql": SQL}
+    expected = (
+        "2_b.up.sql has no 2_b.js beside it, as others have, so Knex does not run it."
+        " Nothing was changed."
+    )
+    assert folder.refuse(files) == expected
+
+
+# Texts.
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-- down", "--DOWN:", "-- migrate:down", "-- +goose Down", "-- Down Migration", "-- @undo"],
+)
+def test_marker_of_a_down_script_is_refused(folder: ForeignFolder, line: str) -> None:
+    """Without the project's own code, the down script would be run with the rest."""
+    message = folder.refuse({"1_a.sql": f"SELECT 1;\n  {line}\nDROP TABLE t;\n"})
+    assert message == (
+        f'1_a.sql:2 has the line "{line}": what follows would be run with the rest.'
+        " Nothing was changed."
+    )
+
+
+def test_comment_that_speaks_of_down_is_no_marker(folder: ForeignFolder) -> None:
+    """Only a line that says nothing else opens a script."""
+    text = "-- down with old names\nSELECT 1;\n"
+    assert folder.read_one({"1_a.sql": text}).up.text == text
+
+
+def test_question_marks_are_sent_as_knex_sends_them(folder: ForeignFolder) -> None:
+    r"""A ? in a string becomes $1, as knex.raw makes it; \? is a question mark."""
+    text = "-- why?\nSELECT 'who?', a \\? 'k', '\\?' FROM t;\n"
+    migration = folder.read_one({"1_a.sql": text})
+    assert migration.up.text == text
+    assert migration.up.sql == "-- why$1\nSELECT 'who$2', a ? 'k', '?' FROM t;\n"
+
+
+def test_question_mark_that_knex_cannot_send_is_refused(folder: ForeignFolder) -> None:
+    """A parameter without its value fails in Knex, too."""
+    expected = (
+        "1_a.sql:3 has a question mark that knex.raw takes for a parameter. Nothing was changed."
+    )
+    text = "-- why?\nSELECT\n  a ?| array['k'] FROM t;\n"
+    assert folder.refuse({"1_a.sql": text}) == expected
+
+
+def test_own_tables_are_made_where_a_script_names_one(folder: ForeignFolder) -> None:
+    """A script that edits Knex's history or its lock finds the table."""
+    catalog = folder.read({"1_a.sql": "UPDATE knex_migrations SET batch = 1;\n"})
+    assert catalog.stand_in is not None
+    assert catalog.stand_in.table == "knex_migrations"
+    catalog = folder.read({"1_a.sql": "UPDATE knex_migrations_lock SET is_locked = 0;\n"})
+    assert catalog.stand_in is not None
+    assert catalog.stand_in.table == "knex_migrations_lock"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"1_a.js": STUB, "1_a.up.sql": SQL}, "1_a.js runs SQL files through Knex"),
+        ({"1_a.ts": "export async function up(knex: Knex) {}"}, "1_a.ts is a Knex migration"),
+        ({"1_a.up.sql": SQL, "1_a.down.sql": SQL}, None),
+    ],
+)
+def test_folder_is_recognised(
+    folder: ForeignFolder, files: dict[str, str], expected: str | None
+) -> None:
+    """Only a script tells; SQL files alone may be anybody's."""
+    assert folder.recognise(files) == expected

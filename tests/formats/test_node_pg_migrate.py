@@ -1,0 +1,193 @@
+"""node-pg-migrate's SQL migrations: names, scripts and order, and what of the tool is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.foreign_folder import ForeignFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SQL = "SELECT 1;\n"
+BOTH = "-- Up Migration\nCREATE TABLE t ();\n\n-- Down Migration\nDROP TABLE t;\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ForeignFolder:
+    """Give an empty folder of node-pg-migrate's."""
+    return ForeignFolder(tmp_path / "migrations", "node-pg-migrate")
+
+
+# Scripts.
+
+
+def test_comments_open_the_two_scripts(folder: ForeignFolder) -> None:
+    """Each script begins with its comment, at the line where that stands."""
+    migration = folder.read_one({"1700000000000_create-t.sql": BOTH})
+    assert migration.migration_id == "1700000000000_create-t"
+    assert (migration.up.text, migration.up.first_line) == (
+        "-- Up Migration\nCREATE TABLE t ();\n",
+        1,
+    )
+    assert migration.down is not None
+    # The tool counts the empty line above the comment as a part of it.
+    assert (migration.down.text, migration.down.first_line) == (
+        "\n-- Down Migration\nDROP TABLE t;\n",
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    "marker", ["--UP MIGRATION", "  ---- up\tmigration of t", "--\n-- Up Migration"]
+)
+def test_comment_is_found_however_it_is_written(folder: ForeignFolder, marker: str) -> None:
+    """Case, dashes, space and what follows do not count."""
+    migration = folder.read_one({"1_a.sql": f"DELETE FROM t;\n{marker}\nSELECT 1;\n"})
+    assert migration.up.text == f"{marker}\nSELECT 1;\n"
+    assert migration.up.first_line == 2
+
+
+def test_down_script_may_stand_first(folder: ForeignFolder) -> None:
+    """Each comment's script ends where the other begins."""
+    text = "-- Down Migration\nDROP TABLE t;\n-- Up Migration\nCREATE TABLE t ();\n"
+    migration = folder.read_one({"1_a.sql": text})
+    assert migration.up.text == "-- Up Migration\nCREATE TABLE t ();\n"
+    assert migration.up.first_line == 3
+    assert migration.down is not None
+    assert migration.down.text == "-- Down Migration\nDROP TABLE t;\n"
+
+
+def test_file_without_comments_is_all_up(folder: ForeignFolder) -> None:
+    """Nothing undoes it."""
+    migration = folder.read_one({"1_a.sql": SQL})
+    assert (migration.up.text, migration.down) == (SQL, None)
+
+
+def test_down_comment_alone_is_refused(folder: ForeignFolder) -> None:
+    """The tool would run both scripts as one."""
+    expected = (
+        "1_a.sql:2 opens a down script and no up script; node-pg-migrate would run both as one."
+        " Nothing was changed."
+    )
+    text = "CREATE TABLE t ();\n-- Down Migration\nDROP TABLE t;\n"
+    assert folder.refuse({"1_a.sql": text}) == expected
+
+
+def test_pair_of_files_is_one_migration(folder: ForeignFolder) -> None:
+    """Each file is one whole script, comments or not; the name is what they share."""
+    files = {"001_init.up.sql": BOTH, "001_init.down.sql": "DROP TABLE t;\n"}
+    migration = folder.read_one(files)
+    assert (migration.migration_id, migration.up.text) == ("001_init", BOTH)
+    assert migration.down is not None
+    assert migration.down.text == "DROP TABLE t;\n"
+
+
+def test_empty_down_file_is_none(folder: ForeignFolder) -> None:
+    """The tool has nothing to run then, and refuses to go down."""
+    assert folder.read_one({"1_a.up.sql": SQL, "1_a.down.sql": ""}).down is None
+
+
+def test_down_file_alone_is_refused(folder: ForeignFolder) -> None:
+    """The tool refuses it too."""
+    expected = "1_a.down.sql has a down script and no up script. Nothing was changed."
+    assert folder.refuse({"1_a.down.sql": SQL}) == expected
+
+
+def test_file_and_pair_of_one_name_are_refused(folder: ForeignFolder) -> None:
+    """The tool refuses them too."""
+    expected = "1_a.up.sql is a second file of the migration in 1_a.sql. Nothing was changed."
+    assert folder.refuse({"1_a.sql": SQL, "1_a.up.sql": SQL}) == expected
+
+
+# Order.
+
+
+def test_migrations_run_in_the_order_of_their_numbers(folder: ForeignFolder) -> None:
+    """Seventeen digits are a date; one number's names are compared with punctuation left out."""
+    names = ["20240102030405678_b", "10_a", "9_z", "1704164645677_c", "9_a_10", "9_a_9", "009_aa"]
+    expected = [
+        "9_a_9",
+        "9_a_10",
+        "009_aa",
+        "9_z",
+        "10_a",
+        "1704164645677_c",
+        "20240102030405678_b",
+    ]
+    assert folder.ids({f"{name}.sql": SQL for name in names}) == expected
+
+
+def test_suffix_counts_in_the_order(folder: ForeignFolder) -> None:
+    """The tool compares whole file names: a_b.sql comes before a.sql, as b comes before s."""
+    assert folder.ids({"1_a.sql": SQL, "1_a_b.sql": SQL}) == ["1_a_b", "1_a"]
+
+
+def test_name_without_number_is_refused(folder: ForeignFolder) -> None:
+    """The tool refuses it too."""
+    expected = (
+        "init.sql does not begin with a number, by which node-pg-migrate orders migrations."
+        " Nothing was changed."
+    )
+    assert folder.refuse({"init.sql": SQL}) == expected
+
+
+def test_seventeen_digits_that_are_no_date_are_refused(folder: ForeignFolder) -> None:
+    """The tool would compare with something that is no number."""
+    message = folder.refuse({"20241399999999999_a.sql": SQL})
+    assert message.startswith("20241399999999999_a.sql begins with 17 digits")
+
+
+def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) -> None:
+    """The order in which the file system lists them would decide."""
+    expected = (
+        "1_a_b.sql cannot be ordered: node-pg-migrate does not tell it from 1_a-b.sql."
+        " Nothing was changed."
+    )
+    assert folder.refuse({"1_a-b.sql": SQL, "1_a_b.sql": SQL}) == expected
+
+
+# Other files.
+
+
+@pytest.mark.parametrize("suffix", ["js", "ts", "mjs", "cjs", "d.ts"])
+def test_program_is_refused(folder: ForeignFolder, suffix: str) -> None:
+    """What it does is not in any SQL."""
+    expected = (
+        f"1_a.{suffix} is JavaScript or TypeScript, and Lockgate runs SQL. Nothing was changed."
+    )
+    assert folder.refuse({f"1_a.{suffix}": "", "2_b.sql": SQL}) == expected
+
+
+def test_other_files_and_folders_are_passed_over(folder: ForeignFolder) -> None:
+    """Hidden files and folders are no migrations to the tool."""
+    files = {".1_b.sql": SQL, "old/2_c.sql": SQL, "README.md": "", "1_a.sql": SQL}
+    assert folder.ids(files) == ["1_a"]
+
+
+def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> None:
+    """A script that edits the tool's history finds the table."""
+    catalog = folder.read({"1_a.sql": "DELETE FROM pgmigrations;\n"})
+    assert catalog.stand_in is not None
+    assert catalog.stand_in.table == "pgmigrations"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"1_a.sql": BOTH}, '1_a.sql has the comment "Up Migration" or "Down Migration"'),
+        ({"1_a.sql": SQL}, None),
+        ({"a.sql": BOTH}, None),
+        (
+            {"1_a.js": "exports.up = (pgm) => { pgm.sql('x'); };"},
+            "1_a.js is a node-pg-migrate migration",
+        ),
+        ({"1_a.js": "exports.up = (knex) => {};"}, None),
+    ],
+)
+def test_folder_is_recognised(
+    folder: ForeignFolder, files: dict[str, str], expected: str | None
+) -> None:
+    """Its comments are nobody else's, and neither is what its scripts call their builder."""
+    assert folder.recognise(files) == expected
