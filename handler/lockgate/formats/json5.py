@@ -53,7 +53,7 @@ def _load(pieces: list[str], places: list[int]) -> object:
     """Read the pieces as JSON; a comma before a closing bracket becomes a space, to keep places."""
     plain = [
         " " if piece == "," and following in {"}", "]"} else piece
-        for piece, following in zip(pieces, [*pieces[1:], ""], strict=True)
+        for piece, following in zip(pieces, [*pieces[1:], ""], strict=False)
     ]
     try:
         value: object = json.loads("".join(plain))

@@ -1,0 +1,296 @@
+"""graphile-migrate's committed files: headers, hashes, placeholders and settings."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.foreign_folder import ForeignFolder
+
+from lockgate.core.analysis import Mode, analyse_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SQL = "select 1;\n"
+# As graphile-migrate 1.4.1 wrote them.
+FIRST_HASH = "sha1:005c6eb7364156e6b0d158d8b2767a24f1ce6611"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ForeignFolder:
+    """Give an empty folder of migrations, as graphile-migrate's project has it."""
+    return ForeignFolder(tmp_path / "project" / "migrations", "graphile-migrate")
+
+
+def hash_of(body: str, previous: str = "") -> str:
+    """Return the hash of a body behind another, as graphile-migrate takes it."""
+    text = f"{previous}\n{body.strip()}".strip() + "\n"
+    return "sha1:" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def commit(*bodies: str) -> dict[str, str]:
+    """Return bodies as committed files, each behind the one before it."""
+    files: dict[str, str] = {}
+    previous = ""
+    for number, body in enumerate(bodies, start=1):
+        digest = hash_of(body, previous)
+        files[f"committed/{number:06d}-step.sql"] = (
+            f"--! Previous: {previous or '-'}\n--! Hash: {digest}\n--! Message: step\n\n{body}"
+        )
+        previous = digest
+    return files
+
+
+# Files.
+
+
+def test_committed_file_becomes_a_migration(folder: ForeignFolder) -> None:
+    """The number is the version; the text begins behind the headers; nothing undoes it."""
+    migration = folder.read_one(commit("create table t ();\n"))
+    assert (migration.migration_id, migration.name) == ("000001", "step")
+    assert migration.path == "committed/000001-step.sql"
+    assert (migration.up.text, migration.up.first_line) == ("\ncreate table t ();\n", 4)
+    assert (migration.up.sql, migration.down) == (migration.up.text, None)
+
+
+def test_committed_folder_itself_may_be_named(folder: ForeignFolder) -> None:
+    """Paths are relative to what was named."""
+    files = {name.removeprefix("committed/"): text for name, text in commit(SQL, SQL).items()}
+    assert folder.ids(files) == ["000001", "000002"]
+    assert folder.read({}).migrations[0].path == "000001-step.sql"
+
+
+def test_files_run_in_the_order_of_their_names(folder: ForeignFolder) -> None:
+    """Numbers without leading zeros are compared as text, as the tool does."""
+    committed = list(commit(SQL, SQL, SQL).values())
+    names = ["1.sql", "10.sql", "2.sql"]
+    files = {f"committed/{name}": text for name, text in zip(names, committed, strict=True)}
+    assert folder.ids(files) == ["1", "10", "2"]
+
+
+def test_other_files_are_passed_over(folder: ForeignFolder) -> None:
+    """What is being worked on is not deployed, and other names are no migrations to the tool."""
+    files = {"current.sql": "drop table t;\n", "committed/notes.sql": "", "committed/1 a.sql": ""}
+    assert folder.ids(commit(SQL) | files) == ["000001"]
+
+
+def test_comment_of_a_transaction_turns_it_off(folder: ForeignFolder) -> None:
+    """It counts on the first line of the body, and nowhere else."""
+    bodies = ("--! no-transaction\nselect 1;\n", "select 1;\n--! no-transaction\n")
+    found = [m.up.options.transaction for m in folder.read(commit(*bodies)).migrations]
+    assert found == [False, None]
+
+
+def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> None:
+    """A script that edits the tool's history finds its schema."""
+    body = 'delete from "graphile_migrate"."migrations";\n'
+    catalog = folder.read(commit(body))
+    assert catalog.stand_in is not None
+    assert catalog.stand_in.table == "graphile_migrate.migrations"
+
+
+def test_folder_is_recognised_by_its_header(folder: ForeignFolder) -> None:
+    """The name alone is not enough."""
+    assert folder.recognise({"committed/000001.sql": SQL}) is None
+    assert folder.recognise(commit(SQL)) == "000001-step.sql begins with --! Previous:"
+
+
+# Hashes.
+
+
+def test_hash_is_that_of_the_tool(folder: ForeignFolder) -> None:
+    """Golden values, as the tool itself committed them."""
+    text = f"--! Previous: -\n--! Hash: {FIRST_HASH}\n\nselect 1;\n"
+    assert folder.ids({"committed/000001.sql": text}) == ["000001"]
+
+
+def test_edited_file_is_refused(folder: ForeignFolder) -> None:
+    """The hash in the header is not that of the text any more."""
+    (name, text), *_ = commit(SQL).items()
+    message = folder.refuse({name: text + "select 2;\n"})
+    actual, stated = hash_of(SQL + "select 2;\n"), hash_of(SQL)
+    assert message == (
+        f"committed/000001-step.sql has the hash {actual}, and its header says {stated}: it was"
+        " edited. Nothing was changed."
+    )
+
+
+def test_edited_file_is_accepted_where_its_header_allows_it(folder: ForeignFolder) -> None:
+    """And refused where the header allows what is not the case, as the tool does."""
+    (name, text), *_ = commit(SQL).items()
+    allowed = text.replace("\n\n", "\n--! AllowInvalidHash\n\n")
+    assert folder.ids({name: allowed + "select 2;\n"}) == ["000001"]
+    expected = (
+        "committed/000001-step.sql has the header AllowInvalidHash and a valid hash."
+        " Nothing was changed."
+    )
+    assert folder.refuse({name: allowed}) == expected
+
+
+def test_missing_file_is_refused(folder: ForeignFolder) -> None:
+    """The chain of hashes shows the gap."""
+    files = commit(SQL, "select 2;\n", "select 3;\n")
+    del files["committed/000002-step.sql"]
+    first = hash_of(SQL)
+    second = hash_of("select 2;\n", first)
+    assert folder.refuse(files) == (
+        f"committed/000003-step.sql:1 follows the hash {second}, and committed/000001-step.sql has"
+        f" {first}. Nothing was changed."
+    )
+
+
+def test_missing_first_file_is_refused(folder: ForeignFolder) -> None:
+    """What is first follows nothing."""
+    files = commit(SQL, SQL)
+    del files["committed/000001-step.sql"]
+    assert folder.refuse(files) == (
+        f"committed/000002-step.sql:1 follows the hash {hash_of(SQL)}, and it is the first."
+        " Nothing was changed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--! Hash: x\n\n", ":1 has no header --! Previous:."),
+        ("--! Previous: -\n\n", ":1 has no header --! Hash:."),
+        ("--! Previous: -\n--! Hash: x\nselect 1;\n", ":3 has no empty line behind its headers."),
+        ("--! Previous: -\n--! Previous: -\n", ":2 has the header Previous twice."),
+        (
+            "--! Previous: -\r\n--! Hash: x\r\n\r\nselect 1;\r\n",
+            ":1 ends its lines with CR LF, which its hash does not cover.",
+        ),
+        ("", ":1 has no header --! Previous:."),
+        ("select 1;\n", ":1 has no empty line behind its headers."),
+    ],
+)
+def test_headers_that_the_tool_refuses_are_refused(
+    folder: ForeignFolder, text: str, expected: str
+) -> None:
+    """With the line that is wrong."""
+    path = "committed/000001.sql"
+    assert folder.refuse({path: text}) == f"{path}{expected} Nothing was changed."
+
+
+# Placeholders and settings.
+
+GMRC = """\
+{
+  // settings
+  "placeholders": {
+    ":APP_ROLE": "!ENV",
+    ":APP": "shop",
+  },
+  "afterAllMigrations": [{ "_": "command", "shadow": true, "command": "dump" }],
+}
+"""
+
+
+def test_placeholders_are_filled_in(folder: ForeignFolder) -> None:
+    """From the settings and the environment, also in comments and strings, longest word first."""
+    body = "grant x to :APP_ROLE; -- :APP\nselect ':APP', ':APPLE' from :DATABASE_NAME.t;\n"
+    files = commit(body) | {"../.gmrc": GMRC}
+    migration = folder.read_one(files, APP_ROLE="reader", DATABASE_NAME="db")
+    assert migration.up.text == f"\n{body}"
+    assert migration.up.sql == (
+        "\ngrant x to reader; -- shop\nselect 'shop', ':APPLE' from db.t;\n"
+    )
+    assert migration.up.hidden == ("db", "reader")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"DATABASE_NAME": "db", "DATABASE_OWNER": "me"},
+        {"DATABASE_URL": "postgres://me:secret@host/db"},
+    ],
+)
+def test_reserved_placeholders_come_from_the_environment(
+    folder: ForeignFolder, variables: dict[str, str]
+) -> None:
+    """By their names, or by the address that the tool itself reads."""
+    body = "alter database :DATABASE_NAME owner to :DATABASE_OWNER;\n"
+    migration = folder.read_one(commit(body), **variables)
+    assert migration.up.sql == "\nalter database db owner to me;\n"
+
+
+def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
+    """They take the empty line behind the headers, so that every other line stays where it is."""
+    files = commit("--! no-transaction\ncreate index concurrently i on t (a);\n")
+    gmrc = '{ pgSettings: { search_path: "app, it\'s" } }'
+    migration = folder.read_one(files | {".gmrc": gmrc})
+    assert migration.up.sql == (
+        "SELECT pg_catalog.set_config(E'search_path', E'app, it''s', false);\n"
+        "--! no-transaction\ncreate index concurrently i on t (a);\n"
+    )
+    assert migration.up.first_line == 4
+    assert analyse_script(migration.up).mode is Mode.STATEMENTS
+
+
+@pytest.mark.parametrize(
+    ("gmrc", "expected"),
+    [
+        ("{,", ".gmrc:1 cannot be read: Expecting property name enclosed in double quotes."),
+        ("[]", ".gmrc holds no object."),
+        (
+            '{"placeholders": {"app": "x"}}',
+            ".gmrc has the placeholder app, which must be :UPPER_CASE with a text.",
+        ),
+        (
+            '{"placeholders": {":NOT_SET": "!ENV"}}',
+            ".gmrc takes :NOT_SET from the environment, where NOT_SET is not set.",
+        ),
+        (
+            '{"placeholders": {":DATABASE_NAME": "x"}, "connectionString": "postgres://h/db"}',
+            ".gmrc has the placeholder :DATABASE_NAME, which graphile-migrate sets itself.",
+        ),
+        (
+            '{"afterAllMigrations": ["grants.sql"]}',
+            ".gmrc has afterAllMigrations, and Lockgate runs no actions of graphile-migrate.",
+        ),
+        (
+            '{"pgSettings": {"jit": false}}',
+            ".gmrc has the setting jit in pgSettings, whose value is no text.",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_followed_are_refused(
+    folder: ForeignFolder, gmrc: str, expected: str
+) -> None:
+    """Silence would deploy something else."""
+    message = folder.refuse(commit(SQL) | {"../.gmrc": gmrc})
+    assert message == f"{expected} Nothing was changed."
+
+
+def test_settings_in_javascript_are_refused(folder: ForeignFolder) -> None:
+    """What they export, only Node.js could say."""
+    expected = ".gmrc.js is a program, and Lockgate runs no JavaScript. Nothing was changed."
+    assert folder.refuse(commit(SQL) | {"../.gmrc.js": ""}) == expected
+
+
+def test_likely_placeholder_without_settings_is_refused(folder: ForeignFolder) -> None:
+    """Times and casts look similar, and are none."""
+    harmless = "select to_char(now(), 'HH24:MI:SS'), 1::TEXT;\n"
+    assert folder.ids(commit(harmless)) == ["000001"]
+    expected = (
+        "committed/000001-step.sql:6 has :APP_ROLE, which may be a placeholder, and there is no"
+        " .gmrc. Nothing was changed."
+    )
+    assert folder.refuse(commit(f"{harmless}grant x to :APP_ROLE;\n")) == expected
+
+
+def test_reserved_placeholder_without_value_is_refused(folder: ForeignFolder) -> None:
+    """Nothing is sent that was not filled in."""
+    expected = (
+        "committed/000001-step.sql:5 has :DATABASE_NAME, and nothing says what it stands for."
+        " Nothing was changed."
+    )
+    assert folder.refuse(commit("drop database :DATABASE_NAME;\n")) == expected
+
+
+def test_value_of_several_lines_is_refused(folder: ForeignFolder) -> None:
+    """Lines of the file would not be found again."""
+    message = folder.refuse(commit("select :DATABASE_NAME;\n"), DATABASE_NAME="a\nb")
+    assert "whose value has several lines" in message
