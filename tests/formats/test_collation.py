@@ -24,13 +24,13 @@ def test_plain_order_is_that_of_node() -> None:
         "ab",
         "b",
     ]
-    assert sorted(expected[::-1], key=plain_key) == expected
+    assert sorted(set(expected), key=plain_key) == expected
 
 
 def test_numeric_order_is_that_of_node() -> None:
     """Numbers count as such, and punctuation not at all."""
     expected = ["1_9.sql", "1_10.sql", "1_a+b.sql", "1_a~.sql", "1_ab.sql", "1_a.sql", "1_A.sql"]
-    assert sorted(expected[::-1], key=numeric_key) == expected
+    assert sorted(set(expected), key=numeric_key) == expected
     assert numeric_key("1_a-b") == numeric_key("01_a b")
 
 
