@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask, ForeignHistory, ForeignRow
 
 
@@ -65,10 +66,18 @@ def _to_claim(row: ForeignRow, tool: ForeignTool, catalog: Catalog, folder: Path
     problem = None if row.state is ForeignState.APPLIED else row.detail or f"it is {row.state}"
     is_edited = False
     if migration is not None and row.checksum is not None and problem is None:
-        actual = tool.file_checksum(folder, migration)
-        is_edited = actual is not None and actual != row.checksum
+        is_edited = not _is_digest(row.checksum, tool, migration, folder)
     version = row.version if migration is None else migration.migration_id
     return Claimed(version, row.applied_at, is_edited, problem)
+
+
+def _is_digest(checksum: str, tool: ForeignTool, migration: Migration, folder: Path) -> bool:
+    """Tell whether a digest is the file's; a tool that accepts several has `matches_checksum`."""
+    matches = getattr(tool, "matches_checksum", None)
+    if matches is not None:
+        return bool(matches(folder, migration, checksum))
+    actual = tool.file_checksum(folder, migration)
+    return actual is None or actual == checksum
 
 
 def _implied(

@@ -105,7 +105,10 @@ class ForeignTool(Protocol):
         ...
 
     def file_checksum(self, folder: Path, migration: Migration) -> str | None:
-        """Return the tool's own digest of a migration's file; ``None`` where it has none."""
+        """Return the tool's own digest of a migration's file; ``None`` where it has none.
+
+        A tool that accepts several has ``matches_checksum(folder, migration, checksum)`` besides.
+        """
         ...
 
 
