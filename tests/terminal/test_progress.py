@@ -59,6 +59,20 @@ EVENTS: list[tuple[str, dict[str, Any], str | None]] = [
     ("lock_left_behind", {"reason": "reset"}, "  ! The lock could not be freed: reset."),
     ("index_progress", {"phase": "x", "done": 1, "total": 2, "percent": 50}, None),
     ("run_finished", {"status": "applied"}, None),
+    ("backup_skipped", {"reason": "x"}, None),
+    ("snapshot_requested", {"snapshot": "lockgate-feed"}, None),
+    (
+        "snapshot_delayed",
+        {"status": "backing-up"},
+        "  ! RDS takes no snapshot yet: the database is backing-up.",
+    ),
+    (
+        "snapshot_waited_for",
+        {"snapshot": "lockgate-feed", "status": "creating", "percent": 40},
+        "  ! Waiting for snapshot lockgate-feed.",
+    ),
+    ("snapshot_finished", {"snapshot": "lockgate-feed"}, None),
+    ("snapshots_pruned", {"snapshots": ["lockgate-cafe"]}, None),
     ("an_event_of_a_later_release", {}, None),
 ]
 
@@ -91,6 +105,17 @@ def test_every_event_of_the_engine_is_known_here() -> None:
         ("connection_lost", {}, "Connecting again"),
         ("index_progress", {"phase": "sorting", "percent": 50}, "Building an index: sorting, 50 %"),
         ("index_progress", {"phase": "waiting", "percent": None}, "Building an index: waiting"),
+        (
+            "snapshot_waited_for",
+            {"snapshot": "lockgate-feed", "percent": 40},
+            "Waiting for snapshot lockgate-feed, 40 %",
+        ),
+        (
+            "snapshot_waited_for",
+            {"snapshot": "lockgate-feed", "percent": None},
+            "Waiting for snapshot lockgate-feed",
+        ),
+        ("snapshot_finished", {}, "Planning"),
         ("migration_applied", {}, None),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lockgate.core.backup import BackupInfo, BackupKind, BackupSource, SnapshotInfo
 from lockgate.core.request import Action
 from lockgate.report import (
     Blocker,
@@ -185,6 +186,40 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
   Warning  Something
            to act on."""
     assert expected == say(report)
+
+
+CLUSTER = BackupSource("cluster", "main", "arn:aws:rds:…:main", "aurora-postgresql")
+SNAPSHOT = SnapshotInfo("lockgate-feed", "arn:aws:rds:…:lockgate-feed", "available", AT, "feed")
+RESTORE = (f"aws rds restore-db-cluster-from-snapshot {'--option value ' * 9}--region r",)
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        (
+            BackupInfo(BackupKind.SNAPSHOT, CLUSTER, AT, SNAPSHOT, RESTORE),
+            "Snapshot lockgate-feed of cluster main, available.",
+        ),
+        (
+            BackupInfo(BackupKind.POINT_IN_TIME, CLUSTER, AT, None, RESTORE),
+            "The cluster main can be restored to 2026-11-22 10:02:11Z.",
+        ),
+        (
+            BackupInfo(BackupKind.POINT_IN_TIME, CLUSTER, None, None, ()),
+            "The cluster main has no time to which it can be restored.",
+        ),
+    ],
+)
+def test_backup_is_one_line_and_after_a_failure_its_commands(
+    info: BackupInfo, expected: str
+) -> None:
+    """What there is to go back to; a command is never wrapped, so that it can be copied."""
+    error = ErrorInfo("migration-failed", "It failed.", "MigrationFailed")
+    done = say(make(Status.APPLIED, backup=info.to_value()), 80)
+    failed = say(make(Status.FAILED, backup=info.to_value(), error=error), 80)
+
+    assert done.endswith(f"\n\n  Backup  {expected}")
+    assert failed.endswith("\n".join([expected, *(f"    {command}" for command in info.restore)]))
 
 
 @pytest.mark.parametrize(

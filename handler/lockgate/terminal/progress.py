@@ -21,6 +21,9 @@ _DOING = {
     "lock_taken": "Planning",
     "connection_lost": "Connecting again",
     "connection_restored": "Planning",
+    "snapshot_requested": "Waiting for a snapshot",
+    "snapshot_delayed": "Waiting until RDS takes a snapshot",
+    "snapshot_finished": "Planning",
 }
 
 # What people are told of an event, with its fields filled in.
@@ -35,6 +38,8 @@ _SENTENCES = {
     "segment_split": "{migrations} migrations were too much for one transaction ({sqlstate}).",
     "connection_lost": "The connection broke: {reason}.",
     "connection_restored": "Connected again.",
+    "snapshot_delayed": "RDS takes no snapshot yet: the database is {status}.",
+    "snapshot_waited_for": "Waiting for snapshot {snapshot}.",
     "server_warned": "The server warns ({sqlstate}).",
 }
 
@@ -102,6 +107,9 @@ def describe_doing(name: str, fields: dict[str, Any]) -> str | None:
     if name == "index_progress":
         percent = "" if fields["percent"] is None else f", {fields['percent']} %"
         return f"Building an index: {clean(str(fields['phase']))}{percent}"
+    if name == "snapshot_waited_for":
+        percent = "" if fields["percent"] is None else f", {fields['percent']} %"
+        return f"Waiting for snapshot {clean(str(fields['snapshot']))}{percent}"
     return _DOING.get(name)
 
 

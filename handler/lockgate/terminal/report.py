@@ -62,6 +62,7 @@ def describe_report(
     yield from _section(
         "Only in the database, from a newer package", _done_rows(report["ahead"]), width
     )
+    yield from _describe_backup(report, width)
     yield from _describe_notes(report, width)
 
 
@@ -251,6 +252,26 @@ def _history_rows(report: Value) -> list[list[Cell]]:
         ]
         for entry in report["history"]
     ]
+
+
+def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
+    """Yield what there is to go back to; the commands only where somebody may want them now."""
+    backup = report["backup"]
+    if backup is None:
+        return
+    source = f"{backup['source']['kind']} {backup['source']['identifier']}"
+    snapshot, time = backup["snapshot"], _describe_time(backup["restorable_time"])
+    if snapshot is not None:
+        text = f"Snapshot {snapshot['identifier']} of {source}, {snapshot['status']}."
+    elif time:
+        text = f"The {source} can be restored to {time}."
+    else:
+        text = f"The {source} has no time to which it can be restored."
+    yield EMPTY
+    yield from labelled(Span("Backup", Style.STRONG), text, width)
+    if report["error"] is not None:
+        # Not wrapped: a command is copied as one line.
+        yield from ((Span(f"    {clean(command)}", Style.DIM),) for command in backup["restore"])
 
 
 def _describe_notes(report: Value, width: int | None) -> Iterator[Line]:
