@@ -31,6 +31,7 @@ from lockgate.errors import (
     LockgateError,
     RunIncomplete,
 )
+from lockgate.formats.registry import complete_history
 from lockgate.histories.detect import detect_tool, read_claims
 from lockgate.ports import Held
 from lockgate.report import Report, Status
@@ -340,7 +341,7 @@ class Runner:
             return make_repair(catalog, history, request.mend, request.version)
         ask = self.database.ask
         tool, table = detect_tool(ask, request.source)
-        claims = read_claims(ask, tool, table, catalog, self.folder)
+        claims = read_claims(ask, tool, table, catalog, self.folder, complete_history)
         return make_adoption(catalog, history, tool, claims, table)
 
     def _unlock(self, request: Request, draft: ReportDraft) -> Status:

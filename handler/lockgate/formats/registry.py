@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
+    from lockgate.histories.foreign import ForeignHistory
 
 
 class Format(Protocol):
@@ -67,3 +68,13 @@ def recognise_format(folder: Path) -> str:
         f"{problem} Nothing was changed.",
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
     )
+
+
+def complete_history(name: str, folder: Path, history: ForeignHistory) -> ForeignHistory:
+    """Return what another tool's table says, in terms of its folder, where that takes the folder.
+
+    Raises:
+        MigrationFileInvalid: the folder cannot be read.
+    """
+    complete = getattr(find_format(name), "complete_history", None)
+    return history if complete is None else cast("ForeignHistory", complete(folder, history))

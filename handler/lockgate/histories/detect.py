@@ -10,11 +10,14 @@ from lockgate.errors import AmendmentRefused
 from lockgate.histories.foreign import TOOLS, ForeignState, ForeignTool, find_tool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask, ForeignHistory, ForeignRow
+
+    Complete = Callable[[str, Path, ForeignHistory], ForeignHistory]
 
 
 def detect_tool(ask: Ask, named: str | None) -> tuple[str, str]:
@@ -41,9 +44,11 @@ def detect_tool(ask: Ask, named: str | None) -> tuple[str, str]:
 
 
 def read_claims(
-    ask: Ask, tool_name: str, table: str, catalog: Catalog, folder: Path
+    ask: Ask, tool_name: str, table: str, catalog: Catalog, folder: Path, complete: Complete
 ) -> list[Claimed]:
     """Return what a tool's table says, migration by migration, in the order of application.
+
+    ``complete`` says what heads, and ids of the tool's own, mean in the folder.
 
     Raises:
         AmendmentRefused: the table as a whole cannot be taken over.
@@ -55,9 +60,11 @@ def read_claims(
             f"{tool_name}'s table {table} cannot be taken over: {said.problem} Nothing was changed.",
             hint=f"Finish or stop what {tool_name} is doing, then adopt again.",
         )
+    if said.heads or any(row.group is not None for row in said.rows):
+        said = complete(tool.FORMAT, folder, said)
     rows = [_to_claim(row, tool, catalog, folder) for row in said.rows]
     named = {claim.version for claim in rows}
-    implied = [one for one in _implied(said, tool, catalog, folder) if one.version not in named]
+    implied = [one for one in _implied(said, catalog) if one.version not in named]
     return implied + rows
 
 
@@ -80,14 +87,8 @@ def _is_digest(checksum: str, tool: ForeignTool, migration: Migration, folder: P
     return actual is None or actual == checksum
 
 
-def _implied(
-    said: ForeignHistory, tool: ForeignTool, catalog: Catalog, folder: Path
-) -> list[Claimed]:
+def _implied(said: ForeignHistory, catalog: Catalog) -> list[Claimed]:
     """Return what the table has no rows for, and says all the same."""
-    heads = getattr(said, "heads", ())
-    ancestors = getattr(tool, "ancestors", None)
-    if heads and ancestors is not None:
-        return [Claimed(version) for version in ancestors(folder, heads)]
     if said.baseline is None:
         return []
     last = find_version(catalog, said.baseline)

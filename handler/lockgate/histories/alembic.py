@@ -1,0 +1,38 @@
+"""Alembic's ``alembic_version``: the heads, and nothing else. Knows that table and no revisions.
+
+Everything that a head stands on was applied; what that is, the folder says (`formats.alembic`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory
+from lockgate.histories.place import find_named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+
+FORMAT = "alembic"
+_TABLE = "alembic_version"
+_COLUMNS = ("version_num",)
+_READ = "SELECT version_num FROM {table} ORDER BY version_num"
+
+
+def find_table(ask: Ask) -> str | None:
+    """Return the qualified name of Alembic's table, if it is there."""
+    return find_named(ask, _TABLE, _COLUMNS)
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return the heads: one, unless branches were not merged."""
+    heads = tuple(str(row[0]) for row in ask(_READ.format(table=table)))
+    return ForeignHistory(table, (), heads=heads)
+
+
+def file_checksum(_folder: Path, _migration: Migration) -> str | None:
+    """Return nothing: Alembic keeps no digest."""
+    return None
