@@ -131,10 +131,9 @@ class ReportDraft:
     def see_reversal(self, reversal: Reversal) -> None:
         """Note what is to be undone."""
         self._begin()
-        self.waiting = reversal.steps
+        if self.request.action is not Action.UP:
+            self.waiting, self.segments = reversal.steps, reversal.segments or self.segments
         self._undone_rows |= {row.migration_id: row for step in reversal.steps if (row := step.row)}
-        if reversal.segments:
-            self.segments = reversal.segments
 
     def see_nothing(self) -> None:
         """Note that there is nothing to undo."""
@@ -257,7 +256,8 @@ class ReportDraft:
 
     def to_report(self, status: Status, endpoint: Endpoint | None) -> Report:
         """Return the report as of now."""
-        over = self.done.keys() | self.reverted.keys()
+        is_up = self.request.action is Action.UP
+        over = self.done.keys() if is_up else self.reverted.keys()
         waiting = [step for step in self.waiting if step.migration.migration_id not in over]
         return Report(
             status=status,

@@ -134,17 +134,19 @@ def run_disturbed(project: Project, proxy: Proxy, deadline: Deadline) -> Report:
     return project.run(deadline=deadline)
 
 
-def run_killed(project: Project, proxy: Proxy, victim: list[int]) -> int:
-    """Run up in a process of its own, whose id goes to ``victim``; return its exit status."""
+def run_killed(
+    project: Project, proxy: Proxy, victim: list[int], command: tuple[str, ...] = ("up",)
+) -> int:
+    """Run a command in a process of its own, whose id goes to ``victim``; return its exit status."""
     environment = {
         **os.environ,
         **project.database.environment,
         **through(project, proxy),
         "LOCKGATE_MIGRATIONS": str(project.folder),
     }
-    command = [sys.executable, "-m", "lockgate.cli", "up", "--quiet"]
+    arguments = [sys.executable, "-m", "lockgate.cli", *command, "--quiet"]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     victim.append(process.pid)
     return process.wait(timeout=60)

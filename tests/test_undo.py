@@ -1,0 +1,536 @@
+"""Down, redo and the two automatic rollbacks, against a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.waiting import Background, is_asleep, wait_until
+
+from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.project import Project
+
+ACCOUNT = "-- migrate:up\nCREATE TABLE account (id int);\n-- migrate:down\nDROP TABLE account;\n"
+EMAIL = (
+    "-- migrate:up\nALTER TABLE account ADD email text;\n"
+    "-- migrate:down\nALTER TABLE account DROP COLUMN email;\n"
+)
+INDEX = (
+    "-- migrate:up\nCREATE INDEX CONCURRENTLY account_id ON account (id);\n"
+    "-- migrate:down\nDROP INDEX CONCURRENTLY account_id;\n"
+)
+PYTHON = """def up(connection):
+    connection.exec_driver_sql("CREATE TABLE made (id int)")
+
+def down(connection):
+    connection.exec_driver_sql("DROP TABLE made")
+"""
+BAD = "SELECT nonsense;"
+FILES = {"1_account.sql": ACCOUNT, "2_email.sql": EMAIL, "3_index.sql": INDEX, "4_made.py": PYTHON}
+
+
+@pytest.fixture
+def deployed(project: Project) -> Project:
+    """Give a database with all of `FILES` applied."""
+    project.write(FILES)
+    assert Status.APPLIED == project.run().status
+    return project
+
+
+def down(project: Project, **given: Any) -> Report:
+    """Undo as an operator does."""
+    return project.do(Action.DOWN, reason="test", requested_by="test", **given)
+
+
+def names(report: Report) -> list[str]:
+    """Return what a report says was undone."""
+    return [entry.version or entry.name for entry in report.reverted]
+
+
+def error_of(report: Report) -> tuple[str, str]:
+    """Return an error's code and message."""
+    assert report.error is not None
+    return report.error.code, report.error.message
+
+
+def test_down_by_steps_undoes_the_last_applied(deployed: Project) -> None:
+    """Steps count from the end, and what is undone is pending again."""
+    report = down(deployed, steps=2)
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
+    assert ("4", "2") == (report.from_version, report.to_version)
+    assert [("1", "applied"), ("2", "applied")] == deployed.history()
+    assert ["applied", "rolled_back"] == deployed.runs()
+    assert deployed.lock_owner() is None
+    assert [] == deployed.database.run(
+        "SELECT FROM pg_class WHERE relname IN ('made', 'account_id')"
+    )
+
+
+def test_down_to_a_target_keeps_it(deployed: Project) -> None:
+    """The target stays; all that is above it goes."""
+    assert ["4", "3", "2"] == names(down(deployed, target="1"))
+    assert [("1", "applied")] == deployed.history()
+
+
+def test_down_to_nothing_and_up_again_is_the_same_schema(deployed: Project) -> None:
+    """What went down comes up as it was."""
+    before = deployed.database.dump(without=("lockgate",))
+    assert ["4", "3", "2", "1"] == names(down(deployed, target="0"))
+    assert [] == deployed.history()
+    assert Status.APPLIED == deployed.run().status
+    assert before == deployed.database.dump(without=("lockgate",))
+
+
+def test_down_with_nothing_to_undo_takes_no_lock(deployed: Project) -> None:
+    """A target that is the latest version leaves everything alone."""
+    assert Status.UP_TO_DATE == down(deployed, target="4").status
+    assert ["applied"] == deployed.runs()
+
+
+def test_plan_of_a_down_shows_it_and_changes_nothing(deployed: Project) -> None:
+    """What down would do is seen first, with its transactions."""
+    report = deployed.do(Action.PLAN, is_down=True, steps=3)
+    assert (Status.PLANNED, ["4", "3", "2"]) == (
+        report.status,
+        [entry.version for entry in report.pending],
+    )
+    assert ["shared", "statements", "shared"] == [segment.mode for segment in report.segments]
+    assert 4 == len(deployed.history())
+
+
+def test_unknown_target_of_a_down_is_refused(deployed: Project) -> None:
+    """A mistyped target must not undo everything."""
+    code, message = error_of(down(deployed, target="9"))
+    assert "request-invalid" == code
+    assert message.startswith("The target 9 is no version in ")
+    assert message.endswith(" or in the history. Nothing was undone.")
+
+
+def test_missing_down_script_stops_everything(deployed: Project) -> None:
+    """If one of them has no way back, nothing is undone, and each is named."""
+    deployed.write({"5_a.sql": "SELECT 1;", "6_b.sql": "SELECT 2;"})
+    deployed.run()
+    report = down(deployed, target="4")
+    assert Status.REFUSED == report.status
+    assert (
+        "undo-refused",
+        (
+            "There is no way back from: 6 b (it has no down script); 5 a (it has no down script)."
+            " Nothing was undone."
+        ),
+    ) == error_of(report)
+    assert 6 == len(deployed.history())
+
+
+def test_down_undoes_in_reverse_of_application(project: Project) -> None:
+    """What came in later, even below, goes first: it may rest on what is above it."""
+    project.write({"1_account.sql": ACCOUNT, "3_email.sql": EMAIL})
+    project.run()
+    project.write({"2_index.sql": INDEX.replace("(id)", "(email)")})
+    project.run(LOCKGATE_OUT_OF_ORDER="apply")
+    assert ["2", "3"] == names(down(project, steps=2))
+
+
+def test_stored_script_is_what_counts(deployed: Project) -> None:
+    """The file may be gone, or say something else by now."""
+    deployed.remove("2_email.sql")
+    deployed.remove("3_index.sql")
+    deployed.write({"4_made.py": PYTHON.replace("DROP TABLE made", "SELECT nonsense")})
+    assert ["4", "3", "2"] == names(down(deployed, target="1"))
+
+
+def test_options_of_a_stored_script_are_kept(project: Project) -> None:
+    """A down script that asks for no transaction gets none, file or no file."""
+    script = "-- migrate:up\nSELECT 1;\n-- migrate:down transaction:false lock_timeout:1234ms\n"
+    project.write({"1_x.sql": script + "SELECT set_config('lockgate.x', 'y', false); VACUUM;"})
+    project.write({"2_y.sql": "SELECT 1;\n"})
+    project.run()
+    project.remove("1_x.sql")
+    project.write({"1_x.sql": "SELECT 1;"})
+    stored = project.database.run(
+        "SELECT down_options FROM lockgate.migration_history WHERE version = '1'"
+    )
+    assert [[{"transaction": False, "lock_timeout_ms": 1234}]] == stored
+
+
+def test_variables_of_a_stored_script_are_filled_in_again(project: Project) -> None:
+    """Values are never stored, so they come from the environment of the run that undoes."""
+    text = "-- migrate:down\n-- migrate:env on\nCREATE TABLE ${TABLE} (id int);\n"
+    project.write({"1_x.sql": "-- migrate:up\nSELECT 1;\n" + text, "2_y.sql": "SELECT 1;"})
+    project.run(TABLE="first")
+    project.remove("1_x.sql")
+    project.write({"1_x.sql": "SELECT 1;"})
+    stored = project.database.run("SELECT down_script FROM lockgate.migration_history LIMIT 1")
+    assert "first" not in stored[0][0]
+    report = down(project, target="0", TABLE="second")
+    assert "undo-refused" == error_of(report)[0]
+    project.remove("2_y.sql")
+    project.database.run("DELETE FROM lockgate.migration_history WHERE version = '2'")
+    assert ["1"] == names(down(project, target="0", TABLE="second"))
+    assert [[1]] == project.database.run("SELECT 1 FROM pg_class WHERE relname = 'second'")
+
+
+def test_failing_down_leaves_everything(deployed: Project) -> None:
+    """What is undone together is undone whole or not at all."""
+    deployed.write(
+        {
+            "5_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT nonsense;\n",
+            "6_y.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n",
+        }
+    )
+    deployed.run()
+    report = down(deployed, target="4")
+    assert Status.FAILED == report.status
+    assert (
+        "migration-failed",
+        (
+            'Statement 1 of migration 5 x failed: column "nonsense" does not exist (42703).'
+            " 5_x.sql:4:8. It was rolled back; the schema is as it was."
+        ),
+    ) == error_of(report)
+    assert 6 == len(deployed.history())
+
+
+def test_half_undone_migration_is_undone_whole_by_the_next_up(project: Project) -> None:
+    """A down that stopped between two statements is finished before the migration comes back."""
+    project.write(
+        {
+            "1_account.sql": ACCOUNT,
+            "2_two.sql": "-- migrate:up\nCREATE INDEX account_a ON account (id);"
+            " CREATE INDEX account_b ON account (id);\n-- migrate:down transaction:false\n"
+            "DROP INDEX CONCURRENTLY account_a;\nSELECT pg_sleep(60);\n"
+            "DROP INDEX CONCURRENTLY account_b;\n",
+        }
+    )
+    project.run()
+    before = project.database.dump(without=("lockgate",))
+    deadline = Deadline(None, 0)
+
+    def stop() -> None:
+        wait_until(lambda: is_asleep(project.database), "the sleep between two statements")
+        deadline.interrupt("the test")
+
+    stopping = Background.start(stop)
+    report = down(project, steps=1, deadline=deadline)
+    stopping.result()
+    assert Status.INCOMPLETE == report.status, report.error
+    assert [("1", "applied"), ("2", "reverting")] == project.history()
+    # The sleep stands for a statement that the next run gets through.
+    project.database.run(
+        "UPDATE lockgate.migration_history SET down_script ="
+        " replace(down_script, 'pg_sleep(60)', 'pg_sleep(00)') WHERE version = '2'"
+    )
+    again = project.run()
+    assert Status.APPLIED == again.status, again.error
+    assert before == project.database.dump(without=("lockgate",))
+    assert [("1", "applied"), ("2", "applied")] == project.history()
+
+
+def test_repeatables_run_again_after_a_down(project: Project) -> None:
+    """What a down script drops with CASCADE comes back with the next up."""
+    project.write(
+        {
+            "1_account.sql": ACCOUNT.replace("TABLE account;", "TABLE account CASCADE;"),
+            "R__ids.sql": "CREATE OR REPLACE VIEW ids AS SELECT id FROM account;",
+        }
+    )
+    project.run()
+    before = project.database.dump(without=("lockgate",))
+    down(project, steps=1)
+    assert [("R__ids", "stale")] == project.history()
+    assert Status.APPLIED == project.run().status
+    assert before == project.database.dump(without=("lockgate",))
+
+
+# A failed run undoes itself.
+
+
+def test_failed_run_is_undone_to_where_it_began(deployed: Project) -> None:
+    """What a run committed before it failed goes by its down scripts, whatever kind it is."""
+    before = deployed.database.dump(without=("lockgate",))
+    deployed.write(
+        {
+            "5_other.sql": ACCOUNT.replace("account", "other"),
+            "6_index.sql": INDEX.replace("account", "other"),
+            "7_made.py": PYTHON.replace("made", "later"),
+            "8_bad.sql": BAD,
+        }
+    )
+    report = deployed.run()
+    assert (Status.FAILED, ["7", "6", "5"]) == (report.status, names(report))
+    assert ("4", "4") == (report.from_version, report.to_version)
+    assert (
+        'Statement 1 of migration 8 bad failed: column "nonsense" does not exist (42703).'
+        " 8_bad.sql:1:8. It was rolled back, and so was what this run had applied before it: 7, 6, 5."
+    ) == error_of(report)[1]
+    assert [] == list(report.applied)
+    assert ["5", "6", "7", "8"] == [entry.version for entry in report.pending]
+    assert before == deployed.database.dump(without=("lockgate",))
+    assert 4 == len(deployed.history())
+
+
+def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> None:
+    """If one has no down script, all of them stay, and the report says which and what to do."""
+    deployed.write({"5_x.sql": "CREATE TABLE x ();", "6_y.sql": EMAIL.replace("email", "y")})
+    deployed.write({"7_bad.sql": BAD})
+    report = deployed.run()
+    assert [] == names(report)
+    assert error_of(report)[1].endswith(
+        " It was rolled back. Applied before it by this run, and still there: 5, 6. What this run had"
+        " applied was not undone: There is no way back from: 5 x (it has no down script). Nothing was"
+        " undone."
+    )
+    assert 6 == len(deployed.history())
+
+
+def test_rollback_off_keeps_what_was_committed(deployed: Project) -> None:
+    """Who wants only transactions gets only transactions."""
+    deployed.write({"5_y.sql": EMAIL.replace("email", "y"), "6_bad.sql": BAD})
+    report = deployed.run(LOCKGATE_ROLLBACK="off")
+    assert ["5"] == [entry.version for entry in report.applied]
+    assert [] == names(report)
+
+
+def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> None:
+    """A changed repeatable migration is undone by the text that it had."""
+    deployed.write({"R__a.sql": "CREATE OR REPLACE VIEW a AS SELECT 1 AS x;"})
+    deployed.run()
+    before = deployed.database.dump(without=("lockgate",))
+    deployed.write({"R__a.sql": "CREATE OR REPLACE VIEW a AS SELECT 2 AS x;", "R__b.sql": BAD})
+    report = deployed.run()
+    assert Status.FAILED == report.status
+    assert before == deployed.database.dump(without=("lockgate",))
+    deployed.remove("R__b.sql")
+    assert Status.APPLIED == deployed.run().status
+    assert [[2]] == deployed.database.run("SELECT x FROM a")
+
+
+def test_failed_run_whose_undo_fails_says_both(deployed: Project) -> None:
+    """The first failure stays the message; that the undo failed too is said behind it."""
+    deployed.write(
+        {
+            "5_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT worse;\n",
+            "6_bad.sql": BAD,
+        }
+    )
+    report = deployed.run()
+    _, message = error_of(report)
+    assert message.startswith("Statement 1 of migration 6 bad failed")
+    assert "Applied before it by this run, and still there: 5." in message
+    assert (
+        'What this run had applied was not undone: Statement 1 of migration 5 x failed: column "'
+        in (message)
+    )
+    assert report.error is not None
+    assert "6_bad.sql" == report.error.file
+
+
+# Rows are not lost by accident.
+
+LOSSES: list[tuple[str, str, str]] = [
+    ("table", "DROP TABLE account;", "public.account, about 3 rows"),
+    ("column", "ALTER TABLE account DROP COLUMN email;", "public.account.email, about 3 rows"),
+    ("rows", "DELETE FROM account WHERE id = 1;", "public.account (deleted), at least 1 row"),
+    ("truncate", "TRUNCATE account;", "public.account, about 3 rows"),
+    ("block", "DO $$ BEGIN EXECUTE 'DROP TABLE account'; END $$;", "public.account, about 3 rows"),
+    ("schema", "DROP SCHEMA other CASCADE;", "other.thing, at least 1 row"),
+    ("type", "DROP TYPE mood CASCADE;", "public.account.mood, about 3 rows"),
+    (
+        "own transaction",
+        "BEGIN; DROP TABLE account; COMMIT;",
+        "public.account, about 3 rows",
+    ),
+]
+
+
+@pytest.fixture
+def full(project: Project) -> Project:
+    """Give tables that hold rows."""
+    project.database.run(
+        "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE account (id int, email text, mood mood);"
+        " INSERT INTO account VALUES (1, 'a', 'good'), (2, 'b', 'good'), (3, 'c', 'good');"
+        " CREATE SCHEMA other; CREATE TABLE other.thing AS SELECT 1 AS x; ANALYZE"
+    )
+    return project
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"), [case[1:] for case in LOSSES], ids=[c[0] for c in LOSSES]
+)
+def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: str) -> None:
+    """Whatever takes rows away, by name, by CASCADE or out of a block, is seen before it is done."""
+    full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{script}\n"})
+    full.run()
+    before = full.database.dump(without=("lockgate",))
+    report = down(full, steps=1)
+    assert Status.REFUSED == report.status
+    assert (
+        "data-loss-refused",
+        f"The down script would lose rows: {lost}. It was rolled back.",
+    ) == error_of(report)
+    assert before == full.database.dump(without=("lockgate",))
+    assert [("1", "applied")] == full.history()
+    assert Status.ROLLED_BACK == down(full, steps=1, allow_data_loss=True).status
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "DROP TABLE account; DROP TABLE other.thing;",
+        "ALTER TABLE account DROP COLUMN email;",
+        "DROP SCHEMA other CASCADE; TRUNCATE account;",
+        "BEGIN; DROP TABLE account; COMMIT;",
+        "ALTER TABLE account RENAME TO a; ALTER TABLE a ALTER COLUMN id TYPE bigint;",
+        "UPDATE account SET id = 2;",
+    ],
+)
+def test_down_that_loses_nothing_is_let_through(full: Project, script: str) -> None:
+    """A table that was emptied, or a column without a value, may go."""
+    full.database.run("UPDATE account SET email = NULL")
+    if "email" not in script:
+        full.database.run("DELETE FROM account; DELETE FROM other.thing")
+    full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{script}\n"})
+    full.run()
+    report = down(full, steps=1)
+    assert Status.ROLLED_BACK == report.status, report.error
+
+
+def test_down_in_python_is_watched_too(full: Project) -> None:
+    """What a function drops counts as well."""
+    text = "def up(c):\n    pass\n\ndef down(c):\n    c.exec_driver_sql('DROP TABLE account')\n"
+    full.write({"1_x.py": text, "2_y.py": text + "\ntransaction = False\n"})
+    full.run()
+    code, message = error_of(down(full, steps=1))
+    assert "data-loss-refused" == code
+    assert "holds a Python function outside a transaction, which commits by itself" in message
+    full.database.run("DELETE FROM lockgate.migration_history WHERE version = '2'")
+    full.remove("2_y.py")
+    assert "public.account, about 3 rows" in error_of(down(full, steps=1))[1]
+
+
+def test_rows_behind_a_policy_count(full: Project) -> None:
+    """A policy that hides rows from the role does not make the table empty."""
+    full.database.run(
+        "ALTER TABLE account ENABLE ROW LEVEL SECURITY; ALTER TABLE account FORCE ROW LEVEL SECURITY"
+    )
+    name = f"owner_{full.database.name}"
+    full.database.run(
+        f"CREATE ROLE {name} LOGIN PASSWORD 'x'; GRANT ALL ON DATABASE \"{full.database.name}\""
+        f" TO {name}; GRANT ALL ON SCHEMA public TO {name}; ALTER TABLE account OWNER TO {name}"
+    )
+    try:
+        full.settings["LOCKGATE_DATABASE_URL"] = (
+            f"postgresql://{name}:x@{full.database.host}:{full.database.port}/{full.database.name}"
+        )
+        full.write({"1_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nDROP TABLE account;\n"})
+        full.run()
+        assert "data-loss-refused" == error_of(down(full, steps=1))[0]
+    finally:
+        full.database.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+def test_failed_run_may_drop_what_it_made(project: Project) -> None:
+    """What the run itself filled, its undo may drop: nobody else has put anything there."""
+    project.database.run("CREATE TABLE there ()")
+    project.write(
+        {
+            "1_account.sql": ACCOUNT.replace(
+                "(id int);", "(id int); INSERT INTO account VALUES (1);"
+            ),
+            "2_bad.sql": BAD,
+        }
+    )
+    report = project.run()
+    assert ["1"] == names(report)
+    assert [] == project.history()
+
+
+# A newer deploy is undone.
+
+
+def older(project: Project) -> None:
+    """Make the package the one before the last two migrations."""
+    project.remove("3_index.sql")
+    project.remove("4_made.py")
+
+
+def test_older_package_brings_the_database_back(deployed: Project) -> None:
+    """With `deploy`, a rolled-back stack has the schema that its own package made."""
+    older(deployed)
+    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
+    assert ("4", "2") == (report.from_version, report.to_version)
+    assert [("1", "applied"), ("2", "applied")] == deployed.history()
+    assert Status.UP_TO_DATE == deployed.run(LOCKGATE_ROLLBACK="deploy").status
+
+
+def test_older_package_tolerates_a_newer_database_by_default(deployed: Project) -> None:
+    """Without it, ahead is reported, and nothing is done."""
+    older(deployed)
+    report = deployed.run()
+    assert (Status.UP_TO_DATE, ["3", "4"]) == (
+        report.status,
+        [entry.version for entry in report.ahead],
+    )
+    assert 4 == len(deployed.history())
+
+
+def fill(project: Project) -> None:
+    """Put a row where a down script would drop it."""
+    project.database.run("INSERT INTO made VALUES (1)")
+
+
+def lose_down(project: Project) -> None:
+    """Take the stored way back of one migration."""
+    project.database.run(
+        "UPDATE lockgate.migration_history SET down_script = NULL WHERE version = '3'"
+    )
+
+
+def break_down(project: Project) -> None:
+    """Make one of the down scripts fail."""
+    project.database.run(
+        "UPDATE lockgate.migration_history SET down_script = 'SELECT nonsense', language = 'sql'"
+        " WHERE version = '4'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("hinder", "reason"),
+    [
+        (fill, "The down script would lose rows: public.made, "),
+        (lose_down, "There is no way back from: 3 index (it has no down script)."),
+        (break_down, 'Statement 1 of migration 4 made failed: column "nonsense" does not exist'),
+    ],
+)
+def test_what_cannot_be_brought_back_is_tolerated(
+    deployed: Project, hinder: Callable[[Project], None], reason: str
+) -> None:
+    """A stack that rolls back never fails on it: the report warns, and the database stays ahead."""
+    hinder(deployed)
+    older(deployed)
+    before = deployed.database.dump(without=("lockgate",))
+    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
+    assert Status.UP_TO_DATE == report.status
+    assert report.error is None
+    (warning,) = report.warnings
+    assert warning.startswith(
+        f"The database is ahead of this package and was not brought back: {reason}"
+    )
+    assert before == deployed.database.dump(without=("lockgate",))
+    assert 4 == len(deployed.history())
+    assert deployed.lock_owner() is None
+
+
+def test_data_loss_that_is_allowed_is_done(deployed: Project) -> None:
+    """Who says that rows may go has them gone."""
+    fill(deployed)
+    older(deployed)
+    report = deployed.run(LOCKGATE_ROLLBACK="deploy", LOCKGATE_ALLOW_DATA_LOSS="true")
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
