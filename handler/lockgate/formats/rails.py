@@ -67,6 +67,6 @@ def _refuse_ruby(folder: Path, in_sql: set[int]) -> None:
             raise unusable_file(
                 name,
                 "is a Ruby migration, and Lockgate runs no Ruby",
-                f"Put what it does beside it as SQL, in {name.removesuffix('.rb')}.sql; or move the"
-                " Ruby files out, adopt nothing, and begin with a dump of the schema as a baseline.",
+                f"Put what it does beside it as SQL, in {name.removesuffix('.rb')}.sql; or take the"
+                " schema as it is for a baseline and move the Ruby files out.",
             )

@@ -1,0 +1,72 @@
+"""A Rails project's further migrations in SQL, and its Ruby ones, which are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.folders import list_versions, read_refused, write_folder
+
+from lockgate.formats.rails import read_folder, recognise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOTHING = "Nothing was changed."
+
+
+def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
+    """A Ruby migration that stands there as SQL too is passed over."""
+    files = {"20240102_b.sql": "b", "20240101_a.sql": "a", "20240101_a.rb": "class A", "x.rb": ""}
+    catalog = read_folder(write_folder(tmp_path / "m", files), {})
+    assert [("20240101", "a"), ("20240102", "b")] == list_versions(catalog)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"1_a.rb": "class A"},
+            (
+                f"1_a.rb is a Ruby migration, and Lockgate runs no Ruby. {NOTHING} Put what it does"
+                " beside it as SQL, in 1_a.sql; or take the schema as it is for a baseline and move the"
+                " Ruby files out."
+            ),
+        ),
+        (
+            {"a.sql": ""},
+            f"a.sql is no migration's name. {NOTHING} Name it VERSION_name.sql; VERSION is digits.",
+        ),
+        (
+            {"1_a.sql": "", "01_b.sql": ""},
+            (
+                f"Two files have version 1: 01_b.sql and 1_a.sql. {NOTHING}"
+                " Give one of them a version of its own."
+            ),
+        ),
+    ],
+)
+def test_folder_that_cannot_be_run_is_refused(
+    tmp_path: Path, files: dict[str, str], expected: str
+) -> None:
+    """The error names the file and the way out."""
+    assert expected == read_refused(read_folder, write_folder(tmp_path / "m", files))
+
+
+def test_script_that_names_railss_table_gets_it(tmp_path: Path) -> None:
+    """What a structure.sql ends with finds the table."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": "INSERT INTO schema_migrations VALUES ('1')"})
+    stand_in = read_folder(folder, {}).stand_in
+    assert stand_in is not None
+    assert "schema_migrations" == stand_in.table
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [({"1_a.rb": "", "1_a.sql": ""}, "Ruby migrations such as 1_a.rb"), ({"1_a.sql": ""}, None)],
+)
+def test_recognise_answers_for_ruby_migrations(
+    tmp_path: Path, files: dict[str, str], expected: str | None
+) -> None:
+    """SQL alone is not Rails'."""
+    assert expected == recognise(write_folder(tmp_path / "m", files))

@@ -1,0 +1,24 @@
+"""A question to a test's database, as the reader of another tool's history asks it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.support.database import Database
+
+    from lockgate.histories.foreign import Ask
+
+
+def make_ask(database: Database, *, setup: str | None = None) -> Ask:
+    """Return a function that sends queries on one connection, after ``setup`` was sent on it."""
+    connection = database.connect()
+    if setup is not None:
+        connection.run(setup)
+
+    def ask(sql: str) -> Sequence[tuple[Any, ...]]:
+        return [tuple(row) for row in connection.run(sql) or []]
+
+    return ask
