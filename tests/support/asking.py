@@ -1,0 +1,15 @@
+"""The door through which a history reader asks a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.database import Database
+
+    from lockgate.histories.foreign import Ask
+
+
+def make_ask(database: Database) -> Ask:
+    """Return a function that asks this database."""
+    return lambda sql: [tuple(row) for row in database.run(sql)]
