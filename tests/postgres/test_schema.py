@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import pg8000.exceptions
 import pytest
 
 from lockgate.core.request import Action
@@ -232,3 +233,75 @@ def test_our_tables_make_no_database_used(project: Project) -> None:
     project.database.run(creation_sql(Tables("lockgate"), schema_exists=False))
     project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
     assert [("1", "2")] == [segment.migrations for segment in project.run().segments]
+
+
+# The view for dashboards.
+
+SEEN = (
+    "version, name, kind, state, run_id IS NOT NULL, applied_at IS NOT NULL, duration_ms >= 0,"
+    " caller, requested_by, database_user, package_version IS NOT NULL"
+)
+
+
+@pytest.mark.parametrize("schema", ["lockgate", "Select", "public"])
+def test_view_is_all_that_a_role_needs_to_see_where_a_database_stands(
+    project: Project, stranger: str, schema: str
+) -> None:
+    """A role that was granted the view reads it, and nothing else of ours."""
+    project.settings["LOCKGATE_SCHEMA"] = schema
+    project.write({"1_account.sql": TABLE, "R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1;"})
+    project.do(Action.UP, requested_by="ada")
+    project.database.run(
+        f'GRANT USAGE ON SCHEMA "{schema}" TO {stranger};'
+        f'GRANT SELECT ON "{schema}".status TO {stranger}'
+    )
+    opened = project.database.connect(user=stranger, password="x")
+    who = ["test", "ada", project.database.user, True]
+    assert [
+        ["1", "account", "versioned", "applied", True, True, True, *who],
+        [None, "v", "repeatable", "applied", True, True, True, *who],
+    ] == opened.run(f'SELECT {SEEN} FROM "{schema}".status ORDER BY version')
+    for table in OURS:
+        with pytest.raises(pg8000.exceptions.DatabaseError, match="permission denied"):
+            opened.run(f'SELECT 1 FROM "{schema}".{table}')
+    with pytest.raises(pg8000.exceptions.DatabaseError, match="cannot delete from view"):
+        opened.run(f'DELETE FROM "{schema}".status')
+
+
+def test_view_is_revoked_from_public(project: Project, stranger: str) -> None:
+    """Nobody sees it who was not granted it, whatever the default privileges say."""
+    project.database.run("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    assert [[False]] == project.database.run(
+        f"SELECT has_table_privilege('{stranger}', 'lockgate.status', 'SELECT')"
+    )
+
+
+@pytest.mark.parametrize(
+    "theirs", ["TABLE status (a integer)", "VIEW status AS SELECT 1 AS a", "SEQUENCE status"]
+)
+def test_relation_of_somebody_elses_by_the_name_of_the_view_stays(
+    project: Project, theirs: str
+) -> None:
+    """In a schema that is not ours alone, what was there before is not touched."""
+    project.settings["LOCKGATE_SCHEMA"] = "public"
+    project.database.run(f"CREATE {theirs}; GRANT SELECT ON status TO PUBLIC")
+    before = project.database.run(RIGHTS)
+    project.write({"1_account.sql": TABLE})
+    assert Status.APPLIED == project.run().status
+    assert before == project.database.run(RIGHTS)
+
+
+RIGHTS = "SELECT relkind, relacl::text FROM pg_class WHERE oid = 'public.status'::regclass"
+
+
+def test_schema_that_was_there_before_keeps_its_rights(project: Project, stranger: str) -> None:
+    """Who uses the schema public for tables of its own can go on with that."""
+    project.settings["LOCKGATE_SCHEMA"] = "public"
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    assert [[True, False]] == project.database.run(
+        f"SELECT has_schema_privilege('{stranger}', 'public', 'USAGE'),"
+        f" has_table_privilege('{stranger}', 'migration_history', 'SELECT')"
+    )

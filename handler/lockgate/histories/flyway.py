@@ -41,7 +41,7 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (success)
 
 # Found by its columns: the setting flyway.table gives it any name. Those on the search path first.
 _FIND = """
-SELECT format('%I.%I', n.nspname, c.relname)
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p')

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMAT = "rails"
 
 # Rails sorts its versions as numbers.
-_READ = "SELECT version::text FROM {table} ORDER BY length(version), version"
+_READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
 
 
 def find_table(ask: Ask) -> str | None:

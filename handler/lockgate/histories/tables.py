@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 # Schemas on the search path come first, in its order; the types are as format_type has them.
 _FIND = """
-SELECT format('%I.%I', n.nspname, c.relname)::text,
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)::text,
        a.attname::text,
        pg_catalog.format_type(a.atttypid, NULL)::text,
-       (array_position(pg_catalog.current_schemas(false), n.nspname) IS NOT NULL)::int,
-       (pg_catalog.to_regclass(format('%I.ar_internal_metadata', n.nspname)) IS NOT NULL)::int
+       (pg_catalog.array_position(pg_catalog.current_schemas(false), n.nspname) IS NOT NULL)::int,
+       (pg_catalog.to_regclass(pg_catalog.format('%I.ar_internal_metadata', n.nspname)) IS NOT NULL)::int
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
@@ -25,7 +25,7 @@ SELECT format('%I.%I', n.nspname, c.relname)::text,
    AND c.relkind IN ('r', 'p')
    AND a.attnum > 0
    AND NOT a.attisdropped
- ORDER BY array_position(pg_catalog.current_schemas(false), n.nspname) NULLS LAST, 1, a.attnum
+ ORDER BY pg_catalog.array_position(pg_catalog.current_schemas(false), n.nspname) NULLS LAST, 1, a.attnum
 """
 
 

@@ -16,6 +16,7 @@ from lockgate.core.verification import (
     identifier_value,
 )
 from lockgate.postgres.connection import StatementError
+from lockgate.postgres.look import OWN_OPERATORS
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SELECT i.indisvalid, c.oid::bigint,
 FROM pg_catalog.pg_class AS t
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = {name}
 JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid AND i.indrelid = t.oid
-WHERE t.oid = pg_catalog.to_regclass({table})
+WHERE t.oid = pg_catalog.to_regclass({table})::pg_catalog.oid
 """
 
 # What a broken REINDEX CONCURRENTLY leaves (manual, REINDEX, "Rebuilding Indexes Concurrently") of
@@ -39,7 +40,8 @@ SELECT n.nspname, c.relname
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname <> 'pg_toast'
+WHERE NOT i.indisvalid AND c.relname::pg_catalog.text ~ '_cc(new|old)[0-9]*$'
+  AND n.nspname <> 'pg_toast'
   AND {scope} AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
                   WHERE p.relid = i.indrelid AND p.pid <> pg_catalog.pg_backend_pid())
@@ -48,9 +50,9 @@ WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname <> 'p
 _SCOPES = {
     Reindexed.INDEX: (
         "i.indrelid = (SELECT indrelid FROM pg_catalog.pg_index"
-        " WHERE indexrelid = pg_catalog.to_regclass({name}))"
+        " WHERE indexrelid = pg_catalog.to_regclass({name})::pg_catalog.oid)"
     ),
-    Reindexed.TABLE: "i.indrelid = pg_catalog.to_regclass({name})",
+    Reindexed.TABLE: "i.indrelid = pg_catalog.to_regclass({name})::pg_catalog.oid",
     Reindexed.SCHEMA: "n.nspname = {value}",
     Reindexed.DATABASE: "true",
     Reindexed.SYSTEM: "true",
@@ -62,12 +64,13 @@ FROM pg_catalog.pg_class AS t
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = {name}
 JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid AND i.indrelid = t.oid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE t.oid = pg_catalog.to_regclass({table}) AND NOT i.indisvalid
+WHERE t.oid = pg_catalog.to_regclass({table})::pg_catalog.oid AND NOT i.indisvalid
 """
 
 _DETACHING = """
 SELECT inhdetachpending FROM pg_catalog.pg_inherits
-WHERE inhparent = pg_catalog.to_regclass({table}) AND inhrelid = pg_catalog.to_regclass({name})
+WHERE inhparent = pg_catalog.to_regclass({table})::pg_catalog.oid
+  AND inhrelid = pg_catalog.to_regclass({name})::pg_catalog.oid
 """
 
 _EXISTS = {
@@ -154,7 +157,7 @@ class Catalogs:
         if known_oid is not None:
             rows = self._rows(_BY_OID.format(oid=known_oid))
             return Found(is_there=bool(rows), oid=known_oid)
-        oid = self._rows(f"SELECT pg_catalog.to_regclass({name})::oid::bigint")[0][0]
+        oid = self._rows(f"SELECT pg_catalog.to_regclass({name})::pg_catalog.oid::bigint")[0][0]
         return Found(is_there=oid is not None, oid=oid)
 
     def _ask_author(self, query: str) -> bool:
@@ -169,4 +172,5 @@ class Catalogs:
         return len(answers) == 1 and answers[0] is True
 
     def _rows(self, query: str) -> tuple[tuple[Any, ...], ...]:
-        return self.connection.send(query, is_watched=True)[-1].rows
+        message = f"{OWN_OPERATORS};\n{query}"
+        return self.connection.send(message, is_watched=True)[-1].rows

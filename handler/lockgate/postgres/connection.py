@@ -44,16 +44,23 @@ class Result:
     rows: tuple[tuple[Any, ...], ...]
 
 
+# Waiting has a context too, the row that was waited for; its message says nothing of it.
+_WAITED = frozenset({"55P03", "40P01", "57014"})
+_OWN_BLOCK = "inline_code_block"
+
+
 class StatementError(Exception):
     """The server refused a statement of a message.
 
     ``fields`` are the error's own (protocol manual, section 54.8): ``C`` SQLSTATE, ``M`` message,
     ``P`` position in characters from 1, ``H`` hint. ``results`` are those of the statements of the
-    message that had finished.
+    message that had finished. As text it is fit to be shown where the statement was ours: what a
+    trigger said, which may quote rows, is left out.
     """
 
     def __init__(self, fields: dict[str, str], results: list[Result]) -> None:
-        super().__init__(fields.get("M", "unknown error"))
+        said = fields.get("M", "unknown error")
+        super().__init__(_WORDLESS if _is_of_function(fields) else said)
         self.fields = fields
         self.results = results
 
@@ -67,6 +74,17 @@ class StatementError(Exception):
         """Where in the message, in characters from 0."""
         raw = self.fields.get("P")
         return None if raw is None else int(raw) - 1
+
+
+_WORDLESS = "a trigger or another function raised an error, whose words are left out"
+
+
+def _is_of_function(fields: dict[str, str]) -> bool:
+    """Tell whether the error came out of a function, which is no statement's of ours but one block's."""
+    context = fields.get("W", "").splitlines()
+    if not context or fields.get("C") in _WAITED:
+        return False
+    return len(context) > 1 or _OWN_BLOCK not in context[0]
 
 
 class _Message(core.Context):  # type: ignore[misc]

@@ -24,6 +24,7 @@ from lockgate.errors import (
     TargetUnsuitable,
 )
 from lockgate.postgres.connection import Connection, Dial, TlsRefused
+from lockgate.postgres.look import OWN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,9 +146,11 @@ class Connector:
         if self.access is None:
             raise OSError("there is no first connection yet")
         try:
-            return self._open(self.access, "lockgate observer", None, timeout_ms=_OBSERVER_MS)
+            observer = self._open(self.access, "lockgate observer", None, timeout_ms=_OBSERVER_MS)
         except (_NotYet, _Rejected) as error:
             raise OSError(str(error)) from error
+        observer.send(f"SET {OWN_PATH}")
+        return observer
 
     def _connect_once(
         self, application_name: str, on_notice: Callable[[dict[str, str]], None] | None

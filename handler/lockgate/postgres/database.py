@@ -17,7 +17,14 @@ from lockgate.postgres.executor import Executor
 from lockgate.postgres.history_table import amendment_sql, read_history, read_scripts
 from lockgate.postgres.lock import Lock
 from lockgate.postgres.lock_table import fence_sql, read_holder, release_sql, retake_lock
-from lockgate.postgres.look import Look, refuse_pooler, refuse_read_only, session_sql
+from lockgate.postgres.look import (
+    OWN_OPERATORS,
+    OWN_PATH,
+    Look,
+    refuse_pooler,
+    refuse_read_only,
+    session_sql,
+)
 from lockgate.postgres.loss import LossGuard
 from lockgate.postgres.run_table import finish_sql, is_finished
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
@@ -39,6 +46,8 @@ if TYPE_CHECKING:
     from lockgate.settings import Pooler
 
 _CREATION_TRIES = 8
+# For one message.
+_ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 # What a statement can wait for others with; only then do blockers explain its failure.
 _WAITED = frozenset({"55P03", "40P01", "57014"})
 
@@ -77,6 +86,7 @@ class Database:
         self._watch: Watch | None = None
         self._server_version = 0
         self._is_pooled = False
+        self._has_own_path = True
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -121,6 +131,7 @@ class Database:
     def read_history(self) -> History:
         """Return every row of the history."""
         with self._refusals():
+            self._take_own_path()
             return read_history(self._connected, self._tables)
 
     def read_holder(self) -> Holder | None:
@@ -144,12 +155,13 @@ class Database:
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return what the history keeps of the text of some migrations."""
         with self._refusals():
+            self._take_own_path()
             return read_scripts(self._connected, self._tables, migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Send one query about what is not ours, and return its rows."""
+        """Send one query about what is not ours, by the role's own path, and return its rows."""
         with self._refusals():
-            return list(self._connected.send(sql)[0].rows)
+            return list(self._connected.send(f"{_ROLE_PATH};\n{OWN_OPERATORS};\n{sql}")[2].rows)
 
     def amend(self, amendment: Amendment, stamp: Stamp) -> None:
         """Write what is decided about the history, in one transaction that ends with the fence.
@@ -174,7 +186,7 @@ class Database:
             TargetUnsuitable: the role may not.
         """
         with self._refusals():
-            self._connected.send(sql)
+            self._connected.send(f"{_ROLE_PATH};\n{sql}")
 
     def apply(
         self,
@@ -202,6 +214,7 @@ class Database:
         )
         watch = self._watch
         assert watch is not None
+        self._has_own_path = False
         try:
             with watch.under_way(self._connected):
                 Executor(session, on_applied).apply(segment)
@@ -288,6 +301,12 @@ class Database:
         if self._connection is None:
             raise ConnectionLost("not connected")
         return self._connection
+
+    def _take_own_path(self) -> None:
+        """Leave the path that scripts ran with."""
+        if not self._has_own_path:
+            self._connected.send(f"SET {OWN_PATH}")
+            self._has_own_path = True
 
     def _lock(self) -> Lock:
         return Lock(self._connected, self._tables, self._clock)

@@ -14,7 +14,13 @@ from lockgate.postgres.connection import Connection, Result, StatementError
 from lockgate.postgres.history_table import Digest, digest_sql
 from lockgate.postgres.lock_table import SESSION_START
 from lockgate.postgres.quoting import quote_identifier, quote_literal
-from lockgate.postgres.schema import LAYOUT_VERSION, Tables
+from lockgate.postgres.schema import (
+    LAYOUT_VERSION,
+    STRANGER_FOUND,
+    Tables,
+    guard_sql,
+    strangers_sql,
+)
 
 if TYPE_CHECKING:
     from lockgate.core.target import Endpoint
@@ -30,6 +36,17 @@ _OWN_LOCK_TIMEOUT_MS = 5_000
 _REMEMBER_START = """
 SELECT pg_catalog.set_config('{name}', backend_start::text, false)
 FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
+"""
+
+# Of our own statements every name and operator is PostgreSQL's, whatever path the role or the database
+# has been given: the next best match for an operator may be somebody else's, in a schema of the path.
+OWN_PATH = "search_path = pg_catalog, pg_temp"
+# For one message whose names are looked up on the path that there is: operators are PostgreSQL's first.
+# One without an exact match there may still be somebody else's, so its operands are cast.
+OWN_OPERATORS = """
+SELECT pg_catalog.set_config(
+    'search_path',
+    pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), true)
 """
 
 _FACTS = """
@@ -48,7 +65,8 @@ SELECT pg_catalog.current_database(), session_user, pg_catalog.pg_backend_pid(),
              AND n.nspname NOT IN ('pg_catalog', 'information_schema', {schema})
              AND n.nspname !~ '^pg_'
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
-                             WHERE d.objid = c.oid AND d.deptype = 'e'))
+                             WHERE d.objid = c.oid AND d.deptype = 'e')),
+       (SELECT min(owner) FROM ({strangers}) AS strangers)
 """
 
 
@@ -57,6 +75,7 @@ def session_sql(set_role: str | None) -> list[str]:
     statements = [
         "RESET SESSION AUTHORIZATION",
         "RESET ALL",
+        f"SET {OWN_PATH}",
         "SET client_connection_check_interval = 2000",
         "SET idle_in_transaction_session_timeout = 0",
         # A run that waits for the lock is idle between two looks.
@@ -88,14 +107,18 @@ class Look:
             HistoryUnusable: a newer release laid out our tables.
             ConnectionLost: the connection broke.
         """
-        facts = _FACTS.format(schema=quote_literal(self.tables.schema_name))
+        schema = quote_literal(self.tables.schema_name)
+        facts = _FACTS.format(schema=schema, strangers=strangers_sql(self.tables))
         setup = session_sql(self.set_role)
-        # What is committed stays, also where the query behind it fails for want of a history.
-        message = ";\n".join(["BEGIN", *setup, facts, "COMMIT", digest_sql(self.tables)])
+        # What is committed stays, also where the query behind it fails for want of a history. A table
+        # of a stranger's is not even read: what it is and does, the stranger decides.
+        message = ";\n".join(
+            ["BEGIN", *setup, facts, "COMMIT", guard_sql(self.tables), digest_sql(self.tables)]
+        )
         try:
             results = connection.send(message)
         except StatementError as error:
-            if error.sqlstate != _UNDEFINED_TABLE:
+            if error.sqlstate not in {_UNDEFINED_TABLE, STRANGER_FOUND}:
                 raise self.refusal(error) from error
             results = error.results
         return self._to_probe(results, connection)
@@ -103,15 +126,16 @@ class Look:
     def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
         # The facts stand before the COMMIT that keeps the session's settings.
         place = [result.tag for result in results].index("COMMIT")
-        database, user, pid, number, version, read_only, slots, has_schema, is_fresh = results[
-            place - 1
-        ].rows[0]
+        (database, user, pid, number, version, read_only, slots, has_schema, is_fresh,
+         stranger) = results[place - 1].rows[0]  # fmt: skip
         if number < OLDEST_SERVER:
             raise TargetUnsuitable(
                 f"The server is PostgreSQL {version}; Lockgate needs 14 or later."
                 " Nothing was changed.",
                 hint="Upgrade the server.",
             )
+        if stranger is not None:
+            raise self._refuse_stranger(stranger)
         probe = Probe(
             database=database,
             user=user,
@@ -123,7 +147,17 @@ class Look:
             is_fresh=is_fresh,
             behind_pooler=connection.backend_pid != pid,
         )
-        return probe if results[-1].tag == "COMMIT" else self._with_digest(probe, results[-1])
+        has_digest = len(results) > place + 2
+        return self._with_digest(probe, results[-1]) if has_digest else probe
+
+    def _refuse_stranger(self, owner: str) -> TargetUnsuitable:
+        schema = self.tables.schema_name
+        return TargetUnsuitable(
+            f"Tables in schema {schema} belong to role {owner}, in whose rights this role has no part."
+            " Nothing was read or changed.",
+            hint=f"Whoever owns them decides what runs here. If that is right, set LOCKGATE_SET_ROLE"
+            f" or GRANT {owner} to this role; else drop the schema, or set LOCKGATE_SCHEMA.",
+        )
 
     def _with_digest(self, probe: Probe, result: Result) -> Probe:
         digest = Digest(*result.rows[0])
@@ -176,6 +210,8 @@ class Look:
     def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
         """Return what it means that our tables could not be created."""
         schema = self.tables.schema_name
+        if error.sqlstate == STRANGER_FOUND:
+            return self._refuse_stranger("of somebody else's")
         if error.sqlstate == _UNDEFINED_COLUMN:
             return self.refusal(error)
         if error.sqlstate == _FORBIDDEN:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.failure import Failure, StepFailed
 from lockgate.errors import DataLossRefused
 from lockgate.postgres.connection import StatementError
+from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', {schema})
+"""
+# A look must find what it names, and leave to the script the path that it found.
+_KEEP_PATH = """
+SELECT pg_catalog.set_config('lockgate.path', pg_catalog.current_setting('search_path'), true)
+"""
+_GIVE_BACK_PATH = """
+SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('lockgate.path'), true)
 """
 # A policy would hide rows without a word; so it is an error here.
 _HOLDS = """
@@ -131,8 +139,9 @@ class LossGuard:
         raise self._refuse(sorted(empty, key=lambda one: one.label))
 
     def _look(self) -> dict[int, _Table]:
-        sql = _LOOK.format(schema=quote_literal(self.own_schema))
-        return {row[0]: _to_table(row) for row in self.connection.send(sql)[0].rows}
+        look = _LOOK.format(schema=quote_literal(self.own_schema))
+        message = ";\n".join([_KEEP_PATH, f"SET LOCAL {OWN_PATH}", look, _GIVE_BACK_PATH])
+        return {row[0]: _to_table(row) for row in self.connection.send(message)[2].rows}
 
     def _find_full(self, gone: Iterable[Gone]) -> list[Gone]:
         """Lock what went away in the attempt before and return what of it holds rows."""

@@ -1,4 +1,4 @@
-"""Our three tables: their names, their layout, and how they come to be.
+"""Our three tables and the view: their names, their layout, and how they come to be.
 
 Knows the DDL. Knows nothing of what the rows mean.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lockgate.postgres.quoting import quote_identifier
+from lockgate.postgres.quoting import quote_identifier, quote_literal
 
 LAYOUT_VERSION = 1
 
@@ -41,6 +41,54 @@ class Tables:
         """One row: who may migrate."""
         return f"{self.schema}.migration_lock"
 
+    @property
+    def status(self) -> str:
+        """The view for dashboards: what is in the database, without scripts."""
+        return f"{self.schema}.status"
+
+
+# The owners of tables by our names who are nobody to this role: neither itself, nor a role that it
+# is a member of, nor one that can do anything here in any case. What they own may be a view or have a
+# trigger, and would run with this role's rights.
+_STRANGERS = """
+    SELECT c.relname, o.rolname AS owner
+    FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_roles AS o ON o.oid = c.relowner
+    WHERE n.nspname = {schema}
+      AND c.relname IN ('migration_history', 'migration_run', 'migration_lock')
+      AND NOT o.rolsuper
+      AND NOT pg_catalog.pg_has_role(c.relowner, 'MEMBER')
+      AND c.relowner <> (SELECT datdba FROM pg_catalog.pg_database
+                         WHERE datname = pg_catalog.current_database())
+"""
+
+# Division by zero is how a single statement refuses.
+_GUARD = "SELECT 1 / (CASE WHEN EXISTS ({strangers}) THEN 0 ELSE 1 END)"
+STRANGER_FOUND = "22012"
+
+_VIEW_COMMENT = "Lockgate: what is in the database. May be granted to dashboards."
+
+# A view reads with its owner's rights, so whoever is granted this one needs nothing else. A relation
+# of somebody else's by that name stays as it is: the schema may be public.
+_CREATE_VIEW = """
+DO $lockgate$
+BEGIN
+    IF pg_catalog.to_regclass({view_name}) IS NOT NULL
+       AND pg_catalog.obj_description(pg_catalog.to_regclass({view_name}), 'pg_class')
+           IS DISTINCT FROM {comment} THEN
+        RETURN;
+    END IF;
+    CREATE OR REPLACE VIEW {status} AS
+        SELECT h.version, h.name, h.kind, h.state, h.applied_at, h.duration_ms, h.run_id,
+               r.caller, r.requested_by, h.database_user, h.package_version
+        FROM {history} AS h
+        LEFT JOIN {run} AS r ON r.run_id = h.run_id;
+    COMMENT ON VIEW {status} IS {comment};
+    REVOKE ALL ON {status} FROM PUBLIC;
+END
+$lockgate$;
+"""
 
 _CREATE = """
 BEGIN;
@@ -98,6 +146,7 @@ CREATE TABLE IF NOT EXISTS {lock} (
     taken_at           timestamptz,
     expires_at         timestamptz
 );
+{guard};
 -- A row that somebody deleted comes back with a token that was never given before.
 INSERT INTO {lock} (lock_id, layout_version, token)
 SELECT 1, {layout}, greatest(0, (SELECT max(token) FROM {history}), (SELECT max(token) FROM {run}))
@@ -106,10 +155,26 @@ ON CONFLICT (lock_id) DO NOTHING;
 SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
 SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
 SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
-REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
 REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
+{create_view}
 COMMIT
 """
+
+# A schema that was there before is its owner's, and what is in it may be meant for everybody.
+_CREATE_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS {schema};
+REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
+"""
+
+
+def strangers_sql(tables: Tables) -> str:
+    """Return the query for tables by our names, each with an owner whom this role must not trust."""
+    return _STRANGERS.format(schema=quote_literal(tables.schema_name))
+
+
+def guard_sql(tables: Tables) -> str:
+    """Return the statement that fails with `STRANGER_FOUND` if there is such a table."""
+    return _GUARD.format(strangers=strangers_sql(tables))
 
 
 def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
@@ -118,10 +183,17 @@ def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
     ``CREATE SCHEMA IF NOT EXISTS`` needs the right to create schemas even where the schema is there
     already, so it is left out then: an owner may have prepared the schema for a lesser role.
     """
-    create_schema = "" if schema_exists else f"CREATE SCHEMA IF NOT EXISTS {tables.schema};"
+    create_view = _CREATE_VIEW.format(
+        status=tables.status,
+        history=tables.history,
+        run=tables.run,
+        view_name=quote_literal(tables.status),
+        comment=quote_literal(_VIEW_COMMENT),
+    )
     return _CREATE.format(
-        create_schema=create_schema,
-        schema=tables.schema,
+        create_schema="" if schema_exists else _CREATE_SCHEMA.format(schema=tables.schema),
+        create_view=create_view,
+        guard=guard_sql(tables),
         history=tables.history,
         run=tables.run,
         lock=tables.lock,

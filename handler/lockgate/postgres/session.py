@@ -18,6 +18,7 @@ from lockgate.errors import LockLost
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.history_table import Progress, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
+from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_records
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 
@@ -112,10 +113,11 @@ class Session:
         writer.add(Part.CONTROL, COMMIT)
 
     def own_role(self, writer: MessageWriter) -> None:
-        """Take our own role, whichever the script took, to the end of the transaction."""
+        """Take our own role and path, whichever the script took, to the end of the transaction."""
         role = "NONE" if self.set_role is None else quote_identifier(self.set_role)
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
         writer.add(Part.CONTROL, f"SET LOCAL ROLE {role}")
+        writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
 
     def _as_new(self) -> Iterator[str]:
         yield "RESET SESSION AUTHORIZATION"
@@ -243,7 +245,6 @@ def _last_label(message: Message) -> str:
 def _own_failure(error: StatementError, label: str) -> Failure:
     return Failure(
         migration=label,
-        message=without_row_data(error.sqlstate, error.fields.get("M", "")),
+        message=without_row_data(error.sqlstate, str(error)),
         sqlstate=error.sqlstate,
-        hint=error.fields.get("H"),
     )

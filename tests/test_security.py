@@ -1,0 +1,285 @@
+"""What somebody gains who may create objects in the database, or own what we read: nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action, Caller, Request
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.database import Database
+    from tests.support.project import Project
+
+PACKAGE = Path(__file__).parents[1] / "handler/lockgate"
+SOURCES = (PACKAGE / "postgres", PACKAGE / "histories")
+TYPES = (
+    *("name", "text", "varchar", "int4", "int8", "float8", "numeric", "oid", "regclass"),
+    *('"char"', "timestamptz", "interval", "bool"),
+)
+COMPARISONS = ("=", "<>", "<", ">", "<=", ">=", "~", "!~", "~~")
+CALCULATIONS = ("*", "/", "+", "-", "||")
+# Behind pg_catalog, where only a better match is taken; and before it, where anything is.
+PATHS = ('"$user", public', "public, pg_catalog")
+
+
+def make_trap(name: str, arguments: str, result: str) -> str:
+    """Return a function that ends whatever calls it."""
+    body = f"$t$BEGIN RAISE EXCEPTION 'trapped in {name}({arguments})'; END$t$"
+    head = f'CREATE FUNCTION public."{name}"({arguments}) RETURNS {result}'
+    return f"{head} LANGUAGE plpgsql AS {body}"
+
+
+def list_operator_traps() -> Iterator[str]:
+    """Yield an operator for every pair of types that ours may stand between."""
+    for left in TYPES:
+        for right in TYPES:
+            one, other = f"pg_catalog.{left}", f"pg_catalog.{right}"
+            for kind, signs in (("bool", COMPARISONS), (left, CALCULATIONS)):
+                name = f"trap_{signs[0]}"
+                yield make_trap(name, f"{one}, {other}", f"pg_catalog.{kind}")
+                for sign in signs:
+                    yield (
+                        f'CREATE OPERATOR public.{sign} (FUNCTION = public."{name}",'
+                        f" LEFTARG = {one}, RIGHTARG = {other})"
+                    )
+
+
+def list_function_traps(database: Database) -> Iterator[str]:
+    """Yield a function for every one of PostgreSQL's that a source of ours might mean."""
+    paths = [path for folder in SOURCES for path in folder.glob("*.py")]
+    text = "".join(path.read_text("utf-8") for path in paths)
+    names = sorted(set(re.findall(r"\b([a-z][a-z0-9_]+)\(", text)))
+    rows = database.run(
+        "SELECT proname, pg_get_function_identity_arguments(oid), prorettype::regtype::text"
+        " FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (:names)"
+        " AND prokind IN ('f', 'a') AND NOT proretset AND provariadic = 0"
+        " AND NOT EXISTS (SELECT FROM unnest(proargtypes || prorettype) AS t (id)"
+        " JOIN pg_type ON pg_type.oid = t.id WHERE typtype = 'p')"
+        " AND proargmodes IS NULL ORDER BY 1, 2",
+        names=names,
+    )
+    assert len(rows) > 50
+    yield from (make_trap(*row) for row in rows)
+    # Closer to what is given than PostgreSQL's own.
+    yield make_trap("format", "text, pg_catalog.name, pg_catalog.name", "text")
+    yield make_trap("length", "varchar", "integer")
+    yield make_trap("coalesce", "text, text", "text")
+
+
+def list_type_traps() -> Iterator[str]:
+    """Yield a domain of each type's name, that nothing belongs to."""
+    for name in TYPES:
+        yield f"CREATE DOMAIN public.{name} AS pg_catalog.{name} CHECK (VALUE IS NULL)"
+    for name in ("pg_class", "pg_stat_activity", "pg_namespace", "migration_lock"):
+        yield f"CREATE TABLE public.{name} ()"
+
+
+@pytest.fixture(params=PATHS)
+def trapped(project: Project, request: pytest.FixtureRequest) -> Project:
+    """Give a project whose database has a trap for every name that is not qualified."""
+    database = project.database
+    traps = [*list_operator_traps(), *list_function_traps(database), *list_type_traps()]
+    database.run(";\n".join(traps))
+    database.run(f'ALTER DATABASE "{database.name}" SET search_path = {request.param}')
+    return project
+
+
+def test_traps_spring(trapped: Project) -> None:
+    """The traps work: what is not qualified falls into them."""
+    with pytest.raises(Exception, match="trapped in trap_="):
+        trapped.database.run("SELECT 'a'::pg_catalog.name = 1::pg_catalog.int4")
+
+
+def test_hostile_path_changes_nothing_of_a_project_s_life(trapped: Project) -> None:
+    """No statement of ours uses an operator, function, type or table that somebody else defined."""
+    trapped.write(
+        {
+            "1_t.sql": "CREATE TABLE public.t (i integer); INSERT INTO public.t VALUES (1), (1);",
+            "2_py.py": "def up(connection):\n    connection.exec_driver_sql('SELECT 1')\n",
+        }
+    )
+    assert None is trapped.run(LOCKGATE_ATOMICITY="run").error
+    trapped.write({"3_index.sql": "CREATE UNIQUE INDEX CONCURRENTLY i ON public.t (i);"})
+    assert "23505" == read_sqlstate(trapped.run())
+    trapped.database.run("TRUNCATE public.t")
+    report = trapped.run()
+    assert (None, ["3"]) == (report.error, [entry.version for entry in report.applied])
+    trapped.write({"4_again.sql": "CREATE TABLE public.t ();"})
+    assert "42P07" == read_sqlstate(trapped.run())
+    for action in (Action.STATUS, Action.PLAN, Action.VALIDATE):
+        expected = "42P07" if action is Action.UP else None
+        assert (action, expected) == (action, read_sqlstate(trapped.run(action)))
+
+
+def test_hostile_path_does_not_reach_into_going_down(trapped: Project) -> None:
+    """Looking for rows that would be lost falls into no trap either, and still finds them."""
+    script = (
+        "-- migrate:up\nCREATE TABLE public.t (i integer);\n-- migrate:down\nDROP TABLE public.t;"
+    )
+    trapped.write({"1_t.sql": script})
+    trapped.run()
+    trapped.database.run("INSERT INTO public.t VALUES (1)")
+    report = trapped.do(Action.DOWN, steps=1, reason="test", requested_by="ada")
+    assert "data-loss-refused" == (report.error and report.error.code)
+    trapped.database.run("TRUNCATE public.t")
+    assert None is trapped.do(Action.DOWN, steps=1, reason="test", requested_by="ada").error
+
+
+@pytest.mark.parametrize(
+    ("tool", "table"),
+    [
+        ("dbmate", "schema_migrations (version varchar(128) PRIMARY KEY)"),
+        ("rails", "schema_migrations (version varchar NOT NULL PRIMARY KEY)"),
+    ],
+)
+def test_hostile_path_does_not_reach_into_adopting(trapped: Project, tool: str, table: str) -> None:
+    """Another tool's table is read without falling into a trap."""
+    trapped.write({"1_t.sql": "CREATE TABLE public.t (i integer);"})
+    trapped.database.run(f"CREATE TABLE public.{table}")
+    if tool == "rails":
+        trapped.database.run("CREATE TABLE public.ar_internal_metadata (key varchar)")
+    trapped.database.run("INSERT INTO public.schema_migrations VALUES ('1')")
+    report = trapped.do(Action.ADOPT, source=tool, dry_run=True, reason="test", requested_by="ada")
+    assert (None, Status.PLANNED) == (report.error, report.status)
+
+
+def test_hostile_path_hides_no_holder_and_no_blocker(trapped: Project) -> None:
+    """A dead holder is replaced, a lock broken and a session in the way named as ever."""
+    trapped.write({"1_t.sql": "CREATE TABLE public.t (i integer);"})
+    trapped.run()
+    trapped.database.run(
+        "UPDATE lockgate.migration_lock SET owner = 'gone', caller = 'test', backend_pid = 1,"
+        " backend_start = pg_catalog.now(), taken_at = pg_catalog.now(),"
+        " expires_at = pg_catalog.now()"
+    )
+    request = Request(Action.UNLOCK, CALLER, reason="gone", requested_by="ada")
+    assert Status.APPLIED == trapped.runner().run(request).status
+    other = trapped.database.connect()
+    other.run("BEGIN")
+    other.run("LOCK TABLE public.t IN SHARE MODE")
+    trapped.write({"2_wait.sql": "INSERT INTO public.t VALUES (1);"})
+    report = trapped.run(LOCKGATE_LOCK_TIMEOUT="2s", LOCKGATE_LOCK_RETRIES="0")
+    assert "55P03" == read_sqlstate(report)
+    assert report.error is not None
+    assert [trapped.database.user] == [blocker.user for blocker in report.error.blockers]
+
+
+CALLER = Caller("test")
+
+
+def read_sqlstate(report: Report) -> str | None:
+    """Return the SQLSTATE of a report's error."""
+    return None if report.error is None else report.error.sqlstate
+
+
+# Tables of somebody else's.
+
+
+@pytest.fixture
+def stranger(database: Database) -> Iterator[str]:
+    """Give a role that may create schemas in the database, and nothing else."""
+    name = f"stranger_{database.name}"
+    database.run(
+        f"CREATE ROLE {name} LOGIN PASSWORD 'x'; CREATE ROLE app_{name} PASSWORD 'x' LOGIN"
+    )
+    database.run(f'GRANT CREATE ON DATABASE "{database.name}" TO {name}, app_{name}')
+    yield name
+    database.run(f"DROP OWNED BY {name}, app_{name}; DROP ROLE {name}, app_{name}")
+
+
+def as_role(project: Project, role: str) -> str:
+    """Return the URL by which a role signs in."""
+    database = project.database
+    return f"postgresql://{role}:x@{database.host}:{database.port}/{database.name}"
+
+
+@pytest.mark.parametrize("kind", ["view", "table"])
+def test_tables_that_a_stranger_prepared_are_not_touched(
+    project: Project, stranger: str, kind: str
+) -> None:
+    """Who owns our tables could run anything with our rights: by a view's function, or a trigger."""
+    opened = project.database.connect(user=stranger, password="x")
+    opened.run("CREATE SCHEMA lockgate")
+    opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")
+    opened.run("CREATE TABLE lockgate.loot (who text)")
+    opened.run(
+        "CREATE FUNCTION lockgate.steal() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO lockgate.loot VALUES (current_user); RETURN 'x'; END $$"
+    )
+    if kind == "view":
+        opened.run("CREATE VIEW lockgate.migration_history AS SELECT lockgate.steal() AS state")
+    else:
+        opened.run("CREATE TABLE lockgate.migration_history (state text)")
+    opened.run("GRANT ALL ON ALL TABLES IN SCHEMA lockgate TO PUBLIC")
+    project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
+    expected = (
+        f"Tables in schema lockgate belong to role {stranger}, in whose rights this role has no part."
+        " Nothing was read or changed."
+    )
+    for action in (Action.UP, Action.STATUS):
+        report = project.run(action, LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
+        assert report.error is not None
+        assert (Status.REFUSED, expected) == (report.status, report.error.message)
+    assert [] == project.database.run("SELECT who FROM lockgate.loot")
+
+
+def test_tables_of_a_role_that_one_is_a_member_of_are_ones_own(
+    project: Project, stranger: str
+) -> None:
+    """Users that take turns are members of the role that owns the tables, and are let in."""
+    project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
+    project.database.run(f"GRANT ALL ON SCHEMA public TO {stranger}, app_{stranger}")
+    first = project.run(LOCKGATE_DATABASE_URL=as_role(project, stranger))
+    assert (None, Status.APPLIED) == (first.error, first.status)
+    project.database.run(f"GRANT {stranger} TO app_{stranger}")
+    project.write({"2_u.sql": "CREATE TABLE u (i integer);"})
+    second = project.run(LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
+    assert (None, Status.APPLIED) == (second.error, second.status)
+
+
+def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: str) -> None:
+    """Nobody but their owner changes what they do."""
+    project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
+    project.run()
+    opened = project.database.connect(user=stranger, password="x")
+    opened.run("CREATE SCHEMA own")
+    opened.run(
+        "CREATE FUNCTION own.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$"
+    )
+    with pytest.raises(Exception, match="permission denied for schema lockgate"):
+        opened.run(
+            "CREATE TRIGGER t BEFORE INSERT ON lockgate.migration_history"
+            " FOR EACH ROW EXECUTE FUNCTION own.f()"
+        )
+
+
+@pytest.mark.parametrize("table", ["migration_history", "migration_run", "migration_lock"])
+def test_trigger_on_our_tables_ends_the_run_and_is_not_quoted(project: Project, table: str) -> None:
+    """A trigger of the owner's that raises what it read: nothing stays, and nobody hears the row."""
+    project.write({"1_t.sql": "CREATE TABLE account (secret text);"})
+    project.run()
+    project.database.run(
+        "INSERT INTO account VALUES ('SENTINEL');"
+        "CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE WARNING 'warned of %', (SELECT secret FROM public.account);"
+        " RAISE EXCEPTION 'found %', (SELECT secret FROM public.account)"
+        " USING HINT = (SELECT secret FROM public.account);"
+        " END $$;"
+        f"CREATE TRIGGER spy BEFORE INSERT OR UPDATE ON lockgate.{table}"
+        " FOR EACH ROW EXECUTE FUNCTION spy()"
+    )
+    project.write({"2_u.sql": "CREATE TABLE u (i integer);"})
+    before = project.database.dump()
+    report = project.run()
+    assert not report.is_success
+    assert "P0001" in str(report.error)
+    assert "SENTINEL" not in report.to_text() + str(project.events)
+    assert before == project.database.dump()
+    assert [("1", "applied")] == project.history()
