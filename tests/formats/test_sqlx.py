@@ -112,6 +112,7 @@ def test_script_that_names_sqlxs_table_gets_it(tmp_path: Path) -> None:
         ({"1_a.sql": "-- +goose Up\n"}, None),
         ({"1_a.sql": "-- migrate:up\n"}, None),
         ({"1_a.sql": "", "V2__b.sql": ""}, None),
+        ({"1_a.sql": "", "2_b.py": ""}, None),
         ({}, None),
     ],
 )

@@ -85,11 +85,15 @@ def _check_markers(path: str, text: str, markers: list[re.Match[str]]) -> None:
             "has no -- migrate:up above its scripts",
             "Put -- migrate:up, at the start of a line, above the up script.",
         )
-    for marker, expected in zip(markers[1:], ("down",), strict=False):
-        if marker[1] != expected:
-            raise _several_sections(path, text, marker)
-    if len(markers) > len(("up", "down")):
-        raise _several_sections(path, text, markers[2])
+    has_down = [marker[1] for marker in markers[1:2]] == ["down"]
+    surplus = markers[2 if has_down else 1 :]
+    if surplus:
+        raise unusable_file(
+            path,
+            f"has a second -- migrate:{surplus[0][1]}; Lockgate runs one section of each per file",
+            "Split the file in several migrations.",
+            line=line_of(text, surplus[0].start()),
+        )
     lost = next(tokenize(text[: markers[0].start()]), None)
     if lost is not None:
         raise unusable_file(
@@ -98,15 +102,6 @@ def _check_markers(path: str, text: str, markers: list[re.Match[str]]) -> None:
             "Move it below the marker; above it only comments may stand.",
             line=line_of(text, lost.start),
         )
-
-
-def _several_sections(path: str, text: str, marker: re.Match[str]) -> Exception:
-    return unusable_file(
-        path,
-        f"has a second -- migrate:{marker[1]}; Lockgate runs one section of each per file",
-        "Split the file in several migrations.",
-        line=line_of(text, marker.start()),
-    )
 
 
 def _cut(path: str, text: str, marker: re.Match[str], end: int) -> Script:

@@ -58,7 +58,9 @@ def recognise(folder: Path) -> str | None:
     """Return that every script has a number and no other tool's marker; better, sqlx's own comment."""
     names = list_names(folder)
     numbered = [name for name in names if _VERSION.fullmatch(name.partition("_")[0])]
-    if not names or numbered != names or _has_sign(folder, _OTHER_TOOLS):
+    if not names or numbered != names or list_names(folder, (".py", ".js", ".ts", ".rb")):
+        return None
+    if _has_sign(folder, _OTHER_TOOLS):
         return None
     if has_own_sign(folder):
         return f"comments of sqlx in files such as {names[0]}"
