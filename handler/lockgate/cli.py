@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _show_what_streams_can()
     options = parse_arguments(arguments)
     try:
-        status = _COMMANDS[options.run](options, read_environment())
+        status = COMMANDS[options.run](options, read_environment())
     except KeyboardInterrupt:
         sys.stderr.write("\nStopped. What was not committed is rolled back.\n")
         return EXIT_KILLED
@@ -312,7 +312,7 @@ def _complain(error: LockgateError) -> int:
     return EXIT_STATUSES[report.status]
 
 
-_COMMANDS = {"engine": _run_engine, "redo": _run_redo, "new": _run_new, "demo": _run_demo}
+COMMANDS = {"engine": _run_engine, "redo": _run_redo, "new": _run_new, "demo": _run_demo}
 
 if __name__ == "__main__":
     sys.exit(main())

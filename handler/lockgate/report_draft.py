@@ -297,10 +297,12 @@ class ReportDraft:
     def _to_version(self) -> Version | None:
         if self._settled:
             return self._from()
+        forgotten = () if self.request.dry_run else self.forgotten
+        gone = {*self.reverted, *(entry.version for entry in forgotten)}
         versions = [
             row.version
             for row in self.history.rows
-            if row.state is State.APPLIED and row.migration_id not in self.reverted
+            if row.state is State.APPLIED and row.migration_id not in gone
         ]
         if self.catalog is not None:
             recorded = (self.catalog.by_id.get(entry.version or "") for entry in self._written())

@@ -259,7 +259,12 @@ class Worker:
         while waiting:
             segment = waiting.popleft()
             self._stop_if_over()
-            self.emit("segment_started", mode=segment.mode, migrations=len(segment.steps))
+            self.emit(
+                "segment_started",
+                mode=segment.mode,
+                migrations=len(segment.steps),
+                direction=segment.steps[0].direction,
+            )
             try:
                 self.database.apply(
                     segment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from lockgate import errors
 from lockgate.callers.direct import answer, read_request, to_exception
-from lockgate.core.request import Action, Caller, Request
+from lockgate.core.request import Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import Entry, ErrorInfo, Report, Status
 from lockgate.settings import Settings
@@ -76,14 +77,14 @@ def test_stored_command_becomes_a_request(
             {"action": "Up"},
             (
                 'The action "Up" is not known. Did you mean "up"?'
-                " Known here: up, plan, status, validate."
+                " Known here: up, plan, status, validate, history."
             ),
         ),
         (
             {"action": "drop" * 20},
             (
                 'The action "dropdropdropdropdropdropdropdropdropdrop…" is not known.'
-                " Known here: up, plan, status, validate."
+                " Known here: up, plan, status, validate, history."
             ),
         ),
         (
@@ -114,15 +115,15 @@ def test_command_that_is_not_known_is_refused(event: object, problem: str) -> No
     ("event", "problem", "hint"),
     [
         (
-            {"target": "v7"},
-            'The target "v7" cannot be read.',
-            "Send a version: digits, such as 20261122093000, or leave target out.",
+            {"target": "v\n7"},
+            'The target "v\\n7" cannot be read.',
+            "Send a version, such as 20261122093000, or leave target out.",
         ),
         *(
             (
                 {"target": value},
                 "The target cannot be read.",
-                "Send a version: digits, such as 20261122093000, or leave target out.",
+                "Send a version, such as 20261122093000, or leave target out.",
             )
             for value in (None, True, -1.5, ["7"], {"version": "7"})
         ),
@@ -264,3 +265,110 @@ def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
     assert len(json.dumps(message)) <= 24_000
     assert (value["counts"]["applied"], value["counts"]["pending"]) == (5_000, 5_000)
     assert 0 < len(value["applied"]) < 1_000
+
+
+OPERATOR = {"reason": "why", "requested_by": "me"}
+ALL_ACTIONS = replace(SETTINGS, allowed_actions=tuple(Action))
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"action": "down", "steps": 2}, {"steps": 2}),
+        ({"action": "down", "steps": "2"}, {"steps": 2}),
+        (
+            {"action": "down", "target": 7, "allow_data_loss": True},
+            {"target": "7", "allow_data_loss": True},
+        ),
+        (
+            {"action": "plan", "direction": "down", "steps": 1},
+            {"is_down": True, "steps": 1},
+        ),
+        ({"action": "plan", "direction": "up"}, {"is_down": False}),
+        ({"action": "baseline", "target": "7"}, {"target": "7"}),
+        (
+            {"action": "repair", "accept": "7"},
+            {"mend": Mend.ACCEPT, "version": "7", "dry_run": True},
+        ),
+        (
+            {"action": "repair", "forget": "R__v", "dry_run": False},
+            {"mend": Mend.FORGET, "version": "R__v", "dry_run": False},
+        ),
+        ({"action": "repair", "mark": "7"}, {"mend": Mend.MARK, "version": "7", "dry_run": True}),
+        (
+            {"action": "adopt", "from": "goose", "dry_run": True},
+            {"source": "goose", "dry_run": True},
+        ),
+        ({"action": "adopt"}, {}),
+        ({"action": "unlock"}, {}),
+        ({"action": "history", "limit": 5}, {"limit": 5}),
+    ],
+)
+def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Each key fills its field of the request."""
+    given = {**event, **OPERATOR}
+    found = read_request(given, ALL_ACTIONS)
+    caller = Caller("direct")
+    assert found == Request(Action(event["action"]), caller, **expected, **OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("event", "problem", "hint"),
+    [
+        (
+            {"action": "down", **OPERATOR},
+            "A down needs to know how far.",
+            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+        ),
+        (
+            {"action": "down", "steps": 1, "target": "7", **OPERATOR},
+            "A down needs to know how far.",
+            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+        ),
+        (
+            {"action": "down", "steps": 0, **OPERATOR},
+            "The steps cannot be read.",
+            "Send a whole number from 1 to 99999, or leave steps out.",
+        ),
+        (
+            {"action": "plan", "steps": 1},
+            '"steps" is only for a down.',
+            'Send "direction": "down" with it.',
+        ),
+        (
+            {"action": "repair", **OPERATOR},
+            "A repair does one thing to one migration; 0 were asked for.",
+            'Send one of "accept", "forget" and "mark", each with a version.',
+        ),
+        (
+            {"action": "repair", "accept": "1", "mark": "2", **OPERATOR},
+            "A repair does one thing to one migration; 2 were asked for.",
+            'Send one of "accept", "forget" and "mark", each with a version.',
+        ),
+        (
+            {"action": "baseline", **OPERATOR},
+            "A baseline needs its version.",
+            'Send "target": the last version that is there already.',
+        ),
+        *(
+            (
+                {"action": action, **given},
+                f'The action "{action}" needs {needed}.',
+                f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
+                " with the run.",
+            )
+            for action in ("down", "baseline", "adopt", "repair", "unlock")
+            for needed, given in (
+                ("reason", {"requested_by": "me"}),
+                ("requested_by", {"reason": "why"}),
+            )
+        ),
+    ],
+)
+def test_operators_command_that_does_not_fit_is_refused(
+    event: dict[str, Any], problem: str, hint: str
+) -> None:
+    """What changes something on purpose says how far, who and why."""
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(event, ALL_ACTIONS)
+    assert (f"{problem} Nothing was run.", hint) == (caught.value.message, caught.value.hint)

@@ -232,7 +232,18 @@ def test_backup_is_one_line_and_after_a_failure_its_commands(
         (make(Status.UP_TO_DATE, Action.UNLOCK), "the lock was free"),
         (make(Status.BUSY, duration_ms=5_000), "busy after 5.0 s"),
         (make(Status.INCOMPLETE, to_version="3"), "incomplete after 0 ms, empty → 3"),
-        (make(Status.ROLLED_BACK, from_version="3"), "rolled back after 0 ms, 3 → empty"),
+        (
+            make(Status.ROLLED_BACK, Action.DOWN, from_version="3", reverted=(entry("3", "c"),)),
+            "undid 1 migration in 0 ms, 3 → empty",
+        ),
+        (
+            make(Status.APPLIED, Action.BASELINE, recorded=(entry("1", "a"),), to_version="1"),
+            "recorded 1 migration, empty → 1",
+        ),
+        (
+            make(Status.PLANNED, Action.REPAIR, forgotten=(entry("1", "a"),)),
+            "would forget 1 migration",
+        ),
         (
             make(Status.PLANNED, Action.STATUS, pending=(entry("1", "a"),)),
             "1 migration pending",

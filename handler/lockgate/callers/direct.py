@@ -187,8 +187,8 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
                 f"A repair does one thing to one migration; {len(mends)} were asked for.",
                 'Send one of "accept", "forget" and "mark", each with a version.',
             )
-        values = {**values, "mend": mends[0], "version": values.pop(mends[0])}
-        values.setdefault("dry_run", True)
+        rest = {name: value for name, value in values.items() if name != mends[0]}
+        values = {"dry_run": True, **rest, "mend": mends[0], "version": values[mends[0]]}
     is_down = action is Action.DOWN or values.get("is_down", False)
     if is_down and ("target" in values) == ("steps" in values):
         raise _refuse(

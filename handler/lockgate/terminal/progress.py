@@ -36,6 +36,9 @@ _SENTENCES = {
     "lock_left_behind": "The lock could not be freed: {reason}.",
     "segment_retried": "Migration {migration} did not get its locks ({sqlstate}); trying again.",
     "segment_split": "{migrations} migrations were too much for one transaction ({sqlstate}).",
+    "undo_started": "A migration failed; undoing what this run had applied.",
+    "undo_failed": "It could not be undone: {reason}",
+    "rollback_refused": "The database is ahead and was not brought back: {reason}",
     "connection_lost": "The connection broke: {reason}.",
     "connection_restored": "Connected again.",
     "snapshot_delayed": "RDS takes no snapshot yet: the database is {status}.",
@@ -103,7 +106,8 @@ def describe_doing(name: str, fields: dict[str, Any]) -> str | None:
     """Return what goes on after an event, if it begins something."""
     if name == "segment_started":
         outside = ", outside a transaction" if fields["mode"] == "statements" else ""
-        return f"Applying {count_migrations(fields['migrations'])}{outside}"
+        verb = "Undoing" if fields.get("direction") == "down" else "Applying"
+        return f"{verb} {count_migrations(fields['migrations'])}{outside}"
     if name == "index_progress":
         percent = "" if fields["percent"] is None else f", {fields['percent']} %"
         return f"Building an index: {clean(str(fields['phase']))}{percent}"
@@ -117,10 +121,10 @@ def describe_event(
     name: str, fields: dict[str, Any], labels: Mapping[str, str] = NO_LABELS
 ) -> Line | None:
     """Return the line for an event, if people should see it."""
-    if name == "migration_applied":
+    if name in {"migration_applied", "migration_reverted"}:
         duration = format_duration(fields["duration_ms"] or 0)
         return (
-            Span("  ✓ ", Style.GOOD),
+            Span("  ✓ " if name == "migration_applied" else "  ↩ ", Style.GOOD),
             Span(clean(labels.get(fields["migration"], str(fields["migration"])))),
             Span(f"  {duration}", Style.DIM),
         )

@@ -56,7 +56,13 @@ def describe_report(
     yield from _describe_drift(report, width, folder)
     unseen = [entry for entry in report["applied"] if _id_of(entry) not in shown]
     yield from _section("Applied", _done_rows(unseen), width, _hidden(report, "applied"))
-    yield from _section("Reverted", _done_rows(report["reverted"]), width)
+    yield from _section(
+        "Undone", _done_rows(report["reverted"]), width, _hidden(report, "reverted")
+    )
+    yield from _section(
+        "Recorded without a run", _file_rows(report["recorded"]), width, _hidden(report, "recorded")
+    )
+    yield from _section("Forgotten", _file_rows(report["forgotten"]), width)
     yield from _describe_pending(report, width)
     yield from _section("History", _history_rows(report), width, _hidden(report, "history"))
     yield from _section(
@@ -73,14 +79,38 @@ def describe_headline(report: Value) -> str:
         return "the lock was freed" if report["status"] == "applied" else "the lock was free"
     applied = report["counts"]["applied"]
     match report["status"]:
+        case "applied" | "planned" if report["recorded"] or report["forgotten"]:
+            word = _describe_amendment(report)
         case "applied":
             word += f" {count_migrations(applied)} in {format_duration(report['duration_ms'])}"
+        case "rolled_back":
+            undone = count_migrations(report["counts"]["reverted"])
+            word = f"undid {undone} in {format_duration(report['duration_ms'])}"
         case "planned":
             pending = count_migrations(report["counts"]["pending"])
             word = f"{pending} pending" if report["action"] == "status" else f"planned {pending}"
-        case "failed" | "incomplete" | "busy" | "rolled_back":
+            word += " to undo" if _is_down(report) else ""
+        case "failed" | "incomplete" | "busy":
             word += f" after {format_duration(report['duration_ms'])}"
     return f"{word}{_describe_way(report)}"
+
+
+def _is_down(report: Value) -> bool:
+    return any(entry["reason"] == "reverted" for entry in report["pending"])
+
+
+def _describe_amendment(report: Value) -> str:
+    would = "would " if report["status"] == "planned" else ""
+    parts = []
+    if report["recorded"]:
+        accepted = report["recorded"][0]["state"] == "accepted"
+        verb = ("accept", "accepted") if accepted else ("record", "recorded")
+        recorded = count_migrations(report["counts"]["recorded"])
+        parts.append(f"{verb[0] if would else verb[1]} {recorded}")
+    if report["forgotten"]:
+        forgotten = count_migrations(report["counts"]["forgotten"])
+        parts.append(f"{'forget' if would else 'forgot'} {forgotten}")
+    return f"{would}{' and '.join(parts)}"
 
 
 def _describe_way(report: Value) -> str:
@@ -191,6 +221,13 @@ def _describe_difference(drift: Value) -> str:
     return "edited" if drift["severity"] == "error" else "comments or layout edited"
 
 
+def _file_rows(entries: list[Value]) -> list[list[Cell]]:
+    return [
+        [Cell(_version_of(entry)), Cell(clean(entry["name"])), Cell(clean(entry["state"] or ""))]
+        for entry in entries
+    ]
+
+
 def _describe_pending(report: Value, width: int | None) -> Iterator[Line]:
     pending = report["pending"]
     if report["status"] == "planned":
@@ -199,7 +236,9 @@ def _describe_pending(report: Value, width: int | None) -> Iterator[Line]:
         else:
             how = _describe_segments(report["segments"])
             rows = [_plan_row(entry, how.get(_id_of(entry), "")) for entry in pending]
-        yield from _section("Pending", rows, width, _hidden(report, "pending"))
+        yield from _section(
+            "To undo" if _is_down(report) else "Pending", rows, width, _hidden(report, "pending")
+        )
         return
     few = [[Cell(_version_of(entry)), Cell(clean(entry["name"]))] for entry in pending[:_FEW]]
     yield from _section("Still pending", few, width, report["counts"]["pending"] - len(few))
