@@ -130,7 +130,7 @@ def test_envelope_of_a_wrong_type_is_refused(
 @pytest.mark.parametrize(
     ("properties", "problem"),
     [
-        ({"Target": "v7"}, "The property Target cannot be read."),
+        ({"Target": "v\n7"}, "The property Target cannot be read."),
         ({"Target": ["7"]}, "The property Target cannot be read."),
         ({"Reason": {}}, "The property Reason cannot be read."),
         ({"Reason": "x" * 1_001}, "The property Reason cannot be read."),
