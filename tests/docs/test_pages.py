@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
@@ -255,7 +256,7 @@ def test_decision_has_its_three_parts(decision: str) -> None:
 def list_terminal_commands() -> list[Any]:
     """Return each command of ``lockgate`` in the pages' shell blocks."""
     return [
-        pytest.param(line.partition(" #")[0].split()[1:], id=f"{page}: {line}")
+        pytest.param(shlex.split(line, comments=True)[1:], id=f"{page}: {line}")
         for page in PAGES
         for block in find_blocks(page)
         if block.language == "shell"
