@@ -134,6 +134,7 @@ def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection
         poolclass=StaticPool,
         pool_reset_on_return=None,
     )
+    _read_level_outside(engine.dialect)
     own_call = True
 
     def refuse(what: str) -> None:
@@ -162,6 +163,24 @@ def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection
         lent.detach() if not lent.closed and not lent.invalidated else None
         connection.lent = None
         connection.autocommit = False
+
+
+def _read_level_outside(dialect: sqlalchemy.Dialect) -> None:
+    """Have the isolation level asked without a transaction.
+
+    pg8000 opens one for the question, of which SQLAlchemy does not know; what was then to be run
+    outside of any (`autocommit_block`) would be in it.
+    """
+    read = dialect.get_isolation_level
+
+    def read_outside(connection: Any) -> Any:
+        before, connection.autocommit = connection.autocommit, True
+        try:
+            return read(connection)
+        finally:
+            connection.autocommit = before
+
+    dialect.get_isolation_level = read_outside  # type: ignore[method-assign, assignment]
 
 
 def _raise_if_lost(connection: Connection, error: BaseException) -> None:
