@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.amendment import Amendment
+    from lockgate.core.backup import Backup
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import Applied
@@ -72,6 +73,7 @@ class Runner:
     emit: Callable[..., None]
     run_id: str
     substitute: Substitute
+    backup: Backup
     folder: Path
     jitter: Callable[[], float] = field(default=random.random)
 
@@ -255,6 +257,7 @@ class Runner:
             emit=self.emit,
             jitter=self.jitter,
             substitute=self.substitute,
+            backup=self.backup,
         )
 
     def _leave_behind(self, draft: ReportDraft, status: Status, reason: str) -> Status:

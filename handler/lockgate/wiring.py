@@ -137,8 +137,9 @@ def make_runner(
     if it is ``None``.
     """
     clock = SystemClock()
+    source = AccessSource(settings)
     connector = Connector(
-        SettingsAccesses(settings, AccessSource(settings)),
+        SettingsAccesses(settings, source),
         Patience(settings.connect_timeout_ms, settings.connect_budget_ms),
         clock,
         deadline,
@@ -163,6 +164,7 @@ def make_runner(
             may_lose_rows=settings.allow_data_loss,
         ),
         substitute=partial(_substitute, settings.variables),
+        backup=make_backup(settings, source, deadline, emit),
         folder=folder,
         clock=clock,
         deadline=deadline,

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lockgate.core.backup import Purpose
 from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.amendment import Amendment
+    from lockgate.core.backup import Backup
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.policy import Policy
@@ -73,6 +75,7 @@ class Worker:
     emit: Callable[..., None]
     jitter: Callable[[], float]
     substitute: Substitute
+    backup: Backup
     _former: dict[str, StoredScripts] = field(default_factory=dict)
 
     # Up.
@@ -255,6 +258,7 @@ class Worker:
 
     def _apply_all(self, work: _Work, tries: Counter[str]) -> bool:
         """Apply every segment; return False to have the plan made anew."""
+        self._back_up(work)
         waiting = deque(work.segments)
         while waiting:
             segment = waiting.popleft()
@@ -284,6 +288,21 @@ class Worker:
                 else:
                     raise self.draft.blame(error, segment) from error
         return True
+
+    def _back_up(self, work: _Work) -> None:
+        """Have a backup made before the first change; an empty database needs none."""
+        endpoint = self.database.endpoint
+        if self.policy.is_fresh or endpoint is None:
+            return
+        last = work.segments[-1].steps[-1]
+        purpose = Purpose(
+            run_id=self.draft.run_id,
+            endpoint=endpoint,
+            version=None if self.draft.history.latest is None else str(self.draft.history.latest),
+            goal=f"{last.direction} {last.migration.migration_id} {last.script.checksum}",
+        )
+        with self.draft.phase("backup"):
+            self.backup.before_change(purpose, self.draft)
 
     def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
         """Pause before the next try, unless there were enough of them."""
