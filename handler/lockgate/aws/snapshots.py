@@ -72,7 +72,12 @@ class Snapshots:
 
     def read(self, identifier: str) -> Snapshot:
         """Return one as it is now."""
-        found = self._describe(**{self._family.id_key: identifier})[self._family.listed]
+        try:
+            found = self._describe(**{self._family.id_key: identifier})[self._family.listed]
+        except BackupFailed as error:
+            if error.fields.get("aws_code") == self._family.gone:
+                raise self._lost(identifier) from error
+            raise
         if not found:
             raise self._lost(identifier)
         if found[0][self._family.source_key] != self._database.resource.identifier:
