@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,21 +24,47 @@ if TYPE_CHECKING:
 CHANGES = make_changes(without=frozenset({Trait.COPY, Trait.CONCURRENT}))
 HALF = len(CHANGES) // 2 + 3
 UNDONE = 25
+PAIRED = 40
+NODE_MAJOR = 20
+
+# Pairs of files are a setting that only a program can give.
+RUN_PAIRS = """
+import { pathToFileURL } from "node:url";
+
+const settings = JSON.parse(process.env.PROOF);
+const { runner } = await import(pathToFileURL(settings.module));
+const options = {
+  databaseUrl: process.env.DATABASE_URL,
+  dir: settings.folder,
+  migrationsTable: "pgmigrations",
+  singleTransaction: false,
+  verbose: false,
+  log: () => {},
+  migrationLoaderStrategies: [{ extensions: [".sql"], loader: "sql" }],
+};
+await runner({ ...options, direction: "up" });
+await runner({ ...options, direction: "down", count: settings.undone });
+"""
 
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
     """Give node-pg-migrate, with the whole folder."""
+    node = find_peer("node")
+    major = subprocess.check_output([node, "-p", "process.versions.node.split('.')[0]"])
+    if int(major) < NODE_MAJOR:
+        pytest.skip(f"node-pg-migrate needs Node.js {NODE_MAJOR}, and this is {int(major)}")
     folder = tmp_path / "whole"
     write_folder(folder, CHANGES)
-    return Original(find_peer("node-pg-migrate"), run_peer, folder)
+    return Original(find_peer("node-pg-migrate"), node, run_peer, folder)
 
 
 class Original:
     """node-pg-migrate's program and the folder that it reads."""
 
-    def __init__(self, program: Path, run: RunPeer, folder: Path) -> None:
+    def __init__(self, program: Path, node: Path, run: RunPeer, folder: Path) -> None:
         self.program = program
+        self.node = node
         self._run = run
         self.folder = folder
 
@@ -51,6 +79,20 @@ class Original:
             database=database,
             cwd=self.folder.parent,
             DATABASE_URL=make_url(database),
+        )
+
+    def run_pairs(self, database: Database, folder: Path, *, undone: int) -> None:
+        """Run a folder of pairs, then undo the last ones."""
+        (self.folder.parent / "run.mjs").write_text(RUN_PAIRS)
+        module = self.program.resolve().parents[1] / "dist" / "bundle" / "index.js"
+        settings = {"module": str(module), "folder": str(folder), "undone": undone}
+        self._run(
+            self.node,
+            "run.mjs",
+            database=database,
+            cwd=self.folder.parent,
+            DATABASE_URL=make_url(database),
+            PROOF=json.dumps(settings),
         )
 
 
@@ -118,3 +160,23 @@ def test_down_gives_the_schema_that_node_pg_migrate_gives(
     project.run(Action.UP)
     report = project.do(Action.DOWN, steps=UNDONE, reason="proof", allow_data_loss=True)
     assert (UNDONE, dump(theirs)) == (len(report.reverted), dump(ours))
+
+
+def test_pairs_of_files_are_what_node_pg_migrate_makes_of_them(
+    original: Original, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """Up, and some of it down: by the tool and by Lockgate, which then adopts what the tool left."""
+    theirs, ours = make_database(), make_database()
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for change in CHANGES[:PAIRED]:
+        name = f"{change.version}_{change.name}"
+        (folder / f"{name}.up.sql").write_text(change.up_sql)
+        (folder / f"{name}.down.sql").write_text(change.down_sql)
+    original.run_pairs(theirs, folder, undone=UNDONE)
+    project = make_project(folder, ours)
+    project.run(Action.UP)
+    project.do(Action.DOWN, steps=UNDONE, reason="proof", allow_data_loss=True)
+    again = make_project(folder, theirs)
+    adopted = again.do(Action.ADOPT, source="node-pg-migrate", reason="we move")
+    assert (PAIRED - UNDONE, dump(theirs)) == (len(adopted.recorded), dump(ours))
