@@ -1,7 +1,6 @@
-"""Rails: the history of a Rails project, with its further migrations in plain SQL.
+"""Rails: a project that goes on in the native format, with the history that Rails left.
 
-``VERSION_name.sql``, all of it up, in the order of numbers. A Ruby migration is refused: its schema
-changes exist only when Rails runs it.
+A Ruby migration is refused: what it changes exists only when Rails runs it.
 """
 
 from __future__ import annotations
@@ -9,15 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Version
-from lockgate.formats.scripts import (
-    catalog_by_number,
-    list_names,
-    make_versioned,
-    read_script,
-    unusable_file,
-    with_stand_in,
-)
+from lockgate.formats import lockgate
+from lockgate.formats.scripts import list_names, unusable_file, with_stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +17,8 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
 
-_NAME = re.compile(r"([0-9]+)_(.+)\.sql")
 _RUBY = re.compile(r"([0-9]+)_.+\.rb")
+_NUMBER = re.compile(r"[0-9]+")
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
 
@@ -38,29 +30,15 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every SQL migration of the folder itself.
+    """Read every migration as the native format does.
 
     A Ruby migration is passed over where an SQL file of its version stands beside it.
 
     Raises:
-        MigrationFileInvalid: a Ruby migration has no such file, a name is no migration's, two files
-            share a version, or there is none.
+        MigrationFileInvalid: a Ruby migration has no such file, or the native format refuses a file.
     """
-    del variables  # nothing is filled in
-    named = {path: _NAME.fullmatch(path) for path in list_names(folder)}
-    _refuse_ruby(folder, {int(match[1]) for match in named.values() if match})
-    migrations = []
-    for path, match in named.items():
-        if match is None:
-            raise unusable_file(
-                path, "is no migration's name", "Name it VERSION_name.sql; VERSION is digits."
-            )
-        version = Version.parse(match[1])
-        migrations.append(make_versioned(version, match[2], read_script(folder, path), None))
-    return with_stand_in(catalog_by_number(migrations, folder), _TABLE, _STAND_IN)
-
-
-def _refuse_ruby(folder: Path, in_sql: set[int]) -> None:
+    numbers = (_NUMBER.match(name) for name in list_names(folder))
+    in_sql = {int(number[0]) for number in numbers if number is not None}
     for name in list_names(folder, (".rb",)):
         ruby = _RUBY.fullmatch(name)
         if ruby is not None and int(ruby[1]) not in in_sql:
@@ -70,3 +48,4 @@ def _refuse_ruby(folder: Path, in_sql: set[int]) -> None:
                 f"Put what it does beside it as SQL, in {name.removesuffix('.rb')}.sql; or take the"
                 " schema as it is for a baseline and move the Ruby files out.",
             )
+    return with_stand_in(lockgate.read_folder(folder, variables), _TABLE, _STAND_IN)

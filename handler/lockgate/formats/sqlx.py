@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.scripts import (
     PairedFile,
     catalog_by_number,
@@ -41,6 +41,10 @@ _OWN_SIGN = re.compile(
 _OTHER_TOOLS = re.compile(
     r"^[ \t]*--[ \t]*(?:\+|migrate:|!|up migration|down migration|depends:|liquibase)",
     re.MULTILINE | re.IGNORECASE,
+)
+# What stands behind such a marker undoes, and sqlx would run it all the same.
+_SECTION = re.compile(
+    r"^[ \t]*--[ \t]*(?:migrate:|\+[a-z]+[ \t]+)down\b", re.MULTILINE | re.IGNORECASE
 )
 _TABLE = "_sqlx_migrations"
 _STAND_IN = """\
@@ -81,7 +85,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     Raises:
         MigrationFileInvalid: a name has no number before its first underscore, a down file has no up
-            file, two files share a version, or there is none.
+            file, two files share a version, a file has another tool's marker, or there is none.
     """
     del variables  # sqlx fills nothing in
     files = [_read_name(name) for name in list_names(folder)]
@@ -117,5 +121,13 @@ def _read_migration(folder: Path, pair: Pair) -> Migration:
 
 def _read_script(folder: Path, path: str) -> Script:
     text = read_text(folder, path)
+    marker = _SECTION.search(text)
+    if marker is not None:
+        raise unusable_file(
+            path,
+            f"has {marker[0].strip()}, a marker of another tool: both of its scripts would run",
+            "Put the two scripts into files of their own, .up.sql and .down.sql.",
+            line=line_of(text, marker.start()),
+        )
     is_outside = text.startswith(_NO_TRANSACTION)
     return make_script(text, path, transaction=False if is_outside else None)
