@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,8 +41,20 @@ ALLOWED = {
     "secretsmanager:GetSecretValue": "the credentials",
     "secretsmanager:DescribeSecret": "the tags that lead to the database of an RDS secret",
     "kms:Decrypt": "a secret with a key of one's own",
-    "rds:DescribeDBClusters": "the endpoint of a cluster",
-    "rds:DescribeDBInstances": "the endpoint of an instance",
+    "rds:DescribeDBClusters": "the endpoint of a cluster, and to which time it can be restored",
+    "rds:DescribeDBInstances": "the same of an instance",
+    "rds:DescribeDBClusterEndpoints": "the cluster behind a custom endpoint",
+    "rds:DescribeDBProxies": "the database behind a proxy",
+    "rds:DescribeDBProxyEndpoints": "the database behind a proxy",
+    "rds:DescribeDBProxyTargets": "the database behind a proxy",
+    "rds:DescribeBlueGreenDeployments": "no change that a switchover would lose",
+    "rds:DescribeDBClusterSnapshots": "waiting for a snapshot of a cluster",
+    "rds:DescribeDBSnapshots": "waiting for a snapshot of an instance",
+    "rds:CreateDBClusterSnapshot": "a snapshot before a change",
+    "rds:CreateDBSnapshot": "a snapshot before a change",
+    "rds:AddTagsToResource": "the tags by which a snapshot is found again",
+    "rds:DeleteDBClusterSnapshot": "pruning to the newest",
+    "rds:DeleteDBSnapshot": "pruning to the newest",
     "rds-db:connect": "signing in with IAM",
     "lambda:InvokeFunction": "going on in a further invocation",
 }
@@ -123,7 +136,7 @@ def test_every_allowed_value_is_one_that_the_setting_takes(
             read_settings({name: choice})
             checked += 1
 
-    assert checked == 3 + 3 + 3 + 3 + 2 + 2
+    assert checked == 3 + 3 + 3 + 3 + 2 + 2 + 4
 
 
 def test_every_parameter_is_described_and_explains_its_pattern(template: dict[str, Any]) -> None:
@@ -136,10 +149,28 @@ def test_every_parameter_is_described_and_explains_its_pattern(template: dict[st
 def test_every_permission_has_a_reason(template: dict[str, Any]) -> None:
     """The role may do what is needed, and nothing needed is listed that it may not do."""
     resources = template["Resources"]
-    names = ("MigrateRole", "MigrateContinues", "OperateRole", "ReachDatabase")
+    names = ("MigrateRole", "MigrateContinues", "OperateRole", "ReachDatabase", "BackUp")
     role = [resources[name]["Properties"] for name in names]
 
     assert set(ALLOWED) == set(_list_allowed_actions(role))
+
+
+def test_backups_page_lists_the_permissions_of_its_policy(template: dict[str, Any]) -> None:
+    """Whoever writes a role by hand finds every right there is."""
+    page = (ROOT / "docs/backups.md").read_text("utf-8").partition("\n## Permissions\n")[2]
+    listed = {word for word in re.findall(r"`(\w+:\w+)`", page) if word.startswith("rds:")}
+
+    assert set(_list_allowed_actions(template["Resources"]["BackUp"])) == listed
+
+
+def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[str, Any]) -> None:
+    """To record takes rights to look alone, to do without backups none."""
+    policy = template["Resources"]["BackUp"]
+    looking, *others = policy["Properties"]["PolicyDocument"]["Statement"]
+
+    assert policy["Condition"] == "BacksUp"
+    assert {"TakesSnapshots"} == {statement["Fn::If"][0] for statement in others}
+    assert all(action.startswith("rds:Describe") for action in _list_allowed_actions(looking))
 
 
 def test_resource_changes_with_the_package_and_waits_for_two_retries(

@@ -186,6 +186,17 @@ def test_excerpt_of_a_report_has_keys_of_the_schema() -> None:
     assert set(value["applied"][0]) <= set(schema["$defs"]["entry"]["properties"])
 
 
+def test_example_backup_keeps_to_the_schema() -> None:
+    """What the page shows of a backup is one."""
+    schema = json.loads(read_page("docs/report.schema.json"))
+    blocks = [block for block in find_blocks("docs/report.md") if block.words == ("excerpt",)]
+    (value,) = (json.loads(block.text) for block in blocks if '"backup"' in block.text)
+    (report,) = (block for block in find_blocks("docs/report.md") if block.words == ("report",))
+    whole = {**json.loads(report.text), **value}
+    flaws = jsonschema.Draft202012Validator(schema).iter_errors(whole)
+    assert [] == [f"{flaw.json_path}: {flaw.message}" for flaw in flaws]
+
+
 # Operations.
 
 
