@@ -19,6 +19,7 @@ from lockgate.core.drift import Severity
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Kind
 from lockgate.core.request import Action
+from lockgate.core.run_record import RunRecord
 from lockgate.core.segment import Cause
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
@@ -42,6 +43,7 @@ CREATE = "CREATE TABLE account (id bigint);\n"
 PARTS = {
     "database": report.DatabaseInfo,
     "entry": report.Entry,
+    "run": RunRecord,
     "drift_entry": report.DriftEntry,
     "segment": report.SegmentEntry,
     "blocker": report.Blocker,
@@ -95,9 +97,12 @@ def test_report_of_little_has_every_key() -> None:
         "pending": [],
         "ahead": [],
         "reverted": [],
+        "recorded": [],
+        "forgotten": [],
         "drift": [],
         "segments": [],
         "history": [],
+        "runs": [],
         "error": None,
         "lock": None,
         "backup": None,
@@ -110,9 +115,12 @@ def test_report_of_little_has_every_key() -> None:
             "pending": 0,
             "ahead": 0,
             "reverted": 0,
+            "recorded": 0,
+            "forgotten": 0,
             "drift": 0,
             "segments": 0,
             "history": 0,
+            "runs": 0,
             "warnings": 0,
         },
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lockgate.core.request import Action
+    from lockgate.core.run_record import RunRecord
 
 FORMAT = "lockgate/report/v1"
 
@@ -161,6 +162,7 @@ class Report:
     drift: tuple[DriftEntry, ...] = ()
     segments: tuple[SegmentEntry, ...] = ()
     history: tuple[Entry, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
     error: ErrorInfo | None = None
     lock: LockInfo | None = None
     backup: dict[str, Any] | None = None

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Reversal
+    from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
 
@@ -91,6 +92,7 @@ class ReportDraft:
     reverted: dict[str, Done] = field(default_factory=dict)
     recorded: tuple[Entry, ...] = ()
     forgotten: tuple[Entry, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
     notes: tuple[str, ...] = ()
     backup: dict[str, Any] | None = None
     error: ErrorInfo | None = None
@@ -280,6 +282,7 @@ class ReportDraft:
             drift=self._drift(),
             segments=self._segments(),
             history=self._listed_history(),
+            runs=self.runs,
             error=self.error,
             lock=self._lock(),
             backup=self.backup,

@@ -25,6 +25,7 @@ from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
 from lockgate.core.reversal import find_down_target, select_above, select_last
+from lockgate.core.run_record import SHOWN_RUNS
 from lockgate.errors import (
     DatabaseBusy,
     DatabaseUnreachable,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _LOCK_TABLE_SHARE = 0.4
 # What has nothing to do where files and history agree.
 _FOR_PENDING = frozenset({Action.UP, Action.PLAN, Action.VALIDATE})
+_WITHOUT_FILES = frozenset({Action.UNLOCK, Action.HISTORY})
 
 
 @dataclass(slots=True)
@@ -110,8 +112,9 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
-        if request.action is Action.UNLOCK:
-            return self._unlock(request, draft)
+        if request.action in _WITHOUT_FILES:
+            is_unlock = request.action is Action.UNLOCK
+            return self._unlock(request, draft) if is_unlock else self._list_runs(request, draft)
         with draft.phase("read_files"):
             catalog = self.read_catalog()
         draft.catalog = catalog
@@ -346,6 +349,15 @@ class Runner:
         tool, table = detect_tool(ask, request.source)
         claims = read_claims(ask, tool, table, catalog, self.folder, complete_history)
         return make_adoption(catalog, history, tool, claims, table)
+
+    def _list_runs(self, request: Request, draft: ReportDraft) -> Status:
+        """Read who ran what. Reads no file and takes no lock."""
+        draft.probe = probe = self.database.probe()
+        if probe.has_history:
+            draft.runs = self.database.read_runs(
+                SHOWN_RUNS if request.limit is None else request.limit
+            )
+        return Status.UP_TO_DATE
 
     def _unlock(self, request: Request, draft: ReportDraft) -> Status:
         """Break the lock. Touches no migration and reads no file."""

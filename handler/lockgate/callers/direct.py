@@ -105,7 +105,7 @@ def _read_count(value: object) -> int:
 
 
 def _read_direction(value: object) -> bool:
-    if value in {"up", "down"}:
+    if isinstance(value, str) and value in {"up", "down"}:
         return value == "down"
     raise ValueError('"up" or "down"')
 

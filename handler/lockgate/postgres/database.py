@@ -26,7 +26,7 @@ from lockgate.postgres.look import (
     session_sql,
 )
 from lockgate.postgres.loss import LossGuard
-from lockgate.postgres.run_table import finish_sql, is_finished
+from lockgate.postgres.run_table import finish_sql, is_finished, read_runs
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
 from lockgate.postgres.session import BEGIN, Session, Timeouts, lock_lost
 from lockgate.postgres.watch import Watch
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
+    from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
     from lockgate.postgres.connector import Connector
@@ -133,6 +134,11 @@ class Database:
         with self._refusals():
             self._take_own_path()
             return read_history(self._connected, self._tables)
+
+    def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
+        """Return the last runs, the newest first."""
+        with self._refusals():
+            return read_runs(self._connected, self._tables, limit)
 
     def read_holder(self) -> Holder | None:
         """Return who holds the lock."""

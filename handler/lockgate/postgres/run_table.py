@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lockgate.core.run_record import RunRecord
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
@@ -19,6 +22,16 @@ SET finished_at = pg_catalog.clock_timestamp(), status = {status}, from_version 
 WHERE run_id = {run_id}
 """
 
+# Tokens only grow, so the newest is the highest.
+_READ = """
+SELECT run_id, action, status, extract(epoch FROM started_at)::float8,
+       extract(epoch FROM finished_at)::float8, caller, caller_reference::text, requested_by, reason,
+       from_version, to_version, package_version,
+       pg_catalog.jsonb_extract_path_text(report, 'error', 'code')
+FROM {run}
+ORDER BY token DESC, started_at DESC, run_id
+LIMIT {limit}
+"""
 
 _IS_FINISHED = """
 SELECT finished_at IS NOT NULL AND status <> 'abandoned' FROM {run} WHERE run_id = {run_id}
@@ -39,3 +52,37 @@ def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -
     """
     values = {name: quote_literal(value) for name, value in outcome.items()}
     return _FINISH.format(run=tables.run, run_id=quote_literal(run_id), **values)
+
+
+def read_runs(connection: Connection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:
+    """Return the last runs, the newest first."""
+    rows = connection.send(_READ.format(run=tables.run, limit=limit))[0].rows
+    return tuple(_to_record(*row) for row in rows)
+
+
+def _to_record(
+    run_id: str,
+    action: str,
+    status: str,
+    started: float,
+    finished: float | None,
+    caller: str,
+    reference: str,
+    *texts: str | None,
+) -> RunRecord:
+    requested_by, reason, from_version, to_version, package_version, error_code = texts
+    return RunRecord(
+        run_id=run_id,
+        action=action,
+        status=status,
+        started_at=datetime.fromtimestamp(started, UTC),
+        finished_at=None if finished is None else datetime.fromtimestamp(finished, UTC),
+        caller=caller,
+        reference=json.loads(reference),
+        requested_by=requested_by,
+        reason=reason,
+        from_version=from_version,
+        to_version=to_version,
+        package_version=package_version,
+        error_code=error_code,
+    )

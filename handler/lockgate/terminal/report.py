@@ -7,7 +7,6 @@ database.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from lockgate.duration import format_duration
@@ -24,22 +23,12 @@ from lockgate.terminal.line import (
     table,
 )
 from lockgate.terminal.progress import count_migrations
+from lockgate.terminal.runs import MARKS, NO_MARK, describe_runs, describe_time, describe_way
 
 Value = Mapping[str, Any]
 
 # How many pending migrations a report lists that is not a plan.
 _FEW = 10
-
-_MARKS = {
-    "applied": Span("✓ ", Style.GOOD),
-    "up_to_date": Span("✓ ", Style.GOOD),
-    "rolled_back": Span("✓ ", Style.GOOD),
-    "planned": Span("• ", Style.STRONG),
-    "incomplete": Span("! ", Style.WARNING),
-    "busy": Span("! ", Style.WARNING),
-    "refused": Span("✗ ", Style.BAD),
-    "failed": Span("✗ ", Style.BAD),
-}
 
 
 def describe_report(
@@ -65,6 +54,7 @@ def describe_report(
     yield from _section("Forgotten", _file_rows(report["forgotten"]), width)
     yield from _describe_pending(report, width)
     yield from _section("History", _history_rows(report), width, _hidden(report, "history"))
+    yield from describe_runs(report["runs"], width)
     yield from _section(
         "Only in the database, from a newer package", _done_rows(report["ahead"]), width
     )
@@ -77,6 +67,8 @@ def describe_headline(report: Value) -> str:
     word = str(report["status"]).replace("_", " ")
     if report["action"] == "unlock" and report["error"] is None:
         return "the lock was freed" if report["status"] == "applied" else "the lock was free"
+    if report["action"] == "history" and report["error"] is None:
+        return _count_runs(report)
     applied = report["counts"]["applied"]
     match report["status"]:
         case "applied" | "planned" if report["recorded"] or report["forgotten"]:
@@ -99,6 +91,12 @@ def _is_down(report: Value) -> bool:
     return any(entry["reason"] == "reverted" for entry in report["pending"])
 
 
+def _count_runs(report: Value) -> str:
+    count = report["counts"]["runs"]
+    known = {0: "no run is recorded", 1: "1 run"}
+    return known.get(count, f"the last {count:,} runs, the newest first")
+
+
 def _describe_amendment(report: Value) -> str:
     would = "would " if report["status"] == "planned" else ""
     parts = []
@@ -114,16 +112,11 @@ def _describe_amendment(report: Value) -> str:
 
 
 def _describe_way(report: Value) -> str:
-    start, end = report["from_version"], report["to_version"]
-    if report["database"] is None or (start is None and end is None):
-        return ""
-    if start == end:
-        return f", at {clean(end)}"
-    return f", {clean(start or 'empty')} → {clean(end or 'empty')}"
+    return "" if report["database"] is None else describe_way(report)
 
 
 def _describe_headline(report: Value) -> Iterator[Line]:
-    mark = _MARKS.get(report["status"], Span("• ", Style.STRONG))
+    mark = MARKS.get(report["status"], NO_MARK)
     yield (mark, Span(describe_headline(report), Style.STRONG))
 
 
@@ -285,7 +278,7 @@ def _history_rows(report: Value) -> list[list[Cell]]:
         [
             Cell(_version_of(entry)),
             Cell(clean(entry["name"])),
-            Cell(_describe_time(entry["applied_at"]), Style.DIM),
+            Cell(describe_time(entry["applied_at"]), Style.DIM),
             Cell(_describe_ms(entry["duration_ms"]), Style.DIM, is_number=True),
             Cell("" if entry["state"] == "applied" else clean(str(entry["state"])), Style.WARNING),
         ]
@@ -299,7 +292,7 @@ def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
     if backup is None:
         return
     source = f"{backup['source']['kind']} {backup['source']['identifier']}"
-    snapshot, time = backup["snapshot"], _describe_time(backup["restorable_time"])
+    snapshot, time = backup["snapshot"], describe_time(backup["restorable_time"])
     if snapshot is not None:
         text = f"Snapshot {snapshot['identifier']} of {source}, {snapshot['status']}."
     elif time:
@@ -334,19 +327,19 @@ def _describe_holder(holder: Value, *, was_freed: bool) -> str:
     if was_freed:
         return (
             f"Run {holder['run_id']} ({holder['caller']}) had held it since"
-            f" {_describe_time(holder['taken_at'])}. It cannot commit any more."
+            f" {describe_time(holder['taken_at'])}. It cannot commit any more."
         )
     if not holder["is_alive"]:
         return (
             f"Run {holder['run_id']} ({holder['caller']}) took it at"
-            f" {_describe_time(holder['taken_at'])} and its session is gone: the next run takes the"
+            f" {describe_time(holder['taken_at'])} and its session is gone: the next run takes the"
             " lock at once."
         )
     at = f" It is in migration {holder['at'].replace('#', ', statement ')}." if holder["at"] else ""
     return (
         f"Run {holder['run_id']} ({holder['caller']}) has held it since"
-        f" {_describe_time(holder['taken_at'])}; its lease ends at"
-        f" {_describe_time(holder['expires_at'])}.{at}"
+        f" {describe_time(holder['taken_at'])}; its lease ends at"
+        f" {describe_time(holder['expires_at'])}.{at}"
     )
 
 
@@ -377,12 +370,6 @@ def _version_of(entry: Value) -> str:
 
 def _describe_ms(duration_ms: int | None) -> str:
     return "" if duration_ms is None else format_duration(duration_ms)
-
-
-def _describe_time(iso: str | None) -> str:
-    if iso is None:
-        return ""
-    return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _path(folder: str, file: str) -> str:

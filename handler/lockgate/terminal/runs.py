@@ -1,0 +1,66 @@
+"""Recorded runs for people, one paragraph each. Knows the JSON form of a run in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from lockgate.terminal.line import EMPTY, Line, Span, Style, clean, paragraph
+
+Value = Mapping[str, Any]
+
+MARKS = {
+    "applied": Span("✓ ", Style.GOOD),
+    "up_to_date": Span("✓ ", Style.GOOD),
+    "rolled_back": Span("✓ ", Style.GOOD),
+    "planned": Span("• ", Style.STRONG),
+    "incomplete": Span("! ", Style.WARNING),
+    "busy": Span("! ", Style.WARNING),
+    "refused": Span("✗ ", Style.BAD),
+    "failed": Span("✗ ", Style.BAD),
+    "abandoned": Span("✗ ", Style.BAD),
+}
+NO_MARK = Span("• ", Style.STRONG)
+
+
+def describe_runs(runs: list[Value], width: int | None) -> Iterator[Line]:
+    """Yield the lines of some runs: when and what and how it ended, who, why."""
+    for run in runs:
+        yield EMPTY
+        what = f"{clean(run['action'])}: {_describe_end(run)}{describe_way(run)}"
+        mark = MARKS.get(run["status"], NO_MARK)
+        yield (Span("  "), mark, Span(f"{describe_time(run['started_at'])}  {what}", Style.STRONG))
+        yield from paragraph(_describe_caller(run), width, indent=4, style=Style.DIM)
+        if run["reason"]:
+            yield from paragraph(run["reason"], width, indent=4)
+
+
+def describe_time(iso: str | None) -> str:
+    """Return a time to the second, in UTC; nothing for none."""
+    if iso is None:
+        return ""
+    return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def describe_way(run: Value) -> str:
+    """Return from which version to which, or at which it stayed."""
+    start, end = run["from_version"], run["to_version"]
+    if start is None and end is None:
+        return ""
+    if start == end:
+        return f", at {clean(end)}"
+    return f", {clean(start or 'empty')} → {clean(end or 'empty')}"
+
+
+def _describe_end(run: Value) -> str:
+    word = str(run["status"]).replace("_", " ")
+    return word if run["error_code"] is None else f"{word} ({clean(run['error_code'])})"
+
+
+def _describe_caller(run: Value) -> str:
+    who = (
+        run["caller"] if run["requested_by"] is None else f"{run['caller']}, {run['requested_by']}"
+    )
+    reference = [f"{name} {value}" for name, value in run["reference"].items()]
+    return ", ".join([who, f"run {run['run_id']}", *reference])
