@@ -36,6 +36,8 @@ VALIDATOR = jsonschema.Draft202012Validator(
 )
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
 EMAIL = "ALTER TABLE account ADD COLUMN email text;\n"
+UP = "-- migrate:up\n"
+EMAIL_DOWN = "-- migrate:down\nALTER TABLE account DROP COLUMN email;\n"
 BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
 SLOW = "CREATE TABLE slow ();\nSELECT pg_sleep(60);\n"
 HANGS = """
@@ -219,6 +221,7 @@ def test_create_applies_and_answers(function: Function, stack: Stack) -> None:
         "ToVersion": "1",
         "AppliedCount": "1",
         "PendingCount": "0",
+        "RevertedCount": "0",
     } == stack.data
     reference = {"stack_id": stack.stack_id, "logical_id": "Migration"}
     (row,) = function.database.run(
@@ -262,6 +265,49 @@ def test_older_package_is_content_with_a_newer_database(function: Function, stac
     assert ["1", "2"] == function.history()
     status = stack.update({"CodeVersion": "3"}, handler=newer)
     assert (StackStatus.UPDATE_COMPLETE, "up_to_date") == (status, stack.data["Status"])
+
+
+def test_rolled_back_stack_brings_the_database_back(function: Function, stack: Stack) -> None:
+    """With `deploy`, one swapped Update undoes what the newer package did, by the stored scripts."""
+    function.set(LOCKGATE_ROLLBACK="deploy")
+    stack.create({"CodeVersion": "1"})
+    before = function.database.dump(without=("lockgate",))
+    newer = function.write("newer", _1_account=ACCOUNT, _2_email=UP + EMAIL + EMAIL_DOWN)
+    status = stack.update({"CodeVersion": "2"}, handler=newer, later_resource_fails=True)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
+    assert ("rolled_back", "1", "1") == (
+        stack.data["Status"],
+        stack.data["ToVersion"],
+        stack.data["RevertedCount"],
+    )
+    assert ["1"] == function.history()
+    assert before == function.database.dump(without=("lockgate",))
+    status = stack.update({"CodeVersion": "3"}, handler=newer)
+    assert (StackStatus.UPDATE_COMPLETE, "applied") == (status, stack.data["Status"])
+
+
+@pytest.mark.parametrize(
+    "down",
+    [
+        pytest.param("", id="no way back"),
+        pytest.param("-- migrate:down\nSELECT nonsense;\n", id="broken way back"),
+        pytest.param("-- migrate:down\nDROP TABLE account;\n", id="rows would be lost"),
+    ],
+)
+def test_rolled_back_stack_never_fails_on_the_way_back(
+    function: Function, stack: Stack, down: str
+) -> None:
+    """What cannot be undone is tolerated: CloudFormation hears SUCCESS, and the stack is not stuck."""
+    function.set(LOCKGATE_ROLLBACK="deploy")
+    stack.create({"CodeVersion": "1"})
+    function.database.run("INSERT INTO account VALUES (1)")
+    newer = function.write("newer", _1_account=ACCOUNT, _2_email=UP + EMAIL + down)
+    status = stack.update({"CodeVersion": "2"}, handler=newer, later_resource_fails=True)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
+    assert ("up_to_date", "2") == (stack.data["Status"], stack.data["ToVersion"])
+    assert ["1", "2"] == function.history()
+    (warned,) = function.logged("rollback_refused")
+    assert warned["code"] in {"undo-refused", "migration-failed", "data-loss-refused"}
 
 
 def test_failed_create_is_deleted_and_may_come_again(function: Function, stack: Stack) -> None:
@@ -700,7 +746,7 @@ def test_looking_changes_nothing(function: Function, action: str) -> None:
         ),
         ({"action": "sideways"}, 'The action "sideways" is not known.'),
         ({"Action": "up"}, 'The key "Action" is not known'),
-        ({"action": "up", "target": "latest"}, 'The target "latest" cannot be read.'),
+        ({"action": "up", "target": "latest"}, "The target latest is no version in"),
         ({"action": "status", "target": "1"}, 'The key "target" is not known'),
         ([], "The event is a list, not a JSON object."),
         ("up", "The event is text, not a JSON object."),

@@ -82,6 +82,7 @@ def test_success_carries_data(envelope: Envelope) -> None:
             "ToVersion": "0007",
             "AppliedCount": "1",
             "PendingCount": "0",
+            "RevertedCount": "0",
         },
     } == make_answer(envelope, APPLIED)
 
@@ -190,7 +191,7 @@ def test_answer_fits_in_every_case(
     if answer["Status"] == "FAILED":
         assert answer["Reason"]
     elif outcome is not None:
-        assert len(answer["Data"]) == 6
+        assert len(answer["Data"]) == 7
 
 
 @pytest.mark.parametrize("character", ["x", "ß", '"', "\\"])

@@ -74,6 +74,7 @@ def make_data(report: Report) -> dict[str, str]:
         "ToVersion": report.to_version or "",
         "AppliedCount": str(len(report.applied)),
         "PendingCount": str(len(report.pending)),
+        "RevertedCount": str(len(report.reverted)),
     }
 
 
