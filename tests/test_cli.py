@@ -418,6 +418,52 @@ def test_new_refuses_a_name_without_letters(run: Run) -> None:
     assert not Path("migrations").exists()
 
 
+def test_new_writes_nothing_into_another_tools_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the tool would read otherwise, or not at all, is not written."""
+    monkeypatch.setenv("LOCKGATE_FORMAT", "goose")
+    outcome = run("new", "add_users")
+
+    assert (2, "") == (outcome.status, outcome.out)
+    assert "The migrations here are goose's" in outcome.err
+    assert not Path("migrations").exists()
+
+
+# Operators.
+
+
+@pytest.mark.usefixtures("here")
+def test_operators_commands_in_a_row(run: Run) -> None:
+    """What is applied is undone, redone, mended and looked back upon, each by its own command."""
+    Path("migrations").mkdir()
+    first = Path("migrations/1_a.sql")
+    first.write_text("-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n")
+    Path("migrations/2_b.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n")
+    assert 0 == run("up").status
+    planned = run("plan", "--down", "--steps", "1", "--json").report
+    assert ["2"] == [entry["version"] for entry in planned["pending"]]
+    undone = run("down", "--target", "0", "--reason", "test", "--json").report
+    assert ["2", "1"] == [entry["version"] for entry in undone["reverted"]]
+    assert 0 == run("up").status
+    redone = run("redo")
+    assert 0 == redone.status
+    assert "undid 1 migration" in redone.out
+    assert "applied 1 migration" in redone.out
+    first.write_text(first.read_text().replace("a ()", "a (id int)"))
+    assert 2 == run("validate").status
+    mend = ("repair", "--accept", "1", "--reason", "test")
+    assert ("planned", "applied") == (
+        run(*mend, "--json").report["status"],
+        run(*mend, "--apply", "--json").report["status"],
+    )
+    assert 0 == run("validate").status
+    refused = run("baseline", "--target", "1", "--reason", "test")
+    assert 2 == refused.status
+    assert "A baseline is for a database without a history" in refused.out
+    assert 2 == run("down", "--reason", "test").status
+
+
 # --local.
 
 

@@ -67,6 +67,8 @@ OPTION_SETTINGS = {
     "lock_wait": "LOCKGATE_LOCK_WAIT",
     "lock_timeout": "LOCKGATE_LOCK_TIMEOUT",
 }
+# The formats that read what `new` writes.
+_WRITTEN_FORMATS = frozenset({"", "lockgate", "dbmate", "rails"})
 # An option that names a database leaves behind what the environment says of another one.
 _FIELDS = ("LOCKGATE_HOST", "LOCKGATE_PORT", "LOCKGATE_DBNAME", "LOCKGATE_USERNAME")
 _LEFT_BEHIND = {
@@ -261,6 +263,7 @@ def _run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int
     if options.python:
         flavour = Flavour.PYTHON
     try:
+        _refuse_other_formats(environment.get("LOCKGATE_FORMAT", ""))
         path = write_migration(
             _find_folder(options, environment), options.name, flavour, datetime.now(UTC)
         )
@@ -268,6 +271,17 @@ def _run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int
         return _complain(error)
     sys.stdout.write(f"{path}\n")
     return 0
+
+
+def _refuse_other_formats(name: str) -> None:
+    """Refuse to write a native file into a folder whose tool would read it otherwise."""
+    if name not in _WRITTEN_FORMATS:
+        raise SettingInvalid(
+            f"The migrations here are {name}'s (LOCKGATE_FORMAT), and new writes Lockgate's own format."
+            " Nothing was written.",
+            hint=f"Write the file as {name} does.",
+            setting="LOCKGATE_FORMAT",
+        )
 
 
 def _run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
