@@ -13,6 +13,8 @@ from lockgate.core.analysis import Mode, analyse_script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.project import Project
+
 SQL = "select 1;\n"
 # As graphile-migrate 1.4.1 wrote them.
 FIRST_HASH = "sha1:005c6eb7364156e6b0d158d8b2767a24f1ce6611"
@@ -89,6 +91,18 @@ def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> Non
     catalog = folder.read(commit(body))
     assert catalog.stand_in is not None
     assert catalog.stand_in.table == "graphile_migrate.migrations"
+
+
+def test_failing_line_is_named_where_it_stands(project: Project) -> None:
+    """Headers and the settings of the session shift no line; the tool's own tables are there."""
+    project.settings["LOCKGATE_FORMAT"] = "graphile-migrate"
+    body = "delete from graphile_migrate.migrations;\nselect 1,\n  no_such_column;\n"
+    gmrc = '{ "pgSettings": { "search_path": "app, public" } }'
+    project.write(commit("create schema app;\n", body) | {".gmrc": gmrc})
+    report = project.run()
+    assert report.error is not None
+    place = (report.error.file, report.error.line, report.error.column)
+    assert place == ("committed/000002-step.sql", 7, 3)
 
 
 def test_folder_is_recognised_by_its_header(folder: ForeignFolder) -> None:

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.foreign_folder import ForeignFolder
 
+from lockgate.report import Status
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.project import Project
 
 SQL = "SELECT 1;\n"
 STUB = '//  a comment\nmodule.exports = require("knex-migrate-sql-file")();\n'
@@ -168,6 +172,19 @@ def test_own_tables_are_made_where_a_script_names_one(folder: ForeignFolder) -> 
     catalog = folder.read({"1_a.sql": "UPDATE knex_migrations_lock SET is_locked = 0;\n"})
     assert catalog.stand_in is not None
     assert catalog.stand_in.table == "knex_migrations_lock"
+
+
+def test_script_that_edits_the_history_of_knex_runs(project: Project) -> None:
+    """Both tables are there, and empty, before the first migration runs."""
+    project.settings["LOCKGATE_FORMAT"] = "knex"
+    project.write(
+        {
+            "1_a.sql": "CREATE TABLE seen AS SELECT count(*) FROM knex_migrations_lock;\n",
+            "2_b.sql": "UPDATE knex_migrations SET name = 'x' WHERE name LIKE 'y';\n",
+        }
+    )
+    assert project.run().status is Status.APPLIED
+    assert project.database.run("SELECT * FROM seen") == [[0]]
 
 
 @pytest.mark.parametrize(
