@@ -62,6 +62,10 @@ def read_claims(
         )
     if said.heads or any(row.group is not None for row in said.rows):
         said = complete(tool.FORMAT, folder, said)
+    # Where the tool's own names or sums have more than one spelling.
+    align = getattr(tool, "align", None)
+    if align is not None:
+        said = align(said, catalog)
     rows = [_to_claim(row, tool, catalog, folder) for row in said.rows]
     named = {claim.version for claim in rows}
     implied = [one for one in _implied(said, catalog) if one.version not in named]

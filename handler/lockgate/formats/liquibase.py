@@ -1,0 +1,254 @@
+"""Liquibase's formatted SQL (``docs/formats/liquibase.md``) to a catalog.
+
+Knows which files are read, in which order, and what a changeset becomes. A changeset keeps its place:
+Liquibase runs what is pending in the order of the changelog, whatever ran before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.checksum import text_checksum
+from lockgate.core.migration import Kind, Migration, Script, Version
+from lockgate.formats.folder import list_files, no_migrations, read_text
+from lockgate.formats.liquibase_file import (
+    FIRST_LINE,
+    Changeset,
+    is_formatted,
+    read_changesets,
+)
+from lockgate.formats.liquibase_includes import Source, list_sources
+from lockgate.formats.liquibase_parameters import Parameters, is_for_database, refuse_contexts
+from lockgate.formats.liquibase_text import (
+    DelimiterUnusable,
+    read_delimiters,
+    replace_delimiters,
+    strip_body_comments,
+)
+from lockgate.formats.scripts import catalog_by_place, make_script, unusable_file, with_stand_in
+from lockgate.histories.liquibase import (
+    LOCK_TABLE,
+    RAW,
+    TABLE,
+    TABLE_SQL,
+    make_changeset_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lockgate.core.catalog import Catalog
+
+_SPACE = re.compile(r"[ \n\r\t]+")
+_NO_ROLLBACK = re.compile(r"(?:not required|empty)[^\n]*", re.IGNORECASE)
+_REFUSED_FLAGS = (
+    ("runAlways", True, "runs each time; write it so that runOnChange is enough"),
+    ("failOnError", False, "may fail and count as done; catch the error in a DO block"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file as it is read: where it is, and the path by which Liquibase knows it."""
+
+    source: Source
+    text: str
+    logical_path: str
+    parameters: Parameters
+
+
+def recognise(folder: Path) -> str | None:
+    """Return the first file of formatted SQL, if there is one."""
+    for path in list_files(folder, (".sql",)):
+        if is_formatted(read_text(folder, path)):
+            return f"{path} says --liquibase formatted sql"
+    return None
+
+
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read the changesets that a root changelog includes, or those of all files in the order of names.
+
+    ``variables`` are those of the environment: what ``${name}`` may stand for.
+
+    Raises:
+        MigrationFileInvalid: the folder is missing or empty; a changeset is there twice; or there is
+            what Liquibase would run and Lockgate does not: changes in XML, YAML or JSON,
+            preconditions, runAlways and other attributes that the page on this format names.
+    """
+    parameters = Parameters.of(variables)
+    sources = list_sources(folder, variables, parameters)
+    migrations: dict[str, Migration] = {}
+    for source in sources:
+        for migration in _read_source(folder, source, parameters.for_file(), migrations):
+            other = migrations.setdefault(migration.migration_id, migration)
+            if other is not migration:
+                raise unusable_file(
+                    migration.path,
+                    f"has the changeset {migration.migration_id} for the second time; the first is in"
+                    f" {other.path}:{other.up.first_line}",
+                    "Give one of them an id of its own.",
+                    line=migration.up.first_line,
+                )
+    if not migrations:
+        raise no_migrations(folder)
+    catalog = catalog_by_place(list(migrations.values()), folder)
+    for table in (TABLE, LOCK_TABLE):
+        catalog = with_stand_in(catalog, table, TABLE_SQL)
+    return catalog
+
+
+def _read_source(
+    folder: Path, source: Source, parameters: Parameters, earlier: Mapping[str, Migration]
+) -> Iterator[Migration]:
+    text = read_text(folder, source.path)
+    if not is_formatted(text):
+        yield _make_raw(source, text)
+        return
+    header = next(line for line in text.splitlines() if FIRST_LINE.fullmatch(line.lstrip("\ufeff")))
+    logical = re.fullmatch(r".*logicalFilePath:(\S*).*", header, re.IGNORECASE)
+    file = _File(source, text, logical[1] if logical else source.changelog_path, parameters)
+    own: dict[str, Migration] = {}
+    for changeset in read_changesets(text, source.path, parameters):
+        migration = _make_migration(changeset, file, {**earlier, **own})
+        if migration is not None:
+            yield migration
+            own[migration.migration_id] = migration
+
+
+def _make_raw(source: Source, text: str) -> Migration:
+    """Return a file that is plain SQL: to Liquibase one changeset, which is sent as it stands."""
+    if not text.strip():
+        raise unusable_file(source.path, "is empty", "Take it out of the folder.")
+    script = make_script(text, source.path)
+    version = make_changeset_id(source.changelog_path, *RAW)
+    return Migration(Version((), version), "", Kind.VERSIONED, script, None)
+
+
+def _make_migration(
+    changeset: Changeset, file: _File, earlier: Mapping[str, Migration]
+) -> Migration | None:
+    """Return the migration of a changeset, or ``None`` if Liquibase would pass it over here."""
+    dbms = changeset.attribute("dbms", r"[^,][\w!,]+")
+    if changeset.flag("ignore", default=False):
+        return None
+    if not is_for_database(None if dbms is None else file.parameters.fill(dbms)):
+        return None
+    _refuse_attributes(changeset)
+    logical = changeset.attribute("logicalFilePath", r"\S*")
+    path = file.parameters.fill(logical or file.logical_path)
+    version = make_changeset_id(path, changeset.changeset_id, changeset.author)
+    runs_again = changeset.flag("runOnChange", default=False)
+    up = _make_up(changeset, file.parameters, runs_again=runs_again)
+    kind = Kind.REPEATABLE if runs_again else Kind.VERSIONED
+    return Migration(Version((), version), "", kind, up, _make_down(changeset, file, path, earlier))
+
+
+def _refuse_attributes(changeset: Changeset) -> None:
+    contexts = changeset.attribute("context(?:Filter)?", r'".*?"|\S*')
+    refuse_contexts(contexts, changeset.path, changeset.first_line)
+    for name, refused, what in _REFUSED_FLAGS:
+        if changeset.flag(name, default=not refused) is refused:
+            raise unusable_file(
+                changeset.path,
+                f"has a changeset with {name}:{str(refused).lower()}: it {what.partition(';')[0]}",
+                f"Take the attribute out, and{what.partition(';')[2]}.",
+                line=changeset.first_line,
+            )
+    runner = changeset.attribute("runWith", r"[\w${}]+")
+    if runner is not None:
+        raise unusable_file(
+            changeset.path,
+            f"has a changeset that {runner} runs, and Lockgate runs all SQL itself",
+            "Take runWith out; psql's own commands are no SQL.",
+            line=changeset.first_line,
+        )
+
+
+def _make_up(changeset: Changeset, parameters: Parameters, *, runs_again: bool) -> Script:
+    text = "\n".join(changeset.lines)
+    sql = "\n".join(changeset.sql_lines)
+    if not sql.strip():
+        raise unusable_file(
+            changeset.path, "has a changeset without SQL", "Write its SQL below it, or take it out.",
+            line=changeset.first_line,
+        )  # fmt: skip
+    filled = parameters.fill_script(text, changeset.path, changeset.first_line)
+    sent = filled.text
+    if changeset.flag("stripComments", default=True):
+        sent = strip_body_comments(sent)
+    if changeset.flag("splitStatements", default=True):
+        sent = _delimit(sent, changeset, changeset.attribute(r"\bendDelimiter", r"\S*"))
+    script = make_script(
+        text,
+        changeset.path,
+        first_line=changeset.first_line,
+        transaction=None if changeset.flag("runInTransaction", default=True) else False,
+        substituted=None if sent == text else sent,
+        hidden=filled.hidden,
+    )
+    # What Liquibase sums up: not the attributes, not the rollback; nor the layout, nor the parameters
+    # as they are written, where an edit makes it run again.
+    counted = _SPACE.sub("", parameters.fill(sql)) if runs_again else sql
+    return replace(script, checksum=text_checksum(counted))
+
+
+def _delimit(text: str, changeset: Changeset, delimiter: str | None) -> str:
+    try:
+        return replace_delimiters(text, read_delimiters(delimiter))
+    except DelimiterUnusable:
+        raise unusable_file(
+            changeset.path,
+            f"has the end delimiter {delimiter}, which is a pattern",
+            "Take it out if semicolons end the statements: Lockgate splits them as PostgreSQL does.",
+            line=changeset.first_line,
+        ) from None
+
+
+def _make_down(
+    changeset: Changeset, file: _File, path: str, earlier: Mapping[str, Migration]
+) -> Script | None:
+    text = "\n".join(changeset.down_lines)
+    if not text.strip():
+        return None
+    if "changesetid" in text.lower():
+        return _find_other(changeset, text, path, earlier)
+    if _NO_ROLLBACK.fullmatch(text.strip()):
+        text = "-- nothing to undo"
+    plain, sent = text, file.parameters.fill_script(text, changeset.path, changeset.down_line)
+    filled = sent.text
+    if changeset.flag("rollbackSplitStatements", default=True):
+        delimiter = changeset.attribute(r"\brollbackEndDelimiter", r"\S*")
+        plain, filled = (_delimit(one, changeset, delimiter) for one in (plain, filled))
+    return make_script(
+        plain,
+        changeset.path,
+        first_line=changeset.down_line,
+        transaction=None if changeset.flag("runInTransaction", default=True) else False,
+        substituted=None if filled == plain else filled,
+        hidden=sent.hidden,
+    )
+
+
+def _find_other(
+    changeset: Changeset, text: str, path: str, earlier: Mapping[str, Migration]
+) -> Script:
+    """Return the changeset that a rollback names, and runs again to undo this one."""
+    found = {
+        name: match[1]
+        for name in ("Id", "Author", "Path")
+        if (match := re.search(rf"changeset{name}:(\S+)", text, re.IGNORECASE)) is not None
+    }
+    if "Id" in found and "Author" in found:
+        key = make_changeset_id(found.get("Path", path), found["Id"], found["Author"])
+        other = earlier.get(key)
+        if other is not None:
+            return other.up
+    raise unusable_file(
+        changeset.path,
+        "has a rollback that names a changeset which is not above it",
+        "Write changesetId:ID changesetAuthor:AUTHOR, and changesetPath:PATH if it is in another file.",
+        line=changeset.down_line,
+    )

@@ -1,0 +1,118 @@
+"""What Liquibase does to a changeset's text before the server gets it.
+
+Knows parameters, delimiters, and Liquibase's own idea of a comment, which knows no dollar quotes.
+Line numbers stay what they are. Knows no files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate.core.sql import TokenKind, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Liquibase's tokens, as far as they decide where a comment is: to it a quotation mark in a body that
+# is quoted by dollars opens a string, and so does a bracket that something other than a digit follows.
+_LEXER = re.compile(
+    r"""(?P<comment>--[^\r\n]*|/\*[^*]*\*(?:\*|[^*/][^*]*\*)*/)
+    |'(?:''|\\.|[^\\'])*(?:'|\\')
+    |"(?:""|\\.|[^\\"])*(?:"|\\")
+    |"[^\n\r"]+"
+    |`[^\n\r`]+`
+    |\[[^0-9\]][^\n\r\]]*\]""",
+    re.VERBOSE | re.DOTALL,
+)
+_PARAMETER = re.compile(r"\$\{([^${}]*)\}")
+# Patterns that say no more than "at the beginning of a line", and delimiters that are no pattern.
+_AT_LINE = re.compile(
+    r"(?:\\r)?(?:\\n)+(?:\\s\*)?([A-Za-z]+|/)(?:\\s\*)?(?:\\n|\$)?", re.IGNORECASE
+)
+_PLAIN = re.compile(r"[A-Za-z]+|[/;~@#%!&]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """What ends a statement besides a semicolon, in lower case: at a line's beginning, or anywhere."""
+
+    at_line: frozenset[str] = frozenset({"go", "/"})
+    anywhere: frozenset[str] = frozenset()
+
+
+class DelimiterUnusable(Exception):
+    """A delimiter that is a regular expression, of which only Liquibase knows what it matches."""
+
+
+def fill_parameters(text: str, find: Callable[[str, int], str | None]) -> str:
+    """Return a text with its parameters filled in; one without a value stays as it stands.
+
+    ``find`` is given a name and where its parameter stands.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = find(match[1].strip(), match.start())
+        return match[0] if found is None else found
+
+    return _PARAMETER.sub(value, text)
+
+
+def strip_body_comments(text: str) -> str:
+    """Take the comments out of bodies that are quoted by dollars, where the server would keep them.
+
+    Elsewhere a comment makes no difference. Lines that vanish are put back behind the body.
+    """
+    if "$" not in text:
+        return text
+    comments = [match.span() for match in _LEXER.finditer(text) if match["comment"] is not None]
+    pieces: list[str] = []
+    position = 0
+    for token in tokenize(text):
+        if token.kind is not TokenKind.DOLLAR_STRING:
+            continue
+        body_lines = 0
+        for start, end in comments:
+            if token.start < start and end < token.end:
+                pieces.append(text[position:start])
+                body_lines += text.count("\n", start, end)
+                position = end
+        pieces.append(text[position : token.end] + "\n" * body_lines)
+        position = token.end
+    return "".join(pieces) + text[position:]
+
+
+def read_delimiters(pattern: str | None) -> Delimiters:
+    """Return what an ``endDelimiter`` stands for; without one GO and a slash count, as to Liquibase.
+
+    Raises:
+        DelimiterUnusable: it is a regular expression that says more than "at a line's beginning".
+    """
+    if pattern is None:
+        return Delimiters()
+    at_line: set[str] = set()
+    anywhere: set[str] = set()
+    for part in filter(None, pattern.split("|")):
+        own_line = _AT_LINE.fullmatch(part)
+        if own_line is not None:
+            at_line.add(own_line[1].lower())
+        elif part == "/":
+            at_line.add(part)
+        elif _PLAIN.fullmatch(part):
+            anywhere.add(part.lower())
+        else:
+            raise DelimiterUnusable(pattern)
+    return Delimiters(frozenset(at_line), frozenset(anywhere - {";", ";;"}))
+
+
+def replace_delimiters(text: str, delimiters: Delimiters) -> str:
+    """Return a text in which a semicolon ends each statement; offsets stay."""
+    out: list[str] | None = None
+    for token in tokenize(text):
+        word = text[token.start : token.end].lower()
+        is_at_line = text[max(token.start - 1, 0) : token.start] in {"", "\n"}
+        if word in delimiters.anywhere or (word in delimiters.at_line and is_at_line):
+            out = out or list(text)
+            out[token.start : token.end] = ";" + " " * (len(word) - 1)
+    return text if out is None else "".join(out)
