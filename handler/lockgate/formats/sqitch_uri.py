@@ -10,7 +10,9 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _AUTHORITY = re.compile(r"([a-z][a-z0-9.+-]*)://([^/?#]*)(.*)", re.DOTALL)
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-_.!~*'()]")
 _ALLOWED = "-_.!~*'();/?:@&=+$,[]#%"
-_PORTS = {"http": "80", "https": "443", "ftp": "21"}
+_URN = re.compile(r"\Aurn:[^:]+:")
+_PORTS = {"http": "80", "https": "443", "ftp": "21", "sftp": "22", "ssh": "22"}
+_WITH_PATH = ("http", "https")
 
 
 def canonical_uri(uri: str) -> str:
@@ -18,13 +20,14 @@ def canonical_uri(uri: str) -> str:
     text = quote(uri.strip(), safe=_ALLOWED)
     text = _SCHEME.sub(lambda m: f"{m[1].lower()}:", text, count=1)
     text = _ESCAPE.sub(_unescape, text)
+    text = _URN.sub(lambda m: m[0].lower(), text)
     found = _AUTHORITY.fullmatch(text)
     if found is None or found[1] not in _PORTS:
         return text
     scheme, authority, rest = found.groups()
     user, at, host = authority.rpartition("@")
     host = host.lower().removesuffix(":").removesuffix(f":{_PORTS[scheme]}")
-    if not rest or rest.startswith("#"):
+    if scheme in _WITH_PATH and (not rest or rest.startswith("#")):
         rest = f"/{rest}"
     return f"{scheme}://{user}{at}{host}{rest}"
 
