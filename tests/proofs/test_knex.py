@@ -87,7 +87,7 @@ class Original:
     ) -> None:
         """Run one command on a database."""
         connection = {
-            "host": "localhost",
+            "host": database.host,
             "port": database.port,
             "user": database.user,
             "password": database.password,

@@ -98,7 +98,7 @@ class Original:
 
 def make_url(database: Database) -> str:
     """Return the address as the driver of Node.js takes it."""
-    place = f"{database.user}:{database.password}@localhost:{database.port}/{database.name}"
+    place = f"{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
     return f"postgres://{place}?sslmode=verify-full&sslrootcert={database.ca_file}"
 
 

@@ -123,7 +123,7 @@ class Original:
     ) -> None:
         """Apply what is pending on a database."""
         connection = {
-            "host": "localhost",
+            "host": database.host,
             "port": database.port,
             "user": database.user,
             "password": database.password,
