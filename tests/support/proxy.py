@@ -43,6 +43,7 @@ class Link:
     upstream: socket.socket
     pid: int | None = None
     is_frozen: bool = False
+    keeps_server: bool = False
     waiting: list[int] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -53,8 +54,13 @@ class Link:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
-    def freeze(self) -> None:
-        """Relay nothing any more, and close nothing: a peer that fell silent."""
+    def freeze(self, *, keeps_server: bool = False) -> None:
+        """Relay nothing any more, and close nothing: a peer that fell silent.
+
+        When the client then closes its side, the server's is closed as well, unless it is to be kept:
+        the server does not hear of it then, and its session stays until somebody ends it.
+        """
+        self.keeps_server = keeps_server
         self.is_frozen = True
 
 
@@ -101,7 +107,7 @@ class Proxy:
         for link in self._links:
             link.reset()
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=60)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -145,7 +151,8 @@ class Proxy:
                     self._strike(link)
                 if not link.is_frozen:
                     link.upstream.sendall(frame)
-        _close_quietly(link.upstream)
+        if not link.keeps_server:
+            _close_quietly(link.upstream)
 
     def _relay_server(self, link: Link) -> None:
         with contextlib.suppress(OSError, EOFError):

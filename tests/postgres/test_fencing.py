@@ -1,0 +1,160 @@
+"""Two runs and one lock, held still at the places where one overtakes the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.disturbed import through
+from tests.support.proxy import Link, Proxy
+from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
+
+from lockgate.postgres import connector, lock
+from lockgate.postgres.lock_table import take_over_lock
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.core.outcome import Taken
+    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.schema import Tables
+
+TABLE = "CREATE TABLE account (id int);"
+STEAL = "UPDATE lockgate.migration_lock SET token = token + 1, owner = 'thief'"
+BEGUN = (
+    "SELECT state, statements_done, attempting FROM lockgate.migration_history"
+    " WHERE migration_id = '2'"
+)
+
+
+@pytest.fixture
+def started(project: Project) -> Project:
+    """Give a project with one migration applied."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    return project
+
+
+def abandon_lock(project: Project, *, lease: str) -> Any:
+    """Hold the lock from a session that works for nobody, and return it."""
+    session = project.database.connect()
+    session.run(
+        "UPDATE lockgate.migration_lock SET owner = 'someoneelse00000', caller = 'test',"
+        " token = token + 1, backend_pid = pg_backend_pid(), backend_start = (SELECT backend_start"
+        " FROM pg_stat_activity WHERE pid = pg_backend_pid()), taken_at = now(),"
+        f" expires_at = now() + interval '{lease}'"
+    )
+    return session
+
+
+@pytest.mark.parametrize("was_alive", [False, True])
+def test_taker_that_looked_before_another_took_comes_too_late(
+    started: Project, monkeypatch: pytest.MonkeyPatch, *, was_alive: bool
+) -> None:
+    """Of two that find the same holder over, the second does not take the lock from the first."""
+    session = abandon_lock(started, lease="0" if was_alive else "1 hour")
+    if not was_alive:
+        hang_up(started.database, session)
+    gate = Gate(started.database)
+    started.write({"2_slow.sql": Gate.SQL})
+    quicker: list[Background] = []
+
+    def take_late(
+        connection: Connection, tables: Tables, terms: Terms, holder: Holder
+    ) -> Taken | None:
+        monkeypatch.setattr(lock, "take_over_lock", take_over_lock)
+        quicker.append(Background.start(started.run))
+        gate.wait()
+        return take_over_lock(connection, tables, terms, holder)
+
+    monkeypatch.setattr(lock, "take_over_lock", take_late)
+    late = started.run(LOCKGATE_LOCK_WAIT="0")
+    gate.open()
+    assert Status.APPLIED == quicker[0].result().status
+    assert (Status.BUSY, "lock-busy") == (late.status, late.error and late.error.code)
+
+
+def test_run_fenced_while_it_builds_an_index_records_nothing(started: Project) -> None:
+    """Between intent and fact no transaction is open; the fact is refused to who lost the lock."""
+    started.write({"2_index.sql": "CREATE INDEX CONCURRENTLY account_id ON account (id);"})
+    blocker = started.database.connect()
+    blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    blocker.run("SELECT FROM account")
+    running = Background.start(started.run)
+    wait_until(
+        lambda: started.database.run(
+            "SELECT FROM pg_stat_progress_create_index WHERE datname = current_database()"
+            " AND phase = 'waiting for old snapshots'"
+        ),
+        "a build that waits for an old snapshot",
+    )
+    assert [["partial", 0, 1]] == started.database.run(BEGUN)
+    started.database.run(STEAL)
+    blocker.run("COMMIT")
+    report = running.result()
+    assert (Status.BUSY, "lock-lost") == (report.status, report.error and report.error.code)
+    assert [["partial", 0, 1]] == started.database.run(BEGUN)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"-- migrate:up transaction:false\n{STEAL};\nSELECT 2;\n",
+        f"BEGIN;\nINSERT INTO account VALUES (1);\n{STEAL};\nCOMMIT;\n",
+    ],
+    ids=["wrapped", "own"],
+)
+def test_run_fenced_within_a_unit_rolls_it_back(started: Project, script: str) -> None:
+    """Whoever made the transaction, it ends with the check, and goes as a whole."""
+    started.write({"2_unit.sql": script})
+    report = started.run()
+    assert (Status.BUSY, "lock-lost") == (report.status, report.error and report.error.code)
+    assert [] == started.database.run(BEGUN)
+    assert [[0]] == started.database.run("SELECT count(*) FROM account")
+
+
+def test_statement_outside_a_transaction_is_announced_before_it_runs(started: Project) -> None:
+    """A run that is ended in it leaves word, and the next one does not repeat it on a guess."""
+    script = "-- migrate:up transaction:false\nDO $$ BEGIN COMMIT; PERFORM pg_sleep(600); END $$;"
+    started.write({"2_do.sql": script})
+    running = Background.start(started.run)
+    wait_until(lambda: is_asleep(started.database), "a statement that sleeps")
+    assert [["partial", 0, 1]] == started.database.run(BEGUN)
+    started.database.run(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    )
+    report = running.result()
+    assert report.error is not None
+    assert "outcome-unknown" == report.error.code
+    assert [["partial", 0, 1]] == started.database.run(BEGUN)
+    again = started.run()
+    assert again.error is not None
+    assert "outcome-unknown" == again.error.code
+
+
+def test_session_behind_a_silent_network_is_ended_by_its_own_run(
+    started: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run takes the lock up over a new connection, and the session that it lost is gone."""
+    started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
+    server = started.database.server
+    monkeypatch.setattr(connector, "ANSWER_SECONDS", 1.0)
+    lost: list[Link] = []
+
+    def fall_silent_at_the_end(link: Link) -> None:
+        if not lost and started.history() == [("1", "applied"), ("2", "applied")]:
+            link.freeze(keeps_server=True)
+            lost.append(link)
+
+    with Proxy(server.host, server.port, gate=fall_silent_at_the_end) as proxy:
+        report = started.run(**through(started, proxy))
+        assert Status.APPLIED == report.status, report.error
+        assert started.emitted("connection_lost")
+        assert [] == started.database.run(
+            "SELECT FROM pg_stat_activity WHERE pid = :pid", pid=lost[0].pid
+        )
+    assert ["applied", "applied"] == started.runs()
+    assert started.lock_owner() is None
