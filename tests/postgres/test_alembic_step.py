@@ -1,0 +1,172 @@
+"""Alembic's revisions over the run's connection: transactions, errors, and what is stored of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.project import Project
+
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.database import Database
+
+HEAD = '''"""{name}"""
+from alembic import op
+import sqlalchemy as sa
+
+revision = "{name}"
+down_revision = {below!r}
+'''
+
+
+@pytest.fixture
+def revisions(database: Database, tmp_path: Path) -> Project:
+    """Give an empty folder of revisions beside a fresh database."""
+    folder = tmp_path / "versions"
+    folder.mkdir()
+    return Project(folder, database, {"LOCKGATE_FORMAT": "alembic"})
+
+
+def make_revision(
+    name: str, below: str | None, up: str, down: str = "pass", *, more: str = ""
+) -> dict[str, str]:
+    """Return a revision's file; the functions' lines have no indent."""
+    bodies = [
+        f"def {function}():\n" + "".join(f"    {line}\n" for line in body.splitlines())
+        for function, body in (("upgrade", up), ("downgrade", down))
+    ]
+    return {f"{name}.py": "\n".join([HEAD.format(name=name, below=below) + more, *bodies])}
+
+
+def test_revision_runs_in_the_runs_transaction(revisions: Project) -> None:
+    """Operations, text with signs, rows and a session's commit are in it, and its history row."""
+    up = (
+        'op.create_table("t", sa.Column("a", sa.Text, server_default="5 %", comment="a\\"b"))\n'
+        "op.execute(\"INSERT INTO t VALUES ('50 %'), ('\\\\:x')\")\n"
+        'op.bulk_insert(sa.table("t", sa.column("a")), [{"a": "x"}, {"a": "y"}])\n'
+        "from sqlalchemy.orm import Session\n"
+        "with Session(bind=op.get_bind()) as session:\n"
+        '    session.execute(sa.text("DELETE FROM t WHERE a = :a"), {"a": "y"})\n'
+        "    session.commit()\n"
+        'op.execute("DO $$ BEGIN PERFORM 1 FROM lockgate.migration_lock; END $$")\n'
+        'assert op.get_bind().scalar(sa.text("SELECT count(*) FROM t")) == 3\n'
+    )
+    revisions.write(make_revision("a", None, up))
+    assert Status.APPLIED is revisions.run().status
+    rows = revisions.database.run('SELECT a FROM t ORDER BY a COLLATE "C"')
+    assert ([("a", "applied")], [["50 %"], [":x"], ["x"]]) == (revisions.history(), rows)
+
+
+def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
+    """What the revision had done is rolled back with it."""
+    up = 'op.execute("CREATE TABLE t ()")\nop.execute("CREATE TABLE t ()")'
+    revisions.write(make_revision("a", None, up))
+    error = revisions.run().error
+    assert error is not None
+    assert ("a.py", 10, "42P07") == (error.file, error.line, error.sqlstate)
+    assert [[0]] == revisions.database.run("SELECT count(*) FROM pg_class WHERE relname = 't'")
+
+
+def test_block_without_transaction_runs_between_two(revisions: Project) -> None:
+    """What stands above it is committed, what stands below it begins anew."""
+    up = (
+        'op.execute("CREATE TABLE t (a int)")\n'
+        "with op.get_context().autocommit_block():\n"
+        '    op.execute("CREATE INDEX CONCURRENTLY i ON t (a)")\n'
+        '    op.create_index("j", "t", ["a"], postgresql_concurrently=True)\n'
+        'op.execute("SAVEPOINT s")\n'
+        'op.execute("CREATE TABLE u ()")'
+    )
+    down = (
+        "with op.get_context().autocommit_block():\n"
+        '    op.execute("DROP INDEX CONCURRENTLY i")\n'
+        'op.execute("DROP TABLE t, u")'
+    )
+    revisions.write(make_revision("a", None, up, down))
+    assert Status.APPLIED is revisions.run().status
+    count = "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'i', 'j', 'u')"
+    assert [[4]] == revisions.database.run(count)
+    revisions.do(Action.DOWN, target="0", reason="back", allow_data_loss=True)
+    assert [[0]] == revisions.database.run(count)
+
+
+def test_failure_behind_a_block_rolls_the_rest_back(revisions: Project) -> None:
+    """What was committed by then stays, and the report says that it runs outside a transaction."""
+    up = (
+        'op.execute("CREATE TABLE t ()")\n'
+        "with op.get_context().autocommit_block(): pass\n"
+        'op.execute("CREATE TABLE u ()")\n'
+        "raise ValueError"
+    )
+    revisions.write(make_revision("a", None, up))
+    error = revisions.run().error
+    assert error is not None
+    assert ("a.py", 12) == (error.file, error.line)
+    rows = revisions.database.run("SELECT relname FROM pg_class WHERE relname IN ('t', 'u')")
+    assert ([["t"]], [("a", "partial")]) == (rows, revisions.history())
+
+
+def test_commit_of_its_own_is_let_through(revisions: Project) -> None:
+    """A revision that says COMMIT has its own transactions, as under Alembic."""
+    up = (
+        "op.execute(\"CREATE TYPE m AS ENUM ('a')\")\n"
+        'op.execute("COMMIT")\n'
+        "op.execute(\"ALTER TYPE m ADD VALUE 'b'\")\n"
+        'op.execute("COMMIT")\n'
+        "op.execute(\"CREATE TABLE t (m m DEFAULT 'b')\")"
+    )
+    revisions.write(make_revision("a", None, up))
+    assert Status.APPLIED is revisions.run().status
+    assert [["{a,b}"]] == revisions.database.run("SELECT enum_range(NULL::m)::text")
+
+
+def test_hidden_way_out_of_the_transaction_is_refused(revisions: Project) -> None:
+    """A block that the file does not show fails the revision before anything is committed."""
+    up = (
+        'op.execute("CREATE TABLE t ()")\n'
+        'with getattr(op.get_context(), "autocommit" + "_block")(): pass'
+    )
+    revisions.write(make_revision("a", None, up))
+    error = revisions.run().error
+    assert error is not None
+    assert "the transaction belongs to the run" in error.message
+    assert [[0]] == revisions.database.run("SELECT count(*) FROM pg_class WHERE relname = 't'")
+
+
+def test_file_may_look_beside_itself(revisions: Project) -> None:
+    """``__file__`` is where the revision lies."""
+    revisions.write({"sql/a.txt": "CREATE TABLE t ()"})
+    up = 'op.execute((Path(__file__).parent / "sql/a.txt").read_text())'
+    revisions.write(make_revision("a", None, up, more="from pathlib import Path\n"))
+    assert Status.APPLIED is revisions.run().status
+
+
+def test_revision_without_its_file_is_undone_from_the_history(revisions: Project) -> None:
+    """The text that is stored says by itself that it is Alembic's."""
+    revisions.write(make_revision("a", None, 'op.execute("CREATE TABLE t ()")'))
+    up, down = 'op.execute("CREATE TABLE u ()")', 'op.drop_table("u")'
+    revisions.write(make_revision("b", "a", up, down))
+    revisions.run()
+    revisions.remove("b.py")
+    report = revisions.do(Action.DOWN, target="a", reason="back", allow_data_loss=True)
+    assert (["b"], [("a", "applied")]) == (
+        [entry.version for entry in report.reverted],
+        revisions.history(),
+    )
+
+
+def test_tables_of_alembic_are_kept_out(revisions: Project) -> None:
+    """Nothing makes Alembic's table, unless a revision names it."""
+    revisions.write(make_revision("a", None, "pass"))
+    revisions.run()
+    find = "SELECT count(*) FROM pg_class WHERE relname = 'alembic_version'"
+    assert [[0]] == revisions.database.run(find)
+    touch = 'op.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(99)")'
+    revisions.write(make_revision("b", "a", touch))
+    assert Status.APPLIED is revisions.run().status
+    assert [[1]] == revisions.database.run(find)
