@@ -11,12 +11,14 @@ from lockgate.core.request import Action
 from lockgate.errors import SettingInvalid
 from lockgate.settings import (
     ACTIONS,
+    FORMATS,
     SETTINGS,
     Atomicity,
     BackupMode,
     CfnResponse,
     OutOfOrder,
     Pooler,
+    Rollback,
     Settings,
     Tls,
     read_answer_settings,
@@ -42,6 +44,9 @@ EXAMPLES = [
     ("LOCKGATE_POOLER", "lease", Pooler.LEASE),
     ("LOCKGATE_SCHEMA", "ops", "ops"),
     ("LOCKGATE_MIGRATIONS", "db/migrations", "db/migrations"),
+    ("LOCKGATE_FORMAT", "dbmate", "dbmate"),
+    ("LOCKGATE_ROLLBACK", "deploy", Rollback.DEPLOY),
+    ("LOCKGATE_ALLOW_DATA_LOSS", "true", True),
     ("LOCKGATE_BACKUP", "snapshot", BackupMode.SNAPSHOT),
     ("LOCKGATE_BACKUP_KEEP", "2", 2),
     ("LOCKGATE_ATOMICITY", "run", Atomicity.RUN),
@@ -64,7 +69,12 @@ DURATIONS = (
     "LOCKGATE_STATEMENT_TIMEOUT",
     "LOCKGATE_RESERVE",
 )
-FLAGS = ("LOCKGATE_IAM_AUTH", "LOCKGATE_TLS_OFF_ANYWHERE", "LOCKGATE_CFN_LOOPBACK")
+FLAGS = (
+    "LOCKGATE_IAM_AUTH",
+    "LOCKGATE_TLS_OFF_ANYWHERE",
+    "LOCKGATE_ALLOW_DATA_LOSS",
+    "LOCKGATE_CFN_LOOPBACK",
+)
 NO_NAME = "it takes a plain name: letters, digits and _, at most 63 of them"
 
 REFUSED = [
@@ -86,6 +96,8 @@ REFUSED = [
         "Information_Schema",
         "that schema belongs to PostgreSQL; name one of your own",
     ),
+    ("LOCKGATE_FORMAT", "access", f"it takes auto or one of {', '.join(FORMATS)}"),
+    ("LOCKGATE_ROLLBACK", "always", "it takes one of off, run, deploy"),
     ("LOCKGATE_BACKUP", "always", "it takes one of off, record, snapshot"),
     ("LOCKGATE_BACKUP_KEEP", "0", "it takes a whole number, 1 or more"),
     ("LOCKGATE_BACKUP_KEEP", "all", "it takes a whole number, 1 or more"),
@@ -96,12 +108,12 @@ REFUSED = [
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         "up,destroy",
-        "it takes some of up, plan, status, validate, unlock, with commas between",
+        f"it takes some of {', '.join(ACTIONS)}, with commas between",
     ),
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         ",",
-        "it takes some of up, plan, status, validate, unlock, with commas between",
+        f"it takes some of {', '.join(ACTIONS)}, with commas between",
     ),
     ("LOCKGATE_CFN_RESPONSE", "none", "it takes one of direct, return"),
     *((name, "maybe", "it takes true or false") for name in FLAGS),
