@@ -247,6 +247,7 @@ class Worker:
                 work = plan()
                 if not work.segments:
                     return
+                self._back_up(work)
                 with self.draft.phase("apply"):
                     is_done = self._apply_all(work, tries)
                 if is_done and work.is_last:
@@ -258,7 +259,6 @@ class Worker:
 
     def _apply_all(self, work: _Work, tries: Counter[str]) -> bool:
         """Apply every segment; return False to have the plan made anew."""
-        self._back_up(work)
         waiting = deque(work.segments)
         while waiting:
             segment = waiting.popleft()
