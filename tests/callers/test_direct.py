@@ -267,7 +267,7 @@ def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
     assert 0 < len(value["applied"]) < 1_000
 
 
-OPERATOR = {"reason": "why", "requested_by": "me"}
+OPERATOR: dict[str, Any] = {"reason": "why", "requested_by": "me"}
 ALL_ACTIONS = replace(SETTINGS, allowed_actions=tuple(Action))
 
 
@@ -354,8 +354,10 @@ def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, 
             (
                 {"action": action, **given},
                 f'The action "{action}" needs {needed}.',
-                f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
-                " with the run.",
+                (
+                    f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
+                    " with the run."
+                ),
             )
             for action in ("down", "baseline", "adopt", "repair", "unlock")
             for needed, given in (
