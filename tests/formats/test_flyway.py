@@ -206,12 +206,13 @@ def test_undo_script_is_the_down_script_of_its_version(read_one: ReadOne) -> Non
             "afterMigrate.sql is a callback, which Lockgate does not run.",
         ),
         (
-            {"V1__a.sql": SQL, "x/V2__Fill.java": "class"},
-            "x/V2__Fill.java is a migration that is no SQL.",
+            {"V1__a.sql": SQL, "beforeMigrate.sh": "true"},
+            "beforeMigrate.sh is a callback, which Lockgate does not run.",
         ),
+        ({"V1__a.sql": SQL, "R__seed.py": "print()"}, "R__seed.py:1 is no SQL."),
         (
-            {"V1__a.sql": SQL, "R__seed.py": "print()"},
-            "R__seed.py is a migration that is no SQL.",
+            {"V1__a.sql": SQL, "R__now.sql": "-- ${flyway:timestamp}"},
+            "R__now.sql:1 has the placeholder ${flyway:timestamp}, which only Flyway could fill.",
         ),
     ],
 )
@@ -309,31 +310,37 @@ def test_placeholders_that_the_file_decides_are_known(read_one: ReadOne) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line", "why"),
     [
-        ("\n\n-- ${x}\n", "V1__a.sql:3 has the placeholder ${x}, and no value is given for it."),
-        ("SELECT '${x", "V1__a.sql:1 has the placeholder ${x, and no value is given for it."),
-        (
-            "\r\n${lines}",
-            "V1__a.sql:2 has the placeholder ${lines}, whose value has several lines.",
-        ),
-        (
-            "${flyway:timestamp}",
-            "V1__a.sql:1 has the placeholder ${flyway:timestamp}, which only Flyway could fill.",
-        ),
+        ("\n\n-- ${x}\n", 3, "has the placeholder ${x}, and no value is given for it"),
+        ("SELECT '${x", 1, "has the placeholder ${x, and no value is given for it"),
+        ("\r\n${lines}", 2, "has the placeholder ${lines}, whose value has several lines"),
+        ("${flyway:user}", 1, "has the placeholder ${flyway:user}, which only Flyway could fill"),
         (
             "${flyway:defaultSchema}",
-            "V1__a.sql:1 has the placeholder ${flyway:defaultSchema}, which only Flyway could fill.",
+            1,
+            "has the placeholder ${flyway:defaultSchema}, which only Flyway could fill",
         ),
     ],
 )
-def test_placeholder_without_a_value_is_refused_with_its_line(
-    refuse: Fail, text: str, message: str
+def test_placeholder_without_a_value_is_an_obstacle_with_its_line(
+    read_one: ReadOne, text: str, line: int, why: str
 ) -> None:
-    """As to Flyway it is an error, and never sent as it stands."""
-    error = refuse({"V1__a.sql": text}, FLYWAY_PLACEHOLDERS_LINES="a\nb")
-    assert f"{message} {NOTHING}" == str(error)
-    assert error.hint
+    """As to Flyway it is an error when the migration is to run, and never sent as it stands."""
+    script = read_one({"V1__a.sql": text}, FLYWAY_PLACEHOLDERS_LINES="a\nb").up
+    assert script.obstacle is not None
+    assert (line, why, None) == (script.obstacle.line, script.obstacle.why, script.substituted)
+    assert script.obstacle.hint
+
+
+def test_program_is_an_obstacle_of_its_migration(read: Read) -> None:
+    """One that Flyway ran already is no concern."""
+    catalog = read({"V1__a.sql": SQL, "x/V2__Fill_all.java": "class", "U1__a.class": "x"})
+    fill = catalog.by_id["2"]
+    assert ("Fill all", "x/V2__Fill_all.java") == (fill.name, fill.path)
+    assert fill.up.obstacle is not None
+    assert catalog.by_id["1"].down is not None
+    assert catalog.by_id["1"].down.obstacle == fill.up.obstacle
 
 
 @pytest.mark.parametrize(
@@ -559,3 +566,16 @@ def test_failing_statement_is_shown_as_the_file_has_it(project: Project) -> None
     assert (report.error.file, report.error.line) == ("V1__a.sql", 2)
     assert "hidden_column" not in str(report.to_json())
     assert "${column}" in str(report.error.excerpt)
+
+
+def test_migration_with_an_obstacle_is_refused_when_it_is_to_run(project: Project) -> None:
+    """With file and line; nothing before it is run either."""
+    project.settings["LOCKGATE_FORMAT"] = "flyway"
+    project.write({"V1__a.sql": SQL, "V2__b.sql": "\nSELECT ${x};\n"})
+    report = project.run(Action.UP)
+    assert report.error is not None
+    expected = (
+        "V2__b.sql:2: the script has the placeholder ${x}, and no value is given for it."
+        f" {NOTHING}"
+    )
+    assert (Status.REFUSED, expected) == (report.status, report.error.message)

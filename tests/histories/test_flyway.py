@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate.core.request import Action
 from lockgate.formats.flyway import read_folder
 from lockgate.histories import flyway
 from lockgate.histories.foreign import ForeignState
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.database import Database
+    from tests.support.project import Project
 
     from lockgate.histories.foreign import Ask, ForeignHistory
 
@@ -155,10 +157,76 @@ def test_checksum_is_that_of_the_lines(text: str, expected: int) -> None:
 
 
 def test_repeatable_is_summed_up_with_its_values(tmp_path: Path) -> None:
-    """A versioned file is summed up as it is, which is what Flyway stores."""
+    """A versioned file is summed up as it is; the older sum of a repeatable one is accepted too."""
     text = "SELECT '${x}';\n"
     for name in ("V1__a.sql", "R__a.sql"):
         (tmp_path / name).write_text(text)
     catalog = read_folder(tmp_path, {"FLYWAY_PLACEHOLDERS_X": "1"})
-    found = [flyway.file_checksum(tmp_path, migration) for migration in catalog.migrations]
-    assert [str(flyway.crc32(text)), str(flyway.crc32("SELECT '1';\n"))] == found
+    raw, filled = str(flyway.crc32(text)), str(flyway.crc32("SELECT '1';\n"))
+    found = [
+        [flyway.matches_checksum(tmp_path, m, checksum) for checksum in (raw, filled, "0")]
+        for m in catalog.migrations
+    ]
+    assert [[True, False, False], [True, True, False]] == found
+
+
+# Taken over.
+
+
+@pytest.fixture
+def flyway_project(project: Project) -> Project:
+    """Give a project in Flyway's layout, with a program among its migrations."""
+    project.settings["LOCKGATE_FORMAT"] = "flyway"
+    project.write(
+        {
+            "V1.0__a.sql": "CREATE TABLE a (id int);\n",
+            "V2__Fill.java": "class V2__Fill {}\n",
+            "V3__c.sql": "CREATE TABLE c (id int);\n",
+            "R__v_w.sql": "CREATE OR REPLACE VIEW v AS SELECT 1 AS x;\n",
+        }
+    )
+    return project
+
+
+def sum_of(project: Project, name: str) -> int:
+    """Return the checksum of a file."""
+    return flyway.crc32((project.folder / name).read_text())
+
+
+def test_history_is_taken_over_and_finished(flyway_project: Project, database: Database) -> None:
+    """Programs count as well, whether their file is there (2) or not (2.5)."""
+    database.run("CREATE TABLE a (id int)")
+    database.run("CREATE VIEW v AS SELECT 1 AS x")
+    read_rows(
+        database,
+        ("1.0", "a", "SQL", sum_of(flyway_project, "V1.0__a.sql"), True),
+        ("2", "Fill", "JDBC", None, True),
+        ("2.5", "Elsewhere", "SPRING_JDBC", None, True),
+        (None, "v w", "SQL", sum_of(flyway_project, "R__v_w.sql"), True),
+    )
+    adopted = flyway_project.do(Action.ADOPT, source="flyway", reason="we move")
+    finished = flyway_project.run(Action.UP)
+    assert ("applied", ["3"]) == (adopted.status, [one.version for one in finished.applied])
+    assert [("1", "applied"), ("2", "applied"), ("3", "applied"), ("R__v w", "applied")] == (
+        flyway_project.history()
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"), [("2.9", ["1", "2"]), ("2.0", ["1", "2"]), ("0", [])]
+)
+def test_baseline_need_not_be_a_version_of_the_files(
+    flyway_project: Project, database: Database, baseline: str, expected: list[str]
+) -> None:
+    """All files up to it count as applied."""
+    history = read_rows(database, (baseline, "base", "BASELINE", None, True))
+    found = flyway.align(history, read_folder(flyway_project.folder, {})).baseline
+    assert (expected[-1] if expected else None) == found
+
+
+def test_edited_file_is_not_taken_over(flyway_project: Project, database: Database) -> None:
+    """Flyway's own checksum says so."""
+    read_rows(database, ("1", "a", "SQL", 12345, True))
+    report = flyway_project.do(Action.ADOPT, source="flyway", reason="we move")
+    assert report.error is not None
+    assert "Files were edited after flyway applied them" in report.error.message

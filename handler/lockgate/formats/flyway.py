@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.checksum import text_checksum
-from lockgate.core.migration import Kind, Migration, Script
+from lockgate.core.migration import Kind, Migration, Obstacle, Script
 from lockgate.core.sql import SqlTextInvalid, Transactionality, classify, split_statements
 from lockgate.formats.flyway_config import FlywayConfig, read_config
 from lockgate.formats.flyway_names import (
@@ -29,6 +29,7 @@ from lockgate.formats.scripts import (
     down_alone,
     make_script,
     make_versioned,
+    refuse,
     unusable_file,
     with_stand_in,
 )
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
 
+_PROGRAM = Obstacle(
+    "is no SQL", "Write it as SQL; or apply it with Flyway, and adopt after that.", line=1
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _File:
@@ -47,6 +52,7 @@ class _File:
 
     path: str
     name: Name
+    is_program: bool = False
 
 
 def recognise(folder: Path) -> str | None:
@@ -64,10 +70,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     ``variables`` are those of the environment: FLYWAY_PLACEHOLDERS_NAME and Flyway's settings.
 
+    A program, and a placeholder without a value, are obstacles of their migration.
+
     Raises:
-        MigrationFileInvalid: the folder is missing or empty; two files share a version; a placeholder
-            has no value; or there is what Flyway would run and Lockgate does not: a callback, a
-            baseline migration, a program, or a setting that changes what runs.
+        MigrationFileInvalid: the folder is missing or empty; two files share a version; or there is
+            what Flyway would run and Lockgate does not: a callback, a baseline migration, or a
+            setting that changes what runs.
     """
     config = read_config(folder, variables)
     files = _list_files(folder, config)
@@ -102,12 +110,9 @@ def _list_files(folder: Path, config: FlywayConfig) -> list[_File]:
         if name is not None:
             _refuse_kind(path, name)
             files.append(_File(path, name))
-        elif parse_program(base, rules) is not None:
-            raise unusable_file(
-                path,
-                "is a migration that is no SQL",
-                "Write it as SQL, or apply it with Flyway first and take it out of the folder.",
-            )
+        elif (program := parse_program(base, rules)) is not None:
+            _refuse_kind(path, program)
+            files.append(_File(path, program, is_program=True))
         elif config.refuses_names and base.endswith(rules.suffixes):
             raise unusable_file(
                 path,
@@ -169,6 +174,9 @@ def _read_migration(
         return None
     name = file.name
     if name.version is None:
+        if script.obstacle is not None:
+            # Whether it is to run is what cannot be told.
+            raise refuse(file.path, script.obstacle)
         # Flyway sums up what the placeholders stand for too: another value runs it again.
         script = replace(script, checksum=text_checksum(script.sql))
         return Migration(None, name.description, Kind.REPEATABLE, script, None)
@@ -176,6 +184,8 @@ def _read_migration(
 
 
 def _read_script(folder: Path, file: _File, config: FlywayConfig) -> tuple[Script, ScriptConfig]:
+    if file.is_program:
+        return replace(make_script("", file.path), obstacle=_PROGRAM), ScriptConfig()
     script_config = read_script_config(folder, file.path, config)
     text = read_text(folder, file.path)
     replaces = config.replaces and script_config.replaces
@@ -191,6 +201,8 @@ def _read_script(folder: Path, file: _File, config: FlywayConfig) -> tuple[Scrip
         substituted=None if filled is None else filled.text,
         hidden=() if filled is None else filled.hidden,
     )
+    if filled is not None and filled.obstacle is not None:
+        script = replace(script, substituted=None, obstacle=filled.obstacle)
     if config.is_mixed and transaction is None and _has_alone(script):
         script = replace(script, options=replace(script.options, transaction=False))
     return script, script_config

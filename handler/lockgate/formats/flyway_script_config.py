@@ -13,7 +13,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.flyway_placeholders import fill_placeholders
 from lockgate.formats.folder import read_text
 from lockgate.formats.properties import Entry, read_properties
-from lockgate.formats.scripts import unusable_file
+from lockgate.formats.scripts import refuse, unusable_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,8 @@ def read_script_config(folder: Path, path: str, config: FlywayConfig) -> ScriptC
         return ScriptConfig()
     text = read_text(folder, beside)
     filled = fill_placeholders(text, beside, config) if config.replaces else None
+    if filled is not None and filled.obstacle is not None:
+        raise refuse(beside, filled.obstacle)
     found = ScriptConfig()
     for entry in read_properties(text if filled is None else filled.text, beside):
         found = _with_entry(found, entry)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lockgate.core.migration import Obstacle
+
 _BOM = "\ufeff"
 
 
@@ -109,6 +111,11 @@ def unusable_file(
     return MigrationFileInvalid(
         f"{place} {why}. Nothing was changed.", hint=hint, file=path, line=line
     )
+
+
+def refuse(path: str, obstacle: Obstacle) -> MigrationFileInvalid:
+    """Return the error of an obstacle that stands in the way of the whole folder."""
+    return unusable_file(path, obstacle.why, obstacle.hint, line=obstacle.line)
 
 
 def catalog_by_number(migrations: list[Migration], folder: Path) -> Catalog:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Kind
+from lockgate.core.migration import Kind, Version
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask
 
@@ -117,6 +119,34 @@ def _explain_failure(script: str) -> str:
         f"Flyway says that {script} failed. Put right by hand what it left, remove the row with"
         " flyway repair, and adopt again."
     )
+
+
+def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
+    """Return the history without what has no file here, and needs none.
+
+    A baseline may be between the versions of the files. A program's row has no checksum, and its
+    file is seldom in a folder of SQL.
+    """
+    known = (row for row in said.rows if row.checksum is not None or _is_known(row, catalog))
+    if said.baseline is None:
+        return replace(said, rows=tuple(known))
+    bound = Version.parse(said.baseline)
+    below = [version for version in catalog.by_version if version <= bound]
+    return replace(said, rows=tuple(known), baseline=max(below).text if below else None)
+
+
+def _is_known(row: ForeignRow, catalog: Catalog) -> bool:
+    if row.version in catalog.by_id or row.state is not ForeignState.APPLIED:
+        return True
+    found = Version.stored(row.version)
+    return bool(found.key) and found in catalog.by_version
+
+
+def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
+    """Tell whether a checksum is the file's; older releases left the placeholders as they were."""
+    if migration.up.obstacle is not None and not migration.up.text:
+        return True
+    return checksum in {file_checksum(folder, migration), str(crc32(migration.up.text))}
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
