@@ -119,7 +119,8 @@ nonsense
 nonsense
 """
     )
-    expected = "--changeset ann:1\n\n\n-- stays\nCREATE TABLE a (id int);\n\n\n\n\n\n\n"
+    sql = "-- stays\nCREATE TABLE a (id int);\n"
+    expected = f"--changeset ann:1\n\n--validCheckSum: any\n{sql}\n\n\n\n\n\n"
     assert (expected, 2, None) == (
         migration.up.text,
         migration.up.first_line,
@@ -452,27 +453,11 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
     [
         (
             "--changeset a:1 runAlways:true\nSELECT 1;",
-            "log.sql:2 has a changeset with runAlways:true: it runs each time.",
-        ),
-        (
-            "\n--changeset a:1 failOnError:false\nSELECT 1;",
-            "log.sql:3 has a changeset with failOnError:false: it may fail and count as done.",
-        ),
-        (
-            "--changeset a:1 runWith:psql\nSELECT 1;",
-            "log.sql:2 has a changeset that psql runs, and Lockgate runs all SQL itself.",
+            "log.sql:2 has a changeset that runs each time, and Lockgate runs one when it changes.",
         ),
         (
             "--changeset a:1 contextFilter:@live\nSELECT 1;",
             "log.sql:2 has the context @live, which runs only when it is asked for.",
-        ),
-        (
-            "--changeset a:1\n--preconditions onFail:MARK_RAN\nSELECT 1;",
-            "log.sql:3 has a precondition, which Lockgate does not check.",
-        ),
-        (
-            "--changeset a:1\n--precondition-sql-check expectedResult:0 SELECT 1\nSELECT 1;",
-            "log.sql:3 has a precondition, which Lockgate does not check.",
         ),
         ("--changeset a\nSELECT 1;", "log.sql:2 is a line that Liquibase refuses."),
         ("--changeset a: 1\nSELECT 1;", "log.sql:2 is a line that Liquibase refuses."),
@@ -491,24 +476,12 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
             "log.sql:4 has the changeset log.sql::1::a for the second time; the first is in log.sql:2.",
         ),
         (
-            "--changeset a:1 endDelimiter:(;|/)\nSELECT 1;",
-            "log.sql:2 has the end delimiter (;|/), which is a pattern.",
-        ),
-        (
             "--changeset a:1\nSELECT 1;\n--rollback changesetId:9 changesetAuthor:a",
             "log.sql:4 has a rollback that names a changeset which is not above it.",
         ),
         (
             "--changeset a:1\nSELECT 1;\n/* liquibase rollback\nSELECT 2;",
             "log.sql:4 begins a rollback block that does not end.",
-        ),
-        (
-            "--changeset a:1\nSELECT 1,\n'${database.typeName}';",
-            "log.sql:4 has the parameter ${database.typeName}, which only Liquibase could fill.",
-        ),
-        (
-            "--changeset a:1\nSELECT '${lines}';",
-            "log.sql:3 has the parameter ${lines}, whose value has several lines.",
         ),
     ],
 )
@@ -520,7 +493,7 @@ def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
     if message is None:
         assert len(read(files).migrations) > 1
         return
-    error = refuse(files, LINES="a\nb")
+    error = refuse(files)
     assert f"{message} {NOTHING}" == str(error)
     assert error.hint
 
@@ -583,6 +556,57 @@ def test_changelog_that_does_more_than_include_is_refused(
         assert f"{message} {NOTHING}" == str(error)
     assert "Nothing was changed." in str(error)
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        (
+            "--changeset a:1\n--precondition-sql-check expectedResult:0 SELECT 1\nSELECT 1;",
+            3,
+            "has a precondition, which Lockgate does not check",
+        ),
+        (
+            "\n--changeset a:1 failOnError:false\nSELECT 1;",
+            3,
+            "may fail and count as done, by failOnError:false",
+        ),
+        (
+            "--changeset a:1 runWith:psql\nSELECT 1;",
+            2,
+            "is to be run by psql, and Lockgate runs all SQL itself",
+        ),
+        (
+            "--changeset a:1 endDelimiter:(;|/)\nSELECT 1;",
+            2,
+            "has the end delimiter (;|/), which is a pattern",
+        ),
+        (
+            "--changeset a:1\nSELECT 1,\n'${database.typeName}';",
+            4,
+            "has the parameter ${database.typeName}, which only Liquibase could fill",
+        ),
+        (
+            "--changeset a:1\nSELECT '${lines}';",
+            3,
+            "has the parameter ${lines}, whose value has several lines",
+        ),
+    ],
+)
+def test_what_only_a_run_would_decide_is_an_obstacle(
+    read_one: ReadOne, text: str, line: int, why: str
+) -> None:
+    """A changeset that Liquibase ran already is no concern."""
+    obstacle = read_one(text, LINES="a\nb").up.obstacle
+    assert obstacle is not None
+    assert (line, why) == (obstacle.line, obstacle.why)
+    assert obstacle.hint
+
+
+def test_preconditions_without_any_are_none(read_one: ReadOne) -> None:
+    """The line says what to do if one fails, and nothing can fail."""
+    migration = read_one("--changeset a:1\n--preconditions onFail:HALT\nSELECT 1;")
+    assert (None, "--changeset a:1\n\nSELECT 1;") == (migration.up.obstacle, migration.up.text)
 
 
 def test_variable_that_filters_is_refused(refuse: Fail) -> None:

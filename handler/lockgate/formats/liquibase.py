@@ -7,10 +7,9 @@ Liquibase runs what is pending in the order of the changelog, whatever ran befor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Script, Version
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.liquibase_file import (
@@ -21,12 +20,7 @@ from lockgate.formats.liquibase_file import (
 )
 from lockgate.formats.liquibase_includes import Source, list_sources
 from lockgate.formats.liquibase_parameters import Parameters, is_for_database, refuse_contexts
-from lockgate.formats.liquibase_text import (
-    DelimiterUnusable,
-    read_delimiters,
-    replace_delimiters,
-    strip_body_comments,
-)
+from lockgate.formats.liquibase_script import make_down, make_up
 from lockgate.formats.scripts import catalog_by_place, make_script, unusable_file, with_stand_in
 from lockgate.histories.liquibase import (
     LOCK_TABLE,
@@ -41,13 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
-
-_SPACE = re.compile(r"[ \n\r\t]+")
-_NO_ROLLBACK = re.compile(r"(?:not required|empty)[^\n]*", re.IGNORECASE)
-_REFUSED_FLAGS = (
-    ("runAlways", True, "runs each time; write it so that runOnChange is enough"),
-    ("failOnError", False, "may fail and count as done; catch the error in a DO block"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +58,12 @@ def recognise(folder: Path) -> str | None:
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read the changesets that a root changelog includes, or those of all files in the order of names.
 
-    ``variables`` are those of the environment: what ``${name}`` may stand for.
+    ``variables`` are those of the environment: what ``${name}`` may stand for. Preconditions, and
+    attributes that Lockgate does not follow, are obstacles of their changeset.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty; a changeset is there twice; or there is
-            what Liquibase would run and Lockgate does not: changes in XML, YAML or JSON,
-            preconditions, runAlways and other attributes that the page on this format names.
+        MigrationFileInvalid: the folder is missing or empty; a changeset is there twice, or runs each
+            time; or there are changes in XML, YAML or JSON.
     """
     parameters = Parameters.of(variables)
     sources = list_sources(folder, variables, parameters)
@@ -136,100 +123,26 @@ def _make_migration(
         return None
     if not is_for_database(None if dbms is None else file.parameters.fill(dbms)):
         return None
-    _refuse_attributes(changeset)
+    contexts = changeset.attribute("context(?:Filter)?", r'".*?"|\S*')
+    refuse_contexts(contexts, changeset.path, changeset.first_line)
     logical = changeset.attribute("logicalFilePath", r"\S*")
     path = file.parameters.fill(logical or file.logical_path)
     version = make_changeset_id(path, changeset.changeset_id, changeset.author)
     runs_again = changeset.flag("runOnChange", default=False)
-    up = _make_up(changeset, file.parameters, runs_again=runs_again)
+    up = make_up(changeset, file.parameters, runs_again=runs_again)
     kind = Kind.REPEATABLE if runs_again else Kind.VERSIONED
-    return Migration(Version((), version), "", kind, up, _make_down(changeset, file, path, earlier))
-
-
-def _refuse_attributes(changeset: Changeset) -> None:
-    contexts = changeset.attribute("context(?:Filter)?", r'".*?"|\S*')
-    refuse_contexts(contexts, changeset.path, changeset.first_line)
-    for name, refused, what in _REFUSED_FLAGS:
-        if changeset.flag(name, default=not refused) is refused:
-            raise unusable_file(
-                changeset.path,
-                f"has a changeset with {name}:{str(refused).lower()}: it {what.partition(';')[0]}",
-                f"Take the attribute out, and{what.partition(';')[2]}.",
-                line=changeset.first_line,
-            )
-    runner = changeset.attribute("runWith", r"[\w${}]+")
-    if runner is not None:
-        raise unusable_file(
-            changeset.path,
-            f"has a changeset that {runner} runs, and Lockgate runs all SQL itself",
-            "Take runWith out; psql's own commands are no SQL.",
-            line=changeset.first_line,
-        )
-
-
-def _make_up(changeset: Changeset, parameters: Parameters, *, runs_again: bool) -> Script:
-    text = "\n".join(changeset.lines)
-    sql = "\n".join(changeset.sql_lines)
-    if not sql.strip():
-        raise unusable_file(
-            changeset.path, "has a changeset without SQL", "Write its SQL below it, or take it out.",
-            line=changeset.first_line,
-        )  # fmt: skip
-    filled = parameters.fill_script(text, changeset.path, changeset.first_line)
-    sent = filled.text
-    if changeset.flag("stripComments", default=True):
-        sent = strip_body_comments(sent)
-    if changeset.flag("splitStatements", default=True):
-        sent = _delimit(sent, changeset, changeset.attribute(r"\bendDelimiter", r"\S*"))
-    script = make_script(
-        text,
-        changeset.path,
-        first_line=changeset.first_line,
-        transaction=None if changeset.flag("runInTransaction", default=True) else False,
-        substituted=None if sent == text else sent,
-        hidden=filled.hidden,
+    return Migration(
+        Version((), version), "", kind, up, _find_down(changeset, file.parameters, path, earlier)
     )
-    # What Liquibase sums up: not the attributes, not the rollback; nor the layout, nor the parameters
-    # as they are written, where an edit makes it run again.
-    counted = _SPACE.sub("", parameters.fill(sql)) if runs_again else sql
-    return replace(script, checksum=text_checksum(counted))
 
 
-def _delimit(text: str, changeset: Changeset, delimiter: str | None) -> str:
-    try:
-        return replace_delimiters(text, read_delimiters(delimiter))
-    except DelimiterUnusable:
-        raise unusable_file(
-            changeset.path,
-            f"has the end delimiter {delimiter}, which is a pattern",
-            "Take it out if semicolons end the statements: Lockgate splits them as PostgreSQL does.",
-            line=changeset.first_line,
-        ) from None
-
-
-def _make_down(
-    changeset: Changeset, file: _File, path: str, earlier: Mapping[str, Migration]
+def _find_down(
+    changeset: Changeset, parameters: Parameters, path: str, earlier: Mapping[str, Migration]
 ) -> Script | None:
     text = "\n".join(changeset.down_lines)
-    if not text.strip():
-        return None
     if "changesetid" in text.lower():
         return _find_other(changeset, text, path, earlier)
-    if _NO_ROLLBACK.fullmatch(text.strip()):
-        text = "-- nothing to undo"
-    plain, sent = text, file.parameters.fill_script(text, changeset.path, changeset.down_line)
-    filled = sent.text
-    if changeset.flag("rollbackSplitStatements", default=True):
-        delimiter = changeset.attribute(r"\brollbackEndDelimiter", r"\S*")
-        plain, filled = (_delimit(one, changeset, delimiter) for one in (plain, filled))
-    return make_script(
-        plain,
-        changeset.path,
-        first_line=changeset.down_line,
-        transaction=None if changeset.flag("runInTransaction", default=True) else False,
-        substituted=None if filled == plain else filled,
-        hidden=sent.hidden,
-    )
+    return make_down(changeset, parameters)
 
 
 def _find_other(

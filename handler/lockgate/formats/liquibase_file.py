@@ -37,7 +37,9 @@ _CHECKSUM = _line(r"--\s*validCheckSum:? (.*)")
 _ROLLBACK = _line(r"\s*--\s*rollback (.*)")
 _ROLLBACK_LIKE = _line(r"\s*-+\s*rollback\s.*")
 _ROLLBACK_BLOCK = _line(r"\s*/\*\s*liquibase\s*rollback\s*")
-_PRECONDITION = _line(r"\s*-+\s*precondition(?:s?\b.*|-.*)")
+# What happens if one fails; without one below it, nothing does.
+_PRECONDITIONS = _line(r"\s*--\s*preconditions(.*)")
+_PRECONDITION = _line(r"\s*--\s*precondition-[a-z0-9-]+(?: .*)?")
 _TRUE = "true"
 
 
@@ -46,7 +48,8 @@ class Changeset:
     """One changeset as it stands in its file.
 
     ``lines`` are those from its own on; one that means something to Liquibase, and is no SQL, is
-    empty there. ``down_lines`` are the rollback's, ``down_line`` the line on which they begin.
+    empty there, but for validCheckSum. ``sql_lines`` are the SQL alone. ``down_lines`` are the
+    rollback's, ``down_line`` the line on which they begin.
     """
 
     author: str
@@ -58,6 +61,7 @@ class Changeset:
     sql_lines: list[str] = field(default_factory=list)
     down_lines: list[str] = field(default_factory=list)
     down_line: int = 0
+    precondition_line: int | None = None
 
     def attribute(self, name: str, value: str = r"\w+") -> str | None:
         """Return an attribute's value; of several the last, as to Liquibase."""
@@ -114,7 +118,13 @@ def _add_line(
     changeset: Changeset, line: str, number: int, lines: Iterator[tuple[int, str]]
 ) -> None:
     rollback = _ROLLBACK.fullmatch(line)
-    if _COMMENT.fullmatch(line) or _CHECKSUM.fullmatch(line):
+    if _CHECKSUM.fullmatch(line):
+        # A comment to the server; an adoption looks for it.
+        changeset.lines.append(line)
+    elif _COMMENT.fullmatch(line) or _PRECONDITIONS.fullmatch(line):
+        _skip(changeset, 1)
+    elif _PRECONDITION.fullmatch(line):
+        changeset.precondition_line = changeset.precondition_line or number
         _skip(changeset, 1)
     elif rollback is not None:
         _add_down(changeset, number, " " * rollback.start(1) + rollback[1])
@@ -175,13 +185,6 @@ def _pass_over(lines: Iterator[tuple[int, str]], what: str, path: str, begun: in
 
 def _refuse_malformed(line: str, path: str, number: int) -> None:
     """Refuse what is meant as an instruction and would pass for a comment."""
-    if _PRECONDITION.fullmatch(line):
-        raise unusable_file(
-            path,
-            "has a precondition, which Lockgate does not check",
-            "Write the condition into the SQL (IF NOT EXISTS, or a DO block), and take the line out.",
-            line=number,
-        )
     for like, hint in (
         (_CHANGESET_LIKE, "Write --changeset author:id."),
         (_ROLLBACK_LIKE, "Write --rollback, one space, and the statement."),

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lockgate.core.migration import Obstacle
 from lockgate.formats.liquibase_text import fill_parameters
 from lockgate.formats.scripts import unusable_file
 
@@ -28,10 +29,11 @@ _NEWLINE = re.compile(r"[\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A text with its parameters filled in, and the values that were used."""
+    """A text with its parameters filled in, the values, and the first one that cannot be used."""
 
     text: str = field(repr=False)
     hidden: tuple[str, ...] = field(repr=False)
+    obstacle: Obstacle | None = None
 
 
 class Parameters:
@@ -72,38 +74,45 @@ class Parameters:
         """Return a text with its parameters filled in; one without a value stays."""
         return fill_parameters(text, lambda name, _: self._find(name))
 
-    def fill_script(self, text: str, path: str, first_line: int) -> Filled:
+    def fill_script(self, text: str, first_line: int) -> Filled:
         """Return a script's text with its parameters filled in, and the values.
 
-        Raises:
-            MigrationFileInvalid: a value has several lines, or only a run of Liquibase knows it.
+        It is an obstacle that a value has several lines, or that only a run of Liquibase knows it.
         """
         hidden: set[str] = set()
+        obstacles: list[Obstacle] = []
 
         def find(name: str, offset: int) -> str | None:
-            line = first_line + text.count("\n", 0, offset)
-            if _FOREIGN.fullmatch(name):
-                raise unusable_file(
-                    path,
-                    f"has the parameter ${{{name}}}, which only Liquibase could fill",
-                    "Write the value itself, or a property of your own.",
-                    line=line,
-                )
             found = self._find(name)
-            if found is not None and _NEWLINE.search(found):
-                raise unusable_file(
-                    path,
-                    f"has the parameter ${{{name}}}, whose value has several lines",
-                    "Give it a value of one line; lines of the file would not be found again.",
-                    line=line,
-                )
+            line = first_line + text.count("\n", 0, offset)
+            obstacle = _find_obstacle(name, found, line)
+            if obstacle is not None:
+                obstacles.append(obstacle)
+                return None
             hidden.update([found] if found else [])
             return found
 
-        return Filled(fill_parameters(text, find), tuple(sorted(hidden)))
+        filled = fill_parameters(text, find)
+        return Filled(filled, tuple(sorted(hidden)), next(iter(obstacles), None))
 
     def _find(self, name: str) -> str | None:
         return self._here.get(name.lower(), self._everywhere.get(name.lower()))
+
+
+def _find_obstacle(name: str, value: str | None, line: int) -> Obstacle | None:
+    if _FOREIGN.fullmatch(name):
+        return Obstacle(
+            f"has the parameter ${{{name}}}, which only Liquibase could fill",
+            "Write the value itself, or a property of your own.",
+            line,
+        )
+    if value is not None and _NEWLINE.search(value):
+        return Obstacle(
+            f"has the parameter ${{{name}}}, whose value has several lines",
+            "Give it a value of one line; lines of the file would not be found again.",
+            line,
+        )
+    return None
 
 
 def is_for_database(definition: str | None) -> bool:

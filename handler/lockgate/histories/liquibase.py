@@ -61,6 +61,7 @@ _READ_LOCK = "SELECT lockedby, lockgranted::text FROM {table} WHERE locked"
 _RAN = frozenset({"EXECUTED", "RERAN", "MARK_RAN"})
 _SPACE = re.compile(r"[ \n\r\t]+")
 _CHANGED = re.compile(r"\bendDelimiter:|^(?:go|/|;)|\$\w*\$", re.IGNORECASE | re.MULTILINE)
+_VALID = re.compile(r"^--\s*validCheckSum:? (.*)$", re.IGNORECASE | re.MULTILINE)
 RAW = ("raw", "includeAll")
 
 
@@ -125,15 +126,13 @@ def _find_lock(ask: Ask, table: str) -> str | None:
 
 
 def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
-    """Return the history in the catalog's terms: its paths, and its kind of MD5 sum.
+    """Return the history with the catalog's paths.
 
     Liquibase records a path from where it was started, the catalog has it from its own folder: where
     one and the same folder in front, added or taken away, makes all known, that is what it means.
     """
-    ids = [row.version for row in said.rows]
-    rename = _find_rename(ids, catalog.by_id)
-    rows = (replace(row, version=rename(row.version)) for row in said.rows)
-    return replace(said, rows=tuple(_with_sum(row, catalog.by_id.get(row.version)) for row in rows))
+    rename = _find_rename([row.version for row in said.rows], catalog.by_id)
+    return replace(said, rows=tuple(replace(row, version=rename(row.version)) for row in said.rows))
 
 
 def _find_rename(ids: Iterable[str], known: Mapping[str, Migration]) -> Callable[[str], str]:
@@ -159,14 +158,17 @@ def _find_rename(ids: Iterable[str], known: Mapping[str, Migration]) -> Callable
     return rename
 
 
-def _with_sum(row: ForeignRow, migration: Migration | None) -> ForeignRow:
-    """Return the row with the newer kind of sum, if it has the older one and that is the file's."""
-    if migration is None or row.checksum is None or not row.checksum.startswith("8:"):
-        return row
-    older = _older_sum(migration)
-    if older is None:
-        return replace(row, checksum=None)
-    return replace(row, checksum=_newer_sum(migration) if older == row.checksum else row.checksum)
+def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
+    """Tell whether a sum of either kind is the file's, or one that its validCheckSum accepts.
+
+    So it is taken to be where parameters were filled in and nobody can tell.
+    """
+    accepted = {found.strip().lower() for found in _VALID.findall(migration.up.text)}
+    if accepted & {"any", "all", "*", "1:any", "1:all", "1:*", checksum.lower()}:
+        return True
+    is_older = checksum.startswith("8:")
+    actual = _older_sum(migration) if is_older else file_checksum(folder, migration)
+    return actual is None or actual == checksum
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
@@ -226,7 +228,7 @@ def _sql_of(migration: Migration) -> str | None:
         if _CHANGED.search(text) is not None:
             return None
     if not _is_raw(migration):
-        text = text.partition("\n")[2]
+        text = _VALID.sub("", text.partition("\n")[2])
     return text.strip("".join(map(chr, range(33))))
 
 
