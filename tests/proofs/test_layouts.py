@@ -70,12 +70,22 @@ def lay_out_dbmate(change: Change) -> dict[str, str]:
     return {f"{change.version}_{change.name}.sql": text}
 
 
+def lay_out_flyway(change: Change) -> dict[str, str]:
+    """Write Flyway's two files, and those beside them."""
+    name = f"{change.version}__{change.name}.sql"
+    files = {f"V{name}": change.up_sql, f"U{name}": change.down_sql}
+    if not change.in_transaction:
+        files |= {f"{file}.conf": "executeInTransaction=false\n" for file in files}
+    return files
+
+
 LAYOUTS: dict[str, Layout] = {
     "dbmate": lay_out_dbmate,
     "goose": lay_out_goose,
     "golang-migrate": lay_out_pair,
     "sqlx": lay_out_sqlx,
     "diesel": lay_out_diesel,
+    "flyway": lay_out_flyway,
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
 from lockgate.histories.tables import find_named_table, has_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
@@ -136,26 +137,28 @@ def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
 
 
 def _find_rename(ids: Iterable[str], known: Mapping[str, Migration]) -> Callable[[str], str]:
-    unknown = [one for one in ids if one not in known]
-    candidates: dict[tuple[str, str], int] = {}
-    for one in unknown:
-        for other in known:
-            if one.endswith("/" + other):
-                pair = (one.removesuffix(other), "")
-            elif other.endswith("/" + one):
-                pair = ("", other.removesuffix(one))
-            else:
-                continue
-            candidates[pair] = candidates.get(pair, 0) + 1
-    if not candidates:
+    longer = {rest: front for one in known for front, rest in _list_fronts(one)}
+    fronts: Counter[tuple[str, str]] = Counter()
+    for one in ids:
+        if one not in known:
+            fronts.update((front, "") for front, rest in _list_fronts(one) if rest in known)
+            fronts.update([("", longer[one])] if one in longer else [])
+    if not fronts:
         return lambda one: one
-    (cut, put), _ = max(candidates.items(), key=lambda item: item[1])
+    cut, put = fronts.most_common(1)[0][0]
 
     def rename(one: str) -> str:
         renamed = put + one.removeprefix(cut)
         return renamed if one not in known and renamed in known else one
 
     return rename
+
+
+def _list_fronts(version: str) -> Iterator[tuple[str, str]]:
+    """Yield each folder, or folders, that a version's path begins with, and what follows."""
+    path = version.partition("::")[0]
+    for slash in re.finditer("/", path):
+        yield version[: slash.end()], version[slash.end() :]
 
 
 def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
