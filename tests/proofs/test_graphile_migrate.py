@@ -55,7 +55,9 @@ class Original:
 
     def migrate(self, database: Database, *, folder: Path | None = None) -> None:
         """Run what is committed on a database."""
-        place = f"{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
+        place = (
+            f"{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
+        )
         url = f"postgres://{place}?sslmode=verify-full&sslrootcert={database.ca_file}"
         self._run(
             self.program,
