@@ -90,6 +90,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 def _read_source(
     folder: Path, source: Source, parameters: Parameters, earlier: Mapping[str, Migration]
 ) -> Iterator[Migration]:
+    """Yield a file's migrations; ``earlier`` holds those before each, this file's too."""
     text = read_text(folder, source.path)
     if not is_formatted(text):
         yield _make_raw(source, text)
@@ -97,12 +98,10 @@ def _read_source(
     header = next(line for line in text.splitlines() if FIRST_LINE.fullmatch(line.lstrip("\ufeff")))
     logical = re.fullmatch(r".*logicalFilePath:(\S*).*", header, re.IGNORECASE)
     file = _File(source, text, logical[1] if logical else source.changelog_path, parameters)
-    own: dict[str, Migration] = {}
     for changeset in read_changesets(text, source.path, parameters):
-        migration = _make_migration(changeset, file, {**earlier, **own})
+        migration = _make_migration(changeset, file, earlier)
         if migration is not None:
             yield migration
-            own[migration.migration_id] = migration
 
 
 def _make_raw(source: Source, text: str) -> Migration:
