@@ -182,25 +182,24 @@ def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
 
 def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
     found = [
-        path
-        for place in (folder, folder.resolve().parent)
+        f"{place}{name}"
+        for place in ("", "../")
         for name in ("flyway.toml", "flyway.conf")
-        if (path := place / name).is_file()
+        if (folder.resolve() / place / name).is_file()
     ]
     if len(found) > 1:
         raise unusable_file(
-            str(found[0]),
+            found[0],
             f"is not the only file of settings: there is {found[1]} too",
             "Keep the one that counts.",
         )
     for path in found:
-        read = _read_toml if path.suffix == ".toml" else _read_conf
-        yield from read(path, variables)
+        read = _read_toml if path.endswith(".toml") else _read_conf
+        yield from read(path, read_text(folder.resolve(), path), variables)
 
 
-def _read_conf(path: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
-    text = read_text(path.parent, path.name)
-    for entry in read_properties(text, path.name):
+def _read_conf(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
+    for entry in read_properties(text, path):
         key = entry.key.removeprefix("flyway.")
         yield Entry(key, _expand(entry.value, variables), entry.file, entry.line)
 
@@ -210,12 +209,11 @@ def _expand(value: str, variables: Mapping[str, str]) -> str:
     return _ENVIRONMENT.sub(lambda match: variables.get(match[1], ""), value)
 
 
-def _read_toml(path: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
-    text = read_text(path.parent, path.name)
+def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise unusable_file(path.name, f"is no TOML: {error}", "Correct the file.") from None
+        raise unusable_file(path, f"is no TOML: {error}", "Correct the file.") from None
     flyway = document.get("flyway", {})
     chosen = document.get("environments", {}).get(flyway.get("environment", "default"), {})
     values = {
@@ -229,7 +227,7 @@ def _read_toml(path: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
     for key, value in values.items():
         if not isinstance(value, dict):
             line = _line_of_key(text, key.removeprefix(_PLACEHOLDERS))
-            yield Entry(key, _expand(_show(value), variables), path.name, line)
+            yield Entry(key, _expand(_show(value), variables), path, line)
 
 
 def _show(value: Any) -> str:

@@ -81,9 +81,9 @@ def _refuse(key: str, entry: Entry) -> None:
 
 
 def _read_files(folder: Path) -> Iterator[Entry]:
-    for place in (folder.resolve().parent, folder):
-        if (place / NAME).is_file():
-            yield from read_properties(read_text(place, NAME), NAME)
+    for path in (f"../{NAME}", NAME):
+        if (folder.resolve() / path).is_file():
+            yield from read_properties(read_text(folder.resolve(), path), path)
 
 
 def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
