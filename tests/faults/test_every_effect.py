@@ -4,13 +4,15 @@
 life (before the server hears it, after the server answered), a fault strikes once. Whatever the
 disturbed run says, a further run must end where an undisturbed one ends: the same schema by pg_dump,
 the same data, each migration once, the lock free, no invalid index, no detaching half done, no run
-still marked as running, no session left.
+still marked as running, no session left. All of it as a superuser, and at some messages as a role
+that acts as another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,7 @@ from tests.support.disturbed import (
     FAULT_STRIDE,
     MIGRATIONS,
     Outcome,
+    act_as_another,
     count_sessions,
     finish,
     kill,
@@ -31,7 +34,7 @@ from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
 from lockgate.local.server import EmbeddedServer
-from lockgate.postgres import connector
+from lockgate.postgres.connector import Connector
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -40,23 +43,30 @@ if TYPE_CHECKING:
 
 Strike = Callable[[Project, Deadline], Callable[[Link], None]]
 
+# Nobody waits long for an answer that cannot come.
+IMPATIENT_SECONDS = 0.4
+ANSWER_SECONDS = Connector._answer_seconds
+
+
+class Role(StrEnum):
+    """Who migrates."""
+
+    SUPERUSER = "superuser"
+    ANOTHER = "acting as another"
+
+    def points(self, messages: int) -> range:
+        """Return the messages to disturb."""
+        return range(1, messages + 1, FAULT_STRIDE * (1 if self is Role.SUPERUSER else 9))
+
 
 @contextmanager
-def fresh_project(server: EmbeddedServer, folder: Path) -> Iterator[Project]:
+def fresh_project(server: EmbeddedServer, folder: Path, role: Role) -> Iterator[Project]:
     """Give the mixed set beside a database of its own."""
     with temporary_database(server) as database:
         project = Project(folder, database)
-        project.write(MIGRATIONS)
+        if role is Role.ANOTHER:
+            act_as_another(project)
         yield project
-
-
-def measure(server: EmbeddedServer, folder: Path) -> tuple[int, Outcome]:
-    """Return how many messages an undisturbed run sends, and what it leaves."""
-    with fresh_project(server, folder) as project:
-        with Proxy(server.host, server.port) as proxy:
-            report = run_disturbed(project, proxy, Deadline(None, 1_000))
-        assert Status.APPLIED == report.status, report.error
-        return proxy.count, observe(project)
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +78,31 @@ def own_server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder for the migrations."""
-    return tmp_path_factory.mktemp("faults")
+    """Give the folder of the migrations."""
+    folder = tmp_path_factory.mktemp("faults")
+    for name, text in MIGRATIONS.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tuple[int, Outcome]]:
+    """Give how many messages an undisturbed run sends, and what it leaves."""
+    found = {}
+    for role in Role:
+        with fresh_project(own_server, folder, role) as project:
+            with Proxy(own_server.host, own_server.port) as proxy:
+                report = run_disturbed(project, proxy, Deadline(None, 1_000))
+            assert Status.APPLIED == report.status, report.error
+            found[role] = (proxy.count, observe(project))
+    return found
 
 
 def terminate(project: Project, _deadline: Deadline) -> Callable[[Link], None]:
     """End the session on the server."""
 
     def strike(link: Link) -> None:
-        project.database.run("SELECT pg_terminate_backend(:pid, 5000)", pid=link.pid)
+        project.database.run("SELECT pg_terminate_backend(:pid, 60000)", pid=link.pid)
 
     return strike
 
@@ -101,6 +127,16 @@ def fall_silent(_project: Project, deadline: Deadline) -> Callable[[Link], None]
     return strike
 
 
+def fall_silent_for_good(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
+    """Do the same, and let the server never learn that its client is gone."""
+
+    def strike(link: Link) -> None:
+        link.freeze(keeps_server=True)
+        deadline.remaining = lambda: 100
+
+    return strike
+
+
 def restart_fast(project: Project, _deadline: Deadline) -> Callable[[Link], None]:
     """Restart the server as an operator does."""
     return lambda _link: project.database.server.restart("fast")
@@ -111,55 +147,91 @@ def restart_immediate(project: Project, _deadline: Deadline) -> Callable[[Link],
     return lambda _link: project.database.server.restart("immediate")
 
 
-@pytest.mark.parametrize("moment", list(Moment))
-@pytest.mark.parametrize(
-    "fault", [terminate, reset, interrupt, fall_silent, restart_fast, restart_immediate]
+STRIKES = (
+    terminate,
+    reset,
+    interrupt,
+    fall_silent,
+    fall_silent_for_good,
+    restart_fast,
+    restart_immediate,
 )
+# After these there is no time left to make it whole.
+UNTIMELY = frozenset({interrupt, fall_silent, fall_silent_for_good})
+
+
+def assert_whole(project: Project, expected: Outcome, where: str) -> None:
+    """Finish the work, undisturbed, and compare."""
+    finished = finish(project)
+    assert finished.is_success, f"{where}, then {finished.error}"
+    assert expected == observe(project), where
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("fault", STRIKES)
 def test_run_disturbed_at_every_message_ends_the_same(
     own_server: EmbeddedServer,
     folder: Path,
+    undisturbed: dict[Role, tuple[int, Outcome]],
     fault: Strike,
     moment: Moment,
+    role: Role,
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However one message of a run is disturbed, a further run makes it whole."""
-    messages, expected = measure(own_server, folder)
-    # A silence is not waited for as long as it would be in earnest.
-    monkeypatch.setattr(connector, "ANSWER_SECONDS", 0.6)
-    points = range(1, messages + 1, FAULT_STRIDE)
+    messages, expected = undisturbed[role]
+    points = role.points(messages)
     for at in points:
-        with fresh_project(own_server, folder) as project:
+        with fresh_project(own_server, folder, role) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
             strike = fault(project, deadline)
             with Proxy(
                 own_server.host, own_server.port, at=at, moment=moment, fault=strike
             ) as proxy:
+                if fault in {fall_silent, fall_silent_for_good}:
+                    expect_silence(monkeypatch, proxy, at)
                 disturbed = run_disturbed(project, proxy, deadline)
-            where = f"message {at} of {messages}, {moment}: {disturbed.status} {disturbed.error}"
-            assert proxy.has_struck, where
-            if fault not in {interrupt, fall_silent}:
-                # The server comes back and there is time: the run itself makes it whole, and says so.
-                assert Status.APPLIED == disturbed.status, where
-            finished = finish(project)
-            assert finished.is_success, f"{where}, then {finished.error}"
-            assert expected == observe(project), where
+                where = (
+                    f"message {at} of {messages}, {moment}: {disturbed.status} {disturbed.error}"
+                )
+                assert proxy.has_struck, where
+                if fault not in UNTIMELY:
+                    # The server comes back and there is time: the run itself makes it whole.
+                    assert Status.APPLIED == disturbed.status, where
+                # While the proxy stands: what a session that was left behind does is still done.
+                assert_whole(project, expected, where)
+                assert 0 == count_sessions(project, at_work=True), where
             assert 0 == count_sessions(project), where
     record_property("points", len(points))
 
 
+def expect_silence(monkeypatch: pytest.MonkeyPatch, proxy: Proxy, at: int) -> None:
+    """Let the message that is to get no answer wait for it less long than the others."""
+
+    def wait_less(connector: Connector) -> float:
+        is_next = proxy.count == at - 1
+        return IMPATIENT_SECONDS if is_next else ANSWER_SECONDS(connector)
+
+    monkeypatch.setattr(Connector, "_answer_seconds", wait_less)
+
+
+@pytest.mark.parametrize("role", list(Role))
 @pytest.mark.parametrize("moment", list(Moment))
 def test_process_killed_at_every_message_ends_the_same(
     own_server: EmbeddedServer,
     folder: Path,
+    undisturbed: dict[Role, tuple[int, Outcome]],
     moment: Moment,
+    role: Role,
     record_property: Callable[[str, object], None],
 ) -> None:
     """However far a run came before its process was killed, the next one makes it whole."""
-    messages, expected = measure(own_server, folder)
-    points = range(1, messages + 1, FAULT_STRIDE)
+    messages, expected = undisturbed[role]
+    points = role.points(messages)
     for at in points:
-        with fresh_project(own_server, folder) as project:
+        with fresh_project(own_server, folder, role) as project:
             victim: list[int] = []
             with Proxy(
                 own_server.host,
@@ -171,8 +243,6 @@ def test_process_killed_at_every_message_ends_the_same(
                 status = run_killed(project, proxy, victim)
             where = f"message {at} of {messages}, {moment}, exit status {status}"
             assert -9 == status, where
-            finished = finish(project)
-            assert finished.is_success, f"{where}, then {finished.error}"
-            assert expected == observe(project), where
+            assert_whole(project, expected, where)
             assert 0 == count_sessions(project), where
     record_property("points", len(points))

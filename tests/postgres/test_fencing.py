@@ -58,13 +58,15 @@ def test_taker_that_looked_before_another_took_comes_too_late(
     if not was_alive:
         hang_up(started.database, session)
     gate = Gate(started.database)
-    started.write({"2_slow.sql": Gate.SQL})
+    started.write({"2_slow.sql": "SELECT 2;"})
     quicker: list[Background] = []
 
     def take_late(
         connection: Connection, tables: Tables, terms: Terms, holder: Holder
     ) -> Taken | None:
         monkeypatch.setattr(lock, "take_over_lock", take_over_lock)
+        # Only the quicker one stops at the gate.
+        started.write({"2_slow.sql": Gate.SQL})
         quicker.append(Background.start(started.run))
         gate.wait()
         return take_over_lock(connection, tables, terms, holder)
@@ -150,7 +152,8 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
             lost.append(link)
 
     with Proxy(server.host, server.port, gate=fall_silent_at_the_end) as proxy:
-        report = started.run(**through(started, proxy))
+        started.settings |= through(started, proxy)
+        report = started.run()
         assert Status.APPLIED == report.status, report.error
         assert started.emitted("connection_lost")
         assert [] == started.database.run(

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.support.waiting import LONGEST_SECONDS
+
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -84,10 +86,33 @@ SELECT
     (SELECT count(*) FROM lockgate.migration_run WHERE status = 'running')
 """
 
+# A role that signs in and acts as another, as alternating users do; neither is a superuser.
+_LOGIN, _OWNER = "disturbed_login", "disturbed_owner"
+_CREATE_ROLES = f"""
+DO $$ BEGIN
+    IF to_regrole('{_OWNER}') IS NULL THEN
+        CREATE ROLE {_OWNER};
+        CREATE ROLE {_LOGIN} LOGIN PASSWORD 'x' NOINHERIT;
+        GRANT {_OWNER} TO {_LOGIN};
+    END IF;
+END $$
+"""
+
 _SESSIONS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name LIKE 'lockgate%'
 """
+
+
+def act_as_another(project: Project) -> None:
+    """Let the project sign in as one role and act as another."""
+    database = project.database
+    database.run(
+        f'{_CREATE_ROLES}; GRANT CREATE ON DATABASE "{database.name}" TO {_OWNER};'
+        f" GRANT USAGE, CREATE ON SCHEMA public TO {_OWNER}"
+    )
+    project.login = (_LOGIN, "x")
+    project.settings["LOCKGATE_SET_ROLE"] = _OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +129,15 @@ def observe(project: Project) -> Outcome:
     return Outcome(facts, project.database.dump(without=("lockgate",)))
 
 
-def count_sessions(project: Project) -> int:
-    """Return how many sessions of Lockgate are left, after a moment for them to end."""
-    ends_at = time.monotonic() + 10
+def count_sessions(project: Project, *, at_work: bool = False) -> int:
+    """Return how many sessions of Lockgate are left, after a moment for them to end.
+
+    With ``at_work`` those count that have a statement or a transaction under way.
+    """
+    ends_at = time.monotonic() + LONGEST_SECONDS
+    sql = f"{_SESSIONS} AND state <> 'idle'" if at_work else _SESSIONS
     while True:
-        count = int(project.database.run(_SESSIONS)[0][0])
+        count = int(project.database.run(sql)[0][0])
         if count == 0 or time.monotonic() > ends_at:
             return count
         time.sleep(0.05)
@@ -116,14 +145,10 @@ def count_sessions(project: Project) -> int:
 
 def through(project: Project, proxy: Proxy) -> dict[str, str]:
     """Return settings that lead through the proxy, without TLS."""
-    database = project.database
     return {
-        "LOCKGATE_DATABASE_URL": (
-            f"postgresql://{database.user}:{database.password}@127.0.0.1:{proxy.port}"
-            f"/{database.name}"
-        ),
+        "LOCKGATE_DATABASE_URL": project.address(proxy.port),
         "LOCKGATE_TLS": "off",
-        "LOCKGATE_CONNECT_BUDGET": "20s",
+        "LOCKGATE_CONNECT_BUDGET": "60s",
         "LOCKGATE_ATOMICITY": "migration",
     }
 
@@ -141,6 +166,7 @@ def run_killed(
     environment = {
         **os.environ,
         **project.database.environment,
+        **project.settings,
         **through(project, proxy),
         "LOCKGATE_MIGRATIONS": str(project.folder),
     }
@@ -149,7 +175,7 @@ def run_killed(
         arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     victim.append(process.pid)
-    return process.wait(timeout=60)
+    return process.wait(timeout=LONGEST_SECONDS)
 
 
 def kill(victim: list[int]) -> None:
@@ -159,12 +185,11 @@ def kill(victim: list[int]) -> None:
 
 def finish(project: Project) -> Report:
     """Run up, undisturbed, until it is done; two tries must be enough."""
-    environment = project.database.environment
     project.settings |= {
-        "LOCKGATE_DATABASE_URL": environment["LOCKGATE_DATABASE_URL"],
+        "LOCKGATE_DATABASE_URL": project.address(),
         "LOCKGATE_TLS": "verify-full",
     }
-    report = project.run(LOCKGATE_LOCK_WAIT="30s")
+    report = project.run(LOCKGATE_LOCK_WAIT="60s")
     if report.status not in {Status.APPLIED, Status.UP_TO_DATE}:
-        report = project.run(LOCKGATE_LOCK_WAIT="30s")
+        report = project.run(LOCKGATE_LOCK_WAIT="60s")
     return report

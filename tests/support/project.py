@@ -26,12 +26,23 @@ CALLER = Caller("test", {"case": "one"})
 
 @dataclass(slots=True)
 class Project:
-    """One project. ``settings`` are further LOCKGATE_ variables; ``events`` what runs emitted."""
+    """One project. ``settings`` are further LOCKGATE_ variables; ``events`` what runs emitted.
+
+    ``login`` is who `address` signs in, ``(user, password)``, the superuser unless given.
+    """
 
     folder: Path
     database: Database
     settings: dict[str, str] = field(default_factory=dict)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    login: tuple[str, str] | None = None
+
+    def address(self, port: int | None = None) -> str:
+        """Return the database's address, by another port if one is given."""
+        database = self.database
+        user, password = self.login or (database.user, database.password)
+        place = f"{database.host}:{database.port if port is None else port}"
+        return f"postgresql://{user}:{password}@{place}/{database.name}"
 
     def write(self, files: dict[str, str]) -> None:
         """Write migrations, subfolders included."""
