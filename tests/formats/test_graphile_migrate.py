@@ -284,27 +284,28 @@ def test_settings_in_javascript_are_refused(folder: ForeignFolder) -> None:
     assert folder.refuse(commit(SQL) | {"../.gmrc.js": ""}) == expected
 
 
-def test_likely_placeholder_without_settings_is_refused(folder: ForeignFolder) -> None:
+def test_likely_placeholder_without_settings_cannot_be_run(folder: ForeignFolder) -> None:
     """Times and casts look similar, and are none."""
     harmless = "select to_char(now(), 'HH24:MI:SS'), 1::TEXT;\n"
     assert folder.ids(commit(harmless)) == ["000001"]
     expected = (
-        "committed/000001-step.sql:6 has :APP_ROLE, which may be a placeholder, and there is no"
-        " .gmrc. Nothing was changed."
+        "committed/000001-step.sql:6: the script has :APP_ROLE, which may be a placeholder, and there"
+        " is no .gmrc. Nothing was changed."
     )
-    assert folder.refuse(commit(f"{harmless}grant x to :APP_ROLE;\n")) == expected
+    assert folder.obstruct(commit(f"{harmless}grant x to :APP_ROLE;\n")) == expected
 
 
-def test_reserved_placeholder_without_value_is_refused(folder: ForeignFolder) -> None:
+def test_reserved_placeholder_without_value_cannot_be_run(folder: ForeignFolder) -> None:
     """Nothing is sent that was not filled in."""
     expected = (
-        "committed/000001-step.sql:5 has :DATABASE_NAME, and nothing says what it stands for."
+        "committed/000001-step.sql:5: the script has :DATABASE_NAME, and nothing says what it stands"
+        " for."
         " Nothing was changed."
     )
-    assert folder.refuse(commit("drop database :DATABASE_NAME;\n")) == expected
+    assert folder.obstruct(commit("drop database :DATABASE_NAME;\n")) == expected
 
 
-def test_value_of_several_lines_is_refused(folder: ForeignFolder) -> None:
+def test_value_of_several_lines_cannot_be_run(folder: ForeignFolder) -> None:
     """Lines of the file would not be found again."""
-    message = folder.refuse(commit("select :DATABASE_NAME;\n"), DATABASE_NAME="a\nb")
+    message = folder.obstruct(commit("select :DATABASE_NAME;\n"), DATABASE_NAME="a\nb")
     assert "whose value has several lines" in message

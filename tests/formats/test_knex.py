@@ -102,11 +102,20 @@ def test_script_may_turn_the_transaction_off(folder: ForeignFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["1_a.js", "1_a.ts", "2_b.js"])
-def test_script_that_does_more_is_refused(folder: ForeignFolder, name: str) -> None:
-    """What it does is not in any SQL."""
-    files = {name: STUB + "module.exports.up = () => {};\n", "1_a.up.sql": SQL}
-    expected = f"{name} is JavaScript or TypeScript, and Lockgate runs SQL. Nothing was changed."
-    assert folder.refuse(files) == expected
+def test_script_that_does_more_cannot_be_run(folder: ForeignFolder, name: str) -> None:
+    """What it does is not in any SQL; where Knex has run it already, that is no concern."""
+    files = {name: STUB + "module.exports.up = () => {};\n", "1_a.up.sql": SQL, "3_c.sql": SQL}
+    expected = (
+        f"{name}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
+        " Nothing was changed."
+    )
+    assert folder.obstruct(files) == expected
+    assert {name[:3], "1_a", "3_c"} == set(folder.ids({}))
+
+
+def test_declarations_are_passed_over(folder: ForeignFolder) -> None:
+    """A compiler puts them beside programs; they hold no code."""
+    assert folder.ids({"1_a.d.ts": "", "1_a.sql": SQL}) == ["1_a"]
 
 
 def test_script_without_its_file_is_refused(folder: ForeignFolder) -> None:
@@ -132,11 +141,11 @@ def test_file_without_script_is_refused_where_others_have_one(folder: ForeignFol
     "line",
     ["-- down", "--DOWN:", "-- migrate:down", "-- +goose Down", "-- Down Migration", "-- @undo"],
 )
-def test_marker_of_a_down_script_is_refused(folder: ForeignFolder, line: str) -> None:
+def test_marker_of_a_down_script_cannot_be_run(folder: ForeignFolder, line: str) -> None:
     """Without the project's own code, the down script would be run with the rest."""
-    message = folder.refuse({"1_a.sql": f"SELECT 1;\n  {line}\nDROP TABLE t;\n"})
+    message = folder.obstruct({"1_a.sql": f"SELECT 1;\n  {line}\nDROP TABLE t;\n"})
     assert message == (
-        f'1_a.sql:2 has the line "{line}": what follows would be run with the rest.'
+        f'1_a.sql:2: the script has the line "{line}": what follows would be run with the rest.'
         " Nothing was changed."
     )
 
@@ -155,13 +164,14 @@ def test_question_marks_are_sent_as_knex_sends_them(folder: ForeignFolder) -> No
     assert migration.up.sql == "-- why$1\nSELECT 'who$2', a ? 'k', '?' FROM t;\n"
 
 
-def test_question_mark_that_knex_cannot_send_is_refused(folder: ForeignFolder) -> None:
+def test_question_mark_that_knex_cannot_send_cannot_be_run(folder: ForeignFolder) -> None:
     """A parameter without its value fails in Knex, too."""
     expected = (
-        "1_a.sql:3 has a question mark that knex.raw takes for a parameter. Nothing was changed."
+        "1_a.sql:3: the script has a question mark that knex.raw takes for a parameter."
+        " Nothing was changed."
     )
     text = "-- why?\nSELECT\n  a ?| array['k'] FROM t;\n"
-    assert folder.refuse({"1_a.sql": text}) == expected
+    assert folder.obstruct({"1_a.sql": text}) == expected
 
 
 def test_own_tables_are_made_where_a_script_names_one(folder: ForeignFolder) -> None:

@@ -65,14 +65,14 @@ def test_file_without_comments_is_all_up(folder: ForeignFolder) -> None:
     assert (migration.up.text, migration.down) == (SQL, None)
 
 
-def test_down_comment_alone_is_refused(folder: ForeignFolder) -> None:
+def test_down_comment_alone_cannot_be_run(folder: ForeignFolder) -> None:
     """The tool would run both scripts as one."""
     expected = (
-        "1_a.sql:2 opens a down script and no up script; node-pg-migrate would run both as one."
-        " Nothing was changed."
+        "1_a.sql:2: the script opens a down script and no up script; node-pg-migrate would run"
+        " both as one. Nothing was changed."
     )
     text = "CREATE TABLE t ();\n-- Down Migration\nDROP TABLE t;\n"
-    assert folder.refuse({"1_a.sql": text}) == expected
+    assert folder.obstruct({"1_a.sql": text}) == expected
 
 
 def test_pair_of_files_is_one_migration(folder: ForeignFolder) -> None:
@@ -151,18 +151,26 @@ def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) 
 # Other files.
 
 
-@pytest.mark.parametrize("suffix", ["js", "ts", "mjs", "cjs", "d.ts"])
-def test_program_is_refused(folder: ForeignFolder, suffix: str) -> None:
-    """What it does is not in any SQL."""
+@pytest.mark.parametrize("suffix", ["js", "ts", "mjs", "cjs"])
+def test_program_cannot_be_run(folder: ForeignFolder, suffix: str) -> None:
+    """What it does is not in any SQL; where the tool has run it already, that is no concern."""
     expected = (
-        f"1_a.{suffix} is JavaScript or TypeScript, and Lockgate runs SQL. Nothing was changed."
+        f"2_b.{suffix}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
+        " Nothing was changed."
     )
-    assert folder.refuse({f"1_a.{suffix}": "", "2_b.sql": SQL}) == expected
+    assert folder.obstruct({"1_a.sql": SQL, f"2_b.{suffix}": "", "3_c.sql": SQL}) == expected
+    assert folder.ids({}) == ["1_a", "2_b", "3_c"]
+
+
+def test_program_and_file_of_one_name_are_refused(folder: ForeignFolder) -> None:
+    """The tool would run both, and record them as one."""
+    expected = "1_a.js is a second file of the migration in 1_a.sql. Nothing was changed."
+    assert folder.refuse({"1_a.sql": SQL, "1_a.js": ""}) == expected
 
 
 def test_other_files_and_folders_are_passed_over(folder: ForeignFolder) -> None:
     """Hidden files and folders are no migrations to the tool."""
-    files = {".1_b.sql": SQL, "old/2_c.sql": SQL, "README.md": "", "1_a.sql": SQL}
+    files = {".1_b.sql": SQL, "old/2_c.sql": SQL, "README.md": "", "1_a.sql": SQL, "1_a.d.ts": ""}
     assert folder.ids(files) == ["1_a"]
 
 

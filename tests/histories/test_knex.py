@@ -91,3 +91,18 @@ def test_adopted_history_is_continued(project: Project) -> None:
     assert report.status is Status.APPLIED
     assert project.run().status is Status.APPLIED
     assert project.history() == [("1_a", "applied"), ("2_b", "applied")]
+
+
+def test_programs_that_knex_has_run_are_adopted(project: Project) -> None:
+    """Lockgate goes on behind them; one that is pending is refused by its name."""
+    project.settings["LOCKGATE_FORMAT"] = "knex"
+    program = "exports.up = (knex) => knex.schema.createTable('one', () => {});\n"
+    project.write({"1_a.js": program, "2_b.sql": "CREATE TABLE two ();\n"})
+    refused = project.run()
+    assert refused.error is not None
+    assert refused.error.file == "1_a.js"
+    make_tables(project.database, ("1_a.js", 1))
+    report = project.do(Action.ADOPT, source="knex", reason="we move")
+    assert report.status is Status.APPLIED
+    assert project.run().status is Status.APPLIED
+    assert project.history() == [("1_a", "applied"), ("2_b", "applied")]

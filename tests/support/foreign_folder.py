@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate.core.analysis import analyse_script
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.registry import find_format
 
@@ -50,6 +51,16 @@ class ForeignFolder:
         """Write files and return the message with which they are refused."""
         with pytest.raises(MigrationFileInvalid) as caught:
             self.read(files, **variables)
+        return str(caught.value)
+
+    def obstruct(self, files: dict[str, str], **variables: str) -> str:
+        """Write files and return the message with which the first that cannot run is refused.
+
+        The folder as a whole is read: what was applied already is no concern.
+        """
+        catalog = self.read(files, **variables)
+        with pytest.raises(MigrationFileInvalid) as caught:
+            _ = [analyse_script(migration.up) for migration in catalog.migrations]
         return str(caught.value)
 
     def recognise(self, files: dict[str, str]) -> str | None:

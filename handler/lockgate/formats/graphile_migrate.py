@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import StandIn
 from lockgate.core.migration import Version
-from lockgate.formats.folder import line_of, read_text, require_folder
+from lockgate.formats.folder import read_text, require_folder
 from lockgate.formats.gmrc import Settings, read_settings
+from lockgate.formats.graphile_placeholders import fill_placeholders, find_obstacle
 from lockgate.formats.scripts import (
     catalog_by_place,
     list_names,
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration, Script
     from lockgate.errors import MigrationFileInvalid
-    from lockgate.formats.gmrc import Placeholders
 
 _COMMITTED = "committed"
 _NAME = re.compile(r"([0-9]+)(?:-([-_a-zA-Z0-9]*))?\.sql")
 _HEADER = re.compile(r"--! ([A-Z][a-zA-Z0-9_]*)(?::([^\n\r\u2028\u2029]*))?")
 _NO_TRANSACTION = re.compile(r"--!\s*no-transaction\b")
-# What stands alone and in capitals behind a colon; times ('HH24:MI') and casts (::TEXT) do not.
-_CANDIDATE = re.compile(r"(?<![:\w]):[A-Z][0-9A-Z_]+\b", re.ASCII)
 # What JavaScript's trim() takes off.
 _SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -91,8 +89,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     Raises:
         MigrationFileInvalid: the folder is missing or empty, a header is missing or twice, the chain
-            of hashes is broken, a text is not the one that was hashed, a placeholder has no value,
-            or ``.gmrc`` cannot be followed.
+            of hashes is broken, a text is not the one that was hashed, or ``.gmrc`` cannot be
+            followed. A placeholder without a value is an obstacle of its migration.
     """
     require_folder(folder)
     is_above = (folder / _COMMITTED).is_dir()
@@ -201,58 +199,22 @@ def _hash_of(text: str, previous: str | None) -> str:
 
 
 def _make_script(one: _Committed, settings: Settings) -> Script:
-    filled = _fill(one, settings.placeholders)
+    """Return the text with its placeholders filled in; what cannot be is an obstacle."""
+    values = settings.placeholders
+    obstacle = find_obstacle(one.text, one.first_line, values)
+    filled = one.text if obstacle is not None else fill_placeholders(one.text, values)
     first = filled.strip(_SPACE).partition("\n")[0]
     # The text begins with the empty line behind the headers: room for the session's settings.
     sent = settings.session + filled
-    return make_script(
+    script = make_script(
         one.text,
         one.path,
         first_line=one.first_line,
         transaction=False if _NO_TRANSACTION.match(first) else None,
         substituted=None if sent == one.text else sent,
-        hidden=tuple(sorted(value for value in settings.placeholders.hidden if value in filled)),
+        hidden=tuple(sorted(value for value in values.hidden if value in filled)),
     )
-
-
-def _fill(one: _Committed, placeholders: Placeholders) -> str:
-    if not placeholders.is_complete:
-        _refuse_unknown(one, placeholders)
-    names = "|".join(map(re.escape, placeholders.values))
-
-    def value_of(match: re.Match[str]) -> str:
-        line = one.first_line + line_of(one.text, match.start()) - 1
-        value = placeholders.values[match[0]]
-        name = match[0][1:]
-        if value is None:
-            raise unusable_file(
-                one.path,
-                f"has {match[0]}, and nothing says what it stands for",
-                f"Set {name} in the environment of Lockgate.",
-                line=line,
-            )
-        if "\n" in value or "\r" in value:
-            raise unusable_file(
-                one.path,
-                f"has {match[0]}, whose value has several lines",
-                f"Give {name} a value of one line; lines of the file would not be found again.",
-                line=line,
-            )
-        return value
-
-    return re.sub(rf"(?:{names})\b", value_of, one.text, flags=re.ASCII)
-
-
-def _refuse_unknown(one: _Committed, placeholders: Placeholders) -> None:
-    """Refuse what looks like a placeholder where no settings say which there are."""
-    for match in _CANDIDATE.finditer(one.text):
-        if match[0] not in placeholders.values:
-            raise unusable_file(
-                one.path,
-                f"has {match[0]}, which may be a placeholder, and there is no .gmrc",
-                "Put .gmrc into the folder of the migrations or beside it, and package it.",
-                line=one.first_line + line_of(one.text, match.start()) - 1,
-            )
+    return replace(script, obstacle=obstacle)
 
 
 def _refused(path: str, why: str, *, line: int | None = None) -> MigrationFileInvalid:

@@ -8,13 +8,13 @@ JavaScript.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Script, Version
-from lockgate.core.sql import TokenKind, tokenize
+from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.folder import line_of, read_text
-from lockgate.formats.javascript import CODE, code_refused, find_code
+from lockgate.formats.javascript import find_code, list_code, make_code_script
+from lockgate.formats.knex_raw import as_raw_sends
 from lockgate.formats.scripts import (
     catalog_by_place,
     down_alone,
@@ -50,7 +50,6 @@ _DOWN_MARKER = re.compile(
     r"(?:down|undo|rollback|revert)\b(?:[ \t]+migration\b)?[ \t:-]*$",
     re.MULTILINE | re.IGNORECASE,
 )
-_QUESTION = re.compile(r"(\\*)\?")
 _TABLE = "knex_migrations"
 _LOCK_TABLE = "knex_migrations_lock"
 _TABLE_SQL = """\
@@ -68,12 +67,13 @@ CREATE TABLE IF NOT EXISTS knex_migrations_lock (
 
 @dataclass(slots=True)
 class _Files:
-    """The files of one migration: a single one, or one for each direction; and its script."""
+    """The files of one migration: a single one, or one for each direction; and its program."""
 
     single: str | None = None
     up: str | None = None
     down: str | None = None
     stub: str | None = None
+    code: str | None = None
 
 
 def recognise(folder: Path) -> str | None:
@@ -89,15 +89,16 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read every migration in ``folder``, not in folders below it, in the order of names.
 
     Nothing is substituted but the question marks that ``knex.raw`` replaces: ``variables`` are not
-    used.
+    used. A program that does more than to run its SQL files is an obstacle of its migration, and so
+    are a question mark that Knex cannot send, and the marker of a down script.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, or holds JavaScript that does more than
-            to run its SQL files, Postgrator's names, a down script alone, or one file too many.
+        MigrationFileInvalid: the folder is missing or empty, or has Postgrator's names, a down file
+            alone, one file too many, or one too few.
     """
     del variables
     groups = _group_files(list_names(folder))
-    _add_stubs(folder, groups)
+    _add_code(folder, groups)
     migrations = [
         _read_migration(folder, name, groups[name]) for name in sorted(groups, key=_sort_key)
     ]
@@ -169,16 +170,17 @@ def _refuse_postgrator(name: str) -> None:
         )
 
 
-# Scripts beside the SQL.
+# Programs beside the SQL.
 
 
-def _add_stubs(folder: Path, groups: dict[str, _Files]) -> None:
-    for name in list_names(folder, CODE):
-        files = groups.get(name.rpartition(".")[0])
+def _add_code(folder: Path, groups: dict[str, _Files]) -> None:
+    for name in list_code(folder):
+        key = name.rpartition(".")[0]
+        files = groups.setdefault(key, _Files())
         if _read_stub(folder, name) is None:
-            raise code_refused(name, "knex")
-        if files is None or files.up is None:
-            key = name.rpartition(".")[0]
+            files.code = name
+            continue
+        if files.up is None:
             raise unusable_file(
                 name, f"runs {key}.up.sql, which is not there", "Restore the SQL file."
             )
@@ -191,7 +193,7 @@ def _refuse_without_stub(groups: dict[str, _Files]) -> None:
     if all(files.stub is None for files in groups.values()):
         return
     for key, files in groups.items():
-        if files.stub is None:
+        if files.stub is None and files.code is None:
             raise unusable_file(
                 files.up or files.single or key,
                 f"has no {key}.js beside it, as others have, so Knex does not run it",
@@ -210,6 +212,9 @@ def _read_stub(folder: Path, name: str) -> re.Match[str] | None:
 
 
 def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
+    version = Version.stored(name)
+    if files.code is not None:
+        return make_versioned(version, "", make_code_script(files.code, "knex"), None)
     transaction = None
     if files.stub is not None:
         stub = _read_stub(folder, files.stub)
@@ -217,59 +222,29 @@ def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
     path = files.up or files.single
     assert path is not None
     up = _read_script(folder, path, transaction=transaction)
-    if files.single is not None:
-        _refuse_down_marker(up)
+    if files.single is not None and up.obstacle is None:
+        up = replace(up, obstacle=_find_down_marker(up))
     down = None if files.down is None else _read_script(folder, files.down, transaction=transaction)
-    return make_versioned(Version.stored(name), "", up, down)
+    return make_versioned(version, "", up, down)
 
 
-def _refuse_down_marker(script: Script) -> None:
+def _find_down_marker(script: Script) -> Obstacle | None:
     found = _DOWN_MARKER.search(script.text)
-    if found is not None:
-        raise unusable_file(
-            script.path,
-            f'has the line "{found[0].strip()}": what follows would be run with the rest',
-            "Put what undoes into NAME.down.sql; if the line says nothing, reword the comment.",
-            line=line_of(script.text, found.start()),
-        )
+    if found is None:
+        return None
+    return Obstacle(
+        f'has the line "{found[0].strip()}": what follows would be run with the rest',
+        "Put what undoes into NAME.down.sql; if the line says nothing, reword the comment.",
+        line_of(script.text, found.start()),
+    )
 
 
 def _read_script(folder: Path, path: str, *, transaction: bool | None) -> Script:
     text = read_text(folder, path)
-    sent = _as_raw_sends(text, path) if "?" in text else text
-    return make_script(
+    if "?" not in text:
+        return make_script(text, path, transaction=transaction)
+    sent, obstacle = as_raw_sends(text)
+    script = make_script(
         text, path, transaction=transaction, substituted=None if sent == text else sent
     )
-
-
-def _as_raw_sends(text: str, path: str) -> str:
-    r"""Return what ``knex.raw`` makes of a text.
-
-    ``\?`` is sent as a question mark, ``?`` as ``$1``, ``$2`` and so on. In a string or a comment that
-    goes unnoticed, and is what Knex has sent ever since.
-    """
-    count = 0
-    probe: list[str] = []
-    pieces: list[str] = []
-    behind = 0
-    for match in _QUESTION.finditer(text):
-        between = text[behind : match.start()]
-        is_escaped = len(match[1]) % 2 == 1
-        count += not is_escaped
-        pieces += (between, "?" if is_escaped else f"${count}")
-        probe += (between, "~" * len(match[1]), "~" if is_escaped else "?")
-        behind = match.end()
-    _refuse_parameters("".join([*probe, text[behind:]]), path)
-    return "".join([*pieces, text[behind:]])
-
-
-def _refuse_parameters(probe: str, path: str) -> None:
-    """Refuse a question mark that stands as SQL: Knex would send a parameter without its value."""
-    for token in tokenize(probe):
-        if token.kind is TokenKind.OPERATOR and "?" in probe[token.start : token.end]:
-            raise unusable_file(
-                path,
-                r"has a question mark that knex.raw takes for a parameter",
-                r"Write \? for the operator, as knex.raw wants it; Lockgate sends ? then.",
-                line=line_of(probe, token.start),
-            )
+    return script if obstacle is None else replace(script, substituted=None, obstacle=obstacle)

@@ -6,15 +6,15 @@ Knows its names, its comments that open the two scripts, and its order. Runs no 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Script, Version
+from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.folder import line_of, read_text
-from lockgate.formats.javascript import CODE, code_refused, find_code
+from lockgate.formats.javascript import find_code, list_code, make_code_script
 from lockgate.formats.scripts import (
     catalog_by_place,
     down_alone,
@@ -53,16 +53,17 @@ CREATE TABLE IF NOT EXISTS pgmigrations (
 
 @dataclass(slots=True)
 class _Files:
-    """The files of one migration: a single one, or one for each direction."""
+    """The files of one migration: a single one, one for each direction, or a program."""
 
     single: str | None = None
     up: str | None = None
     down: str | None = None
+    code: str | None = None
 
     @property
     def first(self) -> str:
         """The file to name in a message."""
-        return self.single or self.up or self.down or ""
+        return self.single or self.up or self.down or self.code or ""
 
 
 def recognise(folder: Path) -> str | None:
@@ -83,27 +84,23 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read every migration in ``folder``, not in folders below it.
 
     The tool substitutes nothing: ``variables`` are not used. A text above the comment that opens the
-    up script is left out, as the tool does.
+    up script is left out, as the tool does. A program, and a file that opens a down script alone, are
+    obstacles of their migration.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, holds JavaScript, a name without a
-            number before it, two files for one script, a down script alone, or names whose order
-            nobody can tell.
+        MigrationFileInvalid: the folder is missing or empty, has a name without a number before it,
+            two files for one script, a down file alone, or names whose order nobody can tell.
     """
     del variables
-    names = list_names(folder, (".sql", *CODE))
-    _refuse_code(names)
-    groups = _group_files(names)
+    groups = _group_files(list_names(folder))
+    for name in list_code(folder):
+        files = groups.setdefault(name.rpartition(".")[0], _Files())
+        _refuse_second(files.first or None, name)
+        files.code = name
     ordered = sorted(groups, key=lambda name: _sort_key(name, groups[name]))
     _refuse_undecided(ordered, groups)
     migrations = [_read_migration(folder, name, groups[name]) for name in ordered]
     return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
-
-
-def _refuse_code(names: list[str]) -> None:
-    code = next((name for name in names if not name.lower().endswith(".sql")), None)
-    if code is not None:
-        raise code_refused(code, "node-pg-migrate")
 
 
 def _group_files(names: list[str]) -> dict[str, _Files]:
@@ -138,6 +135,8 @@ def _refuse_second(one: str | None, other: str | None) -> None:
 
 def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
     version = Version.stored(name)
+    if files.code is not None:
+        return make_versioned(version, "", make_code_script(files.code, "node-pg-migrate"), None)
     if files.single is not None:
         return make_versioned(version, "", *_cut(read_text(folder, files.single), files.single))
     assert files.up is not None
@@ -153,13 +152,13 @@ def _cut(text: str, path: str) -> tuple[Script, Script | None]:
     if down is None:
         return _piece(text, path, 0 if up is None else up.start(), len(text)), None
     if up is None:
-        line = line_of(text, down.end())
-        raise unusable_file(
-            path,
+        obstacle = Obstacle(
             "opens a down script and no up script; node-pg-migrate would run both as one",
             "Write -- Up Migration on a line above the up script.",
-            line=line,
+            line_of(text, down.end()),
         )
+        whole = replace(make_script(text, path), obstacle=obstacle)
+        return whole, _piece(text, path, down.start(), len(text))
     first_end = max(up.start(), down.start())
     up_end = first_end if up.start() < down.start() else len(text)
     down_end = first_end if down.start() < up.start() else len(text)
@@ -186,7 +185,7 @@ def _sort_key(name: str, files: _Files) -> tuple[float, LocaleKey]:
             "Rename it, such as 1700000000000_name.sql, or move it out of the folder.",
         )
     # The tool compares names with their suffix: a_b.sql comes before a.sql.
-    return _moment_of(prefix[0], files.first), numeric_key(f"{name}.sql")
+    return _moment_of(prefix[0], files.first), numeric_key(files.code or f"{name}.sql")
 
 
 def _moment_of(digits: str, path: str) -> float:
