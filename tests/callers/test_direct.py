@@ -355,8 +355,8 @@ def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, 
                 {"action": action, **given},
                 f'The action "{action}" needs {needed}.',
                 (
-                    f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
-                    " with the run."
+                    f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}};'
+                    " both are recorded with the run."
                 ),
             )
             for action in ("down", "baseline", "adopt", "repair", "unlock")

@@ -58,14 +58,22 @@ def find_locations(folder: Path) -> Locations:
     )
 
 
+_NAMES = (
+    "script_location",
+    "version_locations",
+    "recursive_version_locations",
+    "path_separator",
+    "version_path_separator",
+)
+
+
 def _read_values(folder: Path) -> dict[str, Any]:
     if (folder / _INI).is_file():
         parser = configparser.ConfigParser(defaults={"here": "."})
         try:
             parser.read_string(read_text(folder, _INI).removeprefix("\ufeff"))
-            names = ("script_location", "version_locations", "recursive_version_locations")
-            names += ("path_separator", "version_path_separator")
-            return {n: parser["alembic"][n] for n in names if parser.has_option("alembic", n)}
+            known = (name for name in _NAMES if parser.has_option("alembic", name))
+            return {name: parser["alembic"][name] for name in known}
         except configparser.Error as error:
             why = f"cannot be read: {str(error).splitlines()[0]}"
             raise unusable_file(_INI, why, "Correct the file.") from None
