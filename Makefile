@@ -11,8 +11,14 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
 EXTRAS_demo = cli,local
 EXTRAS_dev = dev
 EXTRAS_check = dev,lint
+EXTRAS_audit = audit
+EXTRAS_fuzz = fuzz
 
-.PHONY: help demo test lint check build clean
+# How long `make fuzz` takes for each of its targets.
+FUZZ_SECONDS = 60
+FUZZ_TARGETS = events sql files formats
+
+.PHONY: help demo test lint check audit fuzz build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -32,6 +38,18 @@ lint: .venv/.has-check ## ruff, mypy and cfn-lint
 	@if [ -f template.yaml ]; then $(BIN)/cfn-lint template.yaml; fi
 
 check: lint test ## what CI runs: lint, then the tests
+
+# Not in `check`: it asks PyPI, and what it says may change without a change of ours. A dependency that
+# it learns nothing of fails it, too.
+audit: .venv/.has-audit ## ask PyPI for known holes of what is deployed
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement handler/requirements.txt
+
+fuzz: .venv/.has-fuzz ## feed the parsers for minutes; FUZZ_SECONDS=60 is for each target
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "Fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	  $(BIN)/python tests/fuzz/fuzz_target.py $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+	    -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))

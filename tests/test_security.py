@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import SettingInvalid
 from lockgate.report import Report, Status
+from lockgate.settings import read_settings
+from lockgate.terminal.report import describe_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,3 +286,45 @@ def test_trigger_on_our_tables_ends_the_run_and_is_not_quoted(project: Project, 
     assert "SENTINEL" not in report.to_text() + str(project.events)
     assert before == project.database.dump()
     assert [("1", "applied")] == project.history()
+
+
+# Hostile names.
+
+HOSTILE = (
+    "x'); DROP TABLE account; --",
+    'x"; DROP TABLE account; --',
+    "x\\'; DROP TABLE account; --",
+    "$$; DROP TABLE account; $$",
+    "%s %(a)s {x} {{y}} :a $1 ${HOME}",
+    "\x1b[2J\x07\r\nDROP",
+    "x*\\ -- DROP TABLE account;",
+    "x' at=9 token=7",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_file_name_is_only_a_name(project: Project, name: str) -> None:
+    """It is recorded as it stands and breaks out of no statement, session name or screen."""
+    body = "CREATE TABLE public.made ();"
+    project.write({"1_account.sql": "CREATE TABLE public.account (i integer);"})
+    project.write({f"2_{name}.sql": body, f"R__{name}.sql": "SELECT 1;"})
+    project.write({f"3_{name}.sql": "CREATE INDEX CONCURRENTLY i ON public.account (i);"})
+    project.write({f"4_{name}.py": "def up(connection):\n    pass\n"})
+    report = project.run()
+    assert (None, Status.APPLIED) == (report.error, report.status)
+    rows = project.database.run(
+        "SELECT name FROM lockgate.migration_history WHERE migration_id <> '1' ORDER BY token,"
+        " applied_at"
+    )
+    assert [[name]] * 4 == rows
+    assert [[True]] == project.database.run("SELECT to_regclass('account') IS NOT NULL")
+    shown = "".join(span.text for line in describe_report(report.to_json(), 80) for span in line)
+    assert not {"\x1b", "\x07", "\r", "\n"} & set(shown)
+
+
+@pytest.mark.parametrize("setting", ["LOCKGATE_SCHEMA", "LOCKGATE_SET_ROLE"])
+@pytest.mark.parametrize("value", [*HOSTILE, "a.b", "a b", "é", "x" * 64])
+def test_hostile_identifier_in_a_setting_is_refused_at_the_door(setting: str, value: str) -> None:
+    """What is no plain name is refused before anything is connected to."""
+    with pytest.raises(SettingInvalid):
+        read_settings({setting: value})

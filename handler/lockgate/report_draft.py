@@ -200,8 +200,9 @@ class ReportDraft:
 
     def fail(self, error: LockgateError) -> Status:
         """Note an error and return the status that it gives the run."""
-        if self.error is None or self.error.message != error.message:
-            self.error = error_info(error)
+        info = error_info(error)
+        if self.error is None or self.error.message != info.message:
+            self.error = info
         return status_of(error)
 
     def blame(self, error: StepFailed, segment: Segment) -> MigrationFailed:
@@ -406,12 +407,13 @@ class ReportDraft:
 
 def refuse_report(run_id: str, error: LockgateError, status: Status | None = None) -> Report:
     """Return the report of a request that never reached a runner, or fell out of it."""
+    info = error_info(error)
     return Report(
         status=status or status_of(error),
         action=None,
         run_id=run_id,
-        error=error_info(error),
-        next_action=error.hint,
+        error=info,
+        next_action=info.hint,
     )
 
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Step
 
 
+# A migration may raise megabytes; a log line, a page and a person's patience end sooner.
+_LONGEST_MESSAGE = 8_000
+
+
 def version_text(version: Version | None) -> str | None:
     """Return a version as the report has it."""
     return None if version is None else version.text
@@ -65,14 +69,18 @@ def error_info(error: LockgateError) -> ErrorInfo:
     """Return an error as the report has it."""
     return ErrorInfo(
         code=error.code,
-        message=error.message,
+        message=_cut(error.message),
         type=public_class(error).__name__,
-        hint=error.hint,
+        hint=None if error.hint is None else _cut(error.hint),
         migration=_optional_text(error.fields.get("migration")),
         file=getattr(error, "file", None) or _optional_text(error.fields.get("file")),
         line=getattr(error, "line", None),
         column=getattr(error, "column", None),
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
 
 
 def _optional_text(value: object) -> str | None:

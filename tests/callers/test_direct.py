@@ -15,6 +15,7 @@ from lockgate.callers.direct import answer, read_request, to_exception
 from lockgate.core.request import Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import Entry, ErrorInfo, Report, Status
+from lockgate.report_draft import refuse_report
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -265,6 +266,40 @@ def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
     assert len(json.dumps(message)) <= 24_000
     assert (value["counts"]["applied"], value["counts"]["pending"]) == (5_000, 5_000)
     assert 0 < len(value["applied"]) < 1_000
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000_000, 'é"\\\n' * 1_000_000])
+def test_long_error_is_shortened_too(text: str) -> None:
+    """A migration that raises megabytes is reported all the same: its beginning, in whole JSON."""
+    error = errors.MigrationFailed(text, hint=text)
+    report = refuse_report("run-1", error, Status.FAILED)
+    message = str(to_exception(report))
+    value = json.loads(message)
+    assert len(json.dumps(message)) <= 24_000
+    assert text.startswith(value["error"]["message"].rstrip("…"))
+    assert len(value["error"]["message"]) > 100
+    assert len(report.to_text()) < 100_000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"x" * 6_000_000: 1},
+        {f"key{n}": n for n in range(300_000)},
+        {"action": "x" * 6_000_000},
+        {"target": "7" * 6_000_000},
+        {"reason": "x" * 6_000_000},
+        {"requested_by": ["x"] * 1_000_000},
+        ["x"] * 1_000_000,
+        "x" * 6_000_000,
+    ],
+    ids=["key", "keys", "action", "target", "reason", "requested_by", "list", "text"],
+)
+def test_huge_event_is_refused_in_few_words(event: object) -> None:
+    """As much as Lambda lets through; what is said of it fits on a screen."""
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(event, SETTINGS)
+    assert len(caught.value.message) < 500
 
 
 OPERATOR: dict[str, Any] = {"reason": "why", "requested_by": "me"}

@@ -14,13 +14,19 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "handler")]
 
 with atheris.instrument_imports(include=["lockgate"]):
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
+
+    from lockgate.formats.registry import find_format
+
+    for tool in FOREIGN_NAMES:
+        find_format(tool)
 
 # What an input may begin as, by target: what the fuzzer then changes.
 SEEDS = {
     "events": sorted((ROOT / "tests/events").glob("*.json")),
     "sql": sorted((ROOT / "migrations").glob("*.sql")),
     "files": sorted((ROOT / "migrations").glob("*")),
+    "formats": sorted((ROOT / "migrations").glob("*")),
 }
 
 

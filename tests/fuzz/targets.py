@@ -6,7 +6,9 @@ coverage-guided fuzzer (`fuzz_target.py`) bring the inputs.
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 import warnings
 from contextlib import suppress
@@ -33,6 +35,7 @@ from lockgate.core.sql import (
 )
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
 from lockgate.formats.lockgate import read_folder
+from lockgate.formats.registry import read_migrations
 from lockgate.report_draft import refuse_report
 from lockgate.settings import ACTIONS, SETTINGS, Settings, read_answer_settings, read_settings
 
@@ -105,7 +108,6 @@ def check_sql(sql: str) -> None:
             assert end <= token.start < token.end <= len(sql)
             end = token.end
     assert len(redact_literals(sql)) <= len(sql) + 2
-    assert len(sendable(sql)) == len(sql)
     statements = _split(sql)
     end = 0
     for statement in statements:
@@ -113,6 +115,7 @@ def check_sql(sql: str) -> None:
         classify(sql, statement)
         end = statement.copy_data[1] if statement.copy_data else statement.end
     if statements:
+        assert len(sendable(sql)) == len(sql)
         assert statements == split_statements(sendable(sql))
         assert list(token_stream(sql))
 
@@ -133,7 +136,9 @@ def _split(sql: str) -> tuple[Statement, ...]:
 def _folder() -> Path:
     """Return one folder of this process's own, in memory where the system has such a place."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of a random name is made in it
-    return Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None, prefix="lockgate-fuzz-"))
+    made = tempfile.mkdtemp(dir=memory if memory.is_dir() else None, prefix="lockgate-fuzz-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def check_file(name: str, content: bytes) -> None:
@@ -155,6 +160,28 @@ def check_file(name: str, content: bytes) -> None:
     assert refusal.message.endswith("Nothing was changed."), refusal.message
     assert refusal.hint
     assert refusal.message.encode()
+
+
+def check_folder(tool: str, files: dict[str, bytes]) -> None:
+    """Read any folder in another tool's format, or refuse it by the name of a file."""
+    folder = _folder() / "foreign"
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    try:
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            catalog = read_migrations(tool, folder, {"a": "1"})
+            assert catalog.digest()
+    except LockgateError as error:
+        refusal = error
+    else:
+        return
+    finally:
+        shutil.rmtree(folder)
+    assert refusal.message.encode()
+    assert "Nothing was changed." in refusal.message, refusal.message
 
 
 def _check_catalog(migrations: Sequence[Any], content: bytes) -> None:
@@ -299,8 +326,39 @@ def fuzz_files(data: bytes) -> None:
     check_file(name, source.rest())
 
 
+FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
+    "dbmate": ("1_a.sql",),
+    "goose": ("00001_a.sql",),
+    "golang-migrate": ("1_a.up.sql", "1_a.down.sql"),
+    "sqlx": ("1_a.sql", "1_a.up.sql"),
+    "diesel": ("2026-01-01-000000_a/up.sql", "2026-01-01-000000_a/metadata.toml"),
+    "rails": ("20260101000000_a.rb", "structure.sql"),
+    "flyway": ("V1__a.sql", "V1__a.sql.conf", "R__a.sql", "U1__a.sql", "flyway.toml"),
+    "liquibase": ("changelog.sql", "changelog.xml", "changelog.yaml", "changelog.json"),
+    "prisma": ("20260101000000_a/migration.sql", "migration_lock.toml"),
+    "knex": ("20260101000000_a.js", "20260101000000_a.ts"),
+    "node-pg-migrate": ("1700000000000_a.sql", "1700000000000_a.js"),
+    "graphile-migrate": ("committed/000001.sql", "current.sql", ".gmrc"),
+    "sqitch": ("sqitch.plan", "sqitch.conf", "deploy/a.sql"),
+    "yoyo": ("0001_a.sql", "0001_a.py", "yoyo.ini"),
+    "alembic": ("versions/1_a.py", "alembic.ini", "env.py"),
+}
+
+
+def fuzz_formats(data: bytes) -> None:
+    """Check one file in the folder of one other tool; two where the first has a line of dashes."""
+    source = Source(data)
+    tool = tuple(FOREIGN_NAMES)[source.number(len(FOREIGN_NAMES))]
+    names = FOREIGN_NAMES[tool]
+    first = source.number(len(names))
+    parts = source.rest().split(b"\n----\n", 1)
+    files = {names[(first + place) % len(names)]: part for place, part in enumerate(parts)}
+    check_folder(tool, files)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": fuzz_events,
     "sql": fuzz_sql,
     "files": fuzz_files,
+    "formats": fuzz_formats,
 }

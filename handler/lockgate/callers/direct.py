@@ -16,7 +16,7 @@ from lockgate import errors
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.histories.foreign import TOOLS
-from lockgate.report import Report, Status
+from lockgate.report import MAX_LISTED, Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +31,7 @@ _MAX_SHOWN = 40
 # Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
 # and the rest is the runtime's.
 _MAX_MESSAGE = 24_000
+_LONGEST_TEXT = 4_000
 
 _EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
 _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
@@ -322,13 +323,28 @@ def _class_of(report: Report) -> type[LockgateError]:
 
 
 def _shorten(value: dict[str, Any]) -> str:
-    longest = max((len(item) for item in value.values() if isinstance(item, list)), default=0)
+    """Return the report as JSON text that is short enough: first long texts are cut, then lists.
+
+    Without lists a report has a fixed number of texts, so it is short enough in the end.
+    """
+    text_length, list_length = _LONGEST_TEXT, MAX_LISTED
     text = _encode(value)
-    while longest and len(json.dumps(text)) > _MAX_MESSAGE:
-        longest //= 2
-        value = {k: v[:longest] if isinstance(v, list) else v for k, v in value.items()}
-        text = _encode(value)
+    while len(json.dumps(text)) > _MAX_MESSAGE and text_length > 1:
+        text = _encode(_cut(value, text_length, list_length))
+        list_length //= 2
+        if list_length == 0:
+            text_length //= 2
     return text
+
+
+def _cut(value: Any, text_length: int, list_length: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= text_length else f"{value[:text_length]}…"
+    if isinstance(value, list):
+        return [_cut(item, text_length, list_length) for item in value[:list_length]]
+    if isinstance(value, dict):
+        return {key: _cut(item, text_length, list_length) for key, item in value.items()}
+    return value
 
 
 def _encode(value: dict[str, Any]) -> str:

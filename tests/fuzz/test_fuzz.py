@@ -1,0 +1,146 @@
+"""The promises of `targets` under inputs of Hypothesis: some of them in every run of the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fuzz import targets
+from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
+
+from lockgate.callers import cloudformation, direct
+from lockgate.errors import RequestInvalid
+from lockgate.settings import SETTINGS, Settings
+
+# The same ones each time: what is new is for `make fuzz` to find, not for somebody's deploy.
+FEW = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+KEYS = st.sampled_from(
+    [
+        *("action", "RequestType", "StackId", "RequestId", "LogicalResourceId", "ResponseURL"),
+        *("ResourceProperties", "reason", "requested_by", "direction", "steps", "limit", "target"),
+        *("from", "accept", "forget", "mark", "tf", "LockgateContinuation", "PhysicalResourceId"),
+        "dry_run",
+    ]
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters(), max_size=8),
+    st.sampled_from(["up", "plan", "down", "repair", "adopt", "Create", "Delete", "1", "goose"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=6,
+)
+STACK = {
+    "RequestType": "Create",
+    "StackId": "stack",
+    "RequestId": "request",
+    "LogicalResourceId": "Migration",
+}
+LINES = st.sampled_from(
+    [
+        *("-- migrate:up", "-- migrate:down", "-- migrate:up transaction:false lock_timeout:5s"),
+        *("-- migrate:env on", "-- migrate:verify SELECT 1", "--migrate:", "-- +goose Up", "${a}"),
+        *("${b:-x}", "SELECT 1;", "COPY t FROM stdin;", "\\.", "\\restrict x", "BEGIN;", "COMMIT;"),
+        *(
+            "CREATE INDEX CONCURRENTLY i ON t (a);",
+            "'",
+            "$$",
+            "/*",
+            "\ufeff",
+            "def up(connection):",
+        ),
+        *("    pass", "transaction = False", "def down(connection): ...", "\\q", "\0"),
+    ]
+)
+CONTENTS = st.one_of(
+    st.binary(max_size=60), st.lists(LINES, max_size=8).map(lambda lines: "\n".join(lines).encode())
+)
+
+
+@given(st.one_of(VALUES, st.dictionaries(KEYS, VALUES, max_size=6).map(STACK.__or__)))
+@FEW
+def test_any_event_is_read_or_refused_readably(event: Any) -> None:
+    """No event ends in anything but a request or a refusal."""
+    targets.check_event(event)
+
+
+@given(st.text(st.characters(), max_size=80))
+@FEW
+def test_no_url_leads_anywhere_but_to_cloudformation(rest: str) -> None:
+    """Whatever stands before, in or behind the host, nobody else is answered."""
+    bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com"
+    for url in (rest, f"https://{rest}", f"https://{bucket}{rest}", f"https://{rest}{bucket}"):
+        targets.check_url(url)
+
+
+@given(CONTENTS)
+@FEW
+def test_any_sql_is_split_or_refused_with_its_place(content: bytes) -> None:
+    """No text gets out of step with what the server will read."""
+    targets.check_sql(content.decode("utf-8", "replace"))
+
+
+@pytest.mark.parametrize("name", ["1_a.sql", "1_a.py", "R__a.sql"])
+@given(content=CONTENTS)
+@FEW
+def test_any_file_is_read_or_refused_by_its_name(name: str, content: bytes) -> None:
+    """No content of a file ends in anything but a migration or a refusal."""
+    targets.check_file(name, content)
+
+
+@pytest.mark.parametrize("tool", FOREIGN_NAMES)
+@given(contents=st.lists(CONTENTS, min_size=1, max_size=2))
+@settings(FEW, max_examples=25)
+def test_any_folder_of_another_tool_is_read_or_refused(tool: str, contents: list[bytes]) -> None:
+    """The same for the formats of other tools."""
+    targets.check_folder(tool, dict(zip(FOREIGN_NAMES[tool], contents, strict=False)))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([setting.name for setting in SETTINGS]),
+        st.one_of(st.text(max_size=12), st.sampled_from(["true", "5s", "99999999999999999999d"])),
+        max_size=4,
+    )
+)
+@FEW
+def test_any_setting_is_read_or_refused_by_its_name(environment: dict[str, str]) -> None:
+    """No value of a setting ends in anything but settings or a refusal."""
+    targets.check_settings(environment)
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ({**STACK, "RequestId": "a\0b"}, "RequestId"),
+        ({**STACK, "ResponseURL": "https://\ud800/"}, "ResponseURL"),
+        ({"action": "plan", "direction": []}, "direction"),
+    ],
+)
+def test_what_the_fuzzer_has_found_is_refused(event: Any, problem: str) -> None:
+    """Each was an exception without a name, or text that PostgreSQL cannot hold."""
+    is_stack = "StackId" in event
+    with pytest.raises(RequestInvalid, match=problem):
+        cloudformation.read_envelope(event) if is_stack else direct.read_request(event, Settings())
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(data=st.binary(max_size=60))
+@settings(FEW, max_examples=60)
+def test_targets_of_the_fuzzer_hold(name: str, data: bytes) -> None:
+    """What the coverage-guided fuzzer runs for minutes, for a moment."""
+    TARGETS[name](data)
