@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
+from tests.support.project import Project
 from tests.support.tables import make_ask
 
+from lockgate.core.request import Action
 from lockgate.formats.sqitch import read_folder
+from lockgate.formats.sqitch_plan import read_plan
 from lockgate.histories import sqitch
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.report import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,3 +67,40 @@ def test_database_without_a_registry_has_none(database: Database) -> None:
     """A table of that name with other columns is somebody else's."""
     database.run("CREATE TABLE changes (change_id text)")
     assert sqitch.find_table(make_ask(database)) is None
+
+
+@pytest.fixture
+def plan(database: Database, tmp_path: Path) -> Project:
+    """Give a plan of two changes, the first of them in the registry, beside that database."""
+    (tmp_path / "deploy").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / f"deploy/{name}.sql").write_text(f"CREATE TABLE {name} ();")
+    (tmp_path / "sqitch.plan").write_text(PLAN + PLAN.splitlines()[-1].replace("a", "b", 1) + "\n")
+    first = read_plan((tmp_path / "sqitch.plan").read_text(), "sqitch.plan").changes[0]
+    digest = hashlib.sha1((tmp_path / "deploy/a.sql").read_bytes(), usedforsecurity=False)
+    database.run(f"{SETUP}; DELETE FROM registry.changes WHERE project = 'flipr'")
+    database.run(
+        f"INSERT INTO registry.changes VALUES ('{first.change_id}', '{digest.hexdigest()}', 'a', 'p',"
+        " now(), now())"
+    )
+    return Project(tmp_path, database, {"LOCKGATE_FORMAT": "sqitch"})
+
+
+def test_adoption_takes_the_projects_changes_by_their_ids(plan: Project) -> None:
+    """Sqitch's id becomes the name; another project's change is left alone; the rest is pending."""
+    adopted = plan.do(Action.ADOPT, source="sqitch", reason="we move")
+    finished = plan.run()
+    expected = (Status.APPLIED, ["b"], [("a", "applied"), ("b", "applied")])
+    assert expected == (adopted.status, [e.version for e in finished.applied], plan.history())
+
+
+def test_adoption_refuses_a_change_whose_plan_was_edited(plan: Project) -> None:
+    """The id is a digest of the plan's line; with another note it is another's."""
+    text = (plan.folder / "sqitch.plan").read_text()
+    plan.write({"sqitch.plan": text.replace("<p@example.com>", "<p@example.com> # new")})
+    report = plan.do(Action.ADOPT, source="sqitch", reason="we move")
+    assert report.error is not None
+    assert (Status.REFUSED, True) == (
+        report.status,
+        "which the plan of p does not have" in report.error.message,
+    )

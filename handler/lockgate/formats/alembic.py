@@ -141,7 +141,8 @@ def _in_subfolder(path: str) -> MigrationFileInvalid:
     return unusable_file(
         path,
         "is a revision in a subfolder, which Alembic reads only where its configuration says so",
-        "Point LOCKGATE_MIGRATIONS (or --dir) at the folder that has alembic.ini.",
+        "Point LOCKGATE_MIGRATIONS (or --dir) at the folder that has alembic.ini; or put one beside"
+        " versions: [alembic] script_location = . and recursive_version_locations = true",
     )
 
 

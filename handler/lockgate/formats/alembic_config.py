@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _INI = "alembic.ini"
 _PYPROJECT = "pyproject.toml"
+_NAMES = (
+    "script_location",
+    "version_locations",
+    "recursive_version_locations",
+    "path_separator",
+    "version_path_separator",
+)
 _SEPARATORS = {"space": " ", "newline": "\n", "os": os.pathsep, ":": ":", ";": ";"}
 _TRUE = frozenset({"true", "on", "yes", "1", "y", "t"})
 
