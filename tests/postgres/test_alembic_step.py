@@ -88,7 +88,8 @@ def test_block_without_transaction_runs_between_two(revisions: Project) -> None:
         'op.execute("DROP TABLE t, u")'
     )
     revisions.write(make_revision("a", None, up, down))
-    assert Status.APPLIED is revisions.run().status
+    report = revisions.run()
+    assert (Status.APPLIED, ()) == (report.status, tuple(report.warnings))
     count = "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'i', 'j', 'u')"
     assert [[4]] == revisions.database.run(count)
     revisions.do(Action.DOWN, target="0", reason="back", allow_data_loss=True)
@@ -170,3 +171,19 @@ def test_tables_of_alembic_are_kept_out(revisions: Project) -> None:
     revisions.write(make_revision("b", "a", touch))
     assert Status.APPLIED is revisions.run().status
     assert [[1]] == revisions.database.run(find)
+
+
+@pytest.mark.parametrize(("is_done", "left"), [("True", 0), ("False", 1)])
+def test_revision_that_was_interrupted_may_tell_whether_it_is_done(
+    revisions: Project, is_done: str, left: int
+) -> None:
+    """What runs in transactions of its own and failed is run again only if ``verify`` says so."""
+    block = "with op.get_context().autocommit_block(): pass\n"
+    revisions.write(make_revision("a", None, f"{block}raise ValueError"))
+    assert Status.FAILED is revisions.run().status
+    assert Status.REFUSED is revisions.run().status
+    verify = f"def verify(connection):\n    return {is_done}\n"
+    up = f'{block}op.execute("CREATE TABLE t ()")'
+    revisions.write(make_revision("a", None, up, more=verify))
+    assert Status.APPLIED is revisions.run().status
+    assert [[left]] == revisions.database.run("SELECT count(*) FROM pg_class WHERE relname = 't'")

@@ -280,14 +280,15 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         """Commit, unless the connection is lent to a Python migration."""
         if self.lent is not None:
             self.lent("commit")
-        else:
+        elif self.in_transaction:
+            # Outside of one the server would warn.
             super().commit()
 
     def rollback(self) -> None:
         """Roll back, unless the connection is lent to a Python migration."""
         if self.lent is not None:
             self.lent("rollback")
-        else:
+        elif self.in_transaction:
             super().rollback()
 
     # What follows mends pg8000, a method each.
