@@ -19,7 +19,7 @@ from tests.support.database import Database, open_connection
 
 from lockgate.errors import DatabaseUnreachable, SettingInvalid
 from lockgate.local import privileges
-from lockgate.local.server import EmbeddedServer
+from lockgate.local.server import CAN_KEEP_PORT, EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +107,17 @@ def test_server_listens_on_loopback_alone(server: EmbeddedServer) -> None:
     listening = ask(server, "SELECT current_setting('listen_addresses')")
     sockets = ask(server, "SELECT current_setting('unix_socket_directories')")
     assert (listening, sockets) == ("127.0.0.1", "")
+
+
+@pytest.mark.skipif(not CAN_KEEP_PORT, reason="only Linux lets a port be kept")
+def test_port_is_kept_while_the_server_is_down(make_server: MakeServer) -> None:
+    """Between the two halves of a restart no other program can be given the port."""
+    with make_server() as server:
+        server._state.postmaster.halt(signal.SIGINT)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((server.host, server.port))
+        server.restart()
+        assert ask(server, "SELECT 1") == 1
 
 
 def test_connection_is_encrypted_and_verified(server: EmbeddedServer) -> None:
@@ -336,7 +347,7 @@ def test_root_starts_a_server_that_is_not_root(
 CHILD = """
 import os, sys, time
 from pathlib import Path
-from lockgate.local.server import EmbeddedServer
+from lockgate.local.server import CAN_KEEP_PORT, EmbeddedServer
 root = Path(sys.argv[1]) if sys.argv[1] else None
 server = EmbeddedServer(root=root).start()
 print(server.port, server.log.parent, flush=True)

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ ALWAYS = {"listen_addresses": HOST, "unix_socket_directories": ""}
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
 RESTART_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 PORT_ATTEMPTS = 5
+# On Linux a socket that is bound and does not listen keeps a port for a server that allows its reuse,
+# as PostgreSQL does: no other program is given the port while the server starts or restarts.
+CAN_KEEP_PORT = sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class _Running:
     cluster: Cluster
     postmaster: Postmaster
     port: int
+    kept_port: socket.socket | None
     owner_pid: int
 
 
@@ -202,6 +207,8 @@ class EmbeddedServer:
         self._running = None
         atexit.unregister(self.stop)
         running.postmaster.close()
+        if running.kept_port is not None:
+            running.kept_port.close()
         if self._data_dir is None:
             shutil.rmtree(running.cluster.home, ignore_errors=True)
 
@@ -258,25 +265,34 @@ class EmbeddedServer:
             remove=cluster.home if is_temporary else None,
         )
         try:
-            port = self._start_on_port(postmaster, cluster)
+            port, kept_port = self._start_on_port(postmaster, cluster)
         except BaseException:
             postmaster.close()
             raise
-        return _Running(cluster, postmaster, port, os.getpid())
+        return _Running(cluster, postmaster, port, kept_port, os.getpid())
 
-    def _start_on_port(self, postmaster: Postmaster, cluster: Cluster) -> int:
-        """Start on the fixed port, or on a free one; another program may be quicker to take it."""
+    def _start_on_port(
+        self, postmaster: Postmaster, cluster: Cluster
+    ) -> tuple[int, socket.socket | None]:
+        """Start on the fixed port, or on a free one; return it, and what keeps it."""
+        if self._fixed_port is not None:
+            postmaster.start(self._command(cluster, self._fixed_port))
+            return self._fixed_port, None
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            port = _find_free_port() if self._fixed_port is None else self._fixed_port
+            kept = _bind_free_port()
+            port: int = kept.getsockname()[1]
+            if not CAN_KEEP_PORT:
+                kept.close()
             try:
                 postmaster.start(self._command(cluster, port))
-            except DatabaseUnreachable:
-                may_retry = self._fixed_port is None and attempt < PORT_ATTEMPTS
-                if not may_retry or not _is_taken(port):
+            except BaseException as error:
+                kept.close()
+                is_lost = isinstance(error, DatabaseUnreachable) and _is_taken(port)
+                if not is_lost or attempt == PORT_ATTEMPTS:
                     raise
             else:
                 break
-        return port
+        return port, kept if CAN_KEEP_PORT else None
 
     def _command(self, cluster: Cluster, port: int) -> list[str | Path]:
         settings = self._settings | {"port": str(port)}
@@ -290,11 +306,11 @@ class EmbeddedServer:
         return [self.binaries.folder / "postgres", "-D", cluster.data, *options]
 
 
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _bind_free_port() -> socket.socket:
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind((HOST, 0))
+    return kept
 
 
 def _is_taken(port: int) -> bool:
