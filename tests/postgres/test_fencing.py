@@ -9,7 +9,8 @@ from tests.support.disturbed import through
 from tests.support.proxy import Link, Proxy
 from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
 
-from lockgate.postgres import connector, lock
+from lockgate.postgres import connector, lock, look
+from lockgate.postgres.database import Database
 from lockgate.postgres.lock_table import take_over_lock
 from lockgate.report import Status
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
     from lockgate.core.lease import Holder, Terms
-    from lockgate.core.outcome import Taken
+    from lockgate.core.outcome import Stamp, Taken
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
 
@@ -160,4 +161,31 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
             "SELECT FROM pg_stat_activity WHERE pid = :pid", pid=lost[0].pid
         )
     assert ["applied", "applied"] == started.runs()
+    assert started.lock_owner() is None
+
+
+def test_end_is_recorded_though_somebody_locks_the_runs(
+    started: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks at our tables with a lock in hand costs the run a wait, and not its report."""
+    started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
+    other = started.database.connect()
+    reports: list[str | None] = []
+    finish = Database._finish
+
+    def finish_in_a_crowd(database: Database, stamp: Stamp, outcome: dict[str, str | None]) -> None:
+        reports.append(outcome["report"])
+        other.run("ROLLBACK" if len(reports) > 1 else "BEGIN")
+        if len(reports) == 1:
+            other.run("LOCK TABLE lockgate.migration_run IN SHARE MODE")
+        finish(database, stamp, outcome)
+
+    monkeypatch.setattr(look, "OWN_LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(Database, "_finish", finish_in_a_crowd)
+    assert Status.APPLIED == started.run().status
+    assert [True, True] == [report is not None for report in reports]
+    assert [] == started.emitted("report_not_stored")
+    assert [["applied", True]] == started.database.run(
+        "SELECT status, report IS NOT NULL FROM lockgate.migration_run WHERE token = 2"
+    )
     assert started.lock_owner() is None

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 from tests.support.waiting import Background, Gate
 
 from lockgate.core.request import Action, Caller, Request
+from lockgate.postgres import lock
+from lockgate.postgres.lock_table import break_lock
 from lockgate.report import Report, Status
 
 if TYPE_CHECKING:
+    import pytest
     from tests.support.project import Project
+
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.schema import Tables
 
 
 def unlock(project: Project) -> Report:
@@ -41,6 +48,32 @@ def test_unlock_fences_and_ends_the_holder_and_is_recorded(project: Project) -> 
         ["up", "busy", None, None],
         ["unlock", "applied", "ada", "hung since 3 a.m."],
     ] == rows
+
+
+def test_unlock_names_the_holder_that_it_broke(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another run takes the lock between look and break, that one is broken and named."""
+    project.write({"1_t.sql": "CREATE TABLE t ();"})
+    project.run()
+    hold = (
+        "UPDATE lockgate.migration_lock SET owner = '{}', caller = 'test', token = token + 1,"
+        " backend_pid = 2147483647, backend_start = now(), taken_at = now(), expires_at = now()"
+    )
+    project.database.run(hold.format("the first"))
+
+    def break_late(connection: Connection, tables: Tables, terms: Terms, holder: Holder) -> bool:
+        monkeypatch.setattr(lock, "break_lock", break_lock)
+        project.database.run(hold.format("the second"))
+        return break_lock(connection, tables, terms, holder)
+
+    monkeypatch.setattr(lock, "break_lock", break_late)
+    report = unlock(project)
+    assert Status.APPLIED == report.status
+    assert report.lock is not None
+    assert report.lock.holder is not None
+    assert "the second" == report.lock.holder.run_id
+    assert [[4, None]] == project.database.run("SELECT token, owner FROM lockgate.migration_lock")
 
 
 def test_unlock_of_a_free_lock_changes_nothing(project: Project) -> None:

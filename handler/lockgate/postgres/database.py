@@ -18,6 +18,7 @@ from lockgate.postgres.history_table import amendment_sql, read_history, read_sc
 from lockgate.postgres.lock import Lock
 from lockgate.postgres.lock_table import fence_sql, read_holder, release_sql, retake_lock
 from lockgate.postgres.look import (
+    OWN_LOCK_TIMEOUT_MS,
     OWN_OPERATORS,
     OWN_PATH,
     Look,
@@ -51,6 +52,9 @@ _CREATION_TRIES = 8
 _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 # What a statement can wait for others with; only then do blockers explain its failure.
 _WAITED = frozenset({"55P03", "40P01", "57014"})
+# Somebody looks at our tables, or mends them by hand; soon they are free again.
+_IN_THE_WAY = frozenset({"55P03", "40P01"})
+_FINISH_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +281,32 @@ class Database:
         This commit is synchronous, so everything that the run committed before it is on disk too.
         """
         self._stop_watch()
+        refused = self._try_finish(stamp, outcome)
+        for _ in range(_FINISH_RETRIES):
+            if refused in _IN_THE_WAY and self._may_wait_again():
+                refused = self._try_finish(stamp, outcome)
+        if refused is None:
+            return
+        if refused not in _IN_THE_WAY:
+            # A report that this database cannot hold must not keep the lock.
+            self._emit("report_not_stored", sqlstate=refused)
+            outcome = {**outcome, "report": None}
+        with self._refusals():
+            self._finish(stamp, outcome)
+
+    def _try_finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> str | None:
+        """Return the SQLSTATE of what was refused, or ``None`` once it is done."""
         try:
             self._finish(stamp, outcome)
         except StatementError as error:
-            # A report that this database cannot hold must not keep the lock.
-            self._emit("report_not_stored", sqlstate=error.sqlstate)
-            with self._refusals():
-                self._connected.send("ROLLBACK")
-                self._finish(stamp, {**outcome, "report": None})
+            self._connected.send("ROLLBACK")
+            return error.sqlstate
+        return None
+
+    def _may_wait_again(self) -> bool:
+        """Whether there is time to wait for somebody's lock on our tables, and once more after that."""
+        left_ms = self._deadline.remaining_ms()
+        return left_ms is None or left_ms > 2 * OWN_LOCK_TIMEOUT_MS
 
     def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
         statements = [

@@ -77,13 +77,22 @@ class Lock:
         """Free the lock on purpose, fence its holder and end its session.
 
         Returns the holder and whether its session is gone; ``None`` if nobody held the lock.
+
+        Raises:
+            DatabaseBusy: whenever it was to be broken, another run had just taken it.
         """
-        holder = read_holder(self.connection, self.tables)
-        broken = break_lock(self.connection, self.tables, terms)
-        if broken is None or holder is None:
-            return None
-        is_gone = not holder.is_alive or not holder.is_known or self.end_session(holder)
-        return holder, is_gone
+        for _ in range(_ATTEMPTS):
+            holder = read_holder(self.connection, self.tables)
+            if holder is None:
+                return None
+            if break_lock(self.connection, self.tables, terms, holder):
+                is_gone = not holder.is_alive or not holder.is_known or self.end_session(holder)
+                return holder, is_gone
+        raise DatabaseBusy(
+            f"The lock passed from run to run while it was to be broken, {_ATTEMPTS} times. It was"
+            " not broken. Nothing was changed.",
+            hint="See who holds it now, and whether it still needs to be broken.",
+        )
 
     def end_session(self, holder: Holder) -> bool:
         """End a holder's session; return whether it is gone."""

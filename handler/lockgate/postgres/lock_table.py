@@ -118,7 +118,7 @@ WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
 # The token grows, so whoever held the lock cannot commit any more.
 _BREAK = """
 WITH held AS MATERIALIZED (
-    SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND l.owner IS NOT NULL FOR UPDATE
+    SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND {as_seen} FOR UPDATE
 ), broken AS (
     UPDATE {lock} AS l
     SET token = l.token + 1, owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL,
@@ -158,10 +158,13 @@ def take_over_lock(
     connection: Connection, tables: Tables, terms: Terms, holder: Holder
 ) -> Taken | None:
     """Take the lock from a holder that is over, if it is still the one that was seen."""
-    as_seen = _IS_AS_SEEN.format(
+    return _take(connection, tables, terms, _as_seen(holder))
+
+
+def _as_seen(holder: Holder) -> str:
+    return _IS_AS_SEEN.format(
         token=holder.token, owner=quote_literal(holder.run_id), pid=quote_literal(holder.pid)
     )
-    return _take(connection, tables, terms, as_seen)
 
 
 def _take(connection: Connection, tables: Tables, terms: Terms, as_seen: str) -> Taken | None:
@@ -175,14 +178,14 @@ def _take(connection: Connection, tables: Tables, terms: Terms, as_seen: str) ->
     return None if not rows else Taken(*rows[0])
 
 
-def break_lock(connection: Connection, tables: Tables, terms: Terms) -> Taken | None:
-    """Free the lock whoever holds it, fence the holder, and record who did it and why.
+def break_lock(connection: Connection, tables: Tables, terms: Terms, holder: Holder) -> bool:
+    """Free the lock, fence its holder, and record who did it and why.
 
-    Returns the new token and the former holder; ``None`` if nobody held the lock. Waits for the
-    instant that a holder needs to commit.
+    Returns False if it is not held any more by the one that was seen. Waits for the instant that a
+    holder needs to commit.
     """
-    rows = connection.send(_BREAK.format(**_terms_sql(tables, terms)))[0].rows
-    return None if not rows else Taken(*rows[0])
+    sql = _BREAK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
+    return bool(connection.send(sql)[0].rows)
 
 
 def _terms_sql(tables: Tables, terms: Terms) -> dict[str, str]:

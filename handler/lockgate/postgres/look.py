@@ -31,7 +31,7 @@ _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
 _NO_SUCH_SETTING, _READ_ONLY = "42704", "25006"
 
 # Statements of ours are answered well within what a silence is given (`connector.ANSWER_SECONDS`).
-_OWN_LOCK_TIMEOUT_MS = 5_000
+OWN_LOCK_TIMEOUT_MS = 5_000
 
 _REMEMBER_START = """
 SELECT pg_catalog.set_config('{name}', backend_start::text, false)
@@ -80,7 +80,7 @@ def session_sql(set_role: str | None) -> list[str]:
         "SET idle_in_transaction_session_timeout = 0",
         # A run that waits for the lock is idle between two looks.
         "SET idle_session_timeout = 0",
-        f"SET lock_timeout = {_OWN_LOCK_TIMEOUT_MS}",
+        f"SET lock_timeout = {OWN_LOCK_TIMEOUT_MS}",
         _REMEMBER_START.format(name=SESSION_START),
     ]
     return (
