@@ -253,6 +253,22 @@ def test_observer_that_cannot_connect_does_not_end_the_watch() -> None:
     assert ["cancel"] == scene.line.done
 
 
+def test_observer_that_connects_while_the_watch_stops_is_closed() -> None:
+    """Stopping does not wait for ever; what is opened after it is closed by who opened it."""
+    scene = Scene(observers=[Line()])
+    watch = scene.watch()
+    connect = watch._open_observer
+
+    def connect_too_late() -> Connection:
+        watch.stop()
+        return connect()
+
+    watch._open_observer = connect_too_late
+    with watch.under_way(scene.connection):
+        scene.look(watch, 1_000)
+    assert ["close"] == scene.observers[0].done
+
+
 def run_watch(scene: Scene, until: Callable[[], bool]) -> Watch:
     """Run a watcher's thread until something is so, and stop it."""
     watch = scene.watch()

@@ -144,14 +144,18 @@ class Watch:
         try:
             if self._observer is None:
                 self._observer = self._open_observer()
+            if self._stopping.is_set():
+                # Stopped while it connected, and nobody waited for that.
+                self._close_observer()
+                return
             self._sample(connection, self._observer)
         except (LockgateError, StatementError, ConnectionLost, OSError):
             self._close_observer()
 
     def _close_observer(self) -> None:
-        if self._observer is not None:
-            self._observer.close()
-            self._observer = None
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.close()
 
     def _sample(self, connection: Connection, observer: Connection) -> None:
         results = observer.send(f"{_BLOCKERS};{_PROGRESS}".format(pid=connection.backend_pid))
