@@ -165,7 +165,7 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
     )
 
     expected = """\
-✓ up to date, at 2
+! up to date, at 2
   db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
 
   Drift

@@ -23,7 +23,14 @@ from lockgate.terminal.line import (
     table,
 )
 from lockgate.terminal.progress import count_migrations
-from lockgate.terminal.runs import MARKS, NO_MARK, describe_runs, describe_time, describe_way
+from lockgate.terminal.runs import (
+    DOUBT_MARK,
+    MARKS,
+    NO_MARK,
+    describe_runs,
+    describe_time,
+    describe_way,
+)
 
 Value = Mapping[str, Any]
 
@@ -117,6 +124,9 @@ def _describe_way(report: Value) -> str:
 
 def _describe_headline(report: Value) -> Iterator[Line]:
     mark = MARKS.get(report["status"], NO_MARK)
+    if report["error"] is None and any(entry["severity"] == "error" for entry in report["drift"]):
+        # Nothing failed, and still the next run would be refused.
+        mark = DOUBT_MARK
     yield (mark, Span(describe_headline(report), Style.STRONG))
 
 

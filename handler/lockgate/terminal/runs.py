@@ -22,6 +22,7 @@ MARKS = {
     "abandoned": Span("✗ ", Style.BAD),
 }
 NO_MARK = Span("• ", Style.STRONG)
+DOUBT_MARK = Span("! ", Style.WARNING)
 
 
 def describe_runs(runs: list[Value], width: int | None) -> Iterator[Line]:
