@@ -44,6 +44,7 @@ class Link:
     pid: int | None = None
     is_frozen: bool = False
     keeps_server: bool = False
+    is_answered: bool = False
     waiting: list[int] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -82,6 +83,7 @@ class Proxy:
     ) -> None:
         self.count = 0
         self.has_struck = False
+        self._failure: BaseException | None = None
         self._target = (host, port)
         self._at, self._moment, self._fault = at, moment, fault
         self._gate = gate
@@ -108,6 +110,8 @@ class Proxy:
             link.reset()
         for thread in self._threads:
             thread.join(timeout=60)
+        if self._failure is not None:
+            raise self._failure
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -139,6 +143,7 @@ class Proxy:
                 _drain(link)
                 return
             is_counted = b"lockgate observer" not in start
+            link.is_answered = True
             self._start(self._relay_server, link)
             while True:
                 frame = _read_frame(link.client)
@@ -153,6 +158,9 @@ class Proxy:
                     link.upstream.sendall(frame)
         if not link.keeps_server:
             _close_quietly(link.upstream)
+        if not link.is_answered:
+            # A server that hung up on the first word: nobody else would tell the client.
+            _close_quietly(link.client)
 
     def _relay_server(self, link: Link) -> None:
         with contextlib.suppress(OSError, EOFError):
@@ -179,7 +187,12 @@ class Proxy:
     def _strike(self, link: Link) -> None:
         if self._fault is not None and not self.has_struck:
             self.has_struck = True
-            self._fault(link)
+            try:
+                self._fault(link)
+            except Exception as failure:
+                # Said by the test's own thread, instead of what follows from it.
+                self._failure = failure
+                raise
 
 
 def _read_exactly(sock: socket.socket, size: int) -> bytes:
