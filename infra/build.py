@@ -55,7 +55,8 @@ _NEEDLESS = (
     # Lockgate logs and counts; Logger and Metrics import nothing of these (a test imports both).
     r"aws_lambda_powertools/event_handler/.*",
     r"aws_lambda_powertools/utilities/(?!__init__\.py$|typing/|jmespath_utils/).*",
-    r"lockgate/(local/.*|cli\.py)",  # the terminal's side; what it needs is not here
+    # The terminal's side; what it needs is not here.
+    r"lockgate/((local|terminal)/.*|cli\.py|__main__\.py)",
     # pg8000, scramp and SQLAlchemy read their METADATA; the licences ask to be passed on.
     r"[^/]+\.dist-info/(?!METADATA$|(licenses/)?(LICEN[CS]E|NOTICE|AUTHORS|COPYING)[^/]*$).*",
 )

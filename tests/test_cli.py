@@ -484,7 +484,7 @@ def test_local_database_is_kept_between_commands(run: Run, in_folder: Path) -> N
 def start(*arguments: str) -> subprocess.Popen[str]:
     """Start a command with this environment and folder."""
     return subprocess.Popen(
-        [sys.executable, "-m", "lockgate.cli", *arguments],
+        [sys.executable, "-m", "lockgate", *arguments],
         env={**os.environ, "PYTHONPATH": str(HANDLER)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -20,7 +20,7 @@ HANDLER = Path(__file__).parents[1] / "handler"
 
 # From top to bottom. A module imports from layers below its own, and from its own package.
 LAYERS = (
-    ("entry",),
+    ("entry", "__main__"),
     ("app", "cli"),
     ("terminal",),
     ("callers", "wiring"),
@@ -102,7 +102,8 @@ def resolve(module: str, node: ast.ImportFrom) -> str:
 def find_layer(name: str) -> str:
     """Return the first name after ``lockgate.``; a dunder such as the version is the root's."""
     part = [*name.split("."), ROOT][1]
-    return ROOT if part.startswith("__") else part
+    is_attribute = part.startswith("__") and part != "__main__"
+    return ROOT if is_attribute else part
 
 
 def find_height(layer: str) -> int | None:
