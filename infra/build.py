@@ -113,6 +113,7 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
     shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
     _prune(folder)
     if recipe.compiler is not None:
+        _record_methods(recipe.compiler, folder)
         _compile(recipe.compiler, folder)
     # After the compilation: migrations are data, and a __pycache__ among them would be none.
     shutil.copytree(recipe.migrations, folder / "migrations", ignore=_LEFTOVER)
@@ -189,6 +190,15 @@ def _prune(folder: Path) -> None:
     for parent, _, _ in os.walk(folder, topdown=False):
         if not any(Path(parent).iterdir()):
             Path(parent).rmdir()
+
+
+def _record_methods(python: Path, folder: Path) -> None:
+    recorder = str(ROOT / "infra" / "record_methods.py")
+    _run(
+        [str(python), "-I", recorder, str(folder)],
+        failure="A module of Lockgate cannot be imported",
+        environment={**os.environ, "PYTHONHASHSEED": "0"},
+    )
 
 
 def _compile(python: Path, folder: Path) -> None:

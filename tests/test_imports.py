@@ -39,6 +39,7 @@ LAYERS = (
     ("settings",),
     ("duration",),
     ("errors",),
+    ("start",),
 )
 
 # Importer and imported, with the reason why the layers do not decide.

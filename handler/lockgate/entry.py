@@ -13,6 +13,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from lockgate import start  # the first of ours: it makes the others cheap
 from lockgate.callers import cloudformation, direct
 from lockgate.callers.cloudformation import RequestType
 from lockgate.callers.cloudformation_answer import encode_answer, make_answer, returned_answer
@@ -74,3 +75,5 @@ try:
     from lockgate.app import lambda_handler
 except BaseException as error:  # noqa: BLE001 - whatever it is, callers are answered
     lambda_handler = make_substitute(error)
+finally:
+    start.finish()
