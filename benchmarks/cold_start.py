@@ -44,7 +44,7 @@ from benchmarks.processor import Processor, limit_processor, read_cpu_ms
 from infra import build
 from lockgate.local.certificates import make_certificates, write_certificates
 from lockgate.local.server import EmbeddedServer
-from lockgate.postgres.tls import RDS_BUNDLE
+from lockgate.postgres.tls import RDS_ROOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -174,7 +174,7 @@ def open_place(stack: ExitStack, artifact: Artifact) -> Place:
     (aws_bundle,) = artifact.python.parents[1].glob("lib/*/site-packages/botocore/cacert.pem")
     _join(scratch / "aws.pem", aws_bundle, files["ca_file"])
     assert server.ca_file is not None
-    _join(scratch / "database.pem", RDS_BUNDLE, server.ca_file)
+    _join(scratch / "database.pem", *sorted(RDS_ROOTS.iterdir()), server.ca_file)
     return Place(artifact, server, endpoint, database, scratch)
 
 

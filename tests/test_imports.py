@@ -23,7 +23,7 @@ LAYERS = (
     ("entry", "__main__"),
     ("app", "cli"),
     ("terminal",),
-    ("callers", "wiring"),
+    ("callers", "wiring", "preparation"),
     ("runner",),
     ("worker",),
     ("ports",),

@@ -73,6 +73,9 @@ def _emit(name: str, **fields: object) -> None:
 lambda_handler: Handler
 try:
     from lockgate.app import lambda_handler
+    from lockgate.preparation import prepare
+
+    prepare(read_environment())
 except BaseException as error:  # noqa: BLE001 - whatever it is, callers are answered
     lambda_handler = make_substitute(error)
 finally:
