@@ -82,6 +82,7 @@ def make_package(recipe: Recipe) -> Path:
         unpack(package.path, folder / "task")
 
     sources = list_contents(
+        Path(__file__),
         ROOT / "infra" / "build.py",
         ROOT / "infra" / "record_methods.py",
         recipe.handler / "requirements.txt",
@@ -112,11 +113,17 @@ def unpack(archive: Path, folder: Path) -> None:
         opened.extractall(folder)
         for member in opened.infolist():
             (folder / member.filename).chmod(member.external_attr >> 16 & 0o555)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o555)
 
 
 def copy_folder(source: Path, folder: Path, *, leave_out: Iterable[str] = ()) -> None:
-    """Copy a function's folder, by links where both are on one disk: its files are never written."""
+    """Copy a function's folder, to be added to; its files are links where both are on one disk."""
     shutil.copytree(source, folder, copy_function=_link, ignore=shutil.ignore_patterns(*leave_out))
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
 
 
 def _link(source: str, target: str) -> None:

@@ -36,7 +36,8 @@ def make_once(name: str, inputs: Iterable[bytes], make: Callable[[Path], object]
         try:
             make(folder)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_dir():
+                _remove(folder)
             raise
     return folder
 
@@ -44,7 +45,15 @@ def make_once(name: str, inputs: Iterable[bytes], make: Callable[[Path], object]
 def _remove_unused(parent: Path) -> None:
     for path in parent.iterdir():
         if path.is_dir() and path.stat().st_mtime < time.time() - _UNUSED_SECONDS:
-            shutil.rmtree(path)
+            _remove(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also one that nobody may write."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 def digest(inputs: Iterable[bytes]) -> str:
