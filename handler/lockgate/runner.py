@@ -38,7 +38,7 @@ from lockgate.ports import Held
 from lockgate.report import Report, Status
 from lockgate.report_draft import ReportDraft
 from lockgate.settings import Atomicity, Rollback
-from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, reverse
+from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, refuse_unknown, reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,8 @@ class Runner:
             return seen
         refuse_plan(plan, policy)
         if request.action is not Action.UP:
+            if not probe.is_held:
+                refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
             return self._under_lock(request, draft, probe, Worker.up)
@@ -305,7 +307,10 @@ class Runner:
         rows = self._select(request, draft)
         assert draft.catalog is not None
         policy = self._policy(request, probe)
-        draft.see_reversal(reverse(self.database, rows, draft.catalog, policy, self.substitute))
+        reversal = reverse(self.database, rows, draft.catalog, policy, self.substitute)
+        if not probe.is_held:
+            refuse_unknown(reversal.steps)
+        draft.see_reversal(reversal)
         return Status.PLANNED if rows else Status.UP_TO_DATE
 
     def _select(self, request: Request, draft: ReportDraft) -> tuple[Applied, ...]:

@@ -16,7 +16,7 @@ from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
 from lockgate.core.plan import Plan, make_plan
-from lockgate.core.refusal import find_refusal
+from lockgate.core.refusal import find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
     find_undo_refusal,
@@ -24,7 +24,7 @@ from lockgate.core.reversal import (
     select_ids,
     select_of_run,
 )
-from lockgate.core.segment import Segment, split_segment
+from lockgate.core.segment import Segment, Step, split_segment
 from lockgate.errors import (
     DatabaseUnreachable,
     LockgateError,
@@ -110,6 +110,7 @@ class Worker:
             return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows, is_last=False)
         self.draft.see(plan)
         self.draft.know_applied()
+        refuse_unknown(plan.steps)
         self._remember(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
             self.database.create_stand_in(self.catalog.stand_in.sql)
@@ -202,9 +203,11 @@ class Worker:
         return Status.ROLLED_BACK if self.draft.reverted else Status.UP_TO_DATE
 
     def _reverse(self, rows: Sequence[Applied]) -> Reversal:
-        return reverse(
+        reversal = reverse(
             self.database, rows, self.catalog, self.policy, self.substitute, self._former
         )
+        refuse_unknown(reversal.steps)
+        return reversal
 
     # The history alone.
 
@@ -283,7 +286,7 @@ class Worker:
                 if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
                     self.emit("segment_split", sqlstate=sqlstate, migrations=len(segment.steps))
                     waiting.extendleft(reversed(split_segment(segment)))
-                elif sqlstate in RETRIED and self._may_retry(segment, tries, error):
+                elif self._may_retry(segment, tries, error):
                     return False
                 else:
                     raise self.draft.blame(error, segment) from error
@@ -305,7 +308,9 @@ class Worker:
             self.backup.before_change(purpose, self.draft)
 
     def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
-        """Pause before the next try, unless there were enough of them."""
+        """Pause before the next try, if one may help, and unless there were enough of them."""
+        if error.failure.sqlstate not in RETRIED or error.failure.has_committed:
+            return False
         key = segment.steps[0].migration.migration_id
         tries[key] += 1
         if tries[key] > self.rules.lock_retries or self.deadline.is_over:
@@ -388,6 +393,17 @@ def reverse(
     if refusal is not None:
         raise refusal
     return reversal
+
+
+def refuse_unknown(steps: Sequence[Step]) -> None:
+    """Refuse to go on with a step of which nobody can tell how far it came.
+
+    Raises:
+        OutcomeUnknown: there is such a step.
+    """
+    refusal = find_unknown(steps)
+    if refusal is not None:
+        raise refusal
 
 
 def refuse_plan(plan: Plan, policy: Policy) -> None:

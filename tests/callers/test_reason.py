@@ -87,9 +87,7 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
                 applied=(FIRST,),
                 to_version="0007",
             ),
-            (
-                "1 migration of this run stays; the database is at version 0007. Unknown. Run run-1."
-            ),
+            ("1 migration of this run stays; the database is at version 0007. Unknown. Run run-1."),
         ),
         (
             report_of(

@@ -7,7 +7,6 @@ operations over the same connection (`alembic_step`).
 
 from __future__ import annotations
 
-import ast
 import linecache
 import traceback
 from contextlib import contextmanager
@@ -105,12 +104,6 @@ def _watch(connection: Connection, migration: Migration, script: Script) -> Iter
         raise StepFailed(_describe(migration, script, error, filename)) from error
     finally:
         linecache.cache.pop(filename, None)
-
-
-def has_verify(script: Script) -> bool:
-    """Return whether a Python migration can tell whether it is done."""
-    body = ast.parse(script.text).body
-    return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)
 
 
 def verify_python(connection: Connection, migration: Migration) -> bool:
