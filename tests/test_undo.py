@@ -338,6 +338,16 @@ LOSSES: list[tuple[str, str, str]] = [
     ("column", "ALTER TABLE account DROP COLUMN email;", "public.account.email, about 3 rows"),
     ("rows", "DELETE FROM account WHERE id = 1;", "public.account (deleted), at least 1 row"),
     ("truncate", "TRUNCATE account;", "public.account, about 3 rows"),
+    (
+        "truncate and fill",
+        "TRUNCATE account; INSERT INTO account (id) VALUES (9);",
+        "public.account, about 3 rows",
+    ),
+    (
+        "delete, truncate and fill",
+        "DELETE FROM account; TRUNCATE account; INSERT INTO account (id) VALUES (9);",
+        "public.account, about 3 rows",
+    ),
     ("block", "DO $$ BEGIN EXECUTE 'DROP TABLE account'; END $$;", "public.account, about 3 rows"),
     ("schema", "DROP SCHEMA other CASCADE;", "other.thing, at least 1 row"),
     ("type", "DROP TYPE mood CASCADE;", "public.account.mood, about 3 rows"),
@@ -388,6 +398,7 @@ def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: 
         "BEGIN; DROP TABLE account; COMMIT;",
         "ALTER TABLE account RENAME TO a; ALTER TABLE a ALTER COLUMN id TYPE bigint;",
         "UPDATE account SET id = 2;",
+        "TRUNCATE account; INSERT INTO account (id) VALUES (9);",
     ],
 )
 def test_down_that_loses_nothing_is_let_through(full: Project, script: str) -> None:
