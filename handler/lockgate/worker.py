@@ -6,6 +6,7 @@ each kind of work is a function that is asked for its segments again whenever th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -88,9 +89,10 @@ class Worker:
         is_back = False
         try:
             if self.rules.rollback is Rollback.DEPLOY:
-                if not self._bring_back():
-                    return Status.UP_TO_DATE
+                is_free = self._bring_back()
                 is_back = bool(self.draft.reverted)
+                if not is_free:
+                    return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(self._plan_up)
         except MigrationFailed as error:
             if self.rules.rollback is Rollback.OFF:
@@ -164,6 +166,7 @@ class Worker:
             self._carry_through(self._plan_bring_back)
         except (RequestRefused, MigrationFailed) as error:
             self.draft.forgive()
+            self.look_again()
             self.emit("rollback_refused", code=error.code, reason=error.message)
             self.draft.warn(
                 f"The database is ahead of this package and was not brought back: {error.message}"
@@ -233,6 +236,11 @@ class Worker:
     def _read_history(self) -> History:
         self.draft.history = align_history(self.database.read_history(), self.catalog)
         return self.draft.history
+
+    def look_again(self) -> None:
+        """Read the history once more where a failure may have left a migration half done or undone."""
+        with contextlib.suppress(ConnectionLost, LockgateError):
+            self._read_history()
 
     def _carry_through(self, plan: Callable[[], _Work]) -> None:
         """Plan and apply until nothing is left; plan anew after a retry or a broken connection.
