@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.migration import Version
 from lockgate.formats import sqlx
 from lockgate.formats.scripts import (
+    PROGRAMS,
     PairedFile,
     catalog_by_number,
     list_names,
@@ -45,7 +46,7 @@ def recognise(folder: Path) -> str | None:
     scripts = list_names(folder)
     if not scripts or not all(_NAME.fullmatch(name) for name in scripts):
         return None
-    if sqlx.has_own_sign(folder):
+    if sqlx.has_own_sign(folder) or list_names(folder, PROGRAMS):
         return None
     return f"files in pairs, such as {scripts[0]}"
 

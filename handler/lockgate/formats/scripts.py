@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Obstacle
 
 _BOM = "\ufeff"
+# A folder with one of these beside its SQL is of a tool that runs them.
+PROGRAMS = (".py", ".js", ".ts", ".rb")
 
 
 def list_names(folder: Path, suffixes: tuple[str, ...] = (".sql",)) -> list[str]:
