@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.folders import list_versions, read_refused, write_folder
 
+from lockgate.core.request import Action
 from lockgate.formats import lockgate
 from lockgate.formats.rails import read_folder, recognise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.project import Project
 
 NOTHING = "Nothing was changed."
 
@@ -52,6 +55,22 @@ def test_script_that_names_railss_table_gets_it(tmp_path: Path) -> None:
     stand_in = read_folder(folder, {}).stand_in
     assert stand_in is not None
     assert "schema_migrations" == stand_in.table
+
+
+def test_structure_that_makes_railss_tables_itself_is_applied(project: Project) -> None:
+    """A whole structure.sql is a dump: both tables are in it, and the versions at its end."""
+    project.settings["LOCKGATE_FORMAT"] = "rails"
+    text = """SELECT pg_catalog.set_config('search_path', '', false);
+CREATE TABLE public.ar_internal_metadata (key character varying NOT NULL);
+CREATE TABLE public.schema_migrations (
+    version character varying NOT NULL
+);
+SET search_path TO "$user", public;
+INSERT INTO "schema_migrations" (version) VALUES ('20240101'), ('20230101');
+"""
+    project.write({"20240101_structure.sql": text})
+    project.run(Action.UP)
+    assert [[2]] == project.database.run("SELECT count(*) FROM public.schema_migrations")
 
 
 @pytest.mark.parametrize(

@@ -153,11 +153,14 @@ def catalog_by_place(migrations: list[Migration], folder: Path) -> Catalog:
 def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
     """Return the catalog with the tool's own table to be made first, if a script names that table.
 
-    ``sql`` creates it where it is missing, as the tool would.
+    ``sql`` creates it where it is missing, as the tool would. A script that makes the table itself,
+    as a dump of the whole schema does, would stumble over it.
     """
-    word = re.compile(rf"(?<![\w$]){re.escape(table)}(?![\w$])", re.IGNORECASE)
-    texts = (s.text for m in catalog.migrations for s in (m.up, m.down) if s is not None)
-    if not any(word.search(text) for text in texts):
+    name = rf"{re.escape(table)}(?![\w$])"
+    word = re.compile(rf"(?<![\w$]){name}", re.IGNORECASE)
+    making = re.compile(rf"\bCREATE\s+TABLE\s+(?:[\w$\"]+\s*\.\s*)?\"?{name}", re.IGNORECASE)
+    texts = [s.text for m in catalog.migrations for s in (m.up, m.down) if s is not None]
+    if not any(map(word.search, texts)) or any(map(making.search, texts)):
         return catalog
     return replace(catalog, stand_in=StandIn(table, sql))
 
