@@ -6,7 +6,7 @@ Between two segments the session is outside any transaction: a failed one was ro
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,10 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Session:
-    """The connection of a run that holds the lock with ``stamp.token``."""
+    """The connection of a run that holds the lock with ``stamp.token``.
+
+    ``memo`` is what revisions of Alembic's remember of each other; what was rolled back is not in it.
+    """
 
     connection: Connection
     tables: Tables
@@ -73,6 +76,7 @@ class Session:
     set_role: str | None
     server_version: int
     guard: LossGuard | None = None
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""

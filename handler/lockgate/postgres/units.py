@@ -206,7 +206,8 @@ class UnitRunner:
                 return self._record(self._whole())
         self._record(Progress(self._begun, 0, 1, attempting=1))
         # One that fails stays as begun: what it has committed until then, nobody knows.
-        run_python(connection, migration, script, direction, in_transaction=False)
+        memo = self.session.memo
+        run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
         return self._record(self._whole())
 
     # Messages.
