@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.folders import write_folder
 
+from lockgate.core.analysis import analyse_script
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.registry import read_migrations, recognise_format
 
@@ -33,7 +34,11 @@ FOLDERS = {
     "flyway": {"V1__a.sql": UP, "V1_1__b.sql": UP, "R__v.sql": UP, "V3__c.java": ""},
     "liquibase": {"root.xml": "<databaseChangeLog/>", "V1__a.sql": CHANGESET + UP},
     "prisma": {"migration_lock.toml": 'provider = "postgresql"\n', "1_a/migration.sql": UP},
-    "knex": {"1_a.js": "exports.up = (knex) => knex.raw('')", "2_b.up.sql": UP, "2_b.down.sql": DOWN},
+    "knex": {
+        "1_a.js": "exports.up = (knex) => knex.raw('')",
+        "2_b.up.sql": UP,
+        "2_b.down.sql": DOWN,
+    },
     "node-pg-migrate": {"1_a.sql": f"-- Up Migration\n{UP}-- Down Migration\n{DOWN}"},
     "graphile-migrate": {"committed/000001-a.sql": COMMITTED + UP, "current.sql": ""},
     "sqitch": {"sqitch.plan": PLAN, "deploy/a.sql": UP, "revert/a.sql": DOWN, "verify/a.sql": ""},
@@ -54,13 +59,17 @@ def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: st
     [
         (
             {"1_a.sql": UP},
-            "may be of 2 tools: lockgate (no marker in 1_a.sql); sqlx (numbered files without"
-            " markers, such as 1_a.sql).",
+            (
+                "may be of 2 tools: lockgate (no marker in 1_a.sql); sqlx (numbered files without"
+                " markers, such as 1_a.sql)."
+            ),
         ),
         (
             {"1_a.up.sql": UP, "1_a.down.sql": DOWN},
-            "may be of 2 tools: golang-migrate (files in pairs, such as 1_a.down.sql); sqlx"
-            " (numbered files without markers, such as 1_a.down.sql).",
+            (
+                "may be of 2 tools: golang-migrate (files in pairs, such as 1_a.down.sql); sqlx"
+                " (numbered files without markers, such as 1_a.down.sql)."
+            ),
         ),
         ({"a.txt": ""}, "is not recognised as any tool's."),
         ({"1_a.sql": f"-- +migrate Up\n{UP}"}, "is not recognised as any tool's."),
@@ -91,9 +100,46 @@ def test_folder_of_another_tool_is_not_run_as_a_native_one(tmp_path: Path, name:
 
 
 def test_mistake_in_a_native_folder_keeps_its_own_hint(tmp_path: Path) -> None:
-    """dbmate's markers are ours: a typing error in them says nothing of dbmate."""
+    """Dbmate's markers are ours: a typing error in them says nothing of dbmate."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "-- migrate:up transactoin:false\n"})
     with pytest.raises(MigrationFileInvalid) as caught:
         read_migrations("lockgate", folder, {})
     assert "transaction" in (caught.value.hint or caught.value.message)
     assert "LOCKGATE_FORMAT" not in (caught.value.hint or "")
+
+
+MIXED = "CREATE TABLE a ();\nVACUUM a;\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        (
+            "lockgate",
+            {"1_a.sql": MIXED},
+            ", or write transaction:false on the marker line to run the file statement by statement.",
+        ),
+        (
+            "goose",
+            {"1_a.sql": f"-- +goose Up\n{MIXED}"},
+            (
+                ", or write -- +goose NO TRANSACTION above -- +goose Up to run the file statement by"
+                " statement."
+            ),
+        ),
+        (
+            "sqlx",
+            {"1_a.sql": MIXED},
+            ", or begin the file with -- no-transaction to run the file statement by statement.",
+        ),
+        ("prisma", {"1_a/migration.sql": MIXED}, "."),
+    ],
+)
+def test_hint_on_a_mixture_speaks_the_tools_own_words(
+    tmp_path: Path, name: str, files: dict[str, str], expected: str
+) -> None:
+    """What a file of that format can say about transactions, if anything."""
+    catalog = read_migrations(name, write_folder(tmp_path / "m", files), {})
+    with pytest.raises(MigrationFileInvalid) as caught:
+        analyse_script(catalog.migrations[0].up)
+    assert f"Put this statement in a migration of its own{expected}" == caught.value.hint

@@ -83,7 +83,7 @@ def test_named_type_that_was_rolled_back_is_made_again(revisions: Project) -> No
         "import builtins\n"
         'if not hasattr(builtins, "lockgate_tried"):\n'
         "    builtins.lockgate_tried = True\n"
-        "    op.execute(\"DO $$ BEGIN RAISE lock_not_available; END $$\")\n"
+        '    op.execute("DO $$ BEGIN RAISE lock_not_available; END $$")\n'
         "del builtins.lockgate_tried"
     )
     revisions.write(make_revision("a", None, fail_once))

@@ -53,6 +53,8 @@ _MISSING_LIBRARY = Obstacle(
     " package or a layer.",
     1,
 )
+# How a file leaves the transaction.
+OUTSIDE = "use op.get_context().autocommit_block()"
 
 
 def recognise(folder: Path) -> str | None:

@@ -1,7 +1,9 @@
 """The formats by name, and which of them a folder is in. Knows the modules; reads no migration.
 
 Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
-a sentence on why the folder surely is this tool's, or ``None``. A module is imported when it is used.
+a sentence on why the folder surely is this tool's, or ``None``. ``OUTSIDE`` is how its files say that
+they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours. A
+module is imported when it is used.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from lockgate.core.catalog import with_way_outside
+from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
 from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
@@ -50,12 +54,15 @@ def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Ca
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
+    module = find_format(found)
     try:
-        return find_format(found).read_folder(folder, variables)
+        catalog = module.read_folder(folder, variables)
     except MigrationFileInvalid as error:
         if found == DEFAULT_FORMAT:
             error.hint = _name_tool(folder) or error.hint
         raise
+    outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
+    return catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
 
 
 def _name_tool(folder: Path) -> str | None:
@@ -64,7 +71,9 @@ def _name_tool(folder: Path) -> str | None:
     if len(found) != 1:
         return None
     ((name, sign),) = found
-    return f"The folder looks like {name}'s ({sign}): set LOCKGATE_FORMAT={name} (or --format {name})."
+    return (
+        f"The folder looks like {name}'s ({sign}): set LOCKGATE_FORMAT={name} (or --format {name})."
+    )
 
 
 def _find_sign(name: str, folder: Path) -> str | None:

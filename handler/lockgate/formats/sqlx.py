@@ -57,6 +57,8 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     checksum bytea NOT NULL,
     execution_time bigint NOT NULL
 )"""
+# How a file leaves the transaction.
+OUTSIDE = "begin the file with -- no-transaction"
 
 
 def recognise(folder: Path) -> str | None:

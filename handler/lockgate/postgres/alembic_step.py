@@ -94,6 +94,6 @@ def _read_config(script: Script) -> Config:
     """Return ``alembic.ini`` of the project that a revision's file lies in; an empty one without."""
     from alembic.config import Config  # noqa: PLC0415
 
-    folders = [] if script.origin is None else Path(script.origin).parents[: _DEEPEST]
+    folders = [] if script.origin is None else Path(script.origin).parents[:_DEEPEST]
     files = [folder / "alembic.ini" for folder in folders]
     return Config(next((str(file) for file in files if file.is_file()), None))

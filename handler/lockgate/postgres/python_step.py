@@ -223,9 +223,7 @@ def _find_hint(script: Script, error: BaseException) -> str | None:
     if isinstance(error, ImportError):
         return "What a migration imports must be in the package, or in the terminal's environment."
     if isinstance(error, AttributeError) and is_revision(script.text):
-        return (
-            "Alembic runs env.py before, and Lockgate does not: import in the revision what it uses."
-        )
+        return "Alembic runs env.py before, and Lockgate does not: import in the revision what it uses."
     return None
 
 
