@@ -209,8 +209,9 @@ class UnitRunner:
                 return self._record(self._whole())
         self._record(Progress(self._begun, 0, 1, attempting=1))
         # One that fails stays as begun: what it has committed until then, nobody knows.
+        memo = self.session.memo
         try:
-            run_python(connection, migration, script, direction, in_transaction=False)
+            run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
         except StepFailed as error:
             if not has_verify(script):
                 raise _without_return(error) from error
