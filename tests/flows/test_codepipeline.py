@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.aws_api import Pipeline, Refusal
-from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs, hurried
+from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, wait_until
 
@@ -454,13 +454,7 @@ def test_run_older_than_a_day_is_not_continued(function: Function, pipeline: Pip
     passing = [LIVES_MS - LEFT_MS, 50_000]
     function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
     function.project.write({"2_endless.sql": SLEEPS})
-
-    def handle(event: Event, _context: object) -> None:
-        context = LambdaContext(deadline_ms=clock.now_ms + LIVES_MS, clock=clock)
-        with hurried(function.project, clock, passing.pop(0)):
-            function.handle(event, context)
-
-    pipeline.handler = handle
+    pipeline.handler = lambda event, _: function.handle_passing(event, clock, passing.pop(0))
     pipeline.on_job = lambda _count: clock.advance(day_ms - 60_000 - clock.now_ms)
     action = pipeline.run()
     assert (False, 2) == (action.is_success, len(action.steps))
