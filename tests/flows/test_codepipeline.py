@@ -95,7 +95,7 @@ def test_run_is_recorded_with_job_and_execution(function: Function, pipeline: Pi
     [
         ("plan", "1 migration pending. The database has no version.", "planned"),
         ("validate", "1 migration pending. The database has no version.", "planned"),
-        ("history", "Nothing was to be done. The database has no version.", "up_to_date"),
+        ("history", "Nothing was done. The database has no version.", "up_to_date"),
     ],
 )
 def test_action_that_looks_changes_nothing(
@@ -433,6 +433,24 @@ def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
     ] == function.recorded()
     assert ["incomplete", "incomplete", "applied"] == project.runs()
     assert [0, 0, 0] == function.failures_measured()
+
+
+def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) -> None:
+    """Asked again it would undo as many more, so the action fails and says how far it came."""
+    project = function.project
+    for version, down in (("2", SLEEPS), ("3", "SELECT 3;")):
+        project.write({f"{version}_t.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{down}\n"})
+    pipeline.run()
+    function.set(LOCKGATE_ALLOWED_ACTIONS="down")
+    pipeline.handler = function.handle_hurried
+    command = {"action": "down", "steps": 2, "requested_by": "ada", "reason": "why"}
+    action = pipeline.run(json.dumps(command))
+    assert (False, 1) == (action.is_success, len(action.steps))
+    assert (
+        "The run stopped before it was done. Undid 1 migration. It does not go on by itself, since"
+        " steps count from what is applied at that moment. Ask for the rest with target instead"
+    ) in action.message
+    assert [("1", "applied"), ("2", "applied")] == project.history()
 
 
 def test_run_that_never_ends_fails_after_the_last_job(
