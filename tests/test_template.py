@@ -228,8 +228,8 @@ def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -
 
 
 def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
-    """`sam build` asks infra/Makefile for a target by the name of each function."""
-    made = (ROOT / "infra/Makefile").read_text("utf-8")
+    """`sam build` asks handler/Makefile for a target by the name of each function."""
+    made = (ROOT / "handler/Makefile").read_text("utf-8")
     functions = [
         name
         for name, resource in template["Resources"].items()
