@@ -46,6 +46,7 @@ _HINTS = {
     "23503": "Mend the data, or the file, and invoke again.",
     "23514": "Mend the data, or the file, and invoke again.",
     "23502": "Mend the data, or the file, and invoke again.",
+    "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
     "25001": _OUTSIDE,
     "2D000": _OUTSIDE,
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
@@ -187,7 +188,7 @@ class Session:
                     without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden
                 ),
                 sqlstate=error.sqlstate,
-                hint=mask(error.fields.get("H", ""), script.hidden) or _HINTS.get(error.sqlstate),
+                hint=_hint(error, script.hidden),
                 statement=blame.statement,
                 file=script.path,
                 line=line,
@@ -235,6 +236,12 @@ def lock_lost(token: int, consequence: str) -> LockLost:
 def _to_done(row: tuple[Any, ...]) -> Done:
     migration_id, duration_ms, epoch, direction = row
     return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
+
+
+def _hint(error: StatementError, hidden: tuple[str, ...]) -> str | None:
+    """Return what the server advises, and what we do."""
+    theirs, ours = mask(error.fields.get("H", ""), hidden), _HINTS.get(error.sqlstate, "")
+    return f"{theirs} {ours}".strip() or None
 
 
 def _last_label(message: Message) -> str:
