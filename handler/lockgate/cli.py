@@ -118,14 +118,18 @@ def _reader_may_leave() -> Iterator[None]:
 def _run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Undo the last migrations and apply them again: the loop in which a migration is written."""
     options.action = Action.DOWN
-    status = _run_engine(options, environment)
-    if status:
-        return status
+    undone = _run_and_show(options, environment)
+    if undone is not Status.ROLLED_BACK:
+        return EXIT_STATUSES[undone]
     options.action, options.steps, options.allow_data_loss = Action.UP, None, False
     return _run_engine(options, environment)
 
 
 def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    return EXIT_STATUSES[_run_and_show(options, environment)]
+
+
+def _run_and_show(options: argparse.Namespace, environment: Mapping[str, str]) -> Status:
     progress = Progress(
         None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
     )
@@ -135,7 +139,7 @@ def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> 
             sys.stdout.write(report.to_text() + "\n")
         else:
             _show(report, options, environment, progress)
-    return EXIT_STATUSES[report.status]
+    return report.status
 
 
 def _carry_out(

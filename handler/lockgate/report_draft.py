@@ -407,6 +407,8 @@ class ReportDraft:
         if status is Status.PLANNED:
             if self.request.is_down:
                 return "Run down to undo what is listed."
+            if self.request.dry_run and self.request.action is not Action.REPAIR:
+                return "Send the same without dry_run (in a terminal: --dry-run) to do it."
             if self.request.dry_run:
                 return "Send the same with dry_run false (in a terminal: --apply) to do it."
             return "Run up to apply what is pending."

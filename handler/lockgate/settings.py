@@ -314,7 +314,7 @@ def _read(setting: Setting, raw: str) -> object:
         shown = "its value" if setting.field == "database_url" else f'"{raw}"'
         raise SettingInvalid(
             f"{setting.name} cannot be {shown}: {error}. Nothing was changed.",
-            hint=f"Correct {setting.name} in the function's environment.",
+            hint=f"Correct {setting.name} in the environment.",
             setting=setting.name,
         ) from None
 

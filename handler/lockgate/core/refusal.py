@@ -37,7 +37,8 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
         rest = f" And {len(drifted) - 1} more." if len(drifted) > 1 else ""
         return DriftDetected(
             f"{drifted[0].describe()}{rest} Nothing was run.",
-            hint="Restore the file, or put the change in a new migration.",
+            hint="Restore the file, and put the change in a new migration; or, if the file is right as"
+            " it is, take its text over: repair, accept.",
             file=drifted[0].file,
             migration=drifted[0].label,
         )

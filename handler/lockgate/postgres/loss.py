@@ -175,8 +175,10 @@ class LossGuard:
 
 
 def _to_table(row: tuple[Any, ...]) -> _Table:
-    *fields, columns = row[1:]
-    return _Table(*fields, json.loads(columns or "{}"))
+    _, schema, name, filenode, size, estimate, deleted, inserted, columns = row
+    return _Table(
+        schema, name, filenode, size, estimate, deleted, inserted, json.loads(columns or "{}")
+    )
 
 
 def _find_deleted(before: dict[int, _Table], after: dict[int, _Table]) -> Iterable[Gone]:

@@ -46,6 +46,7 @@ _HINTS = {
     "23503": "Mend the data, or the file, and invoke again.",
     "23514": "Mend the data, or the file, and invoke again.",
     "23502": "Mend the data, or the file, and invoke again.",
+    "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
 }
 
@@ -189,8 +190,7 @@ class Session:
                     without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden
                 ),
                 sqlstate=error.sqlstate,
-                hint=mask(error.fields.get("H", ""), script.hidden)
-                or _find_hint(error.sqlstate, script),
+                hint=_hint(error, script),
                 statement=blame.statement,
                 file=script.path,
                 line=line,
@@ -238,6 +238,12 @@ def lock_lost(token: int, consequence: str) -> LockLost:
 def _to_done(row: tuple[Any, ...]) -> Done:
     migration_id, duration_ms, epoch, direction = row
     return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
+
+
+def _hint(error: StatementError, script: Script) -> str | None:
+    """Return what the server advises, and what we do."""
+    theirs = mask(error.fields.get("H", ""), script.hidden)
+    return f"{theirs} {_find_hint(error.sqlstate, script) or ''}".strip() or None
 
 
 def _find_hint(sqlstate: str, script: Script) -> str | None:

@@ -36,6 +36,8 @@ Value = Mapping[str, Any]
 
 # How many pending migrations a report lists that is not a plan.
 _FEW = 10
+# How the place of a script ends that the history keeps.
+_STORED = " in the history)"
 
 
 def describe_report(
@@ -219,6 +221,8 @@ def _describe_drift(report: Value, width: int | None, folder: str) -> Iterator[L
 
 
 def _describe_difference(drift: Value) -> str:
+    if drift["script"] == "down":
+        return "down script edited" if drift["actual"] else "down script taken out"
     if drift["actual"] is None:
         return "file is missing"
     return "edited" if drift["severity"] == "error" else "comments or layout edited"
@@ -383,4 +387,6 @@ def _describe_ms(duration_ms: int | None) -> str:
 
 
 def _path(folder: str, file: str) -> str:
-    return f"{folder.rstrip('/')}/{file}" if folder else file
+    # A script that only the history has is in no folder.
+    is_filed = bool(folder) and not file.endswith(_STORED)
+    return f"{folder.rstrip('/')}/{file}" if is_filed else file
