@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
 from lockgate.formats.scripts import (
@@ -35,6 +36,7 @@ CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
 )"""
 # How a file leaves the transaction.
 OUTSIDE = "write run_in_transaction = false into a metadata.toml beside it"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.collation import find_undecided, plain_key
 from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
@@ -42,6 +43,7 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
 )"""
 # How a file leaves the transaction.
 OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
