@@ -74,7 +74,8 @@ def _read_migration(folder: Path, name: str) -> Migration:
         raise unusable_file(
             name,
             f"is a folder without {_UP}, which Diesel takes for a broken migration",
-            f"Add {path}, or move the folder out of the migrations folder.",
+            f"Add {path}, or move the folder out of the migrations folder; or point"
+            " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself.",
         )
     transaction = _read_metadata(folder, name)
     up = read_script(folder, path, transaction=transaction)

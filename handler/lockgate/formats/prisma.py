@@ -74,7 +74,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             raise unusable_file(
                 name,
                 f"has no {_SCRIPT}",
-                "Restore the file or remove the folder; Prisma stops at it too.",
+                "Restore the file or remove the folder, at which Prisma stops too; or point"
+                " LOCKGATE_MIGRATIONS (or --dir) at prisma/migrations itself.",
             )
         script = read_script(folder, path)
         migrations.append(make_versioned(Version.stored(name), "", script, None))
