@@ -117,6 +117,7 @@ def test_validate_fails_on_drift(drifted: Project) -> None:
 def test_repair_shows_before_it_mends(drifted: Project) -> None:
     """A dry run changes nothing; the same without it accepts the file's text."""
     seen = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1", dry_run=True)
+    assert "(in a terminal: with --apply)" in (seen.next_action or "")
     assert (Status.PLANNED, [("1", "accepted")]) == (
         seen.status,
         [(entry.version, entry.state) for entry in seen.recorded],
@@ -218,6 +219,7 @@ def goose(project: Project) -> Project:
 def test_adoption_takes_over_and_goes_on(goose: Project) -> None:
     """The other tool's word is taken, with its times; what is left is applied."""
     seen = do(goose, Action.ADOPT, dry_run=True)
+    assert "(in a terminal: without --dry-run)" in (seen.next_action or "")
     assert (Status.PLANNED, 2) == (seen.status, len(seen.recorded))
     report = do(goose, Action.ADOPT, source="goose")
     assert Status.APPLIED == report.status, report.error

@@ -748,6 +748,28 @@ def test_looking_changes_nothing(function: Function, action: str) -> None:
     assert before == function.database.dump(without=())
 
 
+def test_history_of_another_tool_is_taken_over_by_the_function(function: Function) -> None:
+    """Where only the VPC reaches the database: shown first, then written, and the rest applied."""
+    handle = function.write(
+        _1_account=f"-- +goose Up\n{ACCOUNT}", _2_email=f"-- +goose Up\n{EMAIL}"
+    )
+    function.set(LOCKGATE_FORMAT="goose", LOCKGATE_ALLOWED_ACTIONS="up,adopt")
+    function.database.run(
+        f"{ACCOUNT} CREATE TABLE goose_db_version"
+        " (id int, version_id bigint, is_applied bool, tstamp timestamp);"
+        "INSERT INTO goose_db_version VALUES (1, 0, true, now()), (2, 1, true, now())"
+    )
+    command = {"action": "adopt", "from": "goose", "reason": "we move", "requested_by": "ada"}
+    events: list[dict[str, Any]] = [{**command, "dry_run": True}, command, {}]
+    reports: list[Any] = [handle(event, function.context) for event in events]
+    found = [
+        (report["status"], [entry["version"] for entry in report["recorded"] or report["applied"]])
+        for report in reports
+    ]
+    assert [("planned", ["1"]), ("applied", ["1"]), ("applied", ["2"])] == found
+    assert [[2]] == function.database.run("SELECT count(*) FROM goose_db_version")
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [

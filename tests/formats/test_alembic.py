@@ -272,7 +272,9 @@ def test_folder_is_refused_with_its_reason(
     ("text", "expected"),
     [
         (
-            write("a", more="from alembic import context").replace("pass", "context.config", 1),
+            write("a", more="from alembic import context").replace(
+                "pass", "context.get_x_argument()", 1
+            ),
             "a.py:12: the script asks alembic.context",
         ),
         (write("a").replace("upgrade()", "upgrade(engine)"), "has upgrade with arguments"),

@@ -90,6 +90,20 @@ def test_named_type_that_was_rolled_back_is_made_again(revisions: Project) -> No
     assert Status.APPLIED is revisions.run().status
 
 
+def test_context_answers_what_it_can_without_a_project(revisions: Project) -> None:
+    """Revisions ask it whether they are to write SQL into a file; here they never are."""
+    up = (
+        'context.execute("CREATE TABLE t ()")\n'
+        "assert not context.is_offline_mode()\n"
+        "assert context.get_bind() is op.get_bind()\n"
+        "assert context.get_context() is op.get_context()\n"
+        'assert context.config.get_main_option("a") is None'
+    )
+    revisions.write(make_revision("a", None, up, more="from alembic import context\n"))
+    report = revisions.run()
+    assert (Status.APPLIED, None) == (report.status, report.error)
+
+
 def test_configuration_is_the_projects(revisions: Project) -> None:
     """A revision may ask for what alembic.ini says; what is not there is nothing."""
     (revisions.folder.parent / "alembic.ini").write_text("[alembic]\nflavour = plain\n")

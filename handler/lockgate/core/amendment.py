@@ -108,13 +108,15 @@ def make_adoption(
     if unknown:
         raise _refuse(
             f"{tool} has applied migrations that are not in {catalog.source}: {_list(unknown)}.",
-            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files.",
+            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files."
+            " Where one was made of many since, take a baseline at the latest version that is applied.",
         )
     edited = [m.label for claim, m in found if m is not None and claim.is_edited]
     if edited:
         raise _refuse(
             f"Files were edited after {tool} applied them, by its own checksums: {_list(edited)}.",
-            "Restore the files; or let the tool itself accept them, then adopt again.",
+            "Restore the files; or let the tool itself accept them, then adopt again. Where the database"
+            " has what they say now, take a baseline at the latest version that is applied.",
         )
     records = {m.migration_id: Record(m, claim.applied_at) for claim, m in found if m is not None}
     return Amendment(tuple(records.values()), warnings=_warn_of_gaps(catalog, records))

@@ -16,6 +16,17 @@ class Order(StrEnum):
     LIST = "list"
 
 
+class SessionRule(StrEnum):
+    """What the next migration of a run finds of the session that one leaves, as their tool has it."""
+
+    NEW = "new"
+    """Nothing: the tool connects anew, or resets all."""
+    KEPT = "kept"
+    """Everything: the tool runs all in one session."""
+    SETTINGS = "settings"
+    """All but role and search path, which the tool sets anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class StandIn:
     """Another tool's own history table, for migrations that touch it: made where it is missing."""
@@ -38,6 +49,7 @@ class Catalog:
     by_version: dict[Version, Migration] = field(repr=False, compare=False)
     order: Order = Order.NUMBERS
     stand_in: StandIn | None = None
+    session: SessionRule = SessionRule.NEW
 
     @property
     def latest(self) -> Version | None:

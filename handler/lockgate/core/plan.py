@@ -113,7 +113,7 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
     skipped_ids = {one.migration.migration_id for one in skipped}
     steps = [_make_step(m, rows) for m in waiting if m.migration_id not in skipped_ids]
     return Plan(
-        segments=make_segments(steps, policy),
+        segments=make_segments(steps, policy, catalog.session),
         drift=(*find_drift(catalog, history, ahead), *_find_edited_parts(steps)),
         ahead=ahead,
         out_of_order=early,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Catalog, make_listed_catalog
+from lockgate.core.catalog import Catalog, SessionRule, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import (
     Direction,
@@ -55,6 +55,7 @@ _MISSING_LIBRARY = Obstacle(
 )
 # How a file leaves the transaction.
 OUTSIDE = "use op.get_context().autocommit_block()"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

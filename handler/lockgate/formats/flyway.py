@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
 from lockgate.formats.flyway_config import FlywayConfig, read_config
@@ -57,6 +58,7 @@ class _File:
 
 # How a file leaves the transaction.
 OUTSIDE = "write executeInTransaction=false into FILE.sql.conf beside it, or set flyway.mixed=true,"
+SESSION = SessionRule.SETTINGS
 
 
 def recognise(folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats import sqlx
 from lockgate.formats.scripts import (
@@ -42,6 +43,7 @@ _STAND_IN = (
 )
 # How a file leaves the transaction.
 OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -2,16 +2,18 @@
 
 Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
 a sentence on why the folder surely is this tool's, or ``None``. ``OUTSIDE`` is how its files say that
-they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours. A
-module is imported when it is used.
+they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours,
+``SESSION`` what migrations leave to each other (`core.catalog.SessionRule`). A module is imported when
+it is used.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from lockgate.core.catalog import with_way_outside
+from lockgate.core.catalog import SessionRule, with_way_outside
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
@@ -61,6 +63,7 @@ def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Ca
         if found == DEFAULT_FORMAT:
             error.hint = _name_tool(folder) or error.hint
         raise
+    catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
     return catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.scripts import (
@@ -59,6 +60,7 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 )"""
 # How a file leaves the transaction.
 OUTSIDE = "begin the file with -- no-transaction"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

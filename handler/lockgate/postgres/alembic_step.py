@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lockgate.core.migration import Direction
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
     from lockgate.core.migration import Script
 
@@ -63,6 +64,7 @@ def operate(
     """
     # Only revisions pay for them, and only they need the library.
     from alembic.operations import Operations  # noqa: PLC0415
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
     class Context(MigrationContext):
@@ -86,7 +88,14 @@ def operate(
 
     context = Context(lent.dialect, lent, {"transaction_per_migration": True})
     context.impl.memo = memo
-    with Operations.context(context), context.begin_transaction(_per_migration=True):
+    # No script directory: what a revision could ask it, the format has refused (`KNOWN_CONTEXT`).
+    environment = EnvironmentContext(_read_config(script), cast("ScriptDirectory", None))
+    environment._migration_context = context  # noqa: SLF001 - env.py would configure it
+    with (
+        environment,
+        Operations.context(context),
+        context.begin_transaction(_per_migration=True),
+    ):
         yield
 
 

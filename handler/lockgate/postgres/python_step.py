@@ -64,10 +64,13 @@ def run_python(
     """
     if is_revision(script.text):
         loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.OWN_TRANSACTIONS
-        with _watch(connection, migration, script), _lend(connection, loan) as lent:
-            module = _load(migration, script)
-            with operate(lent, script, memo, TransactionEnded if in_transaction else None):
-                getattr(module, FUNCTIONS[direction])()
+        refusal = TransactionEnded if in_transaction else None
+        with (
+            _watch(connection, migration, script),
+            _lend(connection, loan) as lent,
+            operate(lent, script, memo, refusal),
+        ):
+            getattr(_load(migration, script), FUNCTIONS[direction])()
         return
     loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
     _call(connection, migration, script, direction.value, loan)

@@ -64,6 +64,7 @@ class Session:
     """The connection of a run that holds the lock with ``stamp.token``.
 
     ``memo`` is what revisions of Alembic's remember of each other; what was rolled back is not in it.
+    ``kept`` are the statements that set what an earlier migration has left (`kept_session`).
     """
 
     connection: Connection
@@ -76,6 +77,7 @@ class Session:
     server_version: int
     guard: LossGuard | None = None
     memo: dict[str, Any] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -94,8 +96,8 @@ class Session:
         return record_sql(self.tables, step.migration, self.stamp, progress, previous=previous)
 
     def prepare(self, writer: MessageWriter, step: Step) -> None:
-        """Give a migration a session as new, in which it finds nothing of the one before it."""
-        for statement in self._as_new():
+        """Give a migration a session as new, in which it finds what is kept and nothing else."""
+        for statement in (*self._as_new(), *self.kept):
             writer.add(Part.CONTROL, statement)
         settings: dict[str, str | int] = {
             "application_name": quote_literal(self._application_name(step.migration.migration_id)),
