@@ -137,8 +137,8 @@ class _Evaluation:
 
     def _prune(self, value: Any) -> Any:
         if isinstance(value, list):
-            kept = (self._prune(item) for item in value)
-            return [item for item in kept if not _is_nothing(item)]
+            items = [self._prune(item) for item in value]
+            return [item for item in items if not _is_nothing(item)]
         if not isinstance(value, dict):
             return value
         if set(value) == {"Fn::If"}:
