@@ -465,7 +465,10 @@ def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
     """By the network, whose groups these are, and by name, whose roles."""
     for chosen, source in (
         (OWN_GROUP, {"Ref": "FunctionsGroup"}),
-        ({**EXISTING, "VpcId": "vpc-1"}, {"Fn::Select": [0, {"Ref": "SecurityGroupIds"}]}),
+        (
+            {**EXISTING, "VpcId": "vpc-1"},
+            {"Fn::Select": [0, {"Fn::Split": [",", {"Ref": "SecurityGroupIds"}]}]},
+        ),
     ):
         made = resolve(template, {**chosen, **ENDPOINTS}).resources
         admits = made["EndpointsAdmitFunctions"]["Properties"]
