@@ -17,7 +17,7 @@ from lockgate.callers.detect import CallerKind
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.histories.foreign import TOOLS
-from lockgate.report import MAX_LISTED, Report, Status
+from lockgate.report import MAX_LISTED, Report, Status, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -333,9 +333,9 @@ def _shorten(value: dict[str, Any], most: int) -> str:
     Without lists a report has a fixed number of texts, so it is short enough in the end.
     """
     text_length, list_length = _LONGEST_TEXT, MAX_LISTED
-    text = _encode(value)
+    text = to_text(value)
     while len(json.dumps(text)) > most and text_length > 1:
-        text = _encode(_cut(value, text_length, list_length))
+        text = to_text(_cut(value, text_length, list_length))
         list_length //= 2
         if list_length == 0:
             text_length //= 2
@@ -350,7 +350,3 @@ def _cut(value: Any, text_length: int, list_length: int) -> Any:
     if isinstance(value, dict):
         return {key: _cut(item, text_length, list_length) for key, item in value.items()}
     return value
-
-
-def _encode(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
