@@ -6,6 +6,7 @@ Knows files, pip and zip; imports nothing of Lockgate, so that it runs on any Py
     python infra/build.py                                  build/lockgate-arm64.zip
     python infra/build.py --arch x86_64 --migrations db/   another machine, other migrations
     python infra/build.py --directory DIR                  a folder instead; `sam build` uses it
+    python build.py --handler DIR --requirements FILE      a Lockgate that was installed by pip
 
 The same input gives the same bytes: names are sorted, times and modes fixed, and the byte code
 speaks of /var/task. A deploy tool that compares hashes then deploys only what has changed.
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+HANDLER = ROOT / "handler"
+REQUIREMENTS = HANDLER / "requirements.txt"
 PYTHON_VERSION = "3.13"
 TASK_ROOT = "/var/task"
 
@@ -76,12 +79,16 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code."""
+    """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code.
+
+    ``handler`` is the folder that has ``lockgate/``, the repository's own or a ``site-packages``.
+    """
 
     machine: str
     migrations: Path
     compiler: Path | None
-    handler: Path = ROOT / "handler"
+    handler: Path = HANDLER
+    requirements: Path = REQUIREMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +176,9 @@ def _install_requirements(recipe: Recipe, folder: Path) -> None:
             *("--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"),
             *("--require-hashes", "--only-binary=:all:", "--implementation=cp"),
             *(f"--python-version={PYTHON_VERSION}", *platforms),
-            *("--target", str(folder), "--requirement", str(recipe.handler / "requirements.txt")),
+            *("--target", str(folder), "--requirement", str(recipe.requirements)),
         ],
-        failure="pip could not install handler/requirements.txt",
+        failure=f"pip could not install {recipe.requirements}",
     )
 
 
@@ -301,6 +308,20 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="the migrations to ship; default: migrations/ of this repository",
     )
+    parser.add_argument(
+        "--handler",
+        type=Path,
+        default=HANDLER,
+        metavar="DIR",
+        help="the folder that has lockgate/; default: handler/ of this repository",
+    )
+    parser.add_argument(
+        "--requirements",
+        type=Path,
+        default=REQUIREMENTS,
+        metavar="FILE",
+        help="the dependencies to ship; default: handler/requirements.txt of this repository",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--output", type=Path, metavar="ZIP", help="default: build/lockgate-<arch>.zip"
@@ -322,6 +343,8 @@ def _build(options: argparse.Namespace) -> str:
         machine=options.arch,
         migrations=options.migrations.resolve(),
         compiler=None if options.no_compile else find_compiler(options.python),
+        handler=options.handler.resolve(),
+        requirements=options.requirements.resolve(),
     )
     if options.directory is not None:
         fill_folder(recipe, options.directory.resolve())
