@@ -953,6 +953,7 @@ def test_metrics_tell_of_each_invocation(function: Function) -> None:
         "RunDuration": "Milliseconds",
         "LockWait": "Milliseconds",
         "RunFailed": "Count",
+        "LockBusy": "Count",
     } == {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
 
 
@@ -962,6 +963,24 @@ def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Sta
     newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
     stack.update({"CodeVersion": "2"}, handler=newer)
     assert [0, 1, 0] == [metric["RunFailed"][0] for metric in function.metrics()]
+
+
+def test_metrics_tell_a_busy_lock_from_other_failures(function: Function) -> None:
+    """A run that gave up waiting for another one counts for an alarm of its own, too."""
+    function.invoke({})
+    holder = function.database.connect()
+    holder.run(
+        "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'direct',"
+        " backend_pid = pg_backend_pid(), taken_at = now(), expires_at = now() + interval '1 hour',"
+        " backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+    )
+    function.write(_2_broken=BROKEN)
+    function.set(LOCKGATE_LOCK_WAIT="0")
+    function.invoke_failing({})
+    holder.close()
+    function.invoke_failing({})
+    counts = [(metric["LockBusy"][0], metric["RunFailed"][0]) for metric in function.metrics()]
+    assert [(0, 0), (1, 1), (0, 1)] == counts
 
 
 def test_twenty_invocations_at_once_leave_one_history(function: Function) -> None:

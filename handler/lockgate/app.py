@@ -273,11 +273,15 @@ def _note(report: Report, *, is_over: bool = True) -> Report:
 def _measure(report: Report, *, failures: int) -> None:
     database = report.database.name if report.database is not None else "unknown"
     metrics.add_dimension(name="database", value=database)
-    counts = {"MigrationsApplied": len(report.applied), "MigrationsPending": len(report.pending)}
+    counts = {
+        "MigrationsApplied": len(report.applied),
+        "MigrationsPending": len(report.pending),
+        "RunFailed": failures,
+        "LockBusy": failures if report.status is Status.BUSY else 0,
+    }
     for name, value in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     waited_ms = 0 if report.lock is None else report.lock.waited_ms
     metrics.add_metric(name="RunDuration", unit=MetricUnit.Milliseconds, value=report.duration_ms)
     metrics.add_metric(name="LockWait", unit=MetricUnit.Milliseconds, value=waited_ms)
-    metrics.add_metric(name="RunFailed", unit=MetricUnit.Count, value=failures)
     metrics.flush_metrics()

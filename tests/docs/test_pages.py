@@ -239,7 +239,8 @@ def test_alarms_and_outputs_that_pages_name_are_in_the_template() -> None:
     """What a page says of the template is in it."""
     template = read_page("template.yaml")
     page = read_page("docs/operations.md")
-    names = {*re.findall(r"`(\w+Alarm)`", page), "AlarmTopicArn", "LogGroup", "FunctionArn"}
+    parameters = re.findall(r"`((?:With|Failure|Alarm|Kms|S3)\w+?)(?:=\w+)?`", page)
+    names = {*re.findall(r"`(\w+Alarm)`", page), *parameters, "LogGroup", "FunctionArn"}
     assert [] == sorted(name for name in names if f"\n  {name}:\n" not in template)
 
 
@@ -284,9 +285,10 @@ def test_terminal_command_is_understood(arguments: list[str]) -> None:
 
 
 def test_parameters_that_readme_asks_for_are_those_without_default() -> None:
-    """What has to be given to the template is what the README says, and no more but the secret."""
+    """What has to be given to the template is what the README says, and no more but a choice."""
     parameters = read_page("template.yaml").partition("\nParameters:\n")[2].partition("\nRules:")[0]
     blocks = re.split(r"^  (?=\w+:$)", parameters, flags=re.MULTILINE)[1:]
     needed = {block.partition(":")[0] for block in blocks if "    Default:" not in block}
-    assert {"SubnetIds", "SecurityGroupIds"} == needed
-    assert all(f"`{name}`" in read_page("README.md") for name in {*needed, "SecretArn"})
+    chosen = {"SecretArn", "SecurityGroupIds", "VpcId", "DatabaseSecurityGroupId"}
+    assert {"SubnetIds"} == needed
+    assert all(f"`{name}`" in read_page("README.md") for name in needed | chosen)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,18 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from infra.build import BuildFailed, Package, Recipe
+from tests.support.packages import HOST, MIGRATION, build_package, fill
+
+from infra import build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from infra import build
-
-HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
-MIGRATION = "20260101000000_create_accounts.sql"
-
-# pip's words for an index that cannot be reached.
-OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
 
 USE = """
 import importlib, pathlib, pkgutil, sys
@@ -59,32 +53,6 @@ print("described")
 """
 
 
-@pytest.fixture(scope="session")
-def compiler() -> Path:
-    """Give a Python of the function's version."""
-    try:
-        return build.find_compiler()
-    except BuildFailed as failure:
-        pytest.skip(str(failure))
-
-
-@pytest.fixture(scope="session")
-def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with one migration, and what an editor left beside it."""
-    folder = tmp_path_factory.mktemp("migrations")
-    (folder / MIGRATION).write_text("create table accounts (id bigint primary key);\n")
-    (folder / ".swap").write_text("")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "left.pyc").write_text("")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def package(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Give the package for this machine."""
-    return _build(Recipe(HOST, migrations, compiler), tmp_path_factory.mktemp("first"))
-
-
 @pytest.fixture
 def unpacked(package: Package, tmp_path: Path) -> Path:
     """Give the function's folder as Lambda lays it out."""
@@ -97,7 +65,7 @@ def test_package_is_the_same_byte_for_byte_when_built_again(
     package: Package, compiler: Path, migrations: Path, tmp_path: Path
 ) -> None:
     """A deploy that changes nothing uploads nothing."""
-    again = _build(Recipe(HOST, migrations, compiler), tmp_path)
+    again = build_package(Recipe(HOST, migrations, compiler), tmp_path)
 
     assert package.path.read_bytes() == again.path.read_bytes()
 
@@ -157,7 +125,7 @@ def test_byte_code_names_the_folder_of_the_function(unpacked: Path, compiler: Pa
 def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -> None:
     """The requirements can be had for both of Lambda's architectures."""
     folder = tmp_path / "task"
-    _fill(Recipe(OTHER, migrations, None), folder)
+    fill(Recipe(OTHER, migrations, None), folder)
 
     (library,) = folder.glob("sqlalchemy/util/_collections_cy.*.so")
     assert f"cpython-313-{build.MACHINES[OTHER]}-linux-gnu" in library.name
@@ -269,22 +237,6 @@ def test_failure_is_told_on_standard_error(
     assert capsys.readouterr().err == (
         f"There is no folder {missing}. Name the folder of your migrations with --migrations.\n"
     )
-
-
-def _build(recipe: Recipe, folder: Path) -> Package:
-    _fill(recipe, folder / "task")
-    package = build.write_package(folder / "task", folder / "lockgate.zip")
-    shutil.rmtree(folder / "task")
-    return package
-
-
-def _fill(recipe: Recipe, folder: Path) -> None:
-    try:
-        build.fill_folder(recipe, folder)
-    except BuildFailed as failure:
-        if any(word in str(failure) for word in OFFLINE):
-            pytest.skip("no package index can be reached")
-        raise
 
 
 def _run(python: Path, code: str, folder: Path) -> str:
