@@ -36,6 +36,19 @@ _SIGNING_CODES = frozenset(
     }
 )
 _DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException"})
+_THROTTLED_CODES = frozenset(
+    {
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+_TOO_MANY = 429
+_SERVER_ERRORS = range(500, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,18 @@ def translated(call: Call) -> Iterator[None]:
         raise _from_answer(error.response.get("Error", {}), call) from error
     except BotoCoreError as error:
         raise _from_client(type(error).__name__, error, call) from error
+
+
+def may_pass(error: LockgateError) -> bool:
+    """Return whether asking again may help: what AWS failed with is its own, or the network's."""
+    from botocore import exceptions  # noqa: PLC0415 -- as above
+
+    cause = error.__cause__
+    if isinstance(cause, exceptions.ClientError):
+        status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        is_throttled = status == _TOO_MANY or error.fields.get("aws_code") in _THROTTLED_CODES
+        return is_throttled or status in _SERVER_ERRORS
+    return isinstance(cause, (exceptions.HTTPClientError, exceptions.ConnectionError))
 
 
 def region_of(arn: str | None) -> str | None:

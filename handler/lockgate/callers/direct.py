@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
+from lockgate.callers.detect import CallerKind
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.histories.foreign import TOOLS
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from lockgate.settings import Settings
 
-NAME = "direct"
-
+_CALLER = Caller(CallerKind.DIRECT)
 _MAX_TEXT = 1_000
 _MAX_VERSION = 500
 _MAX_SHOWN = 40
@@ -38,17 +38,13 @@ _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
 
 # Keys that give away what sent an event, and what to say of it.
 _FOREIGN = {
-    "CodePipeline.job": (
-        "a CodePipeline job, which this release does not answer",
-        "Invoke the function from a build action instead: lockgate invoke, or aws lambda invoke.",
-    ),
     "LifecycleEventHookExecutionId": (
-        "a CodeDeploy lifecycle hook, which this release does not answer",
-        "Invoke the function before the deployment instead, with {}.",
+        "a CodeDeploy lifecycle hook without its DeploymentId",
+        "Let CodeDeploy invoke the function, as a hook in an AppSpec.",
     ),
     "tf": (
-        'a Terraform invocation with lifecycle_scope = "CRUD", which this release does not answer',
-        'Set lifecycle_scope = "CREATE_ONLY" in aws_lambda_invocation, and a trigger.',
+        "a Terraform invocation whose tf is no object",
+        'Set lifecycle_scope = "CRUD" in aws_lambda_invocation, and leave tf to the provider.',
     ),
     "RequestType": (
         "a CloudFormation request without its StackId",
@@ -146,11 +142,14 @@ KEYS = (
     Key("limit", _read_count, frozenset({Action.HISTORY})),
     Key("reason", _read_text, frozenset(Action)),
     Key("requested_by", _read_text, frozenset(Action)),
+    Key("execution", _read_text, frozenset(Action)),
 )
 
 
-def read_request(event: object, settings: Settings) -> Request:
+def read_request(event: object, settings: Settings, caller: Caller = _CALLER) -> Request:
     """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
+
+    ``execution`` names the run of whatever sent the command, and becomes the caller's reference.
 
     Raises:
         RequestInvalid: the event is no command, a key or value is not known, or the action is not
@@ -172,7 +171,10 @@ def read_request(event: object, settings: Settings) -> Request:
                 f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
                 " with the run.",
             )
-    return make_request(action, Caller(NAME), values)
+    if "execution" in values:
+        reference = {**caller.reference, "execution": values.pop("execution")}
+        caller = Caller(caller.name, reference)
+    return make_request(action, caller, values)
 
 
 def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Request:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lockgate.errors import LockgateError
 from lockgate.report import Entry, Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAX_NAME = 200
 # CloudFormation takes no failure without a reason.
@@ -28,6 +33,25 @@ def to_one_line(text: str) -> str:
     """Return the text with every run of whitespace and control characters made one space."""
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
+
+
+def fit_text(text: str, fits: Callable[[str], bool]) -> str:
+    """Return the text, or its longest beginning with an ellipsis that fits; never less than that."""
+    if fits(text):
+        return text
+    short, long = 0, len(text)
+    while long - short > 1:
+        middle = (short + long) // 2
+        if fits(f"{text[:middle]}…"):
+            short = middle
+        else:
+            long = middle
+    return f"{text[:short]}…"
+
+
+def fit_bytes(text: str, most: int) -> str:
+    """Return the text, cut to at most so many bytes of UTF-8."""
+    return fit_text(text, lambda shown: len(shown.encode()) <= most)
 
 
 def _describe_failure(report: Report) -> str:
