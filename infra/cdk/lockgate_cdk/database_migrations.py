@@ -142,27 +142,23 @@ class DatabaseMigrations(Construct):
         """
         super().__init__(scope, construct_id)
         database = _choose_database(cluster, instance)
-        secret = secret or getattr(database, "secret", None)
-        _check_credentials(secret, iam_database_user_arn, host, username)
+        if secret is None and iam_database_user_arn is None:
+            secret = getattr(database, "secret", None)
+        access = _read_access(secret, iam_database_user_arn, host, username)
         order = Order(Path(migrations).resolve(), architecture.name, tuple(build_options))
         digest = compute_digest(order)
-        address = {"Host": host, "Port": port, "DbName": dbname}
+        given_secret = None if secret is None else secret.secret_arn
         settings = {
-            "LOCKGATE_SECRET_ARN": None if secret is None else secret.secret_arn,
+            "LOCKGATE_SECRET_ARN": given_secret,
             "LOCKGATE_IAM_AUTH": None if iam_database_user_arn is None else "true",
-            **{f"LOCKGATE_{name.upper()}": value for name, value in address.items()},
+            "LOCKGATE_HOST": host,
+            "LOCKGATE_PORT": port,
+            "LOCKGATE_DBNAME": dbname,
             "LOCKGATE_USERNAME": username,
             "LOCKGATE_BACKUP": backup,
         }
         groups = [_make_security_group(self, vpc)] if security_groups is None else security_groups
         self._connections = ec2.Connections(security_groups=list(groups))
-        key = None if secret is None else secret.encryption_key
-        access = Access(
-            secret_arn=None if secret is None else _find_full_arn(secret),
-            secret_key_arn=None if key is None else key.key_arn,
-            iam_database_user_arn=iam_database_user_arn,
-            finds_host=secret is not None and host is None,
-        )
         shared = Shared(
             code=make_code(order, digest),
             architecture=architecture,
@@ -184,20 +180,18 @@ class DatabaseMigrations(Construct):
             )
         if database is not None:
             self.connections.allow_to_default_port(database, "Functions of Lockgate")
-        properties = {
-            "PackageDigest": digest,
-            "SecretArn": settings["LOCKGATE_SECRET_ARN"],
-            **address,
-            "Target": target,
-            "Reason": reason,
-        }
-        self.resource = cdk.CustomResource(
+        self.resource = _make_resource(
             self,
-            "Migration",
-            resource_type=_TYPE,
-            service_token=self.function.function_arn,
-            service_timeout=cdk.Duration.hours(1),
-            properties={name: value for name, value in properties.items() if value is not None},
+            self.function,
+            {
+                "PackageDigest": digest,
+                "SecretArn": given_secret,
+                "Host": host,
+                "Port": port,
+                "DbName": dbname,
+                "Target": target,
+                "Reason": reason,
+            },
         )
         self.resource.node.add_dependency(
             # With it how often its events are repeated.
@@ -256,21 +250,31 @@ def _choose_database(
     return cluster if cluster is not None else instance
 
 
-def _check_credentials(
+def _read_access(
     secret: secretsmanager.ISecret | None,
     iam_database_user_arn: str | None,
     host: str | None,
     username: str | None,
-) -> None:
-    if secret is not None:
-        return
-    if iam_database_user_arn is None:
+) -> Access:
+    """Return how the functions get to the database.
+
+    Raises:
+        ValueError: there are no credentials, or they lead nowhere.
+    """
+    if secret is None and iam_database_user_arn is None:
         raise ValueError(
             "There are no credentials. Give secret=, a cluster or an instance that has one, or"
             " iam_database_user_arn= with host= and username=."
         )
-    if host is None or username is None:
+    if secret is None and (host is None or username is None):
         raise ValueError("Without a secret, host= and username= must be given.")
+    key = None if secret is None else secret.encryption_key
+    return Access(
+        secret_arn=None if secret is None else _find_full_arn(secret),
+        secret_key_arn=None if key is None else key.key_arn,
+        iam_database_user_arn=iam_database_user_arn,
+        finds_host=secret is not None and host is None,
+    )
 
 
 def _find_full_arn(secret: secretsmanager.ISecret) -> str:
@@ -328,6 +332,25 @@ def _make_policies(scope: Construct, access: Access, backup: str | None) -> list
     )
     accept_findings(back_up, BACK_UP)
     return [reach, back_up]
+
+
+def _make_resource(
+    scope: Construct, function: lambda_.IFunction, properties: Mapping[str, str | int | None]
+) -> cdk.CustomResource:
+    """Return what CloudFormation calls the function for when one of ``properties`` changes.
+
+    It calls the function itself: the Provider framework of the CDK would allow 14 minutes, and write
+    the signed URL of the answer into the history of a state machine.
+    """
+    return cdk.CustomResource(
+        scope,
+        "Migration",
+        resource_type=_TYPE,
+        service_token=function.function_arn,
+        # Room for Lambda's two retries; the longest there is.
+        service_timeout=cdk.Duration.hours(1),
+        properties={name: value for name, value in properties.items() if value is not None},
+    )
 
 
 def _let_continue(scope: Construct, function: lambda_.Function) -> iam.Policy:

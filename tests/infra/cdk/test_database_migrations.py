@@ -203,10 +203,9 @@ def test_target_and_reason_are_handed_on(migrations: Path) -> None:
 
 
 def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
-    """The token is made by the function; the address must be said."""
+    """The token is made by the function; the address must be said, and the cluster's secret rests."""
     made = migrate(
         migrations,
-        cluster=None,
         iam_database_user_arn=IAM_USER,
         host="db.example.com",
         port=6432,
@@ -328,7 +327,7 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
             ),
         ),
         (
-            {"cluster": None, "iam_database_user_arn": IAM_USER, "host": "db"},
+            {"iam_database_user_arn": IAM_USER, "host": "db"},
             "Without a secret, host= and username= must be given.",
         ),
         (
