@@ -21,7 +21,7 @@ EXTRAS_fuzz = fuzz
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = events sql files formats
 
-.PHONY: help demo test lint check infra audit fuzz build clean
+.PHONY: help demo test lint check infra audit fuzz diagrams build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -38,7 +38,7 @@ lint: .venv/.has-check ## ruff, mypy and cfn-lint
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "Not formatted. Run: $(BIN)/ruff format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@if [ -f template.yaml ]; then $(BIN)/cfn-lint template.yaml; fi
+	@$(BIN)/cfn-lint template.yaml infra/example/template.yaml infra/pipeline/*.yaml
 
 check: lint test ## what CI runs: lint, then the tests
 
@@ -57,6 +57,9 @@ fuzz: .venv/.has-fuzz ## feed the parsers for minutes; FUZZ_SECONDS=60 is for ea
 	  $(BIN)/python tests/fuzz/fuzz_target.py $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 	    -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
+
+diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their texts
+	@$(BIN)/python docs/diagrams/draw.py
 
 build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))

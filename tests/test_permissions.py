@@ -28,6 +28,12 @@ BY_OTHERS = {
     "rds:AddTagsToResource": "RDS asks for it where a snapshot is created with tags",
 }
 
+# Where the name of a call is computed, and how it is found all the same.
+COMPUTED = {
+    SNAPSHOTS: "put together here as it is there",
+    "callers/codepipeline_dialogue.py": "whole in a text of callers/codepipeline_answer.py",
+}
+
 
 def test_template_allows_what_is_called_and_nothing_else() -> None:
     """Every call of the code has its permission, and every permission its call or its reason."""
@@ -57,8 +63,8 @@ def test_every_permission_is_traced_to_the_module_that_calls() -> None:
 
 
 def test_calls_of_clients_can_be_read_off_the_source() -> None:
-    """A call by a computed name is made in one place, which the reader of the source knows."""
-    assert [SNAPSHOTS] == list_dynamic_calls()
+    """A call by a computed name is made only where the reader of the source knows the names."""
+    assert set() == set(list_dynamic_calls()) - set(COMPUTED)
 
 
 def test_reader_of_the_source_finds_calls_of_each_kind() -> None:

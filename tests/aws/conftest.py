@@ -14,6 +14,7 @@ from tests.support.permissions import PACKAGE, list_allowed_actions, name_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 REGION = "eu-west-1"
 
@@ -53,14 +54,14 @@ def _permitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _is_asked_by_lockgate() -> bool:
     """Tell whether the nearest caller that is not botocore's, moto's or a test's stand-in is ours."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(str(PACKAGE)):
             return True
         if "/tests/" in name and "/tests/support/" not in name:
             return False
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return False
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.docs.markdown import (
+    ADOPT_PAGES,
     PAGES,
     ROOT,
     find_blocks,
     list_anchors,
     list_headings,
+    list_images,
     list_links,
     read_page,
     read_table,
@@ -77,8 +79,20 @@ def test_page_has_one_title_and_no_heading_twice(page: str) -> None:
 
 
 def test_readme_leads_to_every_page() -> None:
-    """A page that nothing links to is not read."""
-    assert set(PAGES) - {"README.md"} <= set(list_links("README.md"))
+    """A page that nothing links to is not read; a folder's pages are found by its own index."""
+    index = "docs/adopt/README.md"
+    found = {f"docs/adopt/{link}" for link in list_links(index)}
+    assert set(PAGES) - {"README.md", *ADOPT_PAGES} | {index} <= set(list_links("README.md"))
+    assert set(ADOPT_PAGES) - {index} <= found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_images_are_there_and_say_what_they_show(page: str) -> None:
+    """A reader who sees no picture is told what is in it."""
+    folder = (ROOT / page).parent
+    for description, target in list_images(page):
+        assert (folder / target).is_file()
+        assert len(description) > len("a picture")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -134,7 +134,7 @@ def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -
 @pytest.mark.usefixtures("package")
 def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) -> None:
     """`sam build` asks make for the function, with the folder to fill."""
-    rule = ["make", "-f", "infra/Makefile", "build-Migrate"]
+    rule = ["make", "-f", "handler/Makefile", "build-Migrate"]
     settings = {"ARTIFACTS_DIR": tmp_path, "MIGRATIONS": migrations, "PYTHON": sys.executable}
     assignments = [f"{name}={value}" for name, value in settings.items()]
     done = subprocess.run(

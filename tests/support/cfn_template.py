@@ -1,7 +1,7 @@
 """CloudFormation templates as values: what is left of one for given parameters, and what waits for what.
 
-Knows parameters, rules, conditions and references; calls nothing. SAM's own names for what it makes
-of a function (`Migrate.Version`) count as the function.
+Knows parameters, rules, conditions and references; calls nothing. What SAM makes of a function (its
+version, its alias, its URL) may be referred to as if it stood in the template.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def resolve(template: Mapping[str, Any], given: Mapping[str, Any]) -> Resolved:
     evaluate = _Evaluation(template, parameters)
     resources = evaluate.keep(template["Resources"])
     outputs = evaluate.keep(template.get("Outputs", {}))
-    known = {*parameters, *resources, *PSEUDO_PARAMETERS}
+    known = {*parameters, *resources, *_list_generated(resources), *PSEUDO_PARAMETERS}
     entries = [*resources.items(), *outputs.items()]
     used = [(name, need) for name, entry in entries for need in _list_needs(entry)]
     return Resolved(
@@ -137,8 +137,8 @@ class _Evaluation:
 
     def _prune(self, value: Any) -> Any:
         if isinstance(value, list):
-            kept = (self._prune(item) for item in value)
-            return [item for item in kept if not _is_nothing(item)]
+            items = [self._prune(item) for item in value]
+            return [item for item in items if not _is_nothing(item)]
         if not isinstance(value, dict):
             return value
         if set(value) == {"Fn::If"}:
@@ -146,6 +146,16 @@ class _Evaluation:
             return self._prune(then if self.holds({"Condition": condition}) else otherwise)
         kept = {key: self._prune(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if not _is_nothing(item)}
+
+
+def _list_generated(resources: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of what SAM makes beside its functions."""
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if "FunctionUrlConfig" in properties:
+            yield f"{name}Url"
+        if "AutoPublishAlias" in properties:
+            yield f"{name}Alias{properties['AutoPublishAlias']}"
 
 
 def _is_nothing(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """The IAM actions that the deployed code calls, read off its source, and those that the template gives.
 
-A call is seen as ``anything.method(…)`` with a method of a client that the code makes somewhere. The
-snapshots' calls are put together from words at run time, in one place, and are put together here too.
+A call is seen as ``anything.method``, or as the method's whole name in a text, with a method of a
+client that the code makes somewhere. The snapshots' calls are put together from words at run time, in
+one place, and are put together here too.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def list_calls() -> dict[str, frozenset[str]]:
     methods = _list_methods(sorted({name for tree in trees.values() for name in _services(tree)}))
     found: dict[str, set[str]] = defaultdict(set)
     for module, tree in trees.items():
-        for name in _called_methods(tree):
+        for name in _named_methods(tree):
             if name in methods:
                 found[methods[name]].add(module)
     for action in _put_together(trees[SNAPSHOTS]):
@@ -130,10 +131,13 @@ def _services(tree: ast.Module) -> Iterator[str]:
                 yield service
 
 
-def _called_methods(tree: ast.Module) -> Iterator[str]:
+def _named_methods(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield node.func.attr
+        match node:
+            case ast.Attribute(attr=name):
+                yield name
+            case ast.Constant(str(text)) if "_" in text:
+                yield text
 
 
 def _put_together(tree: ast.Module) -> Iterator[str]:
