@@ -90,7 +90,7 @@ def _serve_returning(
             return terraform.report_deletion(run_id).to_json()
         read_request = terraform.read_request
     report = _run(partial(read_request, event), context.get_remaining_time_in_millis, run_id)
-    return direct.answer(_note(report))
+    return direct.answer(event, _note(report))
 
 
 def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:

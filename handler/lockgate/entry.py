@@ -49,7 +49,7 @@ def make_substitute(error: BaseException) -> Handler:
         kind = detect_caller(event)
         if kind in AWAITING:
             return _answer_awaiting(kind, event, context, failure)
-        return direct.answer(_report(kind, event, failure))
+        return direct.answer(event, _report(kind, event, failure))
 
     return substitute
 

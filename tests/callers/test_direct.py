@@ -199,7 +199,7 @@ def test_any_event_is_read_or_refused(event: object) -> None:
 def test_success_is_answered_with_the_report() -> None:
     """What succeeds is returned as the whole report."""
     report = Report(status=Status.UP_TO_DATE, action=Action.UP, run_id="run-1")
-    assert report.to_json() == answer(report)
+    assert report.to_json() == answer({"action": "up"}, report)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_failure_raises_the_public_class_with_the_report(
     error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Mend it.")
     report = Report(status=Status.FAILED, action=Action.UP, run_id="run-1", error=error)
     with pytest.raises(LockgateError) as caught:
-        answer(report)
+        answer({"action": "up"}, report)
     assert expected is type(caught.value)
     assert report.to_json() == json.loads(str(caught.value))
     assert caught.value.hint == "Mend it."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.aws_api import AwsApi
 from tests.support.hurry import LEFT_MS, LIVES_MS, hurried
-from tests.support.lambda_context import LambdaContext
+from tests.support.lambda_context import LambdaContext, ManualClock
 
 from lockgate import app
 from lockgate.wiring import SystemClock
@@ -46,8 +46,12 @@ class Function:
 
     def handle_hurried(self, event: Any, _context: object = None) -> Any:
         """Invoke it once, with its time over as soon as a statement sleeps."""
-        context = LambdaContext(deadline_ms=LIVES_MS)
-        with hurried(self.project, context.clock, LIVES_MS - LEFT_MS):
+        return self.handle_passing(event, ManualClock(), LIVES_MS - LEFT_MS)
+
+    def handle_passing(self, event: Any, clock: ManualClock, milliseconds: int) -> Any:
+        """Invoke it once, and let so much time pass on a clock as soon as a statement sleeps."""
+        context = LambdaContext(deadline_ms=clock.now_ms + LIVES_MS, clock=clock)
+        with hurried(self.project, clock, milliseconds):
             return self.handle(event, context)
 
     def read_output(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.aws_api import Pipeline, Refusal
-from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs, hurried
+from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, wait_until
 
@@ -95,7 +95,7 @@ def test_run_is_recorded_with_job_and_execution(function: Function, pipeline: Pi
     [
         ("plan", "1 migration pending. The database has no version.", "planned"),
         ("validate", "1 migration pending. The database has no version.", "planned"),
-        ("history", "Nothing was to be done. The database has no version.", "up_to_date"),
+        ("history", "Nothing was done. The database has no version.", "up_to_date"),
     ],
 )
 def test_action_that_looks_changes_nothing(
@@ -435,6 +435,24 @@ def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
     assert [0, 0, 0] == function.failures_measured()
 
 
+def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) -> None:
+    """Asked again it would undo as many more, so the action fails and says how far it came."""
+    project = function.project
+    for version, down in (("2", SLEEPS), ("3", "SELECT 3;")):
+        project.write({f"{version}_t.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{down}\n"})
+    pipeline.run()
+    function.set(LOCKGATE_ALLOWED_ACTIONS="down")
+    pipeline.handler = function.handle_hurried
+    command = {"action": "down", "steps": 2, "requested_by": "ada", "reason": "why"}
+    action = pipeline.run(json.dumps(command))
+    assert (False, 1) == (action.is_success, len(action.steps))
+    assert (
+        "The run stopped before it was done. Undid 1 migration. It does not go on by itself, since"
+        " steps count from what is applied at that moment. Ask for the rest with target instead"
+    ) in action.message
+    assert [("1", "applied"), ("2", "applied")] == project.history()
+
+
 def test_run_that_never_ends_fails_after_the_last_job(
     function: Function, pipeline: Pipeline
 ) -> None:
@@ -454,13 +472,7 @@ def test_run_older_than_a_day_is_not_continued(function: Function, pipeline: Pip
     passing = [LIVES_MS - LEFT_MS, 50_000]
     function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
     function.project.write({"2_endless.sql": SLEEPS})
-
-    def handle(event: Event, _context: object) -> None:
-        context = LambdaContext(deadline_ms=clock.now_ms + LIVES_MS, clock=clock)
-        with hurried(function.project, clock, passing.pop(0)):
-            function.handle(event, context)
-
-    pipeline.handler = handle
+    pipeline.handler = lambda event, _: function.handle_passing(event, clock, passing.pop(0))
     pipeline.on_job = lambda _count: clock.advance(day_ms - 60_000 - clock.now_ms)
     action = pipeline.run()
     assert (False, 2) == (action.is_success, len(action.steps))

@@ -402,12 +402,16 @@ class Deployment:
     def run_hook(self) -> str:
         """Run the hook to its end and return the status that CodeDeploy heard."""
         event = self.make_event()
+        self.deliver(event)
+        return self.read_status(event)
+
+    def deliver(self, event: Event) -> None:
+        """Deliver an event, and what the function hands to itself."""
         deliver(self.handler, event, self.make_context)
         while self.api.handed_on:
             self.hops += 1
             self.on_hop(self.hops)
             deliver(self.handler, self.api.handed_on.pop(), self.make_context)
-        return self.read_status(event)
 
     def make_event(self) -> Event:
         """Return the event of a hook that is in progress from now on."""

@@ -94,6 +94,11 @@ def read_request(job: Job, settings: Settings) -> Request:
     return read_command(command, settings, Caller(CallerKind.CODEPIPELINE, reference))
 
 
+def counts_steps(job: Job) -> bool:
+    """Return whether the command counts from what is applied, so that it means more each time."""
+    return "steps" in _read_parameters(job.user_parameters)
+
+
 def make_token(job: Job, done: int) -> str:
     """Return the token with which the next job goes on; ``done`` migrations are done by then."""
     following = job.continuation.next()

@@ -96,20 +96,23 @@ def _describe(report: Report) -> dict[str, str]:
 def summarise(report: Report) -> str:
     """Return what a run that did not fail has done, in a sentence or two."""
     pending = len(report.pending)
-    done = [_count("Applied", report.applied), _count("Undid", report.reverted)]
-    done += [_count("Recorded", report.recorded), _count("Forgot", report.forgotten)]
-    parts = [text for text in done if text]
+    parts = [summarise_done(report)]
     if report.status is Status.INCOMPLETE:
         parts.append(f"{pending} {_noun(pending)} still to do; the run goes on.")
     elif report.status is Status.PLANNED:
-        parts.append(f"{pending} {_noun(pending)} pending.")
-    elif not parts:
-        parts.append("Nothing was to be done.")
+        parts = [f"{pending} {_noun(pending)} pending."]
     version = report.to_version
     parts.append(
         "The database has no version." if version is None else f"The database is at {version}."
     )
     return " ".join(parts)
+
+
+def summarise_done(report: Report) -> str:
+    """Return what a run has done up to its end."""
+    done = [_count("Applied", report.applied), _count("Undid", report.reverted)]
+    done += [_count("Recorded", report.recorded), _count("Forgot", report.forgotten)]
+    return " ".join(text for text in done if text) or "Nothing was done."
 
 
 def _count(verb: str, entries: tuple[Any, ...]) -> str:

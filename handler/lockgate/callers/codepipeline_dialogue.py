@@ -10,17 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, region_of
-from lockgate.callers.codepipeline import Job, make_token, read_job, read_request
+from lockgate.callers.codepipeline import Job, counts_steps, make_token, read_job, read_request
 from lockgate.callers.codepipeline_answer import (
     Result,
     count_done,
     make_continuation,
     make_result,
+    summarise_done,
 )
 from lockgate.callers.delivery import Answer, tell
 from lockgate.callers.detect import CallerKind
 from lockgate.callers.dialogue import Invocation, is_at_work
-from lockgate.errors import UnexpectedFailure
+from lockgate.errors import RunIncomplete, UnexpectedFailure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,17 @@ class JobDialogue:
         return is_at_work(holder, self.kind, self.job.reference, self.invocation.now())
 
     def go_on(self, report: Report) -> None:
-        """Answer the job with a token, upon which CodePipeline sends the next one."""
+        """Answer the job with a token, upon which CodePipeline sends the next one.
+
+        Raises:
+            RunIncomplete: the command would mean more the next time.
+        """
+        if counts_steps(self.job):
+            raise RunIncomplete(
+                f"The run stopped before it was done. {summarise_done(report)} It does not go on by"
+                " itself, since steps count from what is applied at that moment.",
+                hint="Ask for the rest with target instead of steps.",
+            )
         token = make_token(self.job, self.job.past.done + count_done(report))
         self._put(make_continuation(self.job, report, token))
 

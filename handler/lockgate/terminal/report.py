@@ -89,7 +89,7 @@ def describe_headline(report: Value) -> str:
             pending = count_migrations(report["counts"]["pending"])
             word = f"{pending} pending" if report["action"] == "status" else f"planned {pending}"
             word += " to undo" if _is_down(report) else ""
-        case "failed" | "incomplete" | "busy":
+        case "failed" | "incomplete" | "busy" if report["duration_ms"]:
             word += f" after {format_duration(report['duration_ms'])}"
     return f"{word}{_describe_way(report)}"
 
@@ -131,13 +131,15 @@ def _describe_headline(report: Value) -> Iterator[Line]:
 
 
 def _describe_place(report: Value, width: int | None) -> Iterator[Line]:
-    parts = [f"run {report['run_id']}"]
+    # A function that could not be invoked has no run.
+    parts = [f"run {report['run_id']}" if report["run_id"] else ""]
     database = report["database"]
     if database is not None:
         version = f"PostgreSQL {database['server_version']}" if database["server_version"] else ""
         parts = [f"{database['host']}:{database['port']}/{database['name']}", version, *parts]
     text = ", ".join(part for part in parts if part)
-    yield from paragraph(text, width, indent=2, style=Style.DIM)
+    if text:
+        yield from paragraph(text, width, indent=2, style=Style.DIM)
 
 
 def _describe_error(report: Value, width: int | None, folder: str) -> Iterator[Line]:
