@@ -7,6 +7,7 @@ Knows files, pip and zip; imports nothing of Lockgate, so that it runs on any Py
     python infra/build.py --arch x86_64 --migrations db/   another machine, other migrations
     python infra/build.py --directory DIR                  a folder instead; `sam build` uses it
     python infra/build.py --layer                          build/lockgate-layer-arm64.zip
+    python build.py --handler DIR --requirements FILE      a Lockgate that pip has installed
 
 A layer has everything but migrations, for people who bring their own function. An image is built by
 infra/Dockerfile, which asks for a folder.
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+HANDLER = ROOT / "handler"
+REQUIREMENTS = HANDLER / "requirements.txt"
 PYTHON_VERSION = "3.13"
 TASK_ROOT = "/var/task"
 # Lambda unpacks layers into /opt, and Python looks into this folder of it.
@@ -88,13 +91,15 @@ class BuildFailed(Exception):
 class Recipe:
     """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code.
 
-    A layer has no ``migrations``; what is said of them is passed over.
+    A layer has no ``migrations``; what is said of them is passed over. ``handler`` is the folder
+    that has ``lockgate/``, the repository's own or a ``site-packages``.
     """
 
     machine: str
     migrations: Path
     compiler: Path | None
-    handler: Path = ROOT / "handler"
+    handler: Path = HANDLER
+    requirements: Path = REQUIREMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +207,9 @@ def _install_requirements(recipe: Recipe, folder: Path) -> None:
             *("--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"),
             *("--require-hashes", "--only-binary=:all:", "--implementation=cp"),
             *(f"--python-version={PYTHON_VERSION}", *platforms),
-            *("--target", str(folder), "--requirement", str(recipe.handler / "requirements.txt")),
+            *("--target", str(folder), "--requirement", str(recipe.requirements)),
         ],
-        failure="pip could not install handler/requirements.txt",
+        failure=f"pip could not install {recipe.requirements}",
     )
 
 
@@ -343,6 +348,20 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--layer", action="store_true", help="a layer for a function of one's own: no migrations"
     )
+    parser.add_argument(
+        "--handler",
+        type=Path,
+        default=HANDLER,
+        metavar="DIR",
+        help="the folder that has lockgate/; default: handler/ of this repository",
+    )
+    parser.add_argument(
+        "--requirements",
+        type=Path,
+        default=REQUIREMENTS,
+        metavar="FILE",
+        help="the dependencies to ship; default: handler/requirements.txt of this repository",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--output",
@@ -374,6 +393,8 @@ def _build(options: argparse.Namespace) -> str:
         machine=machine,
         migrations=options.migrations.resolve(),
         compiler=None if options.no_compile else find_compiler(options.python),
+        handler=options.handler.resolve(),
+        requirements=options.requirements.resolve(),
     )
     fill, name = (fill_layer, "lockgate-layer") if options.layer else (fill_folder, "lockgate")
     if options.directory is not None:
