@@ -44,7 +44,7 @@ LAYERS = (
 
 # Importer and imported, with the reason why the layers do not decide.
 ALLOWED_SIDEWAYS = {
-    ("cli", "app"): "`lockgate demo` and `invoke` drive the real handler",
+    ("cli", "app"): "`lockgate demo` drives the real handler",
 }
 
 # What is below, and still not for everybody.

@@ -249,7 +249,10 @@ def test_framework_gets_the_id_of_a_delete(read_event: ReadEvent) -> None:
             "The run ended busy. Nothing was changed. Run run-1.",
         ),
         (SettingInvalid("Wrong.", hint="Correct it."), RequestRefused, "Wrong. Correct it."),
-        (UnexpectedFailure("x" * 5_000), UnexpectedFailure, "x" * 2_000 + "…"),
+        # With its quotes, 2,000 bytes as JSON, whatever a character takes.
+        (UnexpectedFailure("x" * 5_000), UnexpectedFailure, "x" * 1_995 + "…"),
+        (UnexpectedFailure('"' * 5_000), UnexpectedFailure, '"' * 997 + "…"),
+        (UnexpectedFailure("𝄞" * 5_000), UnexpectedFailure, "𝄞" * 498 + "…"),
     ],
 )
 def test_framework_gets_an_error_for_a_failure(

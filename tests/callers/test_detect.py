@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         ("cloudformation_delete", CallerKind.CLOUDFORMATION),
         ("direct_up", CallerKind.DIRECT),
         ("console_default", CallerKind.DIRECT),
-        ("codepipeline", CallerKind.DIRECT),
-        ("codedeploy", CallerKind.DIRECT),
-        ("terraform_crud", CallerKind.DIRECT),
+        ("codepipeline", CallerKind.CODEPIPELINE),
+        ("codedeploy", CallerKind.CODEDEPLOY),
+        ("terraform_crud", CallerKind.TERRAFORM),
     ],
 )
 def test_stored_event_is_told_apart(

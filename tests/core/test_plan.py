@@ -463,7 +463,10 @@ def test_drift_is_refused_by_name() -> None:
     assert isinstance(refusal, DriftDetected)
     assert refusal.message.startswith("Migration 1 x was edited after it was applied. 1.sql: ")
     assert refusal.message.endswith(" And 1 more. Nothing was run.")
-    assert "Restore the file, or put the change in a new migration." == refusal.hint
+    assert (
+        "Restore the file, and put the change in a new migration; or, if the file is right as it is,"
+        " take its text over: repair, accept."
+    ) == refusal.hint
     assert {"file": "1.sql", "migration": "1 x"} == refusal.fields
 
 

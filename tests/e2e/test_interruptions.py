@@ -16,6 +16,8 @@ from tests.support.waiting import Gate
 
 EVENTS = Path(__file__).parents[1] / "events"
 
+# A quarter of it is kept to stop, record and answer: enough of it for a machine that is busy.
+SHORT_SECONDS = 12
 SLOW = """\
 -- migrate:up
 select pg_sleep(100);
@@ -96,7 +98,7 @@ def test_statement_that_outlives_the_invocation_is_cancelled(function: Function)
     function.write("3_sleep.sql", SLOW)
 
     with function.start() as runtime:
-        invocation = runtime.invoke({}, told_seconds=3)
+        invocation = runtime.invoke({}, told_seconds=SHORT_SECONDS / 4)
 
     error, report = read_error(invocation)
     assert (error["errorType"], report["status"]) == ("RunIncomplete", "incomplete")
@@ -110,7 +112,7 @@ def test_run_goes_on_in_a_further_invocation_and_is_answered_once(
     function.write("3_gate.sql", Gate.SQL)
     function.write("4_more.sql", "create table more (id bigint);\n")
     gate = Gate(function.database)
-    service.limits = [Limits(told_seconds=4)]
+    service.limits = [Limits(told_seconds=SHORT_SECONDS)]
     service.before_next = gate.open
 
     with function.start() as service.runtime:
@@ -128,7 +130,7 @@ def test_run_that_may_not_invoke_itself_is_answered_at_once(
 ) -> None:
     """Without the permission nobody waits for an invocation that never comes."""
     function.write("3_sleep.sql", SLOW)
-    service.limits = [Limits(told_seconds=4)]
+    service.limits = [Limits(told_seconds=SHORT_SECONDS)]
     service.is_denied = True
 
     with function.start() as service.runtime:
@@ -144,7 +146,7 @@ def test_invocation_killed_at_its_deadline_is_repeated_and_answers(
 ) -> None:
     """Where not even the second thread could answer, Lambda's repetition does the work and does."""
     function.write("3_more.py", HOLDS_THE_PROCESS_ONCE.format(marker=str(tmp_path / "marker")))
-    service.limits = [Limits(timeout_seconds=12)]
+    service.limits = [Limits(timeout_seconds=SHORT_SECONDS)]
 
     with function.start() as service.runtime:
         stack = Stack(service.handle, bucket)
@@ -167,7 +169,9 @@ def test_run_that_hangs_is_answered_before_it_is_killed(
 
     with function.start() as runtime:
         # Killed when it has answered, and not by a clock, which a slow machine would lose against.
-        killed = runtime.invoke(event, told_seconds=8, kill_when=lambda: bool(bucket.puts))
+        killed = runtime.invoke(
+            event, told_seconds=SHORT_SECONDS, kill_when=lambda: bool(bucket.puts)
+        )
 
     assert killed.timed_out
     answer = json.loads(bucket.puts[0].body)

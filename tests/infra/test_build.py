@@ -9,23 +9,15 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from infra.build import BuildFailed, Recipe
-from tests.support.artifact import (
-    HOST,
-    MIGRATIONS,
-    Unobtainable,
-    fill_folder,
-    find_python,
-    make_package,
-)
+from infra.build import BuildFailed, Package, Recipe
+from tests.support.packages import HOST, MIGRATION, build_package, fill
+
+from infra import build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from infra import build
-
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
-MIGRATION = "20260101000000_create_accounts.sql"
 
 USE = """
 import importlib, pathlib, pkgutil, sys
@@ -71,61 +63,31 @@ def keep(text, names, found):
         texts.append(text)
     exec(text, names, found)
 dataclasses.exec = keep
-import lockgate.wiring
+import lockgate.app, lockgate.worker
 print(len(texts) > 50, [text for text in texts if text not in methods])
 """
 
 
-@pytest.fixture(scope="session")
-def compiler() -> Path:
-    """Give a Python of the function's version."""
-    try:
-        return find_python()
-    except Unobtainable as failure:
-        pytest.skip(str(failure))
-
-
-@pytest.fixture(scope="session")
-def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with one migration, and what an editor left beside it."""
-    folder = tmp_path_factory.mktemp("migrations")
-    (folder / MIGRATION).write_text("create table accounts (id bigint primary key);\n")
-    (folder / ".swap").write_text("")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "left.pyc").write_text("")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def package(compiler: Path) -> Path:
-    """Give the package for this machine, perhaps of an earlier session."""
-    try:
-        return make_package(Recipe(HOST, MIGRATIONS, compiler)) / "lockgate.zip"
-    except Unobtainable as failure:
-        pytest.skip(str(failure))
-
-
 @pytest.fixture
-def unpacked(package: Path, tmp_path: Path) -> Path:
-    """Give the function's folder, free to be changed."""
-    with zipfile.ZipFile(package) as archive:
+def unpacked(package: Package, tmp_path: Path) -> Path:
+    """Give the function's folder as Lambda lays it out."""
+    with zipfile.ZipFile(package.path) as archive:
         archive.extractall(tmp_path / "task")
     return tmp_path / "task"
 
 
 def test_package_is_the_same_byte_for_byte_when_built_again(
-    package: Path, compiler: Path, tmp_path: Path
+    package: Package, compiler: Path, migrations: Path, tmp_path: Path
 ) -> None:
     """A deploy that changes nothing uploads nothing."""
-    _fill(Recipe(HOST, MIGRATIONS, compiler), tmp_path / "task")
-    again = build.write_package(tmp_path / "task", tmp_path / "lockgate.zip")
+    again = build_package(Recipe(HOST, migrations, compiler), tmp_path)
 
-    assert package.read_bytes() == again.path.read_bytes()
+    assert package.path.read_bytes() == again.path.read_bytes()
 
 
-def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path) -> None:
+def test_package_holds_code_dependencies_migrations_and_byte_code(package: Package) -> None:
     """Everything that runs is there, and nothing that does not."""
-    with zipfile.ZipFile(package) as archive:
+    with zipfile.ZipFile(package.path) as archive:
         names = set(archive.namelist())
 
     assert names >= {
@@ -136,15 +98,16 @@ def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path)
         "sqlalchemy/__init__.py",
         "pg8000/__init__.py",
         "aws_lambda_powertools/logging/logger.py",
+        f"migrations/{MIGRATION}",
     }
-    assert _list_names(MIGRATIONS) == {name[11:] for name in names if name[:11] == "migrations/"}
+    assert [name[11:] for name in names if name.startswith("migrations/")] == [MIGRATION]
     assert not [name for name in names if name.startswith(("boto3", "botocore", "lockgate/local"))]
     assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".pxd"))]
 
 
-def test_package_is_below_its_aim(package: Path) -> None:
+def test_package_is_below_its_aim(package: Package) -> None:
     """A package that has grown is noticed here before it is noticed in start-up times."""
-    assert package.stat().st_size < build.ZIPPED_AIM_BYTES
+    assert package.zipped_bytes < build.ZIPPED_AIM_BYTES
 
 
 def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Path) -> None:
@@ -183,7 +146,7 @@ def test_byte_code_names_the_folder_of_the_function(unpacked: Path, compiler: Pa
 def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -> None:
     """The requirements can be had for both of Lambda's architectures."""
     folder = tmp_path / "task"
-    _fill(Recipe(OTHER, migrations, None), folder)
+    fill(Recipe(OTHER, migrations, None), folder)
 
     (library,) = folder.glob("sqlalchemy/util/_collections_cy.*.so")
     assert f"cpython-313-{build.MACHINES[OTHER]}-linux-gnu" in library.name
@@ -192,7 +155,7 @@ def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -
 @pytest.mark.usefixtures("package")
 def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) -> None:
     """`sam build` asks make for the function, with the folder to fill."""
-    rule = ["make", "-f", "infra/Makefile", "build-Migrate"]
+    rule = ["make", "-f", "handler/Makefile", "build-Migrate"]
     settings = {"ARTIFACTS_DIR": tmp_path, "MIGRATIONS": migrations, "PYTHON": sys.executable}
     assignments = [f"{name}={value}" for name, value in settings.items()]
     done = subprocess.run(
@@ -200,8 +163,7 @@ def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stderr
-    laid_out = [path.name for path in (tmp_path / "migrations").iterdir()]
-    assert laid_out == [MIGRATION], "and nothing that an editor left"
+    assert (tmp_path / "migrations" / MIGRATION).is_file()
     assert (tmp_path / "lockgate" / "__pycache__" / "__init__.cpython-313.pyc").is_file()
 
 
@@ -296,17 +258,6 @@ def test_failure_is_told_on_standard_error(
     assert capsys.readouterr().err == (
         f"There is no folder {missing}. Name the folder of your migrations with --migrations.\n"
     )
-
-
-def _fill(recipe: Recipe, folder: Path) -> None:
-    try:
-        fill_folder(recipe, folder)
-    except Unobtainable as failure:
-        pytest.skip(str(failure))
-
-
-def _list_names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.name != "__pycache__"}
 
 
 def _run(python: Path, code: str, folder: Path) -> str:

@@ -6,7 +6,6 @@ Both are of the function's Python, whichever runs the tests; made once, and kept
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from infra.build import BuildFailed, Recipe
 from tests.support.cache import ROOT, list_contents, make_once
+from tests.support.packages import HOST, OFFLINE
 
 from infra import build
 
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MIGRATIONS = ROOT / "migrations"
-HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 _RUNTIME = Path(__file__).with_name("lambda_runtime.txt")
-# pip's words for an index that cannot be reached.
-_OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
 
 
 class Unobtainable(Exception):
@@ -84,7 +81,6 @@ def make_package(recipe: Recipe) -> Path:
     sources = list_contents(
         Path(__file__),
         ROOT / "infra" / "build.py",
-        ROOT / "infra" / "record_methods.py",
         recipe.handler / "requirements.txt",
         recipe.handler / "lockgate",
         recipe.migrations,
@@ -102,7 +98,7 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
     try:
         build.fill_folder(recipe, folder)
     except BuildFailed as failure:
-        if any(word in str(failure) for word in _OFFLINE):
+        if any(word in str(failure) for word in OFFLINE):
             raise Unobtainable("No package index can be reached.") from failure
         raise
 
@@ -155,7 +151,7 @@ def _run(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stdout + done.stderr
-        if any(word in said for word in _OFFLINE):
+        if any(word in said for word in OFFLINE):
             raise Unobtainable("No package index can be reached.")
         raise BuildFailed(said)
     return done.stdout

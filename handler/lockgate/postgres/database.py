@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.executor import Executor
 from lockgate.postgres.history_table import amendment_sql, read_history, read_scripts
+from lockgate.postgres.kept_session import read_kept
 from lockgate.postgres.lock import Lock
 from lockgate.postgres.lock_table import fence_sql, read_holder, release_sql, retake_lock
 from lockgate.postgres.look import (
@@ -92,6 +94,8 @@ class Database:
         self._server_version = 0
         self._is_pooled = False
         self._has_own_path = True
+        self._memo: dict[str, Any] = {}
+        self._kept: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -221,6 +225,8 @@ class Database:
             set_role=self._options.set_role,
             server_version=self._server_version,
             guard=None if may_lose_rows else LossGuard(self._connected, self._tables.schema_name),
+            memo=self._memo,
+            kept=self._kept,
         )
         watch = self._watch
         assert watch is not None
@@ -228,6 +234,8 @@ class Database:
         try:
             with watch.under_way(self._connected):
                 Executor(session, on_applied).apply(segment)
+                if segment.leaves is not SessionRule.NEW:
+                    self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
