@@ -11,7 +11,6 @@ import getpass
 import os
 import socket
 import sys
-import traceback
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -156,6 +155,8 @@ def _carry_out(
         return refuse_report(run_id, error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
         if options.debug:
+            import traceback  # noqa: PLC0415
+
             traceback.print_exc()
         return refuse_report(run_id, _unexpected(error), Status.FAILED)
 

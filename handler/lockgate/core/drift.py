@@ -36,6 +36,11 @@ class Drift:
     severity: Severity
     direction: Direction = Direction.UP
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether the run goes on in spite of it."""
+        return self.severity is Severity.WARNING
+
     def describe(self) -> str:
         """Return what happened and where, as a sentence or two."""
         if self.file is None:

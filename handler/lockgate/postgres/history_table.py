@@ -33,20 +33,6 @@ FROM {history}
 ORDER BY token, applied_at, migration_id
 """
 
-# Every row as a line, in the order of bytes: what `Catalog.digest` computes over the files.
-_DIGEST = """
-SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
-           pg_catalog.string_agg(line, '' ORDER BY line), ''), 'UTF8')), 'hex'),
-       count(*) FILTER (WHERE state <> 'applied'),
-       max(layout_version), count(migration_id), max(owner)
-FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner FROM {lock}) AS lock
-LEFT JOIN (
-    SELECT migration_id, state,
-           (migration_id || ' ' || up_checksum || E'\\n') COLLATE "C" AS line
-    FROM {history}
-) AS rows ON true
-"""
-
 # The duration is the time since the migration before it in this transaction was applied. A migration
 # that is recorded statement by statement adds its stretches up, as long as it is one run's work.
 _RECORD = """
@@ -138,22 +124,6 @@ class Progress:
     attempting: int | None = None
     done_checksum: str | None = None
     attempted_oid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """What the database says of its history in one row."""
-
-    digest: str
-    unfinished: int
-    layout_version: int | None
-    count: int
-    owner: str | None
-
-
-def digest_sql(tables: Tables) -> str:
-    """Return the query that a `Digest` is read from. Fails with 42P01 where there is no history."""
-    return _DIGEST.format(history=tables.history, lock=tables.lock)
 
 
 def read_history(connection: Connection, tables: Tables) -> History:
