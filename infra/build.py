@@ -195,6 +195,7 @@ def _fill_code(recipe: Recipe, folder: Path, root: str) -> None:
     shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
     _prune(folder)
     if recipe.compiler is not None:
+        _record_methods(recipe.compiler, folder)
         _compile(recipe.compiler, folder, root)
 
 
@@ -227,6 +228,15 @@ def _prune(folder: Path) -> None:
     for parent, _, _ in os.walk(folder, topdown=False):
         if not any(Path(parent).iterdir()):
             Path(parent).rmdir()
+
+
+def _record_methods(python: Path, folder: Path) -> None:
+    recorder = str(Path(__file__).with_name("record_methods.py"))
+    _run(
+        [str(python), "-I", recorder, str(folder)],
+        failure="A module of Lockgate cannot be imported",
+        environment={**os.environ, "PYTHONHASHSEED": "0"},
+    )
 
 
 def _compile(python: Path, folder: Path, root: str) -> None:

@@ -23,7 +23,7 @@ LAYERS = (
     ("entry", "__main__"),
     ("app", "cli"),
     ("terminal",),
-    ("callers", "wiring"),
+    ("callers", "wiring", "preparation"),
     ("runner",),
     ("worker",),
     ("ports",),
@@ -39,6 +39,7 @@ LAYERS = (
     ("settings",),
     ("duration",),
     ("errors",),
+    ("start",),
 )
 
 # Importer and imported, with the reason why the layers do not decide.

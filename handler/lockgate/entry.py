@@ -14,6 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lockgate import start  # the first of ours: it makes the others cheap
 from lockgate.aws.clients import make_client
 from lockgate.aws.continuation import invoke_again
 from lockgate.callers import direct
@@ -95,5 +96,10 @@ def _emit(name: str, **fields: object) -> None:
 lambda_handler: Handler
 try:
     from lockgate.app import lambda_handler
+    from lockgate.preparation import prepare
+
+    prepare(read_environment())
 except BaseException as error:  # noqa: BLE001 - whatever it is, callers are answered
     lambda_handler = make_substitute(error)
+finally:
+    start.finish()

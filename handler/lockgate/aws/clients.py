@@ -1,7 +1,7 @@
-"""Clients of AWS services, and their failures as ours. The only importer of boto3 in this package.
+"""Clients of AWS services, and their failures as ours. The only importer of botocore in this package.
 
-boto3 is imported when the first client is made: a run that needs no secret, no IAM token and no
-discovery never pays for it.
+botocore is imported when the first client is made: a run that needs no secret, no IAM token and no
+discovery never pays for it. boto3, which adds nothing to a client, is not imported at all.
 """
 
 from __future__ import annotations
@@ -65,8 +65,12 @@ class Call:
     verb: str = "read"
 
 
+# What `keep_client` made, by service and region.
+_kept: dict[tuple[str, str | None], Any] = {}
+
+
 def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) -> Any:
-    """Return a boto3 client that fails within seconds: 3 to connect, 5 to read, 3 attempts.
+    """Return a client that fails within seconds: 3 to connect, 5 to read, 3 attempts.
 
     Silences botocore's debug log, which prints answers whole, also where the root logger is at
     DEBUG (``AWS_LAMBDA_LOG_LEVEL``).
@@ -74,8 +78,10 @@ def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) 
     Raises:
         CredentialsRejected: no region is known.
     """
-    import boto3.session  # noqa: PLC0415 -- 160 ms that a run without AWS does not pay
-    from botocore.config import Config  # noqa: PLC0415
+    if attempts == _ATTEMPTS and (service, region) in _kept:
+        return _kept[service, region]
+    from botocore.config import Config  # noqa: PLC0415 -- 130 ms that a run without AWS does not pay
+    from botocore.session import Session  # noqa: PLC0415 -- as above
 
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
@@ -84,13 +90,26 @@ def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) 
         retries={"mode": "standard", "total_max_attempts": attempts},
     )
     with translated(Call(f"AWS {service}", "", service)):
-        session = boto3.session.Session(region_name=region or find_region())
-        return session.client(service, config=config)  # type: ignore[call-overload]
+        session = Session()
+        # It would look into the folder of each of AWS's 400 services for whether this is one.
+        session.get_component("data_loader").list_available_services = lambda _kind: [service]
+        return session.create_client(service, region_name=region or find_region(), config=config)
+
+
+def keep_client(service: str, region: str | None) -> None:
+    """Make a client that `make_client` hands out from then on, as long as this process lives.
+
+    For Lambda's initialisation, where a process has one account, one role and one endpoint.
+
+    Raises:
+        CredentialsRejected: no region is known.
+    """
+    _kept[service, region] = make_client(service, region)
 
 
 @contextmanager
 def translated(call: Call) -> Iterator[None]:
-    """Turn what boto3 raises inside into one of our errors, with the cause kept."""
+    """Turn what botocore raises inside into one of our errors, with the cause kept."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 -- as above
 
     try:

@@ -74,7 +74,8 @@ def compute_digest(order: Order) -> str:
     digest = hashlib.sha256()
     for part in (order.machine, *order.options):
         _add(digest, "option", part.encode())
-    for path in (recipe.script, recipe.requirements):
+    recorder = recipe.script.with_name("record_methods.py")
+    for path in (recipe.script, recorder, recipe.requirements):
         _add(digest, path.name, path.read_bytes())
     for folder in (_HANDLER / "lockgate", order.migrations):
         for path in _list_files(folder):

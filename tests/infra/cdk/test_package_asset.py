@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
 
 import aws_cdk as cdk
+from tests.support.artifact import OFFLINE
 from tests.support.cdk_stack import NAME, make_cluster, make_vpc, migrate
-from tests.support.packages import OFFLINE
 
 from lockgate_cdk import DatabaseMigrations, package
 from lockgate_cdk.package import Order, PackageNotBuilt, compute_digest
@@ -100,16 +100,16 @@ def test_digest_changes_with_the_engine_its_dependencies_and_the_options(
     (handler / "lockgate" / "runner.py").write_text("")
     digests.add(compute_digest(Order(folder, "arm64")))
     recipe = _make(tmp_path / "recipe")
-    for source in ("infra/build.py", "handler/requirements.txt"):
+    for source in ("infra/build.py", "infra/record_methods.py", "handler/requirements.txt"):
         shutil.copy(ROOT / source, recipe)
     monkeypatch.setattr(package, "_BROUGHT", recipe)
     assert compute_digest(Order(folder, "arm64")) in digests
-    for name in ("build.py", "requirements.txt"):
+    for name in ("build.py", "record_methods.py", "requirements.txt"):
         with (recipe / name).open("a") as file:
             file.write("# more\n")
         digests.add(compute_digest(Order(folder, "arm64")))
 
-    assert 6 == len(digests)
+    assert 7 == len(digests)
 
 
 def test_function_and_resource_change_together(folder: Path) -> None:
