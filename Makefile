@@ -65,6 +65,7 @@ build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
 
 clean: ## remove what make has made
+	@chmod -Rf u+w .cache || true
 	@rm -rf .venv .venv-cdk .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find handler tests infra -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -11,7 +11,6 @@ import getpass
 import os
 import socket
 import sys
-import traceback
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -155,9 +154,7 @@ def _carry_out(
     except LockgateError as error:
         return refuse_report(run_id, error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
-        if options.debug:
-            traceback.print_exc()
-        return refuse_report(run_id, _unexpected(error), Status.FAILED)
+        return refuse_report(run_id, _unexpected(error, options), Status.FAILED)
 
 
 def _run(settings: Settings, request: Request, progress: Progress, run_id: str) -> Report:
@@ -226,7 +223,11 @@ def _find_user() -> str | None:
         return None
 
 
-def _unexpected(error: Exception) -> UnexpectedFailure:
+def _unexpected(error: Exception, options: argparse.Namespace) -> UnexpectedFailure:
+    if options.debug:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error)
     return UnexpectedFailure(
         f"An unexpected {type(error).__name__} ended the run. What was not committed was rolled back;"
         " what was is in the history.",
@@ -295,9 +296,7 @@ def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     except LockgateError as error:
         report = remote.report_failure(error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
-        if options.debug:
-            traceback.print_exc()
-        report = remote.report_failure(_unexpected(error))
+        report = remote.report_failure(_unexpected(error, options))
     return _say(report, options, environment, set())
 
 

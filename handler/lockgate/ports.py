@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from lockgate.settings import Atomicity, OutOfOrder
 
 
+# How often a run takes up its work after a broken connection.
+MOST_RECOVERIES = 3
+
+
 class Database(Protocol):
     """What a run needs of a database; `postgres.database.Database` is the real one."""
 

@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.analysis import Mode
-from lockgate.core.drift import Severity
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Direction, Language
-from lockgate.core.outcome import Done, Taken
 from lockgate.core.request import Action, Request
 from lockgate.errors import (
     DatabaseBusy,
@@ -55,6 +52,7 @@ if TYPE_CHECKING:
     from lockgate.core.failure import Failure, StepFailed
     from lockgate.core.lease import Holder
     from lockgate.core.migration import Version
+    from lockgate.core.outcome import Done, Taken
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Reversal
@@ -171,6 +169,8 @@ class ReportDraft:
 
     def know_applied(self) -> None:
         """Take the history's word for what this run has applied, after a connection broke."""
+        from lockgate.core.outcome import Done
+
         self.done = {
             row.migration_id: Done(row.migration_id, row.duration_ms, row.applied_at)
             for row in self.history.rows
@@ -179,6 +179,8 @@ class ReportDraft:
 
     def know_reverted(self) -> None:
         """Take the history's word for what this run has undone, after a connection broke."""
+        from lockgate.core.outcome import Done
+
         left = {row.migration_id for row in self.history.rows}
         for migration_id, row in self._undone_rows.items():
             if migration_id not in left and migration_id not in self.reverted:
@@ -229,6 +231,8 @@ class ReportDraft:
         return failed
 
     def _state_after(self, segment: Segment, failure: Failure) -> str:
+        from lockgate.core.analysis import Mode
+
         earlier = [
             m for m in self.done if m not in {s.migration.migration_id for s in segment.steps}
         ]
@@ -390,7 +394,7 @@ class ReportDraft:
         yield from self.warnings
         yield from self.notes
         if self.plan is not None:
-            yield from (d.describe() for d in self.plan.drift if d.severity is Severity.WARNING)
+            yield from (d.describe() for d in self.plan.drift if d.is_warning)
             yield from (skipped.describe() for skipped in self.plan.skipped)
         for step in (step for segment in self.segments for step in segment.steps):
             if step.script.language is Language.SQL and not step.analysis.statements:

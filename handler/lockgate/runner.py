@@ -5,7 +5,8 @@
     read files -> look at the server -> plan -> lock -> read history again -> plan again
                -> apply segment by segment -> record, unlock -> report
 
-Nothing pending takes no lock: the second look happens only where there is work.
+Nothing pending takes no lock: the second look happens only where there is work. What such a run does
+not need is not even imported: the imports stand where the work begins.
 """
 
 from __future__ import annotations
@@ -16,29 +17,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate import __version__
-from lockgate.core.amendment import make_adoption, make_baseline, make_repair
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
-from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
-from lockgate.core.outcome import Stamp, Taken
-from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
-from lockgate.core.reversal import find_down_target, select_above, select_last
-from lockgate.core.run_record import SHOWN_RUNS
 from lockgate.errors import (
     DatabaseBusy,
     DatabaseUnreachable,
     LockgateError,
     RunIncomplete,
 )
-from lockgate.formats.registry import complete_history
-from lockgate.histories.detect import detect_tool, read_claims
-from lockgate.ports import Held
+from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Report, Status
 from lockgate.report_draft import ReportDraft
 from lockgate.settings import Rollback
-from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, refuse_unknown, reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +41,13 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import Applied
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.core.outcome import Stamp, Taken
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Substitute
     from lockgate.ports import Database, Rules
+    from lockgate.worker import Worker
 
     Work = Callable[[Worker], Status]
 
@@ -139,6 +134,9 @@ class Runner:
         self, request: Request, draft: ReportDraft, probe: Probe, catalog: Catalog
     ) -> Status:
         """Up, and what only looks at what an up would do."""
+        from lockgate.core.plan import make_plan
+        from lockgate.worker import Worker, refuse_plan, refuse_unknown
+
         policy = self._policy(request, probe)
         plan = make_plan(catalog, draft.history, policy)
         draft.see(plan)
@@ -163,6 +161,8 @@ class Runner:
         """With nothing to do, free the lock of a run that was killed when all its work was done."""
         if request.action is not Action.UP or not probe.is_held or probe.is_read_only:
             return Status.UP_TO_DATE
+        from lockgate.worker import Worker
+
         try:
             taken = self.database.take_lock(self._terms(request, probe))
         except DatabaseBusy:
@@ -197,6 +197,8 @@ class Runner:
         return self._work_and_finish(request, draft, probe, stamp, work)
 
     def _note_taken(self, taken: Taken, draft: ReportDraft) -> Stamp:
+        from lockgate.core.outcome import Stamp
+
         draft.take(taken)
         self.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
         return Stamp(self.run_id, taken.token, __version__)
@@ -243,6 +245,8 @@ class Runner:
             return draft.fail(error)
 
     def _worker(self, request: Request, draft: ReportDraft, probe: Probe, held: Held) -> Worker:
+        from lockgate.worker import Worker
+
         assert draft.catalog is not None
         return Worker(
             database=self.database,
@@ -298,6 +302,8 @@ class Runner:
         return self._select(request, draft)
 
     def _plan_down(self, request: Request, draft: ReportDraft, probe: Probe) -> Status:
+        from lockgate.worker import refuse_unknown, reverse
+
         rows = self._select(request, draft)
         assert draft.catalog is not None
         policy = self._policy(request, probe)
@@ -309,6 +315,8 @@ class Runner:
 
     def _select(self, request: Request, draft: ReportDraft) -> tuple[Applied, ...]:
         """Return what is to be undone, the last applied first."""
+        from lockgate.core.reversal import find_down_target, select_above, select_last
+
         assert draft.catalog is not None
         if request.steps is not None:
             return select_last(draft.history, request.steps)
@@ -335,6 +343,8 @@ class Runner:
         return self._under_lock(request, draft, probe, work)
 
     def _decide(self, request: Request, draft: ReportDraft, history: History) -> Amendment:
+        from lockgate.core.amendment import make_adoption, make_baseline, make_repair
+
         catalog = draft.catalog
         assert catalog is not None
         if request.action is Action.BASELINE:
@@ -344,6 +354,9 @@ class Runner:
             assert request.mend is not None
             assert request.version is not None
             return make_repair(catalog, history, request.mend, request.version)
+        from lockgate.formats.registry import complete_history
+        from lockgate.histories.detect import detect_tool, read_claims
+
         ask = self.database.ask
         tool, table = detect_tool(ask, request.source)
         claims = read_claims(ask, tool, table, catalog, self.folder, complete_history)
@@ -351,6 +364,8 @@ class Runner:
 
     def _list_runs(self, request: Request, draft: ReportDraft) -> Status:
         """Read who ran what. Reads no file and takes no lock."""
+        from lockgate.core.run_record import SHOWN_RUNS
+
         draft.probe = probe = self.database.probe()
         if probe.has_history:
             draft.runs = self.database.read_runs(
@@ -377,6 +392,8 @@ class Runner:
         return Status.APPLIED
 
     def _terms(self, request: Request, probe: Probe) -> Terms:
+        from lockgate.core.lease import Terms, lease_for
+
         return Terms(
             run_id=self.run_id,
             request=request,
@@ -386,6 +403,8 @@ class Runner:
         )
 
     def _wait_for_lock(self, request: Request, draft: ReportDraft, probe: Probe) -> Taken:
+        from lockgate.core.lease import poll_pause
+
         terms = self._terms(request, probe)
         started, attempt = self.clock.monotonic(), 0
         while (taken := self.database.take_lock(terms)) is None:

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.aws.access import AccessSource
-from lockgate.aws.secrets import SecretStage
-from lockgate.core.backup import NoBackup
+from lockgate.aws.parts import SecretStage
 from lockgate.formats.registry import read_migrations
-from lockgate.formats.substitution import substitute_variables
 from lockgate.ports import Rules
 from lockgate.postgres.connector import Connector, Patience
-from lockgate.postgres.database import Database, DatabaseOptions
+from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
 from lockgate.postgres.schema import Tables
-from lockgate.postgres.session import Timeouts
 from lockgate.postgres.tls import make_tls_context
 from lockgate.runner import Runner
 from lockgate.settings import BackupMode
@@ -119,6 +116,8 @@ def make_backup(
 ) -> Backup:
     """Return what backs the database up before a change. Asks AWS nothing yet."""
     if settings.backup is BackupMode.OFF:
+        from lockgate.core.backup import NoBackup  # noqa: PLC0415 -- as said above
+
         return NoBackup()
     return BackupWhenDue(settings, source, deadline, emit)
 
@@ -175,5 +174,7 @@ def make_runner(
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
     """Fill the variables of a script that the history kept."""
+    from lockgate.formats.substitution import substitute_variables  # noqa: PLC0415 - for an undo
+
     found = substitute_variables(text, variables, path=path, first_line=1)
     return found.text, found.hidden

@@ -33,6 +33,7 @@ from lockgate.errors import (
     RequestRefused,
     RunIncomplete,
 )
+from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Status
 from lockgate.settings import Rollback
 
@@ -58,7 +59,6 @@ CANCELLED = "57014"
 
 _RETRY_PAUSE_SECONDS = 0.5
 _LONGEST_RETRY_PAUSE_SECONDS = 10.0
-MOST_RECOVERIES = 3
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lockgate.core.catalog import make_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
-from lockgate.postgres.history_table import digest_sql
+from lockgate.postgres.digest import digest_sql
 from lockgate.postgres.schema import Tables, creation_sql
 
 if TYPE_CHECKING:

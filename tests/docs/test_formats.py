@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.docs.markdown import read_table
 
-from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
+from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats import lockgate
 from lockgate.formats.lockgate import read_folder

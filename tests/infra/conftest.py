@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from infra.build import BuildFailed, Package, Recipe
-from tests.support.packages import HOST, MIGRATION, build_package
-
-from infra import build
+from infra.build import Recipe
+from tests.support.artifact import HOST, MIGRATIONS, Unobtainable, find_python, make_package
+from tests.support.packages import MIGRATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 def compiler() -> Path:
     """Give a Python of the function's version."""
     try:
-        return build.find_compiler()
-    except BuildFailed as failure:
+        return find_python()
+    except Unobtainable as failure:
         pytest.skip(str(failure))
 
 
@@ -35,6 +34,9 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def package(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Give the package for this machine."""
-    return build_package(Recipe(HOST, migrations, compiler), tmp_path_factory.mktemp("first"))
+def package(compiler: Path) -> Path:
+    """Give the package for this machine, perhaps of an earlier session."""
+    try:
+        return make_package(Recipe(HOST, MIGRATIONS, compiler)) / "lockgate.zip"
+    except Unobtainable as failure:
+        pytest.skip(str(failure))

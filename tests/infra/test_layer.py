@@ -11,8 +11,9 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from infra.build import Package, Recipe
-from tests.support.packages import HOST, fill
+from infra.build import Recipe
+from tests.support.artifact import HOST
+from tests.support.packages import fill
 
 from infra import build
 
@@ -60,9 +61,9 @@ def layer(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-def test_layer_holds_the_package_without_migrations(layer: Path, package: Package) -> None:
+def test_layer_holds_the_package_without_migrations(layer: Path, package: Path) -> None:
     """File by file it is what a function has, but for migrations, and the place in the byte code."""
-    with zipfile.ZipFile(package.path) as archive:
+    with zipfile.ZipFile(package) as archive:
         deployed = {
             name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()
         }

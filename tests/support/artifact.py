@@ -6,6 +6,7 @@ Both are of the function's Python, whichever runs the tests; made once, and kept
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING
 
 from infra.build import BuildFailed, Recipe
 from tests.support.cache import ROOT, list_contents, make_once
-from tests.support.packages import HOST, OFFLINE
 
 from infra import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MIGRATIONS = ROOT / "migrations"
+HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 _RUNTIME = Path(__file__).with_name("lambda_runtime.txt")
+# pip's words for an index that cannot be reached.
+OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
 
 
 class Unobtainable(Exception):
@@ -88,15 +91,17 @@ def make_package(recipe: Recipe) -> Path:
     return make_once("package", [recipe.machine.encode(), _name(recipe.compiler), *sources], make)
 
 
-def fill_folder(recipe: Recipe, folder: Path) -> None:
-    """Lay a function's folder out, as `infra.build` does.
+def fill_folder(
+    recipe: Recipe, folder: Path, lay_out: Callable[[Recipe, Path], None] = build.fill_folder
+) -> None:
+    """Lay a function's folder out, or a layer's, as `infra.build` does.
 
     Raises:
         Unobtainable: no package index can be reached.
         BuildFailed: the package cannot be built.
     """
     try:
-        build.fill_folder(recipe, folder)
+        lay_out(recipe, folder)
     except BuildFailed as failure:
         if any(word in str(failure) for word in OFFLINE):
             raise Unobtainable("No package index can be reached.") from failure

@@ -1,5 +1,7 @@
 """Settings, URL, secret and IAM brought together into one `Access`. Opens no database connection.
 
+What only secrets or IAM need is imported where they are read.
+
 Who goes before whom, for each field::
 
     host, port, dbname, username   setting > secret, else URL > RDS's description > default
@@ -9,20 +11,28 @@ Who goes before whom, for each field::
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from lockgate.aws.clients import Call, ClientFactory, make_client, region_of, translated
 from lockgate.aws.database_url import parse_database_url
-from lockgate.aws.endpoints import Discovered, Resource, find_endpoint, find_resource
-from lockgate.aws.parts import ConnectionParts
-from lockgate.aws.rds_host import find_region
-from lockgate.aws.secrets import Secret, SecretStage, check_secret_id, read_secret
+from lockgate.aws.parts import ConnectionParts, SecretStage
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.settings import Settings, Tls
 
+if TYPE_CHECKING:
+    from lockgate.aws.clients import ClientFactory
+    from lockgate.aws.endpoints import Discovered, Resource
+    from lockgate.aws.secrets import Secret
+
 _DEFAULT_PORT = 5432
 _DEFAULT_DBNAME = "postgres"
+
+
+def make_client(service: str, region: str | None) -> Any:
+    """Return a boto3 client; see `clients.make_client`. With a URL there is none to be made."""
+    from lockgate.aws import clients
+
+    return clients.make_client(service, region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +105,13 @@ class AccessSource:
         """
         if self._secret is None:
             return None
+        from lockgate.aws.endpoints import find_resource
+
         return find_resource(self._secret, self._secrets)
 
     def _find(self, stage: SecretStage) -> _Found | None:
         if self._settings.secret_arn is not None:
-            return self._find_in_secret(check_secret_id(self._settings.secret_arn), stage)
+            return self._find_in_secret(self._settings.secret_arn, stage)
         if stage is SecretStage.PENDING:
             return None
         if self._settings.database_url is not None:
@@ -115,7 +127,11 @@ class AccessSource:
             setting="LOCKGATE_SECRET_ARN",
         )
 
-    def _find_in_secret(self, secret_id: str, stage: SecretStage) -> _Found | None:
+    def _find_in_secret(self, given: str, stage: SecretStage) -> _Found | None:
+        from lockgate.aws.clients import region_of
+        from lockgate.aws.secrets import check_secret_id, read_secret
+
+        secret_id = check_secret_id(given)
         if stage is SecretStage.PENDING and self._settings.iam_auth:
             return None
         if self._secrets is None:
@@ -135,6 +151,8 @@ class AccessSource:
         if self._settings.host is not None or secret.parts.host is not None:
             return secret.parts
         if self._discovered is None:
+            from lockgate.aws.endpoints import find_endpoint
+
             self._discovered = find_endpoint(secret, self._secrets, self._clients)
         return replace(
             secret.parts,
@@ -177,6 +195,9 @@ class AccessSource:
                 hint="Set LOCKGATE_TLS=verify-full, or LOCKGATE_IAM_AUTH=false.",
                 setting="LOCKGATE_TLS",
             )
+        from lockgate.aws.clients import Call, translated
+        from lockgate.aws.rds_host import find_region
+
         rds = self._clients("rds", find_region(endpoint.host))
         with translated(Call("The IAM token", "rds-db:connect", "rds")):
             token = rds.generate_db_auth_token(

@@ -1,14 +1,22 @@
-"""What one source says about a connection. Knows the fields, not where they came from."""
+"""What one source says about a connection, and which version of a secret. Knows no source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lockgate.settings import Tls
 
 _MAX_PORT = 65535
+
+
+class SecretStage(StrEnum):
+    """Which version of a secret is meant: the one in use, or the one a rotation is preparing."""
+
+    CURRENT = "AWSCURRENT"
+    PENDING = "AWSPENDING"
 
 
 @dataclass(frozen=True, slots=True)

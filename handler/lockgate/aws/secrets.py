@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, translated
 from lockgate.aws.database_url import is_database_url, parse_database_url
-from lockgate.aws.parts import ConnectionParts, parse_port
+from lockgate.aws.parts import ConnectionParts, SecretStage, parse_port
 from lockgate.errors import CredentialsRejected, SettingInvalid
 
 if TYPE_CHECKING:
@@ -29,13 +28,6 @@ _NOT_FOUND = "ResourceNotFoundException"
 _NAME = r"[A-Za-z0-9/_+=.@!-]{1,512}"
 _SECRET_ID = re.compile(rf"(?:arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]+:secret:)?{_NAME}")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-
-
-class SecretStage(StrEnum):
-    """Which version of a secret is meant: the one in use, or the one a rotation is preparing."""
-
-    CURRENT = "AWSCURRENT"
-    PENDING = "AWSPENDING"
 
 
 @dataclass(frozen=True, slots=True)

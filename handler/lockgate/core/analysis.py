@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
-from lockgate.core.checksum import token_checksum
 from lockgate.core.failure import mask
 from lockgate.core.migration import Language, Script
 from lockgate.core.sql import (
@@ -26,6 +25,7 @@ from lockgate.core.sql import (
     own_transaction,
     split_statements,
 )
+from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 
 

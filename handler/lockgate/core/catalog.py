@@ -53,8 +53,8 @@ class Catalog:
 
     @property
     def latest(self) -> Version | None:
-        """The highest version on disk."""
-        return max(self.by_version, default=None)
+        """The highest version on disk, which is the last."""
+        return next(reversed(self.by_version), None)
 
     def digest(self) -> str:
         """Return one digest of every id and up checksum.
@@ -104,7 +104,8 @@ def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
 
 def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:
     versioned = sorted(
-        ((m.version, m) for m in migrations if m.version is not None), key=lambda pair: pair[0]
+        ((m.version, m) for m in migrations if m.version is not None),
+        key=lambda pair: pair[0].key,
     )
     repeatable = sorted((m for m in migrations if m.version is None), key=lambda m: m.name)
     ordered = (*(m for _, m in versioned), *repeatable)

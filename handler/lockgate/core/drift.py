@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.core.checksum import find_token_checksum
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Direction, Kind, Language, Migration, Version
+from lockgate.core.token_checksum import find_token_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,11 @@ class Drift:
     actual: str | None
     severity: Severity
     direction: Direction = Direction.UP
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether the run goes on in spite of it."""
+        return self.severity is Severity.WARNING
 
     def describe(self) -> str:
         """Return what happened and where, as a sentence or two."""

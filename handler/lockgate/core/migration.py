@@ -51,6 +51,8 @@ class Version:
         Raises:
             ValueError: the text holds anything else.
         """
+        if text.isascii() and text.isdigit():
+            return cls((int(text),), text)
         if not _VERSION.fullmatch(text):
             raise ValueError(f'"{text}" is no version; a version is digits, such as 20261122093000')
         return cls(tuple(int(part) for part in re.split(r"[._]", text)), text)

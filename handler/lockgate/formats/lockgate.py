@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Options, Script, Version
-from lockgate.core.sql import tokenize
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import line_of, list_files, no_migrations, read_text
 from lockgate.formats.native_signs import find_native_sign
-from lockgate.formats.python_file import read_python_options
-from lockgate.formats.substitution import substitute_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +29,7 @@ _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 _MARKER = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:([a-z_-]*)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE
 )
+_SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
 _SECTIONS = frozenset({"up", "down"})
@@ -42,13 +40,15 @@ _OTHER_TOOLS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
+# Each has one of these in it; searching for them is quick.
+_OTHER_SIGNS = ("+", "liquibase", "rambler", "migration")
 _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 _BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file under its path relative to the folder."""
+    """One file under its path relative to the folder; the text without a byte order mark."""
 
     path: str
     text: str
@@ -90,7 +90,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Migration | None:
     name = path.rpartition("/")[2]
     versioned = _VERSIONED.fullmatch(name)
-    repeatable = _REPEATABLE.fullmatch(name)
+    repeatable = None if versioned is not None else _REPEATABLE.fullmatch(name)
     if versioned is None and repeatable is None:
         raise MigrationFileInvalid(
             f"{path} is no migration's name. Nothing was changed.",
@@ -105,7 +105,7 @@ def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Mi
             " -- migrate:down in its migration's file.",
             file=path,
         )
-    file = _File(path, read_text(folder, path))
+    file = _File(path, read_text(folder, path).removeprefix(_BOM))
     if repeatable is not None:
         return _read_repeatable(file, repeatable[1], variables)
     assert versioned is not None
@@ -141,21 +141,24 @@ def _refuse_twice(seen: dict[Version | str, Migration], migration: Migration) ->
 
 
 def _read_python(file: _File) -> tuple[Script, Script | None]:
-    text = file.text.removeprefix(_BOM)
-    found = read_python_options(text, file.path)
+    from lockgate.formats.python_file import read_python_options  # noqa: PLC0415 - few folders have one
+
+    found = read_python_options(file.text, file.path)
     script = Script(
-        text=text,
+        text=file.text,
         path=file.path,
         first_line=1,
         language=Language.PYTHON,
         options=Options(transaction=found.transaction),
-        checksum=text_checksum(text),
+        checksum=text_checksum(file.text),
     )
     return script, script if found.has_down else None
 
 
-def _refuse_other_tools(file: _File) -> None:
+def _refuse_other_tools(file: _File, lowered: str) -> None:
     """Refuse a file whose directions another tool tells apart: all of it would run as up."""
+    if not any(sign in lowered for sign in _OTHER_SIGNS):
+        return
     found = _OTHER_TOOLS.search(file.text)
     if found is not None:
         line = line_of(file.text, found.start())
@@ -171,11 +174,12 @@ def _refuse_other_tools(file: _File) -> None:
 
 
 def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
-    _refuse_other_tools(file)
-    text = file.text.removeprefix(_BOM)
-    if "migrate:" not in text.lower():
-        return _script(file, _Section(text, 1, NO_OPTIONS), variables), None
-    sections = _read_sections(replace(file, text=text))
+    text, lowered = file.text, file.text.lower()
+    _refuse_other_tools(file, lowered)
+    filled = variables if _ENV_SWITCH in lowered else None
+    if _SIGN not in lowered:
+        return _script(file, _Section(text, 1, NO_OPTIONS), filled), None
+    sections = _read_sections(file, lowered)
     down = sections.get("down")
     up = sections.get("up")
     if up is None:
@@ -186,12 +190,15 @@ def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script
                 file=file.path,
             )
         up = _Section(text, 1, NO_OPTIONS)
-    return _script(file, up, variables), None if down is None else _script(file, down, variables)
+    return _script(file, up, filled), None if down is None else _script(file, down, filled)
 
 
-def _script(file: _File, section: _Section, variables: Mapping[str, str]) -> Script:
+def _script(file: _File, section: _Section, variables: Mapping[str, str] | None) -> Script:
+    """Return a section as a script; without ``variables`` the file asks for none."""
     substituted = None
-    if _ENV_SWITCH in section.text.lower():
+    if variables is not None and _ENV_SWITCH in section.text.lower():
+        from lockgate.formats.substitution import substitute_variables  # noqa: PLC0415 - few files ask
+
         substituted = substitute_variables(
             section.text, variables, path=file.path, first_line=section.first_line
         )
@@ -207,9 +214,28 @@ def _script(file: _File, section: _Section, variables: Mapping[str, str]) -> Scr
     )
 
 
-def _read_sections(file: _File) -> dict[str, _Section]:
+def _find_markers(text: str, lowered: str) -> list[re.Match[str]]:
+    """Return what ``_MARKER`` finds: only lines with ``migrate:`` in them are looked at.
+
+    ``lowered`` is the text in lower case; where that has another length, places differ.
+    """
+    if len(lowered) != len(text):
+        return list(_MARKER.finditer(text))
+    found: list[re.Match[str]] = []
+    place = lowered.find(_SIGN)
+    while place >= 0:
+        line = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
+        marker = _MARKER.match(text, line)
+        if marker is not None:
+            found.append(marker)
+            place = marker.end()
+        place = lowered.find(_SIGN, place + 1)
+    return found
+
+
+def _read_sections(file: _File, lowered: str) -> dict[str, _Section]:
     """Cut the text at its up and down markers; each may stand once."""
-    markers = [m for m in _MARKER.finditer(file.text) if _is_section(m, file)]
+    markers = [m for m in _find_markers(file.text, lowered) if _is_section(m, file)]
     if markers:
         _refuse_above(file, markers[0].start())
     sections: dict[str, _Section] = {}
@@ -238,6 +264,10 @@ def _read_sections(file: _File) -> dict[str, _Section]:
 def _refuse_above(file: _File, first_marker: int) -> None:
     """Refuse what stands above the first marker and is no comment: it would be lost."""
     header = file.text[:first_marker]
+    if not header or header.isspace():
+        return
+    from lockgate.core.sql import tokenize  # noqa: PLC0415 - most files have no header
+
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)
     if lost is not None:

@@ -12,10 +12,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pg8000 import core, legacy
-from pg8000.exceptions import DatabaseError, InterfaceError
-
 from lockgate.core.failure import ConnectionLost
+from lockgate.postgres.driver import DatabaseError, InterfaceError, core, legacy
 
 if TYPE_CHECKING:
     import ssl

@@ -13,8 +13,6 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pg8000.exceptions import DatabaseError, InterfaceError
-
 from lockgate.errors import (
     CertificateUntrusted,
     CredentialsRejected,
@@ -24,6 +22,7 @@ from lockgate.errors import (
     TargetUnsuitable,
 )
 from lockgate.postgres.connection import Connection, Dial, TlsRefused
+from lockgate.postgres.driver import DatabaseError, InterfaceError
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.quoting import write_name
 

@@ -1,6 +1,7 @@
 """One database as the runner sees it: look, lock, apply, finish, close.
 
-Holds the connection and takes it up again when it breaks. Decides nothing about migrations.
+Holds the connection and takes it up again when it breaks. Decides nothing about migrations. A run with
+nothing to do comes no further than `Database.probe`: what the rest needs is imported where it is used.
 """
 
 from __future__ import annotations
@@ -14,11 +15,6 @@ from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy
 from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.executor import Executor
-from lockgate.postgres.history_table import amendment_sql, read_history, read_scripts
-from lockgate.postgres.kept_session import read_kept
-from lockgate.postgres.lock import Lock
-from lockgate.postgres.lock_table import fence_sql, read_holder, release_sql, retake_lock
 from lockgate.postgres.look import (
     OWN_LOCK_TIMEOUT_MS,
     OWN_OPERATORS,
@@ -28,11 +24,7 @@ from lockgate.postgres.look import (
     refuse_read_only,
     session_sql,
 )
-from lockgate.postgres.loss import LossGuard
-from lockgate.postgres.run_table import finish_sql, is_finished, read_runs
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
-from lockgate.postgres.session import BEGIN, Session, Timeouts, lock_lost
-from lockgate.postgres.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +39,8 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
     from lockgate.postgres.connector import Connector
+    from lockgate.postgres.lock import Lock
+    from lockgate.postgres.watch import Watch
     from lockgate.settings import Pooler
 
 _CREATION_TRIES = 8
@@ -57,6 +51,14 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The session's timeouts where a migration names none. Milliseconds; ``None``: unlimited."""
+
+    lock_timeout_ms: int
+    statement_timeout_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +141,23 @@ class Database:
 
     def read_history(self) -> History:
         """Return every row of the history."""
+        from lockgate.postgres.history_table import read_history
+
         with self._refusals():
             self._take_own_path()
             return read_history(self._connected, self._tables)
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the last runs, the newest first."""
+        from lockgate.postgres.run_table import read_runs
+
         with self._refusals():
             return read_runs(self._connected, self._tables, limit)
 
     def read_holder(self) -> Holder | None:
         """Return who holds the lock."""
+        from lockgate.postgres.lock_table import read_holder
+
         with self._refusals():
             return read_holder(self._connected, self._tables)
 
@@ -168,6 +176,8 @@ class Database:
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return what the history keeps of the text of some migrations."""
+        from lockgate.postgres.history_table import read_scripts
+
         with self._refusals():
             self._take_own_path()
             return read_scripts(self._connected, self._tables, migration_ids)
@@ -183,6 +193,10 @@ class Database:
         Raises:
             LockLost: another run has the lock; nothing was written.
         """
+        from lockgate.postgres.history_table import amendment_sql
+        from lockgate.postgres.lock_table import fence_sql
+        from lockgate.postgres.session import BEGIN, lock_lost
+
         statements = [BEGIN, *amendment_sql(self._tables, amendment, stamp)]
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
         try:
@@ -215,6 +229,11 @@ class Database:
         Raises:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
         """
+        from lockgate.postgres.executor import Executor
+        from lockgate.postgres.kept_session import read_kept
+        from lockgate.postgres.loss import LossGuard
+        from lockgate.postgres.session import Session
+
         session = Session(
             connection=self._connected,
             tables=self._tables,
@@ -254,6 +273,10 @@ class Database:
             DatabaseUnreachable: the server did not come back in time.
             ConnectionLost: the new connection broke as well.
         """
+        from lockgate.postgres.lock_table import retake_lock
+        from lockgate.postgres.run_table import is_finished
+        from lockgate.postgres.session import lock_lost
+
         self._drop_connection()
         connection = self._open()
         with self._refusals():
@@ -272,6 +295,8 @@ class Database:
         return replace(stamp, token=token)
 
     def _end_former_session(self, connection: Connection, stamp: Stamp) -> None:
+        from lockgate.postgres.lock_table import read_holder
+
         holder = read_holder(connection, self._tables)
         is_ours = holder is not None and holder.run_id == stamp.run_id
         if holder is None or not is_ours or holder.pid is None or not holder.is_alive:
@@ -317,6 +342,10 @@ class Database:
         return left_ms is None or left_ms > 2 * OWN_LOCK_TIMEOUT_MS
 
     def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
+        from lockgate.postgres.lock_table import release_sql
+        from lockgate.postgres.run_table import finish_sql
+        from lockgate.postgres.session import BEGIN
+
         statements = [
             "BEGIN",
             *session_sql(self._options.set_role),
@@ -345,6 +374,8 @@ class Database:
             self._has_own_path = True
 
     def _lock(self) -> Lock:
+        from lockgate.postgres.lock import Lock
+
         return Lock(self._connected, self._tables, self._clock)
 
     def _open(self) -> Connection:
@@ -365,6 +396,8 @@ class Database:
             self._emit("server_warned", sqlstate=fields.get("C"))
 
     def _start_watch(self) -> None:
+        from lockgate.postgres.watch import Watch
+
         sample_after_ms = max(200, int(self._options.timeouts.lock_timeout_ms * 0.5))
         self._watch = Watch(
             self._deadline,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.checksum import find_token_checksum
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
+from lockgate.core.token_checksum import find_token_checksum
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
@@ -31,20 +31,6 @@ SELECT migration_id, version, name, kind, up_checksum, up_token_checksum,
        down_checksum
 FROM {history}
 ORDER BY token, applied_at, migration_id
-"""
-
-# Every row as a line, in the order of bytes: what `Catalog.digest` computes over the files.
-_DIGEST = """
-SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
-           pg_catalog.string_agg(line, '' ORDER BY line), ''), 'UTF8')), 'hex'),
-       count(*) FILTER (WHERE state <> 'applied'),
-       max(layout_version), count(migration_id), max(owner)
-FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner FROM {lock}) AS lock
-LEFT JOIN (
-    SELECT migration_id, state,
-           (migration_id || ' ' || up_checksum || E'\\n') COLLATE "C" AS line
-    FROM {history}
-) AS rows ON true
 """
 
 # The duration is the time since the migration before it in this transaction was applied. A migration
@@ -138,22 +124,6 @@ class Progress:
     attempting: int | None = None
     done_checksum: str | None = None
     attempted_oid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """What the database says of its history in one row."""
-
-    digest: str
-    unfinished: int
-    layout_version: int | None
-    count: int
-    owner: str | None
-
-
-def digest_sql(tables: Tables) -> str:
-    """Return the query that a `Digest` is read from. Fails with 42P01 where there is no history."""
-    return _DIGEST.format(history=tables.history, lock=tables.lock)
 
 
 def read_history(connection: Connection, tables: Tables) -> History:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.lease import Holder, Terms
 from lockgate.core.outcome import Taken
 from lockgate.postgres.connection import StatementError
+from lockgate.postgres.look import SESSION_START
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
@@ -62,9 +63,6 @@ WITH held AS MATERIALIZED (
 )
 SELECT taken.token, held.owner FROM taken, held
 """
-
-# Where a session keeps its own start, which it may not see any more once it acts as another role.
-SESSION_START = "lockgate.session_start"
 
 _IS_FREE = "l.owner IS NULL"
 _IS_AS_SEEN = """

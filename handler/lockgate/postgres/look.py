@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.probe import Probe
 from lockgate.errors import HistoryUnusable, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, Result, StatementError
-from lockgate.postgres.history_table import Digest, digest_sql
-from lockgate.postgres.lock_table import SESSION_START
+from lockgate.postgres.digest import Digest, digest_sql
 from lockgate.postgres.quoting import quote_identifier, quote_literal, write_name
 from lockgate.postgres.schema import (
     LAYOUT_VERSION,
@@ -32,6 +31,9 @@ _NO_SUCH_SETTING, _READ_ONLY = "42704", "25006"
 
 # Statements of ours are answered well within what a silence is given (`connector.ANSWER_SECONDS`).
 OWN_LOCK_TIMEOUT_MS = 5_000
+
+# Where a session keeps its own start, which it may not see any more once it acts as another role.
+SESSION_START = "lockgate.session_start"
 
 _REMEMBER_START = """
 SELECT pg_catalog.set_config('{name}', backend_start::text, false)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.migration import Options, Script
     from lockgate.core.segment import Step
+    from lockgate.postgres.database import Timeouts
     from lockgate.postgres.loss import LossGuard
     from lockgate.postgres.schema import Tables
 
@@ -49,14 +50,6 @@ _HINTS = {
     "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """The session's timeouts where a migration names none. Milliseconds; ``None``: unlimited."""
-
-    lock_timeout_ms: int
-    statement_timeout_ms: int | None
 
 
 @dataclass(slots=True)

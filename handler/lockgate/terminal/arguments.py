@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
@@ -30,6 +31,9 @@ REQUEST_OPTIONS = (
     "reason",
 )
 
+# What can be typed first.
+COMMANDS = frozenset({*(action.value for action in Action), "redo", "new", "demo"})
+
 _EXAMPLES = """\
 examples:
   lockgate new add_email              write migrations/20261122093000_….sql
@@ -46,7 +50,8 @@ exit status: 0 done, 1 failed, 2 refused, 3 another run is at work, 4 incomplete
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of one command; ends the process where they cannot be understood."""
-    options, unknown = make_parser().parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options, unknown = make_parser(given[0] if given else "").parse_known_args(given)
     if unknown:
         word = unknown[0].partition("=")[0]
         known = re.findall(r"--[a-z-]+", options.parser.format_usage())
@@ -56,8 +61,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of every command."""
+def make_parser(typed: str = "") -> argparse.ArgumentParser:
+    """Return the parser of every command; of one alone if that is what was typed.
+
+    Building all of them takes longer than looking into the database.
+    """
     parser = argparse.ArgumentParser(
         prog="lockgate",
         description="Bring a PostgreSQL database to the schema that a deploy needs.",
@@ -66,12 +74,33 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    built: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = _OnlyTyped(built, typed) if typed in COMMANDS else built
     _add_engine(commands)
     _add_invoke(commands)
     _add_new(commands)
     _add_demo(commands)
     return parser
+
+
+class _OnlyTyped:
+    """Builds the parser of one command, and for the others what takes their options and drops them."""
+
+    def __init__(self, commands: Any, typed: str) -> None:
+        self._commands, self._typed = commands, typed
+
+    def add_parser(self, name: str, **options: Any) -> Any:
+        return self._commands.add_parser(name, **options) if name == self._typed else _Nothing()
+
+
+class _Nothing:
+    """Has every attribute, which can be called with anything; each is nothing again."""
+
+    def __getattr__(self, _name: str) -> _Nothing:
+        return self
+
+    def __call__(self, *_arguments: object, **_options: object) -> _Nothing:
+        return self
 
 
 def _add_engine(commands: Any) -> None:

@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
 
 import aws_cdk as cdk
+from tests.support.artifact import OFFLINE
 from tests.support.cdk_stack import NAME, make_cluster, make_vpc, migrate
-from tests.support.packages import OFFLINE
 
 from lockgate_cdk import DatabaseMigrations, package
 from lockgate_cdk.package import Order, PackageNotBuilt, compute_digest
