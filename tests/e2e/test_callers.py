@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tests.support.database import Database
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed")
 
 HANDLER = Path(__file__).parents[2] / "handler"

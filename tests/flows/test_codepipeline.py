@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.flows.conftest import Function
     from tests.support.aws_api import AwsApi
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
 BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
 HANGS = """

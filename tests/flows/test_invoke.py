@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:shop-Migrate"
 TIMED_OUT = "RequestId: 8f5a1e7c Error: Task timed out after 900.00 seconds"
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 REGION = "eu-west-1"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 
