@@ -2,7 +2,8 @@
 
 One process runs against one PostgreSQL. ``--postgres-root=DIR``, or the first folder in
 ``LOCKGATE_TEST_POSTGRES_ROOTS``, chooses another than the installed one. Every test that uses the
-server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions.
+server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions; but not
+one that says of itself that this would tell nothing (``one_major``).
 """
 
 from __future__ import annotations
@@ -49,12 +50,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker that is put on below."""
     config.addinivalue_line("markers", "sql: uses a PostgreSQL server (put on by itself)")
+    config.addinivalue_line(
+        "markers", "one_major: uses one, and is not repeated on PostgreSQL's other major versions"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that uses the server, by whatever fixture."""
     for item in items:
-        if "postgres_root" in getattr(item, "fixturenames", ()):
+        uses_server = "postgres_root" in getattr(item, "fixturenames", ())
+        if uses_server and item.get_closest_marker("one_major") is None:
             item.add_marker(pytest.mark.sql)
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 EVENTS = Path(__file__).parents[1] / "events"
 
 
