@@ -76,7 +76,7 @@ def is_known(block: Block) -> bool:
             ("template",),
         ):
             return True
-        case ("sql", ("query",)) | ("python", ("handler",)) | ("dockerfile", ()):
+        case ("sql", ("query",)) | ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
             return True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
             return is_migration_name(name)
