@@ -85,7 +85,7 @@ def is_known(block: Block) -> bool:
             known = True
         case ("sql", ("query",)) | ("text", ("message",)) | ("shell", ()):
             known = True
-        case ("python", ("handler",)) | ("dockerfile", ()):
+        case ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
             known = True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
             known = is_migration_name(name)
