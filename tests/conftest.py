@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from tests.support.database import Database, temporary_database
+from tests.support.database import Database, running_server, temporary_database
 from tests.support.project import Project
-
-from lockgate.local.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _pytest.terminal import TerminalReporter
+
+    from lockgate.local.server import EmbeddedServer
 
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
 
@@ -30,7 +30,7 @@ ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
 class MakeDatabase(Protocol):
     """A function that makes databases."""
 
-    def __call__(self, *, template: str = "template0") -> Database:
+    def __call__(self) -> Database:
         """Return a further database, dropped when the test ends."""
         ...
 
@@ -83,7 +83,7 @@ def postgres_root(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="session")
 def server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
     """Give one running server per test process; do not stop it or change its settings."""
-    with EmbeddedServer(root=postgres_root) as running:
+    with running_server(postgres_root) as running:
         yield running
 
 
@@ -92,8 +92,8 @@ def make_database(server: EmbeddedServer) -> Iterator[MakeDatabase]:
     """Give a function that makes databases, for a test that needs several."""
     with ExitStack() as stack:
 
-        def make(*, template: str = "template0") -> Database:
-            return stack.enter_context(temporary_database(server, template=template))
+        def make() -> Database:
+            return stack.enter_context(temporary_database(server))
 
         yield make
 
