@@ -2,7 +2,8 @@
 
 One process runs against one PostgreSQL. ``--postgres-root=DIR``, or the first folder in
 ``LOCKGATE_TEST_POSTGRES_ROOTS``, chooses another than the installed one. Every test that uses the
-server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions.
+server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions; one that
+compares with another tool carries ``peer``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.support.database import Database, running_server, temporary_database
 from tests.support.project import Project
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from lockgate.local.server import EmbeddedServer
 
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
+# What a test needs besides Python: a server, or another migration tool.
+MARKERS = {"sql": "postgres_root", "peer": "find_peer"}
 
 
 class MakeDatabase(Protocol):
@@ -47,15 +51,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that is put on below."""
-    config.addinivalue_line("markers", "sql: uses a PostgreSQL server (put on by itself)")
+    """Register the markers that are put on below, and let no slow machine fail a property."""
+    for name, fixture in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: uses the fixture {fixture} (put on by itself)")
+    settings.register_profile(
+        "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses the server, by whatever fixture."""
+    """Mark every test by the fixtures that it uses, whichever lead to them."""
     for item in items:
-        if "postgres_root" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.sql)
+        used = getattr(item, "fixturenames", ())
+        for name, fixture in MARKERS.items():
+            if fixture in used:
+                item.add_marker(name)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
