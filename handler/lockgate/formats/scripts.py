@@ -15,6 +15,7 @@ from lockgate.core.sql import (
     Transactionality,
     classify,
     split_statements,
+    tokenize,
 )
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import list_files, no_migrations, read_text
@@ -215,10 +216,31 @@ def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
     name = rf"{re.escape(table)}(?![\w$])"
     word = re.compile(rf"(?<![\w$]){name}", re.IGNORECASE)
     making = re.compile(rf"\bCREATE\s+TABLE\s+(?:[\w$\"]+\s*\.\s*)?\"?{name}", re.IGNORECASE)
-    texts = [s.text for m in catalog.migrations for s in (m.up, m.down) if s is not None]
-    if not any(map(word.search, texts)) or any(map(making.search, texts)):
+    scripts = [s for m in catalog.migrations for s in (m.up, m.down) if s is not None]
+    if not any(_names(script, word) for script in scripts):
+        return catalog
+    if any(making.search(script.text) for script in scripts):
         return catalog
     return replace(catalog, stand_in=StandIn(table, sql))
+
+
+def _names(script: Script, word: re.Pattern[str]) -> bool:
+    """Tell whether a script has a word; a comment may speak of what it does not touch."""
+    text = script.text
+    if word.search(text) is None:
+        return False
+    if script.language is not Language.SQL:
+        return True
+    return word.search(_without_comments(text)) is not None
+
+
+def _without_comments(text: str) -> str:
+    pieces: list[str] = []
+    behind = 0
+    for token in tokenize(text):
+        pieces += (" " if token.start > behind else "", text[token.start : token.end])
+        behind = token.end
+    return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,15 +374,24 @@ run "credentials_are_needed" {
   expect_failures = [aws_lambda_function.this]
 }
 
-run "a_network_is_needed" {
+run "subnets_are_needed" {
   command = plan
 
   variables {
-    vpc_id     = null
     subnet_ids = []
   }
 
-  expect_failures = [aws_security_group.this, aws_lambda_function.this]
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "a_security_group_needs_its_vpc" {
+  command = plan
+
+  variables {
+    vpc_id = null
+  }
+
+  expect_failures = [aws_security_group.this]
 }
 
 run "values_that_cannot_be_are_refused" {
