@@ -55,6 +55,8 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
+# A loop may warn a million times; the log has been told by then.
+_MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Database:
         self._server_version = 0
         self._is_pooled = False
         self._has_own_path = True
+        self._warnings = 0
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -353,7 +356,8 @@ class Database:
 
     def _log_notice(self, fields: dict[str, str]) -> None:
         # Without its text, which a trigger may have put rows into.
-        if fields.get("V") == "WARNING":
+        if fields.get("V") == "WARNING" and self._warnings < _MOST_WARNINGS:
+            self._warnings += 1
             self._emit("server_warned", sqlstate=fields.get("C"))
 
     def _start_watch(self) -> None:
