@@ -29,8 +29,5 @@ def token_checksum(sql: str) -> str:
     # The lexer is for what is pending or was edited; most runs read text checksums alone.
     from lockgate.core.sql import token_stream  # noqa: PLC0415
 
-    digest = hashlib.sha256()
-    for token in token_stream(sql):
-        digest.update(token.encode() if isinstance(token, str) else token)
-        digest.update(b"\0")
-    return "sha256-tokens:" + digest.hexdigest()
+    tokens = "".join(f"{token}\0" for token in token_stream(sql))
+    return "sha256-tokens:" + hashlib.sha256(tokens.encode()).hexdigest()
