@@ -124,6 +124,21 @@ def test_repair_shows_before_it_mends(drifted: Project) -> None:
     assert Status.UP_TO_DATE == do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1").status
 
 
+def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
+    """An edit that broke the file is told with its place, and its text is not taken over."""
+    drifted.write({"1_account.sql": "CREATE TABLE account (\n    id int DEFAULT 'one"})
+    assert "drift-detected" == error_of(drifted.run())[0]
+    report = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    expected = "1_account.sql:2:20: unterminated quoted string. Nothing was changed."
+    assert ("migration-file-invalid", expected) == error_of(report)
+
+
+def test_file_that_cannot_be_read_can_be_marked(drifted: Project) -> None:
+    """What was done by hand need not be anything that Lockgate could run."""
+    drifted.write({"3_three.sql": "SELECT 'three"})
+    assert Status.APPLIED == do(drifted, Action.REPAIR, mend=Mend.MARK, version="3").status
+
+
 def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
     """What is undone later is what the file says now."""
     drifted.write(

@@ -406,8 +406,12 @@ def test_reference_that_dangles_is_found() -> None:
             {**EXISTING, "S3RouteTableIds": "rtb-00000001", "WithRdsEndpoint": "true"},
             ["An endpoint for RDS needs VpcId.", "An endpoint for S3 needs VpcId."],
         ),
+        (
+            {**OWN_GROUP, "S3PrefixListId": "pl-00000001"},
+            ["With S3PrefixListId a secret needs WithSecretsManagerEndpoint."],
+        ),
     ],
-    ids=["no credentials", "half a group", "endpoints nowhere"],
+    ids=["no credentials", "half a group", "endpoints nowhere", "a secret out of reach"],
 )
 def test_choice_that_cannot_work_is_refused_in_words(
     template: dict[str, Any], chosen: dict[str, str], said: list[str]
@@ -465,7 +469,10 @@ def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
     """By the network, whose groups these are, and by name, whose roles."""
     for chosen, source in (
         (OWN_GROUP, {"Ref": "FunctionsGroup"}),
-        ({**EXISTING, "VpcId": "vpc-1"}, {"Fn::Select": [0, {"Ref": "SecurityGroupIds"}]}),
+        (
+            {**EXISTING, "VpcId": "vpc-1"},
+            {"Fn::Select": [0, {"Fn::Split": [",", {"Ref": "SecurityGroupIds"}]}]},
+        ),
     ):
         made = resolve(template, {**chosen, **ENDPOINTS}).resources
         admits = made["EndpointsAdmitFunctions"]["Properties"]

@@ -37,8 +37,8 @@ from lockgate.histories.detect import detect_tool, read_claims
 from lockgate.ports import Held
 from lockgate.report import Report, Status
 from lockgate.report_draft import ReportDraft
-from lockgate.settings import Atomicity, Rollback
-from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, reverse
+from lockgate.settings import Rollback
+from lockgate.worker import MOST_RECOVERIES, Worker, refuse_plan, refuse_unknown, reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,6 +148,8 @@ class Runner:
             return seen
         refuse_plan(plan, policy)
         if request.action is not Action.UP:
+            if not probe.is_held:
+                refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
             return self._under_lock(request, draft, probe, Worker.up)
@@ -176,19 +178,12 @@ class Runner:
 
     def _policy(self, request: Request, probe: Probe) -> Policy:
         return Policy(
-            atomicity=self._atomicity(request),
+            atomicity=self.rules.atomicity,
             out_of_order=self.rules.out_of_order,
             is_fresh=probe.is_fresh,
             most_statements=int(probe.lock_slots * _LOCK_TABLE_SHARE),
             target=request.target,
         )
-
-    def _atomicity(self, request: Request) -> Atomicity:
-        """What is undone together shares a transaction, so that it is undone whole or not at all."""
-        is_down = request.action is Action.DOWN or request.is_down
-        if is_down and self.rules.atomicity is Atomicity.AUTO:
-            return Atomicity.RUN
-        return self.rules.atomicity
 
     # Under the lock.
 
@@ -244,6 +239,7 @@ class Runner:
         try:
             return work(worker)
         except LockgateError as error:
+            worker.look_again()
             return draft.fail(error)
 
     def _worker(self, request: Request, draft: ReportDraft, probe: Probe, held: Held) -> Worker:
@@ -305,7 +301,10 @@ class Runner:
         rows = self._select(request, draft)
         assert draft.catalog is not None
         policy = self._policy(request, probe)
-        draft.see_reversal(reverse(self.database, rows, draft.catalog, policy, self.substitute))
+        reversal = reverse(self.database, rows, draft.catalog, policy, self.substitute)
+        if not probe.is_held:
+            refuse_unknown(reversal.steps)
+        draft.see_reversal(reversal)
         return Status.PLANNED if rows else Status.UP_TO_DATE
 
     def _select(self, request: Request, draft: ReportDraft) -> tuple[Applied, ...]:

@@ -90,8 +90,9 @@ ACTIONS = (
 )
 
 # The modules of `formats`, in text; each is named like the tool whose folders it reads.
+DEFAULT_FORMAT = "lockgate"
 FORMATS = (
-    "lockgate",
+    DEFAULT_FORMAT,
     "dbmate",
     "goose",
     "golang-migrate",
@@ -210,7 +211,7 @@ class Settings:
     pooler: Pooler = Pooler.REFUSE
     schema: str = "lockgate"
     migrations: str = "migrations"
-    format: str = "lockgate"
+    format: str = DEFAULT_FORMAT
     rollback: Rollback = Rollback.RUN
     allow_data_loss: bool = False
     backup: BackupMode | None = None

@@ -6,6 +6,7 @@ each kind of work is a function that is asked for its segments again whenever th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
 from lockgate.core.plan import Plan, make_plan
-from lockgate.core.refusal import find_refusal
+from lockgate.core.refusal import find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
     find_undo_refusal,
@@ -24,7 +25,7 @@ from lockgate.core.reversal import (
     select_ids,
     select_of_run,
 )
-from lockgate.core.segment import Segment, split_segment
+from lockgate.core.segment import Segment, Step, split_segment
 from lockgate.errors import (
     DatabaseUnreachable,
     LockgateError,
@@ -88,9 +89,10 @@ class Worker:
         is_back = False
         try:
             if self.rules.rollback is Rollback.DEPLOY:
-                if not self._bring_back():
-                    return Status.UP_TO_DATE
+                is_free = self._bring_back()
                 is_back = bool(self.draft.reverted)
+                if not is_free:
+                    return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(self._plan_up)
         except MigrationFailed as error:
             if self.rules.rollback is Rollback.OFF:
@@ -110,6 +112,7 @@ class Worker:
             return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows, is_last=False)
         self.draft.see(plan)
         self.draft.know_applied()
+        refuse_unknown(plan.steps)
         self._remember(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
             self.database.create_stand_in(self.catalog.stand_in.sql)
@@ -163,6 +166,7 @@ class Worker:
             self._carry_through(self._plan_bring_back)
         except (RequestRefused, MigrationFailed) as error:
             self.draft.forgive()
+            self.look_again()
             self.emit("rollback_refused", code=error.code, reason=error.message)
             self.draft.warn(
                 f"The database is ahead of this package and was not brought back: {error.message}"
@@ -202,9 +206,11 @@ class Worker:
         return Status.ROLLED_BACK if self.draft.reverted else Status.UP_TO_DATE
 
     def _reverse(self, rows: Sequence[Applied]) -> Reversal:
-        return reverse(
+        reversal = reverse(
             self.database, rows, self.catalog, self.policy, self.substitute, self._former
         )
+        refuse_unknown(reversal.steps)
+        return reversal
 
     # The history alone.
 
@@ -230,6 +236,11 @@ class Worker:
     def _read_history(self) -> History:
         self.draft.history = align_history(self.database.read_history(), self.catalog)
         return self.draft.history
+
+    def look_again(self) -> None:
+        """Read the history once more where a failure may have left a migration half done or undone."""
+        with contextlib.suppress(ConnectionLost, LockgateError):
+            self._read_history()
 
     def _carry_through(self, plan: Callable[[], _Work]) -> None:
         """Plan and apply until nothing is left; plan anew after a retry or a broken connection.
@@ -283,7 +294,7 @@ class Worker:
                 if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
                     self.emit("segment_split", sqlstate=sqlstate, migrations=len(segment.steps))
                     waiting.extendleft(reversed(split_segment(segment)))
-                elif sqlstate in RETRIED and self._may_retry(segment, tries, error):
+                elif self._may_retry(segment, tries, error):
                     return False
                 else:
                     raise self.draft.blame(error, segment) from error
@@ -305,7 +316,9 @@ class Worker:
             self.backup.before_change(purpose, self.draft)
 
     def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
-        """Pause before the next try, unless there were enough of them."""
+        """Pause before the next try, if one may help, and unless there were enough of them."""
+        if error.failure.sqlstate not in RETRIED or error.failure.has_committed:
+            return False
         key = segment.steps[0].migration.migration_id
         tries[key] += 1
         if tries[key] > self.rules.lock_retries or self.deadline.is_over:
@@ -388,6 +401,17 @@ def reverse(
     if refusal is not None:
         raise refusal
     return reversal
+
+
+def refuse_unknown(steps: Sequence[Step]) -> None:
+    """Refuse to go on with a step of which nobody can tell how far it came.
+
+    Raises:
+        OutcomeUnknown: there is such a step.
+    """
+    refusal = find_unknown(steps)
+    if refusal is not None:
+        raise refusal
 
 
 def refuse_plan(plan: Plan, policy: Policy) -> None:

@@ -128,6 +128,7 @@ def test_row_without_a_file_is_ahead_or_missing(
     [
         (TABLE, "CREATE TABLE account (id bigint);", [("1", "error")]),
         (TABLE, TABLE + "SELECT 1;", [("1", "error")]),
+        (TABLE, "CREATE TABLE account (id int 'broken", [("1", "error")]),
         (TABLE, 'CREATE TABLE "Account" (id int);', [("1", "error")]),
         (TABLE, "-- why\ncreate table ACCOUNT\n( id INT )", [("1", "warning")]),
         (TABLE, f"{TABLE} -- why", [("1", "warning")]),

@@ -63,6 +63,15 @@ def test_sam_is_given_templates_that_are_there() -> None:
     assert "packaged.yaml" in made
 
 
+def test_pipeline_is_given_every_parameter_that_it_needs() -> None:
+    """The command names a template, and what has no default in it."""
+    (words,) = list_commands("docs/adopt/sam.md", "aws")
+    template = read_template(ROOT / words[words.index("--template-file") + 1])
+    given = {word.partition("=")[0] for word in words[words.index("--parameter-overrides") + 1 :]}
+
+    assert {name for name, one in template["Parameters"].items() if "Default" not in one} == given
+
+
 def test_outputs_that_a_page_takes_are_the_templates() -> None:
     """What one stack hands to another is there."""
     page = read_page("docs/adopt/existing-stack.md")

@@ -120,20 +120,10 @@ class _Evaluation:
             case "Fn::Equals":
                 left, right = (self._value(one) for one in argument)
                 return bool(left == right)
-            case "Fn::EachMemberEquals":
-                members, right = (self._value(one) for one in argument)
-                return all(member == right for member in str(members).split(","))
         raise AssertionError(f"{kind} is no condition that is known here.")
 
     def _value(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        ((kind, argument),) = value.items()
-        if kind == "Ref":
-            return self.parameters[argument]
-        assert kind == "Fn::Join", kind
-        separator, members = argument
-        return separator.join(str(self._value(members)).split(","))
+        return self.parameters[value["Ref"]] if isinstance(value, dict) else value
 
     def _prune(self, value: Any) -> Any:
         if isinstance(value, list):

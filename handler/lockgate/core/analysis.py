@@ -219,12 +219,17 @@ def _refuse_mixture(
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
             " be left behind if a later one failed. Nothing was changed.",
-            hint="Put this statement in a migration of its own, or write transaction:false on the"
-            " marker line to run the file statement by statement.",
+            hint=f"Put this statement in a migration of its own{_way_outside(script)}.",
             file=script.path,
             line=line,
             column=column,
         )
+
+
+def _way_outside(script: Script) -> str:
+    if script.outside is None:
+        return ""
+    return f", or {script.outside} to run the file statement by statement"
 
 
 def _refuse_unpaired(

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from lockgate.core.migration import Migration, Version
+from lockgate.core.migration import Migration, Script, Version
 
 
 class Order(StrEnum):
@@ -70,6 +70,24 @@ def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
         for place, m in enumerate(migrations, start=1)
     ]
     return _assemble(placed, source, Order.LIST)
+
+
+def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
+    """Return the catalog of a tool whose files leave the transaction as ``outside`` says."""
+
+    def change(script: Script | None) -> Script | None:
+        return None if script is None else replace(script, outside=outside)
+
+    changed = {
+        m.migration_id: replace(m, up=replace(m.up, outside=outside), down=change(m.down))
+        for m in catalog.migrations
+    }
+    return replace(
+        catalog,
+        migrations=tuple(changed[m.migration_id] for m in catalog.migrations),
+        by_id=changed,
+        by_version={v: changed[m.migration_id] for v, m in catalog.by_version.items()},
+    )
 
 
 def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:

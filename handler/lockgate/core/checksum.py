@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from lockgate.core.sql import token_stream
+from lockgate.core.sql import SqlTextInvalid, token_stream
 
 _LINE_END = re.compile(r"\r\n?")
 _BOM = "\ufeff"
@@ -27,9 +27,23 @@ def token_checksum(sql: str) -> str:
     """Return ``sha256-tokens:`` and the digest of what the server would notice.
 
     Comments, white space and the case of keywords do not count; every token is followed by a NUL.
+
+    Raises:
+        SqlTextInvalid: the text cannot be split.
     """
     digest = hashlib.sha256()
     for token in token_stream(sql):
         digest.update(token.encode() if isinstance(token, str) else token)
         digest.update(b"\0")
     return "sha256-tokens:" + digest.hexdigest()
+
+
+def find_token_checksum(sql: str) -> str | None:
+    """Return a text's `token_checksum`, or ``None`` for one that cannot be split.
+
+    Such a text was never run, but another tool may have run it, and an applied file may become one.
+    """
+    try:
+        return token_checksum(sql)
+    except SqlTextInvalid:
+        return None

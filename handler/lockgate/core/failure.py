@@ -31,7 +31,8 @@ class Blocking:
 class Failure:
     """Why a step failed. ``statement`` counts from 1 in the script; places count from 1.
 
-    ``has_committed``: the step ended its transaction by itself, so what it did may have stayed.
+    ``has_committed``: the step commits by itself, or ended its transaction, so what it did may have
+    stayed. It must not be tried again on a guess.
     """
 
     migration: str

@@ -139,7 +139,9 @@ def _missing(path: str, what: str, example: str) -> Exception:
 
 def _read_title(module: ast.Module) -> str:
     """Return the first paragraph of the docstring, which is the message that it was made with."""
-    return " ".join((ast.get_docstring(module) or "").split("\n\n")[0].split())
+    title = " ".join((ast.get_docstring(module) or "").split("\n\n")[0].split())
+    # Without a message, what stands first is what Alembic adds to one.
+    return "" if title.startswith("Revision ID:") else title
 
 
 def _read_functions(module: ast.Module) -> dict[Direction, ast.FunctionDef | None]:

@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
     version varchar(50) PRIMARY KEY NOT NULL,
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
+# How a file leaves the transaction.
+OUTSIDE = "write run_in_transaction = false into a metadata.toml beside it"
 
 
 def recognise(folder: Path) -> str | None:

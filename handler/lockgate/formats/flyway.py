@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
-from lockgate.core.sql import SqlTextInvalid, Transactionality, classify, split_statements
 from lockgate.formats.flyway_config import FlywayConfig, read_config
 from lockgate.formats.flyway_names import (
     PROGRAM_SUFFIXES,
@@ -29,6 +28,7 @@ from lockgate.formats.scripts import (
     down_alone,
     make_script,
     make_versioned,
+    outside_where_needed,
     refuse,
     unusable_file,
     with_stand_in,
@@ -53,6 +53,10 @@ class _File:
     path: str
     name: Name
     is_program: bool = False
+
+
+# How a file leaves the transaction.
+OUTSIDE = "write executeInTransaction=false into FILE.sql.conf beside it, or set flyway.mixed=true,"
 
 
 def recognise(folder: Path) -> str | None:
@@ -203,17 +207,6 @@ def _read_script(folder: Path, file: _File, config: FlywayConfig) -> tuple[Scrip
     )
     if filled is not None and filled.obstacle is not None:
         script = replace(script, substituted=None, obstacle=filled.obstacle)
-    if config.is_mixed and transaction is None and _has_alone(script):
-        script = replace(script, options=replace(script.options, transaction=False))
+    if config.is_mixed and transaction is None:
+        script = outside_where_needed(script)
     return script, script_config
-
-
-def _has_alone(script: Script) -> bool:
-    """Tell whether a statement cannot be in a transaction: flyway.mixed runs such a file without one."""
-    try:
-        statements = split_statements(script.sql)
-    except SqlTextInvalid:
-        # Said with file and line when the plan is made.
-        return False
-    kinds = (classify(script.sql, statement).transactionality for statement in statements)
-    return Transactionality.ALONE in kinds

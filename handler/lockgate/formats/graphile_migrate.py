@@ -72,6 +72,10 @@ class _Committed:
     allows_invalid: bool
 
 
+# How a file leaves the transaction.
+OUTSIDE = "write --! no-transaction as the first line of its body"
+
+
 def recognise(folder: Path) -> str | None:
     """Return that a committed migration has the header with the hash of the one before it."""
     place = folder / _COMMITTED if (folder / _COMMITTED).is_dir() else folder

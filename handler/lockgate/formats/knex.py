@@ -76,6 +76,10 @@ class _Files:
     code: str | None = None
 
 
+# How a file leaves the transaction.
+OUTSIDE = None
+
+
 def recognise(folder: Path) -> str | None:
     """Return that a script in the folder is one of Knex's."""
     for name in list_names(folder, (".js",)):

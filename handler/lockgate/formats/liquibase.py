@@ -47,6 +47,10 @@ class _File:
     parameters: Parameters
 
 
+# How a file leaves the transaction.
+OUTSIDE = "write runInTransaction:false behind the changeset's id"
+
+
 def recognise(folder: Path) -> str | None:
     """Return the first file of formatted SQL, if there is one."""
     for path in list_files(folder, (".sql",)):

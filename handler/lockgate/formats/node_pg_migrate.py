@@ -66,6 +66,10 @@ class _Files:
         return self.single or self.up or self.down or self.code or ""
 
 
+# How a file leaves the transaction.
+OUTSIDE = None
+
+
 def recognise(folder: Path) -> str | None:
     """Return that a script builds migrations, or a file has a comment that only this tool reads."""
     code = find_code(folder, "pgm")

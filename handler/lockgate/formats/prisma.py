@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
     started_at timestamptz NOT NULL DEFAULT now(),
     applied_steps_count integer NOT NULL DEFAULT 0
 )"""
+# How a file leaves the transaction.
+OUTSIDE = None
 
 
 def recognise(folder: Path) -> str | None:

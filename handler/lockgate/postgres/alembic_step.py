@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.migration import Direction
 
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import sqlalchemy
+    from alembic.config import Config
+
+    from lockgate.core.migration import Script
 
 FUNCTIONS = {Direction.UP: "upgrade", Direction.DOWN: "downgrade"}
 _OURS = frozenset({"up", "down"})
+# A project's versions may be in its script folder, by release and branch.
+_DEEPEST = 5
 
 
 def is_revision(text: str) -> bool:
@@ -42,11 +48,18 @@ def is_revision(text: str) -> bool:
 
 
 @contextmanager
-def operate(lent: sqlalchemy.Connection, refusal: type[Exception] | None) -> Iterator[None]:
+def operate(
+    lent: sqlalchemy.Connection,
+    script: Script,
+    memo: dict[str, Any],
+    refusal: type[Exception] | None,
+) -> Iterator[None]:
     """Make ``alembic.op`` work on a connection.
 
-    With ``refusal`` the connection is in a transaction that must not end: a revision that leaves it
-    by ``autocommit_block()`` raises that. Without, Alembic begins and commits as it does itself.
+    ``memo`` is what Alembic remembers from revision to revision of one run: a named type that one of
+    them made is not made again with a later one's table. With ``refusal`` the connection is in a
+    transaction that must not end: a revision that leaves it by ``autocommit_block()`` raises that.
+    Without, Alembic begins and commits as it does itself.
     """
     # Only revisions pay for them, and only they need the library.
     from alembic.operations import Operations  # noqa: PLC0415
@@ -54,6 +67,11 @@ def operate(lent: sqlalchemy.Connection, refusal: type[Exception] | None) -> Ite
 
     class Context(MigrationContext):
         """Alembic's context, without a way out of the run's transaction."""
+
+        @property
+        def config(self) -> Config:
+            """The project's configuration, as ``alembic`` in a terminal reads it."""
+            return _read_config(script)
 
         @contextmanager
         def autocommit_block(self) -> Iterator[None]:
@@ -67,5 +85,15 @@ def operate(lent: sqlalchemy.Connection, refusal: type[Exception] | None) -> Ite
                 yield
 
     context = Context(lent.dialect, lent, {"transaction_per_migration": True})
+    context.impl.memo = memo
     with Operations.context(context), context.begin_transaction(_per_migration=True):
         yield
+
+
+def _read_config(script: Script) -> Config:
+    """Return ``alembic.ini`` of the project that a revision's file lies in; an empty one without."""
+    from alembic.config import Config  # noqa: PLC0415
+
+    folders = [] if script.origin is None else Path(script.origin).parents[:_DEEPEST]
+    files = [folder / "alembic.ini" for folder in folders]
+    return Config(next((str(file) for file in files if file.is_file()), None))

@@ -92,6 +92,7 @@ class Database:
         self._server_version = 0
         self._is_pooled = False
         self._has_own_path = True
+        self._memo: dict[str, Any] = {}
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -221,6 +222,7 @@ class Database:
             set_role=self._options.set_role,
             server_version=self._server_version,
             guard=None if may_lose_rows else LossGuard(self._connected, self._tables.schema_name),
+            memo=self._memo,
         )
         watch = self._watch
         assert watch is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class Executor:
             OutOfTime: the deadline came between two statements outside a transaction.
             ConnectionLost: the outcome is not known.
         """
+        memo = copy.deepcopy(self.session.memo)
         try:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment)
@@ -52,6 +54,8 @@ class Executor:
                 done = UnitRunner(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime):
             self.session.roll_back()
+            self.session.memo.clear()
+            self.session.memo.update(memo)
             raise
         for one in done:
             self.on_applied(one)
@@ -111,8 +115,14 @@ class Executor:
         script, statements = step.script, step.analysis.statements
         if script.language is Language.PYTHON:
             done = self.session.flush(writer)
-            connection = self.session.connection
-            run_python(connection, step.migration, script, step.direction, in_transaction=True)
+            run_python(
+                self.session.connection,
+                step.migration,
+                script,
+                step.direction,
+                in_transaction=True,
+                memo=self.session.memo,
+            )
             return done
         if all(statement.standard_conforming_strings for statement in statements):
             writer.add_script(step.migration, script, statements, (0, len(script.sql)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.checksum import token_checksum
+from lockgate.core.checksum import find_token_checksum
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.postgres.quoting import quote_literal
@@ -312,7 +312,7 @@ def _texts(tables: Tables, migration: Migration) -> dict[str, str]:
         "migration_id": quote_literal(migration.migration_id),
         "name": quote_literal(migration.name),
         "up_checksum": quote_literal(up.checksum),
-        "up_token_checksum": quote_literal(token_checksum(up.text) if is_sql else None),
+        "up_token_checksum": quote_literal(find_token_checksum(up.text) if is_sql else None),
         "up_script": quote_literal(up.text if migration.kind is Kind.REPEATABLE else None),
         "down_checksum": quote_literal(None if down is None else down.checksum),
         "down_script": quote_literal(None if down is None else down.text),

@@ -7,7 +7,6 @@ operations over the same connection (`alembic_step`).
 
 from __future__ import annotations
 
-import ast
 import linecache
 import traceback
 from contextlib import contextmanager
@@ -53,8 +52,11 @@ def run_python(
     direction: Direction,
     *,
     in_transaction: bool,
+    memo: dict[str, Any],
 ) -> None:
     """Call ``up`` or ``down`` of a Python migration.
+
+    ``memo`` is what revisions of Alembic's remember of each other in one run.
 
     Raises:
         StepFailed: it raised, or it ended the transaction that it was given.
@@ -64,7 +66,7 @@ def run_python(
         loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.OWN_TRANSACTIONS
         with _watch(connection, migration, script), _lend(connection, loan) as lent:
             module = _load(migration, script)
-            with operate(lent, TransactionEnded if in_transaction else None):
+            with operate(lent, script, memo, TransactionEnded if in_transaction else None):
                 getattr(module, FUNCTIONS[direction])()
         return
     loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
@@ -105,12 +107,6 @@ def _watch(connection: Connection, migration: Migration, script: Script) -> Iter
         raise StepFailed(_describe(migration, script, error, filename)) from error
     finally:
         linecache.cache.pop(filename, None)
-
-
-def has_verify(script: Script) -> bool:
-    """Return whether a Python migration can tell whether it is done."""
-    body = ast.parse(script.text).body
-    return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)
 
 
 def verify_python(connection: Connection, migration: Migration) -> bool:
@@ -206,13 +202,22 @@ def _describe(migration: Migration, script: Script, error: BaseException, filena
         migration=migration.label,
         message=_message(error, fields),
         sqlstate=sqlstate,
-        hint=fields.get("H") if fields else None,
+        hint=fields.get("H") if fields else _find_hint(script, error),
         file=script.path,
         line=line,
         column=column if line is not None else None,
         excerpt=None if line is None else make_excerpt(script.text, line, column),
         has_committed=_has_ended(error),
     )
+
+
+def _find_hint(script: Script, error: BaseException) -> str | None:
+    """Return what to do about code that found something missing."""
+    if isinstance(error, ImportError):
+        return "What a migration imports must be in the package, or in the terminal's environment."
+    if isinstance(error, AttributeError) and is_revision(script.text):
+        return "Alembic runs env.py before, and Lockgate does not: import in the revision what it uses."
+    return None
 
 
 def _server_fields(error: BaseException) -> dict[str, Any] | None:
