@@ -44,7 +44,7 @@ check: lint test ## what CI runs: lint, then the tests
 
 infra: .venv-cdk/.has-infra .venv/.has-dev ## test the CDK construct and the Terraform module, in two minutes
 	@PATH="$(CURDIR)/$(CDK):$$PATH" $(CDK)/python -m pytest -q tests/infra/cdk
-	@LOCKGATE_TEST_TERRAFORM=true $(BIN)/python -m pytest -q tests/infra/terraform
+	@LOCKGATE_TEST_TERRAFORM=true $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/infra/terraform
 
 # Not in `check`: it asks PyPI, and what it says may change without a change of ours. A dependency that
 # it learns nothing of fails it, too.

@@ -55,9 +55,8 @@ def test_baseline_may_be_seen_first(project: Project) -> None:
     """A dry run shows the rows and writes none."""
     project.write({"1_account.sql": ACCOUNT})
     report = do(project, Action.BASELINE, target="1", dry_run=True)
-    assert (
-        "Send the same without dry_run (in a terminal: --dry-run) to do it." == report.next_action
-    )
+    expected = "Send the same without dry_run (in a terminal: without --dry-run) to do it."
+    assert expected == report.next_action
     assert (Status.PLANNED, ["1"]) == (report.status, [entry.version for entry in report.recorded])
     assert [] == project.database.run("SELECT FROM pg_namespace WHERE nspname = 'lockgate'")
 

@@ -25,6 +25,7 @@ LAYERS = (
     ("terminal",),
     ("callers", "wiring", "preparation"),
     ("runner",),
+    ("task",),
     ("worker",),
     ("ports",),
     ("report_draft",),

@@ -82,15 +82,16 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 def _serve_returning(
     kind: CallerKind, event: Any, context: LambdaContext, run_id: str
 ) -> dict[str, Any]:
-    read_request: Callable[[Any, Settings], Request] = direct.read_request
-    if kind is CallerKind.TERRAFORM:
-        from lockgate.callers import terraform  # noqa: PLC0415 - for the events that need it
+    remaining = context.get_remaining_time_in_millis
+    if kind is not CallerKind.TERRAFORM:
+        return direct.answer(
+            event, _note(_run(partial(direct.read_request, event), remaining, run_id))
+        )
+    from lockgate.callers import terraform  # noqa: PLC0415 - for the events that need it
 
-        if terraform.is_deletion(event):
-            return terraform.report_deletion(run_id).to_json()
-        read_request = terraform.read_request
-    report = _run(partial(read_request, event), context.get_remaining_time_in_millis, run_id)
-    return direct.answer(event, _note(report))
+    if terraform.is_deletion(event):
+        return terraform.report_deletion(run_id).to_json()
+    return terraform.answer(_note(_run(partial(terraform.read_request, event), remaining, run_id)))
 
 
 def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -165,7 +166,8 @@ def _run(settings: Settings, request: Request, progress: Progress, run_id: str) 
         progress.announce_stop(signal_name)
 
     runner = make_runner(settings, deadline, progress.emit, run_id=run_id)
-    runner.read_catalog = partial(_read_labels, runner.read_catalog, progress)
+    read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
+    runner.means = replace(runner.means, read_catalog=read_catalog)
     with progress, caught_signals(stop):
         return runner.run(request)
 

@@ -411,12 +411,10 @@ class ReportDraft:
         if status is Status.PLANNED:
             if self.request.is_down:
                 return "Run down to undo what is listed."
-            if self.request.dry_run and self.request.action is not Action.REPAIR:
-                return "Send the same without dry_run (in a terminal: --dry-run) to do it."
+            if self.request.dry_run and self.request.action is Action.REPAIR:
+                return "Send the same with dry_run false (in a terminal: with --apply) to do it."
             if self.request.dry_run:
-                is_repair = self.request.action is Action.REPAIR
-                option = "with --apply" if is_repair else "without --dry-run"
-                return f"Send the same with dry_run false (in a terminal: {option}) to do it."
+                return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
             return "Run up to apply what is pending."
         return None
 

@@ -123,6 +123,11 @@ resource "aws_lambda_function" "this" {
       condition     = var.secret_arn != null || (var.iam_database_user_arn != null && var.host != null && var.username != null)
       error_message = "Give secret_arn, or iam_database_user_arn with host and username."
     }
+
+    precondition {
+      condition     = length(var.subnet_ids) > 0
+      error_message = "Give subnet_ids: subnets from which the database and Secrets Manager can be reached."
+    }
   }
 
   # The rights to join the VPC, and to leave it.
@@ -427,6 +432,11 @@ resource "aws_security_group" "this" {
 
   lifecycle {
     create_before_destroy = true
+
+    precondition {
+      condition     = var.vpc_id != null
+      error_message = "Give vpc_id for the security group, or create_security_group = false and security_group_ids."
+    }
   }
 }
 

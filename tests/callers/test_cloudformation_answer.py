@@ -175,7 +175,7 @@ failures = st.builds(UnexpectedFailure, texts, hint=st.none() | texts)
 
 
 @given(envelopes, reports | failures | st.none())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_answer_fits_in_every_case(
     envelope: Envelope, outcome: Report | LockgateError | None
 ) -> None:

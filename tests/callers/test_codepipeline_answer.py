@@ -10,7 +10,7 @@ import pytest
 from tests.support.aws_api import find_flaws
 
 from lockgate import errors
-from lockgate.callers.codepipeline import make_token, read_job
+from lockgate.callers.codepipeline import make_token, read_job, read_request
 from lockgate.callers.codepipeline_answer import (
     Result,
     make_continuation,
@@ -22,6 +22,7 @@ from lockgate.core.request import Action
 from lockgate.errors import LockgateError
 from lockgate.report import Entry, ErrorInfo, Report, Status
 from lockgate.report_draft import refuse_report
+from lockgate.settings import Settings
 
 JOB_ID = "11111111-abcd-1111-abcd-111111abcdef"
 JOB = read_job({"CodePipeline.job": {"id": JOB_ID}}, now=1_790_000_000.5)
@@ -192,3 +193,21 @@ def test_token_that_is_not_ours_is_none(token: object) -> None:
     """A token of another tool, a later release or somebody's hand begins anew."""
     data = {"continuationToken": token}
     assert read_job({"CodePipeline.job": {"id": JOB_ID, "data": data}}, 1_790_000_000.5) == JOB
+
+
+@pytest.mark.parametrize(
+    "job", [None, [], {}, "x", {"id": 7}, {"id": "x"}, {"id": JOB_ID.upper()}, {"id": f"{JOB_ID}0"}]
+)
+def test_job_without_an_id_is_refused(job: object) -> None:
+    """Nobody could be told the outcome."""
+    with pytest.raises(errors.RequestInvalid, match="has no id, so nobody could be told"):
+        read_job({"CodePipeline.job": job}, 0.0)
+
+
+@pytest.mark.parametrize("parameters", ["[]", "7", "null", '"up"', "{", 7, ["up"], {}])
+def test_parameters_that_are_no_object_are_refused(parameters: object) -> None:
+    """They are text in every pipeline; whatever else comes runs nothing by guess."""
+    action = {"configuration": {"UserParameters": parameters}}
+    event = {"CodePipeline.job": {"id": JOB_ID, "data": {"actionConfiguration": action}}}
+    with pytest.raises(errors.RequestInvalid, match="The action's UserParameters are no JSON"):
+        read_request(read_job(event, 0.0), Settings())

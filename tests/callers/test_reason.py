@@ -99,6 +99,13 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
             f"Nothing was changed. {'x' * 600} Nothing was run. Run run-1.",
         ),
         (
+            report_of(Status.FAILED, error=FAILED),
+            (
+                "Migration 0009 add_email failed (42701). No migration of this run stays;"
+                f" the database has no version. {SAID}"
+            ),
+        ),
+        (
             report_of(
                 Status.FAILED,
                 error=ErrorInfo(code="x", message="Gone.", type="DatabaseUnreachable"),

@@ -9,10 +9,15 @@ A block's language may be followed by words that say what it is an example of::
     ```sql query                      what somebody on call may type
     ```json report, ```json excerpt   a report, whole or in part
     ```json policy                    what IAM is to allow
-    ```json state                     a state of a state machine
+    ```json statemachine              a state machine, which a test executes
+    ```json event                     an event of another service
     ```yaml template                  a CloudFormation template
     ```python handler                 a module that Lambda could import
+    ```python app                     an app of the CDK; `make infra` synthesises it
+    ```hcl                            a configuration of Terraform; `make infra` validates it
     ```dockerfile                     an image on top of ours
+    ```yaml action, ```yaml hooks     a pipeline's action, a deployment's hooks
+    ```hcl CREATE_ONLY                a Terraform resource, by its scope
     ```shell                          commands; those of lockgate, make and aws are looked at
 """
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
 Event = dict[str, Any]
 
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"

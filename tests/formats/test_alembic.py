@@ -199,7 +199,7 @@ def draw_graph(data: st.DataObject) -> list[Revision]:
     return data.draw(st.permutations(drawn))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_order_is_the_one_that_alembic_takes(data: st.DataObject) -> None:
     """Whatever branches, merges and dependencies there are, it is that of upgrade heads."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import targets
 from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
@@ -16,13 +16,7 @@ from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, Settings
 
 # The same ones each time: what is new is for `make fuzz` to find, not for somebody's deploy.
-FEW = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+FEW = settings(max_examples=100, derandomize=True, database=None)
 
 KEYS = st.sampled_from(
     [

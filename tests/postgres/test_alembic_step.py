@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +105,16 @@ def test_context_answers_what_it_can_without_a_project(revisions: Project) -> No
     assert (Status.APPLIED, None) == (report.status, report.error)
 
 
+def test_module_that_is_named_by_its_package_is_imported(revisions: Project) -> None:
+    """Under Alembic env.py would have done it, or another revision."""
+    up = (
+        "import wsgiref\nassert wsgiref.types.StartResponse\nassert not hasattr(wsgiref, 'nowhere')"
+    )
+    sys.modules.pop("wsgiref.types", None)
+    revisions.write(make_revision("a", None, up))
+    assert Status.APPLIED is revisions.run().status
+
+
 def test_configuration_is_the_projects(revisions: Project) -> None:
     """A revision may ask for what alembic.ini says; what is not there is nothing."""
     (revisions.folder.parent / "alembic.ini").write_text("[alembic]\nflavour = plain\n")
@@ -129,7 +140,7 @@ def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
 @pytest.mark.parametrize(
     ("up", "expected"),
     [
-        ("import xml\nxml.dom.Node", "import in the revision what it uses."),
+        ("import xml\nxml.nowhere.Node", "import in the revision what it uses."),
         ("import nowhere_at_all", "What a migration imports must be in the package"),
     ],
 )

@@ -21,7 +21,7 @@ from lockgate.postgres.message import (
     MessageWriter,
     Part,
     find_blame,
-    find_records,
+    find_results,
 )
 from lockgate.postgres.tls import make_tls_context
 from lockgate.settings import Tls
@@ -252,9 +252,9 @@ def test_script_without_statements_gives_no_results() -> None:
 def test_records_are_found_among_results() -> None:
     """Each migration is given what its own record statement gave."""
     message = write(COPY, "", "SELECT 1; SELECT 2")
-    found = find_records(message, results(20))
+    found = find_results(message, results(20), Part.RECORD)
     assert [("1", 5), ("2", 6), ("3", 9)] == [
-        (migration.migration_id, result.rows[0][0]) for migration, result in found
+        (migration and migration.migration_id, result.rows[0][0]) for migration, result in found
     ]
 
 
@@ -345,7 +345,7 @@ def test_error_at_the_end_of_a_script_is_within_it(connection: Connection, scrip
 def test_records_of_a_server_are_found(connection: Connection) -> None:
     """Records are found among results of COPY, of empty scripts and of rows."""
     message = write(COPY, "-- nothing", "SELECT 1; ; SELECT 2")
-    found = find_records(message, connection.send(message.text, message.copies))
+    found = find_results(message, connection.send(message.text, message.copies), Part.RECORD)
     assert [("1", (("1",),)), ("2", (("2",),)), ("3", (("3",),))] == [
-        (migration.migration_id, result.rows) for migration, result in found
+        (migration and migration.migration_id, result.rows) for migration, result in found
     ]

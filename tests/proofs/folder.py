@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-MODULES = 12
+MODULES = 11
 
 
 class Trait(StrEnum):

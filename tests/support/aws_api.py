@@ -15,6 +15,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ import botocore.session
 from tests.support.lambda_context import LambdaContext
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
 
     from botocore.model import OperationModel, Shape
@@ -74,9 +76,12 @@ Function = Callable[[str, Any], Invoked]
 
 
 class AwsApi:
-    """The API's server, and what was said to it. ``function`` is what a synchronous Invoke runs."""
+    """The API's server, and what was said to it. ``function`` is what a synchronous Invoke runs.
 
-    def __init__(self, function: Function | None = None) -> None:
+    Given a server's TLS context it speaks HTTPS, else HTTP.
+    """
+
+    def __init__(self, function: Function | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
         self.waiting: set[str] = set()
         self.over: set[str] = set()
@@ -84,6 +89,10 @@ class AwsApi:
         self.function = function
         self._refusals: list[Refusal] = []
         self._server = _Server(self)
+        self._scheme = "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
         self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Self:
@@ -103,7 +112,7 @@ class AwsApi:
     @property
     def environment(self) -> dict[str, str]:
         """What leads an AWS client here, with credentials that open nothing."""
-        url = f"http://127.0.0.1:{self._server.server_port}"
+        url = f"{self._scheme}://127.0.0.1:{self._server.server_port}"
         return {
             **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service in _SERVICES},
             "AWS_ACCESS_KEY_ID": "testing",
@@ -222,6 +231,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, api: AwsApi) -> None:
         super().__init__(("127.0.0.1", 0), _Api)
         self.api = api
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that hung up, or did not trust us."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Api(BaseHTTPRequestHandler):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The construct's name in its stack; every logical id of its begins with it.
 NAME = "Migrations"
 _OWN = re.compile(rf"{NAME}(\w+?)[0-9A-F]{{8}}")
-_WITHOUT_BUNDLING: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
+WITHOUT_BUNDLING: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Shop:
 
 def make_app(**options: Any) -> cdk.App:
     """Return a new app, whose assets are not built."""
-    return cdk.App(context=_WITHOUT_BUNDLING, **options)
+    return cdk.App(context=WITHOUT_BUNDLING, **options)
 
 
 def make_vpc(stack: cdk.Stack) -> ec2.Vpc:

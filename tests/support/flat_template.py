@@ -1,18 +1,22 @@
 """CloudFormation's resources as plain values, so that two templates of the same thing can be compared.
 
 References become text: ``{"Fn::GetAtt": ["Migrate", "Arn"]}`` is ``<Migrate.Arn>``, a parameter its
-value, a pseudo parameter that of `cfn_template`. Knows values; reads no file.
+value, a pseudo parameter that of `cfn_template`.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cfn_template import PSEUDO_PARAMETERS, substitute
+from tests.support.cfn_template import PSEUDO_PARAMETERS, read_template, resolve, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+NETWORK = {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-00000001"}
 
 
 def flatten(value: Any, known: Mapping[str, Any], name: Callable[[str], str] = str) -> Any:
@@ -41,6 +45,24 @@ def _read_reference(
         case {"Fn::Sub": text}:
             return substitute(text, _Names(known))
     return None
+
+
+def make_by_template(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the flat resources of template.yaml, what all functions have in each of them."""
+    template = read_template(TEMPLATE)
+    resolved = resolve(template, {**NETWORK, **parameters})
+    assert [] == resolved.broken_rules
+    defaults = {name: one.get("Default") for name, one in template["Parameters"].items()}
+    known = {**defaults, **NETWORK, **parameters}
+    common = resolve({**template, "Resources": template["Globals"]}, {**NETWORK, **parameters})
+    functions = flatten(common.resources["Function"], known)
+    made = flatten(resolved.resources, known)
+    for one in made.values():
+        if one["Type"] == "AWS::Serverless::Function":
+            variables = functions["Environment"]["Variables"]
+            own = one["Properties"].pop("Environment")["Variables"]
+            one["Properties"] |= {**functions, "Environment": {"Variables": variables | own}}
+    return dict(made)
 
 
 def list_statements(role: str, resources: Mapping[str, Any]) -> list[str]:

@@ -230,7 +230,7 @@ def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
     Step Functions does not cut (``counts`` keeps the whole numbers).
     """
     hint = report.error.hint if report.error is not None else None
-    return _class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
+    return class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
 
 
 def refuse_disallowed(action: Action, settings: Settings) -> None:
@@ -318,7 +318,8 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(str(name) for name in names) or "none"
 
 
-def _class_of(report: Report) -> type[LockgateError]:
+def class_of(report: Report) -> type[LockgateError]:
+    """Return the public class of the error that a run which did not succeed ends in."""
     if report.error is None:
         return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
     named = getattr(errors, report.error.type, None)

@@ -75,7 +75,8 @@ def _describe_state(report: Report) -> str:
         return "" if is_said else "Nothing was changed."
     version = report.to_version if report.to_version is not None else report.from_version
     kept = _count_kept(report.applied, report.reverted)
-    if version is None and kept == 0:
+    has_run = report.error is not None and report.error.migration is not None
+    if version is None and kept == 0 and not has_run:
         return ""
     stay = {0: "No migration of this run stays", 1: "1 migration of this run stays"}.get(
         kept, f"{kept} migrations of this run stay"

@@ -184,7 +184,9 @@ def _split(script: Script) -> tuple[Statement, ...]:
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}."
             " Nothing was changed.",
-            hint="Correct the file.",
+            hint="Only psql knows its commands: take it out, or write out what it does."
+            if error.message.startswith("psql meta-command")
+            else "Correct the file.",
             file=script.path,
             line=line,
             column=error.column,

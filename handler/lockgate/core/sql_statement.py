@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,8 @@ def line_and_column(sql: str, offset: int) -> tuple[int, int]:
     return line, offset - begin + 1
 
 
+# A script is planned twice and its tokens are counted once; where it is split stays the same.
+@lru_cache(maxsize=1 << 15)
 def split_statements(
     sql: str, *, standard_conforming_strings: bool = True
 ) -> tuple[Statement, ...]:

@@ -18,11 +18,8 @@ def token_checksum(sql: str) -> str:
     Raises:
         SqlTextInvalid: the text cannot be split.
     """
-    digest = hashlib.sha256()
-    for token in token_stream(sql):
-        digest.update(token.encode() if isinstance(token, str) else token)
-        digest.update(b"\0")
-    return "sha256-tokens:" + digest.hexdigest()
+    tokens = "".join(f"{token}\0" for token in token_stream(sql))
+    return "sha256-tokens:" + hashlib.sha256(tokens.encode()).hexdigest()
 
 
 def find_token_checksum(sql: str) -> str | None:

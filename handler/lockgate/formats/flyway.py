@@ -29,11 +29,11 @@ from lockgate.formats.scripts import (
     down_alone,
     make_script,
     make_versioned,
-    outside_where_needed,
     refuse,
     unusable_file,
     with_stand_in,
 )
+from lockgate.formats.tool_transaction import outside_where_needed
 from lockgate.histories.flyway import TABLE_SQL
 
 if TYPE_CHECKING:

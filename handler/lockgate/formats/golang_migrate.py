@@ -19,11 +19,11 @@ from lockgate.formats.scripts import (
     list_names,
     make_script,
     make_versioned,
-    outside_where_needed,
     pair_files,
     read_script,
     with_stand_in,
 )
+from lockgate.formats.tool_transaction import outside_where_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

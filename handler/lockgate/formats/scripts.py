@@ -9,28 +9,20 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
-from lockgate.core.sql import (
-    Control,
-    SqlTextInvalid,
-    Transactionality,
-    classify,
-    split_statements,
-)
+from lockgate.core.sql import tokenize
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import list_files, no_migrations, read_text
+from lockgate.formats.tool_transaction import leave_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from lockgate.core.migration import Obstacle
-    from lockgate.core.sql import Classification, Statement
 
 _BOM = "\ufeff"
 # A folder with one of these beside its SQL is of a tool that runs them.
 PROGRAMS = (".py", ".js", ".ts", ".rb")
-_MAYBE_COMMIT = re.compile(r"^[ \t]*(?:COMMIT|END)\b", re.MULTILINE | re.IGNORECASE)
-_STEPS_OUT = (Control.COMMIT, Control.BEGIN)
 
 
 def list_names(folder: Path, suffixes: tuple[str, ...] = (".sql",)) -> list[str]:
@@ -82,51 +74,6 @@ def make_versioned(version: Version, name: str, up: Script, down: Script | None)
     """Return a migration that runs once, for a tool that opens its transaction itself."""
     undo = None if down is None else leave_transaction(down)
     return Migration(version, name, Kind.VERSIONED, leave_transaction(up), undo)
-
-
-def outside_where_needed(script: Script) -> Script:
-    """Return a script that runs statement by statement if one of them cannot be in a transaction."""
-    kinds = (one.transactionality for _, one in _classify(script))
-    return _outside(script) if Transactionality.ALONE in kinds else script
-
-
-def leave_transaction(script: Script) -> Script:
-    """Return a script that runs as its author meant whose ``COMMIT`` ends the tool's transaction.
-
-    ``COMMIT; ALTER TYPE … ADD VALUE …; BEGIN;`` steps out of the transaction that the tool has
-    opened, and leaves it another one to end. Here there is none around it then, so that the first
-    of the two and the last do nothing.
-    """
-    if script.language is not Language.SQL or _MAYBE_COMMIT.search(script.sql) is None:
-        return script
-    controls = [(s, c.control) for s, c in _classify(script) if c.control is not None]
-    kinds = [kind for _, kind in controls if kind is not Control.SAVEPOINT]
-    if not kinds or kinds != [_STEPS_OUT[place % 2] for place in range(len(kinds))]:
-        return script
-    ends = [one for one, kind in controls if kind is not Control.SAVEPOINT]
-    surplus = ends[:1] if len(ends) % 2 else [ends[0], ends[-1]]
-    return replace(_outside(script), substituted=_blank(script.sql, surplus))
-
-
-def _classify(script: Script) -> list[tuple[Statement, Classification]]:
-    try:
-        statements = split_statements(script.sql)
-    except SqlTextInvalid:
-        # Said with file and line when the plan is made.
-        return []
-    return [(statement, classify(script.sql, statement)) for statement in statements]
-
-
-def _outside(script: Script) -> Script:
-    return replace(script, options=replace(script.options, transaction=False))
-
-
-def _blank(text: str, statements: list[Statement]) -> str:
-    """Return the text with spaces in the place of statements, so that all others stay where they are."""
-    for statement in statements:
-        end = text.find(";", statement.end) + 1 or len(text)
-        text = text[: statement.start] + " " * (end - statement.start) + text[end:]
-    return text
 
 
 def refuse_duplicates(migrations: Iterable[Migration]) -> None:
@@ -215,10 +162,31 @@ def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
     name = rf"{re.escape(table)}(?![\w$])"
     word = re.compile(rf"(?<![\w$]){name}", re.IGNORECASE)
     making = re.compile(rf"\bCREATE\s+TABLE\s+(?:[\w$\"]+\s*\.\s*)?\"?{name}", re.IGNORECASE)
-    texts = [s.text for m in catalog.migrations for s in (m.up, m.down) if s is not None]
-    if not any(map(word.search, texts)) or any(map(making.search, texts)):
+    scripts = [s for m in catalog.migrations for s in (m.up, m.down) if s is not None]
+    if not any(_names(script, word) for script in scripts):
+        return catalog
+    if any(making.search(script.text) for script in scripts):
         return catalog
     return replace(catalog, stand_in=StandIn(table, sql))
+
+
+def _names(script: Script, word: re.Pattern[str]) -> bool:
+    """Tell whether a script has a word; a comment may speak of what it does not touch."""
+    text = script.text
+    if word.search(text) is None:
+        return False
+    if script.language is not Language.SQL:
+        return True
+    return word.search(_without_comments(text)) is not None
+
+
+def _without_comments(text: str) -> str:
+    pieces: list[str] = []
+    behind = 0
+    for token in tokenize(text):
+        pieces += (" " if token.start > behind else "", text[token.start : token.end])
+        behind = token.end
+    return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)

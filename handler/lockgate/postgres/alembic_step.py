@@ -7,8 +7,10 @@ a time is run under the run's own lock and recorded in its own history. The only
 from __future__ import annotations
 
 import ast
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from lockgate.core.migration import Direction
@@ -46,6 +48,48 @@ def is_revision(text: str) -> bool:
         if isinstance(target, ast.Name)
     }
     return names.isdisjoint(_OURS) and "down_revision" in variables
+
+
+def import_named(text: str) -> None:
+    """Import the modules that a revision names by their packages alone.
+
+    ``import app`` and then ``app.types.Money()`` work under Alembic because env.py, or another
+    revision, has imported ``app.types`` before.
+    """
+    tree = ast.parse(text)
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
+    roots = {one.name.partition(".")[0] for node in imports for one in node.names}
+    for node in ast.walk(tree):
+        names = _names_of(node)
+        if names and names[0] in roots:
+            _import_along(names)
+
+
+def _names_of(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Name(id=name):
+            return [name]
+        case ast.Attribute(value=value, attr=name):
+            before = _names_of(value)
+            return [*before, name] if before else []
+        case _:
+            return []
+
+
+def _import_along(names: list[str]) -> None:
+    """Import module by module as far as that goes; the rest are names in the last one."""
+    place: object = _import(names[0])
+    for name in names[1:]:
+        if not isinstance(place, ModuleType):
+            return
+        place = getattr(place, name, None) or _import(f"{place.__name__}.{name}")
+
+
+def _import(name: str) -> ModuleType | None:
+    """Import a module; what is none, or cannot be imported, the revision itself will stumble over."""
+    with suppress(ImportError):
+        return import_module(name)
+    return None
 
 
 @contextmanager

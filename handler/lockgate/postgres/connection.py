@@ -23,6 +23,7 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _CANCEL_REQUEST_CODE = 80877102
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"d", b"c", b"f"
 _COPY_CHUNK = 1 << 16
+_HEAD = struct.Struct("!ci")
 
 RECORD_COLUMN = "lockgate_record"
 _RECORD_NAME = RECORD_COLUMN.encode() + b"\0"
@@ -306,7 +307,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
     def handle_messages(self, context: core.Context) -> None:
         """Read until the server is ready; a server that dies first has still said why."""
         try:
-            super().handle_messages(context)
+            self._read_answer(context)
         except TimeoutError:
             raise
         except (OSError, InterfaceError) as error:
@@ -314,6 +315,22 @@ class Connection(legacy.Connection):  # type: ignore[misc]
                 fields = context.error.args[0]
                 raise ConnectionLost(fields.get("M", ""), fields.get("C")) from error
             raise
+
+    def _read_answer(self, context: core.Context) -> None:
+        """Do what pg8000's own loop does, in half of its time: a message has a thousand answers."""
+        read, handlers = self._sock.read, self.message_types
+        code = b""
+        while code != core.READY_FOR_QUERY:
+            head = read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                raise InterfaceError("network error")
+            code, length = _HEAD.unpack(head)
+            data = read(length - 4)
+            if len(data) < length - 4:
+                raise InterfaceError("network error")
+            handlers[code](data, context)
+        if context.error is not None:
+            raise context.error
 
     def handle_ROW_DESCRIPTION(self, data: bytes, context: core.Context) -> None:
         """Tell the rows of ours from those that a script selects."""
@@ -337,7 +354,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
     def handle_COMMAND_COMPLETE(self, data: bytes, context: core.Context) -> None:
         """Keep the tag of each statement, which tells how far a message came."""
         tag = data[:-1].decode("ascii")
-        last = tag.rsplit(" ", 1)[-1]
+        last = tag.rpartition(" ")[2]
         if last.isdigit():
             context.row_count = max(context.row_count, 0) + int(last)
         if isinstance(context, _Message):

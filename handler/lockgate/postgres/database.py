@@ -51,6 +51,8 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
+# A loop may warn a million times; the log has been told by then.
+_MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class Database:
         self._has_own_path = True
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
+        self._warnings = 0
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -392,7 +395,8 @@ class Database:
 
     def _log_notice(self, fields: dict[str, str]) -> None:
         # Without its text, which a trigger may have put rows into.
-        if fields.get("V") == "WARNING":
+        if fields.get("V") == "WARNING" and self._warnings < _MOST_WARNINGS:
+            self._warnings += 1
             self._emit("server_warned", sqlstate=fields.get("C"))
 
     def _start_watch(self) -> None:

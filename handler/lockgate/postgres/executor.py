@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, Unit, UnitMode
@@ -11,18 +13,20 @@ from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
 from lockgate.errors import LockgateError
-from lockgate.postgres.history_table import Progress
+from lockgate.postgres.history_table import Ended, Progress, records_sql
 from lockgate.postgres.message import MessageWriter, Part
 from lockgate.postgres.python_step import run_python
 from lockgate.postgres.session import BEGIN, COMMIT, Session
 from lockgate.postgres.units import UnitRunner, unit_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from lockgate.core.migration import Migration
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.loss import LossGuard
+    from lockgate.postgres.session import Mark
 
 # The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
 _COMMIT_LATER = "SET LOCAL synchronous_commit = off"
@@ -63,11 +67,14 @@ class Executor:
     def _apply_shared(self, segment: Segment) -> list[Done]:
         """Apply many migrations in one transaction, in as few messages as they fit."""
         writer = MessageWriter()
-        if self.session.guard is None:
+        if self.session.guard is not None:
+            done = self._apply_guarded(self.session.guard, segment)
+        elif len(segment.steps) > 1 and all(s.direction is Direction.UP for s in segment.steps):
+            self._open(writer, segment)
+            done = self._add_many(writer, segment)
+        else:
             self._open(writer, segment)
             done = self._add_bodies(writer, segment)
-        else:
-            done = self._apply_guarded(self.session.guard, segment)
         writer.add(Part.CONTROL, _COMMIT_LATER)
         writer.add(Part.FENCE, self.session.fence())
         writer.add(Part.CONTROL, COMMIT)
@@ -95,13 +102,44 @@ class Executor:
         guard.watch(segment.steps[0].migration.label, begin, work)
         return done
 
+    def _add_many(self, writer: MessageWriter, segment: Segment) -> list[Done]:
+        """Add scripts; the rows of those that a message brings to their end begin the next message.
+
+        ::
+
+            script 1 … 100, the time behind each  |  100 rows, script 101 … 200, the times  |  100 rows
+        """
+        stopwatch = Stopwatch(segment)
+        behind: Migration | None = None
+        done: list[Done] = []
+
+        def send() -> list[Done]:
+            answer = self.session.send(writer)
+            stopwatch.read(answer.marks)
+            done.extend(answer.done)
+            return answer.done
+
+        for step in segment.steps:
+            if step is not segment.steps[0]:
+                self.session.prepare(writer, step, behind=behind)
+            self._add_body(writer, step, send)
+            behind = step.migration
+            if writer.is_full or step is segment.steps[-1]:
+                self.session.own_role(writer)
+                self.session.mark(writer, behind)
+                send()
+                records = records_sql(self.session.tables, stopwatch.take(), self.session.stamp)
+                writer.add(Part.RECORD, records, migration=behind)
+                behind = None
+        return done
+
     def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
         done: list[Done] = []
         previous: str | None = None
         for step in segment.steps:
             if previous is not None:
                 self.session.prepare(writer, step)
-            done += self._add_body(writer, step)
+            done += self._add_body(writer, step, partial(self.session.flush, writer))
             self.session.own_role(writer)
             record = self.session.record(step, whole_progress(step), previous=previous)
             writer.add(Part.RECORD, record, migration=step.migration)
@@ -110,11 +148,13 @@ class Executor:
                 done += self.session.flush(writer)
         return done
 
-    def _add_body(self, writer: MessageWriter, step: Step) -> list[Done]:
+    def _add_body(
+        self, writer: MessageWriter, step: Step, send: Callable[[], list[Done]]
+    ) -> list[Done]:
         """Add a script to the message, or run it now where it cannot travel with others."""
         script, statements = step.script, step.analysis.statements
         if script.language is Language.PYTHON:
-            done = self.session.flush(writer)
+            done = send()
             run_python(
                 self.session.connection,
                 step.migration,
@@ -132,8 +172,33 @@ class Executor:
         for index, statement in enumerate(statements):
             span = unit_span(step, Unit(UnitMode.WRAPPED, index, index))
             writer.add_script(step.migration, script, (statement,), span, index)
-            done += self.session.flush(writer)
+            done += send()
         return done
+
+
+class Stopwatch:
+    """Turns the times at which migrations ended into what is recorded of them."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._steps = {step.migration.migration_id: step for step in segment.steps}
+        self._begun = Decimal()
+        self._ended: list[Ended] = []
+
+    def read(self, marks: Sequence[Mark]) -> None:
+        """Note when migrations ended; a mark of none tells when the next could begin."""
+        for mark in marks:
+            if mark.migration is not None:
+                step = self._steps[mark.migration.migration_id]
+                duration_ms = max(0, round((mark.epoch - self._begun) * 1000))
+                self._ended.append(
+                    Ended(mark.migration, whole_progress(step), mark.epoch, duration_ms)
+                )
+            self._begun = mark.epoch
+
+    def take(self) -> list[Ended]:
+        """Return what ended since it was asked last."""
+        ended, self._ended = self._ended, []
+        return ended
 
 
 def whole_progress(step: Step) -> Progress:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.history import Applied, History, State, StoredScripts
-from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
+from lockgate.core.migration import Kind, Language, Migration, Options, Version
 from lockgate.core.token_checksum import find_token_checksum
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from decimal import Decimal
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.outcome import Stamp
@@ -35,16 +37,18 @@ ORDER BY token, applied_at, migration_id
 
 # The duration is the time since the migration before it in this transaction was applied. A migration
 # that is recorded statement by statement adds its stretches up, as long as it is one run's work.
-_RECORD = """
+_INSERT = """
 INSERT INTO {history} AS rows (
     migration_id, version, name, kind, up_checksum, up_token_checksum, down_checksum, down_script,
     down_options, up_script, language, state, statements_done, statements_total, attempting,
     attempted_oid, done_checksum, applied_at, duration_ms, run_id, token, database_user, package_version)
-SELECT {migration_id}, {version}, {name}, {kind}, {up_checksum}, {up_token_checksum},
+"""
+_VALUES = """{migration_id}, {version}, {name}, {kind}, {up_checksum}, {up_token_checksum},
        {down_checksum}, {down_script}, {down_options}, {up_script}, {language}, {state}, {done},
-       {total}, {attempting}, {attempted_oid}, {done_checksum}, now_at,
-       extract(epoch FROM now_at - {since}) * 1000, {run_id}, {token}, session_user, {package_version}
-FROM {clock} AS now_at
+       {total}, {attempting}, {attempted_oid}, {done_checksum}, {applied_at}, {duration_ms}, {run_id},
+       {token}, session_user, {package_version}"""
+_FROM_CLOCK = "\nFROM {clock} AS now_at"
+_UPDATE = """
 ON CONFLICT (migration_id) DO UPDATE SET
     version = excluded.version, name = excluded.name, up_checksum = excluded.up_checksum,
     up_token_checksum = excluded.up_token_checksum, down_checksum = excluded.down_checksum,
@@ -233,10 +237,61 @@ def record_sql(
             previous=quote_literal(previous),
             run_id=quote_literal(stamp.run_id),
         )
-    return _RECORD.format(
+    values = _values_sql(
+        tables,
+        migration,
+        stamp,
+        progress,
+        applied_at="now_at",
+        duration_ms=f"extract(epoch FROM now_at - {since}) * 1000",
+    )
+    insert = _INSERT.format(history=tables.history)
+    return f"{insert}SELECT {values}{_FROM_CLOCK.format(clock=clock)}{_UPDATE}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A migration that ran to its end in a transaction that is still open, by the server's clock."""
+
+    migration: Migration
+    progress: Progress
+    epoch: Decimal
+    duration_ms: int
+
+
+def records_sql(tables: Tables, ended: Sequence[Ended], stamp: Stamp) -> str:
+    """Return the one statement that writes the rows of many migrations.
+
+    A statement for each takes as long as a small migration itself.
+    """
+    rows = (
+        _values_sql(
+            tables,
+            one.migration,
+            stamp,
+            one.progress,
+            applied_at=f"pg_catalog.to_timestamp({one.epoch})",
+            duration_ms=str(one.duration_ms),
+        )
+        for one in ended
+    )
+    values = ",\n".join(f"({row})" for row in rows)
+    return f"{_INSERT.format(history=tables.history)}VALUES {values}{_UPDATE}"
+
+
+def _values_sql(
+    tables: Tables,
+    migration: Migration,
+    stamp: Stamp,
+    progress: Progress,
+    *,
+    applied_at: str,
+    duration_ms: str,
+) -> str:
+    return _VALUES.format(
         **_texts(tables, migration),
-        since=since,
-        clock=clock,
+        applied_at=applied_at,
+        duration_ms=duration_ms,
         version=quote_literal(None if migration.version is None else migration.version.text),
         kind=quote_literal(migration.kind),
         state=quote_literal(progress.state),
@@ -286,13 +341,18 @@ def _texts(tables: Tables, migration: Migration) -> dict[str, str]:
         "up_script": quote_literal(up.text if migration.kind is Kind.REPEATABLE else None),
         "down_checksum": quote_literal(None if down is None else down.checksum),
         "down_script": quote_literal(None if down is None else down.text),
-        "down_options": quote_literal(None if down is None else _options_json(down)),
+        "down_options": quote_literal(
+            None
+            if down is None
+            else _options_json(down.options, is_substituted=down.substituted is not None)
+        ),
         "language": quote_literal(up.language),
     }
 
 
-def _options_json(script: Script) -> str:
-    options = json.loads(script.options.to_json())
-    if script.substituted is not None:
+@lru_cache(maxsize=100)
+def _options_json(given: Options, *, is_substituted: bool) -> str:
+    options = json.loads(given.to_json())
+    if is_substituted:
         options[_SUBSTITUTED] = True
     return json.dumps(options)

@@ -52,5 +52,6 @@ def read_kept(connection: Connection, rule: SessionRule) -> tuple[str, ...]:
         del settings[_ROLE]
     return tuple(
         f"SELECT pg_catalog.set_config({quote_literal(name)}, {quote_literal(value)}, false)"
-        for name, value in sorted(settings.items())
+        # The role comes last: it may not be allowed what was set before it.
+        for name, value in sorted(settings.items(), key=lambda item: (item[0] == _ROLE, item[0]))
     )

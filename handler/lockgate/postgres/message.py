@@ -30,7 +30,12 @@ class Part(StrEnum):
     CONTROL = "control"
     SCRIPT = "script"
     RECORD = "record"
+    MARK = "mark"
     FENCE = "fence"
+
+
+# Each stands behind one migration.
+_COUNTED = frozenset({Part.RECORD, Part.MARK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class MessageWriter:
         self, part: Part, sql: str, *, results: int = 1, migration: Migration | None = None
     ) -> None:
         """Add statements of ours; ``results`` is how many they are."""
-        self._migrations += part is Part.RECORD
+        self._migrations += migration is not None and part in _COUNTED
         self._append(sql + ";\n", Piece(part, self._length, len(sql), results, migration))
 
     def add_script(
@@ -194,12 +199,14 @@ def _blame_index(piece: Piece, index: int) -> Blame:
     return Blame(piece, piece.first + index + 1, piece.statements[index].start)
 
 
-def find_records(message: Message, results: Sequence[Result]) -> list[tuple[Migration, Result]]:
-    """Return each recorded migration with what its record statement gave."""
-    found: list[tuple[Migration, Result]] = []
+def find_results(
+    message: Message, results: Sequence[Result], part: Part
+) -> list[tuple[Migration | None, Result]]:
+    """Return what each piece for a purpose gave, with the migration that it belongs to."""
+    found: list[tuple[Migration | None, Result]] = []
     position = 0
     for piece in message.pieces:
-        if piece.part is Part.RECORD and piece.migration is not None:
+        if piece.part is part:
             found.append((piece.migration, results[position]))
         position += piece.results
     return found

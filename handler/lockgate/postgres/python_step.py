@@ -21,7 +21,7 @@ from lockgate.core.failure import (
     make_excerpt,
     without_row_data,
 )
-from lockgate.postgres.alembic_step import FUNCTIONS, is_revision, operate
+from lockgate.postgres.alembic_step import FUNCTIONS, import_named, is_revision, operate
 from lockgate.postgres.connection import TRANSACTION_ENDED
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def run_python(
             _lend(connection, loan) as lent,
             operate(lent, script, memo, refusal),
         ):
-            getattr(_load(migration, script), FUNCTIONS[direction])()
+            module = _load(migration, script)
+            import_named(script.text)
+            getattr(module, FUNCTIONS[direction])()
         return
     loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
     _call(connection, migration, script, direction.value, loan)

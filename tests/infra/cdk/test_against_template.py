@@ -5,7 +5,6 @@ Whoever changes one of them changes the other, or one of these tests fails.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,19 +14,17 @@ pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infr
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from tests.support.cdk_stack import NAME, make_shop, synthesise
-from tests.support.cfn_template import read_template, resolve
-from tests.support.flat_template import flatten, list_statements
+from tests.support.flat_template import list_statements, make_by_template
 
 from lockgate_cdk import DatabaseMigrations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbCdEf"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000001"
 IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
-NETWORK = {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-00000001"}
 
 # What is chosen: the template's parameters, and the construct's arguments for the same.
 CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -63,24 +60,6 @@ def pair(request: pytest.FixtureRequest, migrations: Path) -> tuple[dict[str, An
     """Give the resources of the template and of the construct, for each choice."""
     parameters, arguments = request.param
     return make_by_template(parameters), make_by_construct(arguments, migrations)
-
-
-def make_by_template(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return the flat resources of template.yaml, what all functions have in each of them."""
-    template = read_template(ROOT / "template.yaml")
-    resolved = resolve(template, {**NETWORK, **parameters})
-    assert [] == resolved.broken_rules
-    defaults = {name: one.get("Default") for name, one in template["Parameters"].items()}
-    known = {**defaults, **NETWORK, **parameters}
-    common = resolve({**template, "Resources": template["Globals"]}, {**NETWORK, **parameters})
-    functions = flatten(common.resources["Function"], known)
-    made = flatten(resolved.resources, known)
-    for one in made.values():
-        if one["Type"] == "AWS::Serverless::Function":
-            variables = functions["Environment"]["Variables"]
-            own = one["Properties"].pop("Environment")["Variables"]
-            one["Properties"] |= {**functions, "Environment": {"Variables": variables | own}}
-    return dict(made)
 
 
 def make_by_construct(arguments: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
