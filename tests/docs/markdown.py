@@ -13,7 +13,7 @@ A block's language may be followed by words that say what it is an example of::
     ```yaml template                  a CloudFormation template
     ```python handler                 a module that Lambda could import
     ```python app                     an app of the CDK; `make infra` synthesises it
-    ```hcl                            a configuration of Terraform; `make infra` validates it
+    ```hcl module                     a configuration of Terraform; `make infra` validates it
     ```dockerfile                     an image on top of ours
     ```shell                          commands; those of lockgate, make and aws are looked at
 """

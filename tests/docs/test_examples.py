@@ -76,7 +76,13 @@ def is_known(block: Block) -> bool:
             ("template",),
         ):
             return True
-        case ("sql", ("query",)) | ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
+        # tests/infra looks at the app and the module.
+        case (
+            ("sql", ("query",))
+            | ("python", ("handler" | "app",))
+            | ("dockerfile", ())
+            | ("hcl", ("module",))
+        ):
             return True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
             return is_migration_name(name)
