@@ -81,11 +81,15 @@ def is_known(block: Block) -> bool:
     match block.language, block.words:
         case ("json", ("command" | "report" | "excerpt" | "policy" | "event" | "statemachine",)):
             known = True
-        case ("yaml", ("template" | "action" | "hooks",)) | ("hcl", ("CREATE_ONLY" | "CRUD",)):
+        # tests/infra looks at modules.
+        case ("yaml", ("template" | "action" | "hooks",)) | (
+            "hcl",
+            ("CREATE_ONLY" | "CRUD" | "module",),
+        ):
             known = True
         case ("sql", ("query",)) | ("text", ("message",)) | ("shell", ()):
             known = True
-        case ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
+        case ("python", ("handler" | "app",)) | ("dockerfile", ()):
             known = True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
             known = is_migration_name(name)
