@@ -345,9 +345,7 @@ def test_error_at_the_end_of_a_script_is_within_it(connection: Connection, scrip
 def test_records_of_a_server_are_found(connection: Connection) -> None:
     """Records are found among results of COPY, of empty scripts and of rows."""
     message = write(COPY, "-- nothing", "SELECT 1; ; SELECT 2")
-    found = find_results(
-        message, connection.send(message.text, message.copies), Part.RECORD
-    )
+    found = find_results(message, connection.send(message.text, message.copies), Part.RECORD)
     assert [("1", (("1",),)), ("2", (("2",),)), ("3", (("3",),))] == [
         (migration.migration_id, result.rows) for migration, result in found
     ]
