@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from lockgate import errors
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.histories.foreign import TOOLS
 from lockgate.report import MAX_LISTED, Report, Status
+from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
