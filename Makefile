@@ -5,7 +5,10 @@ CANDIDATES = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 
 # A shim may exist and not run, and a system's Python may lack venv: so each candidate is tried.
 SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 BIN = .venv/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check -qq
+# The AWS CDK is half a gigabyte, of which a test needs little: it has a place of its own, and byte code
+# is made of what is used.
+CDK = .venv-cdk/bin
+PIP = python -m pip --disable-pip-version-check -qq
 
 # What each stamp .venv/.has-NAME stands for.
 EXTRAS_demo = cli,local
@@ -18,7 +21,7 @@ EXTRAS_fuzz = fuzz
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = events sql files formats
 
-.PHONY: help demo test lint check audit fuzz bench build clean
+.PHONY: help demo test lint check infra audit fuzz diagrams bench build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -39,6 +42,10 @@ lint: .venv/.has-check ## ruff, mypy and cfn-lint
 
 check: lint test ## what CI runs: lint, then the tests
 
+infra: .venv-cdk/.has-infra .venv/.has-dev ## test the CDK construct and the Terraform module, in two minutes
+	@PATH="$(CURDIR)/$(CDK):$$PATH" $(CDK)/python -m pytest -q tests/infra/cdk
+	@LOCKGATE_TEST_TERRAFORM=true $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/infra/terraform
+
 # Not in `check`: it asks PyPI, and what it says may change without a change of ours. A dependency that
 # it learns nothing of fails it, too.
 audit: .venv/.has-audit ## ask PyPI for known holes of what is deployed
@@ -50,6 +57,9 @@ fuzz: .venv/.has-fuzz ## feed the parsers for minutes; FUZZ_SECONDS=60 is for ea
 	  $(BIN)/python tests/fuzz/fuzz_target.py $$target -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 	    -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
+
+diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their texts
+	@$(BIN)/python docs/diagrams/draw.py
 
 # Each tool that Lockgate is measured against, in a folder of its own; psycopg2 comes as a wheel.
 PEERS = .cache/benchmarks
@@ -70,15 +80,21 @@ build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
 
 clean: ## remove what make has made
-	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@chmod -Rf u+w .cache || true
+	@rm -rf .venv .venv-cdk .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find handler tests infra benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.has-%: pyproject.toml | .venv/pyvenv.cfg
 	@echo "Installing lockgate[$(EXTRAS_$*)] into .venv"
-	@$(PIP) install --editable '.[$(EXTRAS_$*)]'
+	@$(BIN)/$(PIP) install --editable '.[$(EXTRAS_$*)]'
 	@touch $@
 
-.venv/pyvenv.cfg:
+.venv-cdk/.has-infra: pyproject.toml | .venv-cdk/pyvenv.cfg
+	@echo "Installing lockgate[infra] into .venv-cdk"
+	@$(CDK)/$(PIP) install --no-compile --editable '.[infra]'
+	@touch $@
+
+.venv/pyvenv.cfg .venv-cdk/pyvenv.cfg:
 	@for python in $(CANDIDATES); do \
 	  if $$python -c '$(SUITABLE)' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
@@ -88,5 +104,5 @@ clean: ## remove what make has made
 	  echo "  make PYTHON=/path/to/python $(MAKECMDGOALS)"; \
 	  exit 1; \
 	fi; \
-	echo "Making .venv with $$($$found --version)"; \
-	$$found -m venv .venv
+	echo "Making $(@D) with $$($$found --version)"; \
+	$$found -m venv $(@D)

@@ -6,9 +6,15 @@ Knows files, pip and zip; imports nothing of Lockgate, so that it runs on any Py
     python infra/build.py                                  build/lockgate-arm64.zip
     python infra/build.py --arch x86_64 --migrations db/   another machine, other migrations
     python infra/build.py --directory DIR                  a folder instead; `sam build` uses it
+    python infra/build.py --layer                          build/lockgate-layer-arm64.zip
+    python build.py --handler DIR --requirements FILE      a Lockgate that pip has installed
+
+A layer has everything but migrations, for people who bring their own function. An image is built by
+infra/Dockerfile, which asks for a folder.
 
 The same input gives the same bytes: names are sorted, times and modes fixed, and the byte code
-speaks of /var/task. A deploy tool that compares hashes then deploys only what has changed.
+speaks of /var/task, or of /opt/python. A deploy tool that compares hashes then deploys only what has
+changed.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -30,8 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+HANDLER = ROOT / "handler"
+REQUIREMENTS = HANDLER / "requirements.txt"
 PYTHON_VERSION = "3.13"
 TASK_ROOT = "/var/task"
+# Lambda unpacks layers into /opt, and Python looks into this folder of it.
+LAYER_FOLDER = "python"
+LAYER_ROOT = "/opt/python"
 
 # Lambda's limits: a package sent directly, and the function's folder. Our own aim is far below; a
 # package that grows past it costs start-up time, so it is said.
@@ -41,6 +53,7 @@ UNZIPPED_LIMIT_BYTES = 250 * 1024**2
 
 # pip's name for each of Lambda's architectures. The runtime is Amazon Linux 2023 (glibc 2.34).
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
+NATIVE = "native"
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 # Never imported by a function that talks to PostgreSQL; each pattern with what makes it safe.
@@ -56,7 +69,7 @@ _NEEDLESS = (
     r"aws_lambda_powertools/event_handler/.*",
     r"aws_lambda_powertools/utilities/(?!__init__\.py$|typing/|jmespath_utils/).*",
     # The terminal's side; what it needs is not here.
-    r"lockgate/((local|terminal)/.*|cli\.py|__main__\.py)",
+    r"lockgate/((local|terminal)/.*|aws/function\.py|cli\.py|__main__\.py)",
     # pg8000, scramp and SQLAlchemy read their METADATA; the licences ask to be passed on.
     r"[^/]+\.dist-info/(?!METADATA$|(licenses/)?(LICEN[CS]E|NOTICE|AUTHORS|COPYING)[^/]*$).*",
 )
@@ -76,12 +89,17 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code."""
+    """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code.
+
+    A layer has no ``migrations``; what is said of them is passed over. ``handler`` is the folder
+    that has ``lockgate/``, the repository's own or a ``site-packages``.
+    """
 
     machine: str
     migrations: Path
     compiler: Path | None
-    handler: Path = ROOT / "handler"
+    handler: Path = HANDLER
+    requirements: Path = REQUIREMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +124,21 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
             f"There is no folder {recipe.migrations}. Name the folder of your migrations with "
             "--migrations."
         )
-    if folder.exists() and any(folder.iterdir()):
-        raise BuildFailed(f"{folder} is not empty. Remove what is in it, or name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    _install_requirements(recipe, folder)
-    shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
-    _prune(folder)
-    if recipe.compiler is not None:
-        _compile(recipe.compiler, folder)
+    _refuse_leftovers(folder)
+    _fill_code(recipe, folder, TASK_ROOT)
     # After the compilation: migrations are data, and a __pycache__ among them would be none.
     shutil.copytree(recipe.migrations, folder / "migrations", ignore=_LEFTOVER)
+    _check_unzipped_size(folder)
+
+
+def fill_layer(recipe: Recipe, folder: Path) -> None:
+    """Lay a layer out in ``folder``, which must be empty: code and dependencies, no migrations.
+
+    Raises:
+        BuildFailed: as `fill_folder` does.
+    """
+    _refuse_leftovers(folder)
+    _fill_code(recipe, folder / LAYER_FOLDER, LAYER_ROOT)
     _check_unzipped_size(folder)
 
 
@@ -160,6 +183,22 @@ def find_compiler(wanted: str | None = None) -> Path:
     )
 
 
+def _refuse_leftovers(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise BuildFailed(f"{folder} is not empty. Remove what is in it, or name another folder.")
+
+
+def _fill_code(recipe: Recipe, folder: Path, root: str) -> None:
+    """Put code, dependencies and their byte code into a folder that will be at ``root``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _install_requirements(recipe, folder)
+    shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
+    _prune(folder)
+    if recipe.compiler is not None:
+        _record_methods(recipe.compiler, folder)
+        _compile(recipe.compiler, folder, root)
+
+
 def _install_requirements(recipe: Recipe, folder: Path) -> None:
     machine = MACHINES[recipe.machine]
     platforms = [f"--platform={name}_{machine}" for name in _PLATFORMS]
@@ -169,9 +208,9 @@ def _install_requirements(recipe: Recipe, folder: Path) -> None:
             *("--disable-pip-version-check", "--root-user-action=ignore", "--no-compile"),
             *("--require-hashes", "--only-binary=:all:", "--implementation=cp"),
             *(f"--python-version={PYTHON_VERSION}", *platforms),
-            *("--target", str(folder), "--requirement", str(recipe.handler / "requirements.txt")),
+            *("--target", str(folder), "--requirement", str(recipe.requirements)),
         ],
-        failure="pip could not install handler/requirements.txt",
+        failure=f"pip could not install {recipe.requirements}",
     )
 
 
@@ -191,14 +230,23 @@ def _prune(folder: Path) -> None:
             Path(parent).rmdir()
 
 
-def _compile(python: Path, folder: Path) -> None:
+def _record_methods(python: Path, folder: Path) -> None:
+    # What no byte code file holds: `lockgate.start` says what it is for.
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from lockgate import start; start.record()"
+    _run(
+        [str(python), "-I", "-B", "-c", code, str(folder)],
+        failure="A module of Lockgate cannot be imported",
+    )
+
+
+def _compile(python: Path, folder: Path, root: str) -> None:
     # Unchecked: the function's folder cannot be written, and comparing times there costs start-up.
     # The fixed hash seed keeps the order of constants, and so the bytes, from run to run.
     _run(
         [
             *(str(python), "-I", "-m", "compileall", "-q", "-f"),
             *("--invalidation-mode", "unchecked-hash", "-x", _RARELY_IMPORTED),
-            *("-s", str(folder), "-p", TASK_ROOT, str(folder)),
+            *("-s", str(folder), "-p", root, str(folder)),
         ],
         failure="A file does not compile",
         environment={**os.environ, "PYTHONHASHSEED": "0"},
@@ -293,17 +341,43 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Build the Lambda package: code, dependencies, migrations, byte code."
     )
-    parser.add_argument("--arch", choices=sorted(MACHINES), default="arm64", help="default: arm64")
     parser.add_argument(
+        "--arch",
+        choices=[*sorted(MACHINES), NATIVE],
+        default="arm64",
+        help="default: arm64; native is this machine's",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--migrations",
         type=Path,
         default=ROOT / "migrations",
         metavar="DIR",
         help="the migrations to ship; default: migrations/ of this repository",
     )
+    what.add_argument(
+        "--layer", action="store_true", help="a layer for a function of one's own: no migrations"
+    )
+    parser.add_argument(
+        "--handler",
+        type=Path,
+        default=HANDLER,
+        metavar="DIR",
+        help="the folder that has lockgate/; default: handler/ of this repository",
+    )
+    parser.add_argument(
+        "--requirements",
+        type=Path,
+        default=REQUIREMENTS,
+        metavar="FILE",
+        help="the dependencies to ship; default: handler/requirements.txt of this repository",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--output", type=Path, metavar="ZIP", help="default: build/lockgate-<arch>.zip"
+        "--output",
+        type=Path,
+        metavar="ZIP",
+        help="default: build/lockgate-<arch>.zip, or -layer-<arch>",
     )
     where.add_argument(
         "--directory", type=Path, metavar="DIR", help="fill this empty folder, make no zip"
@@ -317,19 +391,29 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _find_machine(arch: str) -> str:
+    if arch != NATIVE:
+        return arch
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+
+
 def _build(options: argparse.Namespace) -> str:
+    machine = _find_machine(options.arch)
     recipe = Recipe(
-        machine=options.arch,
+        machine=machine,
         migrations=options.migrations.resolve(),
         compiler=None if options.no_compile else find_compiler(options.python),
+        handler=options.handler.resolve(),
+        requirements=options.requirements.resolve(),
     )
+    fill, name = (fill_layer, "lockgate-layer") if options.layer else (fill_folder, "lockgate")
     if options.directory is not None:
-        fill_folder(recipe, options.directory.resolve())
-        return f"{options.directory} is laid out for {options.arch}.\n"
-    output = options.output or ROOT / "build" / f"lockgate-{options.arch}.zip"
+        fill(recipe, options.directory.resolve())
+        return f"{options.directory} is laid out for {machine}.\n"
+    output = options.output or ROOT / "build" / f"{name}-{machine}.zip"
     with tempfile.TemporaryDirectory(prefix="lockgate-build-") as scratch:
         folder = Path(scratch).resolve() / "task"
-        fill_folder(recipe, folder)
+        fill(recipe, folder)
         return _describe(write_package(folder, output))
 
 

@@ -2,7 +2,9 @@
 
 One process runs against one PostgreSQL. ``--postgres-root=DIR``, or the first folder in
 ``LOCKGATE_TEST_POSTGRES_ROOTS``, chooses another than the installed one. Every test that uses the
-server carries the marker ``sql``, so ``-m sql`` is what to repeat on other major versions.
+server carries the marker ``sql``, so ``-m "sql and not one_major"`` is what to repeat on other major
+versions: a test may say of itself that this would tell nothing. One that compares with another tool
+carries ``peer``.
 """
 
 from __future__ import annotations
@@ -14,23 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from tests.support.database import Database, temporary_database
+from hypothesis import HealthCheck, settings
+from tests.support.database import Database, running_server, temporary_database
 from tests.support.project import Project
-
-from lockgate.local.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from _pytest.terminal import TerminalReporter
 
+    from lockgate.local.server import EmbeddedServer
+
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
+# What a test needs besides Python: a server, or another migration tool.
+MARKERS = {"sql": "postgres_root", "peer": "find_peer"}
 
 
 class MakeDatabase(Protocol):
     """A function that makes databases."""
 
-    def __call__(self, *, template: str = "template0") -> Database:
+    def __call__(self) -> Database:
         """Return a further database, dropped when the test ends."""
         ...
 
@@ -47,15 +52,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that is put on below."""
-    config.addinivalue_line("markers", "sql: uses a PostgreSQL server (put on by itself)")
+    """Register the markers, and let no slow machine fail a property."""
+    for name, fixture in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: uses the fixture {fixture} (put on by itself)")
+    config.addinivalue_line("markers", "one_major: would tell nothing on another major version")
+    settings.register_profile(
+        "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that uses the server, by whatever fixture."""
+    """Mark every test by the fixtures that it uses, whichever lead to them."""
     for item in items:
-        if "postgres_root" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.sql)
+        used = getattr(item, "fixturenames", ())
+        for name, fixture in MARKERS.items():
+            if fixture in used:
+                item.add_marker(name)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
@@ -83,7 +96,7 @@ def postgres_root(request: pytest.FixtureRequest) -> Path | None:
 @pytest.fixture(scope="session")
 def server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
     """Give one running server per test process; do not stop it or change its settings."""
-    with EmbeddedServer(root=postgres_root) as running:
+    with running_server(postgres_root) as running:
         yield running
 
 
@@ -92,8 +105,8 @@ def make_database(server: EmbeddedServer) -> Iterator[MakeDatabase]:
     """Give a function that makes databases, for a test that needs several."""
     with ExitStack() as stack:
 
-        def make(*, template: str = "template0") -> Database:
-            return stack.enter_context(temporary_database(server, template=template))
+        def make() -> Database:
+            return stack.enter_context(temporary_database(server))
 
         yield make
 

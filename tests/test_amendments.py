@@ -55,6 +55,8 @@ def test_baseline_may_be_seen_first(project: Project) -> None:
     """A dry run shows the rows and writes none."""
     project.write({"1_account.sql": ACCOUNT})
     report = do(project, Action.BASELINE, target="1", dry_run=True)
+    expected = "Send the same without dry_run (in a terminal: without --dry-run) to do it."
+    assert expected == report.next_action
     assert (Status.PLANNED, ["1"]) == (report.status, [entry.version for entry in report.recorded])
     assert [] == project.database.run("SELECT FROM pg_namespace WHERE nspname = 'lockgate'")
 
@@ -114,6 +116,7 @@ def test_validate_fails_on_drift(drifted: Project) -> None:
 def test_repair_shows_before_it_mends(drifted: Project) -> None:
     """A dry run changes nothing; the same without it accepts the file's text."""
     seen = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1", dry_run=True)
+    assert "(in a terminal: with --apply)" in (seen.next_action or "")
     assert (Status.PLANNED, [("1", "accepted")]) == (
         seen.status,
         [(entry.version, entry.state) for entry in seen.recorded],
@@ -122,6 +125,21 @@ def test_repair_shows_before_it_mends(drifted: Project) -> None:
     assert Status.APPLIED == do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1").status
     assert Status.UP_TO_DATE == drifted.run().status
     assert Status.UP_TO_DATE == do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1").status
+
+
+def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
+    """An edit that broke the file is told with its place, and its text is not taken over."""
+    drifted.write({"1_account.sql": "CREATE TABLE account (\n    id int DEFAULT 'one"})
+    assert "drift-detected" == error_of(drifted.run())[0]
+    report = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    expected = "1_account.sql:2:20: unterminated quoted string. Nothing was changed."
+    assert ("migration-file-invalid", expected) == error_of(report)
+
+
+def test_file_that_cannot_be_read_can_be_marked(drifted: Project) -> None:
+    """What was done by hand need not be anything that Lockgate could run."""
+    drifted.write({"3_three.sql": "SELECT 'three"})
+    assert Status.APPLIED == do(drifted, Action.REPAIR, mend=Mend.MARK, version="3").status
 
 
 def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
@@ -200,6 +218,7 @@ def goose(project: Project) -> Project:
 def test_adoption_takes_over_and_goes_on(goose: Project) -> None:
     """The other tool's word is taken, with its times; what is left is applied."""
     seen = do(goose, Action.ADOPT, dry_run=True)
+    assert "(in a terminal: without --dry-run)" in (seen.next_action or "")
     assert (Status.PLANNED, 2) == (seen.status, len(seen.recorded))
     report = do(goose, Action.ADOPT, source="goose")
     assert Status.APPLIED == report.status, report.error

@@ -748,6 +748,28 @@ def test_looking_changes_nothing(function: Function, action: str) -> None:
     assert before == function.database.dump(without=())
 
 
+def test_history_of_another_tool_is_taken_over_by_the_function(function: Function) -> None:
+    """Where only the VPC reaches the database: shown first, then written, and the rest applied."""
+    handle = function.write(
+        _1_account=f"-- +goose Up\n{ACCOUNT}", _2_email=f"-- +goose Up\n{EMAIL}"
+    )
+    function.set(LOCKGATE_FORMAT="goose", LOCKGATE_ALLOWED_ACTIONS="up,adopt")
+    function.database.run(
+        f"{ACCOUNT} CREATE TABLE goose_db_version"
+        " (id int, version_id bigint, is_applied bool, tstamp timestamp);"
+        "INSERT INTO goose_db_version VALUES (1, 0, true, now()), (2, 1, true, now())"
+    )
+    command = {"action": "adopt", "from": "goose", "reason": "we move", "requested_by": "ada"}
+    events: list[dict[str, Any]] = [{**command, "dry_run": True}, command, {}]
+    reports: list[Any] = [handle(event, function.context) for event in events]
+    found = [
+        (report["status"], [entry["version"] for entry in report["recorded"] or report["applied"]])
+        for report in reports
+    ]
+    assert [("planned", ["1"]), ("applied", ["1"]), ("applied", ["2"])] == found
+    assert [[2]] == function.database.run("SELECT count(*) FROM goose_db_version")
+
+
 @pytest.mark.parametrize(
     ("event", "message"),
     [
@@ -953,6 +975,7 @@ def test_metrics_tell_of_each_invocation(function: Function) -> None:
         "RunDuration": "Milliseconds",
         "LockWait": "Milliseconds",
         "RunFailed": "Count",
+        "LockBusy": "Count",
     } == {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
 
 
@@ -962,6 +985,24 @@ def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Sta
     newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
     stack.update({"CodeVersion": "2"}, handler=newer)
     assert [0, 1, 0] == [metric["RunFailed"][0] for metric in function.metrics()]
+
+
+def test_metrics_tell_a_busy_lock_from_other_failures(function: Function) -> None:
+    """A run that gave up waiting for another one counts for an alarm of its own, too."""
+    function.invoke({})
+    holder = function.database.connect()
+    holder.run(
+        "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'direct',"
+        " backend_pid = pg_backend_pid(), taken_at = now(), expires_at = now() + interval '1 hour',"
+        " backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+    )
+    function.write(_2_broken=BROKEN)
+    function.set(LOCKGATE_LOCK_WAIT="0")
+    function.invoke_failing({})
+    holder.close()
+    function.invoke_failing({})
+    counts = [(metric["LockBusy"][0], metric["RunFailed"][0]) for metric in function.metrics()]
+    assert [(0, 0), (1, 1), (0, 1)] == counts
 
 
 def test_twenty_invocations_at_once_leave_one_history(function: Function) -> None:

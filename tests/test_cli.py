@@ -445,6 +445,8 @@ def test_operators_commands_in_a_row(run: Run) -> None:
     assert ["2"] == [entry["version"] for entry in planned["pending"]]
     undone = run("down", "--target", "0", "--reason", "test", "--json").report
     assert ["2", "1"] == [entry["version"] for entry in undone["reverted"]]
+    nothing = run("redo", "--json").report
+    assert ("up_to_date", "down") == (nothing["status"], nothing["action"])
     assert 0 == run("up").status
     redone = run("redo")
     assert 0 == redone.status

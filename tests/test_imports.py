@@ -23,8 +23,9 @@ LAYERS = (
     ("entry", "__main__"),
     ("app", "cli"),
     ("terminal",),
-    ("callers", "wiring"),
+    ("callers", "wiring", "preparation"),
     ("runner",),
+    ("task",),
     ("worker",),
     ("ports",),
     ("report_draft",),
@@ -39,11 +40,12 @@ LAYERS = (
     ("settings",),
     ("duration",),
     ("errors",),
+    ("start",),
 )
 
 # Importer and imported, with the reason why the layers do not decide.
 ALLOWED_SIDEWAYS = {
-    ("cli", "app"): "`lockgate demo` and `invoke` drive the real handler",
+    ("cli", "app"): "`lockgate demo` drives the real handler",
 }
 
 # What is below, and still not for everybody.

@@ -172,6 +172,33 @@ def test_what_the_hint_recommends_works(
         assert [[1]] == project.database.run("SELECT count(*) FROM entry")
 
 
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [
+        (
+            "ALTER TYPE mood ADD VALUE 'new'; SELECT 'new'::mood",
+            (
+                "New enum values must be committed before they can be used."
+                " Put the use of the new value in a migration after the one that adds it."
+            ),
+        ),
+        (
+            "SET ROLE pg_monitor; CREATE TABLE public.x ()",
+            "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
+        ),
+    ],
+)
+def test_hint_says_what_to_do_and_what_the_server_said(
+    project: Project, statement: str, hint: str
+) -> None:
+    """The server knows what is wrong, and we know what somebody who writes migrations does about it."""
+    project.database.run(
+        "CREATE TYPE mood AS ENUM ('old'); REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    )
+    project.write({"1_it.sql": statement})
+    assert hint == project.run().next_action
+
+
 # Encodings.
 
 

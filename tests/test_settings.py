@@ -162,7 +162,7 @@ def test_value_that_a_setting_cannot_have_is_refused(name: str, value: str, acce
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: value})
     assert f'{name} cannot be "{value}": {accepted}. Nothing was changed.' == caught.value.message
-    assert f"Correct {name} in the function's environment." == caught.value.hint
+    assert f"Correct {name} in the environment." == caught.value.hint
     assert {"setting": name} == caught.value.fields
 
 

@@ -1,4 +1,4 @@
-"""The SAM template: valid, with settings that exist and no permission that nobody has explained."""
+"""The SAM template: valid, with settings that exist, and whole for every choice of parameters."""
 
 from __future__ import annotations
 
@@ -11,59 +11,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.cfn_template import (
+    PSEUDO_PARAMETERS,
+    read_template,
+    resolve,
+    substitute,
+)
+from tests.support.permissions import find_actions
 
+from lockgate import __version__
 from lockgate.callers import cloudformation, direct
 from lockgate.core.request import OPERATOR_ACTIONS, Action
 from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "template.yaml"
-
-_REASON = "cfn-lint is not installed: it is in the extra `lint`"
-cfnlint = pytest.importorskip("cfnlint.api", reason=_REASON)
-cfn_yaml = pytest.importorskip("cfnlint.decode.cfn_yaml", reason=_REASON)
-
-# What the function may do, and why. A permission that is not here is not given.
-ALLOWED = {
-    "sts:AssumeRole": "Lambda takes the role",
-    "logs:CreateLogStream": "Lambda writes the log",
-    "logs:PutLogEvents": "Lambda writes the log",
-    "ec2:CreateNetworkInterface": "Lambda joins the VPC",
-    "ec2:DescribeNetworkInterfaces": "Lambda joins the VPC",
-    "ec2:DescribeSubnets": "Lambda joins the VPC",
-    "ec2:DeleteNetworkInterface": "Lambda leaves the VPC",
-    "ec2:AssignPrivateIpAddresses": "Lambda joins the VPC",
-    "ec2:UnassignPrivateIpAddresses": "Lambda leaves the VPC",
-    "secretsmanager:GetSecretValue": "the credentials",
-    "secretsmanager:DescribeSecret": "the tags that lead to the database of an RDS secret",
-    "kms:Decrypt": "a secret with a key of one's own",
-    "rds:DescribeDBClusters": "the endpoint of a cluster, and to which time it can be restored",
-    "rds:DescribeDBInstances": "the same of an instance",
-    "rds:DescribeDBClusterEndpoints": "the cluster behind a custom endpoint",
-    "rds:DescribeDBProxies": "the database behind a proxy",
-    "rds:DescribeDBProxyEndpoints": "the database behind a proxy",
-    "rds:DescribeDBProxyTargets": "the database behind a proxy",
-    "rds:DescribeBlueGreenDeployments": "no change that a switchover would lose",
-    "rds:DescribeDBClusterSnapshots": "waiting for a snapshot of a cluster",
-    "rds:DescribeDBSnapshots": "waiting for a snapshot of an instance",
-    "rds:CreateDBClusterSnapshot": "a snapshot before a change",
-    "rds:CreateDBSnapshot": "a snapshot before a change",
-    "rds:AddTagsToResource": "the tags by which a snapshot is found again",
-    "rds:DeleteDBClusterSnapshot": "pruning to the newest",
-    "rds:DeleteDBSnapshot": "pruning to the newest",
-    "rds-db:connect": "signing in with IAM",
-    "lambda:InvokeFunction": "going on in a further invocation",
-}
 
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """Give the template as a value; `!Ref X` is ``{"Ref": "X"}``."""
-    return dict(cfn_yaml.load(str(TEMPLATE)))
+    return read_template(TEMPLATE)
 
 
 def read_function(template: dict[str, Any], name: str) -> dict[str, Any]:
@@ -88,6 +62,8 @@ def operate(template: dict[str, Any]) -> dict[str, Any]:
 
 def test_template_has_no_findings() -> None:
     """Cfn-lint, with every rule on, says nothing."""
+    cfnlint = pytest.importorskip("cfnlint.api", reason="cfn-lint is in the extra `lint`")
+
     assert [str(match) for match in cfnlint.lint_file(TEMPLATE)] == []
 
 
@@ -139,6 +115,22 @@ def test_every_allowed_value_is_one_that_the_setting_takes(
     assert checked == 3 + 3 + 3 + 3 + 2 + 2 + 4
 
 
+def test_every_parameter_is_in_one_group(template: dict[str, Any]) -> None:
+    """The console shows each where it belongs, and no group names one that is gone."""
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+
+    assert sorted(template["Parameters"]) == sorted(grouped)
+
+
+def test_application_has_the_version_of_the_package(template: dict[str, Any]) -> None:
+    """What the Serverless Application Repository shows is this release, its licence and its page."""
+    shown = template["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    assert __version__ == shown["SemanticVersion"]
+    assert all((ROOT / shown[name]).is_file() for name in ("LicenseUrl", "ReadmeUrl"))
+
+
 def test_every_parameter_is_described_and_explains_its_pattern(template: dict[str, Any]) -> None:
     """A value that is refused is refused in words."""
     for name, parameter in template["Parameters"].items():
@@ -146,21 +138,12 @@ def test_every_parameter_is_described_and_explains_its_pattern(template: dict[st
         assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter), name
 
 
-def test_every_permission_has_a_reason(template: dict[str, Any]) -> None:
-    """The role may do what is needed, and nothing needed is listed that it may not do."""
-    resources = template["Resources"]
-    names = ("MigrateRole", "MigrateContinues", "OperateRole", "ReachDatabase", "BackUp")
-    role = [resources[name]["Properties"] for name in names]
-
-    assert set(ALLOWED) == set(_list_allowed_actions(role))
-
-
 def test_backups_page_lists_the_permissions_of_its_policy(template: dict[str, Any]) -> None:
     """Whoever writes a role by hand finds every right there is."""
     page = (ROOT / "docs/backups.md").read_text("utf-8").partition("\n## Permissions\n")[2]
     listed = {word for word in re.findall(r"`(\w+:\w+)`", page) if word.startswith("rds:")}
 
-    assert set(_list_allowed_actions(template["Resources"]["BackUp"])) == listed
+    assert set(find_actions(template["Resources"]["BackUp"])) == listed
 
 
 def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[str, Any]) -> None:
@@ -170,7 +153,7 @@ def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[st
 
     assert policy["Condition"] == "BacksUp"
     assert {"TakesSnapshots"} == {statement["Fn::If"][0] for statement in others}
-    assert all(action.startswith("rds:Describe") for action in _list_allowed_actions(looking))
+    assert all(action.startswith("rds:Describe") for action in find_actions(looking))
 
 
 def test_resource_changes_with_the_package_and_waits_for_two_retries(
@@ -245,8 +228,8 @@ def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -
 
 
 def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
-    """`sam build` asks infra/Makefile for a target by the name of each function."""
-    made = (ROOT / "infra/Makefile").read_text("utf-8")
+    """`sam build` asks handler/Makefile for a target by the name of each function."""
+    made = (ROOT / "handler/Makefile").read_text("utf-8")
     functions = [
         name
         for name, resource in template["Resources"].items()
@@ -257,14 +240,363 @@ def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
     assert f"\n{' '.join(f'build-{name}' for name in functions)}:\n" in made
 
 
-def _list_allowed_actions(value: Any) -> Iterator[str]:
-    """Yield the actions of every Allow statement, however deep in conditions."""
-    if isinstance(value, dict):
-        if value.get("Effect") == "Allow":
-            actions = value["Action"]
-            yield from [actions] if isinstance(actions, str) else actions
-        for item in value.values():
-            yield from _list_allowed_actions(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _list_allowed_actions(item)
+# What the parameters choose.
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-Ab12Cd"
+IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABC/lockgate"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/1234"
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
+EXISTING = {
+    "SecretArn": SECRET,
+    "SubnetIds": "subnet-1,subnet-2",
+    "SecurityGroupIds": "sg-00000001",
+}
+OWN_GROUP = {
+    "SecretArn": SECRET,
+    "SubnetIds": "subnet-1,subnet-2",
+    "VpcId": "vpc-00000001",
+    "DatabaseSecurityGroupId": "sg-00000002",
+}
+ENDPOINTS = {
+    "S3RouteTableIds": "rtb-00000001",
+    "WithSecretsManagerEndpoint": "true",
+    "WithLambdaEndpoint": "true",
+    "WithRdsEndpoint": "true",
+}
+
+ALWAYS = {
+    *(
+        "Migrate",
+        "MigrateRetries",
+        "MigrateContinues",
+        "MigrateLogs",
+        "MigrateRole",
+        "ReachDatabase",
+    ),
+    *("RunFailedAlarm", "LockBusyAlarm", "ErrorsAlarm", "DurationAlarm", "EventDroppedAlarm"),
+}
+OPERATE = {"Operate", "OperateRetries", "OperateLogs", "OperateRole"}
+USUAL = ALWAYS | OPERATE | {"Migration", "BackUp"}
+GROUP = {"FunctionsGroup", "DatabaseAdmitsFunctions"}
+ENDPOINTS_GROUP = {"EndpointsGroup", "EndpointsAdmitFunctions"}
+PRIVATE = ENDPOINTS_GROUP | {"SecretsManagerEndpoint", "LambdaEndpoint", "RdsEndpoint"}
+QUEUE = {"FailureQueue", "FailureQueuePolicy", "FailureQueueAlarm", "FailureNotDeliveredAlarm"}
+
+CHOICES = {
+    "groups that exist": (EXISTING, USUAL),
+    "a group of its own": (OWN_GROUP, USUAL | GROUP),
+    "no NAT": ({**OWN_GROUP, **ENDPOINTS}, USUAL | GROUP | PRIVATE | {"S3Endpoint"}),
+    "no NAT, groups that exist": (
+        {**EXISTING, **ENDPOINTS, "VpcId": "vpc-00000001"},
+        USUAL | PRIVATE | {"S3Endpoint"},
+    ),
+    "the least": (
+        {**EXISTING, "WithOperate": "false", "Backup": "off", "WithMigration": "false"},
+        ALWAYS,
+    ),
+    "IAM": (
+        {**EXISTING, "SecretArn": "", "IamDatabaseUserArn": IAM_USER, "Host": "db", "Username": "me"},
+        USUAL,
+    ),
+    "a queue of its own": ({**EXISTING, "FailureDestination": "queue", "KmsKeyArn": KEY}, USUAL | QUEUE),
+    "a topic for failures": (
+        {**EXISTING, "FailureDestination": TOPIC},
+        USUAL | {"FailureNotDeliveredAlarm"},
+    ),
+    "a dashboard": ({**EXISTING, "WithDashboard": "true"}, USUAL | {"Dashboard"}),
+    "pipelines": (
+        {
+            **OWN_GROUP,
+            "WithCodePipeline": "true",
+            "WithCodeDeploy": "true",
+            "WithCodePipelineEndpoint": "true",
+            "WithCodeDeployEndpoint": "true",
+        },
+        USUAL
+        | GROUP
+        | ENDPOINTS_GROUP | {"CodePipelineEndpoint", "CodeDeployEndpoint"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("chosen", "made"), CHOICES.values(), ids=CHOICES)
+def test_choice_makes_what_it_needs_and_refers_to_nothing_else(
+    template: dict[str, Any], chosen: Mapping[str, str], made: set[str]
+) -> None:
+    """The resources of each way to deploy are these, and all that they name is there."""
+    resolved = resolve(template, chosen)
+
+    assert (made, [], []) == (set(resolved.resources), resolved.dangling, resolved.broken_rules)
+
+
+def _draw_parameters(template: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
+    given_values = {
+        **OWN_GROUP,
+        **ENDPOINTS,
+        "SecurityGroupIds": "sg-00000001",
+        "S3PrefixListId": "pl-00000001",
+        "Port": "6432",
+        "Host": "db",
+        "Username": "me",
+        "KmsKeyArn": KEY,
+        "SecretKmsKeyArn": KEY,
+        "IamDatabaseUserArn": IAM_USER,
+        "AlarmTopicArn": TOPIC,
+        "OperateConcurrency": "2",
+    }
+    choices = {
+        name: st.sampled_from(parameter["AllowedValues"])
+        for name, parameter in template["Parameters"].items()
+        if "AllowedValues" in parameter and parameter["Type"] == "String"
+    }
+    choices |= {name: st.sampled_from(["", value]) for name, value in given_values.items()
+                if name not in choices}  # fmt: skip
+    choices["FailureDestination"] = st.sampled_from(["", "queue", TOPIC])
+    choices["SubnetIds"] = st.just("subnet-1,subnet-2")
+    return st.fixed_dictionaries(choices)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
+    template: dict[str, Any], data: st.DataObject
+) -> None:
+    """Whatever is chosen, CloudFormation finds everything that is referred to."""
+    resolved = resolve(template, data.draw(_draw_parameters(template)))
+
+    assert resolved.broken_rules or [] == resolved.dangling
+
+
+def test_reference_that_dangles_is_found() -> None:
+    """The check above can fail: in a property, in a text, in DependsOn and in an output."""
+    broken = {
+        "Parameters": {"With": {"Default": "false"}},
+        "Conditions": {"On": {"Fn::Equals": [{"Ref": "With"}, "true"]}},
+        "Resources": {
+            "Key": {"Condition": "On"},
+            "A": {"Properties": {"Key": {"Fn::GetAtt": ["Key", "Arn"]}}},
+            "B": {"Properties": {"Text": {"Fn::Sub": "${AWS::Region} ${Key.Arn}"}}},
+            "C": {"DependsOn": "Key"},
+            "D": {
+                "Properties": {"Key": {"Fn::If": ["On", {"Ref": "Key"}, {"Ref": "AWS::NoValue"}]}}
+            },
+        },
+        "Outputs": {"E": {"Value": {"Ref": "Key"}}},
+    }
+
+    assert ["A -> Key", "B -> Key", "C -> Key", "E -> Key"] == resolve(broken, {}).dangling
+    assert [] == resolve(broken, {"With": "true"}).dangling
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (
+            {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-00000001"},
+            [
+                "Give SecretArn, or sign in with IAM (IamDatabaseUserArn, Host, Username).",
+                "Without a secret, Host and Username must be given.",
+            ],
+        ),
+        (
+            {"SecretArn": SECRET, "SubnetIds": "subnet-1", "VpcId": "vpc-00000001"},
+            ["Give SecurityGroupIds, or VpcId and DatabaseSecurityGroupId to have one made."],
+        ),
+        (
+            {**EXISTING, "S3RouteTableIds": "rtb-00000001", "WithRdsEndpoint": "true"},
+            ["An endpoint for RDS needs VpcId.", "An endpoint for S3 needs VpcId."],
+        ),
+        (
+            {**OWN_GROUP, "S3PrefixListId": "pl-00000001"},
+            ["With S3PrefixListId a secret needs WithSecretsManagerEndpoint."],
+        ),
+    ],
+    ids=["no credentials", "half a group", "endpoints nowhere", "a secret out of reach"],
+)
+def test_choice_that_cannot_work_is_refused_in_words(
+    template: dict[str, Any], chosen: dict[str, str], said: list[str]
+) -> None:
+    """CloudFormation refuses before it makes anything, and says what to give."""
+    assert said == resolve(template, chosen).broken_rules
+
+
+# The network.
+
+
+def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, Any]) -> None:
+    """The first event comes when there is a way to the database and back to CloudFormation."""
+    resolved = resolve(template, {**OWN_GROUP, **ENDPOINTS})
+    network = GROUP | PRIVATE | {"S3Endpoint"}
+
+    assert network <= resolved.find_needs("Migration")
+    assert {"MigrateRetries", "MigrateContinues"} <= resolved.find_needs("Migration")
+
+
+def test_migration_waits_for_nothing_that_is_not_made(template: dict[str, Any]) -> None:
+    """With a network of one's own there is nothing to wait for."""
+    properties = resolve(template, EXISTING).resources["Migration"]["Properties"]
+
+    assert [] == properties["WaitsFor"]
+
+
+def test_functions_reach_the_database_the_endpoints_and_s3_only(template: dict[str, Any]) -> None:
+    """The group that is made lets three things out, and nothing in."""
+    chosen = {**OWN_GROUP, **ENDPOINTS, "S3PrefixListId": "pl-00000001", "Port": "6432"}
+    group = resolve(template, chosen).resources["FunctionsGroup"]["Properties"]
+    kinds = ("DestinationSecurityGroupId", "DestinationPrefixListId", "CidrIp")
+    rules = [
+        (rule["FromPort"], rule["ToPort"], *(rule[kind] for kind in kinds if kind in rule))
+        for rule in group["SecurityGroupEgress"]
+    ]
+
+    assert "SecurityGroupIngress" not in group
+    assert [
+        ({"Ref": "Port"}, {"Ref": "Port"}, {"Ref": "DatabaseSecurityGroupId"}),
+        (443, 443, {"Ref": "S3PrefixListId"}),
+        (443, 443, {"Ref": "EndpointsGroup"}),
+    ] == rules
+
+
+def test_https_goes_anywhere_unless_the_prefix_list_is_known(template: dict[str, Any]) -> None:
+    """With NAT the services of AWS have public addresses."""
+    group = resolve(template, OWN_GROUP).resources["FunctionsGroup"]["Properties"]
+    database, https = group["SecurityGroupEgress"]
+
+    assert (5432, 443, "0.0.0.0/0") == (database["ToPort"], https["ToPort"], https["CidrIp"])
+
+
+def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
+    """By the network, whose groups these are, and by name, whose roles."""
+    for chosen, source in (
+        (OWN_GROUP, {"Ref": "FunctionsGroup"}),
+        (
+            {**EXISTING, "VpcId": "vpc-1"},
+            {"Fn::Select": [0, {"Fn::Split": [",", {"Ref": "SecurityGroupIds"}]}]},
+        ),
+    ):
+        made = resolve(template, {**chosen, **ENDPOINTS}).resources
+        admits = made["EndpointsAdmitFunctions"]["Properties"]
+        assert (source, 443) == (admits["SourceSecurityGroupId"], admits["ToPort"])
+        for name in PRIVATE - ENDPOINTS_GROUP:
+            (statement,) = made[name]["Properties"]["PolicyDocument"]["Statement"]
+            roles = statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+            assert re.findall(r"\w+Role", str(roles))
+
+
+def test_gateway_lets_answers_to_cloudformation_through_and_nothing_else(
+    template: dict[str, Any],
+) -> None:
+    """The bucket is CloudFormation's of this region, whose dashes its name leaves out."""
+    gateway = template["Resources"]["S3Endpoint"]["Properties"]
+    (statement,) = gateway["PolicyDocument"]["Statement"]
+    text, own = statement["Resource"]["Fn::Sub"]
+    place = PSEUDO_PARAMETERS["AWS::Region"].replace("-", "")
+
+    assert ("Gateway", "s3:PutObject") == (gateway["VpcEndpointType"], statement["Action"])
+    assert {"Place": {"Fn::Join": ["", {"Fn::Split": ["-", {"Ref": "AWS::Region"}]}]}} == own
+    assert "arn:aws:s3:::cloudformation-custom-resource-response-euwest1/*" == substitute(
+        text, {**PSEUDO_PARAMETERS, "Place": place}
+    )
+
+
+# Failures, and watching.
+
+
+def test_event_that_is_given_up_goes_where_the_role_may_send_it(template: dict[str, Any]) -> None:
+    """Destination and permission are the same, for a queue of ours and for another's topic."""
+    for chosen, target in (
+        ("queue", {"Fn::GetAtt": ["FailureQueue", "Arn"]}),
+        (TOPIC, {"Ref": "FailureDestination"}),
+    ):
+        made = resolve(template, {**EXISTING, "FailureDestination": chosen}).resources
+        retries = made["MigrateRetries"]["Properties"]
+        policies = {
+            policy["PolicyName"]: policy["PolicyDocument"]["Statement"]
+            for policy in made["MigrateRole"]["Properties"]["Policies"]
+        }
+
+        assert target == retries["DestinationConfig"]["OnFailure"]["Destination"]
+        assert [target] == [one["Resource"] for one in policies["hand-over-failed-events"]]
+
+
+def test_queue_is_encrypted_with_the_key_or_else_by_sqs(template: dict[str, Any]) -> None:
+    """An event holds a signed URL, so it is never kept in the clear, and not for long."""
+    chosen = {**EXISTING, "FailureDestination": "queue"}
+    plain = resolve(template, chosen).resources["FailureQueue"]["Properties"]
+    keyed = resolve(template, {**chosen, "KmsKeyArn": KEY}).resources["FailureQueue"]["Properties"]
+
+    assert {"MessageRetentionPeriod": 86_400, "SqsManagedSseEnabled": True} == plain
+    assert {"MessageRetentionPeriod": 86_400, "KmsMasterKeyId": {"Ref": "KmsKeyArn"}} == keyed
+
+
+def test_key_encrypts_variables_and_logs(template: dict[str, Any]) -> None:
+    """One parameter is for all that is kept."""
+    assert {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]} == (
+        template["Globals"]["Function"]["KmsKeyArn"]
+    )
+    made = resolve(template, {**EXISTING, "KmsKeyArn": KEY}).resources
+    logs = [one["Properties"] for one in made.values() if one["Type"] == "AWS::Logs::LogGroup"]
+    assert [{"Ref": "KmsKeyArn"}] * 2 == [one["KmsKeyId"] for one in logs]
+
+
+def test_every_alarm_goes_to_the_topic(template: dict[str, Any]) -> None:
+    """None is left to the console once there is a topic, and all are read the same way."""
+    chosen = {**EXISTING, "FailureDestination": "queue", "AlarmTopicArn": TOPIC}
+    made = resolve(template, chosen).resources
+    alarms = [one["Properties"] for one in made.values() if one["Type"].endswith("::Alarm")]
+
+    assert 7 == len(alarms)
+    assert all([{"Ref": "AlarmTopicArn"}] == alarm["AlarmActions"] for alarm in alarms)
+    assert {"notBreaching"} == {alarm["TreatMissingData"] for alarm in alarms}
+
+
+def test_alarm_on_time_comes_before_the_timeout(
+    template: dict[str, Any], function: dict[str, Any]
+) -> None:
+    """Nine tenths of what there is, in milliseconds."""
+    alarm = template["Resources"]["DurationAlarm"]["Properties"]
+
+    assert function["Timeout"] * 900 == alarm["Threshold"]
+
+
+def test_dashboard_shows_metrics_that_are_counted(template: dict[str, Any]) -> None:
+    """It is JSON once names are put in, and asks for what the function counts."""
+    body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    alarms = re.findall(r"\$\{(\w+Alarm)\.Arn\}", body[0])
+    names = {**PSEUDO_PARAMETERS, "Migrate": "f", "MigrateLogs": "g"}
+    shown = json.loads(substitute(body, names | {f"{name}.Arn": name for name in alarms}))
+    text = json.dumps(shown)
+    source = (ROOT / "handler/lockgate/app.py").read_text("utf-8")
+
+    assert 5 == len(shown["widgets"])
+    assert all(f'"{name}"' in source for name in re.findall(r'MetricName=\\"(\w+)', text))
+    assert 'SEARCH(\'{Lockgate,database,function_name,service} function_name=\\"f\\"' in text
+    assert set(alarms) <= set(template["Resources"])
+
+
+def test_pipelines_may_be_answered_only_where_it_is_asked_for(template: dict[str, Any]) -> None:
+    """The actions know no narrower resource, so nobody has them by default."""
+    services = {
+        chosen: {
+            action.partition(":")[0]
+            for action in find_actions(
+                resolve(template, {**EXISTING, chosen: "true"}).resources["MigrateRole"]
+            )
+        }
+        - {"sts", "logs"}
+        for chosen in ("WithDashboard", "WithCodePipeline", "WithCodeDeploy")
+    }
+
+    assert {
+        "WithDashboard": set(),
+        "WithCodePipeline": {"codepipeline"},
+        "WithCodeDeploy": {"codedeploy"},
+    } == services
+
+
+def test_stack_that_does_not_migrate_promises_no_outcome(template: dict[str, Any]) -> None:
+    """Outputs of the custom resource go with it; the functions' stay."""
+    left = resolve(template, {**EXISTING, "WithMigration": "false"}).outputs
+
+    functions = {"FunctionName", "FunctionArn", "OperateFunctionArn", "PackageVersion"}
+    assert functions | {"LogGroup", "OperateLogGroup"} == set(left)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.core.request import Action
+from lockgate.core.request import Action, Mend
 from lockgate.report import Report, Status
 
 if TYPE_CHECKING:
@@ -338,6 +338,16 @@ LOSSES: list[tuple[str, str, str]] = [
     ("column", "ALTER TABLE account DROP COLUMN email;", "public.account.email, about 3 rows"),
     ("rows", "DELETE FROM account WHERE id = 1;", "public.account (deleted), at least 1 row"),
     ("truncate", "TRUNCATE account;", "public.account, about 3 rows"),
+    (
+        "truncate and fill",
+        "TRUNCATE account; INSERT INTO account (id) VALUES (9);",
+        "public.account, about 3 rows",
+    ),
+    (
+        "delete, truncate and fill",
+        "DELETE FROM account; TRUNCATE account; INSERT INTO account (id) VALUES (9);",
+        "public.account, about 3 rows",
+    ),
     ("block", "DO $$ BEGIN EXECUTE 'DROP TABLE account'; END $$;", "public.account, about 3 rows"),
     ("schema", "DROP SCHEMA other CASCADE;", "other.thing, at least 1 row"),
     ("type", "DROP TYPE mood CASCADE;", "public.account.mood, about 3 rows"),
@@ -388,6 +398,7 @@ def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: 
         "BEGIN; DROP TABLE account; COMMIT;",
         "ALTER TABLE account RENAME TO a; ALTER TABLE a ALTER COLUMN id TYPE bigint;",
         "UPDATE account SET id = 2;",
+        "TRUNCATE account; INSERT INTO account (id) VALUES (9);",
     ],
 )
 def test_down_that_loses_nothing_is_let_through(full: Project, script: str) -> None:
@@ -526,6 +537,72 @@ def test_what_cannot_be_brought_back_is_tolerated(
     assert before == deployed.database.dump(without=("lockgate",))
     assert 4 == len(deployed.history())
     assert deployed.lock_owner() is None
+
+
+def test_nothing_is_brought_back_where_one_would_lose_rows(project: Project) -> None:
+    """What shares a transaction is undone whole or not at all, by a rolled-back stack too."""
+    files = {f"{number}_t.sql": ACCOUNT.replace("account", f"t{number}") for number in (1, 2, 3)}
+    project.write(files)
+    project.run()
+    project.database.run("INSERT INTO t2 VALUES (1)")
+    project.remove("2_t.sql")
+    project.remove("3_t.sql")
+    report = project.run(LOCKGATE_ROLLBACK="deploy")
+    assert (Status.UP_TO_DATE, [], "3") == (report.status, names(report), report.to_version)
+    assert "The down script would lose rows: public.t2, " in report.warnings[0]
+    assert ["1", "2", "3"] == [row[0] for row in project.history()]
+
+
+def test_what_is_half_brought_back_is_said(deployed: Project) -> None:
+    """Outside a transaction a part may be undone before another fails; the report says what is left."""
+    deployed.database.run(
+        "UPDATE lockgate.migration_history SET down_script = down_script || 'VACUUM nothing;'"
+        " WHERE version = '3'"
+    )
+    older(deployed)
+    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
+    assert (Status.ROLLED_BACK, ["4"]) == (report.status, names(report))
+    assert ("4", "2") == (report.from_version, report.to_version)
+    assert ("3", "reverting") in deployed.history()
+
+
+HALF_UNDONE = INDEX + "VACUUM nothing;\n"
+
+
+@pytest.fixture
+def half_undone(deployed: Project) -> Project:
+    """Give a migration of whose down script the first statement is done, and the second fails."""
+    deployed.write({"3_index.sql": HALF_UNDONE})
+    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    report = down(deployed, steps=2)
+    assert report.error is not None
+    assert (Status.FAILED, "42P01", "2") == (
+        report.status,
+        report.error.sqlstate,
+        report.to_version,
+    )
+    assert report.error.hint is not None
+    assert "Mend it in the file, take that over (repair, accept)" in report.error.hint
+    assert ("3", "reverting") in deployed.history()
+    return deployed
+
+
+def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> None:
+    """What is left of it may be mended: the file's text is taken over, and the next down goes on."""
+    half_undone.write({"3_index.sql": HALF_UNDONE.replace("VACUUM nothing", "VACUUM account")})
+    accepted = half_undone.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    assert ("2", "2") == (accepted.from_version, accepted.to_version)
+    assert ["3"] == names(down(half_undone, steps=1))
+
+
+def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Project) -> None:
+    """The statements that were run must be those that the script has now."""
+    text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")
+    half_undone.write({"3_index.sql": text.replace("VACUUM nothing", "VACUUM account")})
+    half_undone.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    code, message = error_of(down(half_undone, steps=1))
+    assert "undo-refused" == code
+    assert "its down script was edited in the part that is done already" in message
 
 
 def test_data_loss_that_is_allowed_is_done(deployed: Project) -> None:

@@ -7,22 +7,23 @@ through `entry`, which answers where this module cannot even be imported.
 
 from __future__ import annotations
 
-import threading
 import traceback
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from lockgate.aws.clients import make_client
 from lockgate.aws.continuation import invoke_again
-from lockgate.callers import cloudformation, direct
-from lockgate.callers.cloudformation import Envelope, RequestType
-from lockgate.callers.cloudformation_answer import encode_answer, make_answer, returned_answer
-from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.response_url import Answerer, Timing
+from lockgate.callers import direct
+from lockgate.callers.delivery import Answer, Answerer, NotAwaited, Timing
+from lockgate.callers.detect import AWAITING, CallerKind, detect_caller
+from lockgate.callers.dialogue import Invocation, open_dialogue
+from lockgate.callers.emergency import start_emergency
 from lockgate.core.deadline import Deadline
-from lockgate.errors import LockgateError, RequestInvalid, RunIncomplete, UnexpectedFailure
+from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report import Report, Status
 from lockgate.report_draft import refuse_report
 from lockgate.settings import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from lockgate.callers.dialogue import Dialogue
     from lockgate.core.continuation import Continuation
     from lockgate.core.request import Request
 
@@ -48,46 +50,70 @@ metrics = Metrics(namespace="Lockgate", service="lockgate")
 
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
-# When this share of the reserve is left and the run still hangs, a second thread answers.
-_ANSWER_AT_RESERVE_SHARE = 0.3
 
 
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Carry out one event and answer whoever sent it.
 
-    A CloudFormation event is answered at its ``ResponseURL``; the return value only says so. For
-    every other caller the report is returned.
+    CloudFormation, CodePipeline and CodeDeploy are answered in ways of their own; then the return
+    value only says so. For every other caller the report is returned.
 
     Raises:
         LockgateError: the run failed. The class is one of the public ones (`lockgate.errors`) and
-            the message is the report as JSON; for CloudFormation only if no answer could be sent.
+            the message is the report as JSON; for a caller that waits for an answer of its own, only
+            if none could be sent.
     """
     run_id = make_run_id()
     logger.set_correlation_id(run_id)
     metrics.set_default_dimensions(function_name=context.function_name)
     try:
-        if detect_caller(event) is CallerKind.CLOUDFORMATION:
-            return _serve_cloudformation(event, context, run_id)
-        return _serve_direct(event, context, run_id)
+        kind = detect_caller(event)
+        if kind not in AWAITING:
+            return _serve_returning(kind, event, context, run_id)
+        answering = read_answer_settings(read_environment())
+        if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
+            return _serve_framework(event, context, run_id)
+        dialogue = open_dialogue(kind, event, _make_invocation(context), answering)
+        return _serve_awaiting(dialogue, answering, context, run_id)
     finally:
         logger.set_correlation_id(None)
 
 
-def _serve_direct(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:
-    def read() -> tuple[Settings, Request]:
-        settings = read_settings(read_environment())
-        return settings, direct.read_request(event, settings)
+def _serve_returning(
+    kind: CallerKind, event: Any, context: LambdaContext, run_id: str
+) -> dict[str, Any]:
+    remaining = context.get_remaining_time_in_millis
+    if kind is not CallerKind.TERRAFORM:
+        return direct.answer(
+            event, _note(_run(partial(direct.read_request, event), remaining, run_id))
+        )
+    from lockgate.callers import terraform  # noqa: PLC0415 - for the events that need it
 
-    report = _run(read, context.get_remaining_time_in_millis, run_id)
-    return direct.answer(_note(report))
+    if terraform.is_deletion(event):
+        return terraform.report_deletion(run_id).to_json()
+    return terraform.answer(_note(_run(partial(terraform.read_request, event), remaining, run_id)))
+
+
+def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:
+    """Return what a framework that answers CloudFormation itself (CDK Provider) passes on."""
+    from lockgate.callers import cloudformation  # noqa: PLC0415 - for the events that need it
+    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415
+
+    envelope = cloudformation.read_envelope(event)
+    if envelope.request_type is cloudformation.RequestType.DELETE:
+        return returned_answer(envelope, None)
+    remaining = _make_remaining(cloudformation.read_continuation(event, _now()), context)
+    outcome = _run(partial(cloudformation.read_request, envelope), remaining, run_id)
+    return returned_answer(envelope, _note(outcome))
 
 
 def _run(
-    read: Callable[[], tuple[Settings, Request]], remaining: Callable[[], int], run_id: str
+    read_request: Callable[[Settings], Request], remaining: Callable[[], int], run_id: str
 ) -> Report:
     """Return a report in every case, except that the process is being interrupted."""
     try:
-        settings, request = read()
+        settings = read_settings(read_environment())
+        request = read_request(settings)
         deadline = _make_deadline(settings, remaining)
         return make_runner(settings, deadline, _emit, run_id=run_id).run(request)
     except LockgateError as error:
@@ -115,96 +141,97 @@ def _report_unexpected(run_id: str, error: BaseException) -> Report:
     return refuse_report(run_id, failure, Status.FAILED)
 
 
-# CloudFormation.
+# Callers that wait for an answer of their own.
 
 
-def _serve_cloudformation(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:
-    envelope = cloudformation.read_envelope(event)
-    answering = read_answer_settings(read_environment())
-    if answering.cfn_response is CfnResponse.RETURN:
-        continuation = cloudformation.read_continuation(event, _now())
-        outcome = _carry_out(envelope, continuation, context, run_id)
-        return returned_answer(envelope, None if outcome is None else _note(outcome))
-    timing = Timing(context.get_remaining_time_in_millis, SystemClock().sleep)
-    answerer = Answerer(envelope.response_url, timing, loopback=answering.cfn_loopback)
+def _serve_awaiting(
+    dialogue: Dialogue, answering: Settings, context: LambdaContext, run_id: str
+) -> dict[str, Any]:
+    """Answer in every case: with the outcome, with why there is none, or before Lambda kills."""
+    answerer = Answerer()
     interruption: BaseException | None = None
     with ExitStack() as cleanup:
-        # From here on an answer is owed, whatever happens.
+        # An answer is owed, whatever happens.
         try:
-            continuation = cloudformation.read_continuation(event, _now())
-            deadline = _make_deadline(answering, _make_remaining(continuation, context))
-            timer = _start_emergency(answerer, envelope, deadline)
-            cleanup.callback(timer.cancel)
-            outcome = _carry_out(envelope, continuation, context, run_id)
-            if outcome is not None and not answerer.is_answered:
-                handed_over = _hand_over(event, context, continuation, outcome, answerer)
-                if handed_over is not None:
-                    return handed_over
-            answer = make_answer(envelope, None if outcome is None else _note(outcome))
+            remaining = _make_remaining(dialogue.continuation, context)
+            deadline = _make_deadline(answering, remaining)
+            cleanup.callback(start_emergency(answerer, dialogue, deadline, _log_emergency).cancel)
+            outcome: Report | None = None
+            if dialogue.needs_run:
+                outcome = _run(dialogue.read_request, remaining, run_id)
+                if not answerer.is_answered and (said := _hand_over(dialogue, outcome, answerer)):
+                    return said
+            answer = dialogue.make_answer(None if outcome is None else _note(outcome))
         except LockgateError as error:
-            answer = make_answer(envelope, _note(refuse_report(run_id, error)))
+            answer = dialogue.make_answer(_note(refuse_report(run_id, error)))
         except BaseException as error:  # noqa: BLE001 - raised again once it is answered
             interruption = None if isinstance(error, Exception) else error
-            answer = make_answer(envelope, _note(_report_unexpected(run_id, error)))
-        is_ours = answerer.answer(encode_answer(answer))
-    # The emergency answer, if it came first, said FAILED.
-    status = answer["Status"] if is_ours else "FAILED"
-    logger.info("cloudformation_answered", status=status)
+            answer = dialogue.make_answer(_note(_report_unexpected(run_id, error)))
+        status = _deliver(answer, answerer, dialogue.kind)
     if interruption is not None:
         raise interruption
     return {"answered": status, "run_id": run_id}
 
 
-def _hand_over(
-    event: Any,
-    context: LambdaContext,
-    continuation: Continuation,
-    outcome: Report,
-    answerer: Answerer,
-) -> dict[str, Any] | None:
+def _deliver(answer: Answer, answerer: Answerer, kind: CallerKind) -> str:
+    """Deliver the answer unless the second thread has, and return what was heard."""
+    try:
+        status = answerer.give(answer).status
+    except NotAwaited as error:
+        logger.warning("answer_not_awaited", caller=kind, status=answer.status, error=error.message)
+        return "nobody"
+    logger.info("caller_answered", caller=kind, status=status)
+    return status
+
+
+def _hand_over(dialogue: Dialogue, outcome: Report, answerer: Answerer) -> dict[str, Any] | None:
     """Leave the answer to an invocation that will give it, and return what is said instead.
 
     That is the one that works for the same event at this moment, or one that goes on where this one
     stopped. ``None``: the answer is due here.
 
     Raises:
-        RunIncomplete: the run should go on, and the function cannot invoke itself.
+        LockgateError: the run should go on, and no further invocation could be made sure of.
     """
     holder = None if outcome.lock is None else outcome.lock.holder
     if outcome.status is Status.BUSY and holder is not None:
-        if not cloudformation.will_answer(holder, cloudformation.read_envelope(event), _now()):
+        if not dialogue.is_left_to(holder):
             return None
         _note(outcome, is_over=False)
         logger.info("answer_left_to_holder", holder=holder.run_id)
         return {"left_to": holder.run_id, "run_id": outcome.run_id}
-    if outcome.status is Status.INCOMPLETE and continuation.may_continue(_now()):
-        following = continuation.next()
-        next_event = cloudformation.continued_event(event, following)
-        if not answerer.leave(lambda: invoke_again(context.invoked_function_arn, next_event)):
+    if outcome.status is Status.INCOMPLETE and dialogue.continuation.may_continue(_now()):
+        promise = Answer("continued", partial(dialogue.go_on, outcome))
+        if answerer.give(promise) is not promise:
             return None
         _note(outcome, is_over=False)
-        logger.info("run_continued", hop=following.hop)
-        return {"continued": following.hop, "run_id": outcome.run_id}
+        hop = dialogue.continuation.hop + 1
+        logger.info("run_continued", hop=hop)
+        return {"continued": hop, "run_id": outcome.run_id}
     return None
 
 
-def _carry_out(
-    envelope: Envelope, continuation: Continuation, context: LambdaContext, run_id: str
-) -> Report | None:
-    if envelope.request_type is RequestType.DELETE:
-        return None
+def _log_emergency(failure: LockgateError | None) -> None:
+    if failure is None:
+        logger.error("emergency_answer_sent")
+    else:
+        logger.error("emergency_answer_failed", error=failure.message)
 
-    def read() -> tuple[Settings, Request]:
-        settings = read_settings(read_environment())
-        request = cloudformation.read_request(envelope, settings, hop=continuation.hop)
-        assert request is not None
-        return settings, request
 
-    return _run(read, _make_remaining(continuation, context), run_id)
+def _make_invocation(context: LambdaContext) -> Invocation:
+    function_arn = context.invoked_function_arn
+    return Invocation(
+        function_arn=function_arn,
+        timing=Timing(context.get_remaining_time_in_millis, SystemClock().sleep),
+        now=_now,
+        # An answer is tried again as long as there is time, not as often as botocore would.
+        clients=partial(make_client, attempts=1),
+        invoke_again=partial(invoke_again, function_arn),
+    )
 
 
 def _make_remaining(continuation: Continuation, context: LambdaContext) -> Callable[[], int]:
-    """Return what tells the milliseconds until Lambda kills, or CloudFormation gives up."""
+    """Return what tells the milliseconds until Lambda kills, or the caller gives up."""
 
     def remaining() -> int:
         until_timeout = int((continuation.must_end_at - _now()) * 1000)
@@ -215,29 +242,6 @@ def _make_remaining(continuation: Continuation, context: LambdaContext) -> Calla
 
 def _now() -> float:
     return SystemClock().now()
-
-
-def _start_emergency(answerer: Answerer, envelope: Envelope, deadline: Deadline) -> threading.Timer:
-    """Answer from a second thread if the run hangs until Lambda is about to kill it."""
-    error = RunIncomplete(
-        "The run did not stop in time, and its outcome is not known. Its session ends with the"
-        " invocation; what was not committed is rolled back.",
-        hint='Invoke with {"action": "status"} to see where the database stands.',
-    )
-
-    def answer() -> None:
-        try:
-            answerer.answer(encode_answer(make_answer(envelope, error)))
-        except LockgateError as failure:
-            logger.error("emergency_answer_failed", error=failure.message)  # noqa: TRY400 - said without a trace
-        else:
-            logger.error("emergency_answer_sent")
-
-    left_ms = (deadline.remaining_ms() or 0) - deadline.reserve_ms * _ANSWER_AT_RESERVE_SHARE
-    timer = threading.Timer(max(0.0, left_ms / 1000), answer)
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 # Logs and metrics.
@@ -273,11 +277,15 @@ def _note(report: Report, *, is_over: bool = True) -> Report:
 def _measure(report: Report, *, failures: int) -> None:
     database = report.database.name if report.database is not None else "unknown"
     metrics.add_dimension(name="database", value=database)
-    counts = {"MigrationsApplied": len(report.applied), "MigrationsPending": len(report.pending)}
+    counts = {
+        "MigrationsApplied": len(report.applied),
+        "MigrationsPending": len(report.pending),
+        "RunFailed": failures,
+        "LockBusy": failures if report.status is Status.BUSY else 0,
+    }
     for name, value in counts.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     waited_ms = 0 if report.lock is None else report.lock.waited_ms
     metrics.add_metric(name="RunDuration", unit=MetricUnit.Milliseconds, value=report.duration_ms)
     metrics.add_metric(name="LockWait", unit=MetricUnit.Milliseconds, value=waited_ms)
-    metrics.add_metric(name="RunFailed", unit=MetricUnit.Count, value=failures)
     metrics.flush_metrics()

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from lockgate.callers.direct import make_request
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller
 from lockgate.errors import LockgateError, SettingInvalid, UnexpectedFailure
-from lockgate.report import Report, Status
+from lockgate.report import SUCCESSES, Report, Status, to_text
 from lockgate.report_draft import refuse_report
 from lockgate.settings import Settings, read_environment, read_settings
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
@@ -117,24 +118,24 @@ def _reader_may_leave() -> Iterator[None]:
 def _run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Undo the last migrations and apply them again: the loop in which a migration is written."""
     options.action = Action.DOWN
-    status = _run_engine(options, environment)
-    if status:
-        return status
+    undone = _run_and_show(options, environment)
+    if undone is not Status.ROLLED_BACK:
+        return EXIT_STATUSES[undone]
     options.action, options.steps, options.allow_data_loss = Action.UP, None, False
     return _run_engine(options, environment)
 
 
 def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    return EXIT_STATUSES[_run_and_show(options, environment)]
+
+
+def _run_and_show(options: argparse.Namespace, environment: Mapping[str, str]) -> Status:
     progress = Progress(
         None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
     )
     report = _carry_out(options, environment, progress)
-    with _reader_may_leave():
-        if options.json:
-            sys.stdout.write(report.to_text() + "\n")
-        else:
-            _show(report, options, environment, progress)
-    return EXIT_STATUSES[report.status]
+    _say(report.to_json(), options, environment, progress.applied)
+    return report.status
 
 
 def _carry_out(
@@ -154,11 +155,7 @@ def _carry_out(
     except LockgateError as error:
         return refuse_report(run_id, error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
-        if options.debug:
-            import traceback  # noqa: PLC0415
-
-            traceback.print_exc()
-        return refuse_report(run_id, _unexpected(error), Status.FAILED)
+        return refuse_report(run_id, _unexpected(error, options), Status.FAILED)
 
 
 def _run(settings: Settings, request: Request, progress: Progress, run_id: str) -> Report:
@@ -169,7 +166,8 @@ def _run(settings: Settings, request: Request, progress: Progress, run_id: str) 
         progress.announce_stop(signal_name)
 
     runner = make_runner(settings, deadline, progress.emit, run_id=run_id)
-    runner.read_catalog = partial(_read_labels, runner.read_catalog, progress)
+    read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
+    runner.means = replace(runner.means, read_catalog=read_catalog)
     with progress, caught_signals(stop):
         return runner.run(request)
 
@@ -227,7 +225,11 @@ def _find_user() -> str | None:
         return None
 
 
-def _unexpected(error: Exception) -> UnexpectedFailure:
+def _unexpected(error: Exception, options: argparse.Namespace) -> UnexpectedFailure:
+    if options.debug:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exception(error)
     return UnexpectedFailure(
         f"An unexpected {type(error).__name__} ended the run. What was not committed was rolled back;"
         " what was is in the history.",
@@ -236,22 +238,68 @@ def _unexpected(error: Exception) -> UnexpectedFailure:
     )
 
 
-def _show(
-    report: Report,
+def _say(
+    report: dict[str, Any],
     options: argparse.Namespace,
     environment: Mapping[str, str],
-    progress: Progress,
+    applied: set[str],
+) -> int:
+    """Print a report in its JSON form, and return the exit status that it means."""
+    with _reader_may_leave():
+        if options.json:
+            sys.stdout.write(to_text(report) + "\n")
+        else:
+            _show(report, options, environment, applied)
+    return EXIT_STATUSES[Status(report["status"])]
+
+
+def _show(
+    report: dict[str, Any],
+    options: argparse.Namespace,
+    environment: Mapping[str, str],
+    applied: set[str],
 ) -> None:
     screen = Screen(sys.stdout, environment, plain=options.no_color)
     # Shown already, if progress and report are on one screen.
-    shown = progress.applied if screen.is_terminal and sys.stderr.isatty() else set()
+    shown = applied if screen.is_terminal and sys.stderr.isatty() else set()
     lines = describe_report(
-        report.to_json(),
+        report,
         screen.width,
         folder=options.dir or environment.get("LOCKGATE_MIGRATIONS") or "migrations",
         shown=frozenset(shown),
     )
-    screen.show([next(lines)] if options.quiet and report.is_success else lines)
+    is_success = report["status"] in SUCCESSES
+    screen.show([next(lines)] if options.quiet and is_success else lines)
+
+
+# invoke.
+
+
+def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Run in a deployed function, as if it were here."""
+    from lockgate.aws.function import RemoteFunction  # noqa: PLC0415
+    from lockgate.terminal import remote  # noqa: PLC0415
+
+    options.requested_by = options.requested_by or _find_user()
+    progress = Progress(
+        None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
+    )
+    function = RemoteFunction(options.function, options.region, options.profile)
+    try:
+        with progress.waiting(f"Waiting for function {function.name}"):
+            command = remote.make_command(options)
+            report = remote.invoke_to_the_end(function.invoke, command, progress.announce_next)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "\nStopped waiting. The function goes on; look with"
+            f" lockgate invoke {function.name} --action status.\n"
+        )
+        return EXIT_KILLED
+    except LockgateError as error:
+        report = remote.report_failure(error)
+    except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
+        report = remote.report_failure(_unexpected(error, options))
+    return _say(report, options, environment, set())
 
 
 # new, demo.
@@ -327,7 +375,13 @@ def _complain(error: LockgateError) -> int:
     return EXIT_STATUSES[report.status]
 
 
-COMMANDS = {"engine": _run_engine, "redo": _run_redo, "new": _run_new, "demo": _run_demo}
+COMMANDS = {
+    "engine": _run_engine,
+    "redo": _run_redo,
+    "invoke": _run_invoke,
+    "new": _run_new,
+    "demo": _run_demo,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

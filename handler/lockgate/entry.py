@@ -1,8 +1,8 @@
 """What Lambda calls. Knows how to answer; knows nothing that could keep it from being imported.
 
 A package without its dependencies, or with those of another Python, cannot be imported. Lambda would
-say so in its log only, and CloudFormation would wait for an answer until its ServiceTimeout, an hour
-for each event. So the function behind this module is imported under guard, in Lambda's
+say so in its log only, and CloudFormation, CodePipeline and CodeDeploy would wait for an answer, up to
+an hour for each event. So the function behind this module is imported under guard, in Lambda's
 initialisation; where that fails, every event is answered with the reason. Imports of ours only, and
 of ours nothing that needs another library.
 """
@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate.callers import cloudformation, direct
-from lockgate.callers.cloudformation import RequestType
-from lockgate.callers.cloudformation_answer import encode_answer, make_answer, returned_answer
-from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.response_url import Answerer, Timing
+from lockgate import start  # the first of ours: it makes the others cheap
+from lockgate.aws.clients import make_client
+from lockgate.aws.continuation import invoke_again
+from lockgate.callers import direct
+from lockgate.callers.delivery import Timing
+from lockgate.callers.detect import AWAITING, CallerKind, detect_caller
+from lockgate.callers.dialogue import Invocation, open_dialogue
 from lockgate.errors import UnexpectedFailure
-from lockgate.report import Status
+from lockgate.report import Report, Status
 from lockgate.report_draft import refuse_report
 from lockgate.settings import CfnResponse, read_answer_settings, read_environment
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 def make_substitute(error: BaseException) -> Handler:
     """Return a handler that answers every event with why the function cannot be imported.
 
-    CloudFormation's Delete is a success as ever, so that the stack can be taken back.
+    A Delete of CloudFormation's or Terraform's is a success as ever, so that all can be taken back.
     """
     # An import names modules and files; another error's message may quote anything.
     said = f": {error}" if isinstance(error, ImportError) else ""
@@ -44,24 +47,45 @@ def make_substitute(error: BaseException) -> Handler:
 
     def substitute(event: Any, context: Any) -> dict[str, Any]:
         _emit("package_not_imported", error=failure.message, hint=failure.hint)
-        if detect_caller(event) is CallerKind.CLOUDFORMATION:
-            return _answer_cloudformation(event, context, failure)
-        return direct.answer(refuse_report("", failure, Status.FAILED))
+        kind = detect_caller(event)
+        if kind in AWAITING:
+            return _answer_awaiting(kind, event, context, failure)
+        return direct.answer(event, _report(kind, event, failure))
 
     return substitute
 
 
-def _answer_cloudformation(event: Any, context: Any, failure: UnexpectedFailure) -> dict[str, Any]:
-    envelope = cloudformation.read_envelope(event)
-    outcome = None if envelope.request_type is RequestType.DELETE else failure
+def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
+    if kind is CallerKind.TERRAFORM:
+        from lockgate.callers import terraform  # noqa: PLC0415 - for the events that need it
+
+        if terraform.is_deletion(event):
+            return terraform.report_deletion("")
+    return refuse_report("", failure, Status.FAILED)
+
+
+def _answer_awaiting(
+    kind: CallerKind, event: Any, context: Any, failure: UnexpectedFailure
+) -> dict[str, Any]:
+    from lockgate.callers.cloudformation import RequestType, read_envelope  # noqa: PLC0415
+    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415
+
     answering = read_answer_settings(read_environment())
-    if answering.cfn_response is CfnResponse.RETURN:
-        return returned_answer(envelope, outcome)
+    if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
+        envelope = read_envelope(event)
+        is_delete = envelope.request_type is RequestType.DELETE
+        return returned_answer(envelope, None if is_delete else failure)
+    dialogue = open_dialogue(kind, event, _make_invocation(context), answering)
+    answer = dialogue.make_answer(failure if dialogue.needs_run else None)
+    answer.deliver()
+    return {"answered": answer.status}
+
+
+def _make_invocation(context: Any) -> Invocation:
     timing = Timing(context.get_remaining_time_in_millis, time.sleep)
-    answer = make_answer(envelope, outcome)
-    answerer = Answerer(envelope.response_url, timing, loopback=answering.cfn_loopback)
-    answerer.answer(encode_answer(answer))
-    return {"answered": answer["Status"]}
+    function_arn = context.invoked_function_arn
+    again = partial(invoke_again, function_arn)
+    return Invocation(function_arn, timing, time.time, partial(make_client, attempts=1), again)
 
 
 def _emit(name: str, **fields: object) -> None:
@@ -72,5 +96,10 @@ def _emit(name: str, **fields: object) -> None:
 lambda_handler: Handler
 try:
     from lockgate.app import lambda_handler
+    from lockgate.preparation import prepare
+
+    prepare(read_environment())
 except BaseException as error:  # noqa: BLE001 - whatever it is, callers are answered
     lambda_handler = make_substitute(error)
+finally:
+    start.finish()

@@ -18,13 +18,15 @@
     │   └── AmendmentRefused        the history cannot be changed as asked
     ├── DriftDetected           an applied file was edited or is missing
     ├── DatabaseBusy            another run holds the lock
-    │   └── LockLost                this run's lock was taken by another
+    │   ├── LockLost                this run's lock was taken by another
+    │   └── FunctionBusy            Lambda runs no further invocation of the function now
     ├── MigrationFailed         a statement failed; the report says what was undone
     ├── RunIncomplete           time ran out; the next run resumes
     ├── CredentialsRejected     the secret cannot be read, or the server refuses it
     ├── DatabaseUnreachable     no connection, or one that broke and did not come back
     │   └── CertificateUntrusted
     └── UnexpectedFailure       a defect, or a failure that nothing above names
+        └── FunctionFailed          a function that was invoked gave no report
 
 The direct children of ``LockgateError`` are a public API: their names reach Step Functions as error
 names, so a caller always sees one of them, never a grandchild (`public_class`).
@@ -162,6 +164,12 @@ class LockLost(DatabaseBusy):
     code = "lock-lost"
 
 
+class FunctionBusy(DatabaseBusy):
+    """Lambda runs no further invocation of the function now. Nothing was run."""
+
+    code = "function-busy"
+
+
 class MigrationFailed(LockgateError):
     """A statement of a migration failed."""
 
@@ -196,6 +204,12 @@ class UnexpectedFailure(LockgateError):
     """A failure that no other class names."""
 
     code = "unexpected-failure"
+
+
+class FunctionFailed(UnexpectedFailure):
+    """A function that was invoked gave no report; what it did is not known."""
+
+    code = "function-failed"
 
 
 def public_class(error: LockgateError) -> type[LockgateError]:

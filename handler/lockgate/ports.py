@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,12 +10,17 @@ from lockgate.settings import Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from lockgate.core.amendment import Amendment
+    from lockgate.core.backup import Backup
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
+    from lockgate.core.reversal import Substitute
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
@@ -75,3 +81,20 @@ class Rules:
     lock_retries: int
     rollback: Rollback = Rollback.RUN
     may_lose_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1."""
+
+    database: Database
+    read_catalog: Callable[[], Catalog]
+    rules: Rules
+    clock: Clock
+    deadline: Deadline
+    emit: Callable[..., None]
+    run_id: str
+    substitute: Substitute
+    backup: Backup
+    folder: Path
+    jitter: Callable[[], float] = random.random

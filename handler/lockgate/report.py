@@ -191,7 +191,12 @@ class Report:
 
     def to_text(self) -> str:
         """Return the JSON form as one line of text."""
-        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
+        return to_text(self.to_json())
+
+
+def to_text(report: dict[str, Any]) -> str:
+    """Return a report's JSON form as one line of text."""
+    return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: object) -> Any:

@@ -62,6 +62,12 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 10
 
+_HINTS = {
+    Direction.UP: "Fix the file and invoke again.",
+    Direction.DOWN: "What ran is the down script in the history. Mend it in the file, take that over"
+    " (repair, accept), and invoke again.",
+}
+
 _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
     (RequestRefused, Status.REFUSED),
     (DriftDetected, Status.REFUSED),
@@ -219,7 +225,7 @@ class ReportDraft:
         state = self._state_after(segment, failure)
         failed = MigrationFailed(
             f"{failure.describe()} {state} {note}".rstrip(),
-            hint=failure.hint or "Fix the file and invoke again.",
+            hint=failure.hint or _HINTS[segment.steps[0].direction],
         )
         self.error = with_failure(error_info(failed), failure)
         return failed
@@ -320,7 +326,9 @@ class ReportDraft:
         return max((v for v in versions if v is not None), default=None)
 
     def _written(self) -> tuple[Entry, ...]:
-        return () if self.request.dry_run else self.recorded
+        """Return what is in the database by this; an accepted row is where it was before."""
+        recorded = () if self.request.dry_run else self.recorded
+        return tuple(entry for entry in recorded if entry.state == State.APPLIED)
 
     def _database(self, endpoint: Endpoint | None) -> DatabaseInfo | None:
         if endpoint is None:
@@ -403,8 +411,10 @@ class ReportDraft:
         if status is Status.PLANNED:
             if self.request.is_down:
                 return "Run down to undo what is listed."
+            if self.request.dry_run and self.request.action is Action.REPAIR:
+                return "Send the same with dry_run false (in a terminal: with --apply) to do it."
             if self.request.dry_run:
-                return "Send the same with dry_run false (in a terminal: --apply) to do it."
+                return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
             return "Run up to apply what is pending."
         return None
 

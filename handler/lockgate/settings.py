@@ -90,8 +90,9 @@ ACTIONS = (
 )
 
 # The modules of `formats`, in text; each is named like the tool whose folders it reads.
+DEFAULT_FORMAT = "lockgate"
 FORMATS = (
-    "lockgate",
+    DEFAULT_FORMAT,
     "dbmate",
     "goose",
     "golang-migrate",
@@ -229,7 +230,7 @@ class Settings:
     pooler: Pooler = Pooler.REFUSE
     schema: str = "lockgate"
     migrations: str = "migrations"
-    format: str = "lockgate"
+    format: str = DEFAULT_FORMAT
     rollback: Rollback = Rollback.RUN
     allow_data_loss: bool = False
     backup: BackupMode | None = None
@@ -332,7 +333,7 @@ def _read(setting: Setting, raw: str) -> object:
         shown = "its value" if setting.field == "database_url" else f'"{raw}"'
         raise SettingInvalid(
             f"{setting.name} cannot be {shown}: {error}. Nothing was changed.",
-            hint=f"Correct {setting.name} in the function's environment.",
+            hint=f"Correct {setting.name} in the environment.",
             setting=setting.name,
         ) from None
 

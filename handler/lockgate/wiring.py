@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.formats.registry import read_migrations
-from lockgate.ports import Rules
+from lockgate.ports import Means, Rules
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
 from lockgate.postgres.schema import Tables
@@ -151,7 +151,7 @@ def make_runner(
     )
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations
-    return Runner(
+    means = Means(
         database=Database(connector, tables, options, clock, deadline, run_id, emit),
         read_catalog=partial(read_migrations, settings.format, folder, settings.variables),
         rules=Rules(
@@ -170,6 +170,7 @@ def make_runner(
         emit=emit,
         run_id=run_id,
     )
+    return Runner(means)
 
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:

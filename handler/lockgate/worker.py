@@ -6,6 +6,7 @@ each kind of work is a function that is asked for its segments again whenever th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
 from lockgate.core.plan import Plan, make_plan
-from lockgate.core.refusal import find_refusal
+from lockgate.core.refusal import find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
     find_undo_refusal,
@@ -24,7 +25,7 @@ from lockgate.core.reversal import (
     select_ids,
     select_of_run,
 )
-from lockgate.core.segment import Segment, split_segment
+from lockgate.core.segment import Segment, Step, split_segment
 from lockgate.errors import (
     DatabaseUnreachable,
     LockgateError,
@@ -40,12 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.amendment import Amendment
-    from lockgate.core.backup import Backup
     from lockgate.core.catalog import Catalog
-    from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.policy import Policy
     from lockgate.core.reversal import Substitute
-    from lockgate.ports import Database, Held, Rules
+    from lockgate.ports import Database, Held, Means
     from lockgate.report_draft import ReportDraft
 
 # 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
@@ -64,18 +63,11 @@ _LONGEST_RETRY_PAUSE_SECONDS = 10.0
 class Worker:
     """Does one request's work while the run holds the lock."""
 
-    database: Database
+    means: Means
     catalog: Catalog
     policy: Policy
-    rules: Rules
     held: Held
     draft: ReportDraft
-    clock: Clock
-    deadline: Deadline
-    emit: Callable[..., None]
-    jitter: Callable[[], float]
-    substitute: Substitute
-    backup: Backup
     _former: dict[str, StoredScripts] = field(default_factory=dict)
 
     # Up.
@@ -87,13 +79,14 @@ class Worker:
         """
         is_back = False
         try:
-            if self.rules.rollback is Rollback.DEPLOY:
-                if not self._bring_back():
-                    return Status.UP_TO_DATE
+            if self.means.rules.rollback is Rollback.DEPLOY:
+                is_free = self._bring_back()
                 is_back = bool(self.draft.reverted)
+                if not is_free:
+                    return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(self._plan_up)
         except MigrationFailed as error:
-            if self.rules.rollback is Rollback.OFF:
+            if self.means.rules.rollback is Rollback.OFF:
                 raise
             raise self._undo_own(error) from error
         if is_back:
@@ -107,17 +100,20 @@ class Worker:
         if plan.half_undone:
             reversal = self._reverse(plan.half_undone)
             self.draft.see_reversal(reversal)
-            return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows, is_last=False)
+            return _Work(
+                reversal.segments, may_lose_rows=self.means.rules.may_lose_rows, is_last=False
+            )
         self.draft.see(plan)
         self.draft.know_applied()
+        refuse_unknown(plan.steps)
         self._remember(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
-            self.database.create_stand_in(self.catalog.stand_in.sql)
+            self.means.database.create_stand_in(self.catalog.stand_in.sql)
         return _Work(plan.segments)
 
     def _remember(self, plan: Plan) -> None:
         """Keep the texts that repeatable migrations have, to give them back if the run fails."""
-        if self.rules.rollback is Rollback.OFF:
+        if self.means.rules.rollback is Rollback.OFF:
             return
         changed = [
             step.row.migration_id
@@ -127,21 +123,21 @@ class Worker:
             and step.row.migration_id not in self._former
         ]
         if changed and len(plan.segments) > 1:
-            self._former |= self.database.read_scripts(changed)
+            self._former |= self.means.database.read_scripts(changed)
 
     def _undo_own(self, error: MigrationFailed) -> MigrationFailed:
         """Undo what this run has applied before it failed, and return the error that says so.
 
         Nothing is undone if something of it has no way back.
         """
-        if not self.draft.done or self.deadline.is_over:
+        if not self.draft.done or self.means.deadline.is_over:
             return error
-        self.emit("undo_started", migrations=len(self.draft.done))
+        self.means.emit("undo_started", migrations=len(self.draft.done))
         blamed = self.draft.blamed
         try:
             self._carry_through(self._plan_undo_own)
         except (LockgateError, ConnectionLost) as failure:
-            self.emit("undo_failed", reason=str(failure))
+            self.means.emit("undo_failed", reason=str(failure))
             self.draft.blamed = blamed
             return self.draft.blame_again(f"What this run had applied was not undone: {failure}")
         return self.draft.blame_again()
@@ -163,7 +159,8 @@ class Worker:
             self._carry_through(self._plan_bring_back)
         except (RequestRefused, MigrationFailed) as error:
             self.draft.forgive()
-            self.emit("rollback_refused", code=error.code, reason=error.message)
+            self.look_again()
+            self.means.emit("rollback_refused", code=error.code, reason=error.message)
             self.draft.warn(
                 f"The database is ahead of this package and was not brought back: {error.message}"
             )
@@ -178,7 +175,7 @@ class Worker:
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
         reversal = self._reverse(select_ids(history, ahead))
         self.draft.see_reversal(reversal)
-        return _Work(reversal.segments, may_lose_rows=self.rules.may_lose_rows)
+        return _Work(reversal.segments, may_lose_rows=self.means.rules.may_lose_rows)
 
     # Down.
 
@@ -202,9 +199,16 @@ class Worker:
         return Status.ROLLED_BACK if self.draft.reverted else Status.UP_TO_DATE
 
     def _reverse(self, rows: Sequence[Applied]) -> Reversal:
-        return reverse(
-            self.database, rows, self.catalog, self.policy, self.substitute, self._former
+        reversal = reverse(
+            self.means.database,
+            rows,
+            self.catalog,
+            self.policy,
+            self.means.substitute,
+            self._former,
         )
+        refuse_unknown(reversal.steps)
+        return reversal
 
     # The history alone.
 
@@ -219,7 +223,7 @@ class Worker:
             try:
                 amendment = decide(self._read_history())
                 if not amendment.is_empty:
-                    self.database.amend(amendment, self.held.stamp)
+                    self.means.database.amend(amendment, self.held.stamp)
             except ConnectionLost as error:
                 recoveries = self._recover(error, recoveries)
             else:
@@ -228,8 +232,13 @@ class Worker:
     # All of them.
 
     def _read_history(self) -> History:
-        self.draft.history = align_history(self.database.read_history(), self.catalog)
+        self.draft.history = align_history(self.means.database.read_history(), self.catalog)
         return self.draft.history
+
+    def look_again(self) -> None:
+        """Read the history once more where a failure may have left a migration half done or undone."""
+        with contextlib.suppress(ConnectionLost, LockgateError):
+            self._read_history()
 
     def _carry_through(self, plan: Callable[[], _Work]) -> None:
         """Plan and apply until nothing is left; plan anew after a retry or a broken connection.
@@ -263,27 +272,31 @@ class Worker:
         while waiting:
             segment = waiting.popleft()
             self._stop_if_over()
-            self.emit(
+            self.means.emit(
                 "segment_started",
                 mode=segment.mode,
                 migrations=len(segment.steps),
                 direction=segment.steps[0].direction,
             )
             try:
-                self.database.apply(
+                self.means.database.apply(
                     segment,
                     self.held.stamp,
-                    self.draft.on_applied(self.emit),
+                    self.draft.on_applied(self.means.emit),
                     may_lose_rows=work.may_lose_rows,
                 )
             except StepFailed as error:
                 sqlstate = error.failure.sqlstate
-                if sqlstate == CANCELLED and (self.database.was_cancelled or self.deadline.is_over):
+                if sqlstate == CANCELLED and (
+                    self.means.database.was_cancelled or self.means.deadline.is_over
+                ):
                     raise OutOfTime(error.failure) from error
                 if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
-                    self.emit("segment_split", sqlstate=sqlstate, migrations=len(segment.steps))
+                    self.means.emit(
+                        "segment_split", sqlstate=sqlstate, migrations=len(segment.steps)
+                    )
                     waiting.extendleft(reversed(split_segment(segment)))
-                elif sqlstate in RETRIED and self._may_retry(segment, tries, error):
+                elif self._may_retry(segment, tries, error):
                     return False
                 else:
                     raise self.draft.blame(error, segment) from error
@@ -291,7 +304,7 @@ class Worker:
 
     def _back_up(self, work: _Work) -> None:
         """Have a backup made before the first change; an empty database needs none."""
-        endpoint = self.database.endpoint
+        endpoint = self.means.database.endpoint
         if self.policy.is_fresh or endpoint is None:
             return
         last = work.segments[-1].steps[-1]
@@ -302,30 +315,32 @@ class Worker:
             goal=f"{last.direction} {last.migration.migration_id} {last.script.checksum}",
         )
         with self.draft.phase("backup"):
-            self.backup.before_change(purpose, self.draft)
+            self.means.backup.before_change(purpose, self.draft)
 
     def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
-        """Pause before the next try, unless there were enough of them."""
+        """Pause before the next try, if one may help, and unless there were enough of them."""
+        if error.failure.sqlstate not in RETRIED or error.failure.has_committed:
+            return False
         key = segment.steps[0].migration.migration_id
         tries[key] += 1
-        if tries[key] > self.rules.lock_retries or self.deadline.is_over:
+        if tries[key] > self.means.rules.lock_retries or self.means.deadline.is_over:
             return False
         pause = min(_RETRY_PAUSE_SECONDS * 2 ** (tries[key] - 1), _LONGEST_RETRY_PAUSE_SECONDS)
-        self.emit(
+        self.means.emit(
             "segment_retried",
             migration=error.failure.migration,
             sqlstate=error.failure.sqlstate,
             attempt=tries[key],
             blockers=[dataclasses.asdict(blocker) for blocker in error.failure.blockers],
         )
-        self.deadline.pause(self.clock, pause * (0.5 + self.jitter() / 2))
+        self.means.deadline.pause(self.means.clock, pause * (0.5 + self.means.jitter() / 2))
         return True
 
     def _recover(self, error: ConnectionLost, recoveries: int) -> int:
         """Connect again with the lock still ours, and return how often that was needed."""
         while True:
             recoveries += 1
-            if self.deadline.is_over:
+            if self.means.deadline.is_over:
                 raise self._incomplete() from error
             if recoveries > MOST_RECOVERIES:
                 raise DatabaseUnreachable(
@@ -333,21 +348,21 @@ class Worker:
                     " applied is in the database; the rest was rolled back.",
                     hint="Invoke again: the run goes on where it stopped.",
                 ) from error
-            self.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+            self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
             try:
-                self.held.stamp = self.database.recover(self.held.stamp) or self.held.stamp
+                self.held.stamp = self.means.database.recover(self.held.stamp) or self.held.stamp
             except ConnectionLost as again:
                 error = again
             else:
-                self.emit("connection_restored")
+                self.means.emit("connection_restored")
                 return recoveries
 
     def _stop_if_over(self) -> None:
-        if self.deadline.is_over:
+        if self.means.deadline.is_over:
             raise self._incomplete()
 
     def _incomplete(self, cut_off: Failure | None = None) -> RunIncomplete:
-        why = self.deadline.interrupted_by or "the time of this invocation is over"
+        why = self.means.deadline.interrupted_by or "the time of this invocation is over"
         where = ""
         if cut_off is not None:
             statement = f"statement {cut_off.statement} of " if cut_off.statement else ""
@@ -388,6 +403,17 @@ def reverse(
     if refusal is not None:
         raise refusal
     return reversal
+
+
+def refuse_unknown(steps: Sequence[Step]) -> None:
+    """Refuse to go on with a step of which nobody can tell how far it came.
+
+    Raises:
+        OutcomeUnknown: there is such a step.
+    """
+    refusal = find_unknown(steps)
+    if refusal is not None:
+        raise refusal
 
 
 def refuse_plan(plan: Plan, policy: Policy) -> None:

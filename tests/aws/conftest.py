@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
+from tests.support.permissions import PACKAGE, list_allowed_actions, name_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 REGION = "eu-west-1"
 
@@ -29,6 +33,36 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _permitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold every call that Lockgate's own code makes against the permissions of the template."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs leave it out
+    forbidden: list[str] = []
+
+    def watch(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:
+        action = name_action(client.meta.service_model.service_name, operation)
+        if _is_asked_by_lockgate() and action not in list_allowed_actions():
+            forbidden.append(action)
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", watch)
+    yield
+    assert [] == forbidden
+
+
+def _is_asked_by_lockgate() -> bool:
+    """Tell whether the nearest caller that is not botocore's, moto's or a test's stand-in is ours."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(str(PACKAGE)):
+            return True
+        if "/tests/" in name and "/tests/support/" not in name:
+            return False
+        frame = frame.f_back
+    return False
 
 
 @pytest.fixture

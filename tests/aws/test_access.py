@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lockgate.aws.access import AccessSource, make_access
-from lockgate.aws.secrets import SecretStage
+from lockgate.aws.parts import SecretStage
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.settings import Settings, Tls

@@ -18,7 +18,7 @@ from tests.support.rds import ScriptedRds, answer_error
 from lockgate.aws.access import AccessSource
 from lockgate.aws.backup import BackupTerms, RdsBackup
 from lockgate.aws.endpoints import Resource, ResourceKind
-from lockgate.aws.secrets import SecretStage
+from lockgate.aws.parts import SecretStage
 from lockgate.core.backup import NoBackup, Purpose
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -15,11 +16,13 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
+    ProfileNotFound,
     ReadTimeoutError,
+    UnauthorizedSSOTokenError,
     UnknownServiceError,
 )
 
-from lockgate.aws.clients import Call, make_client, region_of, translated
+from lockgate.aws.clients import Call, make_client, may_pass, region_of, translated
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 
 CALL = Call("Secret prod/db", "secretsmanager:GetSecretValue", "secretsmanager")
@@ -33,6 +36,13 @@ def test_client_fails_within_seconds() -> None:
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
     assert config.region_name == "eu-central-1"
+
+
+def test_client_takes_the_region_that_other_tools_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_REGION counts, and before AWS_DEFAULT_REGION; botocore alone would not look at it."""
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    assert "eu-north-1" == make_client("secretsmanager", None).meta.region_name
+    assert "eu-west-3" == make_client("secretsmanager", "eu-west-3").meta.region_name
 
 
 def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +82,16 @@ def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         (NoRegionError(), "no region is known (NoRegionError)", "AWS_REGION"),
         (
+            ProfileNotFound(profile="x"),
+            "the AWS configuration has no such profile (ProfileNotFound)",
+            "aws configure list-profiles",
+        ),
+        (
+            UnauthorizedSSOTokenError(),
+            "this process has no AWS credentials (UnauthorizedSSOTokenError)",
+            "sign in to AWS",
+        ),
+        (
             UnknownServiceError(service_name="x", known_service_names="y"),
             "the AWS client failed (UnknownServiceError)",
             "Check the names",
@@ -106,6 +126,49 @@ def test_call_chooses_the_error_class() -> None:
     call = Call("The endpoint", "rds:DescribeDBInstances", "rds", error_class=DatabaseUnreachable)
     with pytest.raises(DatabaseUnreachable), translated(call):
         raise NoCredentialsError
+
+
+def answer_of(status: int, code: str) -> ClientError:
+    """Return an answer of AWS's with an HTTP status and an error code."""
+    metadata: Any = {"HTTPStatusCode": status}
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "GetSecretValue")
+
+
+def translate(error: BotoCoreError | ClientError) -> CredentialsRejected:
+    """Return what an error of the client's becomes."""
+    with pytest.raises(CredentialsRejected) as caught, translated(CALL):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answer_of(400, "ThrottlingException"),
+        answer_of(429, "TooManyRequestsException"),
+        answer_of(500, "InternalFailure"),
+        answer_of(503, "ServiceUnavailable"),
+        EndpointConnectionError(endpoint_url=URL),
+        ReadTimeoutError(endpoint_url=URL),
+    ],
+)
+def test_what_may_pass_is_worth_asking_again(error: BotoCoreError | ClientError) -> None:
+    """Throttling, AWS's own faults and the network may be over in a moment."""
+    assert may_pass(translate(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answer_of(400, "AccessDeniedException"),
+        answer_of(404, "ResourceNotFoundException"),
+        ClientError({}, "GetSecretValue"),
+        NoCredentialsError(),
+    ],
+)
+def test_refusal_is_not_worth_asking_again(error: BotoCoreError | ClientError) -> None:
+    """What AWS refuses now it refuses in a moment."""
+    assert not may_pass(translate(error))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.aws.access import AccessSource
-from lockgate.aws.secrets import SecretStage, check_secret_id
+from lockgate.aws.parts import SecretStage
+from lockgate.aws.secrets import check_secret_id
 from lockgate.errors import LockgateError, SettingInvalid
 from lockgate.settings import Settings
 

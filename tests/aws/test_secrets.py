@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from lockgate.aws.parts import ConnectionParts
-from lockgate.aws.secrets import SecretStage, read_secret
+from lockgate.aws.parts import ConnectionParts, SecretStage
+from lockgate.aws.secrets import read_secret
 from lockgate.errors import CredentialsRejected, LockgateError, SettingInvalid
 
 if TYPE_CHECKING:

@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.callers.put_server import Play, PutServer, reply
+from tests.support.lambda_context import FUNCTION_ARN
+
+from lockgate.aws.clients import make_client
+from lockgate.callers.delivery import Timing
+from lockgate.callers.dialogue import Invocation
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
 
 EVENTS = Path(__file__).parents[1] / "events"
+# 2026-11-22, noon, UTC.
+NOW_SECONDS = 1_795_348_800.0
+
+
+@pytest.fixture
+def invocation() -> Invocation:
+    """Give an invocation with plenty of time, that is never followed by another."""
+    timing = Timing(lambda: 60_000, lambda _: None)
+    return Invocation(FUNCTION_ARN, timing, lambda: NOW_SECONDS, make_client, lambda _: None)
 
 
 @pytest.fixture

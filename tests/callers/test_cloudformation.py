@@ -8,16 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.callers.conftest import NOW_SECONDS
 
+from lockgate.callers.carried import carry
 from lockgate.callers.cloudformation import (
     Envelope,
     RequestType,
-    continued_event,
     read_continuation,
     read_envelope,
     read_request,
-    will_answer,
 )
+from lockgate.callers.cloudformation_dialogue import open_stack
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
@@ -26,6 +27,8 @@ from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lockgate.callers.dialogue import Invocation
 
     ReadEvent = Callable[[str], dict[str, Any]]
 
@@ -60,10 +63,12 @@ def test_update_takes_target_and_reason(read_event: ReadEvent) -> None:
     assert expected == read_request(envelope, SETTINGS)
 
 
-def test_delete_asks_for_nothing(read_event: ReadEvent) -> None:
-    """Delete leaves the database be, whatever its properties and the allowed actions are."""
-    event = {**read_event("cloudformation_delete"), "ResourceProperties": ["nonsense"]}
-    assert read_request(read_envelope(event), Settings(allowed_actions=())) is None
+def test_delete_needs_no_run(read_event: ReadEvent, invocation: Invocation) -> None:
+    """Delete leaves the database be, whatever its properties are; Create and Update do not."""
+    deletion = {**read_event("cloudformation_delete"), "ResourceProperties": ["nonsense"]}
+    events = [read_event("cloudformation_create"), read_event("cloudformation_update"), deletion]
+    found = [open_stack(event, invocation, loopback=False).needs_run for event in events]
+    assert [True, True, False] == found
 
 
 def test_envelope_shows_neither_url_nor_properties(read_event: ReadEvent) -> None:
@@ -174,7 +179,7 @@ def test_event_without_url_can_be_read(read_event: ReadEvent) -> None:
 
 # Who answers, and until when.
 
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+NOW = datetime.fromtimestamp(NOW_SECONDS, UTC)
 
 
 def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
@@ -189,10 +194,10 @@ def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
     return replace(holder, **changes)
 
 
-def test_run_for_the_same_event_will_answer(read_event: ReadEvent) -> None:
+def test_run_for_the_same_event_will_answer(read_event: ReadEvent, invocation: Invocation) -> None:
     """A second delivery leaves the answer to the first, whichever invocation that is in."""
-    envelope = read_envelope(read_event("cloudformation_create"))
-    assert will_answer(make_holder(envelope), envelope, NOW.timestamp())
+    stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
+    assert stack.is_left_to(make_holder(stack.envelope))
 
 
 @pytest.mark.parametrize(
@@ -205,18 +210,22 @@ def test_run_for_the_same_event_will_answer(read_event: ReadEvent) -> None:
         {"expires_at": NOW - timedelta(seconds=1)},
     ],
 )
-def test_other_holder_will_not_answer(read_event: ReadEvent, changes: dict[str, Any]) -> None:
+def test_other_holder_will_not_answer(
+    read_event: ReadEvent, invocation: Invocation, changes: dict[str, Any]
+) -> None:
     """Somebody else's run, and a run that has ended, answer nobody."""
-    envelope = read_envelope(read_event("cloudformation_create"))
-    assert not will_answer(make_holder(envelope, **changes), envelope, NOW.timestamp())
+    stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
+    assert not stack.is_left_to(make_holder(stack.envelope, **changes))
 
 
 @pytest.mark.parametrize("name", ["RequestId", "StackId", "LogicalResourceId", "ResponseURL"])
-def test_run_for_another_event_will_not_answer(read_event: ReadEvent, name: str) -> None:
+def test_run_for_another_event_will_not_answer(
+    read_event: ReadEvent, invocation: Invocation, name: str
+) -> None:
     """A repeated operation has the id of the failed one, and a URL of its own."""
     event = read_event("cloudformation_create")
-    envelope = read_envelope({**event, name: f"{event[name]}1"})
-    assert not will_answer(make_holder(read_envelope(event)), envelope, NOW.timestamp())
+    stack = open_stack({**event, name: f"{event[name]}1"}, invocation, loopback=False)
+    assert not stack.is_left_to(make_holder(read_envelope(event)))
 
 
 def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
@@ -267,7 +276,7 @@ def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) ->
     event = read_event("cloudformation_create")
     event["ResponseURL"] += "&X-Amz-Date=20261122T115900Z"
     first = Continuation(0, NOW.timestamp() - 900, 1_800)
-    following = continued_event(event, first.next())
+    following = carry(event, first.next())
     assert first.next() == read_continuation(following, NOW.timestamp())
 
 

@@ -175,7 +175,7 @@ failures = st.builds(UnexpectedFailure, texts, hint=st.none() | texts)
 
 
 @given(envelopes, reports | failures | st.none())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_answer_fits_in_every_case(
     envelope: Envelope, outcome: Report | LockgateError | None
 ) -> None:
@@ -249,7 +249,10 @@ def test_framework_gets_the_id_of_a_delete(read_event: ReadEvent) -> None:
             "The run ended busy. Nothing was changed. Run run-1.",
         ),
         (SettingInvalid("Wrong.", hint="Correct it."), RequestRefused, "Wrong. Correct it."),
-        (UnexpectedFailure("x" * 5_000), UnexpectedFailure, "x" * 2_000 + "…"),
+        # With its quotes, 2,000 bytes as JSON, whatever a character takes.
+        (UnexpectedFailure("x" * 5_000), UnexpectedFailure, "x" * 1_995 + "…"),
+        (UnexpectedFailure('"' * 5_000), UnexpectedFailure, '"' * 997 + "…"),
+        (UnexpectedFailure("𝄞" * 5_000), UnexpectedFailure, "𝄞" * 498 + "…"),
     ],
 )
 def test_framework_gets_an_error_for_a_failure(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,9 +23,15 @@ if TYPE_CHECKING:
         ("cloudformation_delete", CallerKind.CLOUDFORMATION),
         ("direct_up", CallerKind.DIRECT),
         ("console_default", CallerKind.DIRECT),
-        ("codepipeline", CallerKind.DIRECT),
-        ("codedeploy", CallerKind.DIRECT),
-        ("terraform_crud", CallerKind.DIRECT),
+        ("codepipeline", CallerKind.CODEPIPELINE),
+        ("codedeploy", CallerKind.CODEDEPLOY),
+        ("terraform_crud", CallerKind.TERRAFORM),
+        ("terraform_delete", CallerKind.TERRAFORM),
+        ("terraform_create_only", CallerKind.DIRECT),
+        ("step_functions", CallerKind.DIRECT),
+        ("cdk_trigger", CallerKind.DIRECT),
+        ("eventbridge_schedule", CallerKind.DIRECT),
+        ("sqs", CallerKind.DIRECT),
     ],
 )
 def test_stored_event_is_told_apart(
@@ -32,7 +41,53 @@ def test_stored_event_is_told_apart(
     assert expected is detect_caller(read_event(name))
 
 
-@pytest.mark.parametrize("event", [None, {}, [], "x", 5, {"RequestType": "Create"}, {"StackId": 1}])
+JOB: dict[str, object] = {"CodePipeline.job": {}}
+HOOK = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "x"}
+STACK = {"RequestType": "Create", "StackId": "x"}
+TF: dict[str, object] = {"tf": {"action": "create"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({**TF, **STACK, **HOOK, **JOB}, CallerKind.CODEPIPELINE),
+        ({**TF, **STACK, **HOOK}, CallerKind.CODEDEPLOY),
+        ({**TF, **STACK}, CallerKind.CLOUDFORMATION),
+        ({**TF, "action": "up"}, CallerKind.TERRAFORM),
+    ],
+)
+def test_signs_have_an_order(event: object, expected: CallerKind) -> None:
+    """Whoever waits for an answer of its own goes before who does not."""
+    assert expected is detect_caller(event)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(None, {}, [], "x", 5),
+        *({"RequestType": "Create"}, {"StackId": 1}, {"DeploymentId": "d-1"}, {"tf": "create"}),
+        {"LifecycleEventHookExecutionId": "x"},
+    ],
+)
 def test_anything_else_is_direct(event: object) -> None:
     """No event is without a caller, whatever its type."""
     assert CallerKind.DIRECT is detect_caller(event)
+
+
+def test_caller_is_imported_when_it_calls() -> None:
+    """A direct invocation's start pays for no other caller, and for no AWS client."""
+    script = (
+        "import sys\n"
+        "import lockgate.entry\n"
+        "names = ('boto3', 'http.client', 'lockgate.callers.')\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(names)))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(Path(__file__).parents[2] / "handler")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [name.removeprefix("lockgate.callers.") for name in ran.stdout.split()]
+    assert ["delivery", "detect", "dialogue", "direct", "emergency"] == found

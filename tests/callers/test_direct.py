@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SETTINGS = Settings()
 CALLER = Caller("direct")
 EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
-ALL_KEYS = "Known: action, target, reason, requested_by."
+ALL_KEYS = "Known: action, target, reason, requested_by, execution."
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,10 @@ ALL_KEYS = "Known: action, target, reason, requested_by."
         (
             {"reason": "release 8", "requested_by": "ci"},
             Request(Action.UP, CALLER, reason="release 8", requested_by="ci"),
+        ),
+        (
+            {"execution": "build 12"},
+            Request(Action.UP, Caller("direct", {"execution": "build 12"})),
         ),
     ],
 )
@@ -100,7 +104,7 @@ def test_stored_command_becomes_a_request(
             {"action": "status", "target": "7"},
             (
                 'The key "target" is not known for the action "status".'
-                " Known: action, reason, requested_by."
+                " Known: action, reason, requested_by, execution."
             ),
         ),
     ],
@@ -134,7 +138,7 @@ def test_command_that_is_not_known_is_refused(event: object, problem: str) -> No
                 f"The {key} cannot be read.",
                 f"Send text of 1 to 1,000 characters, or leave {key} out.",
             )
-            for key in ("reason", "requested_by")
+            for key in ("reason", "requested_by", "execution")
             for value in (None, 7, "", " ", "x" * 1_001, ["x"])
         ),
     ],
@@ -150,21 +154,6 @@ def test_value_of_a_wrong_type_is_refused(event: object, problem: str, hint: str
     ("name", "problem"),
     [
         ("console_default", "The event is the Lambda console's default test event."),
-        (
-            "codepipeline",
-            "The event is a CodePipeline job, which this release does not answer.",
-        ),
-        (
-            "codedeploy",
-            "The event is a CodeDeploy lifecycle hook, which this release does not answer.",
-        ),
-        (
-            "terraform_crud",
-            (
-                'The event is a Terraform invocation with lifecycle_scope = "CRUD", which this'
-                " release does not answer."
-            ),
-        ),
         ("eventbridge_schedule", "The event is an EventBridge event."),
         ("sqs", "The event is a batch of records of SNS, SQS, S3 or a stream."),
     ],
@@ -210,7 +199,7 @@ def test_any_event_is_read_or_refused(event: object) -> None:
 def test_success_is_answered_with_the_report() -> None:
     """What succeeds is returned as the whole report."""
     report = Report(status=Status.UP_TO_DATE, action=Action.UP, run_id="run-1")
-    assert report.to_json() == answer(report)
+    assert report.to_json() == answer({"action": "up"}, report)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +221,7 @@ def test_failure_raises_the_public_class_with_the_report(
     error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Mend it.")
     report = Report(status=Status.FAILED, action=Action.UP, run_id="run-1", error=error)
     with pytest.raises(LockgateError) as caught:
-        answer(report)
+        answer({"action": "up"}, report)
     assert expected is type(caught.value)
     assert report.to_json() == json.loads(str(caught.value))
     assert caught.value.hint == "Mend it."

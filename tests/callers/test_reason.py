@@ -66,6 +66,47 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
         ),
         (
             report_of(
+                Status.REFUSED,
+                error=ErrorInfo(
+                    code="drift-detected",
+                    message="Migration 0007 was edited. Nothing was run.",
+                    type="DriftDetected",
+                    hint="Write one with: lockgate new NAME",
+                    migration="0007",
+                ),
+            ),
+            (
+                "Migration 0007 was edited. Nothing was run."
+                " Write one with: lockgate new NAME. Run run-1."
+            ),
+        ),
+        (
+            report_of(
+                Status.REFUSED,
+                error=ErrorInfo(code="outcome-unknown", message="Unknown.", type="RequestRefused"),
+                applied=(FIRST,),
+                to_version="0007",
+            ),
+            ("1 migration of this run stays; the database is at version 0007. Unknown. Run run-1."),
+        ),
+        (
+            report_of(
+                Status.REFUSED,
+                error=ErrorInfo(
+                    code="x", message=f"{'x' * 600} Nothing was run.", type="RequestRefused"
+                ),
+            ),
+            f"Nothing was changed. {'x' * 600} Nothing was run. Run run-1.",
+        ),
+        (
+            report_of(Status.FAILED, error=FAILED),
+            (
+                "Migration 0009 add_email failed (42701). No migration of this run stays;"
+                f" the database has no version. {SAID}"
+            ),
+        ),
+        (
+            report_of(
                 Status.FAILED,
                 error=ErrorInfo(code="x", message="Gone.", type="DatabaseUnreachable"),
             ),

@@ -15,7 +15,8 @@ from tests.callers.put_server import Play, PutServer
 from tests.support.waiting import Background
 
 from lockgate.callers import response_url
-from lockgate.callers.response_url import Answerer, Timing, check_response_url, put_answer
+from lockgate.callers.delivery import Answer, Answerer, Timing
+from lockgate.callers.response_url import check_response_url, put_answer
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 from lockgate.local.certificates import make_certificates
 
@@ -272,30 +273,30 @@ def test_certificate_of_the_system_store_verifies(
 def test_failure_never_shows_the_url(
     serve: Callable[..., PutServer], clock: Clock, scene: int | bytes | Play
 ) -> None:
-    """Neither the error, its chain, nor the answerer's repr leads to the signature."""
-    server = serve(scene)
-    answerer = Answerer(server.url, clock.timing, loopback=True)
+    """Neither the error, its chain, nor an answer's repr leads to the signature."""
+    answer = make_answer(serve(scene), clock, BODY)
     with pytest.raises(UnexpectedFailure) as caught:
-        answerer.answer(BODY)
+        Answerer().give(answer)
     assert caught.value.__context__ is None
     told = "".join(traceback.format_exception(caught.value))
-    assert "SENTINEL" not in f"{told} {answerer!r} {caught.value.hint} {caught.value.fields}"
+    assert "SENTINEL" not in f"{told} {answer!r} {caught.value.hint} {caught.value.fields}"
 
 
-def test_answerer_refuses_a_url_before_any_work(clock: Clock) -> None:
-    """An event that cannot be answered is found out when the answerer is made."""
-    with pytest.raises(RequestInvalid, match="does not lead to CloudFormation's own bucket"):
-        Answerer("https://example.com/x", clock.timing)
+def make_answer(server: PutServer, clock: Clock, body: bytes) -> Answer:
+    """Return an answer that is sent to a server."""
+    deliver = partial(put_answer, server.url, body, clock.timing, loopback=True)
+    return Answer(body.decode(), deliver)
 
 
 def test_answerer_answers_once(serve: Callable[..., PutServer], clock: Clock) -> None:
-    """The first answer counts; the second is not sent."""
+    """The first answer counts; the second is not sent, and its giver hears of the first."""
     server = serve(200)
-    answerer = Answerer(server.url, clock.timing, loopback=True)
+    first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
+    answerer = Answerer()
     before = answerer.is_answered
-    assert answerer.answer(b"first")
+    assert first is answerer.give(first)
     assert (False, True) == (before, answerer.is_answered)
-    assert not answerer.answer(b"second")
+    assert first is answerer.give(second)
     assert len(server.received) == 1
 
 
@@ -304,11 +305,12 @@ def test_answerer_tries_again_after_an_answer_that_did_not_arrive(
 ) -> None:
     """An answer that failed was none, so the next one is sent."""
     server = serve(403, 200)
-    answerer = Answerer(server.url, clock.timing, loopback=True)
+    first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
+    answerer = Answerer()
     with pytest.raises(UnexpectedFailure):
-        answerer.answer(b"first")
+        answerer.give(first)
     assert not answerer.is_answered
-    assert answerer.answer(b"second")
+    assert second is answerer.give(second)
     assert server.received[1].endswith(b"second")
 
 
@@ -317,14 +319,15 @@ def test_two_threads_answer_once_and_wait_for_each_other(
 ) -> None:
     """Of two threads at once one sends; the other comes back only when that is over."""
     server = serve(503, 503, 200)
-    answerer = Answerer(server.url, clock.timing, loopback=True)
+    answerer = Answerer()
     start = threading.Barrier(2)
     outcomes: list[tuple[bool, bool]] = []
 
     def race(body: bytes) -> None:
+        answer = make_answer(server, clock, body)
         start.wait()
-        sent = answerer.answer(body)
-        outcomes.append((sent, answerer.is_answered))
+        given = answerer.give(answer)
+        outcomes.append((given is answer, answerer.is_answered))
 
     racing = [Background.start(partial(race, body)) for body in (b"run", b"watchdog")]
     for one in racing:

@@ -8,23 +8,25 @@ import json
 import logging
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.callers.put_server import Play, PutServer
 
-from lockgate.callers import cloudformation, cloudformation_answer, direct
+from lockgate.callers import direct, terraform
 from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.response_url import Answerer, Timing
+from lockgate.callers.dialogue import open_dialogue
 from lockgate.errors import LockgateError
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lockgate.callers.dialogue import Invocation
+
 WORD = "SENTINEL"
 SETTINGS = Settings()
-TIMING = Timing(lambda: 60_000, lambda _: None)
 
 
 class Ear:
@@ -75,26 +77,31 @@ def spoil(event: Any) -> Iterator[Any]:
         yield {k: v for k, v in event.items() if k != key}
 
 
-def handle(event: Any, url: str | None = None) -> object:
-    """Do with an event what the function does, short of the database."""
-    if detect_caller(event) is CallerKind.DIRECT:
-        return direct.read_request(event, SETTINGS)
-    envelope = cloudformation.read_envelope(event)
-    answerer = Answerer(url or envelope.response_url, TIMING, loopback=url is not None)
-    request = cloudformation.read_request(envelope, SETTINGS)
-    if url is not None:
-        body = cloudformation_answer.encode_answer(
-            cloudformation_answer.make_answer(envelope, LockgateError("It broke."))
-        )
-        answerer.answer(body)
-    return envelope, answerer, request
+@pytest.fixture
+def handle(invocation: Invocation) -> Callable[..., object]:
+    """Give a function that does with an event what the function does, short of the database."""
+
+    def handle(event: Any, *, is_told: bool = False) -> object:
+        kind = detect_caller(event)
+        if kind is CallerKind.DIRECT:
+            return direct.read_request(event, SETTINGS)
+        if kind is CallerKind.TERRAFORM:
+            return terraform.read_request(event, SETTINGS)
+        dialogue = open_dialogue(kind, event, invocation, Settings(cfn_loopback=is_told))
+        answer = dialogue.make_answer(LockgateError("It broke."))
+        if is_told:
+            answer.deliver()
+        request = dialogue.read_request(SETTINGS) if dialogue.needs_run else None
+        return dialogue, answer, request
+
+    return handle
 
 
 @pytest.mark.parametrize(
     "name", ["cloudformation_create", "cloudformation_update", "cloudformation_delete"]
 )
 def test_stack_event_gives_nothing_away(
-    read_event: Callable[[str], Any], ear: Ear, name: str
+    read_event: Callable[[str], Any], handle: Callable[..., object], ear: Ear, name: str
 ) -> None:
     """Neither the signed URL nor a stack's properties are shown, however the event is spoilt."""
     event = read_event(name)
@@ -113,14 +120,20 @@ def test_stack_event_gives_nothing_away(
     assert WORD not in ear.text
 
 
-@pytest.mark.parametrize("name", ["codepipeline", "codedeploy", "sqs"])
+@pytest.mark.parametrize("name", ["codepipeline", "codedeploy", "sqs", "terraform_crud"])
 def test_event_of_another_service_gives_nothing_away(
-    read_event: Callable[[str], Any], ear: Ear, name: str
+    read_event: Callable[[str], Any], handle: Callable[..., object], ear: Ear, name: str
 ) -> None:
     """A CodePipeline job holds credentials; none of it is shown."""
     event = read_event(name)
     assert WORD in json.dumps(event)
-    ear.hear(handle, event)
+    for spoilt in spoil(event):
+        ear.hear(handle, spoilt)
+    for inner in event.get("CodePipeline.job", {}).get("data", {}):
+        for wrong in (None, 5, [WORD], {WORD: WORD}, WORD):
+            changed = copy.deepcopy(event)
+            changed["CodePipeline.job"]["data"][inner] = wrong
+            ear.hear(handle, changed)
     ear.hear(handle, [event])
     ear.hear(handle, {"wrapped": event})
     ear.hear(handle, {"reason": event, "target": event})
@@ -131,6 +144,7 @@ def test_event_of_another_service_gives_nothing_away(
 @pytest.mark.parametrize("scene", [200, 403, 503, Play.RESET, b"SENTINEL"])
 def test_sending_gives_nothing_away(
     read_event: Callable[[str], Any],
+    handle: Callable[..., object],
     serve: Callable[..., PutServer],
     ear: Ear,
     scene: int | bytes | Play,
@@ -138,7 +152,7 @@ def test_sending_gives_nothing_away(
     """The signature in the URL is shown in no way that the sending can end."""
     event = read_event("cloudformation_update")
     server = serve(scene)
-    ear.hear(handle, event, server.url)
+    ear.hear(partial(handle, is_told=True), {**event, "ResponseURL": server.url})
     assert len(server.received) > 0
     assert ear.text
     assert WORD not in ear.text

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.checksum import text_checksum
+from lockgate.core.token_checksum import token_checksum
 
 TABLE = "CREATE TABLE account (id bigint);"
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from lockgate.core.catalog import Catalog, make_catalog
-from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.checksum import text_checksum
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Direction, Kind, Language, Migration, Options, Script, Version
+from lockgate.core.token_checksum import token_checksum
 
 TABLE = "CREATE TABLE account (id int);"
 AT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -128,6 +129,7 @@ def test_row_without_a_file_is_ahead_or_missing(
     [
         (TABLE, "CREATE TABLE account (id bigint);", [("1", "error")]),
         (TABLE, TABLE + "SELECT 1;", [("1", "error")]),
+        (TABLE, "CREATE TABLE account (id int 'broken", [("1", "error")]),
         (TABLE, 'CREATE TABLE "Account" (id int);', [("1", "error")]),
         (TABLE, "-- why\ncreate table ACCOUNT\n( id INT )", [("1", "warning")]),
         (TABLE, f"{TABLE} -- why", [("1", "warning")]),

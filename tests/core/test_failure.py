@@ -39,6 +39,10 @@ PLACES = st.integers(min_value=1, max_value=300)
             ),
         ),
         (
+            Failure("7 fill", "x" * 9_000, sqlstate="P0001", file="7_fill.sql", line=4, column=1),
+            f"Migration 7 fill failed: {'x' * 2_000}… (P0001). 7_fill.sql:4:1.",
+        ),
+        (
             Failure("7 fill", "KeyError: 'x'", file="7_fill.py", line=4),
             "Migration 7 fill failed: KeyError: 'x'. 7_fill.py:4.",
         ),

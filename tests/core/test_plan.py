@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lockgate.core.analysis import Analysis, Mode, analyse_script, done_checksum
 from lockgate.core.catalog import Catalog, make_catalog
-from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.plan import Plan, SkipReason, make_plan
@@ -25,6 +25,7 @@ from lockgate.core.segment import (
     make_segments,
     split_segment,
 )
+from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import (
     DriftDetected,
     HistoryForeign,
@@ -463,7 +464,10 @@ def test_drift_is_refused_by_name() -> None:
     assert isinstance(refusal, DriftDetected)
     assert refusal.message.startswith("Migration 1 x was edited after it was applied. 1.sql: ")
     assert refusal.message.endswith(" And 1 more. Nothing was run.")
-    assert "Restore the file, or put the change in a new migration." == refusal.hint
+    assert (
+        "Restore the file, and put the change in a new migration; or, if the file is right as it is,"
+        " take its text over: repair, accept."
+    ) == refusal.hint
     assert {"file": "1.sql", "migration": "1 x"} == refusal.fields
 
 

@@ -156,7 +156,7 @@ def spell(sql: str) -> list[str]:
 
 
 @given(SCRIPTS.filter(lambda parts: BEYOND_THE_ORACLE not in join(parts)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_split_equals_the_parsers_split(parts: list[tuple[str, str]]) -> None:
     """Valid SQL is split where PostgreSQL's own grammar splits it."""
     sql = join(parts)
@@ -165,7 +165,7 @@ def test_split_equals_the_parsers_split(parts: list[tuple[str, str]]) -> None:
 
 
 @given(SCRIPTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
     """Each statement comes back with its own tokens, in order, none lost."""
     sql = join(parts)
@@ -174,7 +174,7 @@ def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
 
 
 @given(SCRIPTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_pieces_give_the_text_back(parts: list[tuple[str, str]]) -> None:
     """Between the statements stand only semicolons, space and comments; the rest is all of it."""
     sql = join(parts)
@@ -229,7 +229,7 @@ ANYTHING = st.one_of(NASTY, st.text(max_size=60))
 
 
 @given(ANYTHING)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_split_refuses_or_places_every_statement(sql: str) -> None:
     """On any text there is one error, with a place in it, or statements in order."""
     found: tuple[Statement, ...] = ()
@@ -244,7 +244,7 @@ def test_split_refuses_or_places_every_statement(sql: str) -> None:
 
 
 @given(ANYTHING)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_sendable_keeps_every_offset(sql: str) -> None:
     """What can be split is sent in the same length, and splits at the same places."""
     with suppress(SqlTextInvalid):
@@ -254,7 +254,7 @@ def test_sendable_keeps_every_offset(sql: str) -> None:
 
 
 @given(ANYTHING, st.booleans())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001, drawn
     """Tokens stand in order, none is empty, and between them is space or a comment."""
     end = 0
@@ -266,14 +266,14 @@ def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001
 
 
 @given(ANYTHING)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_redact_never_raises(sql: str) -> None:
     """Any text can be shown, and gets no longer by more than the mark of what is left out."""
     assert len(redact_literals(sql)) <= len(sql) + len(" …")
 
 
 @given(st.lists(st.sampled_from("abc'\\;\n \"$-"), max_size=12).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_redact_hides_what_is_quoted(text: str) -> None:
     """A secret never shows, quoted in any way and cut off anywhere, whichever the setting."""
     quoted = text.replace("'", "''")

@@ -9,8 +9,15 @@ A block's language may be followed by words that say what it is an example of::
     ```sql query                      what somebody on call may type
     ```json report, ```json excerpt   a report, whole or in part
     ```json policy                    what IAM is to allow
-    ```json state                     a state of a state machine
+    ```json statemachine              a state machine, which a test executes
+    ```json event                     an event of another service
     ```yaml template                  a CloudFormation template
+    ```python handler                 a module that Lambda could import
+    ```python app                     an app of the CDK; `make infra` synthesises it
+    ```hcl                            a configuration of Terraform; `make infra` validates it
+    ```dockerfile                     an image on top of ours
+    ```yaml action, ```yaml hooks     a pipeline's action, a deployment's hooks
+    ```hcl CREATE_ONLY                a Terraform resource, by its scope
     ```shell                          commands; those of lockgate, make and aws are looked at
 """
 
@@ -22,14 +29,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(
-    f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")
-))  # fmt: skip
+ADOPT_PAGES = tuple(
+    sorted(f"docs/adopt/{path.name}" for path in (ROOT / "docs/adopt").glob("*.md"))
+)
+PAGES = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    *ADOPT_PAGES,
+)
 
 _NAME = re.compile(r"(?:[0-9]+_\w+\.(?:sql|py)|R__\w+\.sql)")
 _FENCE = re.compile(r"^```(\w+)?(?: +([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) +(.+)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
 
 
@@ -107,6 +120,11 @@ def list_links(page: str) -> list[str]:
     """Return the targets of a page's links, code left out."""
     prose = _CODE.sub("", _FENCE.sub("", read_page(page)))
     return [match[1] for match in _LINK.finditer(prose)]
+
+
+def list_images(page: str) -> list[tuple[str, str]]:
+    """Return the description and the target of a page's images."""
+    return [(match[1], match[2]) for match in _IMAGE.finditer(read_page(page))]
 
 
 def read_table(page: str, heading: str) -> list[list[str]]:

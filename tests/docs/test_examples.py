@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,10 +23,15 @@ from tests.docs.markdown import (
     to_one_line,
 )
 
+from lockgate.callers import codepipeline, terraform
+from lockgate.callers.delivery import Timing
+from lockgate.callers.detect import CallerKind, detect_caller
+from lockgate.callers.dialogue import Invocation, open_dialogue
 from lockgate.callers.direct import read_request
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
+from lockgate.core.request import Action
 from lockgate.errors import LockgateError, MigrationFileInvalid
 from lockgate.formats.lockgate import read_folder
 from lockgate.settings import ACTIONS, Settings
@@ -71,21 +79,19 @@ def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
 def is_known(block: Block) -> bool:
     """Return whether a test below looks at a block."""
     match block.language, block.words:
-        case ("json", ("command" | "report" | "excerpt" | "policy" | "state",)) | (
-            "yaml",
-            ("template",),
-        ):
-            return True
-        case ("sql", ("query",)):
-            return True
+        case ("json", ("command" | "report" | "excerpt" | "policy" | "event" | "statemachine",)):
+            known = True
+        case ("yaml", ("template" | "action" | "hooks",)) | ("hcl", ("CREATE_ONLY" | "CRUD",)):
+            known = True
+        case ("sql", ("query",)) | ("text", ("message",)) | ("shell", ()):
+            known = True
+        case ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
+            known = True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
-            return is_migration_name(name)
-        case ("text", ("message",)) | ("shell", ()):
-            return True
-        case (language, ()):
-            return language in SHOWN_ONLY
-        case _:
-            return False
+            known = is_migration_name(name)
+        case (language, words):
+            known = language in SHOWN_ONLY and not words
+    return known
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_MIGRATIONS)
@@ -140,14 +146,74 @@ def test_policy_allows_to_invoke_and_no_more(block: Block) -> None:
     assert ["lambda:InvokeFunction"] == actions
 
 
-@pytest.mark.parametrize("block", list_blocks("json", "state"))
-def test_state_waits_for_errors_that_exist(block: Block) -> None:
-    """A state sends a command that is accepted, and names public classes, each once."""
-    state = json.loads(block.text)
-    assert read_request(state["Parameters"]["Payload"], Settings()).action in ACTIONS
-    named = [name for rule in state["Retry"] + state["Catch"] for name in rule["ErrorEquals"]]
-    assert set(named) <= {cls.__name__ for cls in LockgateError.__subclasses__()}
-    assert sorted(set(named)) == sorted(named)
+@pytest.mark.parametrize("block", list_blocks("json", "statemachine"))
+def test_state_machine_knows_every_error(block: Block) -> None:
+    """It retries public classes, each by one rule, catches all of them, and sends a command."""
+    migrate = json.loads(block.text)["States"]["Migrate"]
+    payload = {
+        key.removesuffix(".$"): value for key, value in migrate["Parameters"]["Payload"].items()
+    }
+    assert read_request(payload, Settings()).action in ACTIONS
+    public = {cls.__name__ for cls in LockgateError.__subclasses__()}
+    retried = [name for rule in migrate["Retry"] for name in rule["ErrorEquals"]]
+    ours = {name for name in retried if "." not in name}
+    assert (ours, sorted(set(retried))) == (ours & public, sorted(retried))
+    assert public == {name for rule in migrate["Catch"] for name in rule["ErrorEquals"]}
+
+
+@pytest.mark.parametrize("block", list_blocks("json", "event"))
+def test_event_is_understood(block: Block) -> None:
+    """An event of another service is that service's, and asks for something."""
+    event = json.loads(block.text)
+    kind = detect_caller(event)
+    if kind is CallerKind.TERRAFORM:
+        assert terraform.read_request(event, Settings()).action in ACTIONS
+        return
+    timing = Timing(lambda: 60_000, lambda _: None)
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:x"
+    nobody = Invocation(arn, timing, time.time, lambda *_: None, lambda _: None)
+    dialogue = open_dialogue(kind, event, nobody, Settings())
+    assert dialogue.read_request(Settings()).action in ACTIONS
+
+
+@pytest.mark.parametrize("block", list_blocks("yaml", "action"))
+def test_pipelines_action_sends_a_command(block: Block) -> None:
+    """Once CodePipeline has filled its variables in."""
+    action = yaml.safe_load(block.text)
+    assert {"Category": "Invoke", "Owner": "AWS", "Provider": "Lambda", "Version": "1"} == (
+        action["ActionTypeId"]
+    )
+    parameters = re.sub(r"#\{[\w.]+\}", "4f2c41d0", action["Configuration"]["UserParameters"])
+    job = {
+        "id": "11111111-abcd-1111-abcd-111111abcdef",
+        "data": {"actionConfiguration": {"configuration": {"UserParameters": parameters}}},
+    }
+    request = codepipeline.read_request(
+        codepipeline.read_job({"CodePipeline.job": job}, 0.0), Settings()
+    )
+    assert (request.action, "4f2c41d0") == (Action.UP, request.caller.reference["execution"])
+
+
+@pytest.mark.parametrize("block", list_blocks("yaml", "hooks"))
+def test_hooks_are_codedeploys(block: Block) -> None:
+    """An AppSpec of a Lambda deployment, whose hook is one that there is."""
+    specification = yaml.safe_load(block.text)
+    hooks = [name for hook in specification["Hooks"] for name in hook]
+    assert hooks
+    assert set(hooks) <= {"BeforeAllowTraffic", "AfterAllowTraffic"}
+
+
+@pytest.mark.parametrize("block", list_blocks("hcl"))
+def test_terraform_sends_a_command(block: Block) -> None:
+    """The input of the resource is one, and Terraform finds the file well formed."""
+    (body,) = re.findall(r"jsonencode\(\{ (.*) \}\)", block.text)
+    command = dict(re.findall(r'(\w+) += "([^"]*)"', body))
+    assert read_request(command, Settings()).action in ACTIONS
+    program = shutil.which("terraform")
+    if program is not None:
+        check = [program, "fmt", "-check", "-diff", "-"]
+        ran = subprocess.run(check, input=block.text, capture_output=True, text=True, check=False)
+        assert (0, "") == (ran.returncode, ran.stdout)
 
 
 @pytest.mark.parametrize("block", list_blocks("json", "command"))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.docs.markdown import read_table
 
-from lockgate.core.checksum import text_checksum, token_checksum
+from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
+from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats import lockgate
 from lockgate.formats.lockgate import read_folder
@@ -28,6 +29,8 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "does not exist": {},
     "holds no migration": {"README.md": b""},
     "is no migration's name": {"V1__a.sql": b""},
+    "this is a migration of another tool": {"1.sql": b"-- Down Migration"},
+    "is another tool's down script": {"1_a.down.sql": b""},
     "Two files have version 7": {"7_a.sql": b"", "0007_b.sql": b""},
     "the file is not UTF-8": {"1.sql": b"\xff"},
     "the name is not UTF-8": {"1_\udcff.sql": b""},

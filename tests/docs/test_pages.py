@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.docs.markdown import (
+    ADOPT_PAGES,
     PAGES,
     ROOT,
     find_blocks,
     list_anchors,
     list_headings,
+    list_images,
     list_links,
     read_page,
     read_table,
@@ -77,8 +79,20 @@ def test_page_has_one_title_and_no_heading_twice(page: str) -> None:
 
 
 def test_readme_leads_to_every_page() -> None:
-    """A page that nothing links to is not read."""
-    assert set(PAGES) - {"README.md"} <= set(list_links("README.md"))
+    """A page that nothing links to is not read; a folder's pages are found by its own index."""
+    index = "docs/adopt/README.md"
+    found = {f"docs/adopt/{link}" for link in list_links(index)}
+    assert set(PAGES) - {"README.md", *ADOPT_PAGES} | {index} <= set(list_links("README.md"))
+    assert set(ADOPT_PAGES) - {index} <= found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_images_are_there_and_say_what_they_show(page: str) -> None:
+    """A reader who sees no picture is told what is in it."""
+    folder = (ROOT / page).parent
+    for description, target in list_images(page):
+        assert (folder / target).is_file()
+        assert len(description) > len("a picture")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -239,7 +253,8 @@ def test_alarms_and_outputs_that_pages_name_are_in_the_template() -> None:
     """What a page says of the template is in it."""
     template = read_page("template.yaml")
     page = read_page("docs/operations.md")
-    names = {*re.findall(r"`(\w+Alarm)`", page), "AlarmTopicArn", "LogGroup", "FunctionArn"}
+    parameters = re.findall(r"`((?:With|Failure|Alarm|Kms|S3)\w+?)(?:=\w+)?`", page)
+    names = {*re.findall(r"`(\w+Alarm)`", page), *parameters, "LogGroup", "FunctionArn"}
     assert [] == sorted(name for name in names if f"\n  {name}:\n" not in template)
 
 
@@ -284,9 +299,10 @@ def test_terminal_command_is_understood(arguments: list[str]) -> None:
 
 
 def test_parameters_that_readme_asks_for_are_those_without_default() -> None:
-    """What has to be given to the template is what the README says, and no more but the secret."""
+    """What has to be given to the template is what the README says, and no more but a choice."""
     parameters = read_page("template.yaml").partition("\nParameters:\n")[2].partition("\nRules:")[0]
     blocks = re.split(r"^  (?=\w+:$)", parameters, flags=re.MULTILINE)[1:]
     needed = {block.partition(":")[0] for block in blocks if "    Default:" not in block}
-    assert {"SubnetIds", "SecurityGroupIds"} == needed
-    assert all(f"`{name}`" in read_page("README.md") for name in {*needed, "SecretArn"})
+    chosen = {"SecretArn", "SecurityGroupIds", "VpcId", "DatabaseSecurityGroupId"}
+    assert {"SubnetIds"} == needed
+    assert all(f"`{name}`" in read_page("README.md") for name in needed | chosen)

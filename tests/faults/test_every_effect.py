@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.database import temporary_database
+from tests.support.database import running_server, temporary_database
 from tests.support.disturbed import (
     FAULT_STRIDE,
     MIGRATIONS,
@@ -33,13 +33,14 @@ from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
-from lockgate.local.server import EmbeddedServer
 from lockgate.postgres.connector import Connector
 from lockgate.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lockgate.local.server import EmbeddedServer
 
 Strike = Callable[[Project, Deadline], Callable[[Link], None]]
 
@@ -72,7 +73,7 @@ def fresh_project(server: EmbeddedServer, folder: Path, role: Role) -> Iterator[
 @pytest.fixture(scope="module")
 def own_server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
     """Give a server that a test may restart."""
-    with EmbeddedServer(root=postgres_root) as running:
+    with running_server(postgres_root) as running:
         yield running
 
 

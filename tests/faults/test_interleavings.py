@@ -212,7 +212,6 @@ def test_interleaved_runs_and_faults_keep_every_promise(
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,
-            deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),
             suppress_health_check=list(HealthCheck),
             print_blob=True,

@@ -6,12 +6,12 @@ short, and what the handler hands to itself is called again.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.cloudformation import Bucket, Stack, StackStatus
+from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs, hurried
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
@@ -25,40 +25,6 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 Event = dict[str, Any]
-
-SLEEPS = "SELECT pg_sleep(100);"
-LIVES_MS = 900_000
-# Less than the reserve, and enough of it to cancel, record and answer in.
-LEFT_MS = 19_000
-
-
-def count_runs(project: Project) -> int:
-    """Return how many runs are connected."""
-    rows = project.database.run(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND application_name LIKE 'lockgate run=%'"
-    )
-    return int(rows[0][0])
-
-
-@contextmanager
-def hurried(project: Project, clock: ManualClock, milliseconds: int) -> Iterator[None]:
-    """Let time pass as soon as a statement sleeps."""
-    is_over: list[bool] = []
-
-    def hurry() -> None:
-        wait_until(
-            lambda: is_over or is_asleep(project.database), "a statement that sleeps, or the end"
-        )
-        if not is_over:
-            clock.advance(milliseconds)
-
-    hurrying = Background.start(hurry)
-    try:
-        yield
-    finally:
-        is_over.append(True)
-        hurrying.result()
 
 
 @dataclass(slots=True)

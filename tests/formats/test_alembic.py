@@ -61,6 +61,11 @@ def test_file_becomes_a_migration(folder: ForeignFolder) -> None:
     )
 
 
+def test_revision_without_a_message_has_no_name(folder: ForeignFolder) -> None:
+    """What Alembic adds to a message is none."""
+    assert "" == folder.read_one({"a.py": write("a").replace("Make\na.", "")}).name
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -68,6 +73,24 @@ def test_file_becomes_a_migration(folder: ForeignFolder) -> None:
         (
             {"env.py": "import app", "versions/a.py": write("a"), "versions/README": ""},
             ["versions/a.py"],
+        ),
+        (
+            # Alembic is started where the project begins.
+            {
+                "alembic.ini": "[alembic]\nscript_location = app/store/db\n",
+                "env.py": "",
+                "versions/a.py": write("a"),
+            },
+            ["versions/a.py"],
+        ),
+        (
+            {
+                "alembic.ini": "[alembic]\nscript_location = app.core:store:db\n",
+                "db/env.py": "",
+                "db/versions/a.py": write("a"),
+                "db/versions/old/z.py": write("z"),
+            },
+            ["db/versions/a.py"],
         ),
         (
             {
@@ -176,7 +199,7 @@ def draw_graph(data: st.DataObject) -> list[Revision]:
     return data.draw(st.permutations(drawn))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_order_is_the_one_that_alembic_takes(data: st.DataObject) -> None:
     """Whatever branches, merges and dependencies there are, it is that of upgrade heads."""
@@ -224,6 +247,14 @@ def test_long_line_keeps_its_order() -> None:
         ({"a.py": write("a"), "b.py": write("a")}, "b.py:8 has revision a, and so has a.py"),
         ({"a.py": write("a", "b"), "b.py": write("b", "a")}, "in a circle: a, b"),
         ({"a.py": write("a"), "sub/b.py": write("b")}, "sub/b.py is a revision in a subfolder"),
+        (
+            {
+                "alembic.ini": "[alembic]\nscript_location = .\n",
+                "versions/a.py": write("a"),
+                "versions/2024/b.py": write("b", "a"),
+            },
+            "versions/2024/b.py is a revision in a subfolder",
+        ),
         ({"alembic.ini": "[alembic]\nscript_location = ../db\n"}, "places revisions in ../db"),
         ({"alembic.ini": "script_location = db\n"}, "alembic.ini cannot be read"),
     ],
@@ -241,7 +272,9 @@ def test_folder_is_refused_with_its_reason(
     ("text", "expected"),
     [
         (
-            write("a", more="from alembic import context").replace("pass", "context.config", 1),
+            write("a", more="from alembic import context").replace(
+                "pass", "context.get_x_argument()", 1
+            ),
             "a.py:12: the script asks alembic.context",
         ),
         (write("a").replace("upgrade()", "upgrade(engine)"), "has upgrade with arguments"),

@@ -69,7 +69,8 @@ def test_metadata_decides_about_the_transaction(
             {"1_a/down.sql": "x"},
             (
                 f"1_a is a folder without up.sql, which Diesel takes for a broken migration. {NOTHING}"
-                " Add 1_a/up.sql, or move the folder out of the migrations folder."
+                " Add 1_a/up.sql, or move the folder out of the migrations folder; or point"
+                " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself."
             ),
         ),
         (

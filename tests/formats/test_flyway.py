@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -407,6 +408,30 @@ def test_setting_that_changes_what_runs_is_refused_with_its_line(
     """Passed over, it would make another database than Flyway does."""
     error = refuse({"V1__a.sql": SQL, "flyway.conf": settings})
     assert f"{message} {NOTHING}" == str(error)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("target", "cherryPick", "skipExecutingMigrations", "initSql", "callbacks", "resolvers"),
+        *(
+            "errorOverrides",
+            "delimiter",
+            "encoding",
+            "defaultSchema",
+            "schemas",
+            "baselineOnMigrate",
+        ),
+    ],
+)
+def test_every_setting_that_the_page_refuses_is_refused(refuse: Fail, name: str) -> None:
+    """The page lists them by name; the hint says what there is instead, or how to take it back."""
+    error = refuse({"V1__a.sql": SQL, "flyway.conf": f"flyway.{name}=other"})
+    assert f"flyway.conf:1 sets flyway.{name}, which Lockgate does not follow. {NOTHING}" == str(
+        error
+    )
+    variable = re.sub("([A-Z])", r"_\1", name).upper()
+    assert f"FLYWAY_{variable}=" in (error.hint or "")
 
 
 def test_variable_takes_a_setting_of_the_file_back(read_one: ReadOne) -> None:

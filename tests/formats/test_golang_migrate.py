@@ -49,6 +49,19 @@ def test_script_reaches_the_server_byte_for_byte(tmp_path: Path) -> None:
     assert (text, None) == (catalog.migrations[0].up.sql, catalog.migrations[0].up.substituted)
 
 
+def test_file_of_several_kinds_runs_statement_by_statement(project: Project) -> None:
+    """It can have run under the tool only with x-multi-statement, which does the same."""
+    project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
+    text = "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY b ON a (i);\nDROP TABLE nothing;"
+    project.write({"1_a.up.sql": text})
+    failed = project.run(Action.UP)
+    project.write({"1_a.up.sql": text.replace("DROP TABLE", "DROP TABLE IF EXISTS")})
+    resumed = project.run(Action.UP)
+    indexes = "SELECT count(*) FROM pg_class WHERE relname = 'b'"
+    assert ("failed", "applied") == (failed.status, resumed.status)
+    assert [[1]] == project.database.run(indexes)
+
+
 def test_version_with_a_down_file_alone_does_nothing_on_the_way_up(project: Project) -> None:
     """The tool counts such a version, and so does the history."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"

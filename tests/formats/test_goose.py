@@ -8,10 +8,13 @@ import pytest
 from tests.support.folders import list_versions, read_refused, write_folder
 
 from lockgate.core.migration import NO_OPTIONS, Options
+from lockgate.core.request import Action
 from lockgate.formats.goose import read_folder, recognise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.project import Project
 
     from lockgate.core.migration import Migration
 
@@ -193,14 +196,22 @@ def test_value_of_several_lines_is_refused(tmp_path: Path) -> None:
     assert expected == found
 
 
-def test_go_migration_is_refused(tmp_path: Path) -> None:
-    """It runs inside of the project's own program, and nowhere else."""
-    folder = write_folder(tmp_path / "m", {"1_a.sql": UP, "2_b.go": "package m"})
-    expected = (
-        f"2_b.go is a Go migration, and Lockgate runs no Go. {NOTHING}"
-        " Write what it does as SQL, or as a Python migration in the native format."
+def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None:
+    """A database that goose has brought behind it goes on; a new one stops, with what to do."""
+    project.settings["LOCKGATE_FORMAT"] = "goose"
+    project.write({"1_a.sql": f"{UP}CREATE TABLE a ();\n", "2_b.go": "package m"})
+    refused = project.run(Action.UP)
+    project.database.run(
+        "CREATE TABLE goose_db_version (id int, version_id bigint, is_applied bool, tstamp timestamp);"
+        "INSERT INTO goose_db_version VALUES (1, 1, true, now()), (2, 2, true, now())"
     )
-    assert expected == read_refused(read_folder, folder)
+    adopted = project.do(Action.ADOPT, source="goose", reason="we move")
+    project.write({"3_c.sql": f"{UP}CREATE TABLE c ();\n"})
+    applied = project.run(Action.UP)
+    assert refused.error is not None
+    expected = f"2_b.go:1: the script is a Go migration, and Lockgate runs no Go. {NOTHING}"
+    assert (expected, "applied") == (refused.error.message, adopted.status)
+    assert ["3"] == [entry.version for entry in applied.applied]
 
 
 def test_script_that_names_gooses_table_gets_it(tmp_path: Path) -> None:

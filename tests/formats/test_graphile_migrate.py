@@ -261,6 +261,10 @@ def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
             ".gmrc has the placeholder :DATABASE_NAME, which graphile-migrate sets itself.",
         ),
         (
+            '{"beforeAllMigrations": [{"_": "sql", "file": "roles.sql"}]}',
+            ".gmrc has beforeAllMigrations, and Lockgate runs no actions of graphile-migrate.",
+        ),
+        (
             '{"afterAllMigrations": ["grants.sql"]}',
             ".gmrc has afterAllMigrations, and Lockgate runs no actions of graphile-migrate.",
         ),

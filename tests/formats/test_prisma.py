@@ -22,6 +22,22 @@ def folder(tmp_path: Path) -> ForeignFolder:
     return ForeignFolder(tmp_path / "migrations", "prisma")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("-- not in _prisma_migrations\nSELECT 1;", False),
+        ("/* _prisma_migrations */ DO $$ BEGIN DELETE FROM _prisma_migrations; END $$;", True),
+    ],
+)
+def test_comment_that_speaks_of_prismas_table_does_not_make_it(
+    folder: ForeignFolder,
+    text: str,
+    expected: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """A script that names it finds it, in the body of a block too."""
+    assert expected == (folder.read({"1_a/migration.sql": text}).stand_in is not None)
+
+
 def test_folder_becomes_a_migration(folder: ForeignFolder) -> None:
     """The folder's name is the version; the whole file runs, and nothing undoes it."""
     text = "-- CreateTable\nCREATE TABLE t ();\n"

@@ -56,6 +56,39 @@ def make_files(*lines: str, **scripts: str) -> dict[str, str]:
     return {"sqitch.plan": plan, **{f"deploy/{name}.sql": sql for name, sql in scripts.items()}}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "\\echo creating a",
+        "\\set ON_ERROR_STOP on",
+        "\\set QUIET 1",
+        "\\timing\r",
+        "\\pset pager off",
+        "\\encoding UTF8",
+    ],
+)
+def test_command_that_is_psqls_own_business_is_left_out(
+    folder: ForeignFolder, command: str
+) -> None:
+    """What it does is seen in a terminal, and not in a database."""
+    text = f"BEGIN;\n{command}\nSELECT 1;\nCOMMIT;\n{command}"
+    script = folder.read_one(make_files(f"a {SIGNED}", a=text)).up
+    found = analyse_script(script)
+    assert (Mode.OWN_TRANSACTION, text, 3) == (found.mode, script.text, len(found.statements))
+
+
+@pytest.mark.parametrize(
+    "command", ["\\set ON_ERROR_STOP off", "\\set a 1", "\\i b.sql", "\\encoding LATIN1", "\\gexec"]
+)
+def test_command_that_concerns_the_database_is_refused(folder: ForeignFolder, command: str) -> None:
+    """The hint says whose it is."""
+    script = folder.read_one(make_files(f"a {SIGNED}", a=f"SELECT 1\n{command}\n")).up
+    with pytest.raises(MigrationFileInvalid) as caught:
+        analyse_script(script)
+    assert "deploy/a.sql:2:1: psql meta-command" in caught.value.message
+    assert "Only psql knows its commands" in (caught.value.hint or "")
+
+
 def test_plan_has_the_ids_that_sqitch_gives() -> None:
     """Project, URI, parent, planner, date, dependencies and note are in the digest as there."""
     assert read_plan(PLAN, "sqitch.plan").changes == CHANGES

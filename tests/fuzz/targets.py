@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lockgate.callers import cloudformation, direct
+from lockgate.callers import cloudformation, direct, terraform
+from lockgate.callers.cloudformation import RequestType
 from lockgate.callers.cloudformation_answer import MAX_ANSWER_BYTES, encode_answer, make_answer
+from lockgate.callers.delivery import Timing
 from lockgate.callers.detect import CallerKind, detect_caller
+from lockgate.callers.dialogue import Invocation, open_dialogue
 from lockgate.callers.response_url import check_response_url
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Language
@@ -42,8 +45,19 @@ from lockgate.settings import ACTIONS, SETTINGS, Settings, read_answer_settings,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lockgate.callers.dialogue import Dialogue
+    from lockgate.core.request import Request
+
 NOW = 1_790_000_000.0
 _ALL = Settings(allowed_actions=ACTIONS)
+# It tells nobody anything: no client is ever called.
+_INVOCATION = Invocation(
+    "arn:aws:lambda:eu-west-1:123456789012:function:x",
+    Timing(lambda: 60_000, lambda _: None),
+    lambda: NOW,
+    lambda _service, _region: None,
+    lambda _event: None,
+)
 _CLOUDFORMATION = ".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"
 
 
@@ -52,14 +66,25 @@ _CLOUDFORMATION = ".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"
 
 def check_event(event: Any) -> None:
     """Refuse an event readably, or make a request of it; never fail in another way."""
+    kind = detect_caller(event)
     try:
-        if detect_caller(event) is CallerKind.DIRECT:
-            request = direct.read_request(event, _ALL)
-            _check_storable(request.reason, request.requested_by)
-        else:
+        if kind is CallerKind.DIRECT:
+            _check_request(direct.read_request(event, _ALL))
+        elif kind is CallerKind.TERRAFORM:
+            _check_terraform_event(event)
+        elif kind is CallerKind.CLOUDFORMATION:
             _check_stack_event(event)
+        else:
+            _check_dialogue(open_dialogue(kind, event, _INVOCATION, _ALL))
     except RequestInvalid as refusal:
         _check_refusal(refusal)
+
+
+def _check_terraform_event(event: Any) -> None:
+    if terraform.is_deletion(event):
+        assert terraform.report_deletion("run").is_success
+    else:
+        _check_request(terraform.read_request(event, _ALL))
 
 
 def _check_stack_event(event: Any) -> None:
@@ -71,9 +96,19 @@ def _check_stack_event(event: Any) -> None:
     assert continuation.must_end_at <= NOW + 3_600
     assert continuation.hop >= 0
     check_url(envelope.response_url)
-    request = cloudformation.read_request(envelope, _ALL, hop=continuation.hop)
-    if request is not None:
-        _check_storable(request.reason, *request.caller.reference.values())
+    if envelope.request_type is not RequestType.DELETE:
+        _check_request(cloudformation.read_request(envelope, _ALL, hop=continuation.hop))
+
+
+def _check_dialogue(dialogue: Dialogue) -> None:
+    assert dialogue.continuation.must_end_at <= NOW + 24 * 3_600
+    assert dialogue.continuation.hop >= 0
+    assert dialogue.make_answer(LockgateError("It broke. " * 1_000)).status == "Failed"
+    _check_request(dialogue.read_request(_ALL))
+
+
+def _check_request(request: Request) -> None:
+    _check_storable(request.reason, request.requested_by, *request.caller.reference.values())
 
 
 def check_url(url: str | None) -> None:

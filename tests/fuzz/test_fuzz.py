@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import targets
 from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
@@ -15,20 +16,16 @@ from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, Settings
 
 # The same ones each time: what is new is for `make fuzz` to find, not for somebody's deploy.
-FEW = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+FEW = settings(max_examples=100, derandomize=True, database=None)
 
 KEYS = st.sampled_from(
     [
         *("action", "RequestType", "StackId", "RequestId", "LogicalResourceId", "ResponseURL"),
         *("ResourceProperties", "reason", "requested_by", "direction", "steps", "limit", "target"),
         *("from", "accept", "forget", "mark", "tf", "LockgateContinuation", "PhysicalResourceId"),
-        "dry_run",
+        *("dry_run", "execution", "DeploymentId", "LifecycleEventHookExecutionId"),
+        *("hop", "began_at", "lockgate", "job", "done", "data", "continuationToken"),
+        *("actionConfiguration", "configuration", "UserParameters"),
     ]
 )
 SCALARS = st.one_of(
@@ -50,6 +47,18 @@ STACK = {
     "RequestId": "request",
     "LogicalResourceId": "Migration",
 }
+HOOK = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "x"}
+JOB_ID = "11111111-abcd-1111-abcd-111111abcdef"
+TEXTS = st.one_of(VALUES.map(json.dumps), st.text(max_size=20))
+
+
+def make_job(parameters: Any, token: Any) -> dict[str, Any]:
+    """Return the event of a job."""
+    action = {"configuration": {"UserParameters": parameters}}
+    data = {"actionConfiguration": action, "continuationToken": token}
+    return {"CodePipeline.job": {"id": JOB_ID, "data": data}}
+
+
 LINES = st.sampled_from(
     [
         *("-- migrate:up", "-- migrate:down", "-- migrate:up transaction:false lock_timeout:5s"),
@@ -71,7 +80,18 @@ CONTENTS = st.one_of(
 )
 
 
-@given(st.one_of(VALUES, st.dictionaries(KEYS, VALUES, max_size=6).map(STACK.__or__)))
+MORE = st.dictionaries(KEYS, VALUES, max_size=6)
+
+
+@given(
+    st.one_of(
+        VALUES,
+        MORE.map(STACK.__or__),
+        MORE.map(HOOK.__or__),
+        MORE.map(lambda more: {**more, "tf": {"action": "update"}}),
+        st.builds(make_job, st.one_of(TEXTS, VALUES), st.one_of(TEXTS, VALUES)),
+    )
+)
 @FEW
 def test_any_event_is_read_or_refused_readably(event: Any) -> None:
     """No event ends in anything but a request or a refusal."""

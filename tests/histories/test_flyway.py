@@ -194,7 +194,7 @@ def sum_of(project: Project, name: str) -> int:
 
 
 def test_history_is_taken_over_and_finished(flyway_project: Project, database: Database) -> None:
-    """Programs count as well, whether their file is there (2) or not (2.5)."""
+    """Programs count as well, whether their file is there (2) or not (2.5); a deleted view does not."""
     database.run("CREATE TABLE a (id int)")
     database.run("CREATE VIEW v AS SELECT 1 AS x")
     read_rows(
@@ -203,6 +203,7 @@ def test_history_is_taken_over_and_finished(flyway_project: Project, database: D
         ("2", "Fill", "JDBC", None, True),
         ("2.5", "Elsewhere", "SPRING_JDBC", None, True),
         (None, "v w", "SQL", sum_of(flyway_project, "R__v_w.sql"), True),
+        (None, "was deleted", "SQL", 7, True),
     )
     adopted = flyway_project.do(Action.ADOPT, source="flyway", reason="we move")
     finished = flyway_project.run(Action.UP)

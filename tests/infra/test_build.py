@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from infra.build import BuildFailed, Package, Recipe
+from infra.build import BuildFailed, Recipe
+from tests.support.artifact import HOST, MIGRATIONS
+from tests.support.packages import MIGRATION, fill
+
+from infra import build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from infra import build
-
-HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
-MIGRATION = "20260101000000_create_accounts.sql"
-
-# pip's words for an index that cannot be reached.
-OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
 
 USE = """
 import importlib, pathlib, pkgutil, sys
@@ -58,72 +53,62 @@ for path in root.rglob("*.pyc"):
 print("described")
 """
 
-
-@pytest.fixture(scope="session")
-def compiler() -> Path:
-    """Give a Python of the function's version."""
-    try:
-        return build.find_compiler()
-    except BuildFailed as failure:
-        pytest.skip(str(failure))
-
-
-@pytest.fixture(scope="session")
-def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with one migration, and what an editor left beside it."""
-    folder = tmp_path_factory.mktemp("migrations")
-    (folder / MIGRATION).write_text("create table accounts (id bigint primary key);\n")
-    (folder / ".swap").write_text("")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__" / "left.pyc").write_text("")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def package(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """Give the package for this machine."""
-    return _build(Recipe(HOST, migrations, compiler), tmp_path_factory.mktemp("first"))
+FIND_UNCOMPILED = """
+import dataclasses, marshal, sys
+sys.path.insert(0, sys.argv[1])
+from lockgate import start
+methods = marshal.loads(start.METHODS.read_bytes())
+texts = []
+def keep(text, names, found):
+    if names["__name__"].startswith("lockgate"):
+        texts.append(text)
+    exec(text, names, found)
+dataclasses.exec = keep
+import lockgate.wiring
+print(len(texts) > 50, [text for text in texts if text not in methods])
+"""
 
 
 @pytest.fixture
-def unpacked(package: Package, tmp_path: Path) -> Path:
-    """Give the function's folder as Lambda lays it out."""
-    with zipfile.ZipFile(package.path) as archive:
+def unpacked(package: Path, tmp_path: Path) -> Path:
+    """Give the function's folder, free to be changed."""
+    with zipfile.ZipFile(package) as archive:
         archive.extractall(tmp_path / "task")
     return tmp_path / "task"
 
 
 def test_package_is_the_same_byte_for_byte_when_built_again(
-    package: Package, compiler: Path, migrations: Path, tmp_path: Path
+    package: Path, compiler: Path, tmp_path: Path
 ) -> None:
     """A deploy that changes nothing uploads nothing."""
-    again = _build(Recipe(HOST, migrations, compiler), tmp_path)
+    fill(Recipe(HOST, MIGRATIONS, compiler), tmp_path / "task")
+    again = build.write_package(tmp_path / "task", tmp_path / "lockgate.zip")
 
-    assert package.path.read_bytes() == again.path.read_bytes()
+    assert package.read_bytes() == again.path.read_bytes()
 
 
-def test_package_holds_code_dependencies_migrations_and_byte_code(package: Package) -> None:
+def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path) -> None:
     """Everything that runs is there, and nothing that does not."""
-    with zipfile.ZipFile(package.path) as archive:
+    with zipfile.ZipFile(package) as archive:
         names = set(archive.namelist())
 
     assert names >= {
         "lockgate/__init__.py",
         "lockgate/__pycache__/__init__.cpython-313.pyc",
-        "lockgate/postgres/rds-global-bundle.pem",
+        "lockgate/methods.cpython-313",
+        "lockgate/postgres/rds-roots/01cecb18.0",
         "sqlalchemy/__init__.py",
         "pg8000/__init__.py",
         "aws_lambda_powertools/logging/logger.py",
-        f"migrations/{MIGRATION}",
     }
-    assert [name[11:] for name in names if name.startswith("migrations/")] == [MIGRATION]
+    assert _list_names(MIGRATIONS) == {name[11:] for name in names if name[:11] == "migrations/"}
     assert not [name for name in names if name.startswith(("boto3", "botocore", "lockgate/local"))]
     assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".pxd"))]
 
 
-def test_package_is_below_its_aim(package: Package) -> None:
+def test_package_is_below_its_aim(package: Path) -> None:
     """A package that has grown is noticed here before it is noticed in start-up times."""
-    assert package.zipped_bytes < build.ZIPPED_AIM_BYTES
+    assert package.stat().st_size < build.ZIPPED_AIM_BYTES
 
 
 def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Path) -> None:
@@ -142,6 +127,11 @@ def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler
     assert _run(compiler, USE, unpacked) == "imported\n"
 
 
+def test_no_dataclass_is_compiled_at_the_start(unpacked: Path, compiler: Path) -> None:
+    """What dataclasses write, which is in no byte code file, was compiled by the build."""
+    assert _run(compiler, FIND_UNCOMPILED, unpacked) == "True []\n"
+
+
 def test_migration_may_import_what_has_no_byte_code(unpacked: Path, compiler: Path) -> None:
     """The ORM is there for Python migrations that want it."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import sqlalchemy.orm; print('imported')"
@@ -157,7 +147,7 @@ def test_byte_code_names_the_folder_of_the_function(unpacked: Path, compiler: Pa
 def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -> None:
     """The requirements can be had for both of Lambda's architectures."""
     folder = tmp_path / "task"
-    _fill(Recipe(OTHER, migrations, None), folder)
+    fill(Recipe(OTHER, migrations, None), folder)
 
     (library,) = folder.glob("sqlalchemy/util/_collections_cy.*.so")
     assert f"cpython-313-{build.MACHINES[OTHER]}-linux-gnu" in library.name
@@ -166,7 +156,7 @@ def test_other_architecture_finds_its_wheels(migrations: Path, tmp_path: Path) -
 @pytest.mark.usefixtures("package")
 def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) -> None:
     """`sam build` asks make for the function, with the folder to fill."""
-    rule = ["make", "-f", "infra/Makefile", "build-Migrate"]
+    rule = ["make", "-f", "handler/Makefile", "build-Migrate"]
     settings = {"ARTIFACTS_DIR": tmp_path, "MIGRATIONS": migrations, "PYTHON": sys.executable}
     assignments = [f"{name}={value}" for name, value in settings.items()]
     done = subprocess.run(
@@ -174,7 +164,8 @@ def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "migrations" / MIGRATION).is_file()
+    laid_out = [path.name for path in (tmp_path / "migrations").iterdir()]
+    assert laid_out == [MIGRATION], "and nothing that an editor left"
     assert (tmp_path / "lockgate" / "__pycache__" / "__init__.cpython-313.pyc").is_file()
 
 
@@ -271,20 +262,8 @@ def test_failure_is_told_on_standard_error(
     )
 
 
-def _build(recipe: Recipe, folder: Path) -> Package:
-    _fill(recipe, folder / "task")
-    package = build.write_package(folder / "task", folder / "lockgate.zip")
-    shutil.rmtree(folder / "task")
-    return package
-
-
-def _fill(recipe: Recipe, folder: Path) -> None:
-    try:
-        build.fill_folder(recipe, folder)
-    except BuildFailed as failure:
-        if any(word in str(failure) for word in OFFLINE):
-            pytest.skip("no package index can be reached")
-        raise
+def _list_names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.name != "__pycache__"}
 
 
 def _run(python: Path, code: str, folder: Path) -> str:

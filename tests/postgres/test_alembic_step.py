@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,8 @@ import sqlalchemy as sa
 revision = "{name}"
 down_revision = {below!r}
 '''
+
+ONE_BY_ONE = 'op.drop_table("u", if_exists=True)\nop.drop_table("t")\nop.execute("DROP TYPE mood")'
 
 
 @pytest.fixture
@@ -62,6 +65,68 @@ def test_revision_runs_in_the_runs_transaction(revisions: Project) -> None:
     assert ([("a", "applied")], [["50 %"], [":x"], ["x"]]) == (revisions.history(), rows)
 
 
+def test_named_type_is_made_once_in_a_run(revisions: Project) -> None:
+    """A later table with the type of an earlier one finds it, in one transaction and in several."""
+    column = 'sa.Column("m", sa.Enum("a", "b", name="mood"))'
+    for atomicity in ("run", "migration"):
+        revisions.write(make_revision("a", None, f'op.create_table("t", {column})', ONE_BY_ONE))
+        revisions.write(make_revision("b", "a", f'op.create_table("u", {column})'))
+        report = revisions.do(Action.UP, LOCKGATE_ATOMICITY=atomicity)
+        assert (Status.APPLIED, 2) == (report.status, len(report.applied))
+        revisions.do(Action.DOWN, target="0", reason="again", allow_data_loss=True)
+
+
+def test_named_type_that_was_rolled_back_is_made_again(revisions: Project) -> None:
+    """A transaction that is tried once more, as after a lock timeout, finds no type remembered."""
+    column = 'sa.Column("m", sa.Enum("a", "b", name="mood"))'
+    fail_once = (
+        f'op.create_table("t", {column})\n'
+        "import builtins\n"
+        'if not hasattr(builtins, "lockgate_tried"):\n'
+        "    builtins.lockgate_tried = True\n"
+        '    op.execute("DO $$ BEGIN RAISE lock_not_available; END $$")\n'
+        "del builtins.lockgate_tried"
+    )
+    revisions.write(make_revision("a", None, fail_once))
+    assert Status.APPLIED is revisions.run().status
+
+
+def test_context_answers_what_it_can_without_a_project(revisions: Project) -> None:
+    """Revisions ask it whether they are to write SQL into a file; here they never are."""
+    up = (
+        'context.execute("CREATE TABLE t ()")\n'
+        "assert not context.is_offline_mode()\n"
+        "assert context.get_bind() is op.get_bind()\n"
+        "assert context.get_context() is op.get_context()\n"
+        'assert context.config.get_main_option("a") is None'
+    )
+    revisions.write(make_revision("a", None, up, more="from alembic import context\n"))
+    report = revisions.run()
+    assert (Status.APPLIED, None) == (report.status, report.error)
+
+
+def test_module_that_is_named_by_its_package_is_imported(revisions: Project) -> None:
+    """Under Alembic env.py would have done it, or another revision."""
+    up = (
+        "import wsgiref\nassert wsgiref.types.StartResponse\nassert not hasattr(wsgiref, 'nowhere')"
+    )
+    sys.modules.pop("wsgiref.types", None)
+    revisions.write(make_revision("a", None, up))
+    assert Status.APPLIED is revisions.run().status
+
+
+def test_configuration_is_the_projects(revisions: Project) -> None:
+    """A revision may ask for what alembic.ini says; what is not there is nothing."""
+    (revisions.folder.parent / "alembic.ini").write_text("[alembic]\nflavour = plain\n")
+    up = (
+        "config = op.get_context().config\n"
+        'assert config.get_main_option("flavour") == "plain"\n'
+        'assert config.get_main_option("other") is None'
+    )
+    revisions.write(make_revision("a", None, up))
+    assert Status.APPLIED is revisions.run().status
+
+
 def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
     """What the revision had done is rolled back with it."""
     up = 'op.execute("CREATE TABLE t ()")\nop.execute("CREATE TABLE t ()")'
@@ -70,6 +135,23 @@ def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
     assert error is not None
     assert ("a.py", 10, "42P07") == (error.file, error.line, error.sqlstate)
     assert [[0]] == revisions.database.run("SELECT count(*) FROM pg_class WHERE relname = 't'")
+
+
+@pytest.mark.parametrize(
+    ("up", "expected"),
+    [
+        ("import xml\nxml.nowhere.Node", "import in the revision what it uses."),
+        ("import nowhere_at_all", "What a migration imports must be in the package"),
+    ],
+)
+def test_failure_of_an_import_says_what_is_missing(
+    revisions: Project, up: str, expected: str
+) -> None:
+    """env.py may have imported it under Alembic; or it is not installed here."""
+    revisions.write(make_revision("a", None, up))
+    error = revisions.run().error
+    assert error is not None
+    assert expected in (error.hint or "")
 
 
 def test_block_without_transaction_runs_between_two(revisions: Project) -> None:

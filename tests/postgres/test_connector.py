@@ -53,8 +53,25 @@ def test_wrong_password(ready: Project) -> None:
     report = ready.run()
     kind, message = error_of(report)
     assert "CredentialsRejected" == kind
-    assert "The server rejected the credentials. Tried: LOCKGATE_DATABASE_URL" in message
+    assert (
+        f"127.0.0.1:{ready.database.port} rejected the credentials of postgres. Tried:"
+        " LOCKGATE_DATABASE_URL. Nothing was changed."
+    ) == message
     assert "hunter2" not in report.to_text()
+
+
+def test_rule_of_the_server_is_told(ready: Project) -> None:
+    """A server that refuses the role and not its password says why, and that is passed on."""
+    name = f"nologin_{ready.database.name}"
+    ready.database.run(f"CREATE ROLE {name} PASSWORD 'x'")
+    try:
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user=name)
+        kind, message = error_of(ready.run())
+    finally:
+        ready.database.run(f"DROP ROLE {name}")
+    assert "CredentialsRejected" == kind
+    said = f'It said: role "{name}" is not permitted to log in (28000). Tried: '
+    assert said in message
 
 
 def test_unknown_database(ready: Project) -> None:
@@ -237,11 +254,28 @@ def test_set_role_owns_what_is_created(ready: Project) -> None:
             "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'lockgate')"
         )
         assert [["owning"]] == rows
-        missing = ready.run(LOCKGATE_SET_ROLE="nobody_has_it")
-        assert Status.REFUSED == missing.status
-        assert "LOCKGATE_SET_ROLE names a role that is not there" in error_of(missing)[1]
     finally:
         ready.database.run("DROP OWNED BY owning CASCADE; DROP ROLE owning")
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ("nobody_has_it", "LOCKGATE_SET_ROLE names a role that is not there: "),
+        ("postgres", "The role that signs in may not act as the one in LOCKGATE_SET_ROLE: "),
+    ],
+)
+def test_role_that_cannot_be_acted_as_is_refused(ready: Project, role: str, message: str) -> None:
+    """A role that is missing, or in which the one that signs in has no part, is named as such."""
+    name = f"acting_{ready.database.name}"
+    ready.database.run(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
+    try:
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user=name)
+        report = ready.run(LOCKGATE_SET_ROLE=role)
+    finally:
+        ready.database.run(f"DROP ROLE {name}")
+    assert Status.REFUSED == report.status
+    assert error_of(report)[1].startswith(message)
 
 
 class Rotating:

@@ -58,6 +58,14 @@ def test_rows_that_a_script_selects_are_nobodys(project: Project, query: str) ->
     assert Status.APPLIED == project.run().status
 
 
+def test_migration_that_warns_in_a_loop_does_not_fill_the_log(project: Project) -> None:
+    """The first warnings are passed on, without their words, and no more."""
+    loop = "FOR i IN 1..100 LOOP RAISE WARNING 'row %', i; END LOOP;"
+    project.write({"1_warns.sql": f"DO $$ BEGIN {loop} END $$;"})
+    assert Status.APPLIED == project.run().status
+    assert [{"sqlstate": "01000"}] * 20 == project.emitted("server_warned")
+
+
 def test_strings_are_read_as_the_server_reads_them(project: Project) -> None:
     """A database whose standard_conforming_strings is off cannot let a script out of its piece."""
     name = project.database.name

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.postgres.quoting import quote_identifier, quote_literal
@@ -57,7 +57,6 @@ def test_nasty_text_comes_back(connection: pg8000.native.Connection) -> None:
 def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
     """The same for whatever Hypothesis thinks of, and for two literals side by side."""
 
-    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(TEXTS, TEXTS)
     def send(one: str, other: str) -> None:
         sql = f"SELECT {quote_literal(one)},{quote_literal(other)}"

@@ -9,6 +9,7 @@ import pytest
 from tests.support.waiting import Background, wait_until
 
 from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -213,6 +214,50 @@ def test_free_form_statement_without_a_query_is_refused(project: Project) -> Non
     assert "Statement 1 was begun by run" in report.error.message
     assert [[0]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
     assert project.lock_owner() is None
+
+
+def test_what_nobody_knows_refuses_the_run_before_its_first_migration(project: Project) -> None:
+    """Whatever is pending before it waits too, so that the refusal leaves nothing half done."""
+    prepare(project, DO)
+    project.database.run(
+        "UPDATE lockgate.migration_history SET migration_id = 'R__late', version = NULL,"
+        " name = 'late', kind = 'repeatable' WHERE migration_id = '2'"
+    )
+    project.remove("2_next.sql")
+    project.write({"2_two.sql": "CREATE TABLE two ();", "R__late.sql": DO})
+    reports = [project.run(action) for action in (Action.PLAN, Action.VALIDATE, Action.UP)]
+    assert [(Status.REFUSED, "outcome-unknown")] * 3 == [
+        (report.status, report.error and report.error.code) for report in reports
+    ]
+    assert [("1", "applied"), ("R__late", "partial")] == project.history()
+
+
+def test_what_another_run_has_begun_is_not_called_unknown(project: Project) -> None:
+    """While its run is at work a statement is not interrupted: who plans sees it as pending."""
+    prepare(project, DO)
+    project.database.run(
+        "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'test', taken_at = now(),"
+        " expires_at = now() + interval '1 hour'"
+    )
+    assert Status.PLANNED == project.run(Action.PLAN).status
+
+
+def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Project) -> None:
+    """What may have committed a part is not tried again, and the failure says what was in the way."""
+    script = (
+        "-- migrate:up transaction:false lock_timeout:300ms\n"
+        "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; LOCK TABLE held; END $$;"
+    )
+    project.write({"1_t.sql": f"{TABLE} CREATE TABLE held ();", "2_do.sql": script})
+    project.run(target="1")
+    blocker = project.database.connect()
+    blocker.run("BEGIN; LOCK TABLE held")
+    report = project.run()
+    assert report.error is not None
+    assert ("migration-failed", "55P03") == (report.error.code, report.error.sqlstate)
+    assert "What it committed by itself stays" in report.error.message
+    assert [] == project.emitted("segment_retried")
+    assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
 
 
 @pytest.mark.parametrize("is_done", [True, False])

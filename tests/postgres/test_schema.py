@@ -56,7 +56,7 @@ def test_twenty_first_installs_at_once_all_succeed(
     """Each saw a database without our tables and creates them; none fails, and there is one lock."""
     if schema_exists:
         project.database.run("CREATE SCHEMA lockgate")
-    databases = [project.runner().database for _ in range(RACERS)]
+    databases = [project.runner().means.database for _ in range(RACERS)]
     probes = [database.probe() for database in databases]
     assert not any(probe.has_history for probe in probes)
     barrier = threading.Barrier(RACERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-MODULES = 12
+MODULES = 11
 
 
 class Trait(StrEnum):
@@ -64,7 +64,7 @@ class _Template:
 def make_changes(
     modules: int = MODULES, *, without: frozenset[Trait] = frozenset()
 ) -> list[Change]:
-    """Return the changes of so many modules, seventeen each, but for those of some traits."""
+    """Return the changes of so many modules, nineteen each, but for those of some traits."""
     numbered = [(number, template) for number in range(1, modules + 1) for template in _TEMPLATES]
     return [
         _make_change(place, f"m{number:02d}", template)
@@ -257,6 +257,23 @@ $body$;""",
         ),
         ("BEGIN;", "ALTER TABLE @_orders DROP COLUMN note;", "COMMIT;"),
         Trait.OWN_TRANSACTION,
+    ),
+    _Template(
+        "set_session",
+        ("SET IntervalStyle = 'iso_8601';",),
+        ("RESET IntervalStyle;",),
+    ),
+    # Whether that is still so for the next one is the tool's.
+    _Template(
+        "show_session",
+        (
+            """DO $$
+BEGIN
+    EXECUTE format('COMMENT ON COLUMN @_log.note IS %L', current_setting('IntervalStyle'));
+END
+$$;""",
+        ),
+        ("COMMENT ON COLUMN @_log.note IS NULL;",),
     ),
     _Template(
         "index_names",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pg8000.native
 
+from lockgate.local.server import EmbeddedServer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from lockgate.local.server import EmbeddedServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +155,67 @@ def _trust(ca_file: Path) -> ssl.SSLContext:
 
 
 @contextmanager
-def temporary_database(
-    server: EmbeddedServer, *, template: str = "template0"
-) -> Iterator[Database]:
-    """Copy a template database, and drop the copy at the end whoever is still connected."""
+def running_server(root: Path | None) -> Iterator[EmbeddedServer]:
+    """Give a running server on which databases can be made."""
+    with EmbeddedServer(root=root) as server:
+        _makers[server] = maker = _Maker(server)
+        try:
+            yield server
+        finally:
+            del _makers[server]
+            maker.close()
+
+
+@contextmanager
+def temporary_database(server: EmbeddedServer) -> Iterator[Database]:
+    """Give an empty database of a `running_server`; drop it at the end whoever is still connected."""
+    maker = _makers[server]
     database = Database(server, f"test_{secrets.token_hex(6)}")
-    admin = Database(server, "postgres")
-    admin.run(f'CREATE DATABASE "{database.name}" TEMPLATE "{template}"')
+    maker.make(database.name)
     try:
         yield database
     finally:
         database.close()
-        admin.run(f'DROP DATABASE IF EXISTS "{database.name}" WITH (FORCE)')
+        maker.drop(database.name)
+
+
+class _Maker:
+    """Makes and drops the databases of one server, over one session.
+
+    A handshake for each would cost more than the rest. What is copied is a database that somebody
+    connected to before: then it has the cache file that a first connection has to write otherwise.
+    """
+
+    _TEMPLATE = "test_template"
+    _HAS_STRATEGY = 15
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self._server = server
+        self._session = open_connection(server, "postgres")
+        # The log of a copied database is longer than its files.
+        is_choice = server.binaries.major >= self._HAS_STRATEGY
+        self._strategy = "STRATEGY file_copy" if is_choice else ""
+        self._run(f"CREATE DATABASE {self._TEMPLATE} TEMPLATE template0 {self._strategy}")
+        open_connection(server, self._TEMPLATE).close()
+
+    def make(self, name: str) -> None:
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE {self._TEMPLATE} {self._strategy}')
+
+    def drop(self, name: str) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def close(self) -> None:
+        with suppress(pg8000.native.InterfaceError):
+            self._session.close()
+
+    def _run(self, sql: str) -> None:
+        try:
+            self._session.run(sql)
+        except pg8000.native.InterfaceError:
+            # The server was restarted meanwhile.
+            self.close()
+            self._session = open_connection(self._server, "postgres")
+            self._session.run(sql)
+
+
+_makers: dict[EmbeddedServer, _Maker] = {}

@@ -7,7 +7,7 @@
          │                       │<──── GET invocation/next ───────│ or POST init/error
          │── event ─────────────>│──── event, deadline ───────────>│ runs the handler
          │<── result or error ───│<──── POST response | error ─────│
-         │── deadline over: SIGKILL; the next invocation starts a new process
+         │── deadline or memory over: SIGKILL; the next invocation starts a new process
 
 Knows the Runtime API and processes. Knows nothing of Lockgate.
 """
@@ -18,6 +18,8 @@ import contextlib
 import json
 import os
 import queue
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,20 +28,23 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.lambda_context import FUNCTION_ARN, FUNCTION_NAME
 
+from lockgate.local.privileges import NAMESPACE, may_unshare
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
     from types import TracebackType
 
 _API = "/2018-06-01/runtime"
 # Lambda gives an import 10 s; a busy test machine is slower.
 _INIT_LIMIT_SECONDS = 120.0
 # How often it is asked whether to kill; an answer is heard at once.
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.05
+MEMORY_MB = 512
 _STOP = None
 
 
@@ -47,7 +52,8 @@ _STOP = None
 class Invocation:
     """How one invocation went. ``error`` is the object that Lambda returns to a caller.
 
-    ``duration_ms`` is the handler's own time, without the start of the process.
+    ``duration_ms`` is the handler's own time, without the start of the process; ``peak_mb`` the most
+    memory that the process has had so far, 0 where the machine does not say.
     """
 
     result: Any
@@ -55,6 +61,7 @@ class Invocation:
     timed_out: bool
     is_cold: bool
     duration_ms: float
+    peak_mb: float
     logs: str
 
 
@@ -82,6 +89,8 @@ class Runtime:
 
     ``task_root`` is the folder of the code, and the working folder, as in Lambda. ``environment``
     is added to Lambda's own variables; nothing else of the caller's environment is passed on.
+    ``python`` has awslambdaric. A process that has more than ``memory_mb`` is killed (on Linux), and
+    ``launcher`` is what starts it: see `find_launcher`.
     """
 
     def __init__(
@@ -91,13 +100,20 @@ class Runtime:
         environment: Mapping[str, str] | None = None,
         *,
         timeout_seconds: float = 120.0,
-        python: str = sys.executable,
+        python: Path = Path(sys.executable),
+        memory_mb: int = MEMORY_MB,
+        launcher: tuple[str, ...] = (),
     ) -> None:
         self._task_root = task_root
         self._handler = handler
-        self._environment = dict(environment or {})
+        self._environment = {
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+            **(environment or {}),
+        }
         self._timeout_seconds = timeout_seconds
         self._python = python
+        self._memory_mb = memory_mb
+        self._launcher = launcher
         self._sandbox: _Sandbox | None = None
 
     def __enter__(self) -> Self:
@@ -110,6 +126,22 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if there is one."""
+        return None if self._sandbox is None else self._sandbox.pid
+
+    def start(self) -> float:
+        """Start the process if there is none; return how long the start took, in milliseconds."""
+        if self._sandbox is None:
+            self._sandbox = _Sandbox(
+                [*self._launcher, str(self._python), "-m", "awslambdaric", self._handler],
+                self._task_root,
+                self._environment,
+                self._memory_mb,
+            )
+        return self._sandbox.await_start()
 
     def stop(self) -> None:
         """Kill the process, if there is one; the next invocation is a cold start."""
@@ -127,40 +159,57 @@ class Runtime:
     ) -> Invocation:
         """Run the handler on ``event``, a JSON value, and wait for its end.
 
-        A handler that is over its time is killed without notice, as are a process that ended by
-        itself and one that could not import the handler; the next invocation starts anew. A test
+        A handler that is over its time or its memory is killed without notice, as are a process that
+        ended by itself and one that could not import the handler; the next invocation starts anew. A
+        test
         may tell the handler of less time than it has (``told_seconds``), so that a slow machine
         kills nothing, and choose the moment of the kill itself (``kill_when``).
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        is_cold = self._sandbox is None
-        if self._sandbox is None:
-            self._sandbox = _Sandbox(self._start_command(), self._task_root, self._environment)
+        self.start()
+        assert self._sandbox is not None
         invocation, is_alive = self._sandbox.deliver(
-            _Delivery(json.dumps(event).encode(), limit, told_seconds or limit, kill_when),
-            is_cold=is_cold,
+            _Delivery(json.dumps(event).encode(), limit, told_seconds or limit, kill_when)
         )
         if not is_alive:
             self.stop()
         return invocation
 
-    def _start_command(self) -> list[str]:
-        return [self._python, "-m", "awslambdaric", self._handler]
+
+def find_launcher() -> tuple[str, ...] | None:
+    """Return what starts a process that a folder's modes bind, which for root they do not.
+
+    ``None``: this is root, and there is no way to become anything less.
+    """
+    if os.geteuid() != 0:
+        return ()
+    if may_unshare():
+        return NAMESPACE
+    if shutil.which("setpriv") is not None:
+        return ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    return None
 
 
 class _Sandbox:
     """One process, and the server that it talks to."""
 
-    def __init__(self, command: list[str], task_root: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: list[str], task_root: Path, environment: Mapping[str, str], memory_mb: int
+    ) -> None:
+        self._memory_mb = memory_mb
+        self._deliveries = 0
         self.events: queue.Queue[_Delivery | None] = queue.Queue()
         self.words: queue.Queue[_Word] = queue.Queue()
         self.is_ready = threading.Event()
+        self._ready_at = 0.0
+        self._failed_start: _Word | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._log_read = 0
         self._server = _Server(self)
         self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._serving.start()
         api = f"127.0.0.1:{self._server.server_port}"
+        self._started_at = time.monotonic()
         self._process = subprocess.Popen(
             command,
             cwd=task_root,
@@ -172,23 +221,44 @@ class _Sandbox:
         self._watching = threading.Thread(target=self._watch)
         self._watching.start()
 
-    def deliver(self, delivery: _Delivery, *, is_cold: bool) -> tuple[Invocation, bool]:
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def await_start(self) -> float:
+        """Wait until the handler is imported or cannot be; return how long it took, in milliseconds."""
+        give_up_at = time.monotonic() + _INIT_LIMIT_SECONDS
+        while not self.is_ready.wait(0.005) and self._failed_start is None:
+            if not self.words.empty():
+                self._failed_start = self.words.get()
+            elif time.monotonic() > give_up_at:
+                self._failed_start = _Word("exit", b"the import did not end")
+        self._ready_at = self._ready_at or time.monotonic()
+        return (self._ready_at - self._started_at) * 1_000
+
+    def note_ready(self) -> None:
+        """Hear that the process asks for an event."""
+        if not self.is_ready.is_set():
+            self._ready_at = time.monotonic()
+            self.is_ready.set()
+
+    def deliver(self, delivery: _Delivery) -> tuple[Invocation, bool]:
         """Hand over one event; return how it went, and whether the process can take another."""
-        failed_start = self._await_start()
+        self._deliveries += 1
         started_at = time.monotonic()
-        word: _Word | None
-        if failed_start is None:
+        word = self._failed_start
+        if word is None:
             self.events.put(delivery)
             word = self._hear(delivery)
-        else:
-            word = failed_start
         result, error = _interpret(word, delivery)
         invocation = Invocation(
             result=result,
             error=error,
             timed_out=word is None,
-            is_cold=is_cold,
+            is_cold=self._deliveries == 1,
             duration_ms=(time.monotonic() - started_at) * 1_000,
+            peak_mb=read_peak_mb(self.pid),
             logs=self._read_log(),
         )
         return invocation, word is not None and word.kind in {"response", "error"}
@@ -204,26 +274,19 @@ class _Sandbox:
         self._server.server_close()
         self._log.close()
 
-    def _await_start(self) -> _Word | None:
-        """Return ``None`` once the handler is imported, or the word that it cannot be."""
-        give_up_at = time.monotonic() + _INIT_LIMIT_SECONDS
-        while not self.is_ready.wait(0.005):
-            if not self.words.empty():
-                return self.words.get()
-            if time.monotonic() > give_up_at:
-                return _Word("exit", b"the import did not end")
-        return None
-
     def _hear(self, delivery: _Delivery) -> _Word | None:
         ends_at = time.monotonic() + delivery.timeout_seconds
         while (left := ends_at - time.monotonic()) > 0 and not delivery.is_to_be_killed():
             with contextlib.suppress(queue.Empty):
                 return self.words.get(timeout=min(left, _LOOK_SECONDS))
+            if read_peak_mb(self.pid) > self._memory_mb:
+                self._process.kill()
         return None
 
     def _watch(self) -> None:
         status = self._process.wait()
-        self.words.put(_Word("exit", f"exit status {status}".encode()))
+        ended = f"exit status {status}" if status >= 0 else f"signal: {signal.strsignal(-status)}"
+        self.words.put(_Word("exit", ended.lower().encode()))
 
     def _read_log(self) -> str:
         content = os.pread(self._log.fileno(), 1 << 30, self._log_read)
@@ -259,7 +322,7 @@ class _Api(BaseHTTPRequestHandler):
         if self.path != f"{_API}/invocation/next":
             self._answer(404)
             return
-        self.server.sandbox.is_ready.set()
+        self.server.sandbox.note_ready()
         delivery = self.server.sandbox.events.get()
         if delivery is _STOP:
             self.close_connection = True
@@ -309,7 +372,7 @@ def _interpret(word: _Word | None, delivery: _Delivery) -> tuple[Any, dict[str, 
         return json.loads(word.body), None
     if word.kind == "exit":
         return None, _platform_error(
-            delivery, "Runtime.ExitError", f"Runtime exited: {word.body.decode()}"
+            delivery, "Runtime.ExitError", f"Runtime exited with error: {word.body.decode()}"
         )
     return None, json.loads(word.body)
 
@@ -319,17 +382,25 @@ def _platform_error(delivery: _Delivery, kind: str, message: str) -> dict[str, A
     return {"errorType": kind, "errorMessage": text}
 
 
+def read_peak_mb(pid: int) -> float:
+    """Return the most memory that a process has had, in MB; 0 where the machine does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
 def _lambda_environment(task_root: Path, handler: str, api: str) -> dict[str, str]:
     return {
         "AWS_LAMBDA_RUNTIME_API": api,
         "_HANDLER": handler,
         "LAMBDA_TASK_ROOT": str(task_root),
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION_NAME}",
         "AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/22/[$LATEST]0123456789abcdef",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
@@ -339,9 +410,7 @@ def _lambda_environment(task_root: Path, handler: str, api: str) -> dict[str, st
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_SESSION_TOKEN": "testing",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": os.defpath,
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        # The function's folder is read-only in Lambda: no byte code is ever written there.
-        "PYTHONDONTWRITEBYTECODE": "1",
     }

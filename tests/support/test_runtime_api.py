@@ -102,7 +102,7 @@ def test_process_that_ends_is_an_exit_error(runtime: Runtime) -> None:
 
     assert invocation.error is not None
     assert invocation.error["errorType"] == "Runtime.ExitError"
-    assert invocation.error["errorMessage"].endswith("Runtime exited: exit status 3")
+    assert invocation.error["errorMessage"].endswith("Runtime exited with error: exit status 3")
     assert runtime.invoke({}).is_cold
 
 

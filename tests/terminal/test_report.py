@@ -66,6 +66,14 @@ FAILED = make(
 )
 
 
+def test_place_in_a_stored_script_is_in_no_folder() -> None:
+    """A down script that only the history has cannot be opened, so it is given no path."""
+    error = ErrorInfo("x", "It failed.", "MigrationFailed", file="2 (down script in the history)")
+    assert "\n  2 (down script in the history)" in say(
+        make(Status.FAILED, error=error), folder="db"
+    )
+
+
 def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
     """Message, place as an editor takes it, source with caret, who was in the way, hint."""
     expected = """\
@@ -154,6 +162,8 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
             DriftEntry("1", "a", "1_a.sql", "up", "sha256:1", "sha256:2", "error"),
             DriftEntry("2", "b", "2_b.sql", "up", "sha256:1", "sha256:2", "warning"),
             DriftEntry("3", "c", None, "up", "sha256:1", None, "error"),
+            DriftEntry("4", "d", "4_d.sql", "down", "sha256:1", "sha256:2", "warning"),
+            DriftEntry("5", "e", "5_e.sql", "down", "sha256:1", None, "warning"),
         ),
         history=(
             entry("1", "a", applied_at=AT, duration_ms=3, state="applied"),
@@ -172,6 +182,8 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
     1  1_a.sql  edited
     2  2_b.sql  comments or layout edited
     3  c        file is missing
+    4  4_d.sql  down script edited
+    5  5_e.sql  down script taken out
 
   History
     1  a  2026-11-22 10:02:11Z   3 ms
@@ -231,7 +243,7 @@ def test_backup_is_one_line_and_after_a_failure_its_commands(
         (make(Status.APPLIED, Action.UNLOCK), "the lock was freed"),
         (make(Status.UP_TO_DATE, Action.UNLOCK), "the lock was free"),
         (make(Status.BUSY, duration_ms=5_000), "busy after 5.0 s"),
-        (make(Status.INCOMPLETE, to_version="3"), "incomplete after 0 ms, empty → 3"),
+        (make(Status.INCOMPLETE, to_version="3"), "incomplete, empty → 3"),
         (
             make(Status.ROLLED_BACK, Action.DOWN, from_version="3", reverted=(entry("3", "c"),)),
             "undid 1 migration in 0 ms, 3 → empty",

@@ -1,1 +1,1 @@
-"""AWS: secrets and endpoints. The only place, beside the callers that answer, that knows boto3."""
+"""AWS: secrets and endpoints. The only place, beside the callers that answer, that knows botocore."""

@@ -122,7 +122,8 @@ class AccessSource:
         raise SettingInvalid(
             "No database is given: LOCKGATE_SECRET_ARN, LOCKGATE_DATABASE_URL and LOCKGATE_IAM_AUTH"
             " are not set. Nothing was changed.",
-            hint="Set LOCKGATE_SECRET_ARN for a function; in a terminal, give --database-url.",
+            hint="Set LOCKGATE_SECRET_ARN for a function; in a terminal, give --local, --database-url or"
+            " --secret.",
             setting="LOCKGATE_SECRET_ARN",
         )
 

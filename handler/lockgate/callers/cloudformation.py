@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from lockgate.callers.carried import read_carried
+from lockgate.callers.detect import CallerKind
 from lockgate.callers.direct import is_storable, read_version, refuse_disallowed
 from lockgate.core.continuation import Continuation
-from lockgate.core.lease import LEASE_MARGIN_MS
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.report import HolderInfo
     from lockgate.settings import Settings
-
-NAME = "cloudformation"
 
 # Each is echoed in the answer, which has to hold a reason too. CloudFormation's own are shorter: a
 # stack id has at most some 230 characters, a logical id 255, a physical id 1,024 bytes.
@@ -39,7 +36,6 @@ _MAX_BYTES = {
     "PhysicalResourceId": 1_024,
 }
 _LONGEST_SERVICE_TIMEOUT = 3_600
-_CONTINUATION = "LockgateContinuation"
 _SIGNED_AT = re.compile(r"[?&]X-Amz-Date=([0-9]{8}T[0-9]{6}Z)(?:&|$)")
 _MAX_REASON_CHARACTERS = 1_000
 _HINT = "Let CloudFormation invoke the function, through a custom resource's ServiceToken."
@@ -94,11 +90,6 @@ class Envelope:
         }
 
 
-def recognises(event: object) -> bool:
-    """Whether an event is CloudFormation's."""
-    return isinstance(event, dict) and "RequestType" in event and "StackId" in event
-
-
 def read_envelope(event: Mapping[str, Any]) -> Envelope:
     """Return what it takes to answer. Properties are looked at by `read_request` only.
 
@@ -136,24 +127,11 @@ def read_continuation(event: Mapping[str, Any], now: float) -> Continuation:
     began_at = _read_signed_at(event.get("ResponseURL"))
     if began_at is None or not now - timeout < began_at <= now:
         began_at = now
-    match event.get(_CONTINUATION):
-        case {"hop": int(hop), "began_at": int() | float() as first} if hop > 0 and not isinstance(
-            hop, bool
-        ):
-            first_at = float(first) if math.isfinite(first) else now
-            return Continuation(hop, min(now, first_at), timeout)
-        case _:
-            return Continuation(0, began_at, timeout)
+    return read_carried(event, now, timeout) or Continuation(0, began_at, timeout)
 
 
-def continued_event(event: Mapping[str, Any], continuation: Continuation) -> dict[str, Any]:
-    """Return the same event for the next invocation."""
-    carried = {"hop": continuation.hop, "began_at": continuation.began_at}
-    return {**event, _CONTINUATION: carried}
-
-
-def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Request | None:
-    """Return the request of a Create or Update; ``None`` for Delete, which leaves the database be.
+def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Request:
+    """Return the request of a Create or Update. A Delete has none: it leaves the database be.
 
     Of the properties only ``Target`` and ``Reason`` mean something; an empty one counts as not
     given. Others (``ServiceToken``, ``CodeVersion``, …) are there to make CloudFormation send an
@@ -162,8 +140,6 @@ def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Req
     Raises:
         RequestInvalid: ``Target`` or ``Reason`` cannot be read, or ``up`` is not allowed here.
     """
-    if envelope.request_type is RequestType.DELETE:
-        return None
     refuse_disallowed(Action.UP, settings)
     properties = _read_properties(envelope.properties)
     reference = envelope.reference
@@ -171,21 +147,10 @@ def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Req
         reference["hop"] = str(hop)
     return Request(
         action=Action.UP,
-        caller=Caller(NAME, reference),
+        caller=Caller(CallerKind.CLOUDFORMATION, reference),
         target=_read_target(properties),
         reason=_read_reason(properties),
     )
-
-
-def will_answer(holder: HolderInfo, envelope: Envelope, now: float) -> bool:
-    """Whether the lock's holder is a run for the same event, whose invocation still lives.
-
-    It answers then, or Lambda repeats its event; a second answer meanwhile would be a wrong one. A
-    lease within its margin is that of an invocation that has ended.
-    """
-    lives_until = holder.expires_at.timestamp() - LEASE_MARGIN_MS / 1_000
-    is_same = envelope.reference.items() <= holder.reference.items()
-    return holder.caller == NAME and is_same and now < lives_until
 
 
 def _read_service_timeout(properties: object) -> int:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.direct import to_exception
-from lockgate.callers.reason import make_reason, to_one_line
+from lockgate.callers.reason import fit_text, make_reason, to_one_line
 from lockgate.errors import LockgateError, public_class
 from lockgate.report import Report
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 4_096
 
 _MAX_DATA_CHARACTERS = 100
-_MAX_RETURNED_CHARACTERS = 2_000
+# A framework adds ids, the name of a log and a stack of its own, and does not look at the limit.
+_MAX_RETURNED_BYTES = 2_000
 
 
 def make_answer(envelope: Envelope, outcome: Report | LockgateError | None) -> dict[str, Any]:
@@ -59,10 +60,12 @@ def returned_answer(envelope: Envelope, outcome: Report | LockgateError | None) 
     if isinstance(outcome, Report) and outcome.is_success:
         return {"PhysicalResourceId": envelope.physical_id, "Data": make_data(outcome)}
     error = to_exception(outcome) if isinstance(outcome, Report) else outcome
-    reason = make_reason(outcome)
-    short = f"{reason[:_MAX_RETURNED_CHARACTERS]}…"
-    text = reason if len(reason) <= _MAX_RETURNED_CHARACTERS else short
+    text = fit_text(make_reason(outcome), _fits_behind_framework)
     raise public_class(error)(text, hint=error.hint) from None
+
+
+def _fits_behind_framework(text: str) -> bool:
+    return len(json.dumps(text, ensure_ascii=False).encode()) <= _MAX_RETURNED_BYTES
 
 
 def make_data(report: Report) -> dict[str, str]:
@@ -90,16 +93,7 @@ def _with_data(value: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def _with_reason(value: dict[str, Any], reason: str) -> dict[str, Any]:
-    answer = {**value, "Reason": reason}
-    if len(encode_answer(answer)) <= MAX_ANSWER_BYTES:
-        return answer
-    fits, too_long = 0, len(reason)
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        answer["Reason"] = f"{reason[:middle]}…"
-        if len(encode_answer(answer)) <= MAX_ANSWER_BYTES:
-            fits = middle
-        else:
-            too_long = middle
-    answer["Reason"] = f"{reason[:fits]}…"
-    return answer
+    def fits(text: str) -> bool:
+        return len(encode_answer({**value, "Reason": text})) <= MAX_ANSWER_BYTES
+
+    return {**value, "Reason": fit_text(reason, fits)}

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
+from lockgate.callers.detect import CallerKind
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report import MAX_LISTED, Report, Status
+from lockgate.report import MAX_LISTED, Report, Status, to_text
 from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
     from lockgate.settings import Settings
 
-NAME = "direct"
-
+_CALLER = Caller(CallerKind.DIRECT)
 _MAX_TEXT = 1_000
 _MAX_VERSION = 500
 _MAX_SHOWN = 40
 # Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
 # and the rest is the runtime's.
 _MAX_MESSAGE = 24_000
+# An empty event may be a CDK Trigger's, which puts the message into its answer to CloudFormation, whole,
+# with a stack of its own. More than 4,096 bytes there, and nothing of it is shown.
+_MAX_MESSAGE_OF_EMPTY = 2_800
 _LONGEST_TEXT = 4_000
 
 _EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
@@ -38,17 +41,13 @@ _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
 
 # Keys that give away what sent an event, and what to say of it.
 _FOREIGN = {
-    "CodePipeline.job": (
-        "a CodePipeline job, which this release does not answer",
-        "Invoke the function from a build action instead: lockgate invoke, or aws lambda invoke.",
-    ),
     "LifecycleEventHookExecutionId": (
-        "a CodeDeploy lifecycle hook, which this release does not answer",
-        "Invoke the function before the deployment instead, with {}.",
+        "a CodeDeploy lifecycle hook without its DeploymentId",
+        "Let CodeDeploy invoke the function, as a hook in an AppSpec.",
     ),
     "tf": (
-        'a Terraform invocation with lifecycle_scope = "CRUD", which this release does not answer',
-        'Set lifecycle_scope = "CREATE_ONLY" in aws_lambda_invocation, and a trigger.',
+        "a Terraform invocation whose tf is no object",
+        'Set lifecycle_scope = "CRUD" in aws_lambda_invocation, and leave tf to the provider.',
     ),
     "RequestType": (
         "a CloudFormation request without its StackId",
@@ -146,11 +145,14 @@ KEYS = (
     Key("limit", _read_count, frozenset({Action.HISTORY})),
     Key("reason", _read_text, frozenset(Action)),
     Key("requested_by", _read_text, frozenset(Action)),
+    Key("execution", _read_text, frozenset(Action)),
 )
 
 
-def read_request(event: object, settings: Settings) -> Request:
+def read_request(event: object, settings: Settings, caller: Caller = _CALLER) -> Request:
     """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
+
+    ``execution`` names the run of whatever sent the command, and becomes the caller's reference.
 
     Raises:
         RequestInvalid: the event is no command, a key or value is not known, or the action is not
@@ -172,7 +174,10 @@ def read_request(event: object, settings: Settings) -> Request:
                 f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
                 " with the run.",
             )
-    return make_request(action, Caller(NAME), values)
+    if "execution" in values:
+        reference = {**caller.reference, "execution": values.pop("execution")}
+        caller = Caller(caller.name, reference)
+    return make_request(action, caller, values)
 
 
 def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Request:
@@ -206,26 +211,26 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
     return Request(action=action, caller=caller, **values)
 
 
-def answer(report: Report) -> dict[str, Any]:
+def answer(event: object, report: Report) -> dict[str, Any]:
     """Return what the function returns for a successful run.
 
     Raises:
         LockgateError: the run did not succeed; see `to_exception`.
     """
     if not report.is_success:
-        raise to_exception(report)
+        raise to_exception(report, _MAX_MESSAGE if event else _MAX_MESSAGE_OF_EMPTY)
     return report.to_json()
 
 
-def to_exception(report: Report) -> LockgateError:
+def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
     """Return the error that tells a caller of a failed run.
 
     Its class is a public one, so that Lambda's ``errorType`` is a name to build on; its message is
-    the report as JSON, lists shortened until Step Functions would not cut it (``counts`` keeps
-    the whole numbers).
+    the report as JSON, lists shortened until it has at most so many characters as a JSON text, which
+    Step Functions does not cut (``counts`` keeps the whole numbers).
     """
     hint = report.error.hint if report.error is not None else None
-    return _class_of(report)(_shorten(report.to_json()), hint=hint, run_id=report.run_id)
+    return class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
 
 
 def refuse_disallowed(action: Action, settings: Settings) -> None:
@@ -313,7 +318,8 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(str(name) for name in names) or "none"
 
 
-def _class_of(report: Report) -> type[LockgateError]:
+def class_of(report: Report) -> type[LockgateError]:
+    """Return the public class of the error that a run which did not succeed ends in."""
     if report.error is None:
         return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
     named = getattr(errors, report.error.type, None)
@@ -322,15 +328,15 @@ def _class_of(report: Report) -> type[LockgateError]:
     return errors.public_class(named(""))
 
 
-def _shorten(value: dict[str, Any]) -> str:
+def _shorten(value: dict[str, Any], most: int) -> str:
     """Return the report as JSON text that is short enough: first long texts are cut, then lists.
 
     Without lists a report has a fixed number of texts, so it is short enough in the end.
     """
     text_length, list_length = _LONGEST_TEXT, MAX_LISTED
-    text = _encode(value)
-    while len(json.dumps(text)) > _MAX_MESSAGE and text_length > 1:
-        text = _encode(_cut(value, text_length, list_length))
+    text = to_text(value)
+    while len(json.dumps(text)) > most and text_length > 1:
+        text = to_text(_cut(value, text_length, list_length))
         list_length //= 2
         if list_length == 0:
             text_length //= 2
@@ -345,7 +351,3 @@ def _cut(value: Any, text_length: int, list_length: int) -> Any:
     if isinstance(value, dict):
         return {key: _cut(item, text_length, list_length) for key, item in value.items()}
     return value
-
-
-def _encode(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

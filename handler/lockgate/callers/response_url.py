@@ -8,27 +8,20 @@ context leads to one that quotes it. Proxies of the environment are not used, as
 from __future__ import annotations
 
 import http.client
-import random
 import re
 import ssl
-import threading
-from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from lockgate.callers.delivery import LEAST_MS, MAX_TRIES, Attempt, try_again
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MAX_TRIES = 5
+    from lockgate.callers.delivery import Timing
 
 _ATTEMPT_MS = 10_000
-# Less than this is too little for a connection and an answer.
-_LEAST_MS = 1_000
-_FIRST_PAUSE_MS = 200
-_LONGEST_PAUSE_MS = 5_000
 
 # Buckets of CloudFormation's own: cloudformation-custom-resource-response-euwest1, whose host is
 # that of S3 in eu-west-1. A bucket that only looks so lies in a region that does not exist.
@@ -43,77 +36,6 @@ _PLAIN_URL = re.compile(r"[!-~]+")
 _RETRIED = frozenset({408, 429})
 _SUCCESSES = range(200, 300)
 _SERVER_ERRORS = range(500, 600)
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The clock of an invocation: what is left of it, how to pause, and how pauses are spread."""
-
-    remaining_ms: Callable[[], int]
-    sleep: Callable[[float], object]
-    jitter: Callable[[], float] = random.random
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    is_done: bool
-    may_retry: bool
-    ended: str
-
-
-class Answerer:
-    """Answers one event exactly once, whichever thread comes first.
-
-    ::
-
-        run        ──── work ──────────────────────── answer ✗  (waits, then finds it answered)
-        watchdog   ─────────── time is over ── answer ─── PUT ── 200 ✓
-
-    The second comer waits for the first: a handler that returned while the other thread still sends
-    would freeze it. If the first could not deliver, the second tries.
-    """
-
-    def __init__(self, url: str | None, timing: Timing, *, loopback: bool = False) -> None:
-        """Refuse a URL that is not CloudFormation's, before any work.
-
-        Raises:
-            RequestInvalid: see `check_response_url`.
-        """
-        self._url = check_response_url(url, loopback=loopback)
-        self._timing = timing
-        self._loopback = loopback
-        self._lock = threading.Lock()
-        self._is_answered = False
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the answer was delivered, or left to somebody else."""
-        return self._is_answered
-
-    def leave(self, leave_to: Callable[[], object]) -> bool:
-        """Leave the answer to somebody else, unless it was given; say whether it was left.
-
-        Nobody answers while ``leave_to`` makes sure of the other; if it raises, the answer is due here.
-        """
-        with self._lock:
-            if self._is_answered:
-                return False
-            leave_to()
-            self._is_answered = True
-            return True
-
-    def answer(self, body: bytes) -> bool:
-        """Deliver the answer, and say whether it was this one that was delivered.
-
-        Raises:
-            UnexpectedFailure: it could not be delivered; see `put_answer`.
-        """
-        with self._lock:
-            if self._is_answered:
-                return False
-            put_answer(self._url, body, self._timing, loopback=self._loopback)
-            self._is_answered = True
-            return True
 
 
 def check_response_url(url: str | None, *, loopback: bool) -> str:
@@ -147,23 +69,17 @@ def put_answer(url: str, body: bytes, timing: Timing, *, loopback: bool = False)
         UnexpectedFailure: no try succeeded.
     """
     parts = urlsplit(check_response_url(url, loopback=loopback))
-    for tries in range(1, MAX_TRIES + 1):
-        attempt = _try_once(parts, body, _attempt_seconds(timing))
-        if attempt.is_done:
-            return
-        pause_ms = _pause_ms(tries, timing)
-        is_last = tries == MAX_TRIES or timing.remaining_ms() - pause_ms < _LEAST_MS
-        if is_last or not attempt.may_retry:
-            break
-        timing.sleep(pause_ms / 1_000)
+    tries, last = try_again(partial(_try_once, parts, body, timing), timing)
+    if last.is_done:
+        return
     raise UnexpectedFailure(
         f"CloudFormation could not be told the outcome: try {tries} of {MAX_TRIES} ended with"
-        f" {attempt.ended}. What the run did to the database stays; the stack waits until its"
+        f" {last.ended}. What the run did to the database stays; the stack waits until its"
         " ServiceTimeout.",
         hint="In a VPC without NAT, an S3 endpoint must admit s3:PutObject on"
         " cloudformation-custom-resource-response-<region without dashes>/*.",
         tries=tries,
-        ended=attempt.ended,
+        ended=last.ended,
     )
 
 
@@ -202,22 +118,17 @@ def _is_cloudformation(host: str) -> bool:
 
 
 def _attempt_seconds(timing: Timing) -> float:
-    return max(_LEAST_MS, min(_ATTEMPT_MS, timing.remaining_ms() - _LEAST_MS)) / 1_000
+    return max(LEAST_MS, min(_ATTEMPT_MS, timing.remaining_ms() - LEAST_MS)) / 1_000
 
 
-def _pause_ms(tries: int, timing: Timing) -> float:
-    longest: int = min(_LONGEST_PAUSE_MS, _FIRST_PAUSE_MS * 2 ** (tries - 1))
-    return longest * (0.5 + timing.jitter() / 2)
-
-
-def _try_once(parts: SplitResult, body: bytes, seconds: float) -> _Attempt:
+def _try_once(parts: SplitResult, body: bytes, timing: Timing) -> Attempt:
     try:
-        status = _send(parts, body, seconds)
+        status = _send(parts, body, _attempt_seconds(timing))
     except ssl.SSLCertVerificationError:
-        return _Attempt(is_done=False, may_retry=False, ended="a certificate that does not verify")
+        return Attempt(is_done=False, may_retry=False, ended="a certificate that does not verify")
     except (OSError, http.client.HTTPException) as error:
-        return _Attempt(is_done=False, may_retry=True, ended=type(error).__name__)
-    return _Attempt(
+        return Attempt(is_done=False, may_retry=True, ended=type(error).__name__)
+    return Attempt(
         is_done=status in _SUCCESSES,
         may_retry=status in _RETRIED or status in _SERVER_ERRORS,
         ended=f"HTTP {status}",

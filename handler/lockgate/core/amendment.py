@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lockgate.core.analysis import analyse_script
 from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
 from lockgate.core.request import Mend
@@ -107,13 +108,15 @@ def make_adoption(
     if unknown:
         raise _refuse(
             f"{tool} has applied migrations that are not in {catalog.source}: {_list(unknown)}.",
-            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files.",
+            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files."
+            " Where one was made of many since, take a baseline at the latest version that is applied.",
         )
     edited = [m.label for claim, m in found if m is not None and claim.is_edited]
     if edited:
         raise _refuse(
             f"Files were edited after {tool} applied them, by its own checksums: {_list(edited)}.",
-            "Restore the files; or let the tool itself accept them, then adopt again.",
+            "Restore the files; or let the tool itself accept them, then adopt again. Where the database"
+            " has what they say now, take a baseline at the latest version that is applied.",
         )
     records = {m.migration_id: Record(m, claim.applied_at) for claim, m in found if m is not None}
     return Amendment(tuple(records.values()), warnings=_warn_of_gaps(catalog, records))
@@ -147,6 +150,7 @@ def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) ->
 
     Raises:
         AmendmentRefused: there is no such row, or file, or nothing of it to mend.
+        MigrationFileInvalid: the file to accept cannot be read.
     """
     migration, row = find_migration(catalog, version), _find_row(catalog, history, version)
     if mend is Mend.FORGET:
@@ -165,8 +169,17 @@ def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) ->
             "Run up; or mark it, if it is in the database already.",
         )
     down = None if migration.down is None else migration.down.checksum
-    is_same = row.checksum == migration.up.checksum and row.down_checksum == down
-    return Amendment() if is_same else Amendment(accepted=(migration,))
+    if row.checksum == migration.up.checksum and row.down_checksum == down:
+        return Amendment()
+    _refuse_unreadable(migration)
+    return Amendment(accepted=(migration,))
+
+
+def _refuse_unreadable(migration: Migration) -> None:
+    """Refuse a text that could never be run; one that only its own tool can run is another matter."""
+    for script in (migration.up, migration.down):
+        if script is not None and script.obstacle is None:
+            analyse_script(script)
 
 
 def find_migration(catalog: Catalog, version: str) -> Migration | None:

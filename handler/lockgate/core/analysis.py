@@ -6,11 +6,10 @@ Knows statements and their kinds. Knows no history and no server.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
-from lockgate.core.checksum import token_checksum
 from lockgate.core.failure import mask
 from lockgate.core.migration import Language, Script
 from lockgate.core.sql import (
@@ -26,6 +25,7 @@ from lockgate.core.sql import (
     own_transaction,
     split_statements,
 )
+from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 
 
@@ -62,13 +62,17 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is known of one script. ``units`` is empty for a shared one."""
+    """What is known of one script. ``units`` is empty for a shared one.
+
+    ``sets_session``: it may leave settings to its session. What a function in it sets is not seen.
+    """
 
     mode: Mode
     statements: tuple[Statement, ...] = ()
     units: tuple[Unit, ...] = ()
     adds_enum_value: bool = False
     reason: str | None = None
+    sets_session: bool = False
 
     @property
     def last_unit(self) -> Unit | None:
@@ -91,6 +95,13 @@ _UTF8 = frozenset({"utf8", "unicode"})
 _ENCODING = re.compile("client_encoding|names", re.IGNORECASE)
 _SETTERS = frozenset({("SET",), ("SELECT",)})
 
+_SETTING_WORDS = frozenset({("SET",), ("RESET",), ("DISCARD",)})
+_NO_SETTINGS = frozenset({("LOCAL",), ("CONSTRAINTS",), ("TRANSACTION",)})
+# A string that begins with the word; UPDATE … SET does not.
+_SETS_IN_PYTHON = re.compile(
+    r"[\"'`;]\s*(?:SET(?!\s+(?:LOCAL|CONSTRAINTS))|RESET)\s|set_config\b", re.IGNORECASE
+)
+
 PYTHON_SHARED = Analysis(Mode.SHARED)
 PYTHON_ALONE = Analysis(Mode.STATEMENTS, reason="transaction = False")
 
@@ -98,6 +109,24 @@ PYTHON_ALONE = Analysis(Mode.STATEMENTS, reason="transaction = False")
 # A run plans twice, before the lock and under it; the scripts are the same.
 @lru_cache(maxsize=1 << 15)
 def analyse_script(script: Script) -> Analysis:
+    """Decide how a script runs, and whether it may leave settings to its session.
+
+    Raises what `_analyse` does.
+    """
+    found = _analyse(script)
+    return replace(found, sets_session=True) if _sets_session(script, found) else found
+
+
+def _sets_session(script: Script, found: Analysis) -> bool:
+    if script.language is Language.PYTHON:
+        return _SETS_IN_PYTHON.search(script.text) is not None
+    return "set_config" in script.sql or any(
+        one.words[:1] in _SETTING_WORDS and one.words[1:2] not in _NO_SETTINGS
+        for one in found.statements
+    )
+
+
+def _analyse(script: Script) -> Analysis:
     """Split and classify a script and decide how it runs.
 
     Raises:
@@ -155,7 +184,9 @@ def _split(script: Script) -> tuple[Statement, ...]:
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}."
             " Nothing was changed.",
-            hint="Correct the file.",
+            hint="Only psql knows its commands: take it out, or write out what it does."
+            if error.message.startswith("psql meta-command")
+            else "Correct the file.",
             file=script.path,
             line=line,
             column=error.column,
@@ -219,12 +250,17 @@ def _refuse_mixture(
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
             " be left behind if a later one failed. Nothing was changed.",
-            hint="Put this statement in a migration of its own, or write transaction:false on the"
-            " marker line to run the file statement by statement.",
+            hint=f"Put this statement in a migration of its own{_way_outside(script)}.",
             file=script.path,
             line=line,
             column=column,
         )
+
+
+def _way_outside(script: Script) -> str:
+    if script.outside is None:
+        return ""
+    return f", or {script.outside} to run the file statement by statement"
 
 
 def _refuse_unpaired(

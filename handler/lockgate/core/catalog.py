@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from lockgate.core.migration import Migration, Version
+from lockgate.core.migration import Migration, Script, Version
 
 
 class Order(StrEnum):
@@ -14,6 +14,17 @@ class Order(StrEnum):
 
     NUMBERS = "numbers"
     LIST = "list"
+
+
+class SessionRule(StrEnum):
+    """What the next migration of a run finds of the session that one leaves, as their tool has it."""
+
+    NEW = "new"
+    """Nothing: the tool connects anew, or resets all."""
+    KEPT = "kept"
+    """Everything: the tool runs all in one session."""
+    SETTINGS = "settings"
+    """All but role and search path, which the tool sets anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class Catalog:
     by_version: dict[Version, Migration] = field(repr=False, compare=False)
     order: Order = Order.NUMBERS
     stand_in: StandIn | None = None
+    session: SessionRule = SessionRule.NEW
 
     @property
     def latest(self) -> Version | None:
@@ -70,6 +82,24 @@ def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
         for place, m in enumerate(migrations, start=1)
     ]
     return _assemble(placed, source, Order.LIST)
+
+
+def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
+    """Return the catalog of a tool whose files leave the transaction as ``outside`` says."""
+
+    def change(script: Script | None) -> Script | None:
+        return None if script is None else replace(script, outside=outside)
+
+    changed = {
+        m.migration_id: replace(m, up=replace(m.up, outside=outside), down=change(m.down))
+        for m in catalog.migrations
+    }
+    return replace(
+        catalog,
+        migrations=tuple(changed[m.migration_id] for m in catalog.migrations),
+        by_id=changed,
+        by_version={v: changed[m.migration_id] for v, m in catalog.by_version.items()},
+    )
 
 
 def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:

@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-# Lambda cuts a chain of about 16 invocations of itself.
+# Lambda cuts a chain of about 16 invocations of itself. A caller that invokes anew may do so more often.
 MOST_HOPS = 8
 
 # What an invocation needs to be worth its start, in seconds.
@@ -25,6 +25,7 @@ class Continuation:
     hop: int
     began_at: float
     timeout_seconds: int
+    most_hops: int = MOST_HOPS
 
     @property
     def must_end_at(self) -> float:
@@ -33,8 +34,8 @@ class Continuation:
 
     def may_continue(self, now: float) -> bool:
         """Whether a further invocation is allowed and worth while."""
-        return self.hop < MOST_HOPS and self.must_end_at - now >= _LEAST_SECONDS
+        return self.hop < self.most_hops and self.must_end_at - now >= _LEAST_SECONDS
 
     def next(self) -> Continuation:
         """Return the one after this."""
-        return Continuation(self.hop + 1, self.began_at, self.timeout_seconds)
+        return replace(self, hop=self.hop + 1)

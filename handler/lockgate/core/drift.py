@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.core.checksum import token_checksum
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Direction, Kind, Language, Migration, Version
+from lockgate.core.token_checksum import find_token_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,5 +147,5 @@ def _compare_down(row: Applied, migration: Migration) -> Iterator[Drift]:
 def _severity(row: Applied, migration: Migration | None) -> Severity:
     if migration is None or migration.up.language is not Language.SQL or row.token_checksum is None:
         return Severity.ERROR
-    same = token_checksum(migration.up.text) == row.token_checksum
+    same = find_token_checksum(migration.up.text) == row.token_checksum
     return Severity.WARNING if same else Severity.ERROR

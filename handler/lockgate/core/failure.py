@@ -13,6 +13,8 @@ _QUOTED = re.compile('["«»„“”].*["«»„“”]', re.DOTALL)
 _SHORTEST_PART = 4
 _PART = re.compile(rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}')
 _EXCERPT_WIDTH = 100
+# A migration may raise megabytes. Place and state stand behind its words, and must not be cut off.
+_LONGEST_WORDS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Blocking:
 class Failure:
     """Why a step failed. ``statement`` counts from 1 in the script; places count from 1.
 
-    ``has_committed``: the step ended its transaction by itself, so what it did may have stayed.
+    ``has_committed``: the step commits by itself, or ended its transaction, so what it did may have
+    stayed. It must not be tried again on a guess.
     """
 
     migration: str
@@ -53,7 +56,10 @@ class Failure:
             what = f"Statement {self.statement} of migration {self.migration}"
         code = f" ({self.sqlstate})" if self.sqlstate else ""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
-        text = f"{what} failed: {self.message}{code}. {place}".rstrip() + ("." if place else "")
+        said = self.message
+        if len(said) > _LONGEST_WORDS:
+            said = f"{said[:_LONGEST_WORDS]}…"
+        text = f"{what} failed: {said}{code}. {place}".rstrip() + ("." if place else "")
         if self.blockers:
             text += (
                 " It waited for " + " and ".join(_describe_blocker(b) for b in self.blockers) + "."

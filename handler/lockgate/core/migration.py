@@ -86,6 +86,8 @@ class Options:
 
 
 NO_OPTIONS = Options()
+# As the rest of a sentence: how a file of the native format leaves the transaction.
+NATIVE_OUTSIDE = "write transaction:false on the marker line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Script:
     text with its variables filled in where the file asked for that; it is what the server gets, and
     it is never shown or stored. ``hidden`` are the values that were filled in: what the server says
     of the script may quote them (`core.failure.mask`). ``obstacle`` refuses a run of the script.
-    ``origin`` is where a Python file lies, for code that looks beside itself.
+    ``origin`` is where a Python file lies, for code that looks beside itself. ``outside`` is how a
+    file of this format says that it runs outside of a transaction, ``None`` where it cannot.
     """
 
     text: str
@@ -122,6 +125,7 @@ class Script:
     hidden: tuple[str, ...] = field(default=(), repr=False)
     obstacle: Obstacle | None = None
     origin: str | None = field(default=None, repr=False, compare=False)
+    outside: str | None = field(default=NATIVE_OUTSIDE, repr=False, compare=False)
 
     @property
     def sql(self) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import analyse_script, done_checksum
+from lockgate.core.analysis import analyse_script
 from lockgate.core.catalog import Catalog, Order
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import RequestInvalid
 from lockgate.settings import OutOfOrder
@@ -112,7 +113,7 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
     skipped_ids = {one.migration.migration_id for one in skipped}
     steps = [_make_step(m, rows) for m in waiting if m.migration_id not in skipped_ids]
     return Plan(
-        segments=make_segments(steps, policy),
+        segments=make_segments(steps, policy, catalog.session),
         drift=(*find_drift(catalog, history, ahead), *_find_edited_parts(steps)),
         ahead=ahead,
         out_of_order=early,
@@ -156,12 +157,8 @@ def _range(versions: tuple[Version, ...]) -> str:
 def _find_edited_parts(steps: list[Step]) -> Iterator[Drift]:
     """Yield the migrations to resume whose part that was done is not what the file says now."""
     for step in steps:
-        row, script = step.row, step.migration.up
-        if row is None or row.state is not State.PARTIAL or row.done_checksum is None:
-            continue
-        count = row.statements_done
-        is_short = count > len(step.analysis.statements)
-        if is_short or done_checksum(script, step.analysis, count) != row.done_checksum:
+        row, script = step.row, step.script
+        if row is not None and has_edited_part(step):
             yield Drift(
                 version=None if row.version is None else row.version.text,
                 label=row.label,

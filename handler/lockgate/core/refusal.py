@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.drift import Severity
-from lockgate.core.history import State
 from lockgate.core.migration import Language
-from lockgate.errors import DriftDetected, HistoryForeign, LockgateError, OutOfOrderFound
+from lockgate.core.resumption import is_unknown, would_begin_again
+from lockgate.errors import (
+    DriftDetected,
+    HistoryForeign,
+    LockgateError,
+    OutcomeUnknown,
+    OutOfOrderFound,
+)
 from lockgate.settings import OutOfOrder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.segment import Step
@@ -30,11 +37,12 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
         rest = f" And {len(drifted) - 1} more." if len(drifted) > 1 else ""
         return DriftDetected(
             f"{drifted[0].describe()}{rest} Nothing was run.",
-            hint="Restore the file, or put the change in a new migration.",
+            hint="Restore the file, and put the change in a new migration; or, if the file is right as"
+            " it is, take its text over: repair, accept.",
             file=drifted[0].file,
             migration=drifted[0].label,
         )
-    begun = next((step for step in plan.steps if _would_begin_again(step)), None)
+    begun = next((step for step in plan.steps if would_begin_again(step)), None)
     if begun is not None:
         return _refuse_to_begin_again(begun)
     if plan.out_of_order and policy.out_of_order is OutOfOrder.REFUSE:
@@ -50,18 +58,31 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
     return None
 
 
-def _would_begin_again(step: Step) -> bool:
-    """Tell whether a part that is done, or may be, would run again: a transaction takes it whole."""
-    row, analysis = step.row, step.analysis
-    if row is None or row.state is not State.PARTIAL:
-        return False
-    if analysis.mode is Mode.SHARED:
-        return row.statements_done > 0 or row.attempting is not None
-    begun = None if row.attempting is None else row.attempting - 1
-    # Only what runs by itself is looked up before it is said again.
-    return begun is not None and any(
-        unit.first <= begun <= unit.last and unit.mode in {UnitMode.WRAPPED, UnitMode.BLOCK}
-        for unit in analysis.units
+def find_unknown(steps: Iterable[Step]) -> OutcomeUnknown | None:
+    """Return why a step that was begun may not go on: nobody can tell whether it is done.
+
+    Ask under the lock only: of a run that is at work, what it has begun is not over.
+    """
+    step = next((step for step in steps if is_unknown(step)), None)
+    return None if step is None else make_unknown(step)
+
+
+def make_unknown(step: Step) -> OutcomeUnknown:
+    """Return the refusal of a step of which nobody can tell whether it is done."""
+    row, migration = step.row, step.migration
+    assert row is not None
+    what = f"Statement {row.attempting}"
+    way = "write -- migrate:verify SELECT … on a line above the statement"
+    if step.script.language is Language.PYTHON:
+        what, way = "It", "define verify(connection) in the file"
+    return OutcomeUnknown(
+        f"Migration {migration.label} was interrupted. {what} was begun by run {row.run_id} outside a"
+        f" transaction, its end was never recorded, and the catalogs do not tell. {migration.path}."
+        " It was not run again.",
+        hint=f"See whether it is done; then {way}, which says true if it is and false if it is"
+        " to be run again, and invoke again.",
+        file=migration.path,
+        migration=migration.label,
     )
 
 

@@ -5,7 +5,7 @@ Decides and does nothing. What has no way back is named, and then nothing is und
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
@@ -13,8 +13,10 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
+from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import RequestInvalid, UndoRefused
+from lockgate.settings import Atomicity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -124,7 +126,14 @@ def make_reversal(
             steps.append(found)
         else:
             missing.append((row.label, found))
-    return Reversal(() if missing else make_segments(steps, policy), tuple(missing))
+    return Reversal(() if missing else make_segments(steps, _together(policy)), tuple(missing))
+
+
+def _together(policy: Policy) -> Policy:
+    """What is undone together shares a transaction, so that it is undone whole or not at all."""
+    if policy.atomicity is Atomicity.AUTO:
+        return replace(policy, atomicity=Atomicity.RUN)
+    return policy
 
 
 def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
@@ -153,7 +162,10 @@ def _undo(
         return "its down script needs values that only its file can fill in"
     migration = Migration(row.version, row.name, row.kind, script, script)
     cause = Cause.RESUMED if row.state is State.REVERTING else Cause.REVERTED
-    return Step(migration, analyse_script(script), cause, row, Direction.DOWN)
+    step = Step(migration, analyse_script(script), cause, row, Direction.DOWN)
+    if has_edited_part(step) or would_begin_again(step):
+        return "its down script was edited in the part that is done already"
+    return step
 
 
 def _find_script(

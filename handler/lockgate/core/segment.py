@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Analysis, Mode
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
 from lockgate.settings import Atomicity
 
@@ -50,23 +51,33 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Steps that take effect together; one step only, unless ``mode`` is shared."""
+    """Steps that take effect together; one step only, unless ``mode`` is shared.
+
+    ``leaves`` is what of its session the steps after it find; only one that sets something leaves any.
+    """
 
     mode: Mode
     steps: tuple[Step, ...]
     reason: str | None = None
+    leaves: SessionRule = SessionRule.NEW
 
 
-def make_segments(steps: list[Step], policy: Policy) -> tuple[Segment, ...]:
-    """Group steps that may share a transaction, in order."""
+def make_segments(
+    steps: list[Step], policy: Policy, session: SessionRule = SessionRule.NEW
+) -> tuple[Segment, ...]:
+    """Group steps that may share a transaction, in order.
+
+    One that leaves its settings to the next shares none: what it leaves is known when it is committed.
+    """
     bound = _bound_of(steps, policy)
     segments: list[Segment] = []
     group: list[Step] = []
     room = bound
     for step in steps:
-        if step.analysis.mode is not Mode.SHARED:
+        leaves = session if step.analysis.sets_session else SessionRule.NEW
+        if step.analysis.mode is not Mode.SHARED or leaves is not SessionRule.NEW:
             _close(segments, group)
-            segments.append(Segment(step.analysis.mode, (step,), step.analysis.reason))
+            segments.append(Segment(step.analysis.mode, (step,), step.analysis.reason, leaves))
             continue
         if not group or not room.fits(step):
             _close(segments, group)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Catalog, make_listed_catalog
+from lockgate.core.catalog import Catalog, SessionRule, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import (
     Direction,
@@ -53,6 +53,9 @@ _MISSING_LIBRARY = Obstacle(
     " package or a layer.",
     1,
 )
+# How a file leaves the transaction.
+OUTSIDE = "use op.get_context().autocommit_block()"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
@@ -116,33 +119,63 @@ def _unknown_head(head: str) -> ForeignRow:
 
 def _read_graph(folder: Path) -> Graph:
     require_folder(folder)
-    paths = list(_list_revisions(folder, find_locations(folder)))
+    locations = find_locations(folder)
+    paths = list(_list_revisions(folder, locations))
     if not paths:
         raise no_migrations(folder)
-    texts = {path: read_text(folder, path).removeprefix(_BOM) for path in paths}
-    return make_graph(read_revision(text, path) for path, text in texts.items())
+    graph = make_graph(_read_file(folder, path) for path in paths)
+    _refuse_continued(folder, graph, _list_passed_over(folder, locations, set(paths)))
+    return graph
+
+
+def _read_file(folder: Path, path: str) -> Revision:
+    return read_revision(read_text(folder, path).removeprefix(_BOM), path)
 
 
 def _list_revisions(folder: Path, locations: Locations) -> Iterator[str]:
     seen: set[str] = set()
+    for path, is_below in _list_python(folder, locations):
+        if path in seen:
+            continue
+        seen.add(path)
+        if not is_below or locations.recursive:
+            yield path
+        elif not locations.is_told and _REVISION.search(read_text(folder, path)):
+            raise _in_subfolder(path)
+
+
+def _list_passed_over(folder: Path, locations: Locations, taken: set[str]) -> list[str]:
+    """Return what looks like a revision in a subfolder, where the configuration names no such."""
+    below = (path for path, is_below in _list_python(folder, locations) if is_below)
+    return [p for p in below if p not in taken and _REVISION.search(read_text(folder, p))]
+
+
+def _list_python(folder: Path, locations: Locations) -> Iterator[tuple[str, bool]]:
+    """Yield each file of Python, and whether it is in a subfolder of its location."""
     for place in locations.folders:
         for name in list_files(folder / place, (".py",)):
-            path = name if place == "." else f"{place}/{name}"
-            if not name.endswith(".py") or path in seen:
-                continue
-            seen.add(path)
-            if "/" not in name or locations.recursive:
-                yield path
-            elif not locations.is_told and _REVISION.search(read_text(folder, path)):
-                raise _in_subfolder(path)
+            if name.endswith(".py"):
+                yield name if place == "." else f"{place}/{name}", "/" in name
+
+
+def _refuse_continued(folder: Path, graph: Graph, passed_over: list[str]) -> None:
+    """Refuse to leave out a revision that goes on from one that is read.
+
+    Projects name such folders to Alembic from their own programs (``version_locations``).
+    """
+    for path in passed_over:
+        revision = _read_file(folder, path)
+        if any(name in graph.revisions for name in (*revision.downs, *revision.depends)):
+            raise _in_subfolder(path)
 
 
 def _in_subfolder(path: str) -> MigrationFileInvalid:
     return unusable_file(
         path,
         "is a revision in a subfolder, which Alembic reads only where its configuration says so",
-        "Point LOCKGATE_MIGRATIONS (or --dir) at the folder that has alembic.ini; or put one beside"
-        " versions: [alembic] script_location = . and recursive_version_locations = true",
+        "Point LOCKGATE_MIGRATIONS (or --dir) at the folder that has alembic.ini. Where it is the"
+        " project's own program that names such folders, let one beside versions say so: [alembic],"
+        " script_location = %(here)s, recursive_version_locations = true",
     )
 
 

@@ -19,6 +19,8 @@ from lockgate.formats.scripts import unusable_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lockgate.errors import MigrationFileInvalid
+
 _INI = "alembic.ini"
 _PYPROJECT = "pyproject.toml"
 _NAMES = (
@@ -65,15 +67,6 @@ def find_locations(folder: Path) -> Locations:
     )
 
 
-_NAMES = (
-    "script_location",
-    "version_locations",
-    "recursive_version_locations",
-    "path_separator",
-    "version_path_separator",
-)
-
-
 def _read_values(folder: Path) -> dict[str, Any]:
     if (folder / _INI).is_file():
         parser = configparser.ConfigParser(defaults={"here": "."})
@@ -112,14 +105,35 @@ def _split(values: dict[str, Any]) -> list[str]:
 
 
 def _below(folder: Path, place: str, source: str) -> str:
-    """Return a place as a path below the folder; ``package.module:folder`` is one too."""
-    package, colon, rest = place.partition(":")
-    path = posixpath.normpath(f"{package.replace('.', '/')}/{rest}" if colon else place)
-    if path.startswith(("/", "..")) or not (folder / path).is_dir():
-        raise unusable_file(
-            source,
-            f"places revisions in {place}, which is no folder in {folder}",
-            "Bring it into the folder that is packaged, or point LOCKGATE_MIGRATIONS (or --dir) at"
-            " the folder of revisions itself.",
-        )
-    return path
+    """Return a place as a path below the folder; ``package.module:folder`` is one too.
+
+    Where Alembic is started in a folder above, the place has that many folders more in front: they
+    are left out, as far as it takes to find revisions or their ``env.py``.
+    """
+    package, *rest = place.split(":")
+    path = posixpath.normpath("/".join((package.replace(".", "/"), *rest)) if rest else place)
+    if path.startswith(("/", "..")):
+        raise _outside(folder, place, source)
+    if (folder / path).is_dir():
+        return path
+    parts = path.split("/")
+    shorter = ("/".join(parts[start:]) or "." for start in range(1, len(parts) + 1))
+    found = next((one for one in shorter if _has_revisions(folder / one)), None)
+    if found is None:
+        raise _outside(folder, place, source)
+    return found
+
+
+def _has_revisions(folder: Path) -> bool:
+    return (folder / "env.py").is_file() or (
+        folder.name == "versions" and any(folder.glob("**/*.py"))
+    )
+
+
+def _outside(folder: Path, place: str, source: str) -> MigrationFileInvalid:
+    return unusable_file(
+        source,
+        f"places revisions in {place}, which is no folder in {folder}",
+        "Bring it into the folder that is packaged, or point LOCKGATE_MIGRATIONS (or --dir) at"
+        " the folder of revisions itself.",
+    )

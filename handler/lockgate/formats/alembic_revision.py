@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _VARIABLES = ("revision", "down_revision", "branch_labels", "depends_on")
+# What of alembic.context has an answer without env.py (`postgres.alembic_step`).
+KNOWN_CONTEXT = frozenset(
+    {
+        "config",
+        "execute",
+        "get_bind",
+        "get_context",
+        "get_impl",
+        "is_offline_mode",
+        "is_transactional_ddl",
+    }
+)
 _FUNCTIONS = {"upgrade": Direction.UP, "downgrade": Direction.DOWN}
 # Alembic's oldest files have the id as their name.
 _LEGACY_NAME = re.compile(r"(?:.*/)?([a-f0-9]+)\.py")
@@ -139,7 +151,9 @@ def _missing(path: str, what: str, example: str) -> Exception:
 
 def _read_title(module: ast.Module) -> str:
     """Return the first paragraph of the docstring, which is the message that it was made with."""
-    return " ".join((ast.get_docstring(module) or "").split("\n\n")[0].split())
+    title = " ".join((ast.get_docstring(module) or "").split("\n\n")[0].split())
+    # Without a message, what stands first is what Alembic adds to one.
+    return "" if title.startswith("Revision ID:") else title
 
 
 def _read_functions(module: ast.Module) -> dict[Direction, ast.FunctionDef | None]:
@@ -221,7 +235,7 @@ def _find_obstacle(
     if line is None:
         return None
     return Obstacle(
-        "asks alembic.context, which env.py sets up, and env.py is not run",
+        "asks alembic.context for what env.py or the command line sets up, and env.py is not run",
         "Use op.get_context() and op.get_bind(), or write the value in.",
         line,
     )
@@ -234,7 +248,7 @@ def _needs_arguments(function: ast.FunctionDef) -> bool:
 
 
 def _find_context(module: ast.Module) -> int | None:
-    """Return the line at which the module uses what it imported as ``alembic.context``."""
+    """Return the line at which the module asks what it imported as ``alembic.context`` too much."""
     names = {
         alias.asname or alias.name
         for node in ast.walk(module)
@@ -244,8 +258,9 @@ def _find_context(module: ast.Module) -> int | None:
     }
     for node in ast.walk(module):
         match node:
-            case ast.Attribute(value=ast.Name(id=name)) if name in names:
-                return node.lineno
+            case ast.Attribute(value=ast.Name(id=name), attr=asked) if name in names:
+                if asked not in KNOWN_CONTEXT:
+                    return node.lineno
             case _:
                 pass
     return None

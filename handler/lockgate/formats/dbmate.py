@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.core.sql import tokenize
 from lockgate.formats import lockgate
@@ -37,6 +38,7 @@ _MARKER = re.compile(
 _BOM = "\ufeff"
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIMARY KEY)"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
 from lockgate.formats.scripts import (
@@ -33,6 +34,9 @@ CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
     version varchar(50) PRIMARY KEY NOT NULL,
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
+# How a file leaves the transaction.
+OUTSIDE = "write run_in_transaction = false into a metadata.toml beside it"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
@@ -70,7 +74,8 @@ def _read_migration(folder: Path, name: str) -> Migration:
         raise unusable_file(
             name,
             f"is a folder without {_UP}, which Diesel takes for a broken migration",
-            f"Add {path}, or move the folder out of the migrations folder.",
+            f"Add {path}, or move the folder out of the migrations folder; or point"
+            " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself.",
         )
     transaction = _read_metadata(folder, name)
     up = read_script(folder, path, transaction=transaction)

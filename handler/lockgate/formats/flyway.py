@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
-from lockgate.core.sql import SqlTextInvalid, Transactionality, classify, split_statements
 from lockgate.formats.flyway_config import FlywayConfig, read_config
 from lockgate.formats.flyway_names import (
     PROGRAM_SUFFIXES,
@@ -33,6 +33,7 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
+from lockgate.formats.tool_transaction import outside_where_needed
 from lockgate.histories.flyway import TABLE_SQL
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class _File:
     path: str
     name: Name
     is_program: bool = False
+
+
+# How a file leaves the transaction.
+OUTSIDE = "write executeInTransaction=false into FILE.sql.conf beside it, or set flyway.mixed=true,"
+SESSION = SessionRule.SETTINGS
 
 
 def recognise(folder: Path) -> str | None:
@@ -203,17 +209,6 @@ def _read_script(folder: Path, file: _File, config: FlywayConfig) -> tuple[Scrip
     )
     if filled is not None and filled.obstacle is not None:
         script = replace(script, substituted=None, obstacle=filled.obstacle)
-    if config.is_mixed and transaction is None and _has_alone(script):
-        script = replace(script, options=replace(script.options, transaction=False))
+    if config.is_mixed and transaction is None:
+        script = outside_where_needed(script)
     return script, script_config
-
-
-def _has_alone(script: Script) -> bool:
-    """Tell whether a statement cannot be in a transaction: flyway.mixed runs such a file without one."""
-    try:
-        statements = split_statements(script.sql)
-    except SqlTextInvalid:
-        # Said with file and line when the plan is made.
-        return False
-    kinds = (classify(script.sql, statement).transactionality for statement in statements)
-    return Transactionality.ALONE in kinds

@@ -32,7 +32,8 @@ def no_migrations(folder: Path) -> MigrationFileInvalid:
     """Return the error of a folder without a single migration."""
     return MigrationFileInvalid(
         f"The migrations folder {folder} holds no migration. Nothing was changed.",
-        hint="Write the first one with: lockgate new NAME",
+        hint="Check that it is the folder of migrations itself; or write the first one with: lockgate"
+        " new NAME",
     )
 
 

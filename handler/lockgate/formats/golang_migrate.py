@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats import sqlx
 from lockgate.formats.scripts import (
+    PROGRAMS,
     PairedFile,
     catalog_by_number,
     list_names,
@@ -21,13 +23,14 @@ from lockgate.formats.scripts import (
     read_script,
     with_stand_in,
 )
+from lockgate.formats.tool_transaction import outside_where_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
-    from lockgate.core.migration import Migration
+    from lockgate.core.migration import Migration, Script
     from lockgate.formats.scripts import Pair
 
 # Any ending is accepted, so that a copy such as 1_a.up.sql.orig is a duplicate here as there.
@@ -38,6 +41,9 @@ _STAND_IN = (
     "CREATE TABLE IF NOT EXISTS schema_migrations"
     " (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 )
+# How a file leaves the transaction.
+OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
@@ -45,7 +51,7 @@ def recognise(folder: Path) -> str | None:
     scripts = list_names(folder)
     if not scripts or not all(_NAME.fullmatch(name) for name in scripts):
         return None
-    if sqlx.has_own_sign(folder):
+    if sqlx.has_own_sign(folder) or list_names(folder, PROGRAMS):
         return None
     return f"files in pairs, such as {scripts[0]}"
 
@@ -71,7 +77,12 @@ def _read_name(name: str) -> PairedFile | None:
 
 
 def _read_migration(folder: Path, pair: Pair) -> Migration:
-    down = None if pair.down is None else read_script(folder, pair.down)
+    down = None if pair.down is None else _read_script(folder, pair.down)
     # A version without an up file does nothing on the way up.
-    up = make_script("", pair.down or "") if pair.up is None else read_script(folder, pair.up)
+    up = make_script("", pair.down or "") if pair.up is None else _read_script(folder, pair.up)
     return make_versioned(Version.parse(pair.version), pair.name, up, down)
+
+
+def _read_script(folder: Path, path: str) -> Script:
+    """Return a file that runs in one message, or as ``x-multi-statement`` has it where that fails."""
+    return outside_where_needed(read_script(folder, path))

@@ -1,22 +1,24 @@
 """goose: ``VERSION_name.sql`` with ``-- +goose Up`` and ``-- +goose Down``, in the order of numbers.
 
-Knows goose's names and annotations (`goose_script` reads a file's lines). A Go migration is refused:
-what it does is compiled into the project's own program.
+Knows goose's names and annotations (`goose_script` reads a file's lines). A Go migration is known by
+its name and cannot be run: what it does is compiled into the project's own program.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Version
+from lockgate.core.catalog import SessionRule
+from lockgate.core.migration import Obstacle, Version
 from lockgate.formats.folder import read_text
 from lockgate.formats.goose_script import read_scripts
 from lockgate.formats.scripts import (
     catalog_by_number,
     list_names,
+    make_script,
     make_versioned,
-    unusable_file,
     with_stand_in,
 )
 
@@ -38,6 +40,14 @@ CREATE TABLE IF NOT EXISTS goose_db_version (
     is_applied boolean NOT NULL,
     tstamp timestamp NOT NULL DEFAULT now()
 )"""
+_GO = Obstacle(
+    "is a Go migration, and Lockgate runs no Go",
+    "Apply it with the project's own program, and adopt after that; or write what it does as SQL.",
+    line=1,
+)
+# How a file leaves the transaction.
+OUTSIDE = "write -- +goose NO TRANSACTION above -- +goose Up"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
@@ -54,9 +64,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     ``variables`` are what ``${name}`` may stand for behind ``-- +goose ENVSUB ON``.
 
     Raises:
-        MigrationFileInvalid: a migration is written in Go, an annotation is wrong or in the wrong
-            place, a statement is unfinished, a variable is not set, two files share a version, or
-            there is none.
+        MigrationFileInvalid: an annotation is wrong or in the wrong place, a statement is
+            unfinished, a variable is not set, two files share a version, or there is none.
     """
     migrations = [
         _read_migration(folder, name, found, variables)
@@ -70,10 +79,7 @@ def _read_migration(
     folder: Path, path: str, named: re.Match[str], variables: Mapping[str, str]
 ) -> Migration:
     if named[3] == "go":
-        raise unusable_file(
-            path,
-            "is a Go migration, and Lockgate runs no Go",
-            "Write what it does as SQL, or as a Python migration in the native format.",
-        )
+        script = replace(make_script("", path), obstacle=_GO)
+        return make_versioned(Version.parse(named[1]), named[2], script, None)
     up, down = read_scripts(read_text(folder, path), path, variables)
     return make_versioned(Version.parse(named[1]), named[2], up, down)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import StandIn
+from lockgate.core.catalog import SessionRule, StandIn
 from lockgate.core.migration import Version
 from lockgate.formats.folder import read_text, require_folder
 from lockgate.formats.gmrc import Settings, read_settings
@@ -70,6 +70,11 @@ class _Committed:
     previous: str | None
     hash: str
     allows_invalid: bool
+
+
+# How a file leaves the transaction.
+OUTSIDE = "write --! no-transaction as the first line of its body"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

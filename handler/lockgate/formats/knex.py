@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.javascript import find_code, list_code, make_code_script
@@ -74,6 +75,11 @@ class _Files:
     down: str | None = None
     stub: str | None = None
     code: str | None = None
+
+
+# How a file leaves the transaction.
+OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

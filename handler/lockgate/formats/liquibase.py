@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Kind, Migration, Script, Version
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.liquibase_file import (
@@ -45,6 +46,11 @@ class _File:
     text: str
     logical_path: str
     parameters: Parameters
+
+
+# How a file leaves the transaction.
+OUTSIDE = "write runInTransaction:false behind the changeset's id"
+SESSION = SessionRule.SETTINGS
 
 
 def recognise(folder: Path) -> str | None:

@@ -33,13 +33,15 @@ _SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
 _SECTIONS = frozenset({"up", "down"})
-# goose, sql-migrate, Liquibase, rambler, yoyo: what stands behind their markers undoes.
+# goose, sql-migrate, Liquibase, rambler, node-pg-migrate: what stands behind their markers undoes.
 _OTHER_TOOLS = re.compile(
-    r"^--[ \t]*(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)[^\r\n]*",
+    r"^[ \t]*--[ \t]*(?:(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)"
+    r"[^\r\n]*|(?:up|down)[ \t]+migration[ \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
+_OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
 # Each has one of these in it; searching for them is quick.
-_OTHER_SIGNS = ("+", "liquibase", "rambler")
+_OTHER_SIGNS = ("+", "liquibase", "rambler", "migration")
 _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 _BOM = "\ufeff"
 
@@ -94,6 +96,13 @@ def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Mi
             f"{path} is no migration's name. Nothing was changed.",
             hint="Name it VERSION_name.sql, VERSION_name.py or R__name.sql (VERSION is digits), "
             "or move it out of the migrations folder.",
+            file=path,
+        )
+    if name.lower().endswith(_OTHER_DOWN):
+        raise MigrationFileInvalid(
+            f"{path} is another tool's down script by its name. Nothing was changed.",
+            hint="Name the tool with LOCKGATE_FORMAT (or --format); or put the script behind"
+            " -- migrate:down in its migration's file.",
             file=path,
         )
     file = _File(path, read_text(folder, path).removeprefix(_BOM))
@@ -156,8 +165,9 @@ def _refuse_other_tools(file: _File, lowered: str) -> None:
         raise MigrationFileInvalid(
             f"{file.path}:{line}: this is a migration of another tool: {found[0].strip()}."
             " Nothing was changed.",
-            hint="Write -- migrate:up and -- migrate:down in place of its own markers; without them"
-            " both of its scripts would run as one.",
+            hint="Name the tool with LOCKGATE_FORMAT (or --format); or write -- migrate:up and"
+            " -- migrate:down in place of its own markers. Without either, both of its scripts would"
+            " run as one.",
             file=file.path,
             line=line,
         )

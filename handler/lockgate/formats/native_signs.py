@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _VERSIONED = re.compile(r"[0-9]+(?:_.*)?\.(?:sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__.+\.sql", re.DOTALL)
+_RUBY = re.compile(r"[0-9]+_.+\.rb")
 _MARKER = re.compile(r"^[ \t]*--[ \t]*migrate:", re.MULTILINE | re.IGNORECASE)
 # What dbmate does not have; it reads the rest of the markers as this format does.
 _OWN = re.compile(
@@ -32,6 +33,8 @@ def find_native_sign(folder: Path) -> str | None:
     The last is what other tools have too: where a folder has nothing else to tell by, their formats
     answer as well. A file that is another tool's makes the whole folder so.
     """
+    if any(_RUBY.fullmatch(path.rpartition("/")[2]) for path in list_files(folder, (".rb",))):
+        return None
     signs: list[str] = []
     for path in list_files(folder):
         name, text = path.rpartition("/")[2], read_text(folder, path)

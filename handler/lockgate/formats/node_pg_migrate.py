@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.folder import line_of, read_text
@@ -64,6 +65,11 @@ class _Files:
     def first(self) -> str:
         """The file to name in a message."""
         return self.single or self.up or self.down or self.code or ""
+
+
+# How a file leaves the transaction.
+OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

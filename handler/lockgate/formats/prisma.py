@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.collation import find_undecided, plain_key
 from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
@@ -40,6 +41,9 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
     started_at timestamptz NOT NULL DEFAULT now(),
     applied_steps_count integer NOT NULL DEFAULT 0
 )"""
+# How a file leaves the transaction.
+OUTSIDE = None
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
@@ -70,7 +74,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             raise unusable_file(
                 name,
                 f"has no {_SCRIPT}",
-                "Restore the file or remove the folder; Prisma stops at it too.",
+                "Restore the file or remove the folder, at which Prisma stops too; or point"
+                " LOCKGATE_MIGRATIONS (or --dir) at prisma/migrations itself.",
             )
         script = read_script(folder, path)
         migrations.append(make_versioned(Version.stored(name), "", script, None))

@@ -1,7 +1,7 @@
 """Scripts that a tool hands to psql: what psql does with them besides sending them.
 
 psql commits each statement by itself unless the script says BEGIN, and fills its variables in.
-Its other commands begin with a backslash; `core.sql` refuses those.
+Its own commands begin with a backslash; those that concern a database, `core.sql` refuses.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.sql import Statement
 
+# What psql does by these, it does to its own output; that an error ends the script, Sqitch says too.
+_IDLE = re.compile(
+    r"\\(?:echo|qecho|warn|timing|pset|x|encoding[ \t]+'?utf-?8'?"
+    r"|set[ \t]+(?:ON_ERROR_STOP[ \t]+'?(?:on|true|1)'?|QUIET|ECHO|VERBOSITY|SHOW_CONTEXT))"
+    r"(?![\w+])[^\r\n]*",
+    re.IGNORECASE,
+)
 _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
 
 
@@ -45,10 +52,26 @@ def read_psql_script(folder: Path, path: str) -> Script:
         MigrationFileInvalid: it cannot be read.
     """
     text = read_text(folder, path)
-    statements = _split(text)
-    transaction = False if _needs_commits(text, statements) else None
-    script = make_script(text, path, transaction=transaction)
-    return replace(script, obstacle=_find_obstacle(text, statements))
+    sent = _without_idle_commands(text)
+    statements = _split(sent)
+    transaction = False if _needs_commits(sent, statements) else None
+    substituted = None if sent == text else sent
+    script = make_script(text, path, transaction=transaction, substituted=substituted)
+    return replace(script, obstacle=_find_obstacle(sent, statements))
+
+
+def _without_idle_commands(text: str) -> str:
+    """Return the text with spaces in the place of commands that do nothing to a database."""
+    while True:
+        try:
+            split_statements(text)
+        except SqlTextInvalid as error:
+            found = _IDLE.match(text, error.offset)
+            if found is None:
+                return text
+            text = f"{text[: found.start()]}{' ' * len(found[0])}{text[found.end() :]}"
+        else:
+            return text
 
 
 def _split(text: str) -> tuple[Statement, ...]:

@@ -1,17 +1,23 @@
 """The formats by name, and which of them a folder is in. Knows the modules; reads no migration.
 
 Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
-a sentence on why the folder surely is this tool's, or ``None``. A module is imported when it is used.
+a sentence on why the folder surely is this tool's, or ``None``. ``OUTSIDE`` is how its files say that
+they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours,
+``SESSION`` what migrations leave to each other (`core.catalog.SessionRule`). A module is imported when
+it is used.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from lockgate.core.catalog import SessionRule, with_way_outside
+from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
-from lockgate.settings import AUTO_FORMAT, FORMATS
+from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +25,9 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
     from lockgate.histories.foreign import ForeignHistory
+
+# What these two have is what the native format has as well, or nothing at all.
+_UNLIKE_OURS = tuple(name for name in FORMATS if name not in {DEFAULT_FORMAT, "dbmate", "sqlx"})
 
 
 class Format(Protocol):
@@ -42,11 +51,39 @@ def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Ca
     """Read a folder in a format, or in the one that it is recognised as.
 
     Raises:
-        MigrationFileInvalid: it cannot be read, or no format or several recognise it.
+        MigrationFileInvalid: it cannot be read, or no format or several recognise it. Where no
+            format was named and the folder is another tool's, the hint says which.
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
-    return find_format(found).read_folder(folder, variables)
+    module = find_format(found)
+    try:
+        catalog = module.read_folder(folder, variables)
+    except MigrationFileInvalid as error:
+        if found == DEFAULT_FORMAT:
+            error.hint = _name_tool(folder) or error.hint
+        raise
+    catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
+    outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
+    return catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
+
+
+def _name_tool(folder: Path) -> str | None:
+    """Return what to do with a folder that is another tool's, and was read as if it were ours."""
+    found = [(name, sign) for name in _UNLIKE_OURS if (sign := _find_sign(name, folder))]
+    if len(found) != 1:
+        return None
+    ((name, sign),) = found
+    return (
+        f"The folder looks like {name}'s ({sign}): set LOCKGATE_FORMAT={name} (or --format {name})."
+    )
+
+
+def _find_sign(name: str, folder: Path) -> str | None:
+    try:
+        return find_format(name).recognise(folder)
+    except MigrationFileInvalid:
+        return None
 
 
 def recognise_format(folder: Path) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
+from lockgate.core.sql import tokenize
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import list_files, no_migrations, read_text
+from lockgate.formats.tool_transaction import leave_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Obstacle
 
 _BOM = "\ufeff"
+# A folder with one of these beside its SQL is of a tool that runs them.
+PROGRAMS = (".py", ".js", ".ts", ".rb")
 
 
 def list_names(folder: Path, suffixes: tuple[str, ...] = (".sql",)) -> list[str]:
@@ -67,8 +71,9 @@ def read_script(folder: Path, path: str, *, transaction: bool | None = None) -> 
 
 
 def make_versioned(version: Version, name: str, up: Script, down: Script | None) -> Migration:
-    """Return a migration that runs once."""
-    return Migration(version, name, Kind.VERSIONED, up, down)
+    """Return a migration that runs once, for a tool that opens its transaction itself."""
+    undo = None if down is None else leave_transaction(down)
+    return Migration(version, name, Kind.VERSIONED, leave_transaction(up), undo)
 
 
 def refuse_duplicates(migrations: Iterable[Migration]) -> None:
@@ -151,13 +156,37 @@ def catalog_by_place(migrations: list[Migration], folder: Path) -> Catalog:
 def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
     """Return the catalog with the tool's own table to be made first, if a script names that table.
 
-    ``sql`` creates it where it is missing, as the tool would.
+    ``sql`` creates it where it is missing, as the tool would. A script that makes the table itself,
+    as a dump of the whole schema does, would stumble over it.
     """
-    word = re.compile(rf"(?<![\w$]){re.escape(table)}(?![\w$])", re.IGNORECASE)
-    texts = (s.text for m in catalog.migrations for s in (m.up, m.down) if s is not None)
-    if not any(word.search(text) for text in texts):
+    name = rf"{re.escape(table)}(?![\w$])"
+    word = re.compile(rf"(?<![\w$]){name}", re.IGNORECASE)
+    making = re.compile(rf"\bCREATE\s+TABLE\s+(?:[\w$\"]+\s*\.\s*)?\"?{name}", re.IGNORECASE)
+    scripts = [s for m in catalog.migrations for s in (m.up, m.down) if s is not None]
+    if not any(_names(script, word) for script in scripts):
+        return catalog
+    if any(making.search(script.text) for script in scripts):
         return catalog
     return replace(catalog, stand_in=StandIn(table, sql))
+
+
+def _names(script: Script, word: re.Pattern[str]) -> bool:
+    """Tell whether a script has a word; a comment may speak of what it does not touch."""
+    text = script.text
+    if word.search(text) is None:
+        return False
+    if script.language is not Language.SQL:
+        return True
+    return word.search(_without_comments(text)) is not None
+
+
+def _without_comments(text: str) -> str:
+    pieces: list[str] = []
+    behind = 0
+    for token in tokenize(text):
+        pieces += (" " if token.start > behind else "", text[token.start : token.end])
+        behind = token.end
+    return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ CREATE TABLE IF NOT EXISTS sqitch.changes (
     UNIQUE (project, script_hash)
 )
 """
+# How a file leaves the transaction.
+OUTSIDE = None
 
 
 def recognise(folder: Path) -> str | None:

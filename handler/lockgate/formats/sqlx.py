@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.scripts import (
+    PROGRAMS,
     PairedFile,
     catalog_by_number,
     down_alone,
@@ -56,13 +58,16 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     checksum bytea NOT NULL,
     execution_time bigint NOT NULL
 )"""
+# How a file leaves the transaction.
+OUTSIDE = "begin the file with -- no-transaction"
+SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:
     """Return that every script has a number and no other tool's marker; better, sqlx's own comment."""
     names = list_names(folder)
     numbered = [name for name in names if _VERSION.fullmatch(name.partition("_")[0])]
-    if not names or numbered != names or list_names(folder, (".py", ".js", ".ts", ".rb")):
+    if not names or numbered != names or list_names(folder, PROGRAMS):
         return None
     if _has_sign(folder, _OTHER_TOOLS):
         return None

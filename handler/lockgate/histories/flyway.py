@@ -66,6 +66,7 @@ _BASELINES = frozenset({"BASELINE", "SQL_BASELINE", "SQL_STATE_SCRIPT", "STATE_S
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ZEROS = re.compile(r"(?:\.0+)+\Z")
 _BOM = "\ufeff"
+_REPEATABLE = "R__"
 
 
 def make_version_text(version: str) -> str:
@@ -99,7 +100,7 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
 
 def _follow(rows: dict[str, ForeignRow], row: tuple[Any, ...]) -> None:
     version, description, kind, script, checksum, installed_on, success = row
-    key = f"R__{description}" if version is None else make_version_text(version)
+    key = f"{_REPEATABLE}{description}" if version is None else make_version_text(version)
     if success and (kind == "DELETE" or kind.startswith("UNDO_")):
         rows.pop(key, None)
         return
@@ -125,14 +126,18 @@ def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
     """Return the history without what has no file here, and needs none.
 
     A baseline may be between the versions of the files. A program's row has no checksum, and its
-    file is seldom in a folder of SQL.
+    file is seldom in a folder of SQL. A repeatable migration that was deleted is none any more.
     """
-    known = (row for row in said.rows if row.checksum is not None or _is_known(row, catalog))
+    known = (row for row in said.rows if _needs_file(row) or _is_known(row, catalog))
     if said.baseline is None:
         return replace(said, rows=tuple(known))
     bound = Version.parse(said.baseline)
     below = [version for version in catalog.by_version if version <= bound]
     return replace(said, rows=tuple(known), baseline=max(below).text if below else None)
+
+
+def _needs_file(row: ForeignRow) -> bool:
+    return row.checksum is not None and not row.version.startswith(_REPEATABLE)
 
 
 def _is_known(row: ForeignRow, catalog: Catalog) -> bool:

@@ -183,9 +183,12 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             )
             # The connect timeout must not become the read timeout of a long statement.
             sock.settimeout(None)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 sock.close()
+            # What the server says is a DatabaseError, but pg8000 makes an exception of 28000.
+            if isinstance(error, InterfaceError) and error.args and isinstance(error.args[0], dict):
+                raise DatabaseError(error.args[0]) from None
             raise
 
     @property

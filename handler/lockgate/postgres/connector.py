@@ -24,6 +24,7 @@ from lockgate.errors import (
 from lockgate.postgres.connection import Connection, Dial, TlsRefused
 from lockgate.postgres.driver import DatabaseError, InterfaceError
 from lockgate.postgres.look import OWN_PATH
+from lockgate.postgres.quoting import write_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ class Patience:
 
 
 class _Rejected(Exception):
-    """The server did not accept the credentials."""
+    """The server did not accept the credentials; what it said where that is more than the fact."""
 
 
 class _NotYet(Exception):
@@ -98,6 +99,7 @@ class Connector:
         self._deadline = deadline
         self._emit = emit
         self._tried: list[str] = []
+        self._refused = ""
         self.access: Access | None = None
 
     def connect(
@@ -130,10 +132,7 @@ class Connector:
                 " rotated, invoke again when that is done."
             )
         raise CredentialsRejected(
-            "The server rejected the credentials. Tried: "
-            + "; ".join(self._tried)
-            + ". Nothing was changed.",
-            hint=hint,
+            f"{self._refused} Tried: {'; '.join(self._tried)}. Nothing was changed.", hint=hint
         )
 
     def connect_observer(self) -> Connection:
@@ -161,7 +160,8 @@ class Connector:
                 continue
             try:
                 connection = self._wait_for(access, application_name, on_notice)
-            except _Rejected:
+            except _Rejected as error:
+                self._refused = str(error)
                 if access.credentials.origin not in self._tried:
                     self._tried.append(access.credentials.origin)
                 continue
@@ -264,14 +264,19 @@ def _translate(access: Access, fields: object) -> Exception:
     sqlstate, message = fields.get("C", ""), fields.get("M", "")
     endpoint = access.endpoint
     if sqlstate in _REJECTED:
-        return _Rejected(message)
+        # Of a wrong password the server says no more than this; of a rule of its own it does.
+        said = f" It said: {message} ({sqlstate})." if sqlstate == "28000" else ""
+        return _Rejected(
+            f"{endpoint.host}:{endpoint.port} rejected the credentials of"
+            f" {access.credentials.username}.{said}"
+        )
     if sqlstate in _WAITED_FOR:
         return _NotYet(f"{message} ({sqlstate})")
     if sqlstate == "3D000":
         return TargetUnsuitable(
             f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}."
             " Nothing was changed.",
-            hint=f"Create it (CREATE DATABASE {endpoint.dbname}), or set LOCKGATE_DBNAME.",
+            hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or set LOCKGATE_DBNAME.",
         )
     return TargetUnsuitable(
         f"{endpoint.host}:{endpoint.port} does not let {access.credentials.username} connect to"

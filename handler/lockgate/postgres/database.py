@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy
 from lockgate.postgres.connection import Connection, StatementError
@@ -50,6 +51,8 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
+# A loop may warn a million times; the log has been told by then.
+_MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,9 @@ class Database:
         self._server_version = 0
         self._is_pooled = False
         self._has_own_path = True
+        self._memo: dict[str, Any] = {}
+        self._kept: tuple[str, ...] = ()
+        self._warnings = 0
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -227,6 +233,7 @@ class Database:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
         """
         from lockgate.postgres.executor import Executor
+        from lockgate.postgres.kept_session import read_kept
         from lockgate.postgres.loss import LossGuard
         from lockgate.postgres.session import Session
 
@@ -240,6 +247,8 @@ class Database:
             set_role=self._options.set_role,
             server_version=self._server_version,
             guard=None if may_lose_rows else LossGuard(self._connected, self._tables.schema_name),
+            memo=self._memo,
+            kept=self._kept,
         )
         watch = self._watch
         assert watch is not None
@@ -247,6 +256,8 @@ class Database:
         try:
             with watch.under_way(self._connected):
                 Executor(session, on_applied).apply(segment)
+                if segment.leaves is not SessionRule.NEW:
+                    self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
@@ -384,7 +395,8 @@ class Database:
 
     def _log_notice(self, fields: dict[str, str]) -> None:
         # Without its text, which a trigger may have put rows into.
-        if fields.get("V") == "WARNING":
+        if fields.get("V") == "WARNING" and self._warnings < _MOST_WARNINGS:
+            self._warnings += 1
             self._emit("server_warned", sqlstate=fields.get("C"))
 
     def _start_watch(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -49,6 +50,7 @@ class Executor:
             OutOfTime: the deadline came between two statements outside a transaction.
             ConnectionLost: the outcome is not known.
         """
+        memo = copy.deepcopy(self.session.memo)
         try:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment)
@@ -56,6 +58,8 @@ class Executor:
                 done = UnitRunner(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime):
             self.session.roll_back()
+            self.session.memo.clear()
+            self.session.memo.update(memo)
             raise
         for one in done:
             self.on_applied(one)
@@ -151,8 +155,14 @@ class Executor:
         script, statements = step.script, step.analysis.statements
         if script.language is Language.PYTHON:
             done = send()
-            connection = self.session.connection
-            run_python(connection, step.migration, script, step.direction, in_transaction=True)
+            run_python(
+                self.session.connection,
+                step.migration,
+                script,
+                step.direction,
+                in_transaction=True,
+                memo=self.session.memo,
+            )
             return done
         if all(statement.standard_conforming_strings for statement in statements):
             writer.add_script(step.migration, script, statements, (0, len(script.sql)))

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.checksum import token_checksum
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Kind, Language, Migration, Options, Version
+from lockgate.core.token_checksum import find_token_checksum
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def _texts(tables: Tables, migration: Migration) -> dict[str, str]:
         "migration_id": quote_literal(migration.migration_id),
         "name": quote_literal(migration.name),
         "up_checksum": quote_literal(up.checksum),
-        "up_token_checksum": quote_literal(token_checksum(up.text) if is_sql else None),
+        "up_token_checksum": quote_literal(find_token_checksum(up.text) if is_sql else None),
         "up_script": quote_literal(up.text if migration.kind is Kind.REPEATABLE else None),
         "down_checksum": quote_literal(None if down is None else down.checksum),
         "down_script": quote_literal(None if down is None else down.text),

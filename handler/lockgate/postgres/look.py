@@ -12,7 +12,7 @@ from lockgate.core.probe import Probe
 from lockgate.errors import HistoryUnusable, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, Result, StatementError
 from lockgate.postgres.digest import Digest, digest_sql
-from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.quoting import quote_identifier, quote_literal, write_name
 from lockgate.postgres.schema import (
     LAYOUT_VERSION,
     STRANGER_FOUND,
@@ -158,7 +158,7 @@ class Look:
             f"Tables in schema {schema} belong to role {owner}, in whose rights this role has no part."
             " Nothing was read or changed.",
             hint=f"Whoever owns them decides what runs here. If that is right, set LOCKGATE_SET_ROLE"
-            f" or GRANT {owner} to this role; else drop the schema, or set LOCKGATE_SCHEMA.",
+            f" or GRANT {write_name(owner)} to this role; else drop the schema, or set LOCKGATE_SCHEMA.",
         )
 
     def _with_digest(self, probe: Probe, result: Result) -> Probe:
@@ -182,6 +182,8 @@ class Look:
     def refusal(self, error: StatementError) -> LockgateError:
         """Return what the server's refusal of a statement of ours means."""
         schema = self.tables.schema_name
+        if self.set_role is not None and f'"{self.set_role}"' in str(error):
+            return self._refuse_role(self.set_role, error)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
                 f"The role may not use the tables in schema {schema}: {error}. Nothing was changed.",
@@ -198,15 +200,23 @@ class Look:
                 f"The server is older than PostgreSQL 14: {error}. Nothing was changed.",
                 hint="Upgrade the server.",
             )
-        if self.set_role is not None and f'"{self.set_role}"' in str(error):
-            return TargetUnsuitable(
-                f"LOCKGATE_SET_ROLE names a role that is not there: {error}. Nothing was changed.",
-                hint=f"Create it, or correct LOCKGATE_SET_ROLE (CREATE ROLE {self.set_role}).",
-            )
         return TargetUnsuitable(
             f"The server refused a statement of Lockgate's own ({error.sqlstate}): {error}."
             " No migration was run by it.",
             hint=f"See what this role may do, and that nobody changed the tables in schema {schema}.",
+        )
+
+    def _refuse_role(self, role: str, error: StatementError) -> LockgateError:
+        if error.sqlstate == _FORBIDDEN:
+            return TargetUnsuitable(
+                f"The role that signs in may not act as the one in LOCKGATE_SET_ROLE: {error}."
+                " Nothing was changed.",
+                hint=f"GRANT {write_name(role)} to the role that signs in, or correct"
+                " LOCKGATE_SET_ROLE.",
+            )
+        return TargetUnsuitable(
+            f"LOCKGATE_SET_ROLE names a role that is not there: {error}. Nothing was changed.",
+            hint=f"Create it (CREATE ROLE {write_name(role)}), or correct LOCKGATE_SET_ROLE.",
         )
 
     def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
@@ -220,8 +230,9 @@ class Look:
             return TargetUnsuitable(
                 f"The role {probe.user} may not create Lockgate's tables in database"
                 f" {probe.database}: {error}. Nothing was changed.",
-                hint=f"As the database's owner: GRANT CREATE ON DATABASE {probe.database} TO"
-                f" {probe.user}; or CREATE SCHEMA {schema} AUTHORIZATION {probe.user}.",
+                hint="As the database's owner: GRANT CREATE ON DATABASE"
+                f" {write_name(probe.database)} TO {write_name(probe.user)}; or CREATE SCHEMA"
+                f" {write_name(schema)} AUTHORIZATION {write_name(probe.user)}.",
             )
         return TargetUnsuitable(
             f"Lockgate's tables could not be created in schema {schema}: {error}"

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from lockgate.postgres.connection import Connection
 
 # Ordinary tables that take up space on disk; a partition stands for its partitioned table. What a
-# transaction has deleted so far is counted by the server as it goes.
+# transaction has deleted and inserted so far is counted by the server as it goes.
 _LOOK = """
 SELECT c.oid::bigint, n.nspname, c.relname,
        pg_catalog.pg_relation_filenode(c.oid)::bigint,
        pg_catalog.pg_relation_size(c.oid),
        greatest(c.reltuples::bigint, pg_catalog.pg_stat_get_live_tuples(c.oid), 0),
        coalesce(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), 0),
+       coalesce(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), 0),
        (SELECT pg_catalog.json_object_agg(a.attnum, a.attname)::text FROM pg_catalog.pg_attribute AS a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
 FROM pg_catalog.pg_class AS c
@@ -70,6 +71,7 @@ class _Table:
     size: int
     estimate: int
     deleted: int
+    inserted: int
     columns: dict[str, str]
 
     @property
@@ -173,8 +175,10 @@ class LossGuard:
 
 
 def _to_table(row: tuple[Any, ...]) -> _Table:
-    _, schema, name, filenode, size, estimate, deleted, columns = row
-    return _Table(schema, name, filenode, size, estimate, deleted, json.loads(columns or "{}"))
+    _, schema, name, filenode, size, estimate, deleted, inserted, columns = row
+    return _Table(
+        schema, name, filenode, size, estimate, deleted, inserted, json.loads(columns or "{}")
+    )
 
 
 def _find_deleted(before: dict[int, _Table], after: dict[int, _Table]) -> Iterable[Gone]:
@@ -189,13 +193,22 @@ def _find_gone(before: dict[int, _Table], after: dict[int, _Table]) -> Iterable[
         if table.size == 0:
             continue
         now = after.get(oid)
-        if now is None or (now.size == 0 and now.filenode != table.filenode):
+        if now is None or _is_emptied(table, now):
             yield Gone(table.sql, table.label, None, table.estimate)
             continue
         for number, name in table.columns.items():
             if number not in now.columns:
                 label = f"{table.label}.{name}"
                 yield Gone(table.sql, label, quote_identifier(name), table.estimate)
+
+
+def _is_emptied(before: _Table, now: _Table) -> bool:
+    """Tell a truncated table, also one that was filled again, from one that was only rewritten.
+
+    A rewrite that keeps the rows inserts none. One that the script filled besides counts as emptied.
+    """
+    is_new = now.filenode != before.filenode
+    return is_new and (now.size == 0 or now.inserted > before.inserted)
 
 
 def _describe(one: Gone) -> str:

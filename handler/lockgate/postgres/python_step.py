@@ -7,7 +7,6 @@ operations over the same connection (`alembic_step`).
 
 from __future__ import annotations
 
-import ast
 import linecache
 import traceback
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from lockgate.core.failure import (
     make_excerpt,
     without_row_data,
 )
-from lockgate.postgres.alembic_step import FUNCTIONS, is_revision, operate
+from lockgate.postgres.alembic_step import FUNCTIONS, import_named, is_revision, operate
 from lockgate.postgres.connection import TRANSACTION_ENDED
 
 if TYPE_CHECKING:
@@ -53,8 +52,11 @@ def run_python(
     direction: Direction,
     *,
     in_transaction: bool,
+    memo: dict[str, Any],
 ) -> None:
     """Call ``up`` or ``down`` of a Python migration.
+
+    ``memo`` is what revisions of Alembic's remember of each other in one run.
 
     Raises:
         StepFailed: it raised, or it ended the transaction that it was given.
@@ -62,10 +64,15 @@ def run_python(
     """
     if is_revision(script.text):
         loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.OWN_TRANSACTIONS
-        with _watch(connection, migration, script), _lend(connection, loan) as lent:
+        refusal = TransactionEnded if in_transaction else None
+        with (
+            _watch(connection, migration, script),
+            _lend(connection, loan) as lent,
+            operate(lent, script, memo, refusal),
+        ):
             module = _load(migration, script)
-            with operate(lent, TransactionEnded if in_transaction else None):
-                getattr(module, FUNCTIONS[direction])()
+            import_named(script.text)
+            getattr(module, FUNCTIONS[direction])()
         return
     loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
     _call(connection, migration, script, direction.value, loan)
@@ -105,12 +112,6 @@ def _watch(connection: Connection, migration: Migration, script: Script) -> Iter
         raise StepFailed(_describe(migration, script, error, filename)) from error
     finally:
         linecache.cache.pop(filename, None)
-
-
-def has_verify(script: Script) -> bool:
-    """Return whether a Python migration can tell whether it is done."""
-    body = ast.parse(script.text).body
-    return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)
 
 
 def verify_python(connection: Connection, migration: Migration) -> bool:
@@ -206,13 +207,22 @@ def _describe(migration: Migration, script: Script, error: BaseException, filena
         migration=migration.label,
         message=_message(error, fields),
         sqlstate=sqlstate,
-        hint=fields.get("H") if fields else None,
+        hint=fields.get("H") if fields else _find_hint(script, error),
         file=script.path,
         line=line,
         column=column if line is not None else None,
         excerpt=None if line is None else make_excerpt(script.text, line, column),
         has_committed=_has_ended(error),
     )
+
+
+def _find_hint(script: Script, error: BaseException) -> str | None:
+    """Return what to do about code that found something missing."""
+    if isinstance(error, ImportError):
+        return "What a migration imports must be in the package, or in the terminal's environment."
+    if isinstance(error, AttributeError) and is_revision(script.text):
+        return "Alembic runs env.py before, and Lockgate does not: import in the revision what it uses."
+    return None
 
 
 def _server_fields(error: BaseException) -> dict[str, Any] | None:

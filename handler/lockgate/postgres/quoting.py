@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 
 
 def quote_identifier(name: str) -> str:
     """Return the name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def write_name(name: str) -> str:
+    """Return the name as somebody would write it in SQL: quoted only where it has to be."""
+    return name if _PLAIN.fullmatch(name) else quote_identifier(name)
 
 
 def quote_literal(value: str | int | datetime | None) -> str:

@@ -6,7 +6,7 @@ Between two segments the session is outside any transaction: a failed one was ro
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from lockgate.core.deadline import Clock, Deadline
-    from lockgate.core.migration import Migration, Options
+    from lockgate.core.migration import Migration, Options, Script
     from lockgate.core.segment import Step
     from lockgate.postgres.database import Timeouts
     from lockgate.postgres.loss import LossGuard
@@ -36,19 +36,18 @@ BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 COMMIT = "COMMIT"
 
 # What only the server knows of a statement: a partitioned table, a procedure that commits.
-_OUTSIDE = "Write transaction:false on the marker line, so that it runs outside a transaction."
+_NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000"})
 _LATER = "Nothing is wrong with the file: invoke again when the sessions in the way are done."
 _HINTS = {
     "55P03": _LATER,
     "40P01": _LATER,
     "57014": "Somebody cancelled the statement, or it ran into its statement_timeout: invoke again, or"
-    " give it more time with statement_timeout: on the marker line.",
+    " give it more time with LOCKGATE_STATEMENT_TIMEOUT.",
     "23505": "Mend the data, or the file, and invoke again.",
     "23503": "Mend the data, or the file, and invoke again.",
     "23514": "Mend the data, or the file, and invoke again.",
     "23502": "Mend the data, or the file, and invoke again.",
-    "25001": _OUTSIDE,
-    "2D000": _OUTSIDE,
+    "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
 }
 
@@ -71,7 +70,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Session:
-    """The connection of a run that holds the lock with ``stamp.token``."""
+    """The connection of a run that holds the lock with ``stamp.token``.
+
+    ``memo`` is what revisions of Alembic's remember of each other; what was rolled back is not in it.
+    ``kept`` are the statements that set what an earlier migration has left (`kept_session`).
+    """
 
     connection: Connection
     tables: Tables
@@ -82,6 +85,8 @@ class Session:
     set_role: str | None
     server_version: int
     guard: LossGuard | None = None
+    memo: dict[str, Any] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -102,11 +107,11 @@ class Session:
     def prepare(
         self, writer: MessageWriter, step: Step, *, behind: Migration | None = None
     ) -> None:
-        """Give a migration a session as new, in which it finds nothing of the one before it.
+        """Give a migration a session as new, in which it finds what is kept and nothing else.
 
         It begins when the one that it stands ``behind`` has ended.
         """
-        as_new = self._as_new()
+        as_new = (*self._as_new(), *self.kept)
         writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
         writer.add(Part.MARK, self._settings_sql(step), migration=behind)
 
@@ -212,7 +217,7 @@ class Session:
                     without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden
                 ),
                 sqlstate=error.sqlstate,
-                hint=mask(error.fields.get("H", ""), script.hidden) or _HINTS.get(error.sqlstate),
+                hint=_hint(error, script),
                 statement=blame.statement,
                 file=script.path,
                 line=line,
@@ -267,6 +272,19 @@ def lock_lost(token: int, consequence: str) -> LockLost:
 def _to_done(row: tuple[Any, ...]) -> Done:
     migration_id, duration_ms, epoch, direction = row
     return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
+
+
+def _hint(error: StatementError, script: Script) -> str | None:
+    """Return what the server advises, and what we do."""
+    theirs = mask(error.fields.get("H", ""), script.hidden)
+    return f"{theirs} {_find_hint(error.sqlstate, script) or ''}".strip() or None
+
+
+def _find_hint(sqlstate: str, script: Script) -> str | None:
+    if sqlstate in _NEEDS_NO_TRANSACTION:
+        way = script.outside or "put the statement in a file that the tool runs in no transaction"
+        return f"{way[0].upper()}{way[1:]}, so that it runs outside a transaction."
+    return _HINTS.get(sqlstate)
 
 
 def _last_label(message: Message) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from lockgate.errors import SettingInvalid
 from lockgate.settings import Tls
 
-# Amazon's roots for RDS in every region, as AWS publishes them.
-RDS_BUNDLE = Path(__file__).with_name("rds-global-bundle.pem")
+# Amazon's roots for RDS in every region, as AWS publishes them, laid out for OpenSSL to look the one up
+# that it needs (`infra/split_rds_bundle.py`).
+RDS_ROOTS = Path(__file__).with_name("rds-roots")
 
 
 def make_tls_context(
@@ -38,13 +39,18 @@ def make_tls_context(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    return _verifying_context(ca_file)
+    return make_verifying_context(ca_file)
 
 
 @cache
-def _verifying_context(ca_file: str | None) -> ssl.SSLContext:
+def make_verifying_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return the one context of this process that trusts RDS's roots, the system's and a file's.
+
+    Raises:
+        SettingInvalid: the CA file cannot be read.
+    """
     context = ssl.create_default_context()
-    context.load_verify_locations(RDS_BUNDLE)
+    context.load_verify_locations(capath=RDS_ROOTS)
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)

@@ -9,28 +9,28 @@ announced before and recorded after; between the two, only the catalogs know::
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Unit, UnitMode, done_checksum, place_of
 from lockgate.core.failure import Failure, OutOfTime, StepFailed, mask
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
+from lockgate.core.refusal import make_unknown
+from lockgate.core.resumption import begun_state, find_begun, find_question, has_verify
 from lockgate.core.verification import (
     Found,
     Question,
     Verdict,
     Verification,
     decide,
-    find_verification,
 )
-from lockgate.errors import OutcomeUnknown
 from lockgate.postgres.catalogs import Catalogs
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.history_table import Progress, forget_sql
 from lockgate.postgres.loss import unwatched
 from lockgate.postgres.message import MessageWriter, Part
-from lockgate.postgres.python_step import has_verify, run_python, verify_python
+from lockgate.postgres.python_step import run_python, verify_python
 from lockgate.postgres.session import BEGIN, COMMIT, Session
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class UnitRunner:
         """
         if self.step.script.language is Language.PYTHON:
             return self._apply_python()
-        row = self.step.row
-        start = row.statements_done if row is not None and row.state is self._begun else 0
+        row = find_begun(self.step)
+        start = 0 if row is None else row.statements_done
         self._send_prelude()
         done: list[Done] = []
         for unit in self.step.analysis.units:
@@ -114,7 +114,7 @@ class UnitRunner:
 
     def _apply_alone(self, unit: Unit) -> list[Done]:
         self._refuse_unwatched(unit)
-        verification = self._verification(unit)
+        verification = find_question(self.step, unit.first)
         verdict, found = self._look(verification, unit)
         if verdict is Verdict.DONE:
             return self._record(self._after(unit))
@@ -155,7 +155,7 @@ class UnitRunner:
                     self._clean(unit, catalogs, verification)
                     return Verdict.RUN, Found()
                 case Verdict.CANNOT_KNOW:
-                    raise self._unknown(unit)
+                    raise make_unknown(self.step)
                 case verdict:
                     return verdict, found
 
@@ -179,12 +179,15 @@ class UnitRunner:
         """
         try:
             self._send_alone(unit)
-        except StepFailed:
+        except StepFailed as error:
+            may_have_committed = self._may_have_committed(unit, verification)
             with contextlib.suppress(StatementError, StepFailed):
                 if verification.question in {Question.INDEX_BUILT, Question.REINDEXED}:
                     self._clean(unit, Catalogs(self.session.connection), verification)
-                if not self._may_have_committed(unit, verification):
+                if not may_have_committed:
                     self._note_failure(self._before(unit, attempting=False))
+            if may_have_committed and verification.question is Question.UNKNOWN:
+                raise _without_return(error) from error
             raise
 
     def _may_have_committed(self, unit: Unit, verification: Verification) -> bool:
@@ -193,20 +196,26 @@ class UnitRunner:
         return verification.question is Question.AUTHOR or by_itself
 
     def _apply_python(self) -> list[Done]:
-        migration, row, script = self.step.migration, self.step.row, self.step.script
+        migration, row, script = self.step.migration, find_begun(self.step), self.step.script
         connection, direction = self.session.connection, self.step.direction
         if self.session.guard is not None:
             raise unwatched(migration.label, "a Python function outside a transaction")
         self._send_prelude()
-        if row is not None and row.attempting is not None and row.state is self._begun:
+        if row is not None and row.attempting is not None:
             if not has_verify(script):
-                raise self._unknown(None)
+                raise make_unknown(self.step)
             # It tells whether `up` is done; of a `down`, that nothing of it is left.
             if verify_python(connection, migration) is (direction is Direction.UP):
                 return self._record(self._whole())
         self._record(Progress(self._begun, 0, 1, attempting=1))
         # One that fails stays as begun: what it has committed until then, nobody knows.
-        run_python(connection, migration, script, direction, in_transaction=False)
+        memo = self.session.memo
+        try:
+            run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
+        except StepFailed as error:
+            if not has_verify(script):
+                raise _without_return(error) from error
+            raise
         return self._record(self._whole())
 
     # Messages.
@@ -278,11 +287,6 @@ class UnitRunner:
 
     # Values.
 
-    def _verification(self, unit: Unit) -> Verification:
-        statements = self.step.analysis.statements
-        previous_end = statements[unit.first - 1].end if unit.first else 0
-        return find_verification(self.step.script.sql, statements[unit.first], previous_end)
-
     def _before(self, unit: Unit, *, attempting: bool, oid: int | None = None) -> Progress:
         return Progress(
             self._begun,
@@ -316,8 +320,7 @@ class UnitRunner:
 
     @property
     def _begun(self) -> State:
-        """The state of a row whose script was run in part."""
-        return State.PARTIAL if self.step.direction is Direction.UP else State.REVERTING
+        return begun_state(self.step.direction)
 
     def _failed(self, unit: Unit, what: str, error: StatementError) -> StepFailed:
         script = self.step.script
@@ -334,23 +337,14 @@ class UnitRunner:
             )
         )
 
-    def _unknown(self, unit: Unit | None) -> OutcomeUnknown:
-        row, migration = self.step.row, self.step.migration
-        what = "It" if unit is None else f"Statement {unit.first + 1}"
-        way = (
-            "define verify(connection) in the file"
-            if unit is None
-            else "write -- migrate:verify SELECT … on a line above the statement"
-        )
-        return OutcomeUnknown(
-            f"Migration {migration.label} was interrupted. {what} was begun by run"
-            f" {row.run_id if row is not None else '?'} outside a transaction, its end was never"
-            f" recorded, and the catalogs do not tell. {migration.path}. Nothing was run.",
-            hint=f"See whether it is done; then {way}, which says true if it is and false if it is"
-            " to be run again, and invoke again.",
-            file=migration.path,
-            migration=migration.label,
-        )
+
+def _without_return(error: StepFailed) -> StepFailed:
+    """Say of a failure that the step may have committed a part, and that nobody can tell which."""
+    hint = (
+        "See what it has done. Then say in the file how to tell (migrate:verify, or verify in Python),"
+        " or take it as done: repair, mark."
+    )
+    return StepFailed(replace(error.failure, has_committed=True, hint=hint))
 
 
 def unit_span(step: Step, unit: Unit) -> tuple[int, int]:

@@ -40,6 +40,7 @@ examples:
   lockgate up --local                 run it there
   lockgate up --secret shop/database  run it on a database, by its secret in AWS
   lockgate status --json --database-url postgresql://user:password@host/shop
+  lockgate invoke shop-Migrate        run it in a deployed function, to its end
 
 Every LOCKGATE_ variable of the environment counts; options go before them.
 exit status: 0 done, 1 failed, 2 refused, 3 another run is at work, 4 incomplete
@@ -75,6 +76,7 @@ def make_parser(typed: str = "") -> argparse.ArgumentParser:
     built: Any = parser.add_subparsers(metavar="COMMAND", required=True)
     commands = _OnlyTyped(built, typed) if typed in COMMANDS else built
     _add_engine(commands)
+    _add_invoke(commands)
     _add_new(commands)
     _add_demo(commands)
     return parser
@@ -204,10 +206,61 @@ def _add_action(
     rules.add_argument("--format", metavar="TOOL", help="whose migrations these are, or auto")
     rules.add_argument("--lock-wait", metavar="TIME", help="for another run to end, such as 30s")
     rules.add_argument("--lock-timeout", metavar="TIME", help="for locks on tables, such as 5s")
+    _add_output(command)
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
     output = command.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="the report as one JSON value")
     output.add_argument("--quiet", action="store_true", help="no progress; a success in one line")
-    return command
+
+
+def _add_invoke(commands: Any) -> None:
+    invoke = _add_command(commands, "invoke", "run in a deployed function, and wait for its end")
+    invoke.set_defaults(run="invoke")
+    invoke.add_argument(
+        "function", metavar="FUNCTION", help="name or ARN, with an alias or without"
+    )
+    invoke.add_argument(
+        "--action", choices=[str(action) for action in Action], default="up", help="default: up"
+    )
+    aws = invoke.add_argument_group("which account and region")
+    aws.add_argument("--region", metavar="REGION", help="default: the ARN's, or the environment's")
+    aws.add_argument("--profile", metavar="NAME", help="of the AWS configuration")
+    command = invoke.add_argument_group("the command")
+    command.add_argument(
+        "--target", metavar="VERSION", help="the last version to apply, or to keep"
+    )
+    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo so many")
+    command.add_argument(
+        "--down", action="store_true", dest="is_down", help="plan what down would do"
+    )
+    command.add_argument(
+        "--allow-data-loss", action="store_true", default=None, help="even where rows are dropped"
+    )
+    mend = command.add_mutually_exclusive_group()
+    for name in ("accept", "forget", "mark"):
+        mend.add_argument(f"--{name}", metavar="VERSION", help="for a repair")
+    command.add_argument(
+        "--from", metavar="TOOL", dest="source", choices=TOOLS, help="for an adopt"
+    )
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--dry-run", action="store_true", default=None, help="show it, and change nothing"
+    )
+    shown.add_argument(
+        "--apply", action="store_false", dest="dry_run", default=None, help="do a repair"
+    )
+    command.add_argument(
+        "--limit", metavar="COUNT", type=_count, help="how many runs of the history"
+    )
+    command.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
+    command.add_argument(
+        "--requested-by", metavar="NAME", help="who wants it (default: the OS user)"
+    )
+    command.add_argument("--execution", metavar="ID", help="of the CI job, say; kept with the run")
+    _add_output(invoke)
 
 
 def _add_new(commands: Any) -> None:

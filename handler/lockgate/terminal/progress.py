@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +10,7 @@ from lockgate.duration import format_duration
 from lockgate.terminal.line import Line, Span, Style, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -94,6 +95,19 @@ class Progress:
             self._screen.show([line])
         if name == "migration_applied":
             self.applied.add(str(fields["migration"]))
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Show that somebody else is waited for, for as long as it is entered."""
+        with nullcontext() if self._screen is None else self._screen.live(what):
+            yield
+
+    def announce_next(self, report: Mapping[str, Any], count: int) -> None:
+        """Say how far an invocation came that another one follows."""
+        if self._screen is not None:
+            applied = report["counts"]["applied"] + report["counts"]["reverted"]
+            text = f"Invocation {count} was over after {count_migrations(applied)}; invoking again."
+            self._screen.show([(Span("  ! ", Style.WARNING), Span(text))])
 
     def announce_stop(self, by: str) -> None:
         """Say that the run stops. Safe in a signal handler, so the stream's buffer is not used."""

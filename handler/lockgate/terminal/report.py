@@ -36,6 +36,8 @@ Value = Mapping[str, Any]
 
 # How many pending migrations a report lists that is not a plan.
 _FEW = 10
+# How the place of a script ends that the history keeps.
+_STORED = " in the history)"
 
 
 def describe_report(
@@ -89,7 +91,7 @@ def describe_headline(report: Value) -> str:
             pending = count_migrations(report["counts"]["pending"])
             word = f"{pending} pending" if report["action"] == "status" else f"planned {pending}"
             word += " to undo" if _is_down(report) else ""
-        case "failed" | "incomplete" | "busy":
+        case "failed" | "incomplete" | "busy" if report["duration_ms"]:
             word += f" after {format_duration(report['duration_ms'])}"
     return f"{word}{_describe_way(report)}"
 
@@ -131,13 +133,15 @@ def _describe_headline(report: Value) -> Iterator[Line]:
 
 
 def _describe_place(report: Value, width: int | None) -> Iterator[Line]:
-    parts = [f"run {report['run_id']}"]
+    # A function that could not be invoked has no run.
+    parts = [f"run {report['run_id']}" if report["run_id"] else ""]
     database = report["database"]
     if database is not None:
         version = f"PostgreSQL {database['server_version']}" if database["server_version"] else ""
         parts = [f"{database['host']}:{database['port']}/{database['name']}", version, *parts]
     text = ", ".join(part for part in parts if part)
-    yield from paragraph(text, width, indent=2, style=Style.DIM)
+    if text:
+        yield from paragraph(text, width, indent=2, style=Style.DIM)
 
 
 def _describe_error(report: Value, width: int | None, folder: str) -> Iterator[Line]:
@@ -219,6 +223,8 @@ def _describe_drift(report: Value, width: int | None, folder: str) -> Iterator[L
 
 
 def _describe_difference(drift: Value) -> str:
+    if drift["script"] == "down":
+        return "down script edited" if drift["actual"] else "down script taken out"
     if drift["actual"] is None:
         return "file is missing"
     return "edited" if drift["severity"] == "error" else "comments or layout edited"
@@ -383,4 +389,6 @@ def _describe_ms(duration_ms: int | None) -> str:
 
 
 def _path(folder: str, file: str) -> str:
-    return f"{folder.rstrip('/')}/{file}" if folder else file
+    # A script that only the history has is in no folder.
+    is_filed = bool(folder) and not file.endswith(_STORED)
+    return f"{folder.rstrip('/')}/{file}" if is_filed else file

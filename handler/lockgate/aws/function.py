@@ -1,0 +1,173 @@
+"""A deployed function, invoked from outside. Knows Lambda's Invoke and how long it may take; no report.
+
+The usual client waits a minute for an answer and then invokes again, and its connection says nothing
+for as long as the function works, which networks take for a dead one. Here nothing is sent twice, an
+answer is waited for longer than an invocation may live, and the connection is kept alive::
+
+    |-- connect, 10 s --|-- the function works, up to 900 s --------------|-- answer --|
+                          probe   probe   probe  (after 60 s, every 30 s)
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lockgate.aws.clients import Call, find_region, may_pass, region_of, translated
+from lockgate.errors import (
+    CredentialsRejected,
+    FunctionBusy,
+    FunctionFailed,
+    LockgateError,
+    RequestInvalid,
+)
+from lockgate.settings import read_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CONNECT_SECONDS = 10
+# Lambda's longest timeout, and what its start and the network may add.
+_READ_SECONDS = 900 + 60
+
+# Some networks forget a connection after four minutes without a word; the kernel's own first probe
+# comes after two hours.
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+        if hasattr(socket, name)
+    ),
+]
+
+_NO_NAME = (
+    RequestInvalid,
+    "that is no name of a function",
+    "Give its name or ARN; the stack's output FunctionArn has it.",
+)
+_UNREACHED = (
+    FunctionFailed,
+    "Lambda cannot be reached",
+    "Check the region and the network; behind a proxy set HTTPS_PROXY.",
+)
+# AWS's codes and the client's own errors after which nothing was run: class, meaning, what to do.
+_MEANT: dict[str, tuple[type[LockgateError], str, str]] = {
+    "ResourceNotFoundException": (
+        RequestInvalid,
+        "there is no such function",
+        "Check name, alias, region and account; the stack's output FunctionArn has the whole ARN.",
+    ),
+    "InvalidParameterValueException": _NO_NAME,
+    "ValidationException": _NO_NAME,
+    "ParamValidationError": _NO_NAME,
+    "TooManyRequestsException": (
+        FunctionBusy,
+        "it is at its limit of invocations at one time",
+        "Invoke again when another one has ended, or raise its reserved concurrency.",
+    ),
+    "ResourceConflictException": (
+        FunctionBusy,
+        "it is being deployed",
+        "Invoke again when the deploy is over.",
+    ),
+    "EndpointConnectionError": _UNREACHED,
+    "ConnectTimeoutError": _UNREACHED,
+    "ProxyConnectionError": _UNREACHED,
+    "SSLError": _UNREACHED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What Lambda returned: the payload, and whether it is the function's result or its error."""
+
+    payload: Any
+    is_error: bool
+
+
+class RemoteFunction:
+    """A function by its name or ARN, in a region and with a profile of the AWS configuration.
+
+    ``None`` leaves region and profile to the environment, the region also to the ARN.
+    """
+
+    def __init__(self, name: str, region: str | None = None, profile: str | None = None) -> None:
+        self.name = name
+        self._region = region or region_of(name) or find_region()
+        self._profile = profile
+
+    def invoke(self, command: Mapping[str, Any]) -> Reply:
+        """Invoke the function once, and wait for its end.
+
+        Raises:
+            RequestInvalid: there is no such function.
+            CredentialsRejected: AWS takes no credentials of this process, or they may not do that.
+            FunctionBusy: Lambda runs no further invocation now.
+            FunctionFailed: Lambda cannot be reached, or the connection broke while it worked.
+        """
+        call = Call(f"Function {self.name}", "lambda:InvokeFunction", "lambda", verb="invoked")
+        try:
+            with translated(call):
+                answer = self._make_client().invoke(
+                    FunctionName=self.name, Payload=json.dumps(command).encode()
+                )
+                content = answer["Payload"].read()
+        except LockgateError as error:
+            raise _explain(error, self.name) from error
+        return Reply(_parse(content), is_error="FunctionError" in answer)
+
+    def _make_client(self) -> Any:
+        import botocore.session  # noqa: PLC0415 -- as in clients.py
+        from botocore.config import Config  # noqa: PLC0415
+
+        session = botocore.session.Session(profile=self._profile)
+        config = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        client = session.create_client("lambda", region_name=self._region, config=config)
+        # The only way past the client's own connections, whose options it does not let choose.
+        send = partial(_send, session.get_config_variable("ca_bundle"))
+        client.meta.events.register("before-send.lambda.Invoke", send)
+        return client
+
+
+def _send(ca_bundle: str | None, request: Any, **_: object) -> Any:
+    """Send a signed request over a connection that is kept alive."""
+    from botocore.httpsession import URLLib3Session  # noqa: PLC0415 -- as in clients.py
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "verify": ca_bundle or read_environment().get("REQUESTS_CA_BUNDLE") or True,
+        "proxies": get_environ_proxies(request.url),
+        "timeout": (_CONNECT_SECONDS, _READ_SECONDS),
+        "socket_options": _SOCKET_OPTIONS,
+    }
+    return URLLib3Session(**options).send(request)
+
+
+def _explain(error: LockgateError, name: str) -> LockgateError:
+    """Return the error with the class that an exit status goes by, and what was changed."""
+    code = str(error.fields.get("aws_code"))
+    if code in _MEANT:
+        cls, problem, hint = _MEANT[code]
+        return cls(
+            f"Function {name} cannot be invoked: {problem} ({code}). Nothing was run.", hint=hint
+        )
+    if not may_pass(error):
+        return CredentialsRejected(f"{error.message} Nothing was run.", hint=error.hint)
+    # The request may have arrived, and the function may be at work.
+    return FunctionFailed(
+        f"Function {name} was invoked, and its answer did not arrive ({code}). What it did is not"
+        " known.",
+        hint="Look with --action status. Invoked again, a run waits for the one that is at work.",
+    )
+
+
+def _parse(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,33 @@
+"""The digest of a script's tokens: an edit of comments or layout does not change it.
+
+Apart from `checksum`, since it takes the lexer, which a run with nothing to do has no use for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from lockgate.core.sql import SqlTextInvalid, token_stream
+
+
+def token_checksum(sql: str) -> str:
+    """Return ``sha256-tokens:`` and the digest of what the server would notice.
+
+    Comments, white space and the case of keywords do not count; every token is followed by a NUL.
+
+    Raises:
+        SqlTextInvalid: the text cannot be split.
+    """
+    tokens = "".join(f"{token}\0" for token in token_stream(sql))
+    return "sha256-tokens:" + hashlib.sha256(tokens.encode()).hexdigest()
+
+
+def find_token_checksum(sql: str) -> str | None:
+    """Return a text's `token_checksum`, or ``None`` for one that cannot be split.
+
+    Such a text was never run, but another tool may have run it, and an applied file may become one.
+    """
+    try:
+        return token_checksum(sql)
+    except SqlTextInvalid:
+        return None

@@ -1,0 +1,71 @@
+"""Scripts and the transaction that their tool opens around them: which of them leave it, and how.
+
+Knows statements and what they do to a transaction. Knows no tool and no folder.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.migration import Language
+from lockgate.core.sql import (
+    Control,
+    SqlTextInvalid,
+    Transactionality,
+    classify,
+    split_statements,
+)
+
+if TYPE_CHECKING:
+    from lockgate.core.migration import Script
+    from lockgate.core.sql import Classification, Statement
+
+_MAYBE_COMMIT = re.compile(r"^[ \t]*(?:COMMIT|END)\b", re.MULTILINE | re.IGNORECASE)
+_STEPS_OUT = (Control.COMMIT, Control.BEGIN)
+
+
+def outside_where_needed(script: Script) -> Script:
+    """Return a script that runs statement by statement if one of them cannot be in a transaction."""
+    kinds = (one.transactionality for _, one in _classify(script))
+    return _outside(script) if Transactionality.ALONE in kinds else script
+
+
+def leave_transaction(script: Script) -> Script:
+    """Return a script that runs as its author meant whose ``COMMIT`` ends the tool's transaction.
+
+    ``COMMIT; ALTER TYPE … ADD VALUE …; BEGIN;`` steps out of the transaction that the tool has
+    opened, and leaves it another one to end. Here there is none around it then, so that the first
+    of the two and the last do nothing.
+    """
+    if script.language is not Language.SQL or _MAYBE_COMMIT.search(script.sql) is None:
+        return script
+    controls = [(s, c.control) for s, c in _classify(script) if c.control is not None]
+    kinds = [kind for _, kind in controls if kind is not Control.SAVEPOINT]
+    if not kinds or kinds != [_STEPS_OUT[place % 2] for place in range(len(kinds))]:
+        return script
+    ends = [one for one, kind in controls if kind is not Control.SAVEPOINT]
+    surplus = ends[:1] if len(ends) % 2 else [ends[0], ends[-1]]
+    return replace(_outside(script), substituted=_blank(script.sql, surplus))
+
+
+def _classify(script: Script) -> list[tuple[Statement, Classification]]:
+    try:
+        statements = split_statements(script.sql)
+    except SqlTextInvalid:
+        # Said with file and line when the plan is made.
+        return []
+    return [(statement, classify(script.sql, statement)) for statement in statements]
+
+
+def _outside(script: Script) -> Script:
+    return replace(script, options=replace(script.options, transaction=False))
+
+
+def _blank(text: str, statements: list[Statement]) -> str:
+    """Return the text with spaces in the place of statements, so that all others stay where they are."""
+    for statement in statements:
+        end = text.find(";", statement.end) + 1 or len(text)
+        text = text[: statement.start] + " " * (end - statement.start) + text[end:]
+    return text

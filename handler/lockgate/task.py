@@ -1,0 +1,348 @@
+"""One request that has something to do, or to show. Knows protocols; knows no AWS and no SQL.
+
+`Runner` comes here when files and history do not agree, or when nobody asked for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lockgate import __version__
+from lockgate.core.amendment import make_adoption, make_baseline, make_repair
+from lockgate.core.failure import ConnectionLost
+from lockgate.core.history import EMPTY_HISTORY, History, align_history
+from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
+from lockgate.core.outcome import Stamp, Taken
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Policy
+from lockgate.core.request import Action, Request
+from lockgate.core.reversal import find_down_target, select_above, select_last
+from lockgate.core.run_record import SHOWN_RUNS
+from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, RunIncomplete
+from lockgate.formats.registry import complete_history
+from lockgate.histories.detect import detect_tool, read_claims
+from lockgate.ports import MOST_RECOVERIES, Held
+from lockgate.report import Status
+from lockgate.settings import Rollback
+from lockgate.worker import Worker, refuse_plan, refuse_unknown, reverse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.history import Applied
+    from lockgate.core.plan import Plan
+    from lockgate.core.probe import Probe
+    from lockgate.ports import Means
+    from lockgate.report_draft import ReportDraft
+
+    Work = Callable[[Worker], Status]
+
+# Of the server's lock table one run takes at most this share; a statement takes a few locks.
+_LOCK_TABLE_SHARE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Carries out one request, once the server was looked at."""
+
+    means: Means
+    request: Request
+    draft: ReportDraft
+    probe: Probe
+
+    def carry_out(self) -> Status:
+        """Plan, lock, work and record, or show what that would do; return how it ended.
+
+        Raises:
+            LockgateError: it failed or was refused before there was a lock.
+            ConnectionLost: the connection broke before there was one.
+        """
+        match self.request.action:
+            case Action.UNLOCK:
+                return self._unlock()
+            case Action.HISTORY:
+                return self._list_runs()
+        self.draft.history = self._read_history()
+        match self.request.action:
+            case Action.BASELINE | Action.ADOPT | Action.REPAIR:
+                return self._amend()
+            case Action.DOWN:
+                return self._down()
+            case Action.PLAN if self.request.is_down:
+                return self._plan_down()
+            case _:
+                return self._forward()
+
+    def tidy(self) -> Status:
+        """With nothing to do, free the lock of a run that was killed when all its work was done."""
+        is_due = self.request.action is Action.UP and self.probe.is_held
+        if not is_due or self.probe.is_read_only:
+            return Status.UP_TO_DATE
+        try:
+            taken = self.means.database.take_lock(self._terms())
+        except DatabaseBusy:
+            taken = None
+        if taken is None:
+            return Status.UP_TO_DATE
+        return self._work_and_finish(self._note_taken(taken), Worker.up)
+
+    @property
+    def _catalog(self) -> Catalog:
+        assert self.draft.catalog is not None
+        return self.draft.catalog
+
+    def _read_history(self) -> History:
+        has_history = self.probe.has_history
+        history = self.means.database.read_history() if has_history else EMPTY_HISTORY
+        return align_history(history, self._catalog)
+
+    def _forward(self) -> Status:
+        """Up, and what only looks at what an up would do."""
+        policy = self._policy()
+        plan = make_plan(self._catalog, self.draft.history, policy)
+        self.draft.see(plan)
+        seen = Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
+        if self.request.action is Action.STATUS:
+            self.draft.holder = (
+                self.means.database.read_holder() if self.probe.has_history else None
+            )
+            return seen
+        refuse_plan(plan, policy)
+        if self.request.action is not Action.UP:
+            if not self.probe.is_held:
+                refuse_unknown(plan.steps)
+            return seen
+        if plan.has_pending or self._is_to_bring_back(plan):
+            return self._under_lock(Worker.up)
+        return self.tidy()
+
+    def _is_to_bring_back(self, plan: Plan) -> bool:
+        is_ahead = any(row.version is not None for row in plan.ahead)
+        return is_ahead and self.means.rules.rollback is Rollback.DEPLOY
+
+    def _policy(self) -> Policy:
+        return Policy(
+            atomicity=self.means.rules.atomicity,
+            out_of_order=self.means.rules.out_of_order,
+            is_fresh=self.probe.is_fresh,
+            most_statements=int(self.probe.lock_slots * _LOCK_TABLE_SHARE),
+            target=self.request.target,
+        )
+
+    # Under the lock.
+
+    def _under_lock(self, work: Work) -> Status:
+        if self.means.deadline.is_over:
+            raise self._stopped()
+        self.means.database.install(self.probe)
+        with self.draft.phase("lock_wait"):
+            taken = self._wait_for_lock()
+        return self._work_and_finish(self._note_taken(taken), work)
+
+    def _note_taken(self, taken: Taken) -> Stamp:
+        self.draft.take(taken)
+        self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
+        return Stamp(self.means.run_id, taken.token, __version__)
+
+    def _work_and_finish(self, stamp: Stamp, work: Work) -> Status:
+        """Work, record and unlock; and again where the connection breaks before that was heard.
+
+        Commits before the last one are asynchronous, so a server that crashed may have lost some:
+        then the history, read again, has them still to do. A connection that does not come back
+        leaves a lock that heals itself.
+        """
+        held = Held(stamp)
+        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft)
+        status = self._try_work(worker, work)
+        for _ in range(MOST_RECOVERIES):
+            try:
+                with self.draft.phase("finish"):
+                    outcome = self.draft.outcome(status, self.means.database.endpoint)
+                    self.means.database.finish(held.stamp, outcome)
+            except ConnectionLost as error:
+                self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+            except LockgateError as error:
+                return self._leave_behind(status, error.message)
+            else:
+                return status
+            try:
+                taken_up = self.means.database.recover(held.stamp)
+            except (ConnectionLost, LockgateError) as error:
+                return self._leave_behind(status, str(error))
+            if taken_up is None:
+                return status
+            held.stamp = taken_up
+            if self.draft.error is None:
+                status = self._try_work(worker, work)
+        return self._leave_behind(status, "the connection broke again and again")
+
+    def _try_work(self, worker: Worker, work: Work) -> Status:
+        try:
+            return work(worker)
+        except LockgateError as error:
+            worker.look_again()
+            return self.draft.fail(error)
+
+    def _leave_behind(self, status: Status, reason: str) -> Status:
+        """Give the lock up to whoever comes next; what the run claims must still be true."""
+        self.means.emit("lock_left_behind", reason=reason)
+        self.draft.warn(
+            f"The end of the run was not recorded and the lock not freed: {reason} The next run takes"
+            " the lock as soon as this session is gone."
+        )
+        if self.draft.error is not None:
+            return status
+        return self.draft.fail(
+            DatabaseUnreachable(
+                f"The end of the run could not be recorded: {reason} What it reports as applied may not"
+                " have survived a crash of the server.",
+                hint="Invoke again: the history is read, and only what is missing is applied.",
+            )
+        )
+
+    # Down.
+
+    def _down(self) -> Status:
+        rows = self._select()
+        if not rows:
+            self.draft.see_nothing()
+            return Status.UP_TO_DATE
+        may_lose_rows = self.request.allow_data_loss or self.means.rules.may_lose_rows
+
+        def work(worker: Worker) -> Status:
+            chosen = rows if self.draft.reverted else self._select_again()
+            return worker.down(chosen, may_lose_rows=may_lose_rows)
+
+        return self._under_lock(work)
+
+    def _select_again(self) -> tuple[Applied, ...]:
+        """Choose under the lock, by the history as it is then."""
+        self.draft.history = align_history(self.means.database.read_history(), self._catalog)
+        return self._select()
+
+    def _plan_down(self) -> Status:
+        rows = self._select()
+        policy = self._policy()
+        reversal = reverse(self.means.database, rows, self._catalog, policy, self.means.substitute)
+        if not self.probe.is_held:
+            refuse_unknown(reversal.steps)
+        self.draft.see_reversal(reversal)
+        return Status.PLANNED if rows else Status.UP_TO_DATE
+
+    def _select(self) -> tuple[Applied, ...]:
+        """Return what is to be undone, the last applied first."""
+        if self.request.steps is not None:
+            return select_last(self.draft.history, self.request.steps)
+        assert self.request.target is not None
+        return select_above(
+            self.draft.history,
+            find_down_target(self._catalog, self.draft.history, self.request.target),
+        )
+
+    # The history alone.
+
+    def _amend(self) -> Status:
+        amendment = self._decide(self.draft.history)
+        self.draft.see_amendment(amendment)
+        if amendment.is_empty:
+            return Status.UP_TO_DATE
+        if self.request.dry_run:
+            return Status.PLANNED
+
+        def work(worker: Worker) -> Status:
+            self.draft.see_amendment(worker.amend(self._decide))
+            return Status.APPLIED
+
+        return self._under_lock(work)
+
+    def _decide(self, history: History) -> Amendment:
+        catalog = self._catalog
+        if self.request.action is Action.BASELINE:
+            assert self.request.target is not None
+            return make_baseline(catalog, history, self.request.target)
+        if self.request.action is Action.REPAIR:
+            assert self.request.mend is not None
+            assert self.request.version is not None
+            return make_repair(catalog, history, self.request.mend, self.request.version)
+        ask = self.means.database.ask
+        tool, table = detect_tool(ask, self.request.source)
+        claims = read_claims(ask, tool, table, catalog, self.means.folder, complete_history)
+        return make_adoption(catalog, history, tool, claims, table)
+
+    def _list_runs(self) -> Status:
+        """Read who ran what. Reads no file and takes no lock."""
+        if self.probe.has_history:
+            self.draft.runs = self.means.database.read_runs(
+                SHOWN_RUNS if self.request.limit is None else self.request.limit
+            )
+        return Status.UP_TO_DATE
+
+    def _unlock(self) -> Status:
+        """Break the lock. Touches no migration and reads no file."""
+        if not self.probe.has_history:
+            return Status.UP_TO_DATE
+        broken = self.means.database.break_lock(self._terms())
+        if broken is None:
+            return Status.UP_TO_DATE
+        holder, is_gone = broken
+        self.draft.holder = holder
+        self.means.emit("lock_broken", former_run=holder.run_id)
+        if not is_gone:
+            self.draft.warn(
+                f"The session of run {holder.run_id} (pid {holder.pid}) still runs, and"
+                " this role may not end it. It cannot commit; a statement outside a transaction may"
+                " still finish."
+            )
+        return Status.APPLIED
+
+    def _terms(self) -> Terms:
+        return Terms(
+            run_id=self.means.run_id,
+            request=self.request,
+            lease_ms=lease_for(self.means.deadline.remaining_ms()),
+            package_version=__version__,
+            is_pooled=self.probe.behind_pooler,
+        )
+
+    def _wait_for_lock(self) -> Taken:
+        terms = self._terms()
+        started, attempt = self.means.clock.monotonic(), 0
+        while (taken := self.means.database.take_lock(terms)) is None:
+            self.draft.waited_ms = round((self.means.clock.monotonic() - started) * 1000)
+            self.draft.holder = self.means.database.read_holder() or self.draft.holder
+            if self.means.deadline.interrupted_by is not None:
+                raise self._stopped()
+            if self.draft.waited_ms >= self.means.rules.lock_wait_ms or self.means.deadline.is_over:
+                raise _busy(self.draft.holder)
+            if attempt == 0:
+                self.means.emit(
+                    "lock_waited_for", holder=self.draft.holder and self.draft.holder.run_id
+                )
+            self.means.deadline.pause(self.means.clock, poll_pause(attempt, self.means.jitter()))
+            attempt += 1
+        self.draft.waited_ms = round((self.means.clock.monotonic() - started) * 1000)
+        self.draft.holder = None
+        return taken
+
+    def _stopped(self) -> RunIncomplete:
+        why = self.means.deadline.interrupted_by or "the time of this invocation is over"
+        return RunIncomplete(
+            f"The run stopped before it began: {why}. Nothing was changed.", hint="Invoke again."
+        )
+
+
+def _busy(holder: Holder | None) -> DatabaseBusy:
+    if holder is None:
+        return DatabaseBusy(
+            "Another run holds the migration lock. Nothing was run.", hint="Invoke again."
+        )
+    at = f" and is in migration {holder.at.replace('#', ', statement ')}" if holder.at else ""
+    return DatabaseBusy(
+        f"Another run holds the migration lock. Run {holder.run_id} ({holder.caller}) took it at"
+        f" {holder.taken_at:%H:%M:%SZ}{at}; its lease ends in {max(0, holder.remaining_seconds):.0f}"
+        " s. Nothing was run.",
+        hint="Invoke again after that. A run that was killed is replaced at once, without waiting.",
+    )

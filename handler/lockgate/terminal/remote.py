@@ -1,0 +1,141 @@
+"""A run in a deployed function, for a terminal. Knows commands, replies and reports; calls nothing.
+
+A run that does not fit into one invocation ends ``incomplete`` and is invoked again, as often as it
+takes, up to a limit.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lockgate.callers.direct import KEYS, read_request
+from lockgate.errors import FunctionFailed, LockgateError, RequestInvalid, RunIncomplete
+from lockgate.report import FORMAT, Report, Status
+from lockgate.report_draft import refuse_report
+from lockgate.settings import ACTIONS, Settings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+
+    from lockgate.aws.function import Reply
+
+# Six hours of full invocations, as long as a hosted CI job may last.
+MOST_INVOCATIONS = 24
+
+_KILLED = "Sandbox.Timedout"
+# Before there was that type, only the message told.
+_KILLED_MESSAGE = "Task timed out after"
+_MAX_QUOTED = 500
+_HINT = "See docs/configuration.md for which action takes what."
+_ADVICE = {
+    "Runtime.ExitError": "If its memory is over, give the function more (MemorySize).",
+    "Runtime.OutOfMemory": "Give the function more memory (MemorySize).",
+    "Runtime.ImportModuleError": "Build the package with sam build, for the function's own runtime.",
+    "Runtime.HandlerNotFound": "The handler is lockgate.entry.lambda_handler.",
+}
+
+
+def make_command(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the command that the options stand for.
+
+    Raises:
+        RequestInvalid: the function would refuse it.
+    """
+    command: dict[str, Any] = {"action": options.action}
+    for key in KEYS:
+        value = getattr(options, key.field or key.name, None)
+        if value is not None:
+            command[key.name] = value
+    if command.pop("direction", False):
+        command["direction"] = "down"
+    try:
+        read_request(command, Settings(allowed_actions=ACTIONS))
+    except RequestInvalid as error:
+        raise RequestInvalid(error.message, hint=_HINT) from None
+    return command
+
+
+def invoke_to_the_end(
+    invoke: Callable[[Mapping[str, Any]], Reply],
+    command: Mapping[str, Any],
+    announce: Callable[[dict[str, Any], int], object],
+) -> dict[str, Any]:
+    """Invoke until the run is over, and return the last report in its JSON form.
+
+    ``announce`` is told of each report that is not the last, and of the count of invocations. A
+    ``down`` by steps is invoked once: asked again it would undo as many more.
+
+    Raises:
+        LockgateError: see `RemoteFunction.invoke`, and `read_report`.
+    """
+    most = 1 if "steps" in command else MOST_INVOCATIONS
+    count = 1
+    while True:
+        report = read_report(invoke(command))
+        if report["status"] != Status.INCOMPLETE or count == most:
+            return report
+        announce(report, count)
+        count += 1
+
+
+def read_report(reply: Reply) -> dict[str, Any]:
+    """Return the report in a reply: the result, or the message of the function's error.
+
+    Keys that this release knows and the function's does not are as in an empty report.
+
+    Raises:
+        RunIncomplete: the function was killed when its time was over.
+        FunctionFailed: there is no report in the reply.
+    """
+    value = reply.payload
+    if reply.is_error:
+        message = value.get("errorMessage") if isinstance(value, dict) else None
+        value = _parse(message)
+        if not _is_report(value):
+            raise _describe_error(reply.payload)
+    if not _is_report(value):
+        raise FunctionFailed(
+            "The function's answer is no report of Lockgate's. What it did is not known.",
+            hint="Give the name of the function that Lockgate was deployed as.",
+        )
+    known = Report(Status.FAILED, None, "").to_json()
+    return {**known, **value, "counts": {**known["counts"], **value.get("counts", {})}}
+
+
+def report_failure(error: LockgateError) -> dict[str, Any]:
+    """Return the report of a run that the function told nothing of."""
+    return refuse_report("", error).to_json()
+
+
+def _is_report(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("format") == FORMAT
+        and value.get("status") in list(Status)
+    )
+
+
+def _describe_error(payload: Any) -> LockgateError:
+    error = payload if isinstance(payload, dict) else {}
+    kind = str(error.get("errorType") or "an error without a name")
+    message = " ".join(str(error.get("errorMessage") or "").split())[:_MAX_QUOTED]
+    if kind == _KILLED or _KILLED_MESSAGE in message:
+        return RunIncomplete(
+            f"The function was killed when its time was over: {message} What was not committed is"
+            " rolled back.",
+            hint="Invoke again: the next run takes the dead one's lock. A function of Lockgate's ends in"
+            " time by itself, so look for what hung in its log.",
+        )
+    return FunctionFailed(
+        f"The function ended with {kind}, without a report: {message} What it did is not known.",
+        hint=f"{_ADVICE.get(kind, 'See its log.')} Look with --action status where the database stands.",
+    )
+
+
+def _parse(text: object) -> Any:
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None

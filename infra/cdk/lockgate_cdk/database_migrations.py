@@ -1,0 +1,370 @@
+"""The construct. Knows which resources there are and what waits for what; knows no SQL.
+
+::
+
+    the database, its writer ─┐
+    security groups ──────────┤
+    endpoints ────────────────┼─> Migration (custom resource) ─> whatever depends on the construct
+    function, policies ───────┤
+    package ── its digest ────┘   CloudFormation calls when one of its properties changes, and
+                                  only then
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from lockgate.settings import BackupMode, read_settings
+from lockgate_cdk.alarms import make_alarms
+from lockgate_cdk.endpoints import Endpoint, make_endpoint
+from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
+from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
+from lockgate_cdk.package import Order, compute_digest, make_code
+from lockgate_cdk.policies import Access, list_backup_statements, list_reach_statements
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from aws_cdk import aws_kms as kms
+    from aws_cdk import aws_rds as rds
+    from aws_cdk import aws_secretsmanager as secretsmanager
+    from aws_cdk import aws_sns as sns
+    from constructs import IConstruct
+
+_TYPE = "Custom::LockgateMigration"
+# Set by arguments, or by how the construct works; each with the way to say it.
+_OWN_SETTINGS = {
+    "LOCKGATE_SECRET_ARN": "Give secret=.",
+    "LOCKGATE_IAM_AUTH": "Give iam_database_user_arn=.",
+    "LOCKGATE_HOST": "Give host=.",
+    "LOCKGATE_PORT": "Give port=.",
+    "LOCKGATE_DBNAME": "Give dbname=.",
+    "LOCKGATE_USERNAME": "Give username=.",
+    "LOCKGATE_BACKUP": "Give backup=.",
+    "LOCKGATE_MIGRATIONS": "Give migrations=.",
+    "LOCKGATE_CFN_RESPONSE": "The function itself answers CloudFormation here.",
+}
+
+
+@jsii.implements(ec2.IConnectable)
+class DatabaseMigrations(Construct):
+    """Migrations of a PostgreSQL database, run when the stack is deployed and they have changed.
+
+    The deploy goes on only when they have run, and fails if one does. Whatever needs the schema
+    depends on the construct: ``app.node.add_dependency(migrations)``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        vpc: ec2.IVpc,
+        cluster: rds.IDatabaseCluster | None = None,
+        instance: rds.IDatabaseInstance | None = None,
+        secret: secretsmanager.ISecret | None = None,
+        iam_database_user_arn: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        dbname: str | None = None,
+        username: str | None = None,
+        migrations: str | os.PathLike[str] = "migrations",
+        target: str | None = None,
+        reason: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        backup: str | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: Sequence[ec2.ISecurityGroup] | None = None,
+        endpoints: Iterable[Endpoint] = (),
+        with_operate: bool = True,
+        operate_concurrency: int | None = None,
+        architecture: lambda_.Architecture = lambda_.Architecture.ARM_64,
+        memory_size: int = 512,
+        log_retention: logs.RetentionDays = logs.RetentionDays.THREE_MONTHS,
+        encryption_key: kms.IKey | None = None,
+        on_failure: lambda_.IDestination | None = None,
+        with_alarms: bool = True,
+        alarm_topic: sns.ITopic | None = None,
+        build_options: Sequence[str] = (),
+    ) -> None:
+        """Make the functions, what they need, and the custom resource that calls the one.
+
+        Args:
+            scope: where the construct stands.
+            construct_id: its name there.
+            vpc: where the functions run; the database, Secrets Manager and S3 must be reached from it.
+            cluster: the database, if it is a cluster. The migration waits for its writer instance, and
+                the cluster lets the functions in.
+            instance: the database, if it is a single instance; the same holds. With neither, call
+                ``migrations.connections.allow_to(…)`` yourself.
+            secret: the credentials; those of ``cluster`` or ``instance`` if it is not given.
+            iam_database_user_arn: signs in with IAM as this user instead, an ARN of
+                ``rds-db:…:dbuser:…``; needs ``host`` and ``username``.
+            host: address to connect to; else the secret's, or found through the secret's tags.
+            port: port; else the secret's, or 5432.
+            dbname: database; else the secret's, or postgres.
+            username: user; else the secret's.
+            migrations: the folder of migrations, seen from where the app is run.
+            target: the last version to apply; else all of them.
+            reason: text for the history of runs.
+            environment: further settings (docs/configuration.md) and variables of migrations.
+            backup: ``off``, ``record`` or ``snapshot`` before a change; else recorded where possible.
+            vpc_subnets: subnets of the functions; else the private ones.
+            security_groups: security groups of the functions; else a new one, which lets out to the
+                database and to HTTPS.
+            endpoints: which endpoints to make in the VPC, for one without NAT.
+            with_operate: also make the function for operators.
+            operate_concurrency: concurrency reserved for it, 2 or more.
+            architecture: the machine of the functions and of the package.
+            memory_size: memory in MB; the share of a processor grows with it.
+            log_retention: how long the logs are kept.
+            encryption_key: key for the functions' variables and their logs; its policy must admit
+                CloudWatch Logs.
+            on_failure: where events go that Lambda gives up after its retries. Such an event holds the
+                signed URL of its answer.
+            with_alarms: make the alarms.
+            alarm_topic: where alarms go.
+            build_options: further options of the build, such as ``["--no-compile"]``.
+
+        Raises:
+            ValueError: what is given does not go together, or is no setting of Lockgate's.
+            PackageNotBuilt: there is no such folder of migrations.
+        """
+        super().__init__(scope, construct_id)
+        database = _choose_database(cluster, instance)
+        if secret is None and iam_database_user_arn is None:
+            secret = getattr(database, "secret", None)
+        access = _read_access(secret, iam_database_user_arn, host, username)
+        order = Order(Path(migrations).resolve(), architecture.name, tuple(build_options))
+        digest = compute_digest(order)
+        given_secret = None if secret is None else secret.secret_arn
+        settings = {
+            "LOCKGATE_SECRET_ARN": given_secret,
+            "LOCKGATE_IAM_AUTH": None if iam_database_user_arn is None else "true",
+            "LOCKGATE_HOST": host,
+            "LOCKGATE_PORT": port,
+            "LOCKGATE_DBNAME": dbname,
+            "LOCKGATE_USERNAME": username,
+            "LOCKGATE_BACKUP": backup,
+        }
+        groups = [_make_security_group(self, vpc)] if security_groups is None else security_groups
+        self._connections = ec2.Connections(security_groups=list(groups))
+        shared = Shared(
+            code=make_code(order, digest),
+            architecture=architecture,
+            memory_size=memory_size,
+            vpc=vpc,
+            subnets=vpc_subnets,
+            security_groups=groups,
+            environment=_make_environment(settings, environment or {}),
+            policies=_make_policies(self, access, backup),
+            log_retention=log_retention,
+            key=encryption_key,
+        )
+        self.function, self.log_group = make_function(self, shared, MIGRATE, on_failure=on_failure)
+        self.operate_function: lambda_.Function | None = None
+        self.operate_log_group: logs.LogGroup | None = None
+        if with_operate:
+            self.operate_function, self.operate_log_group = make_function(
+                self, shared, OPERATE, reserved_concurrency=operate_concurrency
+            )
+        if database is not None:
+            self.connections.allow_to_default_port(database, "Functions of Lockgate")
+        self.resource = _make_resource(
+            self,
+            self.function,
+            {
+                "PackageDigest": digest,
+                "SecretArn": given_secret,
+                "Host": host,
+                "Port": port,
+                "DbName": dbname,
+                "Target": target,
+                "Reason": reason,
+            },
+        )
+        self.resource.node.add_dependency(
+            # With it how often its events are repeated.
+            self.function,
+            _let_continue(self, self.function),
+            *_list_what_is_reached(database),
+            *groups,
+            *(make_endpoint(self, endpoint, vpc, vpc_subnets) for endpoint in endpoints),
+        )
+        if with_alarms:
+            make_alarms(self, self.function, alarm_topic, has_destination=on_failure is not None)
+
+    def before(self, *dependents: IConstruct) -> None:
+        """Let each of ``dependents`` wait for the migration alone, not for alarms and Operate."""
+        for dependent in dependents:
+            dependent.node.add_dependency(self.resource)
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """The network side of the functions, for rules that the construct does not make."""
+        return self._connections
+
+    @property
+    def status(self) -> str:
+        """How the last run of this stack ended: ``applied``, ``up_to_date`` or ``rolled_back``."""
+        return str(self.resource.get_att_string("Status"))
+
+    @property
+    def from_version(self) -> str:
+        """The version of the schema before that run; empty on a new database."""
+        return str(self.resource.get_att_string("FromVersion"))
+
+    @property
+    def to_version(self) -> str:
+        """The version of the schema after it."""
+        return str(self.resource.get_att_string("ToVersion"))
+
+    @property
+    def applied_count(self) -> str:
+        """How many migrations it applied, as text."""
+        return str(self.resource.get_att_string("AppliedCount"))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id in the history and in the log."""
+        return str(self.resource.get_att_string("RunId"))
+
+
+def _choose_database(
+    cluster: rds.IDatabaseCluster | None, instance: rds.IDatabaseInstance | None
+) -> rds.IDatabaseCluster | rds.IDatabaseInstance | None:
+    if cluster is not None and instance is not None:
+        raise ValueError(
+            "A cluster and an instance were given. Give the one that has the database."
+        )
+    return cluster if cluster is not None else instance
+
+
+def _read_access(
+    secret: secretsmanager.ISecret | None,
+    iam_database_user_arn: str | None,
+    host: str | None,
+    username: str | None,
+) -> Access:
+    """Return how the functions get to the database.
+
+    Raises:
+        ValueError: there are no credentials, or they lead nowhere.
+    """
+    if secret is None and iam_database_user_arn is None:
+        raise ValueError(
+            "There are no credentials. Give secret=, a cluster or an instance that has one, or"
+            " iam_database_user_arn= with host= and username=."
+        )
+    if secret is None and (host is None or username is None):
+        raise ValueError("Without a secret, host= and username= must be given.")
+    key = None if secret is None else secret.encryption_key
+    return Access(
+        secret_arn=None if secret is None else _find_full_arn(secret),
+        secret_key_arn=None if key is None else key.key_arn,
+        iam_database_user_arn=iam_database_user_arn,
+        finds_host=secret is not None and host is None,
+    )
+
+
+def _find_full_arn(secret: secretsmanager.ISecret) -> str:
+    """Return the ARN as policies need it; one without its ending matches any six characters."""
+    return secret.secret_full_arn or f"{secret.secret_arn}-??????"
+
+
+def _make_environment(
+    own: Mapping[str, str | int | None], further: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the functions' variables.
+
+    Raises:
+        ValueError: one of ``further`` is the construct's own.
+        SettingInvalid: one is no setting, or has a value that it cannot have.
+    """
+    for name in further:
+        if name in _OWN_SETTINGS:
+            raise ValueError(f"{name} is not taken from environment=. {_OWN_SETTINGS[name]}")
+    given = {name: str(value) for name, value in own.items() if value is not None}
+    environment = {**given, **further}
+    # What is known only to the deploy is looked at by the function.
+    known = {k: v for k, v in environment.items() if not cdk.Token.is_unresolved(v)}
+    read_settings(known)
+    return environment
+
+
+def _make_security_group(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:
+    group = ec2.SecurityGroup(
+        scope,
+        "SecurityGroup",
+        vpc=vpc,
+        description="Functions of Lockgate",
+        allow_all_outbound=False,
+    )
+    group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS, by NAT or endpoints")
+    return group
+
+
+def _make_policies(scope: Construct, access: Access, backup: str | None) -> list[iam.ManagedPolicy]:
+    reach = iam.ManagedPolicy(
+        scope,
+        "ReachDatabase",
+        description="Be in the network, find the database and sign in to it.",
+        statements=list_reach_statements(access),
+    )
+    accept_findings(reach, REACH_DATABASE)
+    if backup == BackupMode.OFF:
+        return [reach]
+    back_up = iam.ManagedPolicy(
+        scope,
+        "BackUp",
+        description="Find what there is to go back to before a change, or make it.",
+        statements=list_backup_statements(takes_snapshots=backup == BackupMode.SNAPSHOT),
+    )
+    accept_findings(back_up, BACK_UP)
+    return [reach, back_up]
+
+
+def _make_resource(
+    scope: Construct, function: lambda_.IFunction, properties: Mapping[str, str | int | None]
+) -> cdk.CustomResource:
+    """Return what CloudFormation calls the function for when one of ``properties`` changes.
+
+    It calls the function itself: the Provider framework of the CDK would allow 14 minutes, and write
+    the signed URL of the answer into the history of a state machine.
+    """
+    return cdk.CustomResource(
+        scope,
+        "Migration",
+        resource_type=_TYPE,
+        service_token=function.function_arn,
+        # Room for Lambda's two retries; the longest there is.
+        service_timeout=cdk.Duration.hours(1),
+        properties={name: value for name, value in properties.items() if value is not None},
+    )
+
+
+def _let_continue(scope: Construct, function: lambda_.Function) -> iam.Policy:
+    """Let a function go on in a further invocation; apart from the role, which it needs itself."""
+    role = function.role
+    assert role is not None
+    statement = iam.PolicyStatement(
+        actions=["lambda:InvokeFunction"], resources=[function.function_arn]
+    )
+    return iam.Policy(scope, "MigrateContinues", roles=[role], statements=[statement])
+
+
+def _list_what_is_reached(
+    database: rds.IDatabaseCluster | rds.IDatabaseInstance | None,
+) -> list[IConstruct]:
+    """Return the database, its instances among it, and the groups with the rule that lets us in."""
+    return [] if database is None else [database, *database.connections.security_groups]

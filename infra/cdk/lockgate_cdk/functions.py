@@ -1,0 +1,129 @@
+"""A function with its role and its log. Knows what Migrate and Operate share, and how they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+from lockgate_cdk.findings import FUNCTION, accept_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import aws_ec2 as ec2
+    from aws_cdk import aws_kms as kms
+    from constructs import Construct
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What both functions have: the package, the network, the settings, the rights."""
+
+    code: lambda_.Code
+    architecture: lambda_.Architecture
+    memory_size: int
+    vpc: ec2.IVpc
+    subnets: ec2.SubnetSelection | None
+    security_groups: Sequence[ec2.ISecurityGroup]
+    environment: Mapping[str, str]
+    policies: Sequence[iam.IManagedPolicy]
+    log_retention: logs.RetentionDays
+    key: kms.IKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What one function is for: its name, its actions, and for how long its events are repeated."""
+
+    name: str
+    description: str
+    role_description: str
+    actions: str | None
+    retry_attempts: int
+    max_event_age: Duration
+
+
+# Two retries are kept on purpose: an invocation that was killed is repeated, finds its predecessor's
+# lock, resumes, and still answers CloudFormation. After an hour nobody waits for an answer.
+MIGRATE = Duty(
+    "Migrate",
+    description="Brings the database to the schema of this package.",
+    role_description="What the function that migrates the database may do.",
+    actions=None,
+    retry_attempts=2,
+    max_event_age=Duration.hours(1),
+)
+# What an operator asks for is not repeated behind the operator's back.
+OPERATE = Duty(
+    "Operate",
+    description="Goes down, repairs, adopts and unlocks, for operators.",
+    role_description="What the function for operators may do.",
+    actions="status,plan,history,down,repair,baseline,adopt,unlock",
+    retry_attempts=0,
+    max_event_age=Duration.minutes(1),
+)
+
+
+def make_function(
+    scope: Construct,
+    shared: Shared,
+    duty: Duty,
+    *,
+    reserved_concurrency: int | None = None,
+    on_failure: lambda_.IDestination | None = None,
+) -> tuple[lambda_.Function, logs.LogGroup]:
+    """Return a new function and its log, which stays when a first deploy is rolled back."""
+    log_group = logs.LogGroup(
+        scope,
+        f"{duty.name}Logs",
+        retention=shared.log_retention,
+        encryption_key=shared.key,
+        removal_policy=RemovalPolicy.RETAIN,
+    )
+    actions = {} if duty.actions is None else {"LOCKGATE_ALLOWED_ACTIONS": duty.actions}
+    function = lambda_.Function(
+        scope,
+        duty.name,
+        description=duty.description,
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        architecture=shared.architecture,
+        handler="lockgate.entry.lambda_handler",
+        code=shared.code,
+        timeout=Duration.minutes(15),
+        memory_size=shared.memory_size,
+        reserved_concurrent_executions=reserved_concurrency,
+        role=_make_role(scope, shared, duty, log_group),
+        vpc=shared.vpc,
+        vpc_subnets=shared.subnets,
+        security_groups=shared.security_groups,
+        environment={**shared.environment, **actions},
+        environment_encryption=shared.key,
+        log_group=log_group,
+        logging_format=lambda_.LoggingFormat.JSON,
+        retry_attempts=duty.retry_attempts,
+        max_event_age=duty.max_event_age,
+        on_failure=on_failure,
+    )
+    accept_findings(function, FUNCTION)
+    return function, log_group
+
+
+def _make_role(
+    scope: Construct, shared: Shared, duty: Duty, log_group: logs.ILogGroup
+) -> iam.IRole:
+    write_log = iam.PolicyStatement(
+        actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
+    )
+    return iam.Role(
+        scope,
+        f"{duty.name}Role",
+        description=duty.role_description,
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        managed_policies=list(shared.policies),
+        inline_policies={"write-log": iam.PolicyDocument(statements=[write_log])},
+    )

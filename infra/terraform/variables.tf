@@ -1,0 +1,290 @@
+variable "create" {
+  description = "Whether anything is made at all"
+  type        = bool
+  default     = true
+}
+
+variable "name" {
+  description = "Name of the function that deploys; what else is made begins with it"
+  type        = string
+  default     = "lockgate"
+
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9_-]{1,40}$", var.name))
+    error_message = "It takes 1 to 40 letters, digits, hyphens and underscores."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that is made"
+  type        = map(string)
+  default     = {}
+}
+
+################################################################################
+# Package
+################################################################################
+
+variable "package_path" {
+  description = "The zip file that `make build` has written, your migrations in it"
+  type        = string
+  default     = null
+}
+
+variable "s3_bucket" {
+  description = "Bucket of the zip file, instead of `package_path`"
+  type        = string
+  default     = null
+}
+
+variable "s3_key" {
+  description = "Key of the zip file in that bucket"
+  type        = string
+  default     = null
+}
+
+variable "s3_object_version" {
+  description = "Version of that object"
+  type        = string
+  default     = null
+}
+
+variable "package_hash" {
+  description = "SHA-256 of the zip file in that bucket, in base64; the migration runs when it changes"
+  type        = string
+  default     = null
+}
+
+variable "architecture" {
+  description = "Machine that the package was built for: `arm64` or `x86_64`"
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "It takes arm64 or x86_64."
+  }
+}
+
+################################################################################
+# Database
+################################################################################
+
+variable "secret_arn" {
+  description = "Complete ARN of the Secrets Manager secret with the credentials: an RDS secret, or the master secret that RDS manages"
+  type        = string
+  default     = null
+}
+
+variable "secret_kms_key_arn" {
+  description = "ARN of the customer managed key of that secret"
+  type        = string
+  default     = null
+}
+
+variable "iam_database_user_arn" {
+  description = "Signs in with IAM instead of a password, as this user (`arn:aws:rds-db:…:dbuser:…/name`); needs `host` and `username`"
+  type        = string
+  default     = null
+}
+
+variable "host" {
+  description = "Host to connect to; else the secret's, or found through the secret's tags"
+  type        = string
+  default     = null
+}
+
+variable "port" {
+  description = "Port; else the secret's, or 5432"
+  type        = number
+  default     = null
+}
+
+variable "dbname" {
+  description = "Database; else the secret's, or postgres"
+  type        = string
+  default     = null
+}
+
+variable "username" {
+  description = "User; else the secret's"
+  type        = string
+  default     = null
+}
+
+################################################################################
+# Network
+################################################################################
+
+variable "subnet_ids" {
+  description = "Subnets from which the database and Secrets Manager can be reached, in two zones at least"
+  type        = list(string)
+  default     = []
+}
+
+variable "security_group_ids" {
+  description = "Security groups of the functions, beside the one that is made"
+  type        = list(string)
+  default     = []
+}
+
+variable "create_security_group" {
+  description = "Whether a security group is made, which lets out to the database and to HTTPS"
+  type        = bool
+  default     = true
+}
+
+variable "vpc_id" {
+  description = "VPC of the subnets, for that security group"
+  type        = string
+  default     = null
+}
+
+variable "database_security_group_ids" {
+  description = "Security groups of the database, which let that security group in"
+  type        = list(string)
+  default     = []
+}
+
+################################################################################
+# Migration
+################################################################################
+
+variable "migrate" {
+  description = "Whether an apply migrates; else nothing happens until something invokes the function"
+  type        = bool
+  default     = true
+}
+
+variable "target" {
+  description = "Last version to apply; else all of them"
+  type        = string
+  default     = null
+}
+
+variable "reason" {
+  description = "Text for the history of runs"
+  type        = string
+  default     = null
+}
+
+variable "requested_by" {
+  description = "Who asks, for the history of runs"
+  type        = string
+  default     = "terraform"
+}
+
+variable "triggers" {
+  description = "Further values on whose change the migration runs; and what they refer to, such as the writer instance, is waited for"
+  type        = map(string)
+  default     = {}
+}
+
+variable "backup" {
+  description = "What is done before a change: `off`, `record` or `snapshot`; else recorded where RDS can be reached"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.backup == null ? true : contains(["off", "record", "snapshot"], var.backup)
+    error_message = "It takes off, record or snapshot."
+  }
+}
+
+variable "environment_variables" {
+  description = "Further settings, `LOCKGATE_…`, and variables of migrations"
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = length(setintersection(keys(var.environment_variables), [
+      "LOCKGATE_SECRET_ARN",
+      "LOCKGATE_IAM_AUTH",
+      "LOCKGATE_HOST",
+      "LOCKGATE_PORT",
+      "LOCKGATE_DBNAME",
+      "LOCKGATE_USERNAME",
+      "LOCKGATE_BACKUP",
+      "LOCKGATE_MIGRATIONS",
+    ])) == 0
+    error_message = "The database, backups and the package have variables of their own: secret_arn, iam_database_user_arn, host, port, dbname, username, backup, package_path."
+  }
+}
+
+################################################################################
+# Functions
+################################################################################
+
+variable "memory_size" {
+  description = "Memory in MB; the share of a processor grows with it"
+  type        = number
+  default     = 512
+
+  validation {
+    condition     = var.memory_size >= 256 && var.memory_size <= 10240
+    error_message = "It takes a number from 256 to 10240."
+  }
+}
+
+variable "create_operate" {
+  description = "Whether the function for operators is made, which goes down, repairs, adopts and unlocks"
+  type        = bool
+  default     = true
+}
+
+variable "operate_reserved_concurrent_executions" {
+  description = "Concurrency reserved for it, 2 or more; -1 reserves none"
+  type        = number
+  default     = -1
+
+  validation {
+    condition     = var.operate_reserved_concurrent_executions == -1 || var.operate_reserved_concurrent_executions >= 2
+    error_message = "It takes -1, or a number from 2 on, so that an unlock runs beside what it stops."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "ARN of a customer managed key for the functions' variables and logs; its policy must admit CloudWatch Logs"
+  type        = string
+  default     = null
+}
+
+variable "role_permissions_boundary" {
+  description = "ARN of the policy that bounds the functions' roles"
+  type        = string
+  default     = null
+}
+
+variable "answer_codepipeline" {
+  description = "Whether the function may answer CodePipeline, which invokes it as an action"
+  type        = bool
+  default     = false
+}
+
+variable "answer_codedeploy" {
+  description = "Whether the function may answer CodeDeploy, which invokes it as a lifecycle hook"
+  type        = bool
+  default     = false
+}
+
+################################################################################
+# Logs and alarms
+################################################################################
+
+variable "cloudwatch_log_group_retention_in_days" {
+  description = "How long the logs are kept, in days"
+  type        = number
+  default     = 90
+}
+
+variable "create_alarms" {
+  description = "Whether alarms are made"
+  type        = bool
+  default     = true
+}
+
+variable "alarm_actions" {
+  description = "Where alarms go, such as ARNs of SNS topics"
+  type        = list(string)
+  default     = []
+}

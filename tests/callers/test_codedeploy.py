@@ -1,0 +1,117 @@
+"""A hook's event is answered by its ids, and asks for an up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.callers.conftest import NOW_SECONDS
+
+from lockgate.callers.carried import carry
+from lockgate.callers.codedeploy import HOOK_SECONDS, open_hook
+from lockgate.core.continuation import Continuation
+from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.report import Report, Status
+from lockgate.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.callers.dialogue import Invocation
+
+    ReadEvent = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def alone(invocation: Invocation) -> Invocation:
+    """Give an invocation that makes no client, and tells nobody anything."""
+    return replace(invocation, clients=lambda _service, _region: None)
+
+
+def test_hook_asks_for_an_up(read_event: ReadEvent, alone: Invocation) -> None:
+    """The reference names the deployment, and of the hook's id a digest."""
+    hook = open_hook(read_event("codedeploy"), alone)
+    request = hook.read_request(Settings())
+    reference = request.caller.reference
+    assert Request(Action.UP, Caller("codedeploy", reference)) == request
+    assert ("d-ABCDEF123", 16) == (reference["deployment_id"], len(reference["hook_digest"]))
+    assert Continuation(0, NOW_SECONDS, HOOK_SECONDS) == hook.continuation
+
+
+def test_hook_goes_on_with_its_count_and_time(read_event: ReadEvent, alone: Invocation) -> None:
+    """What the function hands to itself is read back, and is the same hook."""
+    first = open_hook(read_event("codedeploy"), alone)
+    following = replace(first.continuation.next(), began_at=NOW_SECONDS - 900)
+    second = open_hook(carry(read_event("codedeploy"), following), alone)
+    assert following == second.continuation
+    assert first.reference == second.reference
+    assert "1" == second.read_request(Settings()).caller.reference["hop"]
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        *(None, {}, [], "x", {"hop": 1}, {"hop": 0, "began_at": 1.0}, {"hop": -1, "began_at": 1.0}),
+        *(
+            {"hop": True, "began_at": 1.0},
+            {"hop": "1", "began_at": 1.0},
+            {"hop": 1, "began_at": "1"},
+        ),
+    ],
+)
+def test_carried_nonsense_is_none(
+    read_event: ReadEvent, alone: Invocation, carried: object
+) -> None:
+    """What no invocation of ours has added begins anew."""
+    event = {**read_event("codedeploy"), "LockgateContinuation": carried}
+    assert Continuation(0, NOW_SECONDS, HOOK_SECONDS) == open_hook(event, alone).continuation
+
+
+@pytest.mark.parametrize("began_at", [float("nan"), float("inf"), -5, 1e300, 10**400, 9e9])
+def test_carried_time_is_never_in_the_future(
+    read_event: ReadEvent, alone: Invocation, began_at: float
+) -> None:
+    """A forged time gives a hook no more of it."""
+    carried = {"hop": 2, "began_at": began_at}
+    event = {**read_event("codedeploy"), "LockgateContinuation": carried}
+    assert Continuation(2, NOW_SECONDS, HOOK_SECONDS) == open_hook(event, alone).continuation
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Report(Status.APPLIED, Action.UP, "run-1"), "Succeeded"),
+        (Report(Status.UP_TO_DATE, Action.UP, "run-1"), "Succeeded"),
+        (Report(Status.ROLLED_BACK, Action.UP, "run-1"), "Succeeded"),
+        (Report(Status.FAILED, Action.UP, "run-1"), "Failed"),
+        (Report(Status.INCOMPLETE, Action.UP, "run-1"), "Failed"),
+        (Report(Status.BUSY, Action.UP, "run-1"), "Failed"),
+        (Report(Status.REFUSED, Action.UP, "run-1"), "Failed"),
+        (LockgateError("x"), "Failed"),
+    ],
+)
+def test_outcome_has_one_of_two_words(
+    read_event: ReadEvent, alone: Invocation, outcome: Report | LockgateError, expected: str
+) -> None:
+    """CodeDeploy takes Succeeded and Failed, and no other."""
+    assert expected == open_hook(read_event("codedeploy"), alone).make_answer(outcome).status
+
+
+@pytest.mark.parametrize("name", ["DeploymentId", "LifecycleEventHookExecutionId"])
+@pytest.mark.parametrize("value", [None, "", 7, ["hush"], "hush\0", "hush" * 2_000])
+def test_hook_without_an_id_is_refused(
+    read_event: ReadEvent, alone: Invocation, name: str, value: object
+) -> None:
+    """Nobody could be told the outcome; the message shows none of the event."""
+    with pytest.raises(RequestInvalid, match=f"The event's {name} is missing") as caught:
+        open_hook({**read_event("codedeploy"), name: value}, alone)
+    assert "hush" not in f"{caught.value} {caught.value.hint} {caught.value.fields}"
+
+
+def test_up_that_is_not_allowed_is_refused(read_event: ReadEvent, alone: Invocation) -> None:
+    """The function that only operates does not migrate for a deployment either."""
+    hook = open_hook(read_event("codedeploy"), alone)
+    with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
+        hook.read_request(Settings(allowed_actions=("status",)))

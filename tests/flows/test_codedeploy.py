@@ -1,0 +1,240 @@
+"""A deployment's hook: CodeDeploy hears Succeeded or Failed once, the log says why."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.aws_api import Deployment, Refusal
+from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
+from tests.support.lambda_context import LambdaContext, ManualClock
+from tests.support.waiting import Background, Gate, wait_until
+
+from lockgate import app
+from lockgate.callers.carried import carry
+from lockgate.callers.codedeploy import HOOK_SECONDS
+from lockgate.core.continuation import MOST_HOPS, Continuation
+from lockgate.errors import UnexpectedFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.flows.conftest import Function
+    from tests.support.aws_api import AwsApi
+
+# What is said to callers does not depend on the server.
+pytestmark = pytest.mark.one_major
+
+ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
+BROKEN = "ALTER TABLE account ADD COLUMN id int;\n"
+HANGS = """
+import pathlib
+import time
+
+
+def up(connection):
+    pathlib.Path({begun!r}).touch()
+    while not pathlib.Path({mark!r}).exists():
+        time.sleep(0.01)
+    connection.exec_driver_sql("CREATE TABLE never (id int)")
+"""
+
+
+@pytest.fixture
+def deployment(function: Function, api: AwsApi) -> Deployment:
+    """Give a deployment whose hook is the function, with one migration."""
+    function.project.write({"1_account.sql": ACCOUNT})
+    return Deployment(api, function.handle)
+
+
+def test_hook_migrates_and_succeeds(function: Function, deployment: Deployment) -> None:
+    """The run is recorded with its deployment; of the hook's id there is only a digest."""
+    assert "Succeeded" == deployment.run_hook()
+    assert [("1", "applied")] == function.project.history()
+    ((caller, reference, *rest),) = function.recorded()
+    assert ("codedeploy", "d-ABCDEF123", [None, None]) == (
+        caller,
+        reference["deployment_id"],
+        rest,
+    )
+    assert {"deployment_id", "hook_digest"} == reference.keys()
+    assert "Succeeded" == deployment.run_hook()
+    assert ["applied"] == function.project.runs()
+
+
+def test_failing_migration_fails_the_hook(function: Function, deployment: Deployment) -> None:
+    """The status has no room for the reason, so the log has it; the function has not failed."""
+    function.project.write({"2_broken.sql": BROKEN})
+    assert "Failed" == deployment.run_hook()
+    lines = [json.loads(line) for line in function.log_stream.getvalue().splitlines()]
+    (failed,) = (line for line in lines if line["message"] == "run_failed")
+    assert ("failed", "migration-failed") == (failed["status"], failed["error_code"])
+    assert "2_broken.sql:1:1. It was rolled back" in failed["error"]
+    assert [1] == function.failures_measured()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LOCKGATE_TLS": "perhaps"},
+        {"LOCKGATE_ALLOWED_ACTIONS": "status,down"},
+        {"LOCKGATE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"},
+    ],
+)
+def test_function_that_cannot_work_fails_the_hook(
+    function: Function, deployment: Deployment, variables: dict[str, str]
+) -> None:
+    """Whatever is wrong with settings, permissions or database, the deployment hears of it."""
+    function.set(**variables)
+    assert "Failed" == deployment.run_hook()
+    assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_status_is_sent_until_it_is_taken(deployment: Deployment, api: AwsApi) -> None:
+    """Throttling and broken connections are tried again."""
+    for refusal in (Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET):
+        api.fail_next(1, refusal)
+    assert "Succeeded" == deployment.run_hook()
+    assert 4 == len(api.calls)
+
+
+def test_function_that_may_not_answer_says_what_it_lacks(
+    function: Function, deployment: Deployment, api: AwsApi
+) -> None:
+    """A role without the permission costs one try, and the error names the permission."""
+    api.fail_next(1, Refusal.DENIED)
+    with pytest.raises(UnexpectedFailure, match="CodeDeploy cannot be told the outcome") as caught:
+        function.handle(deployment.make_event())
+    hint = str(caught.value.hint)
+    assert hint.startswith("Allow codedeploy:PutLifecycleEventHookExecutionStatus in the role's")
+
+
+def test_ids_of_the_event_are_not_written(function: Function, deployment: Deployment) -> None:
+    """The execution's id, by which CodeDeploy is answered, is in no log and no database."""
+    function.project.write({"2_broken.sql": BROKEN})
+    deployment.run_hook()
+    stored = function.project.database.run("SELECT r::text FROM lockgate.migration_run AS r")
+    assert "d-ABCDEF123" in str(stored)
+    assert "hush" not in f"{function.read_output()} {stored}"
+
+
+def test_run_longer_than_an_invocation_goes_on_in_further_ones(
+    function: Function, deployment: Deployment
+) -> None:
+    """The function invokes itself with the same event; CodeDeploy hears once, at the end."""
+    project = function.project
+    slow = {1: "2_b.sql", 2: "4_d.sql"}
+    project.write({"3_c.sql": "SELECT 3;", **dict.fromkeys(slow.values(), SLEEPS)})
+    deployment.handler = function.handle_hurried
+    deployment.on_hop = lambda hop: project.write({slow[hop]: "SELECT 1;"})
+    assert "Succeeded" == deployment.run_hook()
+    assert [(str(n), "applied") for n in range(1, 5)] == project.history()
+    references = [row[1] for row in function.recorded()]
+    assert [None, "1", "2"] == [reference.get("hop") for reference in references]
+    assert 1 == len({reference["hook_digest"] for reference in references})
+    assert [0, 0, 0] == function.failures_measured()
+
+
+def test_run_that_never_ends_fails_after_the_last_hop(
+    function: Function, deployment: Deployment
+) -> None:
+    """A statement longer than any invocation ends in Failed after a bounded number of hops."""
+    function.project.write({"2_endless.sql": SLEEPS})
+    deployment.handler = function.handle_hurried
+    event = deployment.make_event()
+    last_but_one = Continuation(MOST_HOPS - 1, time.time(), HOOK_SECONDS)
+    deployment.deliver(carry(event, last_but_one))
+    assert (1, "Failed") == (deployment.hops, deployment.read_status(event))
+    assert function.project.lock_owner() is None
+
+
+def test_run_that_would_outlast_the_hook_is_not_continued(
+    function: Function, deployment: Deployment
+) -> None:
+    """CodeDeploy waits an hour; what cannot be done in it fails while it still listens."""
+    clock, passing = ManualClock(), [LIVES_MS - LEFT_MS, 50_000]
+    function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
+    function.project.write({"2_endless.sql": SLEEPS})
+    deployment.handler = lambda event, _: function.handle_passing(event, clock, passing.pop(0))
+    deployment.on_hop = lambda _: clock.advance(HOOK_SECONDS * 1_000 - 60_000 - clock.now_ms)
+    assert ("Failed", 1) == (deployment.run_hook(), deployment.hops)
+
+
+def test_hook_delivered_twice_at_once_does_the_work_once(
+    function: Function, deployment: Deployment, api: AwsApi
+) -> None:
+    """The second delivery waits, finds the work done, and hears that the hook is over."""
+    gate = Gate(function.project.database)
+    function.project.write({"2_once.sql": f"{Gate.SQL}INSERT INTO account VALUES (1);"})
+    event = deployment.make_event()
+    deliveries = [Background.start(lambda: function.handle(event)) for _ in range(2)]
+    gate.wait()
+    wait_until(lambda: count_runs(function.project) == len(deliveries), "a second run")
+    gate.open()
+    answered = sorted(one.result()["answered"] for one in deliveries)
+    assert ["Succeeded", "nobody"] == answered
+    assert 1 == len(api.heard())
+    assert [[1]] == function.project.database.run("SELECT count(*) FROM account")
+
+
+def test_second_delivery_leaves_the_answer_to_the_first(
+    function: Function, deployment: Deployment, api: AwsApi
+) -> None:
+    """While the first still works the second says nothing to CodeDeploy."""
+    gate = Gate(function.project.database)
+    function.project.write({"2_slow.sql": Gate.SQL})
+    event = deployment.make_event()
+    first = Background.start(lambda: function.handle(event))
+    gate.wait()
+    function.set(LOCKGATE_LOCK_WAIT="100ms")
+    second = function.handle(event)
+    other = function.handle(deployment.make_event())
+    gate.open()
+    assert first.result()["run_id"] == second["left_to"]
+    assert "Failed" == other["answered"]
+    assert ["Failed", "Succeeded"] == [heard["status"] for heard in api.heard()]
+
+
+def test_answer_comes_in_time_though_python_hangs(
+    function: Function, deployment: Deployment, api: AwsApi, tmp_path: Path
+) -> None:
+    """A migration that heeds nothing is answered for by a second thread, and never commits."""
+    begun, mark = tmp_path / "begun", tmp_path / "mark"
+    function.project.write({"2_hangs.py": HANGS.format(begun=str(begun), mark=str(mark))})
+    context = LambdaContext(deadline_ms=60_000)
+    make_timer = threading.Timer
+
+    def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
+        def run() -> None:
+            try:
+                wait_until(begun.exists, "a migration that hangs")
+                context.clock.advance(round(seconds * 1_000))
+                answer()
+                wait_until(lambda: not count_runs(function.project), "the end of the session")
+            finally:
+                mark.touch()
+
+        return make_timer(0, run)
+
+    function.patch.setattr(threading, "Timer", make_hurried)
+    deployment.make_context = lambda: context
+    assert "Failed" == deployment.run_hook()
+    assert 1 == len(api.calls)
+    assert [("1", "applied")] == function.project.history()
+
+
+@pytest.mark.parametrize("name", ["read_settings", "_hand_over"])
+def test_defect_anywhere_is_answered(function: Function, deployment: Deployment, name: str) -> None:
+    """From the first look at the settings to the last decision, a broken line of code is told."""
+
+    def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError("hush")
+
+    function.patch.setattr(app, name, fail)
+    assert "Failed" == deployment.run_hook()
+    assert "hush" not in function.read_output()

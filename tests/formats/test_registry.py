@@ -1,0 +1,145 @@
+"""Which format a folder is in: recognised with certainty, or a choice that is left to a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.folders import write_folder
+
+from lockgate.core.analysis import analyse_script
+from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.registry import read_migrations, recognise_format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UP = "CREATE TABLE a ();\n"
+DOWN = "DROP TABLE a;\n"
+REVISION = 'revision = "a"\ndown_revision = None\n\n\ndef upgrade(): ...\n'
+COMMITTED = "--! Previous: -\n--! Hash: sha1:0\n\n"
+CHANGESET = "--liquibase formatted sql\n--changeset ann:1\n"
+PLAN = "%project=a\n\na 2024-01-01T00:00:00Z A <a@example.com>\n"
+NAME = "Name it with LOCKGATE_FORMAT (or --format): one of lockgate, dbmate, goose,"
+
+# A folder as each tool makes it, and the files that projects keep beside their migrations.
+FOLDERS = {
+    "lockgate": {"1_a.sql": f"-- migrate:up lock_timeout:1s\n{UP}", "README.md": ""},
+    "dbmate": {"1_a.sql": f"-- migrate:up\n{UP}-- migrate:down\n{DOWN}"},
+    "goose": {"1_a.sql": f"-- +goose Up\n{UP}-- +goose Down\n{DOWN}", "embed.go": "", "2_b.go": ""},
+    "golang-migrate": {"1_a.up.sql": UP, "1_a.down.sql": DOWN, "migrate.go": ""},
+    "sqlx": {"1_a.up.sql": f"-- Add up migration script here\n{UP}", "1_a.down.sql": DOWN},
+    "diesel": {".keep": "", "2024-01-01-000000_a/up.sql": UP, "2024-01-01-000000_a/down.sql": DOWN},
+    "rails": {"20240101000000_a.rb": "class A", "20240102000000_b.sql": UP},
+    "flyway": {"V1__a.sql": UP, "V1_1__b.sql": UP, "R__v.sql": UP, "V3__c.java": ""},
+    "liquibase": {"root.xml": "<databaseChangeLog/>", "V1__a.sql": CHANGESET + UP},
+    "prisma": {"migration_lock.toml": 'provider = "postgresql"\n', "1_a/migration.sql": UP},
+    "knex": {
+        "1_a.js": "exports.up = (knex) => knex.raw('')",
+        "2_b.up.sql": UP,
+        "2_b.down.sql": DOWN,
+    },
+    "node-pg-migrate": {"1_a.sql": f"-- Up Migration\n{UP}-- Down Migration\n{DOWN}"},
+    "graphile-migrate": {"committed/000001-a.sql": COMMITTED + UP, "current.sql": ""},
+    "sqitch": {"sqitch.plan": PLAN, "deploy/a.sql": UP, "revert/a.sql": DOWN, "verify/a.sql": ""},
+    "yoyo": {"1_a.sql": f"-- depends:\n{UP}", "1_a.rollback.sql": DOWN},
+    "alembic": {"env.py": "", "script.py.mako": "", "versions/a_a.py": REVISION},
+}
+
+
+# Its files are sqlx's by their names, which is the second case below.
+@pytest.mark.parametrize("name", [name for name in FOLDERS if name != "golang-migrate"])
+def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: str) -> None:
+    """No other format claims it."""
+    assert name == recognise_format(write_folder(tmp_path / "m", FOLDERS[name]))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"1_a.sql": UP},
+            (
+                "may be of 2 tools: lockgate (no marker in 1_a.sql); sqlx (numbered files without"
+                " markers, such as 1_a.sql)."
+            ),
+        ),
+        (
+            {"1_a.up.sql": UP, "1_a.down.sql": DOWN},
+            (
+                "may be of 2 tools: golang-migrate (files in pairs, such as 1_a.down.sql); sqlx"
+                " (numbered files without markers, such as 1_a.down.sql)."
+            ),
+        ),
+        ({"a.txt": ""}, "is not recognised as any tool's."),
+        ({"1_a.sql": f"-- +migrate Up\n{UP}"}, "is not recognised as any tool's."),
+    ],
+)
+def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
+    tmp_path: Path, files: dict[str, str], expected: str
+) -> None:
+    """The message says between which it hesitates and why, the hint how to choose."""
+    folder = write_folder(tmp_path / "m", files)
+    with pytest.raises(MigrationFileInvalid) as caught:
+        recognise_format(folder)
+    assert f"The folder {folder} {expected} Nothing was changed." == caught.value.message
+    assert (caught.value.hint or "").startswith(NAME)
+
+
+# What is left of Rails' and graphile-migrate's folders is native, and says what it does.
+@pytest.mark.parametrize(
+    "name",
+    sorted(FOLDERS.keys() - {"lockgate", "dbmate", "sqlx", "rails", "graphile-migrate"}),
+)
+def test_folder_of_another_tool_is_not_run_as_a_native_one(tmp_path: Path, name: str) -> None:
+    """Where no format is named it is refused, and the hint names the tool."""
+    folder = write_folder(tmp_path / "m", FOLDERS[name])
+    with pytest.raises(MigrationFileInvalid) as caught:
+        read_migrations("lockgate", folder, {})
+    assert (caught.value.hint or "").endswith(f"set LOCKGATE_FORMAT={name} (or --format {name}).")
+
+
+def test_mistake_in_a_native_folder_keeps_its_own_hint(tmp_path: Path) -> None:
+    """Dbmate's markers are ours: a typing error in them says nothing of dbmate."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": "-- migrate:up transactoin:false\n"})
+    with pytest.raises(MigrationFileInvalid) as caught:
+        read_migrations("lockgate", folder, {})
+    assert "transaction" in (caught.value.hint or caught.value.message)
+    assert "LOCKGATE_FORMAT" not in (caught.value.hint or "")
+
+
+MIXED = "CREATE TABLE a ();\nVACUUM a;\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        (
+            "lockgate",
+            {"1_a.sql": MIXED},
+            ", or write transaction:false on the marker line to run the file statement by statement.",
+        ),
+        (
+            "goose",
+            {"1_a.sql": f"-- +goose Up\n{MIXED}"},
+            (
+                ", or write -- +goose NO TRANSACTION above -- +goose Up to run the file statement by"
+                " statement."
+            ),
+        ),
+        (
+            "sqlx",
+            {"1_a.sql": MIXED},
+            ", or begin the file with -- no-transaction to run the file statement by statement.",
+        ),
+        ("prisma", {"1_a/migration.sql": MIXED}, "."),
+    ],
+)
+def test_hint_on_a_mixture_speaks_the_tools_own_words(
+    tmp_path: Path, name: str, files: dict[str, str], expected: str
+) -> None:
+    """What a file of that format can say about transactions, if anything."""
+    catalog = read_migrations(name, write_folder(tmp_path / "m", files), {})
+    with pytest.raises(MigrationFileInvalid) as caught:
+        analyse_script(catalog.migrations[0].up)
+    assert f"Put this statement in a migration of its own{expected}" == caught.value.hint

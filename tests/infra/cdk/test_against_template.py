@@ -1,0 +1,172 @@
+"""The construct and template.yaml make the same: rights, functions, retries, logs, alarms.
+
+Whoever changes one of them changes the other, or one of these tests fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
+
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from tests.support.cdk_stack import NAME, make_shop, synthesise
+from tests.support.flat_template import list_statements, make_by_template
+
+from lockgate_cdk import DatabaseMigrations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbCdEf"
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000001"
+IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
+
+# What is chosen: the template's parameters, and the construct's arguments for the same.
+CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a secret": ({"SecretArn": SECRET}, {"secret": SECRET}),
+    "a secret with a key": (
+        {"SecretArn": SECRET, "SecretKmsKeyArn": KEY},
+        {"secret": SECRET, "key": KEY},
+    ),
+    "a host that is known": (
+        {"SecretArn": SECRET, "Host": "db", "Port": "6432", "DbName": "shop"},
+        {"secret": SECRET, "host": "db", "port": 6432, "dbname": "shop"},
+    ),
+    "IAM": (
+        {"IamDatabaseUserArn": IAM_USER, "Host": "db", "Username": "me"},
+        {"iam_database_user_arn": IAM_USER, "host": "db", "username": "me"},
+    ),
+    "snapshots": ({"SecretArn": SECRET, "Backup": "snapshot"}, {"secret": SECRET, "backup": "snapshot"}),
+    "a record": ({"SecretArn": SECRET, "Backup": "record"}, {"secret": SECRET, "backup": "record"}),
+    "no backups": ({"SecretArn": SECRET, "Backup": "off"}, {"secret": SECRET, "backup": "off"}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a migration."""
+    folder = tmp_path_factory.mktemp("migrations")
+    (folder / "1_create_accounts.sql").write_text("create table accounts (id bigint);\n")
+    return folder
+
+
+@pytest.fixture(scope="module", params=CHOICES.values(), ids=list(CHOICES))
+def pair(request: pytest.FixtureRequest, migrations: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the resources of the template and of the construct, for each choice."""
+    parameters, arguments = request.param
+    return make_by_template(parameters), make_by_construct(arguments, migrations)
+
+
+def make_by_construct(arguments: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
+    """Return the flat resources of the construct; secret and key are given by their ARNs."""
+    shop = make_shop()
+    given = {name: value for name, value in arguments.items() if name not in {"secret", "key"}}
+    if "secret" in arguments:
+        key = arguments.get("key")
+        given["secret"] = secretsmanager.Secret.from_secret_attributes(
+            shop.stack,
+            "Secret",
+            secret_complete_arn=arguments["secret"],
+            encryption_key=kms.Key.from_key_arn(shop.stack, "Key", key) if key else None,
+        )
+    DatabaseMigrations(shop.stack, NAME, vpc=shop.vpc, migrations=migrations, **given)
+    return synthesise(shop.stack)
+
+
+@pytest.mark.parametrize("role", ["MigrateRole", "OperateRole"])
+def test_roles_may_do_the_same(pair: tuple[dict[str, Any], dict[str, Any]], role: str) -> None:
+    """Statement by statement, from whatever policy they come."""
+    template, construct = pair
+
+    assert list_statements(role, template) == list_statements(role, construct)
+
+
+@pytest.mark.parametrize("name", ["Migrate", "Operate"])
+def test_functions_are_configured_the_same(
+    pair: tuple[dict[str, Any], dict[str, Any]], name: str
+) -> None:
+    """Runtime, machine, handler, time, memory, log, and the variables that are not at their default."""
+    template, construct = (resources[name]["Properties"] for resources in pair)
+    alike = ("Description", "Runtime", "Architectures", "Handler", "Timeout", "MemorySize")
+
+    for key in (*alike, "LoggingConfig"):
+        assert template[key] == construct[key]
+    assert list_chosen(template) == list_chosen(construct)
+
+
+def list_chosen(function: Mapping[str, Any]) -> dict[str, str]:
+    """Return a function's variables without those that a template sets to what they are anyway."""
+    variables = function["Environment"]["Variables"]
+    idle = {
+        "LOCKGATE_TLS": "verify-full",
+        "LOCKGATE_POOLER": "refuse",
+        "LOCKGATE_ROLLBACK": "run",
+        "LOCKGATE_ALLOW_DATA_LOSS": "false",
+        "LOCKGATE_ATOMICITY": "auto",
+        "LOCKGATE_OUT_OF_ORDER": "refuse",
+    }
+    return {name: value for name, value in variables.items() if value not in {"", idle.get(name)}}
+
+
+def test_events_are_repeated_as_often(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """How often, and for how long, for each of the functions."""
+    template, construct = pair
+    for name in ("Migrate", "Operate"):
+        ours, theirs = template[f"{name}Retries"], construct[f"{name}EventInvokeConfig"]
+        assert ours["Properties"] == theirs["Properties"]
+
+
+def test_logs_are_kept_as_long(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Ninety days, and also when the stack goes."""
+    kept = [
+        {
+            name: (one["Properties"], one["DeletionPolicy"], one["UpdateReplacePolicy"])
+            for name, one in resources.items()
+            if one["Type"] == "AWS::Logs::LogGroup"
+        }
+        for resources in pair
+    ]
+
+    assert kept[0] == kept[1]
+
+
+def test_migration_is_called_for_the_same_reasons(
+    pair: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """The package, and which database it is; what is not given is no property of the construct's."""
+    template, construct = (resources["Migration"]["Properties"] for resources in pair)
+    given = {name: value for name, value in template.items() if value not in ("", [])}
+    given["PackageDigest"] = given.pop("CodeVersion")
+
+    assert set(given) == set(construct)
+    assert given["ServiceTimeout"] == int(construct["ServiceTimeout"])
+
+
+def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Each by its metric, its threshold and its words."""
+    ours, theirs = (
+        {
+            name: describe_alarm(one["Properties"])
+            for name, one in resources.items()
+            if one["Type"] == "AWS::CloudWatch::Alarm"
+        }
+        for resources in pair
+    )
+
+    assert ours == theirs
+
+
+def describe_alarm(alarm: dict[str, Any]) -> dict[str, Any]:
+    """Return an alarm without the names that each of the two has of its own."""
+    described = {
+        **alarm,
+        "AlarmDescription": alarm["AlarmDescription"].replace("FailureDestination", "on_failure"),
+    }
+    for metric in described.get("Metrics", ()):
+        del metric["Id"]
+    return described

@@ -1,0 +1,373 @@
+"""The construct: what it makes, what waits for what, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from tests.support.cdk_stack import (
+    NAME,
+    make_app,
+    make_cluster,
+    make_shop,
+    make_vpc,
+    migrate,
+    synthesise,
+)
+
+from lockgate.errors import SettingInvalid
+from lockgate_cdk import DatabaseMigrations, Endpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbCdEf"
+IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
+
+
+@pytest.fixture(scope="module")
+def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a migration."""
+    folder = tmp_path_factory.mktemp("migrations")
+    (folder / "1_create_accounts.sql").write_text("create table accounts (id bigint);\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(migrations: Path) -> dict[str, Any]:
+    """Give the resources of a stack in which nothing but the cluster was said."""
+    return migrate(migrations)
+
+
+# The run.
+
+
+def test_resource_is_cloudformations_own_and_has_an_hour(made: dict[str, Any]) -> None:
+    """The function itself answers, and Lambda's two retries find a stack that still waits."""
+    properties = made["Migration"]["Properties"]
+    retries = made["MigrateEventInvokeConfig"]["Properties"]
+
+    assert "Custom::LockgateMigration" == made["Migration"]["Type"]
+    assert ("<Migrate.Arn>", "3600") == (properties["ServiceToken"], properties["ServiceTimeout"])
+    assert (2, 3_600) == (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"])
+    assert {"AWS::Lambda::Function"} == {
+        one["Type"] for one in made.values() if one["Type"].startswith("AWS::Lambda::F")
+    }
+
+
+def test_migration_waits_for_the_writer_the_network_and_the_rights(made: dict[str, Any]) -> None:
+    """The first event comes when the database can be reached and the function may do its work."""
+    waits = made["Migration"]["DependsOn"]
+    writers = [name for name in made if name.startswith("DatabaseWriter")]
+    admitted = [name for name in made if made[name]["Type"] == "AWS::EC2::SecurityGroupIngress"]
+    let_out = [name for name in made if made[name]["Type"] == "AWS::EC2::SecurityGroupEgress"]
+
+    assert (1, 1, 1) == (len(writers), len(admitted), len(let_out))
+    assert "AWS::RDS::DBInstance" == made[writers[0]]["Type"]
+    assert {
+        *writers,
+        *admitted,
+        *let_out,
+        "Migrate",
+        "MigrateContinues",
+        "MigrateEventInvokeConfig",
+    } <= set(waits)
+
+
+def test_database_lets_the_functions_in_and_they_are_let_out_to_it_and_https(
+    made: dict[str, Any],
+) -> None:
+    """The network has a rule for each thing that is needed, and no other."""
+    (admitted,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Ingress"))
+    (let_out,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Egress"))
+    (https,) = made["SecurityGroup"]["Properties"]["SecurityGroupEgress"]
+    both = [made[name]["Properties"]["VpcConfig"] for name in ("Migrate", "Operate")]
+
+    assert "<SecurityGroup.GroupId>" == admitted["SourceSecurityGroupId"]
+    assert admitted["GroupId"] == let_out["DestinationSecurityGroupId"]
+    assert (443, 443, "0.0.0.0/0") == (https["FromPort"], https["ToPort"], https["CidrIp"])
+    assert "SecurityGroupIngress" not in made["SecurityGroup"]["Properties"]
+    assert [["<SecurityGroup.GroupId>"]] * 2 == [one["SecurityGroupIds"] for one in both]
+
+
+def test_secret_is_the_clusters_once_it_knows_its_host(made: dict[str, Any]) -> None:
+    """Before the attachment the secret has no address in it."""
+    attachment = made["Migrate"]["Properties"]["Environment"]["Variables"]["LOCKGATE_SECRET_ARN"]
+
+    assert "AWS::SecretsManager::SecretTargetAttachment" == made[attachment.strip("<>")]["Type"]
+    assert attachment == made["Migration"]["Properties"]["SecretArn"]
+
+
+def test_instance_is_waited_for_and_lets_the_functions_in(migrations: Path) -> None:
+    """A single instance is its own writer."""
+    shop = make_shop()
+    engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16)
+    subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    instance = rds.DatabaseInstance(
+        shop.stack, "Instance", engine=engine, vpc=shop.vpc, vpc_subnets=subnets
+    )
+    DatabaseMigrations(shop.stack, NAME, vpc=shop.vpc, instance=instance, migrations=migrations)
+    made = synthesise(shop.stack)
+
+    waits = {made[name]["Type"] for name in made["Migration"]["DependsOn"]}
+    assert {"AWS::RDS::DBInstance", "AWS::EC2::SecurityGroupIngress"} <= waits
+    assert "AWS::RDS::DBCluster" not in waits
+
+
+def test_database_of_another_stack_is_reached_without_a_circle(migrations: Path) -> None:
+    """The rule that lets the functions in is made beside them, so one stack waits for the other."""
+    app = make_app()
+    below, above = cdk.Stack(app, "Below"), cdk.Stack(app, "Above")
+    vpc = make_vpc(below)
+    cluster = make_cluster(below, vpc)
+    DatabaseMigrations(above, NAME, vpc=vpc, cluster=cluster, migrations=migrations)
+    made = synthesise(above)
+
+    (rule,) = (name for name, one in made.items() if one["Type"].endswith("SecurityGroupIngress"))
+    assert rule in made["Migration"]["DependsOn"]
+    assert [below] == above.dependencies
+
+
+def test_existing_database_is_let_to_its_owner(migrations: Path) -> None:
+    """With neither cluster nor instance the secret says where to go, and the owner lets in."""
+    shop = make_shop()
+    secret = secretsmanager.Secret.from_secret_complete_arn(shop.stack, "Secret", SECRET)
+    group = ec2.SecurityGroup.from_security_group_id(shop.stack, "Theirs", "sg-00000001")
+    own = DatabaseMigrations(
+        shop.stack, NAME, vpc=shop.vpc, secret=secret, migrations=migrations, dbname="shop"
+    )
+    own.connections.allow_to(group, ec2.Port.tcp(6432))
+    made = synthesise(shop.stack)
+
+    (admitted,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Ingress"))
+    assert ("sg-00000001", 6_432) == (admitted["GroupId"], admitted["ToPort"])
+    assert (SECRET, "shop") == tuple(
+        made["Migration"]["Properties"][name] for name in ("SecretArn", "DbName")
+    )
+
+
+def test_dependents_wait_for_the_migration(migrations: Path) -> None:
+    """Both ways to say so: the whole construct, or the run alone."""
+    shop = make_shop()
+    own = DatabaseMigrations(
+        shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
+    )
+    whole, alone = sns.Topic(shop.stack, "Whole"), sns.Topic(shop.stack, "Alone")
+    whole.node.add_dependency(own)
+    own.before(alone)
+    waits = {
+        re.sub("[0-9A-F]{8}$", "", name): set(one["DependsOn"])
+        for name, one in synthesise(shop.stack).items()
+        if one["Type"] == "AWS::SNS::Topic"
+    }
+
+    assert {"Migration"} == waits["Alone"]
+    assert {"Migration", "Migrate", "Operate"} < waits["Whole"]
+
+
+def test_outcome_can_be_referred_to(migrations: Path) -> None:
+    """What the function answers is there for outputs and for other resources."""
+    shop = make_shop()
+    own = DatabaseMigrations(
+        shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
+    )
+    said = [own.status, own.from_version, own.to_version, own.applied_count, own.run_id]
+
+    assert ["Status", "FromVersion", "ToVersion", "AppliedCount", "RunId"] == [
+        shop.stack.resolve(one)["Fn::GetAtt"][1] for one in said
+    ]
+
+
+# What may be chosen.
+
+
+def test_target_and_reason_are_handed_on(migrations: Path) -> None:
+    """They are properties that Lockgate reads, and not there unless they are given."""
+    made = migrate(migrations, target="20261122093000", reason="release 8")
+    properties = made["Migration"]["Properties"]
+
+    assert ("20261122093000", "release 8") == (properties["Target"], properties["Reason"])
+    assert not {"Target", "Reason"} & set(migrate(migrations)["Migration"]["Properties"])
+
+
+def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
+    """The token is made by the function; the address must be said, and the cluster's secret rests."""
+    made = migrate(
+        migrations,
+        iam_database_user_arn=IAM_USER,
+        host="db.example.com",
+        port=6432,
+        username="lockgate",
+    )
+
+    assert {
+        "LOCKGATE_IAM_AUTH": "true",
+        "LOCKGATE_HOST": "db.example.com",
+        "LOCKGATE_PORT": "6432",
+        "LOCKGATE_USERNAME": "lockgate",
+    } == made["Migrate"]["Properties"]["Environment"]["Variables"]
+
+
+def test_further_settings_and_variables_reach_both_functions(migrations: Path) -> None:
+    """A setting by its name, and a variable that migrations ask for."""
+    further = {"LOCKGATE_ATOMICITY": "run", "APP_ROLE": "shop"}
+    made = migrate(migrations, environment=further)
+    variables = [
+        made[name]["Properties"]["Environment"]["Variables"] for name in ("Migrate", "Operate")
+    ]
+
+    assert all(further.items() <= one.items() for one in variables)
+
+
+def test_endpoints_are_made_and_waited_for(migrations: Path) -> None:
+    """A VPC without NAT has a way to each service before the first event comes."""
+    made = migrate(migrations, endpoints=Endpoint)
+    services = {
+        name: one["Properties"]["ServiceName"].rpartition(".")[2]
+        for name, one in made.items()
+        if one["Type"] == "AWS::EC2::VPCEndpoint"
+    }
+
+    assert {
+        "SecretsManagerEndpoint": "secretsmanager",
+        "S3Endpoint": "s3",
+        "LambdaEndpoint": "lambda",
+        "RdsEndpoint": "rds",
+    } == services
+    assert set(services) <= set(made["Migration"]["DependsOn"])
+
+
+def test_security_groups_of_ones_own_take_the_place_of_a_new_one(migrations: Path) -> None:
+    """The database lets the given group in."""
+    shop = make_shop()
+    group = ec2.SecurityGroup(shop.stack, "Mine", vpc=shop.vpc)
+    DatabaseMigrations(
+        shop.stack,
+        NAME,
+        vpc=shop.vpc,
+        cluster=shop.cluster,
+        migrations=migrations,
+        security_groups=[group],
+    )
+    made = synthesise(shop.stack)
+    (admitted,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Ingress"))
+
+    assert "SecurityGroup" not in made
+    assert admitted["SourceSecurityGroupId"].startswith("<Mine")
+
+
+def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
+    """Nothing of theirs stays."""
+    made = migrate(migrations, with_operate=False, with_alarms=False, backup="off")
+
+    assert [] == [name for name in made if name.startswith("Operate") or "Alarm" in name]
+    assert "BackUp" not in made
+
+
+def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
+    """An unlock is not throttled by what it is to stop."""
+    made = migrate(migrations, operate_concurrency=2)
+
+    assert 2 == made["Operate"]["Properties"]["ReservedConcurrentExecutions"]
+    assert "ReservedConcurrentExecutions" not in made["Migrate"]["Properties"]
+
+
+def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> None:
+    """A topic for alarms, a key for variables and logs, a queue for what Lambda gives up."""
+    shop = make_shop()
+    key, queue = kms.Key(shop.stack, "Key"), sqs.Queue(shop.stack, "Failures")
+    DatabaseMigrations(
+        shop.stack,
+        NAME,
+        vpc=shop.vpc,
+        cluster=shop.cluster,
+        migrations=migrations,
+        alarm_topic=sns.Topic(shop.stack, "Alarms"),
+        encryption_key=key,
+        on_failure=destinations.SqsDestination(queue),
+    )
+    made = synthesise(shop.stack)
+    alarms = [one["Properties"] for one in made.values() if one["Type"].endswith("::Alarm")]
+    retries = made["MigrateEventInvokeConfig"]["Properties"]
+    sends = made["MigrateRoleDefaultPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
+
+    assert 6 == len(alarms)
+    assert all(re.fullmatch("<Alarms.*>", alarm["AlarmActions"][0]) for alarm in alarms)
+    assert (
+        made["Migrate"]["Properties"]["KmsKeyArn"]
+        == (made["MigrateLogs"]["Properties"]["KmsKeyId"])
+    )
+    assert sends["Resource"] == retries["DestinationConfig"]["OnFailure"]["Destination"]
+    assert "sqs:SendMessage" in sends["Action"]
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            {"cluster": None},
+            (
+                "There are no credentials. Give secret=, a cluster or an instance that has one, or"
+                " iam_database_user_arn= with host= and username=."
+            ),
+        ),
+        (
+            {"iam_database_user_arn": IAM_USER, "host": "db"},
+            "Without a secret, host= and username= must be given.",
+        ),
+        (
+            {"environment": {"LOCKGATE_HOST": "db"}},
+            "LOCKGATE_HOST is not taken from environment=. Give host=.",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    migrations: Path, arguments: dict[str, Any], said: str
+) -> None:
+    """The app ends with a sentence that says what to give."""
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        migrate(migrations, **arguments)
+
+
+def test_two_databases_are_refused(migrations: Path) -> None:
+    """One construct migrates one database."""
+    with pytest.raises(ValueError, match=r"^A cluster and an instance were given\."):
+        migrate(migrations, instance=object())
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"LOCKGATE_ATOMICTY": "run"}, "Did you mean LOCKGATE_ATOMICITY?"),
+        ({"LOCKGATE_LOCK_WAIT": "soon"}, 'LOCKGATE_LOCK_WAIT cannot be "soon"'),
+    ],
+)
+def test_setting_that_the_function_would_refuse_is_refused_before_the_deploy(
+    migrations: Path, environment: dict[str, str], said: str
+) -> None:
+    """The function's own reader looks at the settings."""
+    with pytest.raises(SettingInvalid, match=re.escape(said)):
+        migrate(migrations, environment=environment)
+
+
+def test_setting_that_only_the_deploy_knows_is_left_to_the_function(migrations: Path) -> None:
+    """A reference to another resource is no value yet."""
+    made = migrate(migrations, environment={"LOCKGATE_SCHEMA": cdk.Fn.import_value("Schema")})
+
+    variables = made["Migrate"]["Properties"]["Environment"]["Variables"]
+    assert {"Fn::ImportValue": "Schema"} == variables["LOCKGATE_SCHEMA"]

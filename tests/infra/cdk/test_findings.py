@@ -1,0 +1,66 @@
+"""What cdk-nag's AwsSolutions rules say of the construct."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
+cdk_nag = pytest.importorskip("cdk_nag", reason="cdk-nag is not installed; `make infra` does it")
+
+from aws_cdk import Validations
+from tests.support.cdk_stack import NAME, make_shop
+
+from lockgate_cdk import DatabaseMigrations, Endpoint, database_migrations, endpoints, functions
+from lockgate_cdk.findings import BACK_UP, ENDPOINT, FUNCTION, REACH_DATABASE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCEPTED = {**BACK_UP, **ENDPOINT, **FUNCTION, **REACH_DATABASE}
+
+
+def find_rules(tmp_path: Path) -> set[str]:
+    """Return the rules that the construct breaks, everything that it can make being made."""
+    migrations = tmp_path / "migrations"
+    migrations.mkdir()
+    shop = make_shop(outdir=str(tmp_path / "cdk.out"))
+    Validations.of(shop.app).add_plugins(cdk_nag.AwsSolutionsChecks(shop.app))
+    DatabaseMigrations(
+        shop.stack,
+        NAME,
+        vpc=shop.vpc,
+        cluster=shop.cluster,
+        migrations=migrations,
+        endpoints=Endpoint,
+        backup="snapshot",
+    )
+    # The network and the database are the test's own, and not what a review would pass.
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        shop.app.synth()
+    report = json.loads((tmp_path / "cdk.out/validation-report.json").read_text())
+    return {
+        violation["ruleName"]
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+        if construct["constructPath"].startswith(f"Shop/{NAME}/")
+    }
+
+
+def test_nothing_is_found_that_is_not_accepted_with_a_reason(tmp_path: Path) -> None:
+    """An app that checks itself needs no exception for the construct."""
+    assert set() == find_rules(tmp_path)
+    assert all(len(reason) > 30 for reason in ACCEPTED.values())
+
+
+def test_every_accepted_finding_would_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No exception is made that nothing needs."""
+    for module in (database_migrations, endpoints, functions):
+        monkeypatch.setattr(module, "accept_findings", lambda *_: None)
+
+    assert set(ACCEPTED) == find_rules(tmp_path)

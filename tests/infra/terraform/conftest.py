@@ -1,0 +1,69 @@
+"""Terraform with the module in a folder of its own; skipped where there is no Terraform.
+
+What needs the AWS provider takes a minute or two, so it runs on demand: `make infra`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tests.support.terraform import (
+    PLUGINS_VARIABLE,
+    Terraform,
+    find_plugins,
+    find_program,
+    write_cli_config,
+)
+
+ON_DEMAND = "LOCKGATE_TEST_TERRAFORM"
+ROOT = Path(__file__).parents[3]
+MODULE = ROOT / "infra/terraform"
+
+
+class MakeTerraform(Protocol):
+    """A function that gives Terraform in a folder."""
+
+    def __call__(self, folder: Path, **environment: str) -> Terraform:
+        """Return Terraform in a folder, with a provider; nothing is initialised yet."""
+        ...
+
+
+@pytest.fixture(scope="session")
+def terraform_program() -> Path:
+    """Give Terraform itself, or skip."""
+    program = find_program()
+    if program is None:
+        pytest.skip("terraform is not on the PATH")
+    return program
+
+
+@pytest.fixture(scope="session")
+def make_terraform(
+    terraform_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> MakeTerraform:
+    """Give a function that gives Terraform with a provider, or skip."""
+    if not os.environ.get(ON_DEMAND):
+        pytest.skip("takes a minute; run it with `make infra`")
+    plugins = find_plugins()
+    if plugins is None:
+        pytest.skip(
+            f"no copy of Terraform's AWS provider was found; name one in {PLUGINS_VARIABLE}"
+        )
+    config = write_cli_config(plugins, tmp_path_factory.mktemp("terraform"))
+
+    def make(folder: Path, **environment: str) -> Terraform:
+        return Terraform(terraform_program, config, folder, environment)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def module_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of the module that Terraform may write into."""
+    folder = tmp_path_factory.mktemp("module") / "lockgate/infra/terraform"
+    left = shutil.ignore_patterns(".terraform*", "*.tfstate*")
+    return Path(shutil.copytree(MODULE, folder, ignore=left))

@@ -1,0 +1,170 @@
+"""The example application: what must not start before what, and that its parts fit together."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.stub import ANY, Stubber
+from tests.support.cfn_template import read_template, resolve
+
+from infra import build
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tests.support.cfn_template import Resolved
+    from tests.support.project import Project
+
+EXAMPLE = build.ROOT / "infra/example/template.yaml"
+QUESTION = {
+    "resourceArn": "arn:aws:rds:1",
+    "secretArn": "arn:aws:secret:1",
+    "database": "shop",
+    "sql": ANY,
+}
+
+
+@pytest.fixture(scope="module")
+def example() -> Resolved:
+    """Give the example with its defaults."""
+    return resolve(read_template(EXAMPLE), {})
+
+
+@pytest.fixture(scope="module")
+def parameters(example: Resolved) -> dict[str, Any]:
+    """Give the parameters that the example hands to Lockgate."""
+    given: dict[str, Any] = example.resources["Lockgate"]["Properties"]["Parameters"]
+    return given
+
+
+@pytest.fixture(scope="module")
+def lockgate() -> dict[str, Any]:
+    """Give the template that the example nests."""
+    resource = read_template(EXAMPLE)["Resources"]["Lockgate"]
+    return read_template(EXAMPLE.parent / resource["Properties"]["Location"])
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Give the example's function, as Lambda imports it."""
+    variables = {
+        "CLUSTER_ARN": "arn:aws:rds:1",
+        "SECRET_ARN": "arn:aws:secret:1",
+        "DATABASE": "shop",
+    }
+    aws = {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }
+    for name, value in {**variables, **aws}.items():
+        monkeypatch.setenv(name, value)
+    spec = importlib.util.spec_from_file_location("app", EXAMPLE.parent / "api/app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_example_refers_to_nothing_that_is_not_made(example: Resolved) -> None:
+    """It needs no parameter, and finds all that it names."""
+    assert ([], []) == (example.dangling, example.broken_rules)
+
+
+def test_lockgate_waits_for_a_database_that_answers(example: Resolved) -> None:
+    """Not the cluster alone, which has nobody behind its endpoint, and with a way to S3."""
+    needs = example.find_needs("Lockgate")
+
+    assert {"Writer", "Database", "DatabaseGroup", "RoutesOfA", "RoutesOfB"} <= needs
+    assert "Api" not in needs
+
+
+def test_application_waits_for_the_migration(example: Resolved) -> None:
+    """Its function, and so the version and the alias that SAM makes of it, come last."""
+    needs = example.find_needs("Api")
+
+    assert {"Lockgate", "Writer"} <= needs
+    assert [] == [name for name in example.resources if "Api" in example.find_needs(name)]
+
+
+def test_parameters_are_those_of_lockgate(
+    parameters: dict[str, Any], lockgate: dict[str, Any]
+) -> None:
+    """Each exists, and has a value that is admitted."""
+    declared = lockgate["Parameters"]
+
+    assert set(parameters) <= set(declared)
+    for name, value in parameters.items():
+        allowed = declared[name].get("AllowedValues")
+        if isinstance(value, str):
+            assert re.fullmatch(declared[name].get("AllowedPattern", ".*"), value), name
+            assert allowed is None or value in allowed
+
+
+def test_migration_waits_for_the_endpoints_inside_of_lockgate(
+    parameters: dict[str, Any], lockgate: dict[str, Any]
+) -> None:
+    """With what the example gives, the first event finds its way to secret, database and S3."""
+    stand_ins = {
+        name: value if isinstance(value, str) else "x" for name, value in parameters.items()
+    }
+    nested = resolve(lockgate, stand_ins)
+
+    assert ([], []) == (nested.dangling, nested.broken_rules)
+    assert {
+        "S3Endpoint",
+        "SecretsManagerEndpoint",
+        "LambdaEndpoint",
+        "DatabaseAdmitsFunctions",
+        "EndpointsAdmitFunctions",
+    } <= nested.find_needs("Migration")
+
+
+def test_outputs_that_the_example_shows_are_lockgates(lockgate: dict[str, Any]) -> None:
+    """What it asks the nested stack for, that has."""
+    asked = re.findall(r"!GetAtt Lockgate\.Outputs\.(\w+)", EXAMPLE.read_text("utf-8"))
+
+    assert ["ToVersion", "FunctionName"] == asked
+    assert set(asked) <= set(lockgate["Outputs"])
+
+
+def test_cluster_sleeps_and_keeps_its_data(example: Resolved) -> None:
+    """Nobody pays for a database that nobody asks, and deleting the stack leaves a snapshot."""
+    cluster = example.resources["Database"]
+
+    assert 0 == cluster["Properties"]["ServerlessV2ScalingConfiguration"]["MinCapacity"]
+    assert cluster["Properties"]["ManageMasterUserPassword"]
+    assert ("Snapshot", "Snapshot") == (cluster["DeletionPolicy"], cluster["UpdateReplacePolicy"])
+
+
+def test_function_answers_with_what_the_database_says(app: ModuleType) -> None:
+    """The number that the Data API returns is the body."""
+    with Stubber(app.rds) as stub:
+        answer = {"records": [[{"longValue": 3}]], "numberOfRecordsUpdated": 0}
+        stub.add_response("execute_statement", answer, QUESTION)
+        assert {"statusCode": 200, "body": json.dumps({"customers": 3})} == (
+            app.lambda_handler({}, None)
+        )
+
+
+def test_function_says_when_to_ask_a_database_that_sleeps(app: ModuleType) -> None:
+    """It does not wait for the cluster to wake, nor fail."""
+    with Stubber(app.rds) as stub:
+        stub.add_client_error("execute_statement", "DatabaseResumingException")
+        assert {"statusCode": 503, "headers": {"Retry-After": "5"}} == app.lambda_handler({}, None)
+
+
+def test_question_can_be_asked_once_the_migrations_are_in(project: Project) -> None:
+    """The function's statement runs on the schema that the default migrations make."""
+    source = (EXAMPLE.parent / "api/app.py").read_text("utf-8")
+    (sql,) = re.findall(r'sql="([^"]+)"', source)
+    folder = build.ROOT / "migrations"
+    project.write({path.name: path.read_text("utf-8") for path in folder.iterdir()})
+
+    assert None is project.run().error
+    assert [[0]] == project.database.run(sql)

@@ -1,0 +1,94 @@
+"""Stacks of the CDK for tests: a network, a database, the construct. Needs the CDK to be imported.
+
+The package is not built: what a template says of it is its digest alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_rds as rds
+from aws_cdk.assertions import Template
+from tests.support.flat_template import flatten
+
+from lockgate_cdk import DatabaseMigrations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The construct's name in its stack; every logical id of its begins with it.
+NAME = "Migrations"
+_OWN = re.compile(rf"{NAME}(\w+?)[0-9A-F]{{8}}")
+WITHOUT_BUNDLING: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A stack with a network and an Aurora cluster, for a construct to be put into."""
+
+    app: cdk.App
+    stack: cdk.Stack
+    vpc: ec2.Vpc
+    cluster: rds.DatabaseCluster
+
+
+def make_app(**options: Any) -> cdk.App:
+    """Return a new app, whose assets are not built."""
+    return cdk.App(context=WITHOUT_BUNDLING, **options)
+
+
+def make_vpc(stack: cdk.Stack) -> ec2.Vpc:
+    """Return a network without NAT, in two zones."""
+    subnets = ec2.SubnetConfiguration(name="private", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    return ec2.Vpc(stack, "Network", max_azs=2, subnet_configuration=[subnets])
+
+
+def make_cluster(stack: cdk.Stack, vpc: ec2.IVpc, name: str = "Database") -> rds.DatabaseCluster:
+    """Return an Aurora cluster with a writer instance and a secret."""
+    version = rds.AuroraPostgresEngineVersion.VER_16_4
+    return rds.DatabaseCluster(
+        stack,
+        name,
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=version),
+        writer=rds.ClusterInstance.serverless_v2("Writer"),
+        vpc=vpc,
+        vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+    )
+
+
+def make_shop(**options: Any) -> Shop:
+    """Return a stack that waits for a construct."""
+    app = make_app(**options)
+    stack = cdk.Stack(app, "Shop")
+    vpc = make_vpc(stack)
+    return Shop(app, stack, vpc, make_cluster(stack, vpc))
+
+
+def synthesise(stack: cdk.Stack, known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a stack's resources without references, the construct's under their short names."""
+    resources = Template.from_stack(stack).to_json()["Resources"]
+    return {
+        shorten(name): {
+            **flatten(resource, known or {}, shorten),
+            "DependsOn": sorted(shorten(other) for other in resource.get("DependsOn", ())),
+        }
+        for name, resource in resources.items()
+    }
+
+
+def shorten(name: str) -> str:
+    """Return the construct's own name of a resource: of MigrationsMigrate1A2B3C4D it is Migrate."""
+    found = _OWN.fullmatch(name)
+    return name if found is None else found[1]
+
+
+def migrate(migrations: Path, **arguments: Any) -> dict[str, Any]:
+    """Return the resources of a stack with a cluster and a construct that is given ``arguments``."""
+    shop = make_shop()
+    given = {"vpc": shop.vpc, "cluster": shop.cluster, "migrations": migrations, **arguments}
+    DatabaseMigrations(shop.stack, NAME, **given)
+    return synthesise(shop.stack)

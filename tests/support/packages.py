@@ -1,0 +1,28 @@
+"""Packages in tests, which skip where there is no package index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.artifact import Unobtainable, fill_folder
+
+from infra import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from infra.build import Recipe
+
+MIGRATION = "20260101000000_create_accounts.sql"
+
+
+def fill(
+    recipe: Recipe, folder: Path, lay_out: Callable[[Recipe, Path], None] = build.fill_folder
+) -> None:
+    """Lay a package out, or skip."""
+    try:
+        fill_folder(recipe, folder, lay_out)
+    except Unobtainable as failure:
+        pytest.skip(str(failure))
