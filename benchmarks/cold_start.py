@@ -224,7 +224,7 @@ def _lay_out_minimal(place: Place, folder: Path) -> None:
     handler = Path(__file__).with_name("minimal_handler.py")
     shutil.copyfile(handler, folder / "handler.py")
     compiling = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "handler.py"]
-    subprocess.run([place.artifact.python, *compiling], cwd=folder, check=True)  # noqa: S603
+    subprocess.run([place.artifact.python, *compiling], cwd=folder, check=True)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -111,6 +111,25 @@ FORMATS = (
 )
 AUTO_FORMAT = "auto"
 
+# The modules of `histories`, in text; the first that finds its table is taken where none is named.
+TOOLS = (
+    "dbmate",
+    "goose",
+    "golang-migrate",
+    "sqlx",
+    "diesel",
+    "rails",
+    "flyway",
+    "liquibase",
+    "prisma",
+    "knex",
+    "node-pg-migrate",
+    "graphile-migrate",
+    "sqitch",
+    "yoyo",
+    "alembic",
+)
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _HIGHEST_PORT = 65_535
 _Choice = TypeVar("_Choice", bound=StrEnum)

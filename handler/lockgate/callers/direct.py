@@ -16,8 +16,8 @@ from lockgate import errors
 from lockgate.callers.detect import CallerKind
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.histories.foreign import TOOLS
 from lockgate.report import MAX_LISTED, Report, Status, to_text
+from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from lockgate.core.amendment import Claimed, find_migration
 from lockgate.core.plan import find_version
 from lockgate.errors import AmendmentRefused
-from lockgate.histories.foreign import TOOLS, ForeignState, ForeignTool, find_tool
+from lockgate.histories.foreign import ForeignState, ForeignTool, find_tool
+from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,25 +18,6 @@ if TYPE_CHECKING:
 
     from lockgate.core.migration import Migration
 
-# Tool and module; the first that finds its table is taken where none is named.
-TOOLS = (
-    "dbmate",
-    "goose",
-    "golang-migrate",
-    "sqlx",
-    "diesel",
-    "rails",
-    "flyway",
-    "liquibase",
-    "prisma",
-    "knex",
-    "node-pg-migrate",
-    "graphile-migrate",
-    "sqitch",
-    "yoyo",
-    "alembic",
-)
-
 
 class Ask(Protocol):
     """Sends one query, whose constants are in the text, and returns its rows."""

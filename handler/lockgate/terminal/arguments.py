@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
 from lockgate.core.request import Action
-from lockgate.histories.foreign import TOOLS
-from lockgate.settings import Atomicity, OutOfOrder, Rollback
+from lockgate.settings import TOOLS, Atomicity, OutOfOrder, Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,39 @@
+"""The least that a migrator in Python with pg8000 can be: names, a table of versions, messages.
+
+``python bare_pg8000.py FOLDER COUNT`` sends COUNT pending files to a message, each a transaction. It
+keeps no checksum, takes no lock, reads no file that is applied, and says nothing of a failure.
+"""
+
+import os
+import sys
+
+import pg8000.native
+
+
+def main(folder: str, count: int) -> None:
+    """Apply what is pending."""
+    connection = pg8000.native.Connection(
+        os.environ["PGUSER"],
+        host=os.environ["PGHOST"],
+        port=int(os.environ["PGPORT"]),
+        database=os.environ["PGDATABASE"],
+        password=os.environ["PGPASSWORD"],
+        ssl_context=False,
+    )
+    connection.run("CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY)")
+    applied = {row[0] for row in connection.run("SELECT version FROM schema_migrations")}
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))  # noqa: PTH208
+    pending = [name for name in names if name.partition("_")[0] not in applied]
+    for first in range(0, len(pending), count):
+        texts = ["BEGIN"]
+        for name in pending[first : first + count]:
+            with open(f"{folder}/{name}", encoding="utf-8") as file:  # noqa: PTH123
+                texts.append(file.read())
+            version = name.partition("_")[0]
+            texts.append(f"INSERT INTO schema_migrations (version) VALUES ('{version}')")
+        connection.run(";\n".join([*texts, "COMMIT"]))
+    connection.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

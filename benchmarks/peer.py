@@ -1,0 +1,128 @@
+"""What a tool is to a benchmark: where its program is, how its folder looks, how it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.workload import Change
+
+
+class Kind(StrEnum):
+    """What a peer is. A floor is no tool: it keeps no checksums, takes no lock, checks nothing."""
+
+    OURS = "Lockgate"
+    FLOOR = "floor"
+    NATIVE = "native"
+    PYTHON = "Python"
+    NODE = "Node.js"
+    JAVA = "Java"
+    PERL = "Perl"
+
+
+class Task(StrEnum):
+    """What is measured: applying what is pending, or reading and checking it without applying."""
+
+    UP = "up"
+    CHECK = "check"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A database to connect to, without TLS."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    dbname: str
+
+    @property
+    def url(self) -> str:
+        """The address as most tools take it."""
+        return f"{self.bare_url}?sslmode=disable"
+
+    @property
+    def bare_url(self) -> str:
+        """The address without options."""
+        place = f"{self.host}:{self.port}/{self.dbname}"
+        return f"postgresql://{self.user}:{self.password}@{place}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What libpq and the drivers after its model read."""
+        return {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": self.dbname,
+            "PGSSLMODE": "disable",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run to its end, over the environment that every program gets."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Where programs are: in the folder of `make bench`, else on the PATH. ``psql`` is the server's."""
+
+    folder: Path
+    psql: Path | None
+
+    def find(self, name: str) -> Path | None:
+        """Return a program's path; ``None`` where it is not installed."""
+        places = [self.folder / place for place in ("node_modules/.bin", "venv/bin")]
+        path = os.pathsep.join([*map(str, places), os.environ.get("PATH", os.defpath)])
+        found = shutil.which(name, path=path)
+        return None if found is None else Path(found)
+
+    def find_ours(self, name: str) -> Path | None:
+        """Return a program of the environment that the benchmark itself runs in."""
+        beside = Path(sys.executable).with_name(name)
+        return beside if beside.exists() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One tool.
+
+    ``write(folder, changes, applied)`` writes a folder whose first ``applied`` changes are in the
+    database already; it is called again with more changes. ``start(program, folder, target)`` returns
+    what is run, in the folder. ``most`` is the largest folder that it is measured with.
+    """
+
+    name: str
+    kind: Kind
+    find: Callable[[Tools], Path | None]
+    write: Callable[[Path, Sequence[Change], int], None]
+    start: Callable[[Path, Path, Target], Command]
+    most: int = 1_000
+    check: Callable[[Path, Path, Target], Command] | None = None
+
+    def command(self, task: Task, program: Path, folder: Path, target: Target) -> Command | None:
+        """Return what is run for a task; ``None`` where this peer has no such thing."""
+        if task is Task.UP:
+            return self.start(program, folder, target)
+        return None if self.check is None else self.check(program, folder, target)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file unless it is there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

@@ -1,0 +1,98 @@
+"""The benchmark runs, with few migrations and the peers that need no installation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from benchmarks.bench import Bench, Results, Runner
+from benchmarks.measure import make_environment
+from benchmarks.peer import Kind, Peer, Task, Tools
+from benchmarks.peers import PEERS
+from benchmarks.plot import draw
+from benchmarks.record import find_value, make_record, read_record, write_record
+from benchmarks.row import Row
+from benchmarks.table import describe
+from benchmarks.targets import find_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lockgate.local.server import EmbeddedServer
+
+NEAR = PEERS[: next(n for n, peer in enumerate(PEERS) if peer.kind is Kind.NATIVE)]
+FRESH = Row("fresh-1000", "20 pending", 0, 20, 1)
+NOTHING = Row("nothing-1000", "nothing pending", 20, 0, 1)
+ONE = Row("one", "1 pending", 20, 1, 1)
+FAR = Row("far-fresh-1000", "20 pending, away", 0, 20, 1, 0.2)
+CHECK = Row("check-10000", "20 checked", 0, 20, 1, task=Task.CHECK)
+
+
+@pytest.fixture
+def bench(server: EmbeddedServer, tmp_path: Path) -> Iterator[Bench]:
+    """Give a benchmark on the tests' server."""
+    bench = Bench(server, make_environment(server.psql), tmp_path, lambda _text: None)
+    yield bench
+    bench.close()
+
+
+def find_runners(server: EmbeddedServer, home: Path, peers: tuple[Peer, ...]) -> list[Runner]:
+    """Return the peers as they are found here."""
+    if server.psql is None:
+        pytest.skip(f"there is no psql in {server.binaries.folder}")
+    tools = Tools(home / "no-tools", server.psql)
+    found = [(peer, peer.find(tools)) for peer in peers]
+    return [Runner(peer, program, home / peer.name) for peer, program in found if program]
+
+
+def test_every_kind_of_row_is_measured(
+    bench: Bench, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Lockgate and the floors do each kind of work, and the record says so in every projection."""
+    runners = find_runners(server, tmp_path, NEAR)
+    rows = (FRESH, NOTHING, ONE, FAR)
+    results: Results = {row.name: bench.run_row(row, runners, 1) for row in rows}
+    checkers = [runner for runner in runners if runner.peer.check is not None]
+    results[CHECK.name] = bench.run_row(CHECK, checkers, 1)
+    peers = [runner.peer for runner in runners]
+    record = make_record({"processors": "1"}, [*rows, CHECK], peers, results)
+    failed = [one.failed for outcomes in results.values() for one in outcomes.values()]
+    assert [None] * (4 * len(NEAR) + 1) == failed
+    write_record(record, tmp_path / "record.json")
+    assert record == read_record(tmp_path / "record.json")
+    assert all(peer.name in describe(record) and peer.name in draw(record) for peer in peers)
+    assert "1 pending: lockgate ÷ pg8000-each" in [target.what for target in find_targets(record)]
+
+
+def test_round_trips_are_counted_behind_the_delay(
+    bench: Bench, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """A floor waits for every statement, the bare script for every migration."""
+    peers = tuple(peer for peer in NEAR if peer.name in {"psql-each", "pg8000-each", "lockgate"})
+    outcomes = bench.run_row(FAR, find_runners(server, tmp_path, peers), 1)
+    turns = {name: outcome.turns or 0 for name, outcome in outcomes.items()}
+    assert turns["psql-each"] > 4 * FAR.pending
+    assert 2 * FAR.pending > turns["pg8000-each"] > FAR.pending > turns["lockgate"] > 0
+
+
+def test_program_that_fails_has_no_number(
+    bench: Bench, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """A peer that cannot do the work is named as failed, and is not measured again."""
+    (runner,) = find_runners(server, tmp_path, NEAR[2:3])
+    broken = Peer(
+        "broken",
+        Kind.FLOOR,
+        runner.peer.find,
+        lambda folder, _changes, _applied: folder.joinpath("pending.sql").touch(),
+        lambda program, _folder, target: runner.peer.start(program, tmp_path / "gone", target),
+    )
+    missing = Runner(broken, tmp_path / "false", tmp_path / "broken")
+    (tmp_path / "false").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "false").chmod(0o755)
+    outcomes = bench.run_row(FRESH, [missing], 2)
+    record = make_record({}, [FRESH], [broken], {FRESH.name: outcomes})
+    assert ("failed", []) == (outcomes["broken"].failed, outcomes["broken"].samples)
+    assert find_value(record, FRESH.name, "broken") is None
+    assert "| broken | failed |" in describe(record)
