@@ -207,7 +207,7 @@ def test_hooks_are_codedeploys(block: Block) -> None:
     assert set(hooks) <= {"BeforeAllowTraffic", "AfterAllowTraffic"}
 
 
-@pytest.mark.parametrize("block", list_blocks("hcl"))
+@pytest.mark.parametrize("block", [*list_blocks("hcl", "CREATE_ONLY"), *list_blocks("hcl", "CRUD")])
 def test_terraform_sends_a_command(block: Block) -> None:
     """The input of the resource is one, and Terraform finds the file well formed."""
     (body,) = re.findall(r"jsonencode\(\{ (.*) \}\)", block.text)
