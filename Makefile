@@ -32,7 +32,7 @@ demo: .venv/.has-demo ## bring an embedded PostgreSQL through a deploy, a failur
 	@$(BIN)/lockgate demo
 
 test: .venv/.has-dev ## run the tests; ARGS='-k lock -x' goes to pytest
-	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 lint: .venv/.has-check ## ruff, mypy and cfn-lint
 	@$(BIN)/ruff check --quiet
