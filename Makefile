@@ -21,7 +21,7 @@ EXTRAS_fuzz = fuzz
 FUZZ_SECONDS = 60
 FUZZ_TARGETS = events sql files formats
 
-.PHONY: help demo test lint check infra audit fuzz diagrams bench build clean
+.PHONY: help demo test lint check infra audit fuzz diagrams bench bench-cold build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -65,6 +65,9 @@ diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their 
 PEERS = .cache/benchmarks
 bench: .venv/.has-dev $(PEERS)/.installed ## measure against other tools; ARGS='--rows one --peers dbmate --rounds 3'
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-cold: .venv/.has-dev ## measure the function's cold start; ARGS=--memory also each memory size
+	@$(BIN)/python -m benchmarks.cold_start $(ARGS)
 
 $(PEERS)/.installed: benchmarks/package.json benchmarks/requirements.txt | .venv/pyvenv.cfg
 	@echo "Installing the tools to measure against into $(PEERS)"

@@ -120,7 +120,7 @@ class Place:
             ended_at = time.time()
             cpu = read_cpu_ms(runtime.pid) if invocation.error is None else 0.0
         _refuse_failure(contender, invocation)
-        moments = (began_at, asked_at)
+        moments: tuple[float, ...] = (began_at, asked_at)
         if contender.name != "empty":
             asked = self.endpoint.last
             session = self._read_session(log_starts_at)

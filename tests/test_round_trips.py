@@ -27,11 +27,11 @@ def write(project: Project, count: int) -> None:
     project.write({f"{number}_x.sql": f"SELECT {number};" for number in range(1, count + 1)})
 
 
-def run_counted(project: Project, **settings: str) -> tuple[Report, int]:
+def run_counted(project: Project, *, atomicity: str = "auto") -> tuple[Report, int]:
     """Run through a proxy; return the report and the number of messages."""
     with Proxy(project.database.host, project.database.port) as proxy:
         address = f"{project.address(proxy.port)}?sslmode=disable"
-        report = project.run(LOCKGATE_DATABASE_URL=address, **settings)
+        report = project.run(LOCKGATE_DATABASE_URL=address, LOCKGATE_ATOMICITY=atomicity)
     return report, proxy.count
 
 
@@ -58,7 +58,7 @@ def test_transaction_each_is_a_message_each(project: Project, migrations: int) -
     write(project, 1)
     project.run()
     write(project, 1 + migrations)
-    report, count = run_counted(project, LOCKGATE_ATOMICITY="migration")
+    report, count = run_counted(project, atomicity="migration")
     assert (migrations, AROUND + migrations) == (len(report.applied), count)
 
 
