@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from infra.build import Recipe
 from tests.support.artifact import copy_folder, find_python, make_artifact, make_package
 from tests.support.cache import ROOT
-from tests.support.database import temporary_database
+from tests.support.database import Database
 from tests.support.runtime_api import Runtime
 from tests.support.waiting import wait_until
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tests.support.artifact import Artifact
-    from tests.support.database import Database
     from tests.support.runtime_api import Invocation
 
 PHASES = ("init", "client", "secret", "open", "sign in", "look", "answer")
@@ -156,7 +155,7 @@ def open_place(stack: ExitStack, artifact: Artifact) -> Place:
     """Start everything that a function meets."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lockgate-bench-")))
     server = stack.enter_context(EmbeddedServer(settings=LOG_SETTINGS))
-    database = stack.enter_context(temporary_database(server))
+    database = Database(server, "postgres")
     files = {name: scratch / f"{name}.pem" for name in ("ca_file", "certificate_file", "key_file")}
     write_certificates(make_certificates(now=datetime.now(UTC)), **files)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

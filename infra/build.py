@@ -64,6 +64,8 @@ _NEEDLESS = (
     r"sqlalchemy/dialects/[^/]+/provision\.py",
     r"sqlalchemy/dialects/(mssql|mysql|oracle|sqlite)/.*",  # loaded by name from a database URL
     r"sqlalchemy/ext/(asyncio|mypy)/.*",  # need greenlet and mypy, which are not here either
+    # A third of the package, for reading rows faster; of that the driver, all Python, takes far more.
+    r"sqlalchemy/.*\.so",
     r"dateutil/zoneinfo/.*\.tar\.gz",  # a second copy of the time zones; pg8000 parses offsets only
     # Lockgate logs and counts; Logger and Metrics import nothing of these (a test imports both).
     r"aws_lambda_powertools/event_handler/.*",

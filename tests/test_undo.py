@@ -553,6 +553,28 @@ def test_nothing_is_brought_back_where_one_would_lose_rows(project: Project) -> 
     assert ["1", "2", "3"] == [row[0] for row in project.history()]
 
 
+@pytest.mark.parametrize(
+    ("level", "status", "warning"),
+    [
+        ("run", Status.UP_TO_DATE, "has another text than was applied; the database is ahead of"),
+        ("deploy", Status.ROLLED_BACK, "was edited after it was applied. 1_account.sql: "),
+    ],
+)
+def test_older_package_meets_a_text_that_was_accepted(
+    deployed: Project, level: str, status: Status, warning: str
+) -> None:
+    """An edit that a newer package brought, and an operator accepted, does not fail its rollback."""
+    deployed.write({"1_account.sql": ACCOUNT.replace("id int", "id integer")})
+    assert Status.REFUSED == deployed.run().status
+    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    older(deployed)
+    deployed.write({"1_account.sql": ACCOUNT})
+    report = deployed.run(LOCKGATE_ROLLBACK=level)
+    assert (status, None) == (report.status, report.error)
+    assert report.warnings[0].startswith(f"Migration 1 account {warning}")
+    assert deployed.lock_owner() is None
+
+
 def test_what_is_half_brought_back_is_said(deployed: Project) -> None:
     """Outside a transaction a part may be undone before another fails; the report says what is left."""
     deployed.database.run(

@@ -7,6 +7,7 @@ buys, a fourteenth at 128 MB. So what surely is needed is made in the initialisa
 from __future__ import annotations
 
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lockgate.aws.clients import keep_client, region_of
@@ -28,7 +29,11 @@ def prepare(environment: Mapping[str, str]) -> None:
         settings = read_settings(environment)
         if settings.format != AUTO_FORMAT:
             find_format(settings.format)
+        if settings.tls is not Tls.OFF:
+            # Reads the server's certificate, to which SCRAM binds what it says.
+            import_module("asn1crypto.x509")
         if settings.tls is Tls.VERIFY_FULL:
             make_verifying_context(settings.ca_file)
         if settings.secret_arn is not None:
+            import_module("lockgate.aws.secrets")
             keep_client("secretsmanager", region_of(settings.secret_arn))

@@ -28,6 +28,7 @@ from lockgate.core.reversal import (
 from lockgate.core.segment import Segment, Step, split_segment
 from lockgate.errors import (
     DatabaseUnreachable,
+    DriftDetected,
     LockgateError,
     MigrationFailed,
     RequestRefused,
@@ -89,6 +90,11 @@ class Worker:
             if self.means.rules.rollback is Rollback.OFF:
                 raise
             raise self._undo_own(error) from error
+        except DriftDetected as error:
+            if not is_back:
+                raise
+            # A newer package's text was accepted; the rollback is done, and must not fail on that.
+            self.draft.warn(error.message)
         if is_back:
             return Status.ROLLED_BACK
         return Status.APPLIED if self.draft.done else Status.UP_TO_DATE

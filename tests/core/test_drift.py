@@ -265,6 +265,18 @@ def test_drift_of_a_layout_edit_is_told() -> None:
     )
 
 
+def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
+    """A stack that rolls back meets a text that a newer package was accepted with; it must not fail."""
+    rows = (make_row(File("1", "SELECT 1;")), make_row(File("2", "SELECT 2;"), token=2))
+    catalog = make_files(File("1", "SELECT 0;"))
+    (drift,) = find_drift(catalog, History(rows), find_ahead(catalog, History(rows)))
+    assert Severity.WARNING == drift.severity
+    assert drift.describe().startswith(
+        "Migration 1 x has another text than was applied; the database is ahead of this package, so it"
+        " may be the older one. 1.sql: history has sha256:17db4fd369ed…, the file has sha256:"
+    )
+
+
 def test_drift_of_a_missing_file_is_told() -> None:
     """There is no file to name, and no checksum of it."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2")))

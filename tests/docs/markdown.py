@@ -14,7 +14,7 @@ A block's language may be followed by words that say what it is an example of::
     ```yaml template                  a CloudFormation template
     ```python handler                 a module that Lambda could import
     ```python app                     an app of the CDK; `make infra` synthesises it
-    ```hcl                            a configuration of Terraform; `make infra` validates it
+    ```hcl module                     a configuration of Terraform; `make infra` validates it
     ```dockerfile                     an image on top of ours
     ```yaml action, ```yaml hooks     a pipeline's action, a deployment's hooks
     ```hcl CREATE_ONLY                a Terraform resource, by its scope

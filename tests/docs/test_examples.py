@@ -81,11 +81,15 @@ def is_known(block: Block) -> bool:
     match block.language, block.words:
         case ("json", ("command" | "report" | "excerpt" | "policy" | "event" | "statemachine",)):
             known = True
-        case ("yaml", ("template" | "action" | "hooks",)) | ("hcl", ("CREATE_ONLY" | "CRUD",)):
+        # tests/infra looks at modules.
+        case ("yaml", ("template" | "action" | "hooks",)) | (
+            "hcl",
+            ("CREATE_ONLY" | "CRUD" | "module",),
+        ):
             known = True
         case ("sql", ("query",)) | ("text", ("message",)) | ("shell", ()):
             known = True
-        case ("python", ("handler" | "app",)) | ("dockerfile" | "hcl", ()):
+        case ("python", ("handler" | "app",)) | ("dockerfile", ()):
             known = True
         case ("sql" | "python", (name,)) | ("sql", ("refused" | "fails", name)):
             known = is_migration_name(name)
@@ -203,7 +207,7 @@ def test_hooks_are_codedeploys(block: Block) -> None:
     assert set(hooks) <= {"BeforeAllowTraffic", "AfterAllowTraffic"}
 
 
-@pytest.mark.parametrize("block", list_blocks("hcl"))
+@pytest.mark.parametrize("block", [*list_blocks("hcl", "CREATE_ONLY"), *list_blocks("hcl", "CRUD")])
 def test_terraform_sends_a_command(block: Block) -> None:
     """The input of the resource is one, and Terraform finds the file well formed."""
     (body,) = re.findall(r"jsonencode\(\{ (.*) \}\)", block.text)

@@ -180,7 +180,7 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
 
   Drift
     1  1_a.sql  edited
-    2  2_b.sql  comments or layout edited
+    2  2_b.sql  another text
     3  c        file is missing
     4  4_d.sql  down script edited
     5  5_e.sql  down script taken out

@@ -25,7 +25,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One script of an applied migration that was edited, or is gone (``actual`` is ``None``)."""
+    """One script of an applied migration that was edited, or is gone (``actual`` is ``None``).
+
+    ``is_older``: the database is ahead of the files, so the edit may be a newer package's.
+    """
 
     version: str | None
     label: str
@@ -35,6 +38,7 @@ class Drift:
     actual: str | None
     severity: Severity
     direction: Direction = Direction.UP
+    is_older: bool = False
 
     @property
     def is_warning(self) -> bool:
@@ -53,6 +57,12 @@ class Drift:
         if self.direction is Direction.DOWN:
             what = "was edited" if self.actual is not None else "was taken out"
             subject = "The down script of migration"
+        if self.is_older:
+            return (
+                f"Migration {self.label} has another text than was applied; the database is ahead of"
+                f" this package, so it may be the older one. {self.file}: history has"
+                f" {_short(self.recorded)}, the file has {_short(self.actual or '')}."
+            )
         now = "" if self.actual is None else f", the file has {_short(self.actual)}"
         return (
             f"{subject} {self.label} {what} after it was applied."
@@ -96,22 +106,27 @@ def _find_file(catalog: Catalog, row: Applied) -> Migration | None:
 def find_drift(catalog: Catalog, history: History, ahead: tuple[Applied, ...]) -> tuple[Drift, ...]:
     """Return every applied versioned migration whose file is missing or has another text.
 
-    The down script that is stored is the one that counts; that the file has another is a warning.
+    The down script that is stored is the one that counts; that the file has another is a warning. So
+    is an edit where versions are ahead: a newer package may have edited and accepted it, and a stack
+    that rolls back to this one must not fail on that.
     """
+    is_ahead = any(row.version is not None for row in ahead)
     ahead_ids = {row.migration_id for row in ahead}
     return tuple(
         drift
         for row in history.rows
         if row.kind is Kind.VERSIONED and row.migration_id not in ahead_ids
-        for drift in _compare(row, _find_file(catalog, row))
+        for drift in _compare(row, _find_file(catalog, row), is_ahead=is_ahead)
     )
 
 
-def _compare(row: Applied, migration: Migration | None) -> Iterator[Drift]:
+def _compare(row: Applied, migration: Migration | None, *, is_ahead: bool) -> Iterator[Drift]:
     # The file of a broken migration may be mended; what of it was already done is checked on resume.
     if migration is not None and row.state is State.PARTIAL:
         return
     if migration is None or row.checksum != migration.up.checksum:
+        severity = _severity(row, migration)
+        is_older = is_ahead and migration is not None and severity is Severity.ERROR
         yield Drift(
             version=None if row.version is None else row.version.text,
             label=row.label,
@@ -119,7 +134,8 @@ def _compare(row: Applied, migration: Migration | None) -> Iterator[Drift]:
             file=None if migration is None else migration.path,
             recorded=row.checksum,
             actual=None if migration is None else migration.up.checksum,
-            severity=_severity(row, migration),
+            severity=Severity.WARNING if is_older else severity,
+            is_older=is_older,
         )
     if migration is not None:
         yield from _compare_down(row, migration)

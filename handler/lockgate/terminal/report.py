@@ -215,19 +215,22 @@ def _describe_drift(report: Value, width: int | None, folder: str) -> Iterator[L
         [
             Cell(clean(drift["version"] or "")),
             Cell(clean(_path(folder, drift["file"]) if drift["file"] else drift["name"])),
-            Cell(_describe_difference(drift), Style.WARNING),
+            Cell(_describe_difference(drift, report["ahead"]), Style.WARNING),
         ]
         for drift in report["drift"]
     ]
     yield from _section("Drift", rows, width, _hidden(report, "drift"))
 
 
-def _describe_difference(drift: Value) -> str:
+def _describe_difference(drift: Value, ahead: list[Value]) -> str:
     if drift["script"] == "down":
         return "down script edited" if drift["actual"] else "down script taken out"
     if drift["actual"] is None:
         return "file is missing"
-    return "edited" if drift["severity"] == "error" else "comments or layout edited"
+    if drift["severity"] == "error":
+        return "edited"
+    # Of a database that is ahead nobody can tell which text is the later one; the warning says more.
+    return "another text" if ahead else "comments or layout edited"
 
 
 def _file_rows(entries: list[Value]) -> list[list[Cell]]:
