@@ -14,13 +14,15 @@ from benchmarks.measure import make_environment
 from benchmarks.page import publish
 from benchmarks.peer import Peer, Task, Tools
 from benchmarks.peers import PEERS
-from benchmarks.record import make_record, read_record, write_record
+from benchmarks.record import add_to, make_record, read_record, write_record
 from benchmarks.row import ROWS, Row
 from benchmarks.table import describe
 from lockgate.local.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from benchmarks.record import Record
 
 INSTALLED = Path(".cache/benchmarks")
 RESULTS = Path("build/benchmarks.json")
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     rows = [row for row in ROWS if row.name in options.rows]
     with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as home:
-        record = run(rows, options.peers, options.rounds, Path(home), options.output)
+        former = read_record(options.output) if options.add else None
+        record = run(rows, options.peers, options.rounds, Path(home), options.output, former)
     sys.stdout.write(describe(record))
     return 0
 
@@ -52,6 +55,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help="how often, instead of each row's own number")
     parser.add_argument("--output", type=Path, default=RESULTS, help=f"JSON (default: {RESULTS})")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the other rows that --output has: measure in parts"
+    )
     parser.add_argument(
         "--publish",
         action="store_true",
@@ -72,9 +78,18 @@ def _some_of(known: list[str]) -> Callable[[str], list[str]]:
 
 
 def run(
-    rows: Sequence[Row], peers: Sequence[str], rounds: int | None, home: Path, output: Path
-) -> dict[str, object]:
-    """Measure rows with peers on a server of their own, and keep the record in a file."""
+    rows: Sequence[Row],
+    peers: Sequence[str],
+    rounds: int | None,
+    home: Path,
+    output: Path,
+    former: Record | None,
+) -> Record:
+    """Measure rows with peers on a server of their own, and keep the record in a file.
+
+    ``former`` is what the file has already and is to keep.
+    """
+    record: Record = {}
     results: Results = {}
     with EmbeddedServer(tls=False, durable=True, settings=SERVER_SETTINGS) as server:
         tools = Tools(INSTALLED.resolve(), server.psql)
@@ -90,6 +105,7 @@ def run(
             able = [runner for runner in runners if is_able(runner.peer, row)]
             results[row.name] = bench.run_row(row, able, rounds or row.rounds)
             record = make_record(machine, rows, [runner.peer for runner in runners], results)
+            record = record if former is None else add_to(former, record)
             write_record(record, output)
     return record
 

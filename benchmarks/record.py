@@ -6,6 +6,9 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.peers import PEERS
+from benchmarks.row import ROWS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -46,6 +49,20 @@ def _of_outcome(outcome: Outcome) -> dict[str, Any]:
         "mb": max(sample.mb for sample in outcome.samples),
         "round_trips": outcome.turns,
         "samples": [sample.ms for sample in outcome.samples],
+    }
+
+
+def add_to(record: Record, other: Record) -> Record:
+    """Return a record with the rows of another in it; rows that both have are the other's.
+
+    Both must have been measured on one machine, or their ratios mean nothing.
+    """
+    known = {**record["rows"], **other["rows"]}
+    peers = {**record["peers"], **other["peers"]}
+    return {
+        **other,
+        "peers": {peer.name: peers[peer.name] for peer in PEERS if peer.name in peers},
+        "rows": {row.name: known[row.name] for row in ROWS if row.name in known},
     }
 
 

@@ -21,7 +21,7 @@ from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
 from tests.support.waiting import Background, is_asleep, wait_until
 
-from lockgate import app, errors, runner
+from lockgate import app, errors, task
 from lockgate.errors import LockgateError
 from lockgate.wiring import SystemClock
 
@@ -698,7 +698,7 @@ def break_with(secret: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(app, "make_runner"), (runner, "make_plan"), (runner, "lease_for")]
+    ("module", "name"), [(app, "make_runner"), (task, "make_plan"), (task, "lease_for")]
 )
 def test_defect_is_answered_without_its_message(
     function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
@@ -717,7 +717,7 @@ def test_defect_is_an_error_to_a_direct_caller(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The class is public, the message a report, and neither quotes the defect."""
-    monkeypatch.setattr(runner, "make_plan", break_with("hush"))
+    monkeypatch.setattr(task, "make_plan", break_with("hush"))
     error, report = function.invoke_failing({})
     assert errors.UnexpectedFailure is type(error)
     assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])

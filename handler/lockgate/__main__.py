@@ -1,26 +1,29 @@
 """`lockgate` and `python -m lockgate`: a process that begins and ends quickly around one command.
 
-Knows the interpreter; knows no command. Nothing that is imported is garbage, and what is left at the end
-the operating system takes back faster than the interpreter does.
+Knows the interpreter; knows no command. What is left at the end the operating system takes back faster
+than the interpreter does.
 """
 
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import sys
 from contextlib import suppress
 
+from lockgate import start  # the first of ours: it makes the others cheap
+from lockgate.terminal.kept_methods import KeptMethods
+
 
 def main() -> None:
     """Carry out one command and end the process with its status."""
-    gc.disable()
-    from lockgate.cli import main as run  # noqa: PLC0415 - imported without looking for garbage
+    methods = KeptMethods()
+    methods.hand_out()
+    from lockgate.cli import main as run  # noqa: PLC0415 - its imports are what the two make cheap
 
-    gc.freeze()
-    gc.enable()
+    start.finish()
     status = run()
+    methods.keep()
     _leave(status)
 
 
