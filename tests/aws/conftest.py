@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from moto import mock_aws
+from tests.support.aws import save_time
 from tests.support.permissions import PACKAGE, list_allowed_actions, name_action
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ REGION = "eu-west-1"
 @pytest.fixture(autouse=True)
 def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put moto in the place of AWS for every test of this folder."""
+    save_time(monkeypatch)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from moto import mock_aws
+from tests.support.aws import save_time
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.rds import ScriptedRds
 
@@ -32,8 +33,9 @@ FILES = {
 
 
 @pytest.fixture
-def rds() -> Iterator[ScriptedRds]:
+def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRds]:
     """Give RDS with a cluster called main, whose snapshots are there at once."""
+    save_time(monkeypatch)
     with mock_aws():
         client = boto3.client(
             "rds",

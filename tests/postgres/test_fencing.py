@@ -162,6 +162,27 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
         )
     assert ["applied", "applied"] == started.runs()
     assert started.lock_owner() is None
+    # Taken by the first run and by this one, and once more over the new connection.
+    assert [[3]] == started.database.run("SELECT token FROM lockgate.migration_lock")
+
+
+def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:
+    """A connection broke, and meanwhile somebody else may have been promised the lock."""
+    started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
+    server = started.database.server
+    lost: list[Link] = []
+
+    def break_off_once_it_is_held(link: Link) -> None:
+        if not lost and started.lock_owner() is not None:
+            started.database.run("UPDATE lockgate.migration_lock SET expires_at = now()")
+            link.reset()
+            lost.append(link)
+
+    with Proxy(server.host, server.port, gate=break_off_once_it_is_held) as proxy:
+        started.settings |= through(started, proxy)
+        report = started.run()
+    assert (Status.BUSY, "lock-lost") == (report.status, report.error and report.error.code)
+    assert [("1", "applied")] == started.history()
 
 
 def test_end_is_recorded_though_somebody_locks_the_runs(
