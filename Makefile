@@ -26,7 +26,7 @@ FUZZ_TARGETS = events sql files formats
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.has-demo ## bring an embedded PostgreSQL through a deploy, a failure and its rollback
 	@$(BIN)/lockgate demo
@@ -60,6 +60,10 @@ fuzz: .venv/.has-fuzz ## feed the parsers for minutes; FUZZ_SECONDS=60 is for ea
 
 diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their texts
 	@$(BIN)/python docs/diagrams/draw.py
+
+.PHONY: bench-cold
+bench-cold: .venv/.has-dev ## measure the function's cold start; ARGS=--memory for each memory size too
+	@$(BIN)/python -m benchmarks.cold_start $(ARGS)
 
 build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
