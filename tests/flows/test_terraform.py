@@ -39,10 +39,16 @@ class Terraform:
     result: str | None = None
 
     def apply(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Create the resource, or update it if its input has changed."""
+        """Create the resource, or update it if its input has changed.
+
+        Of a failed create Terraform keeps nothing; of a failed update it keeps the new input.
+        """
         if command != self.input:
-            action = "create" if self.input is None else "update"
-            self.result = json.dumps(self._invoke(command, action))
+            before = self.input
+            if before is not None:
+                self.input = command
+            action = "create" if before is None else "update"
+            self.result = json.dumps(self._invoke(command, action, before))
             self.input = command
         result: dict[str, Any] = json.loads(self.result or "null")
         return result
@@ -51,11 +57,11 @@ class Terraform:
         """Destroy the resource; only the scope CRUD invokes the function for it."""
         assert self.input is not None
         if self.scope == "CRUD":
-            self._invoke(self.input, "delete")
+            self._invoke(self.input, "delete", self.input)
         self.input = self.result = None
 
-    def _invoke(self, command: dict[str, Any], action: str) -> Any:
-        more = {"tf": {"action": action, "prev_input": self.input}} if self.scope == "CRUD" else {}
+    def _invoke(self, command: dict[str, Any], action: str, before: dict[str, Any] | None) -> Any:
+        more = {"tf": {"action": action, "prev_input": before}} if self.scope == "CRUD" else {}
         return self.handler(json.loads(json.dumps({**command, **more})))
 
 
@@ -157,10 +163,10 @@ def test_tf_that_is_no_object_is_refused(
         function.handle({"action": "up", "tf": tf})
 
 
-def test_failure_is_an_error_that_leaves_the_resource_as_it_was(
+def test_failure_is_a_sentence_and_a_replacement_tries_again(
     function: Function, terraform: Terraform
 ) -> None:
-    """The apply fails with a sentence, as Terraform prints it, and the next one updates again."""
+    """The apply fails as Terraform prints it; an update is then taken for done, a replacement is not."""
     terraform.apply({"reason": "release 1"})
     function.project.write({"2_broken.sql": "SELECT nonsense;\n"})
     with pytest.raises(errors.MigrationFailed) as caught:
@@ -172,7 +178,9 @@ def test_failure_is_an_error_that_leaves_the_resource_as_it_was(
         " 2_broken.sql:1:8. It was rolled back; the schema is as it was. Fix the file and invoke again."
     ) == said
     function.project.write({"2_broken.sql": "SELECT 1;\n"})
-    assert "applied" == terraform.apply({"reason": "release 2"})["status"]
+    assert "1" == terraform.apply({"reason": "release 2"})["to_version"]
+    terraform.destroy()
+    assert "2" == terraform.apply({"reason": "release 2"})["to_version"]
 
 
 def test_action_that_is_not_allowed_is_refused(function: Function, terraform: Terraform) -> None:
