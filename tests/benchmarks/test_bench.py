@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
+# What it measures with is the installed server, whose psql it takes.
+pytestmark = pytest.mark.one_major
+
 NEAR = PEERS[: next(n for n, peer in enumerate(PEERS) if peer.kind is Kind.NATIVE)]
 FRESH = Row("fresh-1000", "20 pending", 0, 20, 1)
 NOTHING = Row("nothing-1000", "nothing pending", 20, 0, 1)
