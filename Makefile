@@ -26,7 +26,7 @@ FUZZ_TARGETS = events sql files formats
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.has-demo ## bring an embedded PostgreSQL through a deploy, a failure and its rollback
 	@$(BIN)/lockgate demo

@@ -22,6 +22,7 @@ def describe_machine(server: EmbeddedServer, folder: Path) -> dict[str, str]:
         "processors": f"{os.cpu_count()} of {_read_model()}",
         "memory": f"{_read_memory_gb():.0f} GB",
         "disk": f"a write with fsync takes {_time_fsync(folder):.2f} ms",
+        "other work": f"{os.getloadavg()[0]:.1f} processes wanted a processor when it began",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "postgresql": f"{server.version}, fsync on, no TLS, SCRAM, on loopback",

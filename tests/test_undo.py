@@ -350,6 +350,8 @@ LOSSES: list[tuple[str, str, str]] = [
     ),
     ("block", "DO $$ BEGIN EXECUTE 'DROP TABLE account'; END $$;", "public.account, about 3 rows"),
     ("schema", "DROP SCHEMA other CASCADE;", "other.thing, at least 1 row"),
+    ("unlogged", "DROP TABLE draft;", "public.draft, at least 1 row"),
+    ("partition", "DROP TABLE part;", "public.part_1, at least 1 row"),
     ("type", "DROP TYPE mood CASCADE;", "public.account.mood, about 3 rows"),
     (
         "own transaction",
@@ -365,7 +367,10 @@ def full(project: Project) -> Project:
     project.database.run(
         "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE account (id int, email text, mood mood);"
         " INSERT INTO account VALUES (1, 'a', 'good'), (2, 'b', 'good'), (3, 'c', 'good');"
-        " CREATE SCHEMA other; CREATE TABLE other.thing AS SELECT 1 AS x; ANALYZE"
+        " CREATE SCHEMA other; CREATE TABLE other.thing AS SELECT 1 AS x;"
+        " CREATE UNLOGGED TABLE draft AS SELECT 1 AS x;"
+        " CREATE TABLE part (x int) PARTITION BY LIST (x);"
+        " CREATE TABLE part_1 PARTITION OF part DEFAULT; INSERT INTO part VALUES (1); ANALYZE"
     )
     return project
 

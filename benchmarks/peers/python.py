@@ -175,7 +175,8 @@ PYTHON = (
         most=10_000,
     ),
     Peer("yoyo", Kind.PYTHON, find("yoyo"), write_yoyo, start_yoyo),
-    Peer("pyway", Kind.PYTHON, find("pyway"), write_pyway, start_pyway),
+    # Its time grows with the square of what is there: minutes for a thousand.
+    Peer("pyway", Kind.PYTHON, find("pyway"), write_pyway, start_pyway, most=100),
     Peer("Alembic", Kind.PYTHON, find("alembic"), write_alembic, start_alembic),
     Peer("Django", Kind.PYTHON, find("django-admin"), write_django, start_django),
 )

@@ -221,8 +221,8 @@ variable "memory_size" {
   default     = 512
 
   validation {
-    condition     = var.memory_size >= 256 && var.memory_size <= 10240
-    error_message = "It takes a number from 256 to 10240."
+    condition     = var.memory_size >= 128 && var.memory_size <= 10240
+    error_message = "It takes a number from 128 to 10240."
   }
 }
 

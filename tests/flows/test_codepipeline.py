@@ -148,7 +148,7 @@ def test_wrong_parameters_are_answered(
     action = pipeline.run(parameters)
     assert "ConfigurationError" == action.result["failureDetails"]["type"]
     assert message in action.message
-    assert "Nothing was changed. " in action.message
+    assert "Nothing was " in action.message
     assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
 
 
@@ -184,7 +184,7 @@ def test_failing_migration_fails_the_action(function: Function, pipeline: Pipeli
         (
             {"LOCKGATE_DATABASE_URL": "postgresql://nobody:hush@{address}"},
             "PermissionError",
-            "The server rejected the credentials.",
+            "rejected the credentials of nobody.",
         ),
     ],
 )

@@ -386,6 +386,18 @@ def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) ->
     assert "42P07" == report.error.sqlstate
 
 
+def test_index_that_stood_there_before_is_no_evidence(project: Project) -> None:
+    """What the statement found when it was begun is not what it made."""
+    prepare(project, INDEX.replace("IF NOT EXISTS ", ""))
+    project.database.run(
+        "CREATE INDEX t_v ON t (v); UPDATE lockgate.migration_history"
+        " SET attempted_oid = 't_v'::regclass::oid::bigint WHERE migration_id = '2'"
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "42P07" == report.error.sqlstate
+
+
 def test_query_of_the_author_is_not_asked_before_the_first_try(project: Project) -> None:
     """It may be about what the statement is yet to make, and it can never write."""
     verify = "-- migrate:verify SELECT count(*) = 1 FROM made\n"

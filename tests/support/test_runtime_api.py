@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,6 @@ from tests.support.runtime_api import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed")
 
@@ -30,6 +30,9 @@ def handler(event, context):
         raise TooMuch(event["raise"])
     if event.get("exit"):
         os._exit(event["exit"])
+    if event.get("take_mb"):
+        taken = b"x" * (event["take_mb"] << 20)
+        time.sleep(30)
     if event.get("sleep"):
         time.sleep(event["sleep"])
     print("said", event.get("say"))
@@ -94,6 +97,29 @@ def test_handler_over_its_time_is_killed(runtime: Runtime) -> None:
     assert invocation.error is not None
     assert invocation.error["errorType"] == "Sandbox.Timedout"
     assert runtime.invoke({}).is_cold
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody says what is used")
+def test_handler_over_its_memory_is_killed(task_root: Path) -> None:
+    """The process is gone without a word, as when Lambda's kernel ends it."""
+    with Runtime(task_root, "function.handler", memory_mb=64) as runtime:
+        invocation = runtime.invoke({"take_mb": 100})
+        again = runtime.invoke({})
+
+    assert invocation.error is not None
+    assert invocation.error["errorType"] == "Runtime.ExitError"
+    assert invocation.error["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert not invocation.timed_out
+    assert again.is_cold
+
+
+def test_start_can_be_had_before_the_first_event(runtime: Runtime) -> None:
+    """The handler is imported, once, by who asks first."""
+    assert runtime.start() > 0
+    pid = runtime.pid
+
+    assert runtime.invoke({}).is_cold
+    assert pid == runtime.pid
 
 
 def test_process_that_ends_is_an_exit_error(runtime: Runtime) -> None:

@@ -401,7 +401,7 @@ run "values_that_cannot_be_are_refused" {
     name                                   = "a name with spaces"
     architecture                           = "mips"
     backup                                 = "sometimes"
-    memory_size                            = 128
+    memory_size                            = 64
     operate_reserved_concurrent_executions = 1
     environment_variables                  = { LOCKGATE_HOST = "db" }
   }
