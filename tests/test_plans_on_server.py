@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.database import Database
 
 from lockgate.core.request import Action
 from lockgate.report import Status
@@ -213,3 +214,49 @@ def test_script_in_another_encoding_stores_nothing(project: Project) -> None:
     assert ("refused", "migration-file-invalid") == (status, code)
     assert message.startswith("1_name.sql:2:1: the script sets client_encoding to LATIN1")
     assert [[None]] == project.database.run("SELECT to_regclass('account')")
+
+
+@pytest.fixture
+def latin(project: Project) -> Project:
+    """Give a project whose database is in LATIN1."""
+    name = project.database.name
+    admin = Database(project.database.server, "postgres")
+    admin.run(f'DROP DATABASE "{name}"')
+    admin.run(f"CREATE DATABASE \"{name}\" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    return project
+
+
+def test_text_is_converted_to_the_encoding_of_the_database(latin: Project) -> None:
+    """The files are UTF-8 whatever the database is in."""
+    latin.write({"1_name.sql": f"{ACCOUNT}\nCOMMENT ON TABLE account IS 'ö';"})
+    assert Status.APPLIED == latin.run().status
+    assert [["ö"]] == latin.database.run("SELECT obj_description('account'::regclass)")
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        (
+            {"1_one.sql": f"{ACCOUNT}\n-- 日\n", "2_two.sql": "SELECT 2;"},
+            ("1 one", "1_one.sql", 2, 4),
+        ),
+        ({"1_one.sql": ACCOUNT, "2_日.sql": "SELECT 2;"}, ("2 日", None, None, None)),
+    ],
+)
+def test_character_that_the_database_cannot_hold_is_found(
+    latin: Project, files: dict[str, str], place: tuple[object, ...]
+) -> None:
+    """The server refuses all that it was sent at once; the file that has the character is named."""
+    latin.write(files)
+    error = latin.run().error
+    assert error is not None
+    assert ("22P05", *place) == (
+        error.sqlstate,
+        error.migration,
+        error.file,
+        error.line,
+        error.column,
+    )
+    assert 'in encoding "UTF8" has no equivalent in encoding "LATIN1"' in error.message
+    assert error.hint is not None
+    assert error.hint.startswith("The database's encoding lacks the character")

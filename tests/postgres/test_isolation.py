@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     [
         ("SET search_path = pg_catalog", "current_setting('search_path')"),
         ("SELECT set_config('search_path', 'nowhere', false)", "current_setting('search_path')"),
-        ("SET statement_timeout = '7s'", "current_setting('work_mem')"),
+        ("SET statement_timeout = '7s'", "current_setting('statement_timeout')"),
+        ("SET work_mem = '7MB'", "current_setting('work_mem')"),
         ("SET default_transaction_read_only = on", "current_setting('transaction_read_only')"),
         ("CREATE TEMP TABLE t_temp (i int)", "to_regclass('t_temp')::text"),
         ("CREATE TABLE pg_temp.t_temp (i int)", "to_regclass('t_temp')::text"),
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
         ("SET SESSION AUTHORIZATION pg_monitor", "session_user::text"),
         ("LISTEN x", "(SELECT count(*) FROM pg_listening_channels())::text"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "(SELECT count(*) FROM pg_cursors)::text"),
+        (
+            "SELECT pg_advisory_lock(1)",
+            "(SELECT count(*) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND pid = pg_backend_pid())::text",
+        ),
     ],
 )
 @pytest.mark.parametrize("atomicity", ["run", "migration"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # From the first quotation mark to the last, since a value may hold any; the server's language decides
 # which marks it uses.
 _QUOTED = re.compile('["«»„“”].*["«»„“”]', re.DOTALL)
+_QUOTES_ENCODINGS = frozenset({"22021", "22P05"})
 # A shorter value is hidden only where it stands as a word, and a shorter part of one not at all:
 # else little of a message would be left.
 _SHORTEST_PART = 4
@@ -110,9 +111,11 @@ def _describe_blocker(blocker: Blocking) -> str:
 def without_row_data(sqlstate: str, message: str) -> str:
     """Return the server's message with values of rows taken out.
 
-    Class 22 (data exceptions) quotes the value that did not fit; everything else quotes names.
+    Class 22 (data exceptions) quotes the value that did not fit; everything else quotes names, and so
+    does what says that an encoding lacks a character.
     """
-    return _QUOTED.sub('"…"', message) if sqlstate.startswith("22") else message
+    quotes_values = sqlstate.startswith("22") and sqlstate not in _QUOTES_ENCODINGS
+    return _QUOTED.sub('"…"', message) if quotes_values else message
 
 
 def mask(text: str, hidden: tuple[str, ...]) -> str:

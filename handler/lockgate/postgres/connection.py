@@ -7,6 +7,7 @@ that a broken connection is always `ConnectionLost`.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 from dataclasses import dataclass
@@ -74,7 +75,17 @@ class StatementError(Exception):
         raw = self.fields.get("P")
         return None if raw is None else int(raw) - 1
 
+    @property
+    def untranslatable(self) -> str | None:
+        """The character that the database's encoding lacks, if that is what was refused.
 
+        The server translates a message whole, before it reads any of it, and gives no position.
+        """
+        found = _BYTES.search(self.fields.get("M", "")) if self.sqlstate == "22P05" else None
+        return None if found is None else bytes.fromhex(found[0].replace("0x", "")).decode()
+
+
+_BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _WORDLESS = "a trigger or another function raised an error, whose words are left out"
 
 

@@ -171,6 +171,8 @@ class MessageWriter:
 
 def find_blame(message: Message, error: StatementError) -> Blame:
     """Return where a message failed: by the error's position, else by the statements finished."""
+    if error.untranslatable is not None:
+        return _blame_character(message, error.untranslatable)
     if error.position is not None:
         for piece in reversed(message.pieces):
             if piece.start <= error.position:
@@ -180,6 +182,18 @@ def find_blame(message: Message, error: StatementError) -> Blame:
         if finished < piece.results:
             return _blame_index(piece, finished)
         finished -= piece.results
+    return Blame(message.pieces[-1])
+
+
+def _blame_character(message: Message, character: str) -> Blame:
+    """Return the first place of a character; it may also stand in a name, or in a down script."""
+    for piece in message.pieces:
+        offset = message.text.find(character, piece.start, piece.start + piece.length)
+        if offset >= 0 and piece.part is Part.SCRIPT:
+            # No statement's: it may stand in a comment.
+            return Blame(piece, None, offset - piece.start + piece.script_offset)
+        if offset >= 0:
+            return Blame(piece)
     return Blame(message.pieces[-1])
 
 

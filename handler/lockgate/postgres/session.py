@@ -48,6 +48,7 @@ _HINTS = {
     "23514": "Mend the data, or the file, and invoke again.",
     "23502": "Mend the data, or the file, and invoke again.",
     "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
+    "22P05": "The database's encoding lacks the character: write another, or use a database in UTF8.",
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
 }
 
@@ -129,9 +130,8 @@ class Session:
         )
 
     def prepare_alone(self, writer: MessageWriter, step: Step) -> None:
-        """Prepare in a transaction of its own, with what no shared transaction should hold."""
+        """Prepare in a transaction of its own."""
         writer.add(Part.CONTROL, BEGIN)
-        writer.add(Part.CONTROL, "SELECT pg_catalog.pg_advisory_unlock_all()")
         self.prepare(writer, step)
         writer.add(Part.CONTROL, COMMIT)
 
@@ -206,8 +206,8 @@ class Session:
             return lock_lost(self.stamp.token, "The transaction was rolled back.")
         script, migration = blame.piece.script, blame.piece.migration
         if script is None or migration is None:
-            label = message.pieces[-1].migration.label if message.pieces[-1].migration else None
-            return StepFailed(_own_failure(error, label or _last_label(message)))
+            label = _last_label(message) if migration is None else migration.label
+            return StepFailed(_own_failure(error, label))
         assert blame.offset is not None
         line, column = place_of(script, blame.offset)
         return StepFailed(
@@ -236,6 +236,7 @@ _AS_NEW = (
     "UNLISTEN *",
     "DISCARD TEMP",
     "DISCARD SEQUENCES",
+    "SELECT pg_catalog.pg_advisory_unlock_all()",
 )
 
 # A statement whose client is gone ends by itself: the server looks for a closed socket, and its
@@ -297,4 +298,5 @@ def _own_failure(error: StatementError, label: str) -> Failure:
         migration=label,
         message=without_row_data(error.sqlstate, str(error)),
         sqlstate=error.sqlstate,
+        hint=_HINTS.get(error.sqlstate),
     )
