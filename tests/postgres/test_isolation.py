@@ -31,8 +31,10 @@ if TYPE_CHECKING:
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "(SELECT count(*) FROM pg_cursors)::text"),
         (
             "SELECT pg_advisory_lock(1)",
-            "(SELECT count(*) FROM pg_locks"
-            " WHERE locktype = 'advisory' AND pid = pg_backend_pid())::text",
+            (
+                "(SELECT count(*) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND pid = pg_backend_pid())::text"
+            ),
         ),
     ],
 )
