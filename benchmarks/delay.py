@@ -2,11 +2,13 @@
 
 ``python -I delay.py HOST PORT MILLISECONDS`` prints the port that it listens on, and a line with a
 number when a client has gone: how often that client sent something after the server had last answered.
-Half of the delay is put on each direction; bandwidth is not touched.
+Half of the delay is put on each direction; bandwidth is not touched. SIGTERM ends it once every
+client's number is printed: a program may be gone before its last bytes are through.
 """
 
 import contextlib
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -66,7 +68,8 @@ class _Link:
 
 
 def serve(host: str, port: int, seconds: float) -> None:
-    """Listen on a free port of loopback until the process is ended."""
+    """Listen on a free port of loopback until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)  # noqa: T201 - for whoever started it
     while True:
@@ -74,7 +77,7 @@ def serve(host: str, port: int, seconds: float) -> None:
         server = socket.create_connection((host, port))
         for sock in (client, server):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_Link(client, server, seconds).serve, daemon=True).start()
+        threading.Thread(target=_Link(client, server, seconds).serve).start()
 
 
 if __name__ == "__main__":
