@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.disturbed import through
-from tests.support.proxy import Link, Proxy
+from tests.support.proxy import Link, Moment, Proxy
 from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
 
+from lockgate.core.deadline import Deadline
 from lockgate.postgres import connector, lock, look
 from lockgate.postgres.database import Database
 from lockgate.postgres.lock_table import take_over_lock
@@ -164,6 +165,38 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
     assert started.lock_owner() is None
     # Taken by the first run and by this one, and once more over the new connection.
     assert [[3]] == started.database.run("SELECT token FROM lockgate.migration_lock")
+
+
+@pytest.mark.parametrize("has_time", [True, False])
+def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
+    started: Project, monkeypatch: pytest.MonkeyPatch, *, has_time: bool
+) -> None:
+    """A run that never heard that it has the lock ends the session that holds it."""
+    started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
+    server = started.database.server
+    monkeypatch.setattr(connector, "ANSWER_SECONDS", 1.0)
+    deadline = Deadline(lambda: 600_000, 1_000)
+
+    def fall_silent(link: Link) -> None:
+        assert started.lock_owner() is not None
+        link.freeze(keeps_server=True)
+        if not has_time:
+            deadline.remaining = lambda: 100
+
+    # The first look, the history, the lock.
+    with Proxy(server.host, server.port, at=3, moment=Moment.AFTER, fault=fall_silent) as proxy:
+        direct = dict(started.settings)
+        started.settings |= through(started, proxy)
+        report = started.run(deadline=deadline)
+        assert proxy.has_struck
+        if has_time:
+            assert Status.APPLIED == report.status, report.error
+        else:
+            assert "database-unreachable" == (report.error and report.error.code)
+            started.settings = direct
+            assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0s").status
+    assert [("1", "applied"), ("2", "applied")] == started.history()
+    assert started.lock_owner() is None
 
 
 def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:

@@ -7,13 +7,13 @@ nothing to do comes no further than `Database.probe`: what the rest needs is imp
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
-from lockgate.errors import DatabaseBusy
+from lockgate.errors import DatabaseBusy, LockgateError
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import (
     OWN_LOCK_TIMEOUT_MS,
@@ -101,6 +101,8 @@ class Database:
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
+        # The lock was asked for, and the answer has not come: this run may have it.
+        self._awaits_lock = False
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -167,7 +169,9 @@ class Database:
     def take_lock(self, terms: Terms) -> Taken | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`."""
         with self._refusals():
+            self._awaits_lock = True
             taken = self._lock().take(terms)
+        self._awaits_lock = False
         if taken is not None:
             self._start_watch()
         return taken
@@ -286,7 +290,7 @@ class Database:
             connection.send(self._look.setup_sql())
             if is_finished(connection, self._tables, stamp.run_id):
                 return None
-            self._end_former_session(connection, stamp)
+            self._end_former_session()
             token = retake_lock(
                 connection, self._tables, stamp.token, stamp.run_id, is_pooled=self._is_pooled
             )
@@ -297,11 +301,12 @@ class Database:
         self._start_watch()
         return replace(stamp, token=token)
 
-    def _end_former_session(self, connection: Connection, stamp: Stamp) -> None:
+    def _end_former_session(self) -> None:
+        """End the session that a broken connection of this run has left, if it holds the lock."""
         from lockgate.postgres.lock_table import read_holder
 
-        holder = read_holder(connection, self._tables)
-        is_ours = holder is not None and holder.run_id == stamp.run_id
+        holder = read_holder(self._connected, self._tables)
+        is_ours = holder is not None and holder.run_id == self._run_id
         if holder is None or not is_ours or holder.pid is None or not holder.is_alive:
             return
         if holder.is_known and not self._lock().end_session(holder):
@@ -361,8 +366,18 @@ class Database:
         self._connected.send(";\n".join(statements))
 
     def close(self) -> None:
-        """Close everything. Never raises."""
+        """Close everything. Never raises.
+
+        A lock that may be this run's without its knowing is left as a dead run's: where the network
+        fell silent, the server would keep its session, and others would wait for the lease to end.
+        """
         self._drop_connection()
+        if self._awaits_lock:
+            self._awaits_lock = False
+            with suppress(ConnectionLost, LockgateError, StatementError):
+                self._open().send(self._look.setup_sql())
+                self._end_former_session()
+            self._drop_connection()
 
     @property
     def _connected(self) -> Connection:
