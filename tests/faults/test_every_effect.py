@@ -22,6 +22,8 @@ from tests.support.disturbed import (
     MIGRATIONS,
     Outcome,
     act_as_another,
+    choose_kills,
+    choose_points,
     count_sessions,
     finish,
     kill,
@@ -55,9 +57,10 @@ class Role(StrEnum):
     SUPERUSER = "superuser"
     ANOTHER = "acting as another"
 
-    def points(self, messages: int) -> range:
-        """Return the messages to disturb."""
-        return range(1, messages + 1, FAULT_STRIDE * (1 if self is Role.SUPERUSER else 9))
+    @property
+    def stride(self) -> int:
+        """Every how many messages a fault strikes."""
+        return FAULT_STRIDE * (1 if self is Role.SUPERUSER else 9)
 
 
 @contextmanager
@@ -183,7 +186,8 @@ def test_run_disturbed_at_every_message_ends_the_same(
 ) -> None:
     """However one message of a run is disturbed, a further run makes it whole."""
     messages, expected = undisturbed[role]
-    points = role.points(messages)
+    case = STRIKES.index(fault) + list(Moment).index(moment)
+    points = choose_points(messages, case, role.stride)
     for at in points:
         with fresh_project(own_server, folder, role) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
@@ -230,7 +234,7 @@ def test_process_killed_at_every_message_ends_the_same(
 ) -> None:
     """However far a run came before its process was killed, the next one makes it whole."""
     messages, expected = undisturbed[role]
-    points = role.points(messages)
+    points = choose_kills(messages, moment, role.stride)
     for at in points:
         with fresh_project(own_server, folder, role) as project:
             victim: list[int] = []

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.database import temporary_database
 from tests.support.disturbed import (
-    FAULT_STRIDE,
+    choose_kills,
+    choose_points,
     count_sessions,
     finish,
     kill,
@@ -144,7 +145,7 @@ def test_down_disturbed_at_every_message_ends_the_same(
 ) -> None:
     """However one message of a down is disturbed, a further down makes it whole."""
     messages = count_messages(server, tmp_path)
-    points = range(1, messages + 1, FAULT_STRIDE)
+    points = choose_points(messages, (fault is interrupt) + list(Moment).index(moment))
     for at in points:
         with deployed_project(server, tmp_path) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
@@ -171,7 +172,7 @@ def test_down_killed_at_every_message_ends_the_same(
 ) -> None:
     """However far a down came before its process was killed, the next one makes it whole."""
     messages = count_messages(server, tmp_path)
-    points = range(1, messages + 1, 2 * FAULT_STRIDE)
+    points = choose_kills(messages, moment)
     for at in points:
         with deployed_project(server, tmp_path) as project:
             victim: list[int] = []
@@ -215,7 +216,7 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
         project.settings |= through(project, proxy)
         assert ["4", "3", "2", "1"] == [entry.version for entry in project.run().reverted]
         assert UNDONE == observe(project)
-    points = range(1, proxy.count + 1, 3 * FAULT_STRIDE)
+    points = choose_kills(proxy.count, moment)
     for at in points:
         (tmp_path / "5_bad.sql").write_text("SELECT nonsense;")
         with fresh() as project:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.support.proxy import Moment
 from tests.support.waiting import LONGEST_SECONDS
 
 from lockgate.report import Status
@@ -21,8 +22,24 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.report import Report
 
-# 1 is every message, which CI takes on one major version; elsewhere every few have to do.
+# Every how many messages a fault strikes. 1 is everything, and takes twenty minutes. CI takes 2 on one
+# major version: each fault strikes before or behind every message. Elsewhere every few have to do.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
+
+
+def choose_points(messages: int, case: int, stride: int = FAULT_STRIDE) -> range:
+    """Return the messages to disturb: cases that are numbered one after another share them out."""
+    return range(1 + case % stride, messages + 1, stride)
+
+
+def choose_kills(messages: int, moment: Moment, stride: int = FAULT_STRIDE) -> range:
+    """Return the messages to kill a process at.
+
+    What it leaves on the server behind one message is what it leaves before the next: the two
+    moments share out what there can be.
+    """
+    return choose_points(messages, stride // 2 - 1 if moment is Moment.AFTER else 0, stride)
+
 
 # One of each kind. `effect` counts what was done: twice or never would show.
 MIGRATIONS = {
