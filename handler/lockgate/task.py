@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate import __version__
-from lockgate.core.amendment import make_adoption, make_baseline, make_repair
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
@@ -17,11 +16,7 @@ from lockgate.core.outcome import Stamp, Taken
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
-from lockgate.core.reversal import find_down_target, select_above, select_last
-from lockgate.core.run_record import SHOWN_RUNS
 from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, RunIncomplete
-from lockgate.formats.registry import complete_history
-from lockgate.histories.detect import detect_tool, read_claims
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
 from lockgate.settings import Rollback
@@ -76,9 +71,9 @@ class Task:
             case _:
                 return self._forward()
 
-    def tidy(self) -> Status:
+    def tidy(self, work: Work = Worker.up) -> Status:
         """With nothing to do, free the lock of a run that was killed when all its work was done."""
-        is_due = self.request.action is Action.UP and self.probe.is_held
+        is_due = self.request.action in {Action.UP, Action.DOWN} and self.probe.is_held
         if not is_due or self.probe.is_read_only:
             return Status.UP_TO_DATE
         try:
@@ -87,7 +82,7 @@ class Task:
             taken = None
         if taken is None:
             return Status.UP_TO_DATE
-        return self._work_and_finish(self._note_taken(taken), Worker.up)
+        return self._work_and_finish(self._note_taken(taken), work)
 
     @property
     def _catalog(self) -> Catalog:
@@ -207,16 +202,16 @@ class Task:
 
     def _down(self) -> Status:
         rows = self._select()
-        if not rows:
-            self.draft.see_nothing()
-            return Status.UP_TO_DATE
         may_lose_rows = self.request.allow_data_loss or self.means.rules.may_lose_rows
 
         def work(worker: Worker) -> Status:
             chosen = rows if self.draft.reverted else self._select_again()
             return worker.down(chosen, may_lose_rows=may_lose_rows)
 
-        return self._under_lock(work)
+        if rows:
+            return self._under_lock(work)
+        self.draft.see_nothing()
+        return self.tidy(work)
 
     def _select_again(self) -> tuple[Applied, ...]:
         """Choose under the lock, by the history as it is then."""
@@ -234,6 +229,8 @@ class Task:
 
     def _select(self) -> tuple[Applied, ...]:
         """Return what is to be undone, the last applied first."""
+        from lockgate.core.reversal import find_down_target, select_above, select_last
+
         if self.request.steps is not None:
             return select_last(self.draft.history, self.request.steps)
         assert self.request.target is not None
@@ -259,6 +256,8 @@ class Task:
         return self._under_lock(work)
 
     def _decide(self, history: History) -> Amendment:
+        from lockgate.core.amendment import make_adoption, make_baseline, make_repair
+
         catalog = self._catalog
         if self.request.action is Action.BASELINE:
             assert self.request.target is not None
@@ -267,6 +266,9 @@ class Task:
             assert self.request.mend is not None
             assert self.request.version is not None
             return make_repair(catalog, history, self.request.mend, self.request.version)
+        from lockgate.formats.registry import complete_history
+        from lockgate.histories.detect import detect_tool, read_claims
+
         ask = self.means.database.ask
         tool, table = detect_tool(ask, self.request.source)
         claims = read_claims(ask, tool, table, catalog, self.means.folder, complete_history)
@@ -274,6 +276,8 @@ class Task:
 
     def _list_runs(self) -> Status:
         """Read who ran what. Reads no file and takes no lock."""
+        from lockgate.core.run_record import SHOWN_RUNS
+
         if self.probe.has_history:
             self.draft.runs = self.means.database.read_runs(
                 SHOWN_RUNS if self.request.limit is None else self.request.limit

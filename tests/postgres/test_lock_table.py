@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.waiting import Background, Gate, hang_up
 
+from lockgate.core.request import Action
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -77,6 +78,15 @@ def test_lock_of_a_run_that_died_with_its_work_done_is_freed(started: Project) -
     report = started.run()
     assert Status.UP_TO_DATE == report.status
     assert started.lock_owner() is None
+
+
+def test_lock_of_a_down_that_died_with_its_work_done_is_freed(started: Project) -> None:
+    """The same, where the next one finds nothing to undo."""
+    hang_up(started.database, hold_lock(started, lease_seconds=600))
+    report = started.do(Action.DOWN, target="1", reason="test", requested_by="test")
+    assert Status.UP_TO_DATE == report.status
+    assert started.lock_owner() is None
+    assert [("1", "applied")] == started.history()
 
 
 def test_lock_that_came_with_a_backup_is_taken_at_once(started: Project) -> None:
