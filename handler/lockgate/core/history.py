@@ -72,6 +72,7 @@ class History:
         """The highest version that is in the database whole."""
         return max(
             (r.version for r in self.rows if r.version is not None and r.state is State.APPLIED),
+            key=lambda version: version.key,
             default=None,
         )
 
