@@ -111,7 +111,7 @@ class Task:
                 refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
-            return self._under_lock(Worker.up)
+            return self._under_lock(Worker.up, (self.draft.history, plan))
         return self.tidy()
 
     def _is_to_bring_back(self, plan: Plan) -> bool:
@@ -129,20 +129,22 @@ class Task:
 
     # Under the lock.
 
-    def _under_lock(self, work: Work) -> Status:
+    def _under_lock(self, work: Work, foreseen: tuple[History, Plan] | None = None) -> Status:
         if self.means.deadline.is_over:
             raise self._stopped()
         self.means.database.install(self.probe)
         with self.draft.phase("lock_wait"):
             taken = self._wait_for_lock()
-        return self._work_and_finish(self._note_taken(taken), work)
+        return self._work_and_finish(self._note_taken(taken), work, foreseen)
 
     def _note_taken(self, taken: Taken) -> Stamp:
         self.draft.take(taken)
         self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
         return Stamp(self.means.run_id, taken.token, __version__)
 
-    def _work_and_finish(self, stamp: Stamp, work: Work) -> Status:
+    def _work_and_finish(
+        self, stamp: Stamp, work: Work, foreseen: tuple[History, Plan] | None = None
+    ) -> Status:
         """Work, record and unlock; and again where the connection breaks before that was heard.
 
         Commits before the last one are asynchronous, so a server that crashed may have lost some:
@@ -150,7 +152,7 @@ class Task:
         leaves a lock that heals itself.
         """
         held = Held(stamp)
-        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft)
+        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft, foreseen)
         status = self._try_work(worker, work)
         for _ in range(MOST_RECOVERIES):
             try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
+from lockgate.core.target import is_loopback
 from lockgate.formats.registry import read_migrations
 from lockgate.ports import Means, Rules
 from lockgate.postgres.connector import Connector, Patience
@@ -93,8 +94,6 @@ class BackupWhenDue:
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Back up; see `core.backup.Backup.before_change`."""
-        from lockgate.aws.rds_host import is_loopback  # noqa: PLC0415 -- as said above
-
         if self._settings.backup is None and is_loopback(purpose.endpoint.host):
             return
         if self._backup is None:

@@ -69,6 +69,8 @@ class Worker:
     policy: Policy
     held: Held
     draft: ReportDraft
+    # What was planned before there was a lock, and for which history.
+    foreseen: tuple[History, Plan] | None = None
     _former: dict[str, StoredScripts] = field(default_factory=dict)
 
     # Up.
@@ -100,8 +102,7 @@ class Worker:
         return Status.APPLIED if self.draft.done else Status.UP_TO_DATE
 
     def _plan_up(self) -> _Work:
-        history = self._read_history()
-        plan = make_plan(self.catalog, history, self.policy)
+        plan = self._make_plan(self._read_history())
         refuse_plan(plan, self.policy)
         if plan.half_undone:
             reversal = self._reverse(plan.half_undone)
@@ -116,6 +117,11 @@ class Worker:
         if plan.has_pending and self.catalog.stand_in is not None:
             self.means.database.create_stand_in(self.catalog.stand_in.sql)
         return _Work(plan.segments)
+
+    def _make_plan(self, history: History) -> Plan:
+        if self.foreseen is not None and self.foreseen[0] is history:
+            return self.foreseen[1]
+        return make_plan(self.catalog, history, self.policy)
 
     def _remember(self, plan: Plan) -> None:
         """Keep the texts that repeatable migrations have, to give them back if the run fails."""

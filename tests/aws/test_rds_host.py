@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.aws.rds_host import EndpointKind, find_region, is_loopback, parse_rds_host
+from lockgate.aws.rds_host import EndpointKind, find_region, parse_rds_host
 
 RDS = "eu-west-1.rds.amazonaws.com"
 
@@ -74,12 +74,3 @@ def test_region_is_found_in_endpoints_that_are_not_followed() -> None:
     """An IAM token needs the region alone."""
     assert "eu-west-1" == find_region(f"wide.shardgrp-c1a2b3.{RDS}")
     assert find_region("world.global-c1a2b3.global.rds.amazonaws.com") is None
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.7", False), ("db", False)],
-)
-def test_loopback_is_this_machine(host: str, *, expected: bool) -> None:
-    """A name is looked at, never resolved."""
-    assert expected == is_loopback(host)

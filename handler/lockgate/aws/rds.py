@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, ClientFactory, translated
 from lockgate.aws.endpoints import Resource, ResourceKind
-from lockgate.aws.rds_host import EndpointKind, RdsHost, is_loopback, parse_rds_host
+from lockgate.aws.rds_host import EndpointKind, RdsHost, parse_rds_host
 from lockgate.aws.secrets import ENGINES
 from lockgate.core.backup import BackupSource
+from lockgate.core.target import is_loopback
 from lockgate.errors import BackupFailed
 
 if TYPE_CHECKING:

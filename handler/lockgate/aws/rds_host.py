@@ -12,7 +12,6 @@ r"""What an RDS host name says: the kind of endpoint, its name and its region. A
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,11 +71,3 @@ def find_region(host: str) -> str | None:
     """Return the region in a host name of RDS's, of any kind."""
     domain = _DOMAIN.fullmatch(host.lower().rstrip("."))
     return None if domain is None else domain["before"] or domain["behind"]
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, where RDS is never."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

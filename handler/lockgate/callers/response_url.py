@@ -11,11 +11,11 @@ import http.client
 import re
 import ssl
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from lockgate.callers.delivery import LEAST_MS, MAX_TRIES, Attempt, try_again
+from lockgate.core.target import is_loopback
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 
 if TYPE_CHECKING:
@@ -98,16 +98,9 @@ def _is_allowed(parts: SplitResult, *, loopback: bool) -> bool:
     host = parts.hostname or ""
     if "@" in parts.netloc:
         return False
-    if loopback and _is_loopback(host):
+    if loopback and is_loopback(host):
         return parts.scheme in {"http", "https"}
     return parts.scheme == "https" and parts.port in {None, 443} and _is_cloudformation(host)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_cloudformation(host: str) -> bool:

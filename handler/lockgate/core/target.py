@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,11 @@ class Access:
 
     endpoint: Endpoint
     credentials: Credentials
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host names this machine. A name is looked at, never resolved."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -8,7 +8,6 @@ operations over the same connection (`alembic_step`).
 from __future__ import annotations
 
 import linecache
-import traceback
 from contextlib import contextmanager
 from enum import Enum, auto
 from types import ModuleType
@@ -196,6 +195,8 @@ def _raise_if_lost(connection: Connection, error: BaseException) -> None:
 
 
 def _describe(migration: Migration, script: Script, error: BaseException, filename: str) -> Failure:
+    import traceback  # noqa: PLC0415 -- only a failure needs it
+
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
     line = frames[-1].lineno if frames else None
     if line is None and isinstance(error, SyntaxError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from functools import cache
 from pathlib import Path
 
+from lockgate.core.target import is_loopback
 from lockgate.errors import SettingInvalid
 from lockgate.settings import Tls
 
@@ -61,13 +61,3 @@ def make_verifying_context(ca_file: str | None) -> ssl.SSLContext:
                 " read.",
             ) from None
     return context
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host names this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -73,7 +73,7 @@ def make_parser(typed: str = "") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
-    built: Any = parser.add_subparsers(metavar="COMMAND", required=True)
+    built: Any = parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)
     commands = _OnlyTyped(built, typed) if typed in COMMANDS else built
     _add_engine(commands)
     _add_invoke(commands)
