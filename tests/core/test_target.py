@@ -1,0 +1,16 @@
+"""What a host's name says by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockgate.core.target import is_loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.7", False), ("db", False)],
+)
+def test_loopback_is_this_machine(host: str, *, expected: bool) -> None:
+    """A name is looked at, never resolved."""
+    assert expected == is_loopback(host)
