@@ -6,6 +6,7 @@ Apart from `checksum`, since it takes the lexer, which a run with nothing to do 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from lockgate.core.sql import SqlTextInvalid, token_stream
 
@@ -22,6 +23,8 @@ def token_checksum(sql: str) -> str:
     return "sha256-tokens:" + hashlib.sha256(tokens.encode()).hexdigest()
 
 
+# The scripts of two messages: it is asked for again where they are recorded.
+@lru_cache(maxsize=200)
 def find_token_checksum(sql: str) -> str | None:
     """Return a text's `token_checksum`, or ``None`` for one that cannot be split.
 

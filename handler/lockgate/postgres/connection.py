@@ -224,13 +224,15 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         *,
         is_watched: bool = False,
         keeps_rows: bool = True,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[Result]:
         """Send one simple-query message verbatim and return a result per statement.
 
         ``copies`` holds the data of each ``COPY … FROM STDIN`` in the message, in order. A message
         that nobody watches must be answered within ``answer_seconds``; a network that fell silent
         would keep it waiting for ever. Without ``keeps_rows`` only rows whose first column is called
-        `RECORD_COLUMN` are read; those that a script selects are nobody's.
+        `RECORD_COLUMN` are read; those that a script selects are nobody's. ``meanwhile`` is called
+        while the server works.
 
         Raises:
             StatementError: the server refused a statement; a transaction block that the message
@@ -245,6 +247,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             self._usock.settimeout(limit)
             self.send_QUERY(sql)
             self._sock.flush()
+            if meanwhile is not None:
+                meanwhile()
             self.handle_messages(message)
             self._usock.settimeout(None)
         except DatabaseError as error:

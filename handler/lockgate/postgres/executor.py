@@ -12,6 +12,7 @@ from lockgate.core.analysis import Mode, Unit, UnitMode
 from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
+from lockgate.core.token_checksum import find_token_checksum
 from lockgate.errors import LockgateError
 from lockgate.postgres.history_table import Ended, Progress, records_sql
 from lockgate.postgres.message import MessageWriter, Part
@@ -112,9 +113,11 @@ class Executor:
         stopwatch = Stopwatch(segment)
         behind: Migration | None = None
         done: list[Done] = []
+        waiting: list[Step] = []
 
         def send() -> list[Done]:
-            answer = self.session.send(writer)
+            answer = self.session.send(writer, partial(digest, waiting))
+            waiting.clear()
             stopwatch.read(answer.marks)
             done.extend(answer.done)
             return answer.done
@@ -123,6 +126,7 @@ class Executor:
             if step is not segment.steps[0]:
                 self.session.prepare(writer, step, behind=behind)
             self._add_body(writer, step, send)
+            waiting.append(step)
             behind = step.migration
             if writer.is_full or step is segment.steps[-1]:
                 self.session.own_role(writer)
@@ -174,6 +178,13 @@ class Executor:
             writer.add_script(step.migration, script, (statement,), span, index)
             done += send()
         return done
+
+
+def digest(steps: Sequence[Step]) -> None:
+    """Digest the tokens of scripts, which takes a while, before their rows are written."""
+    for step in steps:
+        if step.script.language is Language.SQL:
+            find_token_checksum(step.script.text)
 
 
 class Stopwatch:

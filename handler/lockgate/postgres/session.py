@@ -23,6 +23,7 @@ from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, 
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
 
     from lockgate.core.deadline import Clock, Deadline
@@ -175,8 +176,10 @@ class Session:
         """Send what is written and return what its records say; raises what `send` does."""
         return self.send(writer).done
 
-    def send(self, writer: MessageWriter) -> Answer:
+    def send(self, writer: MessageWriter, meanwhile: Callable[[], object] | None = None) -> Answer:
         """Send what is written and return what its records and marks say.
+
+        ``meanwhile`` is done while the server works, and is short.
 
         Raises:
             StepFailed: a statement was refused. A transaction that was open is failed.
@@ -188,7 +191,11 @@ class Session:
         message = writer.take()
         try:
             results = self.connection.send(
-                message.text, message.copies, is_watched=True, keeps_rows=False
+                message.text,
+                message.copies,
+                is_watched=True,
+                keeps_rows=False,
+                meanwhile=meanwhile,
             )
         except StatementError as error:
             raise self._translate(message, error) from error
@@ -236,7 +243,6 @@ _AS_NEW = (
     "UNLISTEN *",
     "DISCARD TEMP",
     "DISCARD SEQUENCES",
-    "SELECT pg_catalog.pg_advisory_unlock_all()",
 )
 
 # A statement whose client is gone ends by itself: the server looks for a closed socket, and its
@@ -249,10 +255,11 @@ _OTHERS = """('client_connection_check_interval', '2000'), ('tcp_keepalives_idle
 _OTHERS_NOW = f"{_OTHERS}, ('transaction_timeout', '0')"
 _HAS_TRANSACTION_TIMEOUT = 170000
 
-# Rows are kept of what begins with this column.
+# Rows are kept of what begins with this column. Advisory locks belong to what a session starts without.
 _MAKE_SETTINGS = """
 SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record,
-       pg_catalog.count(pg_catalog.set_config(name, value, false))
+       pg_catalog.count(pg_catalog.set_config(name, value, false)),
+       pg_catalog.pg_advisory_unlock_all()
 FROM (VALUES
     ('application_name', {application_name}), ('lock_timeout', '{lock_timeout}'),
     ('statement_timeout', '{statement_timeout}'), {others}) AS settings (name, value)
