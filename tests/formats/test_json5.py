@@ -23,7 +23,7 @@ def test_text_is_read(text: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "offset"), [("{a: 0x1F}", 5), ("{a: 'x}", 4), ("{a 1}", 3), ("", 0), ("[1,,]", 4)]
+    ("text", "offset"), [("{a: 0x1F}", 5), ("{a: 'x}", 4), ("{a 1}", 3), ("", 0), ("[1 2]", 3)]
 )
 def test_what_is_not_read_is_refused_at_its_place(text: str, offset: int) -> None:
     """The error says where."""
