@@ -50,9 +50,9 @@ def read_json5(text: str) -> object:
 
 
 def _load(pieces: list[str], places: list[int]) -> object:
-    """Read the pieces as JSON; a comma before a closing bracket becomes a space, to keep places."""
+    """Read the pieces as JSON, apart as they were; a comma before a closing bracket is left out."""
     plain = [
-        " " if piece == "," and following in {"}", "]"} else piece
+        " " if piece == "," and following in {"}", "]"} else f"{piece} "
         for piece, following in zip(pieces, [*pieces[1:], ""], strict=False)
     ]
     try:
