@@ -131,6 +131,17 @@ def test_application_has_the_version_of_the_package(template: dict[str, Any]) ->
     assert all((ROOT / shown[name]).is_file() for name in ("LicenseUrl", "ReadmeUrl"))
 
 
+def test_application_is_described_as_the_repository_demands(template: dict[str, Any]) -> None:
+    """Names, labels and lengths are within the patterns of the repository's API."""
+    shown = template["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", shown["Name"])
+    assert re.fullmatch(r"[a-z0-9](?:(?:[a-z0-9]|-(?!-)){0,125}[a-z0-9])?", shown["Author"])
+    assert 1 <= len(shown["Description"]) <= 256
+    assert len(shown["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in shown["Labels"])
+
+
 def test_every_parameter_is_described_and_explains_its_pattern(template: dict[str, Any]) -> None:
     """A value that is refused is refused in words."""
     for name, parameter in template["Parameters"].items():
