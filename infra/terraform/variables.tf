@@ -10,8 +10,9 @@ variable "name" {
   default     = "lockgate"
 
   validation {
-    condition     = can(regex("^[a-zA-Z0-9_-]{1,40}$", var.name))
-    error_message = "It takes 1 to 40 letters, digits, hyphens and underscores."
+    # A role's name begins with it, and the prefix of one has 38 characters at most.
+    condition     = can(regex("^[a-zA-Z0-9_-]{1,29}$", var.name))
+    error_message = "It takes 1 to 29 letters, digits, hyphens and underscores."
   }
 }
 

@@ -415,3 +415,13 @@ run "values_that_cannot_be_are_refused" {
     var.environment_variables,
   ]
 }
+
+run "a_name_leaves_room_for_those_of_its_roles" {
+  command = plan
+
+  variables {
+    name = "a-name-of-thirty-characters-xx"
+  }
+
+  expect_failures = [var.name]
+}
