@@ -122,6 +122,19 @@ def test_pipeline_deploys_lockgate_without_its_resource_and_lets_it_answer(
     assert set(given) <= set(lockgate["Parameters"])
 
 
+def test_package_of_the_deploy_before_does_not_expire(pipeline: dict[str, Any]) -> None:
+    """A rolled-back deploy finds what it goes back to, however long ago that was packed."""
+    project = pipeline["Resources"]["Build"]["Properties"]
+    (bucket,) = (
+        variable["Value"]["Ref"]
+        for variable in project["Environment"]["EnvironmentVariables"]
+        if variable["Name"] == "BUCKET"
+    )
+    rules = pipeline["Resources"][bucket]["Properties"]["LifecycleConfiguration"]["Rules"]
+
+    assert [] == [rule for rule in rules if "Expiration" in str(rule)]
+
+
 @pytest.mark.parametrize(
     ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
 )
