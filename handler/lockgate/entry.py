@@ -46,7 +46,8 @@ def make_substitute(error: BaseException) -> Handler:
     )
 
     def substitute(event: Any, context: Any) -> dict[str, Any]:
-        _emit("package_not_imported", error=failure.message, hint=failure.hint)
+        metric = _count_failure(context)
+        _emit("package_not_imported", error=failure.message, hint=failure.hint, **metric)
         kind = detect_caller(event)
         if kind in AWAITING:
             return _answer_awaiting(kind, event, context, failure)
@@ -86,6 +87,24 @@ def _make_invocation(context: Any) -> Invocation:
     function_arn = context.invoked_function_arn
     again = partial(invoke_again, function_arn)
     return Invocation(function_arn, timing, time.time, partial(make_client, attempts=1), again)
+
+
+def _count_failure(context: Any) -> dict[str, object]:
+    """Return what makes a line of the log the metric RunFailed too, as `app` would write it.
+
+    For a caller that is answered the function has no error, so nothing else would set off an alarm.
+    """
+    directive = {
+        "Namespace": "Lockgate",
+        "Dimensions": [["database", "function_name", "service"]],
+        "Metrics": [{"Name": "RunFailed", "Unit": "Count"}],
+    }
+    return {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+        "database": "unknown",
+        "function_name": getattr(context, "function_name", "unknown"),
+        "RunFailed": 1,
+    }
 
 
 def _emit(name: str, **fields: object) -> None:

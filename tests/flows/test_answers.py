@@ -319,6 +319,29 @@ def test_function_without_its_package_answers(
     assert ("SUCCESS", "x") == (deleted["Status"], deleted["PhysicalResourceId"])
 
 
+def test_function_without_its_package_is_counted_where_the_alarm_looks(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An answered event is no error of the function's, so the metric is what tells of it."""
+    monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
+    entry.make_substitute(ImportError("broken"))(make_event(bucket.sign_url()), LambdaContext())
+    line = json.loads(capsys.readouterr().out)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+
+    assert {
+        "Namespace": "Lockgate",
+        "Dimensions": [["database", "function_name", "service"]],
+        "Metrics": [{"Name": "RunFailed", "Unit": "Count"}],
+    } == directive
+    assert 1_000_000_000_000 < line["_aws"]["Timestamp"]
+    assert ("unknown", LambdaContext().function_name, "lockgate", 1) == (
+        line["database"],
+        line["function_name"],
+        line["service"],
+        line["RunFailed"],
+    )
+
+
 def test_function_without_its_package_quotes_no_other_error() -> None:
     """Only an import's message is known to hold no more than names."""
     substitute = entry.make_substitute(ValueError("hush"))
