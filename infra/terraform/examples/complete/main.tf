@@ -75,7 +75,7 @@ resource "aws_rds_cluster" "this" {
   cluster_identifier          = local.name
   engine                      = "aurora-postgresql"
   engine_mode                 = "provisioned"
-  engine_version              = "16.4"
+  engine_version              = "16.8"
   database_name               = "shop"
   master_username             = "postgres"
   manage_master_user_password = true
