@@ -234,7 +234,7 @@ def test_process_killed_at_every_message_ends_the_same(
 ) -> None:
     """However far a run came before its process was killed, the next one makes it whole."""
     messages, expected = undisturbed[role]
-    points = choose_kills(messages, moment, role.stride)
+    points = choose_kills(messages, moment, max(1, role.stride // 2))
     for at in points:
         with fresh_project(own_server, folder, role) as project:
             victim: list[int] = []

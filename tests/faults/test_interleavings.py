@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RUNS = st.sampled_from([0, 1])
 # As many as there is time for: fewer where every few messages have to do as well.
-EXAMPLES = max(5, 40 // FAULT_STRIDE)
+EXAMPLES = min(40, max(5, 80 // FAULT_STRIDE))
 FIRST = "CREATE TABLE effect (id int NOT NULL);\nINSERT INTO effect VALUES (1);"
 KINDS = {
     "sql": "INSERT INTO effect VALUES ({n});",
