@@ -19,11 +19,6 @@ class Row:
     delay_ms: float = 0
     task: Task = Task.UP
 
-    @property
-    def size(self) -> int:
-        """How many migrations the folder has."""
-        return self.applied + self.pending
-
 
 # Fresh databases come first: what they end as is what later rows begin with.
 NEAR = (
