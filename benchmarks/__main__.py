@@ -112,7 +112,9 @@ def run(
 
 def is_able(peer: Peer, row: Row) -> bool:
     """Whether a peer takes part in a row."""
-    return max(row.applied, row.pending) <= peer.most and (row.task is Task.UP or peer.check is not None)
+    return max(row.applied, row.pending) <= peer.most and (
+        row.task is Task.UP or peer.check is not None
+    )
 
 
 def find_runners(tools: Tools, names: Sequence[str], home: Path) -> list[Runner]:
