@@ -49,7 +49,7 @@ def make_vpc(stack: cdk.Stack) -> ec2.Vpc:
 
 def make_cluster(stack: cdk.Stack, vpc: ec2.IVpc, name: str = "Database") -> rds.DatabaseCluster:
     """Return an Aurora cluster with a writer instance and a secret."""
-    version = rds.AuroraPostgresEngineVersion.VER_16_4
+    version = rds.AuroraPostgresEngineVersion.VER_16_8
     return rds.DatabaseCluster(
         stack,
         name,
