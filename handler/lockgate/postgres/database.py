@@ -101,8 +101,8 @@ class Database:
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
-        # The lock was asked for, and the answer has not come: this run may have it.
-        self._awaits_lock = False
+        # The connection broke before the answer came to whether this run has the lock.
+        self._may_hold_lock = False
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -168,10 +168,12 @@ class Database:
 
     def take_lock(self, terms: Terms) -> Taken | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`."""
-        with self._refusals():
-            self._awaits_lock = True
-            taken = self._lock().take(terms)
-        self._awaits_lock = False
+        try:
+            with self._refusals():
+                taken = self._lock().take(terms)
+        except ConnectionLost:
+            self._may_hold_lock = True
+            raise
         if taken is not None:
             self._start_watch()
         return taken
@@ -372,8 +374,8 @@ class Database:
         fell silent, the server would keep its session, and others would wait for the lease to end.
         """
         self._drop_connection()
-        if self._awaits_lock:
-            self._awaits_lock = False
+        if self._may_hold_lock:
+            self._may_hold_lock = False
             with suppress(ConnectionLost, LockgateError, StatementError):
                 self._open().send(self._look.setup_sql())
                 self._end_former_session()
