@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate import __version__
@@ -20,7 +21,7 @@ from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, Ru
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
 from lockgate.settings import Rollback
-from lockgate.worker import Worker, refuse_plan, refuse_unknown, reverse
+from lockgate.worker import Foreseen, Worker, refuse_plan, refuse_unknown, reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ class Task:
                 refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
-            return self._under_lock(Worker.up, (self.draft.history, plan))
+            return self._under_lock(partial(Worker.up, foreseen=Foreseen(self.draft.history, plan)))
         return self.tidy()
 
     def _is_to_bring_back(self, plan: Plan) -> bool:
@@ -129,22 +130,20 @@ class Task:
 
     # Under the lock.
 
-    def _under_lock(self, work: Work, foreseen: tuple[History, Plan] | None = None) -> Status:
+    def _under_lock(self, work: Work) -> Status:
         if self.means.deadline.is_over:
             raise self._stopped()
         self.means.database.install(self.probe)
         with self.draft.phase("lock_wait"):
             taken = self._wait_for_lock()
-        return self._work_and_finish(self._note_taken(taken), work, foreseen)
+        return self._work_and_finish(self._note_taken(taken), work)
 
     def _note_taken(self, taken: Taken) -> Stamp:
         self.draft.take(taken)
         self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
         return Stamp(self.means.run_id, taken.token, __version__)
 
-    def _work_and_finish(
-        self, stamp: Stamp, work: Work, foreseen: tuple[History, Plan] | None = None
-    ) -> Status:
+    def _work_and_finish(self, stamp: Stamp, work: Work) -> Status:
         """Work, record and unlock; and again where the connection breaks before that was heard.
 
         Commits before the last one are asynchronous, so a server that crashed may have lost some:
@@ -152,7 +151,7 @@ class Task:
         leaves a lock that heals itself.
         """
         held = Held(stamp)
-        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft, foreseen)
+        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft)
         status = self._try_work(worker, work)
         for _ in range(MOST_RECOVERIES):
             try:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.backup import Purpose
@@ -60,6 +61,14 @@ _RETRY_PAUSE_SECONDS = 0.5
 _LONGEST_RETRY_PAUSE_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What was planned before there was a lock, and with which history."""
+
+    history: History
+    plan: Plan
+
+
 @dataclass(slots=True)
 class Worker:
     """Does one request's work while the run holds the lock."""
@@ -69,14 +78,14 @@ class Worker:
     policy: Policy
     held: Held
     draft: ReportDraft
-    # What was planned before there was a lock, and for which history.
-    foreseen: tuple[History, Plan] | None = None
     _former: dict[str, StoredScripts] = field(default_factory=dict)
 
     # Up.
 
-    def up(self) -> Status:
+    def up(self, foreseen: Foreseen | None = None) -> Status:
         """Apply what is pending; undo what this run has applied if a migration fails.
+
+        ``foreseen`` holds for as long as the history is the one that it was planned with.
 
         Raises what `_carry_through` does.
         """
@@ -87,7 +96,7 @@ class Worker:
                 is_back = bool(self.draft.reverted)
                 if not is_free:
                     return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
-            self._carry_through(self._plan_up)
+            self._carry_through(partial(self._plan_up, foreseen))
         except MigrationFailed as error:
             if self.means.rules.rollback is Rollback.OFF:
                 raise
@@ -101,8 +110,12 @@ class Worker:
             return Status.ROLLED_BACK
         return Status.APPLIED if self.draft.done else Status.UP_TO_DATE
 
-    def _plan_up(self) -> _Work:
-        plan = self._make_plan(self._read_history())
+    def _plan_up(self, foreseen: Foreseen | None) -> _Work:
+        history = self._read_history()
+        if foreseen is not None and foreseen.history is history:
+            plan = foreseen.plan
+        else:
+            plan = make_plan(self.catalog, history, self.policy)
         refuse_plan(plan, self.policy)
         if plan.half_undone:
             reversal = self._reverse(plan.half_undone)
@@ -117,11 +130,6 @@ class Worker:
         if plan.has_pending and self.catalog.stand_in is not None:
             self.means.database.create_stand_in(self.catalog.stand_in.sql)
         return _Work(plan.segments)
-
-    def _make_plan(self, history: History) -> Plan:
-        if self.foreseen is not None and self.foreseen[0] is history:
-            return self.foreseen[1]
-        return make_plan(self.catalog, history, self.policy)
 
     def _remember(self, plan: Plan) -> None:
         """Keep the texts that repeatable migrations have, to give them back if the run fails."""
