@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.report import Report
 
-# Every how many messages a fault strikes, each at others; 1 is everything, and takes twenty minutes. A
-# run's process is killed twice as often: with 4, that leaves out nothing that it can leave.
+# Every how many messages a fault strikes, each at others; a run's process is killed twice as often. 1 is
+# every fault at every message, which CI takes on one major version.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
 
 
