@@ -94,6 +94,7 @@ class BackupWhenDue:
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Back up; see `core.backup.Backup.before_change`."""
+        # RDS is never on this machine, and nobody asked for it.
         if self._settings.backup is None and is_loopback(purpose.endpoint.host):
             return
         if self._backup is None:

@@ -256,7 +256,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             raise StatementError(error.args[0], message.results) from None
         except TimeoutError as error:
             self.sever()
-            raise ConnectionLost(f"the server did not answer within {limit:.0f} s") from error
+            raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
         except (OSError, InterfaceError) as error:
             raise ConnectionLost("the connection to the server broke") from error
         return message.results

@@ -126,7 +126,7 @@ def verify_python(connection: Connection, migration: Migration) -> bool:
 @contextmanager
 def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection]:
     import sqlalchemy  # noqa: PLC0415 - costs 150 ms that only Python migrations should pay
-    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415 - as above
 
     engine = sqlalchemy.create_engine(
         "postgresql+pg8000://",
