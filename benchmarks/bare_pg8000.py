@@ -22,12 +22,12 @@ def main(folder: str, count: int) -> None:
     )
     connection.run("CREATE TABLE IF NOT EXISTS schema_migrations (version text PRIMARY KEY)")
     applied = {row[0] for row in connection.run("SELECT version FROM schema_migrations")}
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))  # noqa: PTH208
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".sql"))  # noqa: PTH208 - as short as it can be
     pending = [name for name in names if name.partition("_")[0] not in applied]
     for first in range(0, len(pending), count):
         texts = ["BEGIN"]
         for name in pending[first : first + count]:
-            with open(f"{folder}/{name}", encoding="utf-8") as file:  # noqa: PTH123
+            with open(f"{folder}/{name}", encoding="utf-8") as file:  # noqa: PTH123 - as short as it can be
                 texts.append(file.read())
             version = name.partition("_")[0]
             texts.append(f"INSERT INTO schema_migrations (version) VALUES ('{version}')")

@@ -97,7 +97,7 @@ def _serve_returning(
 def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:
     """Return what a framework that answers CloudFormation itself (CDK Provider) passes on."""
     from lockgate.callers import cloudformation  # noqa: PLC0415 - for the events that need it
-    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415
+    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - as above
 
     envelope = cloudformation.read_envelope(event)
     if envelope.request_type is cloudformation.RequestType.DELETE:

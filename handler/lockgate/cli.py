@@ -147,7 +147,7 @@ def _carry_out(
         with ExitStack() as stack:
             merged = merge_environment(environment, options)
             if options.local:
-                from lockgate.local.workspace import open_workspace  # noqa: PLC0415
+                from lockgate.local.workspace import open_workspace  # noqa: PLC0415 - for the command that needs it
 
                 merged |= stack.enter_context(open_workspace(Path()))
             settings = _read_settings(merged, options)
@@ -227,7 +227,7 @@ def _find_user() -> str | None:
 
 def _unexpected(error: Exception, options: argparse.Namespace) -> UnexpectedFailure:
     if options.debug:
-        import traceback  # noqa: PLC0415
+        import traceback  # noqa: PLC0415 - for a defect
 
         traceback.print_exception(error)
     return UnexpectedFailure(
@@ -277,8 +277,8 @@ def _show(
 
 def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Run in a deployed function, as if it were here."""
-    from lockgate.aws.function import RemoteFunction  # noqa: PLC0415
-    from lockgate.terminal import remote  # noqa: PLC0415
+    from lockgate.aws.function import RemoteFunction  # noqa: PLC0415 - for the command that needs it
+    from lockgate.terminal import remote  # noqa: PLC0415 - for the command that needs it
 
     options.requested_by = options.requested_by or _find_user()
     progress = Progress(
@@ -306,7 +306,7 @@ def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> 
 
 
 def _run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from lockgate.formats.new_file import Flavour, write_migration  # noqa: PLC0415
+    from lockgate.formats.new_file import Flavour, write_migration  # noqa: PLC0415 - for the command that needs it
 
     flavour = Flavour.REPEATABLE if options.repeatable else Flavour.SQL
     if options.python:
@@ -334,10 +334,10 @@ def _refuse_other_formats(name: str) -> None:
 
 
 def _run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from lockgate.formats.lockgate import read_folder  # noqa: PLC0415
-    from lockgate.formats.new_file import next_version  # noqa: PLC0415
-    from lockgate.local.demo import run_demo  # noqa: PLC0415
-    from lockgate.terminal.narration import Narration  # noqa: PLC0415
+    from lockgate.formats.lockgate import read_folder  # noqa: PLC0415 - for the command that needs it
+    from lockgate.formats.new_file import next_version  # noqa: PLC0415 - for the command that needs it
+    from lockgate.local.demo import run_demo  # noqa: PLC0415 - for the command that needs it
+    from lockgate.terminal.narration import Narration  # noqa: PLC0415 - for the command that needs it
 
     folder = _find_folder(options, environment)
     narration = Narration(Screen(sys.stdout, environment, plain=options.no_color))
@@ -354,7 +354,7 @@ def _run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> in
 
 def _invoke_handler(event: dict[str, Any], context: Any) -> Any:
     # Imported under the demo's redirection, so that its logger writes where the demo says.
-    from lockgate.app import lambda_handler  # noqa: PLC0415
+    from lockgate.app import lambda_handler  # noqa: PLC0415 - for the command that needs it
 
     return lambda_handler(event, context)
 

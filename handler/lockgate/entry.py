@@ -68,8 +68,8 @@ def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
 def _answer_awaiting(
     kind: CallerKind, event: Any, context: Any, failure: UnexpectedFailure
 ) -> dict[str, Any]:
-    from lockgate.callers.cloudformation import RequestType, read_envelope  # noqa: PLC0415
-    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415
+    from lockgate.callers.cloudformation import RequestType, read_envelope  # noqa: PLC0415 - for the events that need it
+    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - for the events that need it
 
     answering = read_answer_settings(read_environment())
     if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:

@@ -123,7 +123,7 @@ class RemoteFunction:
 
     def _make_client(self) -> Any:
         import botocore.session  # noqa: PLC0415 -- as in clients.py
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - as above
 
         session = botocore.session.Session(profile=self._profile)
         config = Config(retries={"mode": "standard", "total_max_attempts": 1})
@@ -137,7 +137,7 @@ class RemoteFunction:
 def _send(ca_bundle: str | None, request: Any, **_: object) -> Any:
     """Send a signed request over a connection that is kept alive."""
     from botocore.httpsession import URLLib3Session  # noqa: PLC0415 -- as in clients.py
-    from botocore.utils import get_environ_proxies  # noqa: PLC0415
+    from botocore.utils import get_environ_proxies  # noqa: PLC0415 - as above
 
     options: dict[str, Any] = {
         "verify": ca_bundle or read_environment().get("REQUESTS_CA_BUNDLE") or True,

@@ -89,10 +89,10 @@ def open_dialogue(
 
         return open_job(event, invocation)
     if kind is CallerKind.CODEDEPLOY:
-        from lockgate.callers.codedeploy import open_hook  # noqa: PLC0415
+        from lockgate.callers.codedeploy import open_hook  # noqa: PLC0415 - as above
 
         return open_hook(event, invocation)
-    from lockgate.callers.cloudformation_dialogue import open_stack  # noqa: PLC0415
+    from lockgate.callers.cloudformation_dialogue import open_stack  # noqa: PLC0415 - as above
 
     return open_stack(event, invocation, loopback=settings.cfn_loopback)
 

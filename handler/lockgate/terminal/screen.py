@@ -94,7 +94,7 @@ class Screen:
     def _styled(self) -> Console:
         if self._console is None:
             # 60 ms that a run in a pipe does not pay.
-            from rich.console import Console  # noqa: PLC0415
+            from rich.console import Console  # noqa: PLC0415 - for who has a terminal
 
             self._console = Console(file=self._stream, force_terminal=True, highlight=False)
         return self._console
@@ -120,7 +120,7 @@ class _LiveLine:
     """A spinner, a text and the time it has taken."""
 
     def __init__(self, console: Console, text: str) -> None:
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - for who has a terminal
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True)
@@ -133,7 +133,7 @@ class _LiveLine:
 
     def note(self, text: str) -> None:
         """Replace the text at the next turn; markup in it means nothing."""
-        from rich.markup import escape  # noqa: PLC0415
+        from rich.markup import escape  # noqa: PLC0415 - for who has a terminal
 
         self._progress.update(self._task, description=escape(text))
 
