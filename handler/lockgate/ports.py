@@ -52,6 +52,7 @@ class Database(Protocol):
         stamp: Stamp,
         on_applied: Callable[[Done], None],
         *,
+        following: Segment | None = None,
         may_lose_rows: bool = True,
     ) -> None: ...
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]: ...

@@ -112,7 +112,7 @@ class Worker:
 
     def _plan_up(self, foreseen: Foreseen | None) -> _Work:
         history = self._read_history()
-        if foreseen is not None and foreseen.history is history:
+        if foreseen is not None and foreseen.history == history:
             plan = foreseen.plan
         else:
             plan = make_plan(self.catalog, history, self.policy)
@@ -303,6 +303,7 @@ class Worker:
                     segment,
                     self.held.stamp,
                     self.draft.on_applied(self.means.emit),
+                    following=waiting[0] if waiting else None,
                     may_lose_rows=work.may_lose_rows,
                 )
             except StepFailed as error:

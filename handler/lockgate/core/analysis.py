@@ -92,7 +92,7 @@ _UNIT_MODES = {
 # PostgreSQL compares the names of encodings by their letters and digits.
 _NO_LETTER = re.compile(r"[\W_]+")
 _UTF8 = frozenset({"utf8", "unicode"})
-_ENCODING = re.compile("client_encoding|names", re.IGNORECASE)
+_ENCODING = ("client_encoding", "names")
 _SETTERS = frozenset({("SET",), ("SELECT",)})
 
 _SETTING_WORDS = frozenset({("SET",), ("RESET",), ("DISCARD",)})
@@ -195,7 +195,8 @@ def _split(script: Script) -> tuple[Statement, ...]:
 
 def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
     """Refuse another client encoding: the server would take the rest of the script for that one."""
-    if not _ENCODING.search(script.sql):
+    lowered = script.sql.lower()
+    if not any(name in lowered for name in _ENCODING):
         return
     for statement in statements:
         if statement.words[:1] not in _SETTERS:

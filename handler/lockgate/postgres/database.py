@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
     from lockgate.postgres.connector import Connector
+    from lockgate.postgres.executor import Lookahead
     from lockgate.postgres.lock import Lock
     from lockgate.postgres.watch import Watch
     from lockgate.settings import Pooler
@@ -98,6 +99,7 @@ class Database:
         self._server_version = 0
         self._is_pooled = False
         self._has_own_path = True
+        self._lookahead: Lookahead | None = None
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
@@ -231,14 +233,15 @@ class Database:
         stamp: Stamp,
         on_applied: Callable[[Done], None],
         *,
+        following: Segment | None = None,
         may_lose_rows: bool = True,
     ) -> None:
-        """Apply one segment; see `Executor.apply` for what it raises.
+        """Apply one segment, which another one is ``following``; see `Executor.apply`.
 
         Raises:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
         """
-        from lockgate.postgres.executor import Executor
+        from lockgate.postgres.executor import Executor, Lookahead
         from lockgate.postgres.kept_session import read_kept
         from lockgate.postgres.loss import LossGuard
         from lockgate.postgres.session import Session
@@ -259,9 +262,10 @@ class Database:
         watch = self._watch
         assert watch is not None
         self._has_own_path = False
+        self._lookahead = self._lookahead or Lookahead()
         try:
             with watch.under_way(self._connected):
-                Executor(session, on_applied).apply(segment)
+                Executor(session, on_applied, self._lookahead).apply(segment, following)
                 if segment.leaves is not SessionRule.NEW:
                     self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:

@@ -3,34 +3,75 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, Unit, UnitMode
 from lockgate.core.failure import OutOfTime, StepFailed
-from lockgate.core.history import State
-from lockgate.core.migration import Direction, Language
-from lockgate.core.token_checksum import find_token_checksum
+from lockgate.core.migration import Language
 from lockgate.errors import LockgateError
-from lockgate.postgres.history_table import Ended, Progress, records_sql
+from lockgate.postgres.history_table import records_sql
 from lockgate.postgres.message import MessageWriter, Part
 from lockgate.postgres.python_step import run_python
-from lockgate.postgres.session import BEGIN, COMMIT, Session
+from lockgate.postgres.shared import (
+    Ledger,
+    add_batch,
+    add_row,
+    add_whole,
+    close_segment,
+    is_many,
+    make_batches,
+    may_travel,
+    open_segment,
+    write_ahead,
+)
 from lockgate.postgres.units import UnitRunner, unit_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lockgate.core.migration import Migration
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import Done, Stamp
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.loss import LossGuard
-    from lockgate.postgres.session import Mark
+    from lockgate.postgres.session import Session
 
-# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
-_COMMIT_LATER = "SET LOCAL synchronous_commit = off"
+# What is written ahead says how much time is left.
+_MOST_SECONDS_AHEAD = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The first message of a segment, and what it was written by."""
+
+    segment: Segment
+    stamp: Stamp
+    kept: tuple[str, ...]
+    written_at: float
+    writer: MessageWriter
+
+
+@dataclass(slots=True)
+class Lookahead:
+    """Writes the next segment's first message while the server works on this one."""
+
+    _ahead: _Ahead | None = None
+
+    def write(self, session: Session, segment: Segment | None) -> None:
+        """Write it where that can be done before its turn."""
+        writer = None if segment is None else write_ahead(session, segment)
+        if segment is not None and writer is not None:
+            now = session.clock.monotonic()
+            self._ahead = _Ahead(segment, session.stamp, session.kept, now, writer)
+
+    def take(self, session: Session, segment: Segment) -> MessageWriter | None:
+        """Return it if it is this segment's, and what it says still holds."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.segment is not segment:
+            return None
+        is_as_was = (ahead.stamp, ahead.kept) == (session.stamp, session.kept)
+        is_new = session.clock.monotonic() - ahead.written_at < _MOST_SECONDS_AHEAD
+        return ahead.writer if is_as_was and is_new and session.guard is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +80,12 @@ class Executor:
 
     session: Session
     on_applied: Callable[[Done], None]
+    lookahead: Lookahead = field(default_factory=Lookahead)
 
-    def apply(self, segment: Segment) -> None:
+    def apply(self, segment: Segment, following: Segment | None = None) -> None:
         """Apply a segment; tell `on_applied` of each migration that is in the database for good.
+
+        ``following`` is the segment that is applied next, if all goes well.
 
         Raises:
             StepFailed: a migration failed. Of a shared segment nothing remains; of statements
@@ -54,7 +98,7 @@ class Executor:
         memo = copy.deepcopy(self.session.memo)
         try:
             if segment.mode is Mode.SHARED:
-                done = self._apply_shared(segment)
+                done = self._apply_shared(segment, following)
             else:
                 done = UnitRunner(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime):
@@ -65,26 +109,25 @@ class Executor:
         for one in done:
             self.on_applied(one)
 
-    def _apply_shared(self, segment: Segment) -> list[Done]:
-        """Apply many migrations in one transaction, in as few messages as they fit."""
-        writer = MessageWriter()
+    def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
+        """Apply migrations in one transaction, in as few messages as they fit."""
+        writer = self.lookahead.take(self.session, segment)
         if self.session.guard is not None:
+            writer = MessageWriter()
             done = self._apply_guarded(self.session.guard, segment)
-        elif len(segment.steps) > 1 and all(s.direction is Direction.UP for s in segment.steps):
-            self._open(writer, segment)
-            done = self._add_many(writer, segment)
+            close_segment(self.session, writer)
+        elif is_many(segment):
+            done, writer = self._apply_many(segment, writer)
+            close_segment(self.session, writer)
+        elif writer is not None:
+            done = []
         else:
-            self._open(writer, segment)
+            writer = MessageWriter()
+            open_segment(self.session, writer, segment)
             done = self._add_bodies(writer, segment)
-        writer.add(Part.CONTROL, _COMMIT_LATER)
-        writer.add(Part.FENCE, self.session.fence())
-        writer.add(Part.CONTROL, COMMIT)
-        return done + self.session.flush(writer)
-
-    def _open(self, writer: MessageWriter, segment: Segment) -> None:
-        # Before the transaction, so that a script may set up its own as its first statement.
-        self.session.prepare_alone(writer, segment.steps[0])
-        writer.add(Part.CONTROL, BEGIN)
+            close_segment(self.session, writer)
+        ahead = partial(self.lookahead.write, self.session, following)
+        return done + self.session.send(writer, ahead).done
 
     def _apply_guarded(self, guard: LossGuard, segment: Segment) -> list[Done]:
         """Run everything but the commit, and see to it that no row is lost by that."""
@@ -92,7 +135,7 @@ class Executor:
 
         def begin() -> None:
             writer = MessageWriter()
-            self._open(writer, segment)
+            open_segment(self.session, writer, segment)
             self.session.flush(writer)
 
         def work() -> None:
@@ -103,38 +146,67 @@ class Executor:
         guard.watch(segment.steps[0].migration.label, begin, work)
         return done
 
-    def _add_many(self, writer: MessageWriter, segment: Segment) -> list[Done]:
-        """Add scripts; the rows of those that a message brings to their end begin the next message.
+    def _apply_many(
+        self, segment: Segment, first: MessageWriter | None
+    ) -> tuple[list[Done], MessageWriter]:
+        """Run all scripts; return what is recorded, and the message that brings the last rows.
 
-        ::
+        While the server works on a message, the next is written; what is recorded of the migrations
+        in a message stands at the end of the next::
 
-            script 1 … 100, the time behind each  |  100 rows, script 101 … 200, the times  |  100 rows
+            script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
         """
-        stopwatch = Stopwatch(segment)
-        behind: Migration | None = None
+        ledger = Ledger(self.session.stamp)
         done: list[Done] = []
-        waiting: list[Step] = []
+        writer = first or MessageWriter()
+        batches = make_batches(segment.steps)
+        if first is None:
+            open_segment(self.session, writer, segment)
+            done += self._add_batch(writer, batches[0], ledger, is_first=True)
+        for batch, following in zip(batches, [*batches[1:], []], strict=True):
+            upcoming = MessageWriter()
+            is_ahead = all(map(may_travel, following))
+
+            def work(
+                batch: Sequence[Step] = batch,
+                following: Sequence[Step] = following if is_ahead else (),
+                upcoming: MessageWriter = upcoming,
+            ) -> None:
+                ledger.draft(batch)
+                if following:
+                    add_batch(self.session, upcoming, following, is_first=False)
+
+            answer = self.session.send(writer, work)
+            ledger.note(answer.marks)
+            done += answer.done
+            if not is_ahead:
+                done += self._add_batch(upcoming, following, ledger, is_first=False)
+            rows = records_sql(
+                self.session.tables,
+                ledger.take(),
+                is_new=all(step.row is None for step in segment.steps),
+            )
+            upcoming.add(Part.RECORD, rows, migration=batch[-1].migration)
+            writer = upcoming
+        return done, writer
+
+    def _add_batch(
+        self, writer: MessageWriter, batch: Sequence[Step], ledger: Ledger, *, is_first: bool
+    ) -> list[Done]:
+        """Add scripts, running now what cannot travel with others."""
+        done: list[Done] = []
 
         def send() -> list[Done]:
-            answer = self.session.send(writer, partial(digest, waiting))
-            waiting.clear()
-            stopwatch.read(answer.marks)
+            ledger.draft(batch)
+            answer = self.session.send(writer)
+            ledger.note(answer.marks)
             done.extend(answer.done)
             return answer.done
 
-        for step in segment.steps:
-            if step is not segment.steps[0]:
-                self.session.prepare(writer, step, behind=behind)
+        def add_body(writer: MessageWriter, step: Step) -> None:
             self._add_body(writer, step, send)
-            waiting.append(step)
-            behind = step.migration
-            if writer.is_full or step is segment.steps[-1]:
-                self.session.own_role(writer)
-                self.session.mark(writer, behind)
-                send()
-                records = records_sql(self.session.tables, stopwatch.take(), self.session.stamp)
-                writer.add(Part.RECORD, records, migration=behind)
-                behind = None
+
+        add_batch(self.session, writer, batch, is_first=is_first, add_body=add_body)
         return done
 
     def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
@@ -144,9 +216,7 @@ class Executor:
             if previous is not None:
                 self.session.prepare(writer, step)
             done += self._add_body(writer, step, partial(self.session.flush, writer))
-            self.session.own_role(writer)
-            record = self.session.record(step, whole_progress(step), previous=previous)
-            writer.add(Part.RECORD, record, migration=step.migration)
+            add_row(self.session, writer, step, previous)
             previous = step.migration.migration_id
             if writer.is_full:
                 done += self.session.flush(writer)
@@ -157,6 +227,9 @@ class Executor:
     ) -> list[Done]:
         """Add a script to the message, or run it now where it cannot travel with others."""
         script, statements = step.script, step.analysis.statements
+        if may_travel(step):
+            add_whole(writer, step)
+            return []
         if script.language is Language.PYTHON:
             done = send()
             run_python(
@@ -168,9 +241,6 @@ class Executor:
                 memo=self.session.memo,
             )
             return done
-        if all(statement.standard_conforming_strings for statement in statements):
-            writer.add_script(step.migration, script, statements, (0, len(script.sql)))
-            return []
         # The server reads a message by the setting before it, so each statement goes alone.
         done = []
         for index, statement in enumerate(statements):
@@ -178,42 +248,3 @@ class Executor:
             writer.add_script(step.migration, script, (statement,), span, index)
             done += send()
         return done
-
-
-def digest(steps: Sequence[Step]) -> None:
-    """Digest the tokens of scripts, which takes a while, before their rows are written."""
-    for step in steps:
-        if step.script.language is Language.SQL:
-            find_token_checksum(step.script.text)
-
-
-class Stopwatch:
-    """Turns the times at which migrations ended into what is recorded of them."""
-
-    def __init__(self, segment: Segment) -> None:
-        self._steps = {step.migration.migration_id: step for step in segment.steps}
-        self._begun = Decimal()
-        self._ended: list[Ended] = []
-
-    def read(self, marks: Sequence[Mark]) -> None:
-        """Note when migrations ended; a mark of none tells when the next could begin."""
-        for mark in marks:
-            if mark.migration is not None:
-                step = self._steps[mark.migration.migration_id]
-                duration_ms = max(0, round((mark.epoch - self._begun) * 1000))
-                self._ended.append(
-                    Ended(mark.migration, whole_progress(step), mark.epoch, duration_ms)
-                )
-            self._begun = mark.epoch
-
-    def take(self) -> list[Ended]:
-        """Return what ended since it was asked last."""
-        ended, self._ended = self._ended, []
-        return ended
-
-
-def whole_progress(step: Step) -> Progress:
-    """Return the progress of a script that ran to its end."""
-    total = max(1, len(step.analysis.statements))
-    state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
-    return Progress(state, total, total)

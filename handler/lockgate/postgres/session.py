@@ -16,7 +16,7 @@ from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Stamp
 from lockgate.errors import LockLost
 from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.history_table import Progress, record_sql, revert_sql
+from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_results
@@ -100,11 +100,19 @@ class Session:
         """Return the statement that fails unless this run still holds the lock."""
         return fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
 
-    def record(self, step: Step, progress: Progress, *, previous: str | None = None) -> str:
+    def record(
+        self,
+        step: Step,
+        progress: Progress,
+        *,
+        is_new: bool = False,
+        previous: str | None = None,
+    ) -> str:
         """Return the statement that writes a migration's row; see `record_sql` and `revert_sql`."""
         if step.direction is Direction.DOWN:
             return revert_sql(self.tables, step.migration, progress)
-        return record_sql(self.tables, step.migration, self.stamp, progress, previous=previous)
+        row = make_row(step.migration, self.stamp, progress)
+        return record_sql(self.tables, row, is_new=is_new, previous=previous)
 
     def prepare(
         self, writer: MessageWriter, step: Step, *, behind: Migration | None = None

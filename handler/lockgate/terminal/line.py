@@ -50,12 +50,14 @@ class Cell:
 
 def clean(text: str) -> str:
     """Return the text without control characters: names and messages come from elsewhere."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def measure(text: str) -> int:
     """Return how many columns of a screen the text takes."""
-    return sum(_width_of(character) for character in text)
+    return len(text) if text.isascii() else sum(map(_width_of, text))
 
 
 def paragraph(

@@ -1,0 +1,161 @@
+"""What a transaction that migrations share is written as. Sends nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode
+from lockgate.core.history import State
+from lockgate.core.migration import Direction, Language
+from lockgate.postgres.history_table import Progress, Row, make_row
+from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
+from lockgate.postgres.session import BEGIN, COMMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lockgate.core.outcome import Stamp
+    from lockgate.core.segment import Segment, Step
+    from lockgate.postgres.session import Mark, Session
+
+# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
+_COMMIT_LATER = "SET LOCAL synchronous_commit = off"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
+    """Add what stands before a segment's first script."""
+    # Before the transaction, so that a script may set up its own as its first statement.
+    session.prepare_alone(writer, segment.steps[0])
+    writer.add(Part.CONTROL, BEGIN)
+
+
+def close_segment(session: Session, writer: MessageWriter) -> None:
+    """Add what stands behind a segment's last row."""
+    writer.add(Part.CONTROL, _COMMIT_LATER)
+    writer.add(Part.FENCE, session.fence())
+    writer.add(Part.CONTROL, COMMIT)
+
+
+def is_many(segment: Segment) -> bool:
+    """Tell whether a segment's rows are written together; those of what is undone are not."""
+    return len(segment.steps) > 1 and all(s.direction is Direction.UP for s in segment.steps)
+
+
+def may_travel(step: Step) -> bool:
+    """Tell whether a script can be in one message with others.
+
+    A Python function cannot; and the server reads a message by the setting before it, so a script
+    that changes how strings are read cannot either.
+    """
+    return step.script.language is Language.SQL and all(
+        statement.standard_conforming_strings for statement in step.analysis.statements
+    )
+
+
+def add_whole(writer: MessageWriter, step: Step) -> None:
+    """Add a script that may travel."""
+    script = step.script
+    writer.add_script(step.migration, script, step.analysis.statements, (0, len(script.sql)))
+
+
+def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
+    """Add the row of a migration that stands alone; see `record_sql`."""
+    session.own_role(writer)
+    record = session.record(step, whole_progress(step), is_new=step.row is None, previous=previous)
+    writer.add(Part.RECORD, record, migration=step.migration)
+
+
+def whole_progress(step: Step) -> Progress:
+    """Return the progress of a script that ran to its end."""
+    total = max(1, len(step.analysis.statements))
+    state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
+    return Progress(state, total, total)
+
+
+def make_batches(steps: Iterable[Step]) -> list[list[Step]]:
+    """Cut the steps of a segment into what goes to a message."""
+    batches: list[list[Step]] = []
+    length = MOST_CHARACTERS
+    for step in steps:
+        if length >= MOST_CHARACTERS or len(batches[-1]) >= MOST_MIGRATIONS:
+            batches.append([])
+            length = 0
+        batches[-1].append(step)
+        length += len(step.script.sql)
+    return batches
+
+
+def add_batch(
+    session: Session,
+    writer: MessageWriter,
+    batch: Sequence[Step],
+    *,
+    is_first: bool,
+    add_body: Callable[[MessageWriter, Step], None] = add_whole,
+) -> None:
+    """Add scripts, and behind each of them what tells when it ended."""
+    behind = None
+    for step in batch:
+        if behind is not None or not is_first:
+            session.prepare(writer, step, behind=behind)
+        add_body(writer, step)
+        behind = step.migration
+    session.own_role(writer)
+    session.mark(writer, batch[-1].migration)
+
+
+def write_ahead(session: Session, segment: Segment) -> MessageWriter | None:
+    """Write the first message of a segment before its turn; ``None`` where it has to wait for that."""
+    is_ready = segment.mode is Mode.SHARED and session.guard is None
+    batch = make_batches(segment.steps)[0]
+    if not is_ready or not all(map(may_travel, batch)):
+        return None
+    writer = MessageWriter()
+    if is_many(segment):
+        open_segment(session, writer, segment)
+        add_batch(session, writer, batch, is_first=True)
+        return writer
+    if len(segment.steps) > 1:
+        return None
+    open_segment(session, writer, segment)
+    add_whole(writer, batch[0])
+    add_row(session, writer, batch[0], None)
+    close_segment(session, writer)
+    return writer
+
+
+class Ledger:
+    """The rows of a transaction that is still open: first what is known of them, then the times."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        self._drafts: dict[str, Row] = {}
+        self._begun = Decimal()
+        self._ended: list[Row] = []
+
+    def draft(self, steps: Iterable[Step]) -> None:
+        """Make the rows but for their times, which takes a while: scripts are digested."""
+        for step in steps:
+            migration = step.migration
+            if migration.migration_id not in self._drafts:
+                row = make_row(migration, self._stamp, whole_progress(step))
+                self._drafts[migration.migration_id] = row
+
+    def note(self, marks: Iterable[Mark]) -> None:
+        """Note when migrations ended; a mark of none tells when the next could begin."""
+        for mark in marks:
+            if mark.migration is not None:
+                row = self._drafts.pop(mark.migration.migration_id)
+                ended_at = _EPOCH + timedelta(microseconds=int(mark.epoch * 1_000_000))
+                row["applied_at"] = ended_at.isoformat()
+                row["duration_ms"] = max(0, round((mark.epoch - self._begun) * 1000))
+                self._ended.append(row)
+            self._begun = mark.epoch
+
+    def take(self) -> list[Row]:
+        """Return what ended since it was asked last."""
+        ended, self._ended = self._ended, []
+        return ended
