@@ -197,7 +197,7 @@ def _fill_code(recipe: Recipe, folder: Path, root: str) -> None:
     shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
     _prune(folder)
     if recipe.compiler is not None:
-        _record_methods(recipe.compiler, folder)
+        _import_all(recipe.compiler, folder)
         _compile(recipe.compiler, folder, root)
 
 
@@ -232,11 +232,24 @@ def _prune(folder: Path) -> None:
             Path(parent).rmdir()
 
 
-def _record_methods(python: Path, folder: Path) -> None:
-    # What no byte code file holds: `lockgate.start` says what it is for.
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from lockgate import start; start.record()"
+# boto3 and botocore are the runtime's; the build need not have them.
+_IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import lockgate
+for module in pkgutil.walk_packages(lockgate.__path__, "lockgate."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "botocore":
+            raise
+"""
+
+
+def _import_all(python: Path, folder: Path) -> None:
+    """Import every module, so that a library that is missing is missed here."""
     _run(
-        [str(python), "-I", "-B", "-c", code, str(folder)],
+        [str(python), "-I", "-B", "-c", _IMPORT_ALL, str(folder)],
         failure="A module of Lockgate cannot be imported",
     )
 

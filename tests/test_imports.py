@@ -40,7 +40,7 @@ LAYERS = (
     ("settings",),
     ("duration",),
     ("errors",),
-    ("start",),
+    ("start", "value"),
 )
 
 # Importer and imported, with the reason why the layers do not decide.

@@ -12,19 +12,14 @@ import sys
 from contextlib import suppress
 
 from lockgate import start  # the first of ours: it makes the others cheap
-from lockgate.terminal.kept_methods import KeptMethods
 
 
 def main() -> None:
     """Carry out one command and end the process with its status."""
-    methods = KeptMethods()
-    methods.hand_out()
-    from lockgate.cli import main as run  # noqa: PLC0415 - its imports are what the two make cheap
+    from lockgate.cli import main as run  # noqa: PLC0415 - its imports are what `start` makes cheap
 
     start.finish()
-    status = run()
-    methods.keep()
-    _leave(status)
+    _leave(run())
 
 
 def _leave(status: int) -> None:

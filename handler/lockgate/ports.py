@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lockgate.settings import Rollback
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

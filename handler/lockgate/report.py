@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.request import Action

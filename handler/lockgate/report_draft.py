@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
@@ -43,6 +43,7 @@ from lockgate.report_entry import (
     version_text,
     with_failure,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,6 @@ takes imported then: `task` is the one door to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
@@ -22,6 +21,7 @@ from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Report, Status
 from lockgate.report_draft import ReportDraft
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog

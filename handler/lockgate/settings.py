@@ -9,12 +9,13 @@ import contextlib
 import difflib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import SettingInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, Ru
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
 from lockgate.settings import Rollback
+from lockgate.value import dataclass
 from lockgate.worker import Foreseen, Worker, refuse_plan, refuse_unknown, reverse
 
 if TYPE_CHECKING:

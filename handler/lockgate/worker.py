@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from lockgate.errors import (
 from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Status
 from lockgate.settings import Rollback
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

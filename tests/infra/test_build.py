@@ -53,21 +53,6 @@ for path in root.rglob("*.pyc"):
 print("described")
 """
 
-FIND_UNCOMPILED = """
-import dataclasses, marshal, sys
-sys.path.insert(0, sys.argv[1])
-from lockgate import start
-methods = marshal.loads(start.METHODS.read_bytes())
-texts = []
-def keep(text, names, found):
-    if names["__name__"].startswith("lockgate"):
-        texts.append(text)
-    exec(text, names, found)
-dataclasses.exec = keep
-import lockgate.wiring
-print(len(texts) > 0, [text for text in texts if text not in methods])
-"""
-
 
 @pytest.fixture
 def unpacked(package: Path, tmp_path: Path) -> Path:
@@ -95,7 +80,6 @@ def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path)
     assert names >= {
         "lockgate/__init__.py",
         "lockgate/__pycache__/__init__.cpython-313.pyc",
-        "lockgate/methods.cpython-313",
         "lockgate/postgres/rds-roots/01cecb18.0",
         "sqlalchemy/__init__.py",
         "pg8000/__init__.py",
@@ -125,11 +109,6 @@ def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler
         (unpacked / package_name / "__init__.py").write_text("raise SystemError\n")
 
     assert _run(compiler, USE, unpacked) == "imported\n"
-
-
-def test_no_dataclass_is_compiled_at_the_start(unpacked: Path, compiler: Path) -> None:
-    """What dataclasses write, which is in no byte code file, was compiled by the build."""
-    assert _run(compiler, FIND_UNCOMPILED, unpacked) == "True []\n"
 
 
 def test_migration_may_import_what_has_no_byte_code(unpacked: Path, compiler: Path) -> None:

@@ -10,7 +10,7 @@ Who goes before whom, for each field::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lockgate.aws.database_url import parse_database_url
@@ -18,6 +18,7 @@ from lockgate.aws.parts import ConnectionParts, SecretStage
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.settings import Settings, Tls
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.aws.clients import ClientFactory

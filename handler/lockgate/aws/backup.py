@@ -12,7 +12,7 @@ the log. Where it is given, `record` warns of that, and `snapshot` refuses the r
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from lockgate.core.backup import BackupInfo, BackupKind, Notes, Purpose, Snapsho
 from lockgate.core.snapshot import RUN_TAG, Snapshot, find_surplus, make_tags
 from lockgate.errors import BackupFailed, LockgateError
 from lockgate.settings import BackupMode
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

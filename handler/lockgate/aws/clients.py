@@ -10,11 +10,12 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lockgate.errors import CredentialsRejected, LockgateError
 from lockgate.settings import read_environment
+from lockgate.value import dataclass
 
 # Called with a service's name and a region, or None for the environment's region.
 ClientFactory = Callable[[str, str | None], Any]

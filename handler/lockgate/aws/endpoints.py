@@ -8,13 +8,13 @@ A master secret that RDS manages names no host. Its tags lead to the instance or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, ClientFactory, region_of, translated
 from lockgate.aws.secrets import ENGINES, Secret
 from lockgate.errors import DatabaseUnreachable, SettingInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient

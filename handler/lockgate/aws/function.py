@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from lockgate.errors import (
     RequestInvalid,
 )
 from lockgate.settings import read_environment
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ A name alone proves nothing: another account may have a cluster of the same name
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, ClientFactory, translated
@@ -21,6 +21,7 @@ from lockgate.aws.secrets import ENGINES
 from lockgate.core.backup import BackupSource
 from lockgate.core.target import is_loopback
 from lockgate.errors import BackupFailed
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

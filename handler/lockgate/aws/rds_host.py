@@ -13,8 +13,9 @@ r"""What an RDS host name says: the kind of endpoint, its name and its region. A
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from lockgate.value import dataclass
 
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]"
 # Both orders are in use in China.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, translated
 from lockgate.aws.database_url import is_database_url, parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_port
 from lockgate.errors import CredentialsRejected, SettingInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

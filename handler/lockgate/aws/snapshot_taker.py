@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +17,7 @@ from lockgate.aws.rds import RdsDatabase, describe
 from lockgate.core.deadline import Clock, Deadline
 from lockgate.core.snapshot import Progress, Snapshot, find_asked_for, name_snapshot
 from lockgate.errors import BackupFailed, RunIncomplete
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import translated
@@ -10,6 +9,7 @@ from lockgate.aws.endpoints import ResourceKind
 from lockgate.aws.rds import RdsDatabase, asking
 from lockgate.core.snapshot import Snapshot
 from lockgate.errors import BackupFailed
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

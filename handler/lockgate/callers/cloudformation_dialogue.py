@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from lockgate.callers.delivery import Answer
 from lockgate.callers.detect import CallerKind
 from lockgate.callers.dialogue import Invocation, is_at_work
 from lockgate.callers.response_url import check_response_url, put_answer
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

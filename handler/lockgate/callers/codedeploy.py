@@ -7,7 +7,7 @@ hour; a longer run goes on in further invocations that the function makes itself
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 from lockgate.report import Report
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

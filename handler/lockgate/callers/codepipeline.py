@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.detect import CallerKind
@@ -18,6 +18,7 @@ from lockgate.callers.direct import read_request as read_command
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Caller
 from lockgate.errors import RequestInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

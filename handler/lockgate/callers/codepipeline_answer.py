@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
@@ -11,6 +10,7 @@ from lockgate.callers.direct import to_exception
 from lockgate.callers.reason import fit_bytes, make_reason, to_one_line
 from lockgate.errors import LockgateError, public_class
 from lockgate.report import Report, Status
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.callers.codepipeline import Job

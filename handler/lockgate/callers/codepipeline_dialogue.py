@@ -5,7 +5,7 @@ The client is made before the run, so that nothing has to be imported when time 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from lockgate.callers.delivery import Answer, tell
 from lockgate.callers.detect import CallerKind
 from lockgate.callers.dialogue import Invocation, is_at_work
 from lockgate.errors import RunIncomplete, UnexpectedFailure
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

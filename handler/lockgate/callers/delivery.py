@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.aws.clients import Call, may_pass, translated
 from lockgate.errors import LockgateError, UnexpectedFailure
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

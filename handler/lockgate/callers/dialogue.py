@@ -6,11 +6,11 @@ that caller comes, and not before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lockgate.callers.detect import CallerKind
 from lockgate.core.lease import LEASE_MARGIN_MS
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
@@ -18,6 +17,7 @@ from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Reques
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import MAX_LISTED, Report, Status, to_text
 from lockgate.settings import TOOLS
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

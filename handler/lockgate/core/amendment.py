@@ -5,7 +5,6 @@ None of them runs a migration. What does not fit is refused, and then nothing is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
@@ -13,6 +12,7 @@ from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
 from lockgate.core.request import Mend
 from lockgate.errors import AmendmentRefused
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ Knows statements and their kinds. Knows no history and no server.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ from lockgate.core.sql import (
 )
 from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
+from lockgate.value import dataclass
 
 
 class Mode(StrEnum):

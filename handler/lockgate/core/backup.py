@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.target import Endpoint

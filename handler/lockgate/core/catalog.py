@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from lockgate.core.migration import Migration, Script, Version
+from lockgate.value import dataclass
 
 
 class Order(StrEnum):

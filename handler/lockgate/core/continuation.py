@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from lockgate.value import dataclass
 
 # Lambda cuts a chain of about 16 invocations of itself. A caller that invokes anew may do so more often.
 MOST_HOPS = 8

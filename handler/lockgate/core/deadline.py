@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Direction, Kind, Language, Migration, Version
 from lockgate.core.token_checksum import find_token_checksum
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from lockgate.value import dataclass
 
 # From the first quotation mark to the last, since a value may hold any; the server's language decides
 # which marks it uses.

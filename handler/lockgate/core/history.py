@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, Order
 from lockgate.core.migration import Kind, Language, Options, Version
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

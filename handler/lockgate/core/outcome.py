@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Direction
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -5,7 +5,6 @@ Decides and does nothing. A plan is a value; `refusal.find_refusal` says whether
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import RequestInvalid
 from lockgate.settings import OutOfOrder
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

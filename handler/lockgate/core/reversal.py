@@ -5,7 +5,7 @@ Decides and does nothing. What has no way back is named, and then nothing is und
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
@@ -17,6 +17,7 @@ from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import RequestInvalid, UndoRefused
 from lockgate.settings import Atomicity
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

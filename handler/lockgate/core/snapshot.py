@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from lockgate.core.sql_block import calls_procedure, ends_transaction
 from lockgate.core.sql_token import fold_tokens, lower_ascii, upper_ascii
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.sql_statement import Statement

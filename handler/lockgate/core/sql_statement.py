@@ -7,7 +7,7 @@ offset is all it says of a place) and not what a statement does.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.sql_setting import string_setting_after
 from lockgate.core.sql_token import match_tokens, upper_ascii
 from lockgate.errors import MigrationFileInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

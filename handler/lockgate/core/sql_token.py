@@ -7,11 +7,12 @@ Knows quotes, comments, dollar tags and operators. Knows no statements: where on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Final
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
+
+from lockgate.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

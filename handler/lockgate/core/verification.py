@@ -12,11 +12,11 @@ Asks nothing itself.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql import Token, TokenKind, tokenize
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.sql import Statement

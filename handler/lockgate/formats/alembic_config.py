@@ -10,11 +10,11 @@ import os
 import posixpath
 import re
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate.formats.folder import read_text
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,10 @@ punctuation comes before digits, digits before letters, and case decides last.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

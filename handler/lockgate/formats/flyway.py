@@ -6,7 +6,7 @@ repeatable migrations follow by description. What Flyway passes over is passed o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
@@ -35,6 +35,7 @@ from lockgate.formats.scripts import (
 )
 from lockgate.formats.tool_transaction import outside_where_needed
 from lockgate.histories.flyway import TABLE_SQL
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

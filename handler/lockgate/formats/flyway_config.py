@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from lockgate.errors import MigrationFileInvalid
@@ -17,6 +17,7 @@ from lockgate.formats.folder import read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import unusable_file
 from lockgate.histories.flyway import TABLE
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

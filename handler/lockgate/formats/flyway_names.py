@@ -6,11 +6,11 @@ Knows prefixes, separator and suffixes. Reads no file.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from lockgate.core.migration import Version
 from lockgate.histories.flyway import make_version_text
+from lockgate.value import dataclass
 
 _VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")
 # What is not SQL and would run under Flyway: Java and its kin, and scripts of a shell.

@@ -6,11 +6,12 @@ Knows which of Flyway's own (``${flyway:…}``) a file decides. Knows no environ
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
 from lockgate.formats.folder import line_of
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.formats.flyway_config import FlywayConfig

@@ -6,7 +6,6 @@ Knows the four keys that Flyway has, and the conditions that are constant. Reads
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
@@ -14,6 +13,7 @@ from lockgate.formats.flyway_placeholders import fill_placeholders
 from lockgate.formats.folder import read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import refuse, unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.json5 import Json5Invalid, read_json5
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,12 +7,13 @@ text, its are run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.formats.goose_variables import fill_line
 from lockgate.formats.scripts import make_script, unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,11 @@ Filled in are ``$name``, ``${name}``, ``${name:-default}``, ``${name-default}`` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule, StandIn
@@ -22,6 +22,7 @@ from lockgate.formats.scripts import (
     make_versioned,
     unusable_file,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ JavaScript.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
@@ -25,6 +25,7 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ Liquibase runs what is pending in the order of the changelog, whatever ran befor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
@@ -30,6 +29,7 @@ from lockgate.histories.liquibase import (
     TABLE_SQL,
     make_changeset_id,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

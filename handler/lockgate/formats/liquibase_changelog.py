@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from lockgate.formats.folder import read_text
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,12 @@ may not have in Lockgate is refused here, with its line.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql import tokenize
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

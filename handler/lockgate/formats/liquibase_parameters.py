@@ -6,12 +6,13 @@ Knows which value wins, and which names only a run of Liquibase could fill. Read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
 from lockgate.formats.liquibase_text import fill_parameters
 from lockgate.formats.scripts import unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,10 @@ Line numbers stay what they are. Knows no files.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql import TokenKind, tokenize
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

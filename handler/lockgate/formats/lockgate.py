@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_catalog
@@ -18,6 +18,7 @@ from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import line_of, list_files, no_migrations, read_text
 from lockgate.formats.native_signs import find_native_sign
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

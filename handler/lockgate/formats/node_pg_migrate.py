@@ -6,7 +6,7 @@ Knows its names, its comments that open the two scripts, and its order. Runs no 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

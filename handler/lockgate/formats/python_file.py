@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
@@ -13,6 +13,7 @@ from lockgate.core.sql import tokenize
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.tool_transaction import leave_transaction
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,11 @@ Everywhere else a script is verbatim. Knows no environment: the variables are gi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,6 @@ Knows yoyo's directives, its order and its hooks. Runs no Python: `formats.yoyo_
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from lockgate.formats.scripts import (
     with_stand_in,
 )
 from lockgate.formats.yoyo_python import read_python_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,11 +7,12 @@ does is an obstacle.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.migration import Language, Obstacle
 from lockgate.formats.scripts import make_script, unusable_file
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

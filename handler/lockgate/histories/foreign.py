@@ -6,10 +6,11 @@ A module per tool has ``FORMAT`` (the `formats` module whose folder it belongs t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

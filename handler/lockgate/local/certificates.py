@@ -6,7 +6,6 @@ be signed with it later. Import it late: the cryptography package costs 70 ms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,13 +13,13 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.errors import SettingInvalid
 from lockgate.local.postmaster import quote_tail
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.local.binaries import Binaries

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
@@ -22,6 +22,7 @@ from lockgate.local.psql import create_database, run_psql
 from lockgate.local.secrets_manager import LocalSecretsManager
 from lockgate.local.server import EmbeddedServer
 from lockgate.local.signed_url import SignedUrls
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

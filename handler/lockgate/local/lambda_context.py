@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from lockgate.value import dataclass
 
 _NAME = "lockgate"
 

@@ -9,10 +9,10 @@ import os
 import pwd
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.errors import SettingInvalid
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

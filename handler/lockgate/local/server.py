@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -26,6 +25,7 @@ from lockgate.local.cluster import SUPERUSER, Cluster, prepare_cluster
 from lockgate.local.dump import dump_schema
 from lockgate.local.postmaster import Postmaster
 from lockgate.local.privileges import choose_run_as
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,6 @@ Knows the queries. What the answers mean is `core.verification`'s business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.verification import (
@@ -18,6 +17,7 @@ from lockgate.core.verification import (
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.look import OWN_OPERATORS
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.postgres.connection import Connection

@@ -10,11 +10,11 @@ import contextlib
 import re
 import socket
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.postgres.driver import DatabaseError, InterfaceError, core, legacy
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     import ssl

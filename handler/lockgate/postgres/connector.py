@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lockgate.errors import (
@@ -25,6 +24,7 @@ from lockgate.postgres.connection import Connection, Dial, TlsRefused
 from lockgate.postgres.driver import DatabaseError, InterfaceError
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.quoting import write_name
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
@@ -25,6 +25,7 @@ from lockgate.postgres.look import (
     session_sql,
 )
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,9 @@ Knows the query alone: a run with nothing to do reads no more of the history tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.postgres.schema import Tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from lockgate.postgres.shared import (
     write_ahead,
 )
 from lockgate.postgres.units import UnitRunner, unit_span
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

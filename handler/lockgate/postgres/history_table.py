@@ -6,7 +6,6 @@ Knows the rows. Knows no order of work.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.token_checksum import find_token_checksum
 from lockgate.postgres.quoting import quote_literal
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lockgate.core.lease import Claim, Holder, Terms, decide_claim
@@ -16,6 +15,7 @@ from lockgate.postgres.lock_table import (
     take_over_lock,
     terminate_holder,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.deadline import Clock

@@ -5,7 +5,7 @@ Knows the facts that a run depends on. Changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.probe import Probe
@@ -20,6 +20,7 @@ from lockgate.postgres.schema import (
     guard_sql,
     strangers_sql,
 )
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.target import Endpoint

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import Failure, StepFailed
@@ -20,6 +19,7 @@ from lockgate.errors import DataLossRefused
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,11 +7,12 @@ Knows no connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql import Statement, sendable
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

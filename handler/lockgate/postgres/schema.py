@@ -5,9 +5,8 @@ Knows the DDL. Knows nothing of what the rows mean.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.value import dataclass
 
 LAYOUT_VERSION = 1
 

@@ -6,7 +6,7 @@ Between two segments the session is outside any transaction: a failed one was ro
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_results
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ announced before and recorded after; between the two, only the catalogs know::
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Unit, UnitMode, done_checksum, place_of
@@ -32,6 +32,7 @@ from lockgate.postgres.loss import unwatched
 from lockgate.postgres.message import MessageWriter, Part
 from lockgate.postgres.python_step import run_python, verify_python
 from lockgate.postgres.session import BEGIN, COMMIT, Session
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.outcome import Done

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

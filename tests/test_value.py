@@ -1,0 +1,203 @@
+"""A dataclass of ours behaves as one of the standard library's; the two are made side by side."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorate = Callable[[type], type]
+
+
+def make_place(decorate: Decorate) -> Any:
+    """Make a class with every kind of field that the package has."""
+
+    @decorate
+    class Place:
+        """Somewhere."""
+
+        x: int
+        y: int = 0
+        note: str = field(default="", repr=False, compare=False)
+        seen: list[int] = field(default_factory=list)
+        count: int = field(default=7, init=False)
+
+        @property
+        def total(self) -> int:
+            """Both."""
+            return self.x + self.y
+
+    return Place
+
+
+OURS = make_place(dataclass(slots=True, frozen=True))
+THEIRS = make_place(dataclasses.dataclass(slots=True, frozen=True))
+KINDS = pytest.mark.parametrize("kind", [OURS, THEIRS], ids=["ours", "theirs"])
+
+
+@dataclass(slots=True, frozen=True)
+class Named:
+    """One that a pickle finds by its name."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+
+
+@KINDS
+def test_value_holds_what_it_was_given(kind: Any) -> None:
+    """By place, by name, by default; a factory makes a new one each time."""
+    one, other = kind(1, note="n"), kind(x=1, y=2, seen=[3])
+
+    assert (1, 0, "n", [], 7) == (one.x, one.y, one.note, one.seen, one.count)
+    assert (1, 2, "", [3], 3) == (other.x, other.y, other.note, other.seen, other.total)
+    assert one.seen is not kind(1).seen
+
+
+@KINDS
+def test_value_is_shown_by_its_fields(kind: Any) -> None:
+    """Those that are not to be shown are not."""
+    assert "make_place.<locals>.Place(x=1, y=2, seen=[], count=7)" == repr(kind(1, 2, "secret"))
+
+
+@KINDS
+def test_values_are_equal_by_what_is_compared(kind: Any) -> None:
+    """Another class's are not, whatever they hold."""
+    assert kind(1, note="a") == kind(1, note="b")
+    assert kind(1) != kind(2)
+    assert kind(1) != (OURS if kind is THEIRS else THEIRS)(1)
+    assert kind(1).__eq__("1") is NotImplemented
+
+
+@KINDS
+def test_frozen_value_is_not_changed(kind: Any) -> None:
+    """Neither a field that there is nor one that there is not."""
+    value = kind(1)
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot assign to field 'x'$"):
+        value.x = 2
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot delete field 'x'$"):
+        del value.x
+    with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+        value.z = 2
+    assert (1, False) == (value.x, hasattr(value, "__dict__"))
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((1, 2, "", [], 9, 9), {}, "positional arguments but"),
+        ((1,), {"x": 1}, "got multiple values for argument 'x'"),
+        ((1,), {"z": 1}, "got an unexpected keyword argument 'z'"),
+        ((1,), {"count": 1}, "got an unexpected keyword argument 'count'"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any], said: str
+) -> None:
+    """As a function refuses them."""
+    with pytest.raises(TypeError, match=said):
+        kind(*args, **kwargs)
+
+
+@KINDS
+def test_value_works_with_what_the_standard_library_has_for_dataclasses(kind: Any) -> None:
+    """Replacing, taking apart, matching."""
+    value = kind(1, 2, "n", [3])
+    changed = dataclasses.replace(value, y=5)
+    match changed:
+        case kind(1, y=5):
+            matched = True
+        case _:
+            matched = False
+
+    assert {"x": 1, "y": 2, "note": "n", "seen": [3], "count": 7} == dataclasses.asdict(value)
+    assert ((1, 5, "n"), True) == ((changed.x, changed.y, changed.note), matched)
+    assert ("x", "y", "note", "seen", "count") == tuple(f.name for f in dataclasses.fields(kind))
+    assert dataclasses.is_dataclass(kind)
+
+
+def test_copies_are_equal_and_apart() -> None:
+    """Also those through a pickle."""
+    value = OURS(1, seen=[[1]])
+    deep = copy.deepcopy(value)
+    named = Named("a", ("b",))
+
+    assert (value, True) == (deep, deep.seen[0] is not value.seen[0])
+    assert (value, True) == (copy.copy(value), copy.copy(value).seen is value.seen)
+    assert named == pickle.loads(pickle.dumps(named))  # noqa: S301 - of this test's own
+
+
+def test_hash_is_of_what_is_compared() -> None:
+    """Equal values are one key; what may change is none."""
+
+    @dataclass(slots=True)
+    class Changing:
+        """It may change."""
+
+        x: int
+
+    value = Changing(1)
+    value.x = 2
+    assert {Named("a"): 1}[Named("a")] == 1
+    assert (2, Changing(2)) == (value.x, value)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(value)
+
+
+def test_methods_of_a_class_are_its_own() -> None:
+    """What a class says of itself is not taken from it; what it has to do at the start is done."""
+
+    @dataclass(slots=True)
+    class Own:
+        """It has words of its own."""
+
+        x: int
+        doubled: int = field(init=False, default=0)
+
+        def __post_init__(self) -> None:
+            self.doubled = 2 * self.x
+
+        def __repr__(self) -> str:
+            return "own"
+
+    assert (6, "own") == (Own(3).doubled, repr(Own(3)))
+
+
+def test_class_without_fields_has_equal_values() -> None:
+    """There is nothing in which they could differ."""
+
+    @dataclass(slots=True, frozen=True)
+    class Empty:
+        """Nothing."""
+
+    assert (Empty(), "Empty()") == (Empty(), repr(Empty()).rpartition(".")[2])
+    assert hash(Empty()) == hash(Empty())
+
+
+def test_order_is_by_the_fields_in_their_order() -> None:
+    """Only where it was asked for, and only among its own."""
+
+    @dataclass(slots=True, frozen=True, order=True)
+    class Ranked:
+        """It has a place in a row."""
+
+        major: int
+        minor: int
+
+    low, high = Ranked(1, 9), Ranked(2, 0)
+    assert [low, high] == sorted([high, low])
+    assert (True, True, False, True) == (low < high, low <= high, low > high, high >= low)
+    with pytest.raises(TypeError, match="not supported"):
+        assert low < (1, 9)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="not supported"):
+        assert OURS(1) < OURS(2)
