@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lockgate.report import Report
 
 LOOK, INSTALL, TAKE_LOCK, READ_HISTORY, FINISH = 1, 1, 1, 1, 1
-# Of a run that finds a history: it is read to plan, and once more under the lock.
-AROUND = LOOK + READ_HISTORY + TAKE_LOCK + READ_HISTORY + FINISH
+# Of a run that finds a history: it is read once, unless somebody had the lock meanwhile.
+AROUND = LOOK + READ_HISTORY + TAKE_LOCK + FINISH
 
 
 def write(project: Project, count: int) -> None:

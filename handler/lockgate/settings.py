@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 from dataclasses import field
@@ -344,6 +343,8 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     short = [name.removeprefix(_PREFIX) for name in known]
     for name in environment:
         if name.startswith(_PREFIX) and name not in known and not name.startswith("LOCKGATE_TEST_"):
+            import difflib  # noqa: PLC0415 - for who has mistyped
+
             # Without what all names share, or any two of them would be close.
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), short, n=1)
             advice = f" Did you mean {_PREFIX}{near[0]}?" if near else ""

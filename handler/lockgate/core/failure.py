@@ -6,14 +6,16 @@ import re
 
 from lockgate.value import dataclass
 
+# Compiled where a step fails, which takes longer than most modules.
+#
 # From the first quotation mark to the last, since a value may hold any; the server's language decides
 # which marks it uses.
-_QUOTED = re.compile('["«»„“”].*["«»„“”]', re.DOTALL)
+_QUOTED = '["«»„“”].*["«»„“”]'
 _QUOTES_ENCODINGS = frozenset({"22021", "22P05"})
 # A shorter value is hidden only where it stands as a word, and a shorter part of one not at all:
 # else little of a message would be left.
 _SHORTEST_PART = 4
-_PART = re.compile(rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}')
+_PART = rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}'
 _EXCERPT_WIDTH = 100
 # A migration may raise megabytes. Place and state stand behind its words, and must not be cut off.
 _LONGEST_WORDS = 2_000
@@ -116,7 +118,7 @@ def without_row_data(sqlstate: str, message: str) -> str:
     does what says that an encoding lacks a character.
     """
     quotes_values = sqlstate.startswith("22") and sqlstate not in _QUOTES_ENCODINGS
-    return _QUOTED.sub('"…"', message) if quotes_values else message
+    return re.sub(_QUOTED, '"…"', message, flags=re.DOTALL) if quotes_values else message
 
 
 def mask(text: str, hidden: tuple[str, ...]) -> str:
@@ -135,7 +137,7 @@ def mask(text: str, hidden: tuple[str, ...]) -> str:
         part = match[0].casefold()
         return "…" if any(part in value for value in folded) else match[0]
 
-    return _PART.sub(hide_part, text)
+    return re.sub(_PART, hide_part, text)
 
 
 def _pattern_of(value: str) -> str:

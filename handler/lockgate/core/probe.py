@@ -11,7 +11,7 @@ class Probe:
 
     ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
     ours holds a table; ``unfinished`` counts migrations that are applied in part;
-    ``has_lock``: the lock's row is there, ``is_held``: it names a holder.
+    ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token.
     """
 
     database: str
@@ -26,6 +26,7 @@ class Probe:
     digest: str | None = None
     has_lock: bool = False
     is_held: bool = False
+    lock_token: int | None = None
     unfinished: int = 0
 
     @property

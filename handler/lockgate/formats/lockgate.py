@@ -6,7 +6,6 @@ Knows file names, marker lines and options. Knows no SQL beyond comment lines th
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -344,5 +343,7 @@ def _with_option(options: Options, key: str, value: str, place: str) -> Options:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415 - for who has mistyped
+
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else "."

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lockgate.postgres.connector import Connector
     from lockgate.postgres.executor import Lookahead
     from lockgate.postgres.lock import Lock
+    from lockgate.postgres.loss import LossGuard
     from lockgate.postgres.watch import Watch
     from lockgate.settings import Pooler
 
@@ -55,6 +56,11 @@ _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
 # A loop may warn a million times; the log has been told by then.
 _MOST_WARNINGS = 20
+
+
+def _import_more() -> None:
+    """Import what a run with something to do needs next."""
+    from lockgate.postgres import executor, lock, run_table, watch  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,10 @@ class Database:
         self._is_pooled = False
         self._has_own_path = True
         self._lookahead: Lookahead | None = None
+        # The history as it was read, as long as nobody can have written to it since; and the token of
+        # the lock that was free before that, if it was.
+        self._history: History | None = None
+        self._free_token: int | None = None
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
@@ -123,6 +133,7 @@ class Database:
         probe = self._look.probe(self._open())
         self._server_version = probe.version_number
         self._is_pooled = probe.behind_pooler
+        self._free_token = None if probe.is_held else probe.lock_token
         refuse_pooler(probe, self._options.pooler, self.endpoint)
         return probe
 
@@ -148,12 +159,14 @@ class Database:
                 return
 
     def read_history(self) -> History:
-        """Return every row of the history."""
+        """Return every row of the history, without asking where it must be as it was read before."""
         from lockgate.postgres.history_table import read_history
 
-        with self._refusals():
-            self._take_own_path()
-            return read_history(self._connected, self._tables)
+        if self._history is None:
+            with self._refusals():
+                self._take_own_path()
+                self._history = read_history(self._connected, self._tables, _import_more)
+        return self._history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the last runs, the newest first."""
@@ -179,6 +192,9 @@ class Database:
             raise
         if taken is not None:
             self._start_watch()
+            # Whoever writes takes the lock, and each that takes it makes the token greater by one.
+            if self._free_token is None or taken.token != self._free_token + 1:
+                self._history = None
         return taken
 
     def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None:
@@ -209,6 +225,7 @@ class Database:
         from lockgate.postgres.lock_table import fence_sql
         from lockgate.postgres.session import BEGIN, lock_lost
 
+        self._history = None
         statements = [BEGIN, *amendment_sql(self._tables, amendment, stamp)]
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
         try:
@@ -243,8 +260,6 @@ class Database:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
         """
         from lockgate.postgres.executor import Executor, Lookahead
-        from lockgate.postgres.kept_session import read_kept
-        from lockgate.postgres.loss import LossGuard
         from lockgate.postgres.session import Session
 
         session = Session(
@@ -256,23 +271,31 @@ class Database:
             clock=self._clock,
             set_role=self._options.set_role,
             server_version=self._server_version,
-            guard=None if may_lose_rows else LossGuard(self._connected, self._tables.schema_name),
+            guard=None if may_lose_rows else self._make_guard(),
             memo=self._memo,
             kept=self._kept,
         )
         watch = self._watch
         assert watch is not None
         self._has_own_path = False
+        self._history = None
         self._lookahead = self._lookahead or Lookahead()
         try:
             with watch.under_way(self._connected):
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
                 if segment.leaves is not SessionRule.NEW:
+                    from lockgate.postgres.kept_session import read_kept
+
                     self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
             raise
+
+    def _make_guard(self) -> LossGuard:
+        from lockgate.postgres.loss import LossGuard
+
+        return LossGuard(self._connected, self._tables.schema_name)
 
     def recover(self, stamp: Stamp) -> Stamp | None:
         """Connect again after `ConnectionLost` and take the lock up where it was.
@@ -411,6 +434,7 @@ class Database:
 
     def _drop_connection(self) -> None:
         self._stop_watch()
+        self._history = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -17,8 +17,9 @@ _DIGEST = """
 SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
            pg_catalog.string_agg(line, '' ORDER BY line), ''), 'UTF8')), 'hex'),
        count(*) FILTER (WHERE state <> 'applied'),
-       max(layout_version), count(migration_id), max(owner)
-FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner FROM {lock}) AS lock
+       max(layout_version), count(migration_id), max(owner), max(token)
+FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token
+      FROM {lock}) AS lock
 LEFT JOIN (
     SELECT migration_id, state,
            (migration_id || ' ' || up_checksum || E'\\n') COLLATE "C" AS line
@@ -36,6 +37,7 @@ class Digest:
     layout_version: int | None
     count: int
     owner: str | None
+    token: int | None
 
 
 def digest_sql(tables: Tables) -> str:

@@ -1,4 +1,7 @@
-"""Carrying out one segment. Knows transactions shared by migrations; retries nothing."""
+"""Carrying out one segment. Knows transactions shared by migrations; retries nothing.
+
+What most migrations do not need is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from lockgate.core.migration import Language
 from lockgate.errors import LockgateError
 from lockgate.postgres.history_table import records_sql
 from lockgate.postgres.message import MessageWriter, Part
-from lockgate.postgres.python_step import run_python
 from lockgate.postgres.shared import (
     Ledger,
     add_batch,
@@ -26,7 +28,6 @@ from lockgate.postgres.shared import (
     open_segment,
     write_ahead,
 )
-from lockgate.postgres.units import UnitRunner, unit_span
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Executor:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
             else:
+                from lockgate.postgres.units import UnitRunner
+
                 done = UnitRunner(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime):
             self.session.roll_back()
@@ -232,6 +235,8 @@ class Executor:
             add_whole(writer, step)
             return []
         if script.language is Language.PYTHON:
+            from lockgate.postgres.python_step import run_python
+
             done = send()
             run_python(
                 self.session.connection,
@@ -242,6 +247,8 @@ class Executor:
                 memo=self.session.memo,
             )
             return done
+        from lockgate.postgres.units import unit_span
+
         # The server reads a message by the setting before it, so each statement goes alone.
         done = []
         for index, statement in enumerate(statements):

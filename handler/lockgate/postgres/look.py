@@ -177,6 +177,7 @@ class Look:
             unfinished=digest.unfinished,
             has_lock=digest.layout_version is not None,
             is_held=digest.owner is not None,
+            lock_token=digest.token,
             is_fresh=probe.is_fresh and digest.count == 0,
         )
 
