@@ -525,10 +525,18 @@ def test_lock_timeout_names_the_blockers(project: Project) -> None:
 
 
 def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
-    """A blocker that goes away between two tries costs a retry and nothing else."""
+    """A blocker that goes away between two tries costs a retry and nothing else.
+
+    The migration behind it, which was written ahead, waits for its turn.
+    """
     project.write({"1_account.sql": TABLE})
     project.run()
-    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    project.write(
+        {
+            "2_email.sql": "ALTER TABLE account ADD COLUMN email text;",
+            "3_emails.sql": "CREATE INDEX emails ON account (email);",
+        }
+    )
     other = project.database.connect()
     other.run("BEGIN")
     other.run("LOCK TABLE account")
@@ -540,7 +548,24 @@ def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
     leaving = Background.start(leave)
     report = project.run(LOCKGATE_LOCK_TIMEOUT="100ms", LOCKGATE_LOCK_RETRIES="100")
     leaving.result()
-    assert Status.APPLIED == report.status
+    assert (Status.APPLIED, ["2", "3"]) == (report.status, versions(report.applied))
+
+
+def test_time_that_is_left_is_that_of_the_migration_itself(project: Project) -> None:
+    """What was written while a long migration ran is written again when its turn comes."""
+    look = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+    project.write(
+        {
+            "1_seen.sql": f"CREATE TABLE seen AS {look}; SELECT pg_sleep(1.1);",
+            "2_seen.sql": f"INSERT INTO seen {look};",
+        }
+    )
+    ends_at = time.monotonic() + 600
+    deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), RESERVE_MS)
+    report = project.run(deadline=deadline, LOCKGATE_ATOMICITY="migration")
+    seen = project.database.run("SELECT max(setting) - min(setting), count(*) FROM seen")[0]
+    assert (Status.APPLIED, 2) == (report.status, seen[1])
+    assert seen[0] >= 1_100
 
 
 def sessions(project: Project) -> list[list[Any]]:
