@@ -69,6 +69,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name, fixture in MARKERS.items():
             if fixture in used:
                 item.add_marker(name)
+    _share_out_faults(items)
+
+
+def _share_out_faults(items: list[pytest.Item]) -> None:
+    """Let every worker begin with its share of the tests that take minutes, so that none ends with them.
+
+    Each is given a stretch of the list first, and takes from others' when that is done.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if "faults" in item.path.parts]
+    others = [item for item in items if "faults" not in item.path.parts]
+    size = -(-len(others) // workers)
+    items[:] = [
+        item
+        for worker in range(workers)
+        for item in (*slow[worker::workers], *others[worker * size : (worker + 1) * size])
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
