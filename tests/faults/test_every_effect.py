@@ -22,7 +22,6 @@ from tests.support.disturbed import (
     MIGRATIONS,
     Outcome,
     act_as_another,
-    choose_kills,
     choose_points,
     count_sessions,
     finish,
@@ -186,8 +185,7 @@ def test_run_disturbed_at_every_message_ends_the_same(
 ) -> None:
     """However one message of a run is disturbed, a further run makes it whole."""
     messages, expected = undisturbed[role]
-    case = STRIKES.index(fault) + list(Moment).index(moment)
-    points = choose_points(messages, case, role.stride)
+    points = choose_points(messages, moment, STRIKES.index(fault), role.stride)
     for at in points:
         with fresh_project(own_server, folder, role) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
@@ -234,7 +232,7 @@ def test_process_killed_at_every_message_ends_the_same(
 ) -> None:
     """However far a run came before its process was killed, the next one makes it whole."""
     messages, expected = undisturbed[role]
-    points = choose_kills(messages, moment, max(1, role.stride // 2))
+    points = choose_points(messages, moment, stride=max(1, role.stride // 2))
     for at in points:
         with fresh_project(own_server, folder, role) as project:
             victim: list[int] = []

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.database import temporary_database
 from tests.support.disturbed import (
-    choose_kills,
     choose_points,
     count_sessions,
     finish,
@@ -145,7 +144,7 @@ def test_down_disturbed_at_every_message_ends_the_same(
 ) -> None:
     """However one message of a down is disturbed, a further down makes it whole."""
     messages = count_messages(server, tmp_path)
-    points = choose_points(messages, (fault is interrupt) + list(Moment).index(moment))
+    points = choose_points(messages, moment, int(fault is interrupt))
     for at in points:
         with deployed_project(server, tmp_path) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
@@ -172,7 +171,7 @@ def test_down_killed_at_every_message_ends_the_same(
 ) -> None:
     """However far a down came before its process was killed, the next one makes it whole."""
     messages = count_messages(server, tmp_path)
-    points = choose_kills(messages, moment)
+    points = choose_points(messages, moment)
     for at in points:
         with deployed_project(server, tmp_path) as project:
             victim: list[int] = []
@@ -216,7 +215,7 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
         project.settings |= through(project, proxy)
         assert ["4", "3", "2", "1"] == [entry.version for entry in project.run().reverted]
         assert UNDONE == observe(project)
-    points = choose_kills(proxy.count, moment)
+    points = choose_points(proxy.count, moment)
     for at in points:
         (tmp_path / "5_bad.sql").write_text("SELECT nonsense;")
         with fresh() as project:

@@ -22,23 +22,22 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.report import Report
 
-# Every how many messages a fault strikes, each at others; a run's process is killed twice as often. 1 is
-# every fault at every message, which CI takes on one major version.
+# Every how many messages a fault strikes, before and after one; a run's process is killed twice as
+# often.
+# 2, which CI takes on one major version, has each fault meet each state that the server may be left in.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
 
 
-def choose_points(messages: int, case: int, stride: int = FAULT_STRIDE) -> range:
-    """Return the messages to disturb: cases that are numbered one after another share them out."""
-    return range(1 + case % stride, messages + 1, stride)
+def choose_points(
+    messages: int, moment: Moment, fault: int = 0, stride: int = FAULT_STRIDE
+) -> range:
+    """Return the messages at which a fault strikes; faults that are numbered share them out.
 
-
-def choose_kills(messages: int, moment: Moment, stride: int = FAULT_STRIDE) -> range:
-    """Return the messages to kill a process at.
-
-    What it leaves on the server behind one message is what it leaves before the next: the two
-    moments share out what there can be.
+    What is left on the server behind one message is what is left before the next: the two moments
+    share out what there can be.
     """
-    return choose_points(messages, stride // 2 - 1 if moment is Moment.AFTER else 0, stride)
+    place = fault + (stride // 2 - 1 if moment is Moment.AFTER else 0)
+    return range(1 + place % stride, messages + 1, stride)
 
 
 # One of each kind. `effect` counts what was done: twice or never would show.

@@ -170,16 +170,7 @@ class Executor:
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
             upcoming = MessageWriter()
             is_ahead = all(map(may_travel, following))
-
-            def work(
-                batch: Sequence[Step] = batch,
-                following: Sequence[Step] = following if is_ahead else (),
-                upcoming: MessageWriter = upcoming,
-            ) -> None:
-                ledger.draft(batch)
-                if following:
-                    add_batch(self.session, upcoming, following, is_first=False)
-
+            work = partial(self._work_ahead, ledger, batch, upcoming, following if is_ahead else [])
             answer = self.session.send(writer, work)
             ledger.note(answer.marks)
             done += answer.done
@@ -193,6 +184,18 @@ class Executor:
             upcoming.add(Part.RECORD, rows, migration=batch[-1].migration)
             writer = upcoming
         return done, writer
+
+    def _work_ahead(
+        self,
+        ledger: Ledger,
+        batch: Sequence[Step],
+        upcoming: MessageWriter,
+        following: Sequence[Step],
+    ) -> None:
+        """Do what can be done while the server works on a batch: its rows, and the next message."""
+        ledger.draft(batch)
+        if following:
+            add_batch(self.session, upcoming, following, is_first=False)
 
     def _add_batch(
         self, writer: MessageWriter, batch: Sequence[Step], ledger: Ledger, *, is_first: bool
