@@ -7,6 +7,7 @@ The tables are the rule (DESIGN, section 2). A module is known by the first name
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -254,3 +255,14 @@ def test_checker_finds_a_module_in_no_layer() -> None:
     """A new top-level module must be given its place."""
     expected = "lockgate.utils: 'utils' is in no layer. Give it a place in LAYERS and in DESIGN."
     assert find_violations("lockgate.utils", "") == [expected]
+
+
+def test_values_are_made_by_the_quick_decorator() -> None:
+    """The standard library's takes ten times as long, at every start; `lockgate.value` stands on it."""
+    slow = [
+        path.name
+        for path in (HANDLER / "lockgate").rglob("*.py")
+        if path.name != "value.py"
+        and re.search(r"^from dataclasses import .*\bdataclass\b", path.read_text(), re.MULTILINE)
+    ]
+    assert [] == slow

@@ -10,10 +10,14 @@ from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.postgres.database import Database as DatabaseOfRun
+from lockgate.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
+
+    from lockgate.core.lease import Terms
+    from lockgate.core.outcome import Taken
 
 TABLE = (
     "-- migrate:up\nCREATE TABLE account (id int PRIMARY KEY);\n"
@@ -551,21 +555,65 @@ def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
     assert (Status.APPLIED, ["2", "3"]) == (report.status, versions(report.applied))
 
 
-def test_time_that_is_left_is_that_of_the_migration_itself(project: Project) -> None:
-    """What was written while a long migration ran is written again when its turn comes."""
+@pytest.mark.parametrize(("atomicity", "between"), [("migration", 0), ("run", 99)])
+def test_time_that_is_left_is_that_of_the_migration_itself(
+    project: Project, atomicity: str, between: int
+) -> None:
+    """What was written while a long migration ran is written again when its turn comes.
+
+    That is the next transaction, or in one for all the message behind a hundred migrations.
+    """
     look = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
-    project.write(
-        {
-            "1_seen.sql": f"CREATE TABLE seen AS {look}; SELECT pg_sleep(1.1);",
-            "2_seen.sql": f"INSERT INTO seen {look};",
-        }
-    )
+    project.write({"001_seen.sql": f"CREATE TABLE seen AS {look}; SELECT pg_sleep(1.1);"})
+    project.write({f"{n:03}_none.sql": "SELECT;" for n in range(2, 2 + between)})
+    project.write({"200_seen.sql": f"INSERT INTO seen {look};"})
     ends_at = time.monotonic() + 600
     deadline = Deadline(lambda: int((ends_at - time.monotonic()) * 1000), RESERVE_MS)
-    report = project.run(deadline=deadline, LOCKGATE_ATOMICITY="migration")
+    report = project.run(deadline=deadline, LOCKGATE_ATOMICITY=atomicity)
     seen = project.database.run("SELECT max(setting) - min(setting), count(*) FROM seen")[0]
     assert (Status.APPLIED, 2) == (report.status, seen[1])
     assert seen[0] >= 1_100
+
+
+def test_history_is_read_again_where_another_run_had_the_lock(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is overtaken between its first look and the lock plans with what is there then."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    take_lock = DatabaseOfRun.take_lock
+    overtaking: list[Report] = []
+
+    def take_late(self: DatabaseOfRun, terms: Terms) -> Taken | None:
+        if not overtaking:
+            monkeypatch.setattr(DatabaseOfRun, "take_lock", take_lock)
+            overtaking.append(project.run())
+        return take_lock(self, terms)
+
+    monkeypatch.setattr(DatabaseOfRun, "take_lock", take_late)
+    report = project.run()
+    assert ["2"] == versions(overtaking[0].applied)
+    assert (Status.UP_TO_DATE, ()) == (report.status, report.applied)
+
+
+def test_rows_that_are_there_and_rows_that_are_new_are_written_together(project: Project) -> None:
+    """A changed repeatable migration shares the transaction of one that was never applied."""
+    project.write({"1_account.sql": TABLE, "R__one.sql": "CREATE VIEW one AS SELECT 1 AS x;"})
+    project.run()
+    project.write(
+        {
+            "2_email.sql": "ALTER TABLE account ADD COLUMN email text;",
+            "R__one.sql": "CREATE OR REPLACE VIEW one AS SELECT 2 AS x;",
+        }
+    )
+    report = project.run(LOCKGATE_ATOMICITY="run")
+    rows = project.database.run(
+        "SELECT migration_id, up_script FROM lockgate.migration_history ORDER BY migration_id"
+    )
+    assert (Status.APPLIED, 1) == (report.status, len(report.segments))
+    assert ["1", "2", "R__one"] == [row[0] for row in rows]
+    assert "SELECT 2" in rows[2][1]
 
 
 def sessions(project: Project) -> list[list[Any]]:

@@ -50,6 +50,7 @@ class Named:
 
     name: str
     tags: tuple[str, ...] = ()
+    note: str = field(default="", compare=False)
 
 
 @KINDS
@@ -148,7 +149,7 @@ def test_hash_is_of_what_is_compared() -> None:
 
     value = Changing(1)
     value.x = 2
-    assert {Named("a"): 1}[Named("a")] == 1
+    assert {Named("a", note="x"): 1}[Named("a", note="y")] == 1
     assert (2, Changing(2)) == (value.x, value)
     with pytest.raises(TypeError, match="unhashable"):
         hash(value)
@@ -201,3 +202,43 @@ def test_order_is_by_the_fields_in_their_order() -> None:
         assert low < (1, 9)  # type: ignore[operator]
     with pytest.raises(TypeError, match="not supported"):
         assert OURS(1) < OURS(2)
+
+
+def test_fields_may_have_any_names() -> None:
+    """Also those that a method of another field could be called by."""
+
+    @dataclass(slots=True, frozen=True)
+    class Role:
+        """Names that begin alike."""
+
+        set_role: str | None
+        role: str
+        default_role: str = "d"
+        make_role: list[int] = field(default_factory=list)
+
+    value = Role(None, "r")
+    assert (None, "r", "d", []) == (value.set_role, value.role, value.default_role, value.make_role)
+
+
+def test_what_is_not_there_is_refused() -> None:
+    """Where a class is made, and not where it would go wrong."""
+    with pytest.raises(TypeError, match="neither kw_only nor hash is here"):
+
+        @dataclass(slots=True)
+        class _Named:
+            x: int = field(kw_only=True)
+
+
+def test_class_that_compares_by_itself_has_a_hash() -> None:
+    """As with the standard library, which counts the fields."""
+
+    @dataclass(slots=True, frozen=True)
+    class Loose:  # noqa: PLW1641 - that it has one is what is tested
+        """Equal by what is left of the point."""
+
+        x: float
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Loose) and int(self.x) == int(other.x)
+
+    assert (True, hash(Loose(1))) == (Loose(1.2) == Loose(1.7), hash(Loose(1)))

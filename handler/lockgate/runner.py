@@ -3,7 +3,7 @@
 ::
 
     read files -> look at the server -> nothing to do? done
-               -> `Task`: plan -> lock -> read history again -> plan again
+               -> `Task`: plan -> lock -> read history again and plan again, if somebody had it
                           -> apply segment by segment -> record, unlock
                -> report
 

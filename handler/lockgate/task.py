@@ -91,8 +91,10 @@ class Task:
         return self.draft.catalog
 
     def _read_history(self) -> History:
-        has_history = self.probe.has_history
-        history = self.means.database.read_history() if has_history else EMPTY_HISTORY
+        if not self.probe.has_history:
+            return align_history(EMPTY_HISTORY, self._catalog)
+        is_to_work = self.request.action is Action.UP
+        history = self.means.database.read_history(is_to_work=is_to_work)
         return align_history(history, self._catalog)
 
     def _forward(self) -> Status:

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.report import Report
 
-# Every how many messages a fault strikes, before and after one; a run's process is killed twice as
-# often.
-# 2, which CI takes on one major version, has each fault meet each state that the server may be left in.
+# Every how many messages a fault strikes, before and after one. A run's process is killed twice as
+# often, and so is a run disturbed that goes on without an answer. CI takes 2 on one major version.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
 
 
@@ -33,8 +32,8 @@ def choose_points(
 ) -> range:
     """Return the messages at which a fault strikes; faults that are numbered share them out.
 
-    What is left on the server behind one message is what is left before the next: the two moments
-    share out what there can be.
+    What is left on the server behind one message is what is left before the next: where nothing lives
+    on but the server, the two moments share out what there can be.
     """
     place = fault + (stride // 2 - 1 if moment is Moment.AFTER else 0)
     return range(1 + place % stride, messages + 1, stride)

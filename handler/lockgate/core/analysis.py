@@ -22,6 +22,7 @@ from lockgate.core.sql import (
     client_encoding_of,
     line_and_column,
     may_be_alone,
+    mentions,
     own_transaction,
     split_statements,
 )
@@ -196,8 +197,7 @@ def _split(script: Script) -> tuple[Statement, ...]:
 
 def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
     """Refuse another client encoding: the server would take the rest of the script for that one."""
-    lowered = script.sql.lower()
-    if not any(name in lowered for name in _ENCODING):
+    if not mentions(script.sql, _ENCODING):
         return
     for statement in statements:
         if statement.words[:1] not in _SETTERS:

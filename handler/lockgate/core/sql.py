@@ -16,7 +16,7 @@ from lockgate.core.sql_statement import (
     split_statements,
 )
 from lockgate.core.sql_text import redact_literals, sendable, token_stream
-from lockgate.core.sql_token import Token, TokenKind, tokenize
+from lockgate.core.sql_token import Token, TokenKind, mentions, tokenize
 
 __all__ = [
     "Classification",
@@ -30,6 +30,7 @@ __all__ = [
     "client_encoding_of",
     "line_and_column",
     "may_be_alone",
+    "mentions",
     "own_transaction",
     "redact_literals",
     "sendable",

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql_setting import string_setting_after
-from lockgate.core.sql_token import match_tokens, upper_ascii
+from lockgate.core.sql_token import match_tokens, mentions, upper_ascii
 from lockgate.errors import MigrationFileInvalid
 from lockgate.value import dataclass
 
@@ -31,7 +31,7 @@ _ROUTINES = (("FUNCTION",), ("PROCEDURE",))
 # The tokens that end a statement, a parenthesis or the whole text; all others pass.
 _EDGES = frozenset({"semicolon", "open", "close", "end", "comment", "unfinished", "meta_command"})
 _DESCRIPTIONS = {"/*": "unterminated /* comment", ")": "unbalanced parenthesis"}
-_STRING_SETTING = "standard_conforming_strings"
+_STRING_SETTING = ("standard_conforming_strings",)
 _REST_OF_COPY_LINE = re.compile(r"[ \t\f\v]*+(?:--[^\n\r]*+)?+(?:\r\n|\n|\r|\Z)")
 # Begins with its two fixed characters, so that megabytes of data are searched at full speed.
 _END_OF_COPY_DATA = re.compile(r"\\\.(?<=[\n\r]\\\.)(?=[\n\r]|\Z)")
@@ -100,7 +100,7 @@ def split_statements(
 
 def _iterate_statements(sql: str, *, standard_conforming_strings: bool) -> Iterator[Statement]:
     before = strings = standard_conforming_strings
-    follow = _STRING_SETTING in sql.lower()
+    follow = mentions(sql, _STRING_SETTING)
     position = 0
     while True:
         statement, position = _read_part(sql, position, strings=strings)

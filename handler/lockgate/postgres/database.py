@@ -158,14 +158,18 @@ class Database:
             else:
                 return
 
-    def read_history(self) -> History:
-        """Return every row of the history, without asking where it must be as it was read before."""
+    def read_history(self, *, is_to_work: bool = False) -> History:
+        """Return every row of the history, without asking where it must be as it was read before.
+
+        With ``is_to_work``, what a run with something to do needs is imported while the server works.
+        """
         from lockgate.postgres.history_table import read_history
 
+        meanwhile = _import_more if is_to_work else None
         if self._history is None:
             with self._refusals():
                 self._take_own_path()
-                self._history = read_history(self._connected, self._tables, _import_more)
+                self._history = read_history(self._connected, self._tables, meanwhile)
         return self._history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
@@ -192,7 +196,8 @@ class Database:
             raise
         if taken is not None:
             self._start_watch()
-            # Whoever writes takes the lock, and each that takes it makes the token greater by one.
+            # Every run that writes takes the lock, and each that takes it raises the token by one. A row
+            # that somebody writes by hand in between is met where this run writes its own.
             if self._free_token is None or taken.token != self._free_token + 1:
                 self._history = None
         return taken

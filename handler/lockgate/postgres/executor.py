@@ -6,7 +6,6 @@ What most migrations do not need is imported where it is used.
 from __future__ import annotations
 
 import copy
-from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,19 @@ from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.migration import Language
 from lockgate.errors import LockgateError
 from lockgate.postgres.history_table import records_sql
+from lockgate.postgres.ledger import Ledger
 from lockgate.postgres.message import MessageWriter, Part
-from lockgate.postgres.shared import (
-    Ledger,
+from lockgate.postgres.segment_message import (
     add_batch,
     add_row,
     add_whole,
     close_segment,
     is_many,
     make_batches,
+    may_be_ahead,
     may_travel,
     open_segment,
-    write_ahead,
+    write_first,
 )
 from lockgate.value import dataclass
 
@@ -61,7 +61,7 @@ class Lookahead:
 
     def write(self, session: Session, segment: Segment | None) -> None:
         """Write it where that can be done before its turn."""
-        writer = None if segment is None else write_ahead(session, segment)
+        writer = None if segment is None else write_first(session, segment)
         if segment is not None and writer is not None:
             now = session.clock.monotonic()
             self._ahead = _Ahead(segment, session.stamp, session.kept, now, writer)
@@ -71,9 +71,11 @@ class Lookahead:
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead.segment is not segment:
             return None
+        # The stamp is another one after a recovery only, which begins with an earlier segment; to send
+        # an old one would be refused.
         is_as_was = (ahead.stamp, ahead.kept) == (session.stamp, session.kept)
         is_new = session.clock.monotonic() - ahead.written_at < _MOST_SECONDS_AHEAD
-        return ahead.writer if is_as_was and is_new and session.guard is None else None
+        return ahead.writer if is_as_was and is_new else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Executor:
 
     session: Session
     on_applied: Callable[[Done], None]
-    lookahead: Lookahead = field(default_factory=Lookahead)
+    lookahead: Lookahead
 
     def apply(self, segment: Segment, following: Segment | None = None) -> None:
         """Apply a segment; tell `on_applied` of each migration that is in the database for good.
@@ -115,7 +117,7 @@ class Executor:
 
     def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
         """Apply migrations in one transaction, in as few messages as they fit."""
-        writer = self.lookahead.take(self.session, segment)
+        writer = self.lookahead.take(self.session, segment) or write_first(self.session, segment)
         if self.session.guard is not None:
             writer = MessageWriter()
             done = self._apply_guarded(self.session.guard, segment)
@@ -169,12 +171,14 @@ class Executor:
             done += self._add_batch(writer, batches[0], ledger, is_first=True)
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
             upcoming = MessageWriter()
-            is_ahead = all(map(may_travel, following))
-            work = partial(self._work_ahead, ledger, batch, upcoming, following if is_ahead else [])
+            work = partial(self._work_ahead, ledger, batch, upcoming, following)
+            began = self.session.clock.monotonic()
             answer = self.session.send(writer, work)
             ledger.note(answer.marks)
             done += answer.done
-            if not is_ahead:
+            if self.session.clock.monotonic() - began >= _MOST_SECONDS_AHEAD:
+                upcoming.take()
+            if following and upcoming.is_empty:
                 done += self._add_batch(upcoming, following, ledger, is_first=False)
             rows = records_sql(
                 self.session.tables,
@@ -194,7 +198,7 @@ class Executor:
     ) -> None:
         """Do what can be done while the server works on a batch: its rows, and the next message."""
         ledger.draft(batch)
-        if following:
+        if following and may_be_ahead(following):
             add_batch(self.session, upcoming, following, is_first=False)
 
     def _add_batch(

@@ -353,7 +353,7 @@ def _texts(migration: Migration) -> Row:
 
 
 def _stored_options(down: Script) -> Row:
-    options = _plain_options(down.options)
+    options = {**_plain_options(down.options)}
     return options if down.substituted is None else {**options, _SUBSTITUTED: True}
 
 

@@ -1,28 +1,24 @@
-"""What a transaction that migrations share is written as. Sends nothing."""
+"""The messages of a segment that shares a transaction. Writes them; sends nothing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
-from lockgate.postgres.history_table import Progress, Row, make_row
+from lockgate.postgres.history_table import Progress
 from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
 from lockgate.postgres.session import BEGIN, COMMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lockgate.core.outcome import Stamp
     from lockgate.core.segment import Segment, Step
-    from lockgate.postgres.session import Mark, Session
+    from lockgate.postgres.session import Session
 
 # The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
 _COMMIT_LATER = "SET LOCAL synchronous_commit = off"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
@@ -107,11 +103,13 @@ def add_batch(
     session.mark(writer, batch[-1].migration)
 
 
-def write_ahead(session: Session, segment: Segment) -> MessageWriter | None:
-    """Write the first message of a segment before its turn; ``None`` where it has to wait for that."""
-    is_ready = segment.mode is Mode.SHARED and session.guard is None
+def write_first(session: Session, segment: Segment) -> MessageWriter | None:
+    """Write the first message of a segment; that of a single migration is the whole of it.
+
+    ``None`` where something in it cannot travel, or is so long that two of them are too much to hold.
+    """
     batch = make_batches(segment.steps)[0]
-    if not is_ready or not all(map(may_travel, batch)):
+    if segment.mode is not Mode.SHARED or session.guard is not None or not may_be_ahead(batch):
         return None
     writer = MessageWriter()
     if is_many(segment):
@@ -127,35 +125,7 @@ def write_ahead(session: Session, segment: Segment) -> MessageWriter | None:
     return writer
 
 
-class Ledger:
-    """The rows of a transaction that is still open: first what is known of them, then the times."""
-
-    def __init__(self, stamp: Stamp) -> None:
-        self._stamp = stamp
-        self._drafts: dict[str, Row] = {}
-        self._begun = Decimal()
-        self._ended: list[Row] = []
-
-    def draft(self, steps: Iterable[Step]) -> None:
-        """Make the rows but for their times, which takes a while: scripts are digested."""
-        for step in steps:
-            migration = step.migration
-            if migration.migration_id not in self._drafts:
-                row = make_row(migration, self._stamp, whole_progress(step))
-                self._drafts[migration.migration_id] = row
-
-    def note(self, marks: Iterable[Mark]) -> None:
-        """Note when migrations ended; a mark of none tells when the next could begin."""
-        for mark in marks:
-            if mark.migration is not None:
-                row = self._drafts.pop(mark.migration.migration_id)
-                ended_at = _EPOCH + timedelta(microseconds=int(mark.epoch * 1_000_000))
-                row["applied_at"] = ended_at.isoformat()
-                row["duration_ms"] = max(0, round((mark.epoch - self._begun) * 1000))
-                self._ended.append(row)
-            self._begun = mark.epoch
-
-    def take(self) -> list[Row]:
-        """Return what ended since it was asked last."""
-        ended, self._ended = self._ended, []
-        return ended
+def may_be_ahead(batch: Sequence[Step]) -> bool:
+    """Tell whether scripts can be written before their turn, beside those of the message before."""
+    length = sum(len(step.script.sql) for step in batch)
+    return length <= MOST_CHARACTERS and all(map(may_travel, batch))

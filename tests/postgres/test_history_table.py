@@ -1,0 +1,29 @@
+"""What is recorded of a migration, against the table that it is recorded in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.history import State
+from lockgate.core.outcome import Stamp
+from lockgate.formats.registry import read_migrations
+from lockgate.postgres.history_table import Progress, make_row
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+# What the statement adds: when it was applied, in how long, by whom.
+ADDED = {"applied_at", "duration_ms", "database_user"}
+
+
+def test_row_has_every_column_of_the_table(project: Project) -> None:
+    """The server passes over a name that the table lacks, and fills one that the row lacks with NULL."""
+    project.write({"1_a.sql": "SELECT 1;"})
+    project.run()
+    columns = project.database.run(
+        "SELECT column_name::text FROM information_schema.columns"
+        " WHERE table_schema = 'lockgate' AND table_name = 'migration_history'"
+    )
+    (migration,) = read_migrations("lockgate", project.folder, {}).migrations
+    row = make_row(migration, Stamp("run", 1, "0"), Progress(State.APPLIED, 1, 1))
+    assert {name for (name,) in columns} == {*row, *ADDED}
