@@ -9,6 +9,7 @@ import pytest
 from tests.support.foreign_folder import ForeignFolder
 
 from lockgate.core.analysis import Mode, analyse_script
+from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -280,6 +281,13 @@ def test_settings_that_cannot_be_followed_are_refused(
     """Silence would deploy something else."""
     message = folder.refuse(commit(SQL) | {"../.gmrc": gmrc})
     assert message == f"{expected} Nothing was changed."
+
+
+def test_place_of_settings_is_seen_from_the_folder(folder: ForeignFolder) -> None:
+    """A terminal puts the folder before it, so that an editor opens what lies beside it."""
+    with pytest.raises(MigrationFileInvalid) as caught:
+        folder.read(commit(SQL) | {"../.gmrc": "{,"})
+    assert ("../.gmrc", 1) == (caught.value.file, caught.value.line)
 
 
 def test_settings_in_javascript_are_refused(folder: ForeignFolder) -> None:

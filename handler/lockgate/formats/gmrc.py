@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.json5 import Json5Invalid, read_json5
 from lockgate.formats.scripts import unusable_file
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from lockgate.errors import MigrationFileInvalid
 
 _NAME = ".gmrc"
 _PROGRAMS = (".gmrc.js", ".gmrc.cjs", ".gmrc.mjs")
@@ -51,23 +51,35 @@ class Settings:
 
 
 def read_settings(folders: list[Path], variables: Mapping[str, str]) -> Settings:
-    """Read the first ``.gmrc`` in one of the folders.
+    """Read the first ``.gmrc`` in one of the folders, each of which is the one above the one before.
 
     Raises:
         MigrationFileInvalid: it is a program, cannot be read, has an action to run with the
             migrations, or a value that graphile-migrate refuses.
     """
-    for folder in folders:
-        if (folder / _NAME).is_file():
-            return _read(_load(folder), variables)
-        program = next((name for name in _PROGRAMS if (folder / name).is_file()), None)
-        if program is not None:
-            raise unusable_file(
-                program,
-                "is a program, and Lockgate runs no JavaScript",
-                "Write what it exports into a file .gmrc beside it, as JSON.",
-            )
+    for height, folder in enumerate(folders):
+        try:
+            found = _read_folder(folder, variables)
+        except MigrationFileInvalid as error:
+            # As seen from the first of them, like the files of migrations.
+            error.file = "../" * height + (error.file or _NAME)
+            raise
+        if found is not None:
+            return found
     return Settings(_make_placeholders({}, variables, is_complete=False), "")
+
+
+def _read_folder(folder: Path, variables: Mapping[str, str]) -> Settings | None:
+    if (folder / _NAME).is_file():
+        return _read(_load(folder), variables)
+    program = next((name for name in _PROGRAMS if (folder / name).is_file()), None)
+    if program is not None:
+        raise unusable_file(
+            program,
+            "is a program, and Lockgate runs no JavaScript",
+            "Write what it exports into a file .gmrc beside it, as JSON.",
+        )
+    return None
 
 
 def _load(folder: Path) -> dict[str, Any]:
