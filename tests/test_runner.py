@@ -597,6 +597,38 @@ def test_history_is_read_again_where_another_run_had_the_lock(
     assert (Status.UP_TO_DATE, ()) == (report.status, report.applied)
 
 
+def test_row_written_by_hand_before_the_lock_is_met_and_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is overwritten, nothing is run, and the next run goes by the row."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    take_lock = DatabaseOfRun.take_lock
+
+    def take_late(self: DatabaseOfRun, terms: Terms) -> Taken | None:
+        project.database.run(
+            "INSERT INTO lockgate.migration_history SELECT (h).* FROM (SELECT jsonb_populate_record("
+            "h, jsonb_build_object('migration_id', '2', 'version', '2', 'name', 'email', 'run_id',"
+            " 'by hand')) AS h FROM lockgate.migration_history AS h) AS x"
+        )
+        return take_lock(self, terms)
+
+    monkeypatch.setattr(DatabaseOfRun, "take_lock", take_late)
+    error = project.run().error
+    rows = project.database.run(
+        "SELECT migration_id, run_id = 'by hand' FROM lockgate.migration_history ORDER BY 1"
+    )
+    assert error is not None
+    assert ("23505", "2 email") == (error.sqlstate, error.migration)
+    assert "wrote to the history by hand" in (error.hint or "")
+    assert [["1", False], ["2", True]] == rows
+    assert [] == project.database.run(
+        "SELECT FROM pg_attribute WHERE attrelid = 'account'::regclass AND attname = 'email'"
+    )
+    assert project.lock_owner() is None
+
+
 def test_rows_that_are_there_and_rows_that_are_new_are_written_together(project: Project) -> None:
     """A changed repeatable migration shares the transaction of one that was never applied."""
     project.write({"1_account.sql": TABLE, "R__one.sql": "CREATE VIEW one AS SELECT 1 AS x;"})

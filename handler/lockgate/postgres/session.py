@@ -53,6 +53,10 @@ _HINTS = {
     "22P05": "The database's encoding lacks the character: write another, or use a database in UTF8.",
     "55P04": "Put the use of the new value in a migration after the one that adds it.",
 }
+# The row was not there when this run read the history, and only the holder of the lock writes one.
+_ROW_HINTS = {
+    "23505": "Somebody wrote to the history by hand as this run began: invoke again, and it is read.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +227,8 @@ class Session:
         script, migration = blame.piece.script, blame.piece.migration
         if script is None or migration is None:
             label = _last_label(message) if migration is None else migration.label
-            return StepFailed(_own_failure(error, label))
+            is_row = blame.piece.part is Part.RECORD
+            return StepFailed(_own_failure(error, label, is_row=is_row))
         assert blame.offset is not None
         line, column = place_of(script, blame.offset)
         return StepFailed(
@@ -309,10 +314,12 @@ def _last_label(message: Message) -> str:
     return labels[-1] if labels else "(none)"
 
 
-def _own_failure(error: StatementError, label: str) -> Failure:
+def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:
+    """Return the failure of a statement of ours; ``is_row``: of one that writes the history."""
+    hints = {**_HINTS, **_ROW_HINTS} if is_row else _HINTS
     return Failure(
         migration=label,
         message=without_row_data(error.sqlstate, str(error)),
         sqlstate=error.sqlstate,
-        hint=_HINTS.get(error.sqlstate),
+        hint=hints.get(error.sqlstate),
     )
