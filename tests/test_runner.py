@@ -701,6 +701,17 @@ def test_many_migrations_share_messages(project: Project) -> None:
     assert all(entry.duration_ms is not None for entry in report.applied)
 
 
+def test_scripts_of_megabytes_share_a_transaction(project: Project) -> None:
+    """None of them is written ahead, and each is recorded once and in its order."""
+    long = f"SELECT '{'x' * 1_200_000}';\n"
+    project.write({f"{n}_t.sql": f"{long}CREATE TABLE t{n} (id int);" for n in range(1, 4)})
+    project.write({"4_t.py": "def up(connection):\n    pass\n", "5_t.sql": f"{long}SELECT 5;"})
+    report = project.run()
+    assert (Status.APPLIED, 1) == (report.status, len(report.segments))
+    assert [(str(n), "applied") for n in range(1, 6)] == project.history()
+    assert ["1", "2", "3", "4", "5"] == versions(report.applied)
+
+
 def test_failure_deep_in_a_long_segment_is_found(project: Project) -> None:
     """The statement that failed is found by its number also where the server gives no position."""
     project.write({f"{n:04}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 251)})

@@ -129,7 +129,7 @@ class Progress:
     attempted_oid: int | None = None
 
 
-# A name is looked up in a fifth of the time that an enumeration takes to be called.
+# An enumeration that is called takes many times as long as a look into these.
 _KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in State}
 

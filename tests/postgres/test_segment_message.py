@@ -1,0 +1,54 @@
+"""What goes into a message with others, and what may be written before its turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.analysis import analyse_script
+from lockgate.core.segment import Cause, Step
+from lockgate.formats.registry import read_migrations
+from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS
+from lockgate.postgres.segment_message import make_batches, may_be_ahead
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = f"SELECT '{'x' * MOST_CHARACTERS}';"
+PYTHON = "def up(connection):\n    pass\n"
+BACKSLASHES = "SET standard_conforming_strings = off;\nSELECT 'a\\'b';"
+
+
+def make_steps(folder: Path, files: dict[str, str]) -> list[Step]:
+    """Return the steps of a folder's migrations."""
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    catalog = read_migrations("lockgate", folder, {})
+    return [Step(m, analyse_script(m.up), Cause.PENDING) for m in catalog.migrations]
+
+
+def test_batch_ends_after_a_hundred_migrations_or_a_megabyte(tmp_path: Path) -> None:
+    """As a message does; one that is longer stands at the end of its own."""
+    files = {f"{n:03}_a.sql": "SELECT 1;" for n in range(1, MOST_MIGRATIONS + 2)}
+    steps = make_steps(tmp_path, files | {"102_b.sql": LONG, "103_c.sql": "SELECT 1;"})
+    batches = make_batches(steps)
+    assert [MOST_MIGRATIONS, 2, 1] == [len(batch) for batch in batches]
+    assert steps == [step for batch in batches for step in batch]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"1_a.sql": "SELECT 1;", "2_b.sql": "SELECT 2;"}, True),
+        ({"1_a.sql": LONG}, False),
+        ({"1_a.sql": LONG[: MOST_CHARACTERS // 2] + "';", "2_b.sql": LONG[:600_000] + "';"}, False),
+        ({"1_a.sql": "SELECT 1;", "2_b.py": PYTHON}, False),
+        ({"1_a.sql": BACKSLASHES}, False),
+    ],
+)
+def test_what_is_long_or_cannot_travel_waits_for_its_turn(
+    tmp_path: Path, files: dict[str, str], *, expected: bool
+) -> None:
+    """Two messages of any length would be held at once; a function is no text."""
+    assert expected is may_be_ahead(make_steps(tmp_path, files))
