@@ -32,8 +32,8 @@ from lockgate.core.sql import (
     classify,
     redact_literals,
     sendable,
+    spell_tokens,
     split_statements,
-    token_stream,
     tokenize,
 )
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
@@ -152,7 +152,7 @@ def check_sql(sql: str) -> None:
     if statements:
         assert len(sendable(sql)) == len(sql)
         assert statements == split_statements(sendable(sql))
-        assert list(token_stream(sql))
+        assert spell_tokens(sql)
 
 
 def _split(sql: str) -> tuple[Statement, ...]:

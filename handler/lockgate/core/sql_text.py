@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.sql_plain import spell_plain
 from lockgate.core.sql_statement import split_statements
 from lockgate.core.sql_token import (
     LITERAL_KINDS,
@@ -57,8 +58,8 @@ def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
             yield statement.copy_data
 
 
-def token_stream(sql: str) -> Iterator[str]:
-    r"""Yield every token's text in one spelling, for a digest that layout cannot change.
+def spell_tokens(sql: str) -> str:
+    r"""Return every token in one spelling and a NUL behind it, for a digest that layout cannot change.
 
     Unquoted words come in lower case, all else verbatim, a semicolon after every statement whether
     or not the script ends in one, and the lines of COPY data as one piece. Comments, space and
@@ -67,11 +68,13 @@ def token_stream(sql: str) -> Iterator[str]:
     Raises:
         SqlTextInvalid: As `split_statements`.
     """
+    pieces: list[str] = []
     for statement in split_statements(sql):
-        yield from _spell_tokens(sql, statement)
-        yield ";"
+        plain = spell_plain(sql[statement.start : statement.end])
+        pieces += ["".join(_spell_tokens(sql, statement)) if plain is None else plain, ";\0"]
         if statement.copy_data is not None:
-            yield sql[slice(*statement.copy_data)]
+            pieces += [sql[slice(*statement.copy_data)], "\0"]
+    return "".join(pieces)
 
 
 def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:
@@ -83,9 +86,11 @@ def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:
         if kind == "word":
             yield lower_ascii(match[kind])
         elif kind == "operator":
-            yield from split_operator(match[kind])
+            yield "\0".join(split_operator(match[kind]))
         elif kind != "end":
             yield match[kind]
+        if kind != "end":
+            yield "\0"
 
 
 def redact_literals(sql: str) -> str:

@@ -62,23 +62,34 @@ class Token:
 # none: a class that names the characters beyond ASCII takes twenty times as long to compile.
 _LETTER = r"[^\x00-@\[-\^`{-\x7f]"
 _LETTER_OR_DIGIT = r"[^\x00-/:-@\[-\^`{-\x7f]"
-_WORD = rf"{_LETTER}[^\x00-#%-/:-@\[-\^`{{-\x7f]*+"
+WORD: Final = rf"(?![eEbBxX]'|[uU]&['\"]){_LETTER}[^\x00-#%-/:-@\[-\^`{{-\x7f]*+"
 _LINE_COMMENT = r"--[^\n\r]*+"
 # A comment with another one inside falls through to `comment`, and to `_end_of_comment`.
 _FLAT_COMMENT = r"/\*[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*+\*/"
 # pg_dump frames its output with these lines; their token changes with every dump.
 _RESTRICT = r"(?<![^\n\r\ufeff])\\(?:un)?restrict[ \t]++[^\s\\]++[ \t]*+(?=[\n\r]|\Z)"
-_SPACE = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{_RESTRICT}|\A\ufeff)*+"
+SPACE: Final = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{_RESTRICT}|\A\ufeff)*+"
 # A string goes on in the next pair of quotes if a line ends between the two.
 _NEXT_LINE = rf"(?:[ \t\f\v]++|{_LINE_COMMENT})*+[\n\r](?:[ \t\n\r\f\v]++|{_LINE_COMMENT}[\n\r])*+"
 _STANDARD_BODY = r"[^']*+(?:''[^']*+)*+"
 _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
 _TAG = rf"(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?+"
 _DIGITS = r"[0-9](?:_?[0-9])*+"
+PUNCTUATION: Final = r",|\.(?![0-9.])|\.\.|::|:=|[:\[\]]"
+OPERATOR: Final = r"(?:(?!--|/\*)[~!@\#^&|`?+\-*/%<>=])++"
+NUMBER: Final = (
+    r"0[xX](?:_?[0-9A-Fa-f])++|0[oO](?:_?[0-7])++|0[bB](?:_?[01])++"
+    rf"|(?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][+\-]?+{_DIGITS})?+"
+)
+QUOTED_IDENTIFIER: Final = r'(?:[uU]&)?+"[^"]*+(?:""[^"]*+)*+"'
 
 
 def _quoted(body: str) -> str:
     return f"'{body}'(?:{_NEXT_LINE}'{body}')*+"
+
+
+STANDARD_STRING: Final = _quoted(_STANDARD_BODY)
+BITS: Final = "[bBxX]" + _quoted(r"[^']*+")
 
 
 @cache
@@ -89,21 +100,20 @@ def _grammar_of(*, standard_conforming_strings: bool) -> re.Pattern[str]:
     """
     plain_body = _STANDARD_BODY if standard_conforming_strings else _ESCAPE_BODY
     return re.compile(
-        rf"""{_SPACE}(?:
-          (?P<word>(?![eEbBxX]'|[uU]&['"]){_WORD})
-        | (?P<punctuation>,|\.(?![0-9.])|\.\.|::|:=|[:\[\]])
+        rf"""{SPACE}(?:
+          (?P<word>{WORD})
+        | (?P<punctuation>{PUNCTUATION})
         | (?P<open>\()
         | (?P<close>\))
         | (?P<semicolon>;)
         | (?P<string>{_quoted(plain_body)}
             |[eE]{_quoted(_ESCAPE_BODY)}
-            |[uU]&{_quoted(_STANDARD_BODY)})
-        | (?P<operator>(?:(?!--|/\*)[~!@\#^&|`?+\-*/%<>=])++)
-        | (?P<number>0[xX](?:_?[0-9A-Fa-f])++|0[oO](?:_?[0-7])++|0[bB](?:_?[01])++
-            |(?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][+\-]?+{_DIGITS})?+)
-        | (?P<quoted_identifier>(?:[uU]&)?+"[^"]*+(?:""[^"]*+)*+")
+            |[uU]&{STANDARD_STRING})
+        | (?P<operator>{OPERATOR})
+        | (?P<number>{NUMBER})
+        | (?P<quoted_identifier>{QUOTED_IDENTIFIER})
         | (?P<dollar_string>\$(?P<tag>{_TAG})\$(?:[^$]++|\$(?!(?P=tag)\$))*+\$(?P=tag)\$)
-        | (?P<bits>[bBxX]{_quoted(r"[^']*+")})
+        | (?P<bits>{BITS})
         | (?P<comment>/\*)
         | (?P<unfinished>(?:[eEbBxX]|[uU]&)?+'|(?:[uU]&)?+"|\${_TAG}\$)
         | (?P<parameter>\$[0-9]++)

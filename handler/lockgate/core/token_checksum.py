@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from lockgate.core.sql import SqlTextInvalid, token_stream
+from lockgate.core.sql import SqlTextInvalid, spell_tokens
 
 
 def token_checksum(sql: str) -> str:
@@ -19,8 +19,7 @@ def token_checksum(sql: str) -> str:
     Raises:
         SqlTextInvalid: the text cannot be split.
     """
-    tokens = "".join(f"{token}\0" for token in token_stream(sql))
-    return "sha256-tokens:" + hashlib.sha256(tokens.encode()).hexdigest()
+    return "sha256-tokens:" + hashlib.sha256(spell_tokens(sql).encode()).hexdigest()
 
 
 # The scripts of two messages: it is asked for again where they are recorded.
