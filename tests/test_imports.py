@@ -42,6 +42,7 @@ LAYERS = (
     ("duration",),
     ("errors",),
     ("start", "value"),
+    ("stand_in",),
 )
 
 # Importer and imported, with the reason why the layers do not decide.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lockgate.report import Report
 
 LOOK, INSTALL, TAKE_LOCK, READ_HISTORY, FINISH = 1, 1, 1, 1, 1
-# Of a run that finds a history: it is read once, unless somebody had the lock meanwhile.
-AROUND = LOOK + READ_HISTORY + TAKE_LOCK + FINISH
+# Of a run that finds the beginning of its folder applied: the first look tells that.
+AROUND = LOOK + TAKE_LOCK + FINISH
 
 
 def write(project: Project, count: int) -> None:
@@ -50,6 +50,23 @@ def test_one_pending_is_one_message_and_the_lock(project: Project) -> None:
     write(project, 4)
     report, count = run_counted(project)
     assert (1, AROUND + 1) == (len(report.applied), count)
+
+
+def test_history_that_is_no_beginning_of_the_folder_is_read(project: Project) -> None:
+    """A repeatable one has changed, or a down script: then it takes the rows to tell what to do."""
+    write(project, 3)
+    project.write({"R__view.sql": "SELECT 1;"})
+    project.run()
+    project.write({"R__view.sql": "SELECT 2;"})
+    report, count = run_counted(project)
+    assert (1, AROUND + READ_HISTORY + 1) == (len(report.applied), count)
+    project.write({"5_x.sql": "-- migrate:up\nSELECT 5;\n-- migrate:down\nSELECT -5;"})
+    project.run()
+    project.write({"5_x.sql": "-- migrate:up\nSELECT 5;\n-- migrate:down\nSELECT 0;"})
+    project.write({"6_x.sql": "SELECT 6;"})
+    report, count = run_counted(project)
+    assert (1, AROUND + READ_HISTORY + 1) == (len(report.applied), count)
+    assert "down script" in report.warnings[0]
 
 
 @pytest.mark.parametrize("migrations", [1, 2, 25])

@@ -74,6 +74,33 @@ def test_up_stores_the_down_script(project: Project) -> None:
     assert down_checksum.startswith("sha256:")
 
 
+def test_second_up_applies_what_is_new_alone(project: Project) -> None:
+    """What is applied already, repeatables too, is neither run nor recorded again."""
+    files = {"1_account.sql": TABLE, "R__mails.sql": "CREATE VIEW mails AS SELECT id FROM account;"}
+    project.write(files)
+    project.run()
+    before = project.database.run("SELECT * FROM lockgate.migration_history")
+    project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+    assert (["2"], "1", "2") == (versions(report.applied), report.from_version, report.to_version)
+    rows = project.database.run("SELECT * FROM lockgate.migration_history ORDER BY token, version")
+    assert before == rows[:2]
+    assert 3 == len(rows)
+
+
+def test_failing_second_up_says_where_the_database_stands(project: Project) -> None:
+    """Also where nothing of the history was read before."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write({"2_bad.sql": "SELECT nonsense;"})
+    planned = project.run(Action.PLAN)
+    assert (["2"], "1") == (versions(planned.pending), planned.from_version)
+    report = project.run()
+    assert Status.FAILED == report.status
+    assert ("1", "1") == (report.from_version, report.to_version)
+
+
 def test_failing_migration_leaves_schema_as_it_was(project: Project) -> None:
     """A migration whose second statement fails leaves nothing of its first."""
     project.write({"1_account.sql": TABLE})

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lockgate.core.catalog import Catalog
+    from lockgate.core.listing import Listing
     from lockgate.core.request import Request
 
 EXIT_STATUSES = {
@@ -172,9 +173,14 @@ def _run(settings: Settings, request: Request, progress: Progress, run_id: str) 
         return runner.run(request)
 
 
-def _read_labels(read_catalog: Callable[[], Catalog], progress: Progress) -> Catalog:
+def _read_labels(
+    read_catalog: Callable[[Listing, int], Catalog],
+    progress: Progress,
+    listing: Listing,
+    known: int,
+) -> Catalog:
     """Let the progress call migrations by their names: events have only ids."""
-    catalog = read_catalog()
+    catalog = read_catalog(listing, known)
     progress.labels = {m.migration_id: m.label for m in catalog.migrations}
     return catalog
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
+    from lockgate.core.listing import Listing
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Substitute
@@ -41,6 +42,7 @@ class Database(Protocol):
     def was_cancelled(self) -> bool: ...
     def probe(self) -> Probe: ...
     def install(self, probe: Probe) -> None: ...
+    def take_for_read(self, history: History) -> None: ...
     def read_history(self, *, is_to_work: bool = False) -> History: ...
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]: ...
     def take_lock(self, terms: Terms) -> Taken | None: ...
@@ -86,10 +88,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1."""
+    """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
+
+    ``read_catalog`` is called with a listing, and how many of its first migrations are known.
+    """
 
     database: Database
-    read_catalog: Callable[[], Catalog]
+    list_migrations: Callable[[], Listing]
+    read_catalog: Callable[[Listing, int], Catalog]
     rules: Rules
     clock: Clock
     deadline: Deadline

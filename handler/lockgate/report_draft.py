@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.failure import Failure, StepFailed
     from lockgate.core.lease import Holder
+    from lockgate.core.listing import Listing
     from lockgate.core.migration import Version
     from lockgate.core.outcome import Done, Taken
     from lockgate.core.plan import Plan
@@ -79,11 +80,15 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 
 @dataclass(slots=True)
 class ReportDraft:
-    """Collects what one request meets; `to_report` makes the value."""
+    """Collects what one request meets; `to_report` makes the value.
+
+    ``listing`` is there as long as ``catalog`` is but a part of it.
+    """
 
     run_id: str
     request: Request
     monotonic: Callable[[], float]
+    listing: Listing | None = None
     catalog: Catalog | None = None
     probe: Probe | None = None
     history: History = EMPTY_HISTORY
@@ -324,7 +329,7 @@ class ReportDraft:
             versions += [migration.version for migration in recorded if migration is not None]
             known = (self.catalog.by_id.get(migration_id) for migration_id in self.done)
             versions += [migration.version for migration in known if migration is not None]
-        return max((v for v in versions if v is not None), default=None)
+        return max((v for v in versions if v is not None), default=self.history.known_to)
 
     def _written(self) -> tuple[Entry, ...]:
         """Return what is in the database by this; an accepted row is where it was before."""

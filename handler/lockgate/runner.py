@@ -2,8 +2,9 @@
 
 ::
 
-    read files -> look at the server -> nothing to do? done
-               -> `Task`: plan -> lock -> read history again and plan again, if somebody had it
+    list files -> look at the server -> nothing to do? done
+               -> `Task`: read what is not known, plan
+                          -> lock -> read all and plan again, if somebody had it
                           -> apply segment by segment -> record, unlock
                -> report
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.listing import find_known
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.ports import MOST_RECOVERIES
@@ -24,8 +26,6 @@ from lockgate.report_draft import ReportDraft
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.catalog import Catalog
-    from lockgate.core.probe import Probe
     from lockgate.ports import Means
 
 # What has nothing to do where files and history agree.
@@ -72,21 +72,25 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
+        listing = None
         if request.action not in _WITHOUT_FILES:
             with draft.phase("read_files"):
-                draft.catalog = self.means.read_catalog()
+                listing = self.means.list_migrations()
         with draft.phase("connect"):
             draft.probe = probe = self.means.database.probe()
-        catalog = draft.catalog
-        is_settled = catalog is not None and _is_up_to_date(catalog, probe, request)
-        if catalog is not None and is_settled:
-            draft.settle(catalog.latest)
+        known = None
+        if listing is not None and _is_whole(request):
+            known = find_known(listing, probe)
+        is_settled = listing is not None and known == listing.versioned
+        if listing is not None and is_settled:
+            draft.settle(listing.version(known - 1) if known else None)
             if not probe.is_held:
                 return Status.UP_TO_DATE
+            draft.catalog = self.means.read_catalog(listing, 0)
         from lockgate.task import Task
 
         task = Task(self.means, request, draft, probe)
-        return task.tidy() if is_settled else task.carry_out()
+        return task.tidy() if is_settled else task.carry_out(listing, known)
 
     def _emit_end(self, report: Report) -> None:
         error = report.error
@@ -102,6 +106,6 @@ class Runner:
         )
 
 
-def _is_up_to_date(catalog: Catalog, probe: Probe, request: Request) -> bool:
-    is_whole = request.action in _FOR_PENDING and request.target is None and not request.is_down
-    return is_whole and probe.digest == catalog.digest() and probe.unfinished == 0
+def _is_whole(request: Request) -> bool:
+    """Tell whether a request is about whatever is pending, and nothing else."""
+    return request.action in _FOR_PENDING and request.target is None and not request.is_down

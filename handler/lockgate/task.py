@@ -12,6 +12,7 @@ from lockgate import __version__
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
+from lockgate.core.listing import has_same_down
 from lockgate.core.outcome import Stamp, Taken
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
     from lockgate.core.history import Applied
+    from lockgate.core.listing import Listing
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.ports import Means
@@ -49,8 +51,10 @@ class Task:
     draft: ReportDraft
     probe: Probe
 
-    def carry_out(self) -> Status:
+    def carry_out(self, listing: Listing | None, known: int | None) -> Status:
         """Plan, lock, work and record, or show what that would do; return how it ended.
+
+        ``known`` is what `find_known` tells of the listing, where it was asked.
 
         Raises:
             LockgateError: it failed or was refused before there was a lock.
@@ -61,7 +65,8 @@ class Task:
                 return self._unlock()
             case Action.HISTORY:
                 return self._list_runs()
-        self.draft.history = self._read_history()
+        assert listing is not None
+        self._compare(listing, known)
         match self.request.action:
             case Action.BASELINE | Action.ADOPT | Action.REPAIR:
                 return self._amend()
@@ -89,6 +94,21 @@ class Task:
     def _catalog(self) -> Catalog:
         assert self.draft.catalog is not None
         return self.draft.catalog
+
+    def _compare(self, listing: Listing, known: int | None) -> None:
+        """Read files and history, and neither of what is known to be in the database as it is in files.
+
+        An edit of a down script there has to be told, so that takes them whole.
+        """
+        if known and has_same_down(listing, known, self.probe):
+            self.draft.listing = listing
+            self.draft.catalog = self.means.read_catalog(listing, known)
+            self.draft.history = History((), known_to=self.draft.catalog.known_to)
+            self.means.database.take_for_read(self.draft.history)
+        else:
+            self.draft.listing = None
+            self.draft.catalog = self.means.read_catalog(listing, 0)
+            self.draft.history = self._read_history()
 
     def _read_history(self) -> History:
         if not self.probe.has_history:
@@ -153,7 +173,7 @@ class Task:
         leaves a lock that heals itself.
         """
         held = Held(stamp)
-        worker = Worker(self.means, self._catalog, self._policy(), held, self.draft)
+        worker = Worker(self.means, self._policy(), held, self.draft)
         status = self._try_work(worker, work)
         for _ in range(MOST_RECOVERIES):
             try:

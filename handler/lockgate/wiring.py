@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.target import is_loopback
-from lockgate.formats.registry import read_migrations
+from lockgate.formats.registry import list_migrations
 from lockgate.ports import Means, Rules
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lockgate.core.backup import Backup, Notes, Purpose
+    from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Deadline
+    from lockgate.core.listing import Listing
     from lockgate.core.target import Access
     from lockgate.settings import Settings
 
@@ -157,7 +159,8 @@ def make_runner(
     folder = (base or Path()) / settings.migrations
     means = Means(
         database=Database(connector, tables, options, clock, deadline, run_id, emit),
-        read_catalog=partial(read_migrations, settings.format, folder, settings.variables),
+        list_migrations=partial(list_migrations, settings.format, folder, settings.variables),
+        read_catalog=_read_catalog,
         rules=Rules(
             atomicity=settings.atomicity,
             out_of_order=settings.out_of_order,
@@ -175,6 +178,10 @@ def make_runner(
         run_id=run_id,
     )
     return Runner(means)
+
+
+def _read_catalog(listing: Listing, known: int) -> Catalog:
+    return listing.read(known)
 
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:

@@ -75,11 +75,16 @@ class Worker:
     """Does one request's work while the run holds the lock."""
 
     means: Means
-    catalog: Catalog
     policy: Policy
     held: Held
     draft: ReportDraft
     _former: dict[str, StoredScripts] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The files, as far as they were read."""
+        assert self.draft.catalog is not None
+        return self.draft.catalog
 
     # Up.
 
@@ -253,7 +258,12 @@ class Worker:
     # All of them.
 
     def _read_history(self) -> History:
-        self.draft.history = align_history(self.means.database.read_history(), self.catalog)
+        history = self.means.database.read_history()
+        if history.known_to is None and self.draft.listing is not None:
+            # Somebody had the lock, or a step failed: now it takes every row, and every file.
+            self.draft.catalog = self.means.read_catalog(self.draft.listing, 0)
+            self.draft.listing = None
+        self.draft.history = align_history(history, self.catalog)
         return self.draft.history
 
     def look_again(self) -> None:

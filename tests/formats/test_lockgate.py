@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lockgate.core.checksum import text_checksum
+from lockgate.core.listing import list_catalog
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.lockgate import list_folder, read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -597,3 +599,75 @@ def test_python_file_that_is_no_migration_is_refused(
     error = refuse({"0001_a.py": content})
     assert f"0001_a.py{problem} {NOTHING}" == error.message
     assert ("0001_a.py", *place) == place_of(error)
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "-- migrate:up\n",
+            "-- migrate:down\n",
+            "-- migrate:up",
+            "-- migrate:down",
+            "-- MIGRATE:DOWN\n",
+            "  -- migrate:down \n",
+            "-- migrate:up transaction:false\n",
+            "-- migrate:env on\n",
+            "-- migrate:verify SELECT true\n",
+            "-- migrate:donw\n",
+            "-- +goose Up\n",
+            "SELECT 1;\n",
+            "SELECT 'migrate:down';\n",
+            "SELECT ${a};\n",
+            "-- note\n",
+            "\ufeff",
+            "\r",
+            "\n",
+            "\u0130",
+        ]
+    ),
+    max_size=7,
+).map("".join)
+
+
+@given(PIECES, st.sampled_from(["1_a.sql", "R__a.sql"]))
+@settings(max_examples=600)
+def test_plain_file_is_read_as_any(
+    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
+) -> None:
+    """What is cut at a glance, in a listing too, is what a look at each marker gives."""
+    folder = tmp_path_factory.mktemp("migrations")
+    (folder / name).write_bytes(text.encode())
+
+    def read_all() -> object:
+        try:
+            listing = list_folder(folder, {"a": "1"})
+            return listing.lines, list(listing.down_lines(1)), listing.read().migrations
+        except MigrationFileInvalid as error:
+            return str(error)
+
+    found = read_all()
+    with mock.patch("lockgate.formats.lockgate._cut_plain", return_value=None):
+        assert found == read_all()
+
+
+def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
+    """Lines, order and versions, and of the rest what is before it."""
+    files = {
+        "sub/0010_j.sql": "-- migrate:up\nSELECT 10;\n-- migrate:down\nSELECT -10;\n",
+        "9_i.sql": "SELECT 9;",
+        "2_b.py": "def up(connection):\n    pass\n",
+        "R__z.sql": "SELECT 1;",
+        "R__b.sql": "SELECT 2;",
+        "03_c.sql": "-- migrate:up transaction:false\nVACUUM;\n-- migrate:down\nVACUUM;\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    listing = list_folder(tmp_path, {})
+    whole = list_catalog(listing.read())
+    assert list(whole.lines) == listing.lines
+    assert (4, whole.versioned) == (listing.versioned, 4)
+    for known in range(4):
+        assert whole.read(known) == listing.read(known)
+        assert list(whole.down_lines(known)) == list(listing.down_lines(known))
+        assert whole.version(known) == listing.version(known)

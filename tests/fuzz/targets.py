@@ -208,7 +208,7 @@ def check_folder(tool: str, files: dict[str, bytes]) -> None:
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
             catalog = read_migrations(tool, folder, {"a": "1"})
-            assert catalog.digest()
+            assert catalog.migrations
     except LockgateError as error:
         refusal = error
     else:

@@ -183,8 +183,8 @@ def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
         if not has_time:
             deadline.remaining = lambda: 100
 
-    # The first look, the history, the lock.
-    with Proxy(server.host, server.port, at=3, moment=Moment.AFTER, fault=fall_silent) as proxy:
+    # The first look, the lock.
+    with Proxy(server.host, server.port, at=2, moment=Moment.AFTER, fault=fall_silent) as proxy:
         direct = dict(started.settings)
         started.settings |= through(started, proxy)
         report = started.run(deadline=deadline)

@@ -6,7 +6,6 @@ that of ``action`` and ``target``: events of other services hold credentials.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -310,6 +309,8 @@ def _show(text: str) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - for who has mistyped
+
     near = difflib.get_close_matches(word.lower(), [str(item) for item in known], n=1)
     return f' Did you mean "{near[0]}"?' if near else ""
 

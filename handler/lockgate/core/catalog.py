@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import field, replace
 from enum import StrEnum
 
@@ -41,7 +40,8 @@ class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
     ``source`` names the folder for messages. Built by `make_catalog` or `make_listed_catalog`,
-    which hold the order.
+    which hold the order. Of a folder of which more is known to be applied (`core.listing.find_known`),
+    it may hold no more than the versions behind ``known_to``.
     """
 
     migrations: tuple[Migration, ...]
@@ -51,25 +51,32 @@ class Catalog:
     order: Order = Order.NUMBERS
     stand_in: StandIn | None = None
     session: SessionRule = SessionRule.NEW
+    known_to: Version | None = None
 
     @property
     def latest(self) -> Version | None:
         """The highest version on disk, which is the last."""
         return next(reversed(self.by_version), None)
 
-    def digest(self) -> str:
-        """Return one digest of every id and up checksum.
+    def behind(self, known: int) -> Catalog:
+        """Return the versioned migrations behind the first ``known``; everything where that is none."""
+        if known == 0:
+            return self
+        rest = self.migrations[known : len(self.by_version)]
+        return replace(
+            self,
+            migrations=rest,
+            by_id={m.migration_id: m for m in rest},
+            by_version={m.version: m for m in rest if m.version is not None},
+            known_to=self.migrations[known - 1].version,
+        )
 
-        ``postgres/history_table.py`` computes the same over what is applied: SHA-256 over the lines
-        ``id space checksum newline`` in the order of the ids' bytes.
-        """
-        lines = sorted(f"{m.migration_id} {m.up.checksum}\n".encode() for m in self.migrations)
-        return hashlib.sha256(b"".join(lines)).hexdigest()
 
-
-def make_catalog(migrations: list[Migration], source: str) -> Catalog:
+def make_catalog(
+    migrations: list[Migration], source: str, *, known_to: Version | None = None
+) -> Catalog:
     """Put migrations in the order in which they run. Versions must be unique already."""
-    return _assemble(migrations, source, Order.NUMBERS)
+    return _assemble(migrations, source, Order.NUMBERS, known_to)
 
 
 def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
@@ -103,7 +110,9 @@ def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
     )
 
 
-def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:
+def _assemble(
+    migrations: list[Migration], source: str, order: Order, known_to: Version | None = None
+) -> Catalog:
     versioned = sorted(
         ((m.version, m) for m in migrations if m.version is not None),
         key=lambda pair: pair[0].key,
@@ -116,4 +125,5 @@ def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog
         by_id={m.migration_id: m for m in ordered},
         by_version=dict(versioned),
         order=order,
+        known_to=known_to,
     )

@@ -64,9 +64,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every row, in the order of application."""
+    """Every row, in the order of application; or none, where it is known without them.
+
+    Then ``known_to`` is a version: the folder's migrations up to it, and all repeatables, are applied as
+    they are there, and there is no other row.
+    """
 
     rows: tuple[Applied, ...]
+    known_to: Version | None = None
 
     @property
     def latest(self) -> Version | None:
@@ -74,7 +79,7 @@ class History:
         return max(
             (r.version for r in self.rows if r.version is not None and r.state is State.APPLIED),
             key=lambda version: version.key,
-            default=None,
+            default=self.known_to,
         )
 
     @property
@@ -108,7 +113,7 @@ def align_history(history: History, catalog: Catalog) -> History:
     In a listed catalog a version that it does not know is placed right behind the last known one that
     was applied before it.
     """
-    if catalog.order is Order.NUMBERS:
+    if catalog.order is Order.NUMBERS or history.known_to is not None:
         return history
     rows: list[Applied] = []
     behind: tuple[int, ...] = (0,)

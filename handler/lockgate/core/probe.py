@@ -9,6 +9,9 @@ from lockgate.value import dataclass
 class Probe:
     """The server before a run. ``digest`` is ``None`` where there is no history yet.
 
+    It is that of `core.listing.digest_lines`, over the ids and up checksums of ``count`` rows;
+    ``down_digest`` is over the checksums of their down scripts, where they have one.
+
     ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
     ours holds a table; ``unfinished`` counts migrations that are applied in part;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token.
@@ -24,6 +27,8 @@ class Probe:
     is_fresh: bool
     behind_pooler: bool
     digest: str | None = None
+    down_digest: str | None = None
+    count: int = 0
     has_lock: bool = False
     is_held: bool = False
     lock_token: int | None = None

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
+from lockgate.core.listing import make_line
 from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Options, Script, Version
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import line_of, list_files, no_migrations, read_text
-from lockgate.formats.native_signs import find_native_sign
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from lockgate.core.listing import Listing
 
 _VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
@@ -33,6 +35,7 @@ _SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
 _SECTIONS = frozenset({"up", "down"})
+_PLAIN_UP, _PLAIN_DOWN = "-- migrate:up\n", "\n-- migrate:down\n"
 # goose, sql-migrate, Liquibase, rambler, node-pg-migrate: what stands behind their markers undoes.
 _OTHER_TOOLS = re.compile(
     r"^[ \t]*--[ \t]*(?:(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)"
@@ -40,18 +43,31 @@ _OTHER_TOOLS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
-# Each has one of these in it; searching for them is quick.
-_OTHER_SIGNS = ("+", "liquibase", "rambler", "migration")
 _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 _BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file under its path relative to the folder; the text without a byte order mark."""
+    """One file under its path relative to the folder; the text without a byte order mark.
+
+    ``version`` and ``name`` are what the file's name says; a repeatable one has no version.
+    """
 
     path: str
+    version: str | None
+    name: str
     text: str
+
+    @property
+    def key(self) -> int | str:
+        """What no two files have in common."""
+        return self.name if self.version is None else int(self.version)
+
+    @property
+    def migration_id(self) -> str:
+        """The id of the file's migration (`Migration.migration_id`)."""
+        return f"R__{self.name}" if self.version is None else self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +81,13 @@ class _Section:
 
 def recognise(folder: Path) -> str | None:
     """Return what only this format has; `native_signs` knows what that is."""
+    from lockgate.formats.native_signs import find_native_sign  # noqa: PLC0415 - where no format is named
+
     return find_native_sign(folder)
 
 
-def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration below ``folder``.
+def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
+    """Read every file below ``folder``, and of each no more than it takes to know that it is right.
 
     ``variables`` are what ``${name}`` may stand for where a file turns substitution on.
 
@@ -77,17 +95,63 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         MigrationFileInvalid: the folder is missing or empty, a name is no migration's, two files
             share a version, or a marker, an option or an encoding is wrong.
     """
-    seen: dict[Version | str, Migration] = {}
+    found: dict[int | str, _File] = {}
+    lines: dict[int | str, str] = {}
+    source = str(folder)
     for path in list_files(folder):
-        migration = _read_migration(folder, path, variables)
-        if migration is not None:
-            _refuse_twice(seen, migration)
-    if not seen:
+        file = _read_file(source, path)
+        key = file.key
+        lines[key] = make_line(file.migration_id, _find_up_checksum(file, variables))
+        other = found.setdefault(key, file)
+        if other is not file:
+            raise _found_twice(other, file)
+    if not found:
         raise no_migrations(folder)
-    return make_catalog(list(seen.values()), str(folder))
+    versions = sorted(key for key in found if isinstance(key, int))
+    keys: list[int | str] = [*versions, *sorted(key for key in found if isinstance(key, str))]
+    return _FolderListing(
+        files=[found[key] for key in keys],
+        lines=[lines[key] for key in keys],
+        versioned=len(versions),
+        variables=variables,
+        source=source,
+    )
 
 
-def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Migration | None:
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read every migration below ``folder``; raises what `list_folder` does."""
+    return list_folder(folder, variables).read()
+
+
+@dataclass(frozen=True, slots=True)
+class _FolderListing:
+    """The files of a folder, of which some are made migrations."""
+
+    files: list[_File]
+    lines: list[str]
+    versioned: int
+    variables: Mapping[str, str]
+    source: str
+
+    def version(self, place: int) -> Version:
+        return Version.parse(self.files[place].version or "")
+
+    def down_lines(self, known: int) -> Iterator[str]:
+        for file in self.files[:known]:
+            checksum = _find_down_checksum(file, self.variables)
+            if checksum is not None:
+                yield make_line(file.migration_id, checksum)
+
+    def read(self, known: int = 0) -> Catalog:
+        files = self.files[known : self.versioned] if known else self.files
+        return make_catalog(
+            [_read_migration(file, self.variables) for file in files],
+            self.source,
+            known_to=self.version(known - 1) if known else None,
+        )
+
+
+def _read_file(folder: str, path: str) -> _File:
     name = path.rpartition("/")[2]
     versioned = _VERSIONED.fullmatch(name)
     repeatable = None if versioned is not None else _REPEATABLE.fullmatch(name)
@@ -98,26 +162,31 @@ def _read_migration(folder: Path, path: str, variables: Mapping[str, str]) -> Mi
             "or move it out of the migrations folder.",
             file=path,
         )
-    if name.lower().endswith(_OTHER_DOWN):
+    if name.count(".") > 1 and name.lower().endswith(_OTHER_DOWN):
         raise MigrationFileInvalid(
             f"{path} is another tool's down script by its name. Nothing was changed.",
             hint="Name the tool with LOCKGATE_FORMAT (or --format); or put the script behind"
             " -- migrate:down in its migration's file.",
             file=path,
         )
-    file = _File(path, read_text(folder, path).removeprefix(_BOM))
-    if repeatable is not None:
-        return _read_repeatable(file, repeatable[1], variables)
-    assert versioned is not None
-    version, title = Version.parse(versioned[1]), versioned[2] or ""
-    if versioned[3] == "py":
+    text = read_text(folder, path).removeprefix(_BOM)
+    if versioned is not None:
+        return _File(path, versioned[1], versioned[2] or "", text)
+    assert repeatable is not None
+    return _File(path, None, repeatable[1], text)
+
+
+def _read_migration(file: _File, variables: Mapping[str, str]) -> Migration:
+    if file.version is None:
+        return _read_repeatable(file, variables)
+    if file.path.endswith(".py"):
         up, down = _read_python(file)
     else:
         up, down = _read_sql(file, variables)
-    return Migration(version, title, Kind.VERSIONED, up, down)
+    return Migration(Version.parse(file.version), file.name, Kind.VERSIONED, up, down)
 
 
-def _read_repeatable(file: _File, name: str, variables: Mapping[str, str]) -> Migration:
+def _read_repeatable(file: _File, variables: Mapping[str, str]) -> Migration:
     up, down = _read_sql(file, variables)
     if down is not None:
         raise MigrationFileInvalid(
@@ -125,19 +194,62 @@ def _read_repeatable(file: _File, name: str, variables: Mapping[str, str]) -> Mi
             hint="A repeatable migration is undone by an edit of its text; take the down part out.",
             file=file.path,
         )
-    return Migration(None, name, Kind.REPEATABLE, up, None)
+    return Migration(None, file.name, Kind.REPEATABLE, up, None)
 
 
-def _refuse_twice(seen: dict[Version | str, Migration], migration: Migration) -> None:
-    key = migration.name if migration.version is None else migration.version
-    other = seen.setdefault(key, migration)
-    if other is not migration:
-        what = f"version {key}" if migration.version is not None else f"the name {key}"
-        raise MigrationFileInvalid(
-            f"Two files have {what}: {other.path} and {migration.path}. Nothing was changed.",
-            hint="Give one of them a version of its own.",
-            file=migration.path,
-        )
+def _found_twice(other: _File, file: _File) -> MigrationFileInvalid:
+    what = f"the name {file.name}" if file.version is None else f"version {file.version}"
+    return MigrationFileInvalid(
+        f"Two files have {what}: {other.path} and {file.path}. Nothing was changed.",
+        hint="Give one of them a version of its own.",
+        file=file.path,
+    )
+
+
+# A file as `lockgate new` writes it, and as most are.
+
+
+def _cut_plain(file: _File) -> tuple[slice, slice | None] | None:
+    """Find the up and the down section of a file that holds no more than its two markers, or none.
+
+    No option or comment stands on their lines, and up begins the file. Whatever else a file may hold,
+    `_read_migration` reads; ``None`` leaves it to that.
+    """
+    text = file.text
+    if file.path.endswith(".py") or "\r" in text:
+        return None
+    lowered = text.lower()
+    _refuse_other_tools(file, lowered)
+    markers = lowered.count(_SIGN)
+    if markers == 0:
+        return slice(0, len(text)), None
+    if not text.startswith(_PLAIN_UP):
+        return None
+    up = len(_PLAIN_UP) - 1
+    if markers == 1:
+        return slice(up, len(text)), None
+    down = text.find(_PLAIN_DOWN, up)
+    if markers > len(_SECTIONS) or down < 0 or file.version is None:
+        return None
+    return slice(up, down + 1), slice(down + len(_PLAIN_DOWN) - 1, len(text))
+
+
+def _find_up_checksum(file: _File, variables: Mapping[str, str]) -> str:
+    cut = _cut_plain(file)
+    if cut is None:
+        return _read_migration(file, variables).up.checksum
+    return text_checksum(file.text[cut[0]])
+
+
+def _find_down_checksum(file: _File, variables: Mapping[str, str]) -> str | None:
+    cut = _cut_plain(file)
+    if cut is None:
+        down = _read_migration(file, variables).down
+        return None if down is None else down.checksum
+    return None if cut[1] is None else text_checksum(file.text[cut[1]])
+
+
+# Any file.
 
 
 def _read_python(file: _File) -> tuple[Script, Script | None]:
@@ -157,7 +269,10 @@ def _read_python(file: _File) -> tuple[Script, Script | None]:
 
 def _refuse_other_tools(file: _File, lowered: str) -> None:
     """Refuse a file whose directions another tool tells apart: all of it would run as up."""
-    if not any(sign in lowered for sign in _OTHER_SIGNS):
+    # Each has one of these in it; searching for them is quick.
+    if not (
+        "+" in lowered or "migration" in lowered or "rambler" in lowered or "liquibase" in lowered
+    ):
         return
     found = _OTHER_TOOLS.search(file.text)
     if found is not None:
@@ -174,6 +289,9 @@ def _refuse_other_tools(file: _File, lowered: str) -> None:
 
 
 def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
+    cut = _cut_plain(file)
+    if cut is not None:
+        return _read_plain(file, *cut)
     text, lowered = file.text, file.text.lower()
     _refuse_other_tools(file, lowered)
     filled = variables if _ENV_SWITCH in lowered else None
@@ -191,6 +309,14 @@ def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script
             )
         up = _Section(text, 1, NO_OPTIONS)
     return _script(file, up, filled), None if down is None else _script(file, down, filled)
+
+
+def _read_plain(file: _File, up: slice, down: slice | None) -> tuple[Script, Script | None]:
+    upper = _script(file, _Section(file.text[up], 1, NO_OPTIONS), None)
+    if down is None:
+        return upper, None
+    line = file.text.count("\n", 0, down.start) + 1
+    return upper, _script(file, _Section(file.text[down], line, NO_OPTIONS), None)
 
 
 def _script(file: _File, section: _Section, variables: Mapping[str, str] | None) -> Script:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from lockgate.core.catalog import SessionRule, with_way_outside
+from lockgate.core.listing import list_catalog
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
+    from lockgate.core.listing import Listing
     from lockgate.histories.foreign import ForeignHistory
 
 # What these two have is what the native format has as well, or nothing at all.
@@ -47,8 +49,8 @@ def find_format(name: str) -> Format:
     return cast("Format", import_module(f"lockgate.formats.{name.replace('-', '_')}"))
 
 
-def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read a folder in a format, or in the one that it is recognised as.
+def list_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Listing:
+    """List a folder in a format, or in the one that it is recognised as.
 
     Raises:
         MigrationFileInvalid: it cannot be read, or no format or several recognise it. Where no
@@ -56,16 +58,30 @@ def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Ca
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
+    if found == DEFAULT_FORMAT:
+        return _list_ours(folder, variables)
     module = find_format(found)
-    try:
-        catalog = module.read_folder(folder, variables)
-    except MigrationFileInvalid as error:
-        if found == DEFAULT_FORMAT:
-            error.hint = _name_tool(folder) or error.hint
-        raise
+    catalog = module.read_folder(folder, variables)
     catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
-    return catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
+    return list_catalog(
+        catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
+    )
+
+
+def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read a folder whole; raises what `list_migrations` does."""
+    return list_migrations(name, folder, variables).read()
+
+
+def _list_ours(folder: Path, variables: Mapping[str, str]) -> Listing:
+    from lockgate.formats.lockgate import list_folder  # noqa: PLC0415 - as every format
+
+    try:
+        return list_folder(folder, variables)
+    except MigrationFileInvalid as error:
+        error.hint = _name_tool(folder) or error.hint
+        raise
 
 
 def _name_tool(folder: Path) -> str | None:

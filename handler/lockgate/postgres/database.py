@@ -158,6 +158,10 @@ class Database:
             else:
                 return
 
+    def take_for_read(self, history: History) -> None:
+        """Take a history for read that the first look has told whole."""
+        self._history = history
+
     def read_history(self, *, is_to_work: bool = False) -> History:
         """Return every row of the history, without asking where it must be as it was read before.
 

@@ -12,17 +12,21 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from lockgate.postgres.schema import Tables
 
-# Every row as a line, in the order of bytes: what `Catalog.digest` computes over the files.
+# Every row as a line, in the order of their ids' bytes: what `core.listing.digest_lines` computes over
+# the files. Sorted once for both digests.
 _DIGEST = """
 SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
-           pg_catalog.string_agg(line, '' ORDER BY line), ''), 'UTF8')), 'hex'),
+           pg_catalog.string_agg(line, '' ORDER BY migration_id), ''), 'UTF8')), 'hex'),
+       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
+           pg_catalog.string_agg(down_line, '' ORDER BY migration_id), ''), 'UTF8')), 'hex'),
        count(*) FILTER (WHERE state <> 'applied'),
        max(layout_version), count(migration_id), max(owner), max(token)
 FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token
       FROM {lock}) AS lock
 LEFT JOIN (
-    SELECT migration_id, state,
-           (migration_id || ' ' || up_checksum || E'\\n') COLLATE "C" AS line
+    SELECT migration_id COLLATE "C" AS migration_id, state,
+           migration_id || ' ' || up_checksum || E'\\n' AS line,
+           migration_id || ' ' || down_checksum || E'\\n' AS down_line
     FROM {history}
 ) AS rows ON true
 """
@@ -33,6 +37,7 @@ class Digest:
     """What the database says of its history in one row."""
 
     digest: str
+    down_digest: str
     unfinished: int
     layout_version: int | None
     count: int

@@ -174,6 +174,8 @@ class Look:
         return replace(
             probe,
             digest=digest.digest,
+            down_digest=digest.down_digest,
+            count=digest.count,
             unfinished=digest.unfinished,
             has_lock=digest.layout_version is not None,
             is_held=digest.owner is not None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -54,6 +53,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         word = unknown[0].partition("=")[0]
         known = re.findall(r"--[a-z-]+", options.parser.format_usage())
+        import difflib  # noqa: PLC0415 - for who has mistyped
+
         near = difflib.get_close_matches(word, known, n=1)
         advice = f"; did you mean {near[0]}?" if near else ""
         options.parser.error(f"{word} is not understood{advice}")

@@ -1,0 +1,231 @@
+"""What a folder holds in lines: their digest against the server's, and what of them a history holds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.core.catalog import make_catalog
+from lockgate.core.checksum import text_checksum
+from lockgate.core.listing import digest_lines, find_known, has_same_down, list_catalog, make_line
+from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
+from lockgate.core.probe import Probe
+from lockgate.postgres.digest import digest_sql
+from lockgate.postgres.schema import Tables, creation_sql
+
+if TYPE_CHECKING:
+    import pg8000.native
+    from tests.support.database import Database
+
+TABLES = Tables("lockgate")
+RECORD = """
+INSERT INTO lockgate.migration_history (
+    migration_id, name, kind, up_checksum, language, state, statements_done, statements_total,
+    applied_at, duration_ms, run_id, token, database_user, package_version)
+VALUES (:id, 'x', 'versioned', :checksum, 'sql', 'applied', 1, 1, now(), 0, 'run', 1, 'me', '0')
+"""
+# No file system and no reader lets all of these through; the digest must not depend on that.
+AWKWARD = [
+    "R__größe",
+    "R__Größe",
+    "R__groesse",
+    "R__a",
+    "R__a ",
+    "R__a b",
+    "R__a!",
+    "R__A",
+    "R__a\tb",
+    "R__a\nb",
+    "R__it's \\ 50% :x $1",
+    "R__é",
+    "R__e\u0301",
+    "R__\uffff",
+    "R__🐘",
+    "R__",
+]
+NAMES = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+def make_migration(
+    migration_id: str, text: str = "SELECT 1;", down: str | None = None
+) -> Migration:
+    """Return a migration by its id: ``R__name`` or a version."""
+    up, undo = (
+        None
+        if one is None
+        else Script(one, "x.sql", 1, Language.SQL, Options(), text_checksum(one))
+        for one in (text, down)
+    )
+    assert up is not None
+    if migration_id.startswith("R__"):
+        return Migration(None, migration_id.removeprefix("R__"), Kind.REPEATABLE, up, undo)
+    return Migration(Version.parse(migration_id), "x", Kind.VERSIONED, up, undo)
+
+
+def digest(migrations: list[Migration]) -> str:
+    """Return the digest of a catalog."""
+    return digest_lines(list_catalog(make_catalog(migrations, "migrations")).lines)
+
+
+@pytest.fixture
+def history(database: Database) -> pg8000.native.Connection:
+    """Give a connection to a database with our tables, all empty."""
+    database.run(creation_sql(TABLES, schema_exists=False))
+    return database.connect()
+
+
+def read_digest(connection: pg8000.native.Connection) -> str:
+    """Return what the server computes over the history."""
+    digest: str = connection.run(digest_sql(TABLES))[0][0]
+    return digest
+
+
+def test_digest_of_known_catalog_never_changes() -> None:
+    """A golden vector: the server's side of it is in every database in use."""
+    line = text_checksum("SELECT 1;")
+    expected = hashlib.sha256(f"10 {line}\n2 {line}\n".encode()).hexdigest()
+    assert expected == digest([make_migration("2"), make_migration("10")])
+
+
+@given(st.permutations(AWKWARD))
+def test_digest_does_not_depend_on_the_order_of_reading(ids: list[str]) -> None:
+    """Files in any order have one digest."""
+    first = digest([make_migration(one) for one in AWKWARD])
+    assert first == digest([make_migration(one) for one in ids])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [("1", "SELECT 1;"), ("2", "SELECT 3;")],
+        [("1", "SELECT 1;"), ("02", "SELECT 2;")],
+        [("1", "SELECT 2;"), ("2", "SELECT 1;")],
+        [("1", "SELECT 1;")],
+        [("1", "SELECT 1;"), ("2", "SELECT 2;"), ("3", "SELECT 2;")],
+    ],
+)
+def test_digest_changes_with_any_id_or_text(changed: list[tuple[str, str]]) -> None:
+    """One text, one id, one migration more or less is another digest."""
+    before = digest([make_migration("1"), make_migration("2", "SELECT 2;")])
+    assert before != digest([make_migration(*one) for one in changed])
+
+
+def test_digest_of_nothing_is_the_servers(history: pg8000.native.Connection) -> None:
+    """A history without rows and a catalog without files agree."""
+    assert digest([]) == read_digest(history)
+
+
+def test_digest_of_awkward_ids_is_the_servers(history: pg8000.native.Connection) -> None:
+    """Python and the server sort the same bytes, whatever the ids are made of."""
+    ids = [*AWKWARD, "9", "10", "010", "1.2", "1_3", "20261122093000"]
+    migrations = [make_migration(one, f"SELECT {place};") for place, one in enumerate(ids)]
+    for migration in migrations:
+        history.run(RECORD, id=migration.migration_id, checksum=migration.up.checksum)
+    assert digest(migrations) == read_digest(history)
+
+
+def test_digest_of_any_ids_is_the_servers(history: pg8000.native.Connection) -> None:
+    """The same for whatever Hypothesis thinks of."""
+
+    @given(st.sets(NAMES, max_size=12))
+    def compare(names: set[str]) -> None:
+        migrations = [make_migration(f"R__{name}", name) for name in sorted(names)]
+        history.run("TRUNCATE lockgate.migration_history")
+        for migration in migrations:
+            history.run(RECORD, id=migration.migration_id, checksum=migration.up.checksum)
+        assert digest(migrations) == read_digest(history)
+
+    compare()
+
+
+def test_digest_of_down_scripts_is_the_servers(history: pg8000.native.Connection) -> None:
+    """Of migrations without one there is no line, here and there."""
+    rows = {"1": "SELECT 2;", "02": None, "R__a b": None, "10": "SELECT 3;"}
+    for migration_id, down in rows.items():
+        history.run(RECORD, id=migration_id, checksum=text_checksum("SELECT 1;"))
+        history.run(
+            "UPDATE lockgate.migration_history SET down_checksum = :down WHERE migration_id = :id",
+            down=None if down is None else text_checksum(down),
+            id=migration_id,
+        )
+    listing = list_catalog(
+        make_catalog([make_migration(one, down=down) for one, down in rows.items()], "migrations")
+    )
+    assert digest_lines(listing.down_lines(3)) == history.run(digest_sql(TABLES))[0][1]
+
+
+# What a history holds.
+
+PROBE = Probe("db", "me", "17", 170000, False, 100, True, False, False)
+FOLDER = [
+    make_migration("1", "SELECT 1;", "SELECT -1;"),
+    make_migration("2", "SELECT 2;"),
+    make_migration("3", "SELECT 3;", "SELECT -3;"),
+    make_migration("R__a", "SELECT 4;"),
+]
+
+
+def look(applied: list[Migration], unfinished: int = 0) -> Probe:
+    """Return a probe of a database in which these are applied."""
+    listing = list_catalog(make_catalog(applied, "migrations"))
+    down = digest_lines(listing.down_lines(len(applied)))
+    return replace(
+        PROBE,
+        digest=digest_lines(listing.lines),
+        down_digest=down,
+        count=len(applied),
+        unfinished=unfinished,
+    )
+
+
+@pytest.mark.parametrize(
+    ("applied", "known"),
+    [
+        (FOLDER, 3),
+        ([*FOLDER[:2], FOLDER[3]], 2),
+        ([FOLDER[3]], 0),
+        ([], None),
+        (FOLDER[:3], None),
+        ([FOLDER[0], FOLDER[2], FOLDER[3]], None),
+        ([FOLDER[0], make_migration("2", "SELECT 5;"), FOLDER[3]], None),
+        ([FOLDER[0], make_migration("02", "SELECT 2;"), FOLDER[3]], None),
+        ([FOLDER[0], make_migration("R__a", "SELECT 5;")], None),
+        ([*FOLDER, make_migration("4")], None),
+    ],
+)
+def test_known_is_what_is_applied_as_it_is_in_the_folder(
+    applied: list[Migration], known: int | None
+) -> None:
+    """A gap, an edit, another way to write a version, or a repeatable that waits: rows are needed."""
+    listing = list_catalog(make_catalog(FOLDER, "migrations"))
+    assert known == find_known(listing, look(applied))
+
+
+def test_nothing_is_known_while_something_is_unfinished() -> None:
+    """What is applied in part has the checksum of what is whole."""
+    listing = list_catalog(make_catalog(FOLDER, "migrations"))
+    assert find_known(listing, look(FOLDER, unfinished=1)) is None
+    assert find_known(listing, PROBE) is None
+
+
+def test_edit_of_a_down_script_is_seen() -> None:
+    """It has a digest of its own, of what is known alone."""
+    listing = list_catalog(make_catalog(FOLDER, "migrations"))
+    edited = make_migration("1", "SELECT 1;", "SELECT 0;")
+    assert has_same_down(listing, 2, look([*FOLDER[:2], FOLDER[3]]))
+    assert not has_same_down(listing, 2, look([edited, FOLDER[1], FOLDER[3]]))
+
+
+def test_rest_of_a_catalog_says_what_is_before_it() -> None:
+    """Repeatables are known as well."""
+    listing = list_catalog(make_catalog(FOLDER, "migrations"))
+    rest = listing.read(2)
+    assert ["3"] == [one.migration_id for one in rest.migrations] == list(rest.by_id)
+    assert ["3"] == [str(one) for one in rest.by_version]
+    assert (Version.parse("2"), None) == (rest.known_to, listing.read().known_to)
+    assert make_line("3", FOLDER[2].up.checksum) == listing.lines[2]
