@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from enum import StrEnum
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
 from lockgate.core.migration import Language, Script
 from lockgate.core.sql import (
+    SHARED,
     Classification,
     Control,
     SqlTextInvalid,
@@ -29,6 +30,9 @@ from lockgate.core.sql import (
 from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Mode(StrEnum):
@@ -108,8 +112,6 @@ PYTHON_SHARED = Analysis(Mode.SHARED)
 PYTHON_ALONE = Analysis(Mode.STATEMENTS, reason="transaction = False")
 
 
-# A run plans twice, before the lock and under it; the scripts are the same.
-@lru_cache(maxsize=1 << 15)
 def analyse_script(script: Script) -> Analysis:
     """Decide how a script runs, and whether it may leave settings to its session.
 
@@ -141,7 +143,9 @@ def _analyse(script: Script) -> Analysis:
         return PYTHON_ALONE if script.options.transaction is False else PYTHON_SHARED
     statements = _split(script)
     _refuse_encoding(script, statements)
-    classes = tuple(classify(script.sql, statement) for statement in statements)
+    classes = [classify(script.sql, statement) for statement in statements]
+    if script.options.transaction is not False and all(one is SHARED for one in classes):
+        return Analysis(Mode.SHARED, statements)
     alone = [i for i, c in enumerate(classes) if c.transactionality is Transactionality.ALONE]
     controls = [c.control for c in classes if c.control not in _HARMLESS]
     if script.options.transaction is not False and not alone:
@@ -233,7 +237,7 @@ def place_of(script: Script, offset: int) -> tuple[int, int]:
 def _refuse_mixture(
     script: Script,
     statements: tuple[Statement, ...],
-    classes: tuple[Classification, ...],
+    classes: Sequence[Classification],
     first_alone: int,
 ) -> None:
     line, column = place_of(script, statements[first_alone].start)
@@ -266,7 +270,7 @@ def _way_outside(script: Script) -> str:
 
 
 def _refuse_unpaired(
-    script: Script, statements: tuple[Statement, ...], classes: tuple[Classification, ...]
+    script: Script, statements: tuple[Statement, ...], classes: Sequence[Classification]
 ) -> None:
     """Refuse a script whose own transactions cannot be followed: each BEGIN needs its COMMIT."""
     opened: Statement | None = None
@@ -296,7 +300,7 @@ def _raise_unpaired(script: Script, offset: int) -> None:
     )
 
 
-def _with_session(classes: tuple[Classification, ...], block: Unit) -> tuple[Unit, ...]:
+def _with_session(classes: Sequence[Classification], block: Unit) -> tuple[Unit, ...]:
     """Return the block among the statements before and behind it, which only set the session."""
     before = (Unit(UnitMode.SESSION, i, i) for i in range(block.first))
     behind = (Unit(UnitMode.SESSION, i, i) for i in range(block.last + 1, len(classes)))
@@ -304,7 +308,7 @@ def _with_session(classes: tuple[Classification, ...], block: Unit) -> tuple[Uni
 
 
 def _make_units(
-    script: Script, statements: tuple[Statement, ...], classes: tuple[Classification, ...]
+    script: Script, statements: tuple[Statement, ...], classes: Sequence[Classification]
 ) -> tuple[Unit, ...]:
     units: list[Unit] = []
     begin: int | None = None

@@ -1,6 +1,7 @@
 """SQL as text: split, classify, redact. The door to the ``sql_*`` modules; adds nothing itself."""
 
 from lockgate.core.sql_class import (
+    SHARED,
     Classification,
     Control,
     Transactionality,
@@ -19,6 +20,7 @@ from lockgate.core.sql_text import redact_literals, sendable, spell_tokens
 from lockgate.core.sql_token import Token, TokenKind, mentions, tokenize
 
 __all__ = [
+    "SHARED",
     "Classification",
     "Control",
     "SqlTextInvalid",

@@ -81,6 +81,8 @@ def classify(sql: str, statement: Statement) -> Classification:
     replication slot is.
     """
     words = statement.words
+    if not words or words[0] not in _FIRST_WORDS:
+        return SHARED
     for length in range(min(len(words), _LONGEST_RULE), 0, -1):
         rule = _RULES.get(words[:length])
         if rule is not None:
@@ -325,3 +327,4 @@ _RULES: Final[dict[_Words, _Rule]] = {
     ("VACUUM",): _alone("VACUUM"),
 }
 _LONGEST_RULE: Final = max(len(words) for words in _RULES)
+_FIRST_WORDS: Final = frozenset(words[0] for words in _RULES)

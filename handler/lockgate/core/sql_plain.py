@@ -25,14 +25,17 @@ from lockgate.core.sql_token import (
 MOST_WORDS = 5
 
 _BLANKS = " \t\n\r\f\v"
+# This and `_INSIDE` match everywhere, if only nothing.
 _SPACE = re.compile(SPACE)
 # Where a comment stands among the words, or behind them, the tokens have to be looked at.
 _WORDS = re.compile(
     rf"(?>{WORD}(?:[{_BLANKS}]++{WORD}){{0,{MOST_WORDS - 1}}}+[{_BLANKS}]*+)(?!--|/\*)"
 )
-# All up to a parenthesis, a semicolon, a comment, the end, or what is not plain. Where a string with a
-# backslash in it ends, depends on its kind and on a setting.
-_INSIDE = re.compile(r"""(?:[^;()'"$\\/\-]++|'[^'\\]*+'|"[^"]*+"|-(?!-)|/(?!\*))*+""")
+# Where a string with a backslash in it ends, depends on its kind and on a setting.
+_FLAT = r"""[^;()'"$\\/\-]++|'[^'\\]*+'|"[^"]*+"|-(?!-)|/(?!\*)"""
+# All up to a semicolon, a comment, the end, or what is not plain; parentheses that hold more than one
+# level of others are gone into.
+_INSIDE = re.compile(rf"(?:{_FLAT}|\((?:{_FLAT}|\((?:{_FLAT})*+\))*+\))*+")
 
 _QUOTES = frozenset("'\"")
 _TOKEN = re.compile(
@@ -49,9 +52,9 @@ def find_plain(sql: str, position: int) -> tuple[int, int, tuple[str, ...], int]
     Return its start and end, its leading words, and where to go on, all as `sql_statement.Statement`
     has them; start and end are the same where there is no other statement.
     """
-    start = _pass_over(_SPACE, sql, position)
+    start = _SPACE.match(sql, position).end()  # type: ignore[union-attr]
     while sql.startswith(";", start):
-        start = _pass_over(_SPACE, sql, start + 1)
+        start = _SPACE.match(sql, start + 1).end()  # type: ignore[union-attr]
     if start == len(sql):
         return start, start, (), start
     words = _WORDS.match(sql, start)
@@ -67,7 +70,7 @@ def _find_end(sql: str, start: int) -> tuple[int, int] | None:
     """Return where a statement's last token or comment before that ends, and its semicolon's place."""
     depth, place, last = 0, start, start
     while True:
-        stop = _pass_over(_INSIDE, sql, place)
+        stop = _INSIDE.match(sql, place).end()  # type: ignore[union-attr]
         if stop > place:
             last = stop
         edge = sql[stop : stop + 1]
@@ -79,15 +82,9 @@ def _find_end(sql: str, start: int) -> tuple[int, int] | None:
             if depth < 0:
                 return None
             continue
-        place = _pass_over(_SPACE, sql, stop)
+        place = _SPACE.match(sql, stop).end()  # type: ignore[union-attr]
         if place == stop:
             return None
-
-
-def _pass_over(what: re.Pattern[str], sql: str, position: int) -> int:
-    found = what.match(sql, position)
-    assert found is not None
-    return found.end()
 
 
 def spell_plain(statement: str) -> str | None:

@@ -221,7 +221,10 @@ def mentions(sql: str, words: tuple[str, ...]) -> bool:
     """
     if sql.isascii():
         lowered = sql.lower()
-        return any(word in lowered for word in words)
+        for word in words:  # noqa: SIM110 - of every script; a generator takes three times as long
+            if word in lowered:
+                return True
+        return False
     return re.search("|".join(words), sql, re.IGNORECASE) is not None
 
 

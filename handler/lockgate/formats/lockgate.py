@@ -51,13 +51,15 @@ _BOM = "\ufeff"
 class _File:
     """One file under its path relative to the folder; the text without a byte order mark.
 
-    ``version`` and ``name`` are what the file's name says; a repeatable one has no version.
+    ``version`` and ``name`` are what the file's name says; a repeatable one has no version. ``cut`` is
+    what `_cut_plain` finds.
     """
 
     path: str
     version: str | None
     name: str
     text: str
+    cut: tuple[slice, slice | None] | None
 
     @property
     def key(self) -> int | str:
@@ -170,10 +172,11 @@ def _read_file(folder: str, path: str) -> _File:
             file=path,
         )
     text = read_text(folder, path).removeprefix(_BOM)
+    cut = _cut_plain(path, text)
     if versioned is not None:
-        return _File(path, versioned[1], versioned[2] or "", text)
+        return _File(path, versioned[1], versioned[2] or "", text, cut)
     assert repeatable is not None
-    return _File(path, None, repeatable[1], text)
+    return _File(path, None, repeatable[1], text, cut)
 
 
 def _read_migration(file: _File, variables: Mapping[str, str]) -> Migration:
@@ -209,17 +212,16 @@ def _found_twice(other: _File, file: _File) -> MigrationFileInvalid:
 # A file as `lockgate new` writes it, and as most are.
 
 
-def _cut_plain(file: _File) -> tuple[slice, slice | None] | None:
+def _cut_plain(path: str, text: str) -> tuple[slice, slice | None] | None:
     """Find the up and the down section of a file that holds no more than its two markers, or none.
 
     No option or comment stands on their lines, and up begins the file. Whatever else a file may hold,
     `_read_migration` reads; ``None`` leaves it to that.
     """
-    text = file.text
-    if file.path.endswith(".py") or "\r" in text:
+    if path.endswith(".py") or "\r" in text:
         return None
     lowered = text.lower()
-    _refuse_other_tools(file, lowered)
+    _refuse_other_tools(path, text, lowered)
     markers = lowered.count(_SIGN)
     if markers == 0:
         return slice(0, len(text)), None
@@ -229,24 +231,22 @@ def _cut_plain(file: _File) -> tuple[slice, slice | None] | None:
     if markers == 1:
         return slice(up, len(text)), None
     down = text.find(_PLAIN_DOWN, up)
-    if markers > len(_SECTIONS) or down < 0 or file.version is None:
+    if markers > len(_SECTIONS) or down < 0:
         return None
     return slice(up, down + 1), slice(down + len(_PLAIN_DOWN) - 1, len(text))
 
 
 def _find_up_checksum(file: _File, variables: Mapping[str, str]) -> str:
-    cut = _cut_plain(file)
-    if cut is None:
+    if file.cut is None or (file.version is None and file.cut[1] is not None):
         return _read_migration(file, variables).up.checksum
-    return text_checksum(file.text[cut[0]])
+    return text_checksum(file.text[file.cut[0]])
 
 
 def _find_down_checksum(file: _File, variables: Mapping[str, str]) -> str | None:
-    cut = _cut_plain(file)
-    if cut is None:
+    if file.cut is None:
         down = _read_migration(file, variables).down
         return None if down is None else down.checksum
-    return None if cut[1] is None else text_checksum(file.text[cut[1]])
+    return None if file.cut[1] is None else text_checksum(file.text[file.cut[1]])
 
 
 # Any file.
@@ -267,33 +267,32 @@ def _read_python(file: _File) -> tuple[Script, Script | None]:
     return script, script if found.has_down else None
 
 
-def _refuse_other_tools(file: _File, lowered: str) -> None:
+def _refuse_other_tools(path: str, text: str, lowered: str) -> None:
     """Refuse a file whose directions another tool tells apart: all of it would run as up."""
     # Each has one of these in it; searching for them is quick.
     if not (
         "+" in lowered or "migration" in lowered or "rambler" in lowered or "liquibase" in lowered
     ):
         return
-    found = _OTHER_TOOLS.search(file.text)
+    found = _OTHER_TOOLS.search(text)
     if found is not None:
-        line = line_of(file.text, found.start())
+        line = line_of(text, found.start())
         raise MigrationFileInvalid(
-            f"{file.path}:{line}: this is a migration of another tool: {found[0].strip()}."
+            f"{path}:{line}: this is a migration of another tool: {found[0].strip()}."
             " Nothing was changed.",
             hint="Name the tool with LOCKGATE_FORMAT (or --format); or write -- migrate:up and"
             " -- migrate:down in place of its own markers. Without either, both of its scripts would"
             " run as one.",
-            file=file.path,
+            file=path,
             line=line,
         )
 
 
 def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
-    cut = _cut_plain(file)
-    if cut is not None:
-        return _read_plain(file, *cut)
+    if file.cut is not None:
+        return _read_plain(file, *file.cut)
     text, lowered = file.text, file.text.lower()
-    _refuse_other_tools(file, lowered)
+    _refuse_other_tools(file.path, text, lowered)
     filled = variables if _ENV_SWITCH in lowered else None
     if _SIGN not in lowered:
         return _script(file, _Section(text, 1, NO_OPTIONS), filled), None
@@ -312,11 +311,15 @@ def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script
 
 
 def _read_plain(file: _File, up: slice, down: slice | None) -> tuple[Script, Script | None]:
-    upper = _script(file, _Section(file.text[up], 1, NO_OPTIONS), None)
+    found = _plain_script(file.text[up], file.path, 1)
     if down is None:
-        return upper, None
+        return found, None
     line = file.text.count("\n", 0, down.start) + 1
-    return upper, _script(file, _Section(file.text[down], line, NO_OPTIONS), None)
+    return found, _plain_script(file.text[down], file.path, line)
+
+
+def _plain_script(text: str, path: str, line: int) -> Script:
+    return Script(text, path, line, Language.SQL, NO_OPTIONS, text_checksum(text))
 
 
 def _script(file: _File, section: _Section, variables: Mapping[str, str] | None) -> Script:
