@@ -113,9 +113,7 @@ class Task:
     def _read_history(self) -> History:
         if not self.probe.has_history:
             return align_history(EMPTY_HISTORY, self._catalog)
-        is_to_work = self.request.action is Action.UP
-        history = self.means.database.read_history(is_to_work=is_to_work)
-        return align_history(history, self._catalog)
+        return align_history(self.means.database.read_history(), self._catalog)
 
     def _forward(self) -> Status:
         """Up, and what only looks at what an up would do."""

@@ -5,17 +5,16 @@ Knows rows and scripts. Asks no server: where only that can tell, `verification`
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, UnitMode, done_checksum
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language, Script
-from lockgate.core.verification import Question, Verification, find_verification
 
 if TYPE_CHECKING:
     from lockgate.core.history import Applied
     from lockgate.core.segment import Step
+    from lockgate.core.verification import Verification
 
 _BEGUN = {Direction.UP: State.PARTIAL, Direction.DOWN: State.REVERTING}
 
@@ -66,11 +65,15 @@ def is_unknown(step: Step) -> bool:
     index = row.attempting - 1
     if index >= len(step.analysis.statements):
         return False
+    from lockgate.core.verification import Question  # noqa: PLC0415 - for what was begun
+
     return find_question(step, index).question is Question.UNKNOWN
 
 
 def find_question(step: Step, index: int) -> Verification:
     """Return how to learn whether a statement of a step is done."""
+    from lockgate.core.verification import find_verification  # noqa: PLC0415 - as above
+
     statements = step.analysis.statements
     previous_end = statements[index - 1].end if index else 0
     return find_verification(step.script.sql, statements[index], previous_end)
@@ -78,5 +81,7 @@ def find_question(step: Step, index: int) -> Verification:
 
 def has_verify(script: Script) -> bool:
     """Return whether a Python migration can tell whether it is done."""
+    import ast  # noqa: PLC0415 - for a script in Python
+
     body = ast.parse(script.text).body
     return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)

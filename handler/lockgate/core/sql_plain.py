@@ -39,7 +39,7 @@ _INSIDE = re.compile(rf"(?:{_FLAT}|\((?:{_FLAT}|\((?:{_FLAT})*+\))*+\))*+")
 
 _QUOTES = frozenset("'\"")
 _TOKEN = re.compile(
-    rf"({WORD}|[(),]|{NUMBER}|{PUNCTUATION}|[eE]?+{STANDARD_STRING}|[uU]&{STANDARD_STRING}"
+    rf"({WORD}|[(),]|{NUMBER}|{PUNCTUATION}|(?:[eE]|[uU]&)?+{STANDARD_STRING}"
     rf"|{QUOTED_IDENTIFIER}|{BITS}|{OPERATOR}|[^{_BLANKS}])[{_BLANKS}]*+(?:--[^\n\r]*+[{_BLANKS}]*+)*+"
 )
 # A number with a capital, and an operator that `split_operator` may have to cut.

@@ -6,13 +6,14 @@ the server would refuse it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql_plain import spell_plain
 from lockgate.core.sql_statement import split_statements
 from lockgate.core.sql_token import (
     LITERAL_KINDS,
-    RESTRICT_LINE,
+    RESTRICT,
     Token,
     TokenKind,
     lower_ascii,
@@ -40,7 +41,7 @@ def sendable(sql: str) -> str:
         SqlTextInvalid: As `split_statements`, if there is anything to blank.
     """
     # For nearly every text the search for the word is all there is to do.
-    lines = RESTRICT_LINE.finditer(sql) if "restrict" in sql else ()
+    lines = re.finditer(RESTRICT, sql) if "restrict" in sql else ()
     places = [match.span() for match in lines]
     taken = list(_taken_spans(sql)) if places else []
     text = " " + sql[1:] if sql.startswith(_BOM) else sql

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cache
-from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Final
 
 from lockgate.value import dataclass
@@ -67,8 +66,8 @@ _LINE_COMMENT = r"--[^\n\r]*+"
 # A comment with another one inside falls through to `comment`, and to `_end_of_comment`.
 _FLAT_COMMENT = r"/\*[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*+\*/"
 # pg_dump frames its output with these lines; their token changes with every dump.
-_RESTRICT = r"(?<![^\n\r\ufeff])\\(?:un)?restrict[ \t]++[^\s\\]++[ \t]*+(?=[\n\r]|\Z)"
-SPACE: Final = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{_RESTRICT}|\A\ufeff)*+"
+RESTRICT: Final = r"(?<![^\n\r\ufeff])\\(?:un)?restrict[ \t]++[^\s\\]++[ \t]*+(?=[\n\r]|\Z)"
+SPACE: Final = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{RESTRICT}|\A\ufeff)*+"
 # A string goes on in the next pair of quotes if a line ends between the two.
 _NEXT_LINE = rf"(?:[ \t\f\v]++|{_LINE_COMMENT})*+[\n\r](?:[ \t\n\r\f\v]++|{_LINE_COMMENT}[\n\r])*+"
 _STANDARD_BODY = r"[^']*+(?:''[^']*+)*+"
@@ -125,10 +124,9 @@ def _grammar_of(*, standard_conforming_strings: bool) -> re.Pattern[str]:
     )
 
 
-_UPPER: Final = str.maketrans(ascii_lowercase, ascii_uppercase)
-_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
+_LOWER: Final = {ord(capital): capital.lower() for capital in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_UPPER: Final = {ord(small): chr(capital) for capital, small in _LOWER.items()}
 _KINDS: Final = {kind.value: kind for kind in TokenKind}
-RESTRICT_LINE: Final = re.compile(_RESTRICT)
 _LAST: Final = frozenset({"end", "comment", "unfinished"})
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 # PostgreSQL lets an operator end in + or - only if it has one of these in it.

@@ -59,8 +59,8 @@ _MOST_WARNINGS = 20
 
 
 def _import_more() -> None:
-    """Import what a run with something to do needs next."""
-    from lockgate.postgres import executor, lock, run_table, watch  # noqa: F401
+    """Import what a run that has the lock needs next."""
+    from lockgate.postgres import executor, run_table, watch  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +162,14 @@ class Database:
         """Take a history for read that the first look has told whole."""
         self._history = history
 
-    def read_history(self, *, is_to_work: bool = False) -> History:
-        """Return every row of the history, without asking where it must be as it was read before.
-
-        With ``is_to_work``, what a run with something to do needs is imported while the server works.
-        """
+    def read_history(self) -> History:
+        """Return every row of the history, without asking where it must be as it was read before."""
         from lockgate.postgres.history_table import read_history
 
-        meanwhile = _import_more if is_to_work else None
         if self._history is None:
             with self._refusals():
                 self._take_own_path()
-                self._history = read_history(self._connected, self._tables, meanwhile)
+                self._history = read_history(self._connected, self._tables)
         return self._history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
@@ -191,10 +187,13 @@ class Database:
             return read_holder(self._connected, self._tables)
 
     def take_lock(self, terms: Terms) -> Taken | None:
-        """Take the lock, or return ``None`` while another run has it; see `Lock.take`."""
+        """Take the lock, or return ``None`` while another run has it; see `Lock.take`.
+
+        What comes behind it is imported while the server works.
+        """
         try:
             with self._refusals():
-                taken = self._lock().take(terms)
+                taken = self._lock().take(terms, _import_more)
         except ConnectionLost:
             self._may_hold_lock = True
             raise

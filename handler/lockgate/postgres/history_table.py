@@ -17,7 +17,7 @@ from lockgate.postgres.quoting import quote_literal
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.outcome import Stamp
@@ -134,11 +134,9 @@ _KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in State}
 
 
-def read_history(
-    connection: Connection, tables: Tables, meanwhile: Callable[[], object] | None = None
-) -> History:
-    """Return every row; ``meanwhile`` is called while the server works."""
-    results = connection.send(_READ.format(history=tables.history), meanwhile=meanwhile)
+def read_history(connection: Connection, tables: Tables) -> History:
+    """Return every row."""
+    results = connection.send(_READ.format(history=tables.history))
     return History(tuple(map(_to_applied, json.loads(results[0].rows[0][0]))))
 
 

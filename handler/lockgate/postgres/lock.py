@@ -18,6 +18,8 @@ from lockgate.postgres.lock_table import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lockgate.core.deadline import Clock
     from lockgate.core.outcome import Taken
     from lockgate.postgres.schema import Tables
@@ -38,8 +40,10 @@ class Lock:
     tables: Tables
     clock: Clock
 
-    def take(self, terms: Terms) -> Taken | None:
+    def take(self, terms: Terms, meanwhile: Callable[[], object] | None = None) -> Taken | None:
         """Take the lock, or return ``None`` while another run has it.
+
+        ``meanwhile`` is called while the server works.
 
         A holder whose lease is over and whose session still runs is ended first, so that not even a
         statement outside a transaction goes on beside this run.
@@ -50,7 +54,7 @@ class Lock:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self.clock.sleep(_ATTEMPT_SECONDS)
-            taken = take_free_lock(self.connection, self.tables, terms)
+            taken = take_free_lock(self.connection, self.tables, terms, meanwhile)
             if taken is not None:
                 return taken
             holder = read_holder(self.connection, self.tables)

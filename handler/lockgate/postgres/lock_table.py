@@ -24,6 +24,8 @@ from lockgate.postgres.look import SESSION_START
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
 
@@ -144,12 +146,18 @@ SELECT 1 / count(*) FROM (
 """
 
 
-def take_free_lock(connection: Connection, tables: Tables, terms: Terms) -> Taken | None:
+def take_free_lock(
+    connection: Connection,
+    tables: Tables,
+    terms: Terms,
+    meanwhile: Callable[[], object] | None = None,
+) -> Taken | None:
     """Take the lock if nobody holds it, and record the run in the same statement.
 
     Never waits inside the server; ``None`` if somebody holds it, or commits at this instant.
+    ``meanwhile`` is called while the server works.
     """
-    return _take(connection, tables, terms, _IS_FREE)
+    return _take(connection, tables, terms, _IS_FREE, meanwhile)
 
 
 def take_over_lock(
@@ -165,14 +173,20 @@ def _as_seen(holder: Holder) -> str:
     )
 
 
-def _take(connection: Connection, tables: Tables, terms: Terms, as_seen: str) -> Taken | None:
+def _take(
+    connection: Connection,
+    tables: Tables,
+    terms: Terms,
+    as_seen: str,
+    meanwhile: Callable[[], object] | None = None,
+) -> Taken | None:
     sql = _TAKE.format(
         **_terms_sql(tables, terms),
         **_session_sql(is_pooled=terms.is_pooled),
         lease_ms=terms.lease_ms,
         as_seen=as_seen,
     )
-    rows = connection.send(sql)[0].rows
+    rows = connection.send(sql, meanwhile=meanwhile)[0].rows
     return None if not rows else Taken(*rows[0])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate import __version__
 from lockgate.core.request import Action
 from lockgate.settings import TOOLS, Atomicity, OutOfOrder, Rollback
+from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,9 @@ REQUEST_OPTIONS = (
 
 # What can be typed first.
 COMMANDS = frozenset({*(action.value for action in Action), "redo", "new", "demo"})
+
+# Of what is no terminal.
+_WIDTH = 80
 
 _EXAMPLES = """\
 examples:
@@ -61,6 +65,17 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+class _Help(argparse.HelpFormatter):
+    """As wide as the terminal: argparse makes one for each option, and would import more to ask."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(read_width(sys.stdout) or _WIDTH) - 2)
+
+
+class _VerbatimHelp(_Help, argparse.RawDescriptionHelpFormatter):
+    """Leaves the examples as they are."""
+
+
 def make_parser(typed: str = "") -> argparse.ArgumentParser:
     """Return the parser of every command; of one alone if that is what was typed.
 
@@ -70,7 +85,7 @@ def make_parser(typed: str = "") -> argparse.ArgumentParser:
         prog="lockgate",
         description="Bring a PostgreSQL database to the schema that a deploy needs.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_VerbatimHelp,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
@@ -173,6 +188,7 @@ def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentPar
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     command.set_defaults(parser=command)

@@ -59,7 +59,7 @@ class Screen:
         is_dumb = environment.get("TERM", "") in {"dumb", "unknown"}
         wants_plain = plain or bool(environment.get("NO_COLOR")) or is_dumb
         self.is_styled = self.is_terminal and not wants_plain and _has_rich()
-        self.width = _read_width(stream) if self.is_terminal else None
+        self.width = read_width(stream) if self.is_terminal else None
         encoding = (stream.encoding or "ascii").lower().replace("-", "")
         self._is_unicode = encoding.startswith("utf")
         self._console: Console | None = None
@@ -149,7 +149,8 @@ def _has_rich() -> bool:
     return importlib.util.find_spec("rich") is not None
 
 
-def _read_width(stream: TextIO) -> int | None:
+def read_width(stream: TextIO) -> int | None:
+    """Return how many columns a stream's terminal has; ``None`` for one that is no terminal."""
     with suppress(OSError, ValueError):
         return max(_LEAST_WIDTH, os.get_terminal_size(stream.fileno()).columns)
     return None
