@@ -385,6 +385,12 @@ def test_help_shows_commands_and_examples_in_80_columns(
     assert [] == [line for line in shown.splitlines() if len(line) > 80]
 
 
+def test_help_is_as_wide_as_columns_say(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As argparse has it for everybody."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert max(map(len, run("up", "--help").out.splitlines())) > 100
+
+
 def test_version_is_the_package_version(run: Run) -> None:
     """--version is one line."""
     assert Outcome(0, f"lockgate {__version__}\n", "") == run("--version")

@@ -129,8 +129,9 @@ class ReportDraft:
             self.timings[name] = self.timings.get(name, 0) + elapsed
 
     def settle(self, version: Version | None) -> None:
-        """Note that database and files agree, at that version."""
+        """Note that database and files agree, at that version, whatever was planned before."""
         self._from_version, self._settled = version, True
+        self.plan, self.segments, self.waiting = None, (), ()
 
     def see(self, plan: Plan) -> None:
         """Note a plan, and with the first one where the database stood."""

@@ -86,7 +86,7 @@ class Runner:
             draft.settle(listing.version(known - 1) if known else None)
             if not probe.is_held:
                 return Status.UP_TO_DATE
-            draft.catalog = self.means.read_catalog(listing, 0)
+            draft.listing, draft.catalog = None, self.means.read_catalog(listing, 0)
         from lockgate.task import Task
 
         task = Task(self.means, request, draft, probe)

@@ -1,7 +1,7 @@
 """Stand-ins for modules that another one imports for rare occasions. Knows modules; knows none of them.
 
-While `stand_ins` lasts, an import of one of these names finds what is given for it instead. What was
-imported meanwhile keeps that; everybody after it finds the real one.
+While `place_stand_ins` lasts, an import of one of these names finds what is given for it instead.
+Whoever was imported meanwhile keeps that; everybody after it finds the real one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
-def later(module: str, name: str) -> Callable[..., Any]:
+def import_later(module: str, name: str) -> Callable[..., Any]:
     """Return a function that imports what it calls when it is called."""
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -28,13 +28,13 @@ def later(module: str, name: str) -> Callable[..., Any]:
     return call
 
 
-def fetched(module: str) -> dict[str, object]:
-    """Return what makes a stand-in import the module when anything of it is asked for."""
+def fetch_others(module: str) -> dict[str, object]:
+    """Return what makes a stand-in import the module when anything else of it is asked for."""
     return {"__getattr__": lambda name: getattr(import_module(module), name)}
 
 
 @contextmanager
-def stand_ins(modules: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
+def place_stand_ins(modules: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
     """Put stand-ins where the modules would be, unless these are there already."""
     placed = [name for name in modules if name not in sys.modules]
     for name in placed:

@@ -66,7 +66,7 @@ class Task:
             case Action.HISTORY:
                 return self._list_runs()
         assert listing is not None
-        self._compare(listing, known)
+        self._read_unknown(listing, known)
         match self.request.action:
             case Action.BASELINE | Action.ADOPT | Action.REPAIR:
                 return self._amend()
@@ -95,15 +95,15 @@ class Task:
         assert self.draft.catalog is not None
         return self.draft.catalog
 
-    def _compare(self, listing: Listing, known: int | None) -> None:
-        """Read files and history, and neither of what is known to be in the database as it is in files.
+    def _read_unknown(self, listing: Listing, known: int | None) -> None:
+        """Read files and history, but for what is known to be in the database as it is in files.
 
-        An edit of a down script there has to be told, so that takes them whole.
+        An edit of a down script has to be told, so where these differ, both are read whole.
         """
         if known and has_same_down(listing, known, self.probe):
             self.draft.listing = listing
             self.draft.catalog = self.means.read_catalog(listing, known)
-            self.draft.history = History((), known_to=self.draft.catalog.known_to)
+            self.draft.history = History((), known_to=listing.version(known - 1))
             self.means.database.take_for_read(self.draft.history)
         else:
             self.draft.listing = None

@@ -98,7 +98,7 @@ class Worker:
         is_back = False
         try:
             if self.means.rules.rollback is Rollback.DEPLOY:
-                is_free = self._bring_back()
+                is_free = self._bring_back(foreseen)
                 is_back = bool(self.draft.reverted)
                 if not is_free:
                     return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
@@ -116,13 +116,17 @@ class Worker:
             return Status.ROLLED_BACK
         return Status.APPLIED if self.draft.done else Status.UP_TO_DATE
 
-    def _plan_up(self, foreseen: Foreseen | None) -> _Work:
+    def _plan(self, foreseen: Foreseen | None) -> Plan:
         history = self._read_history()
         if foreseen is not None and foreseen.history == history:
             plan = foreseen.plan
         else:
             plan = make_plan(self.catalog, history, self.policy)
         refuse_plan(plan, self.policy)
+        return plan
+
+    def _plan_up(self, foreseen: Foreseen | None) -> _Work:
+        plan = self._plan(foreseen)
         if plan.half_undone:
             reversal = self._reverse(plan.half_undone)
             self.draft.see_reversal(reversal)
@@ -176,13 +180,13 @@ class Worker:
         # What it drops, this run has made.
         return _Work(reversal.segments)
 
-    def _bring_back(self) -> bool:
+    def _bring_back(self, foreseen: Foreseen | None) -> bool:
         """Undo what a newer package applied; return whether this package's own work may follow.
 
         A stack that rolls back must not fail on this: what cannot be undone is tolerated, and said.
         """
         try:
-            self._carry_through(self._plan_bring_back)
+            self._carry_through(partial(self._plan_bring_back, foreseen))
         except (RequestRefused, MigrationFailed) as error:
             self.draft.forgive()
             self.look_again()
@@ -193,13 +197,11 @@ class Worker:
             return isinstance(error, RequestRefused)
         return True
 
-    def _plan_bring_back(self) -> _Work:
-        history = self._read_history()
+    def _plan_bring_back(self, foreseen: Foreseen | None) -> _Work:
+        plan = self._plan(foreseen)
         self.draft.know_reverted()
-        plan = make_plan(self.catalog, history, self.policy)
-        refuse_plan(plan, self.policy)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
-        reversal = self._reverse(select_ids(history, ahead))
+        reversal = self._reverse(select_ids(self.draft.history, ahead))
         self.draft.see_reversal(reversal)
         return _Work(reversal.segments, may_lose_rows=self.means.rules.may_lose_rows)
 

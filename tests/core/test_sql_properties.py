@@ -255,6 +255,7 @@ ALMOST_PLAIN = st.lists(
             "e",
             " -- c\n",
             "/* c */",
+            "\n\\restrict a\n",
             "'a'",
             "'a;'\n'b'",
             "'''--'",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lockgate.core.outcome import Stamp, Taken
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
+    from lockgate.report import Report
 
 TABLE = "CREATE TABLE account (id int);"
 STEAL = "UPDATE lockgate.migration_lock SET token = token + 1, owner = 'thief'"
@@ -197,6 +198,26 @@ def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
             assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0s").status
     assert [("1", "applied"), ("2", "applied")] == started.history()
     assert started.lock_owner() is None
+
+
+def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Project) -> None:
+    """What was planned before the connection broke is not in the report of what was found then."""
+    started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
+    server, direct = started.database.server, dict(started.settings)
+    others: list[Report] = []
+
+    def let_another_run_do_it(link: Link) -> None:
+        started.settings = direct
+        others.append(started.run())
+        link.reset()
+
+    with Proxy(
+        server.host, server.port, at=2, moment=Moment.BEFORE, fault=let_another_run_do_it
+    ) as proxy:
+        started.settings = direct | through(started, proxy)
+        report = started.run()
+    assert [Status.APPLIED] == [other.status for other in others]
+    assert (Status.UP_TO_DATE, (), ()) == (report.status, report.pending, report.segments)
 
 
 def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:

@@ -40,8 +40,8 @@ class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
     ``source`` names the folder for messages. Built by `make_catalog` or `make_listed_catalog`,
-    which hold the order. Of a folder of which more is known to be applied (`core.listing.find_known`),
-    it may hold no more than the versions behind ``known_to``.
+    which hold the order. Of a folder whose first versions are known to be applied
+    (`core.listing.find_known`), it may hold no more than the versions behind those.
     """
 
     migrations: tuple[Migration, ...]
@@ -51,14 +51,13 @@ class Catalog:
     order: Order = Order.NUMBERS
     stand_in: StandIn | None = None
     session: SessionRule = SessionRule.NEW
-    known_to: Version | None = None
 
     @property
     def latest(self) -> Version | None:
         """The highest version on disk, which is the last."""
         return next(reversed(self.by_version), None)
 
-    def behind(self, known: int) -> Catalog:
+    def leave_out(self, known: int) -> Catalog:
         """Return the versioned migrations behind the first ``known``; everything where that is none."""
         if known == 0:
             return self
@@ -68,15 +67,12 @@ class Catalog:
             migrations=rest,
             by_id={m.migration_id: m for m in rest},
             by_version={m.version: m for m in rest if m.version is not None},
-            known_to=self.migrations[known - 1].version,
         )
 
 
-def make_catalog(
-    migrations: list[Migration], source: str, *, known_to: Version | None = None
-) -> Catalog:
+def make_catalog(migrations: list[Migration], source: str) -> Catalog:
     """Put migrations in the order in which they run. Versions must be unique already."""
-    return _assemble(migrations, source, Order.NUMBERS, known_to)
+    return _assemble(migrations, source, Order.NUMBERS)
 
 
 def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
@@ -110,9 +106,7 @@ def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
     )
 
 
-def _assemble(
-    migrations: list[Migration], source: str, order: Order, known_to: Version | None = None
-) -> Catalog:
+def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:
     versioned = sorted(
         ((m.version, m) for m in migrations if m.version is not None),
         key=lambda pair: pair[0].key,
@@ -125,5 +119,4 @@ def _assemble(
         by_id={m.migration_id: m for m in ordered},
         by_version=dict(versioned),
         order=order,
-        known_to=known_to,
     )

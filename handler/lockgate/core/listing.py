@@ -111,7 +111,7 @@ class CatalogListing:
 
     def read(self, known: int = 0) -> Catalog:
         """Return the catalog, or what of it is behind ``known``."""
-        return self.catalog.behind(known)
+        return self.catalog.leave_out(known)
 
 
 def list_catalog(catalog: Catalog) -> CatalogListing:

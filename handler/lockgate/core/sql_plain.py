@@ -27,9 +27,9 @@ MOST_WORDS = 5
 _BLANKS = " \t\n\r\f\v"
 # This and `_INSIDE` match everywhere, if only nothing.
 _SPACE = re.compile(SPACE)
-# Where a comment stands among the words, or behind them, the tokens have to be looked at.
+# Where a comment stands among the words, or a line of pg_dump's, the tokens have to be looked at.
 _WORDS = re.compile(
-    rf"(?>{WORD}(?:[{_BLANKS}]++{WORD}){{0,{MOST_WORDS - 1}}}+[{_BLANKS}]*+)(?!--|/\*)"
+    rf"(?>{WORD}(?:[{_BLANKS}]++{WORD}){{0,{MOST_WORDS - 1}}}+[{_BLANKS}]*+)(?!--|/\*|\\)"
 )
 # Where a string with a backslash in it ends, depends on its kind and on a setting.
 _FLAT = r"""[^;()'"$\\/\-]++|'[^'\\]*+'|"[^"]*+"|-(?!-)|/(?!\*)"""
@@ -43,7 +43,7 @@ _TOKEN = re.compile(
     rf"|{QUOTED_IDENTIFIER}|{BITS}|{OPERATOR}|[^{_BLANKS}])[{_BLANKS}]*+(?:--[^\n\r]*+[{_BLANKS}]*+)*+"
 )
 # A number with a capital, and an operator that `split_operator` may have to cut.
-_ODD = re.compile(r"\0(?:[0-9.][0-9a-z_.]*+[A-Z]|[~!@#^&|`?+\-*/%<>=]++(?<=..[+\-])\0)")
+_ODD = re.compile(r"\0(?:[0-9.][0-9a-z_.]*+[A-Z]|[~!@#^&|`?+\-*/%<>=]++(?<=[^\0][+\-])\0)")
 
 
 def find_plain(sql: str, position: int) -> tuple[int, int, tuple[str, ...], int] | None:

@@ -30,7 +30,7 @@ _ROUTINES = (("FUNCTION",), ("PROCEDURE",))
 # The tokens that end a statement, a parenthesis or the whole text; all others pass.
 _EDGES = frozenset({"semicolon", "open", "close", "end", "comment", "unfinished", "meta_command"})
 _DESCRIPTIONS = {"/*": "unterminated /* comment", ")": "unbalanced parenthesis"}
-_BLANKS = " \t\n\r\f\v;"
+_NOTHING = " \t\n\r\f\v;"
 _STRING_SETTING = ("standard_conforming_strings",)
 _REST_OF_COPY_LINE = re.compile(r"[ \t\f\v]*+(?:--[^\n\r]*+)?+(?:\r\n|\n|\r|\Z)")
 # Begins with its two fixed characters, so that megabytes of data are searched at full speed.
@@ -80,7 +80,7 @@ def line_and_column(sql: str, offset: int) -> tuple[int, int]:
     return line, offset - begin + 1
 
 
-# A script is planned twice and its tokens are counted once; where it is split stays the same.
+# A script is split to be planned, maybe more than once, and again to have its tokens counted.
 @lru_cache(maxsize=1 << 15)
 def split_statements(
     sql: str, *, standard_conforming_strings: bool = True
@@ -101,7 +101,7 @@ def split_statements(
 def _iterate_statements(sql: str, *, standard_conforming_strings: bool) -> Iterator[Statement]:
     before = strings = standard_conforming_strings
     follow = mentions(sql, _STRING_SETTING)
-    position, last = 0, len(sql.rstrip(_BLANKS))
+    position, last = 0, len(sql.rstrip(_NOTHING))
     while position < last:
         statement, position = _read_part(sql, position, strings=strings)
         if statement is None:

@@ -29,7 +29,8 @@ _VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 # Indented ones count too: a down marker that is taken for a comment would run its script as up.
 _MARKER = re.compile(
-    r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:([a-z_-]*)[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE
+    r"(?:^|(?<=\r))[ \t]*--[ \t]*(?a:migrate):([a-z_-]*)[ \t]*([^\r\n]*)",
+    re.MULTILINE | re.IGNORECASE,
 )
 _SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
@@ -51,25 +52,27 @@ _BOM = "\ufeff"
 class _File:
     """One file under its path relative to the folder; the text without a byte order mark.
 
-    ``version`` and ``name`` are what the file's name says; a repeatable one has no version. ``cut`` is
-    what `_cut_plain` finds.
+    ``version`` and ``name`` are what the file's name says; a repeatable one has no version.
     """
 
     path: str
     version: str | None
     name: str
     text: str
-    cut: tuple[slice, slice | None] | None
 
-    @property
-    def key(self) -> int | str:
-        """What no two files have in common."""
-        return self.name if self.version is None else int(self.version)
 
-    @property
-    def migration_id(self) -> str:
-        """The id of the file's migration (`Migration.migration_id`)."""
-        return f"R__{self.name}" if self.version is None else self.version
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A file as `lockgate new` writes it, and as most are, cut in two; as `_File` has the rest.
+
+    The marker of the down script, if there is one, is where the up script ends.
+    """
+
+    path: str
+    version: str | None
+    name: str
+    up: str
+    down: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +100,25 @@ def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
         MigrationFileInvalid: the folder is missing or empty, a name is no migration's, two files
             share a version, or a marker, an option or an encoding is wrong.
     """
-    found: dict[int | str, _File] = {}
+    found: dict[int | str, _Plain | Migration] = {}
     lines: dict[int | str, str] = {}
     source = str(folder)
     for path in list_files(folder):
-        file = _read_file(source, path)
-        key = file.key
-        lines[key] = make_line(file.migration_id, _find_up_checksum(file, variables))
-        other = found.setdefault(key, file)
-        if other is not file:
-            raise _found_twice(other, file)
+        one = _list_file(_read_file(source, path), variables)
+        version = one.version
+        key = one.name if version is None else int(str(version))
+        lines[key] = make_line(f"R__{key}" if version is None else str(version), _digest_up(one))
+        other = found.setdefault(key, one)
+        if other is not one:
+            raise _found_twice(other, one)
     if not found:
         raise no_migrations(folder)
     versions = sorted(key for key in found if isinstance(key, int))
     keys: list[int | str] = [*versions, *sorted(key for key in found if isinstance(key, str))]
     return _FolderListing(
-        files=[found[key] for key in keys],
+        found=[found[key] for key in keys],
         lines=[lines[key] for key in keys],
         versioned=len(versions),
-        variables=variables,
         source=source,
     )
 
@@ -127,30 +130,25 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 @dataclass(frozen=True, slots=True)
 class _FolderListing:
-    """The files of a folder, of which some are made migrations."""
+    """The files of a folder, of which those that are plain are not yet made migrations."""
 
-    files: list[_File]
+    found: list[_Plain | Migration]
     lines: list[str]
     versioned: int
-    variables: Mapping[str, str]
     source: str
 
     def version(self, place: int) -> Version:
-        return Version.parse(self.files[place].version or "")
+        return Version.parse(str(self.found[place].version))
 
     def down_lines(self, known: int) -> Iterator[str]:
-        for file in self.files[:known]:
-            checksum = _find_down_checksum(file, self.variables)
+        for one in self.found[:known]:
+            checksum = _digest_down(one)
             if checksum is not None:
-                yield make_line(file.migration_id, checksum)
+                yield make_line(str(one.version), checksum)
 
     def read(self, known: int = 0) -> Catalog:
-        files = self.files[known : self.versioned] if known else self.files
-        return make_catalog(
-            [_read_migration(file, self.variables) for file in files],
-            self.source,
-            known_to=self.version(known - 1) if known else None,
-        )
+        found = self.found[known : self.versioned] if known else self.found
+        return make_catalog([_make_migration(one) for one in found], self.source)
 
 
 def _read_file(folder: str, path: str) -> _File:
@@ -172,11 +170,14 @@ def _read_file(folder: str, path: str) -> _File:
             file=path,
         )
     text = read_text(folder, path).removeprefix(_BOM)
-    cut = _cut_plain(path, text)
     if versioned is not None:
-        return _File(path, versioned[1], versioned[2] or "", text, cut)
+        return _File(path, versioned[1], versioned[2] or "", text)
     assert repeatable is not None
-    return _File(path, None, repeatable[1], text, cut)
+    return _File(path, None, repeatable[1], text)
+
+
+def _list_file(file: _File, variables: Mapping[str, str]) -> _Plain | Migration:
+    return _cut_plain(file) or _read_migration(file, variables)
 
 
 def _read_migration(file: _File, variables: Mapping[str, str]) -> Migration:
@@ -200,53 +201,75 @@ def _read_repeatable(file: _File, variables: Mapping[str, str]) -> Migration:
     return Migration(None, file.name, Kind.REPEATABLE, up, None)
 
 
-def _found_twice(other: _File, file: _File) -> MigrationFileInvalid:
-    what = f"the name {file.name}" if file.version is None else f"version {file.version}"
+def _found_twice(other: _Plain | Migration, one: _Plain | Migration) -> MigrationFileInvalid:
+    what = f"the name {one.name}" if one.version is None else f"version {one.version}"
     return MigrationFileInvalid(
-        f"Two files have {what}: {other.path} and {file.path}. Nothing was changed.",
+        f"Two files have {what}: {other.path} and {one.path}. Nothing was changed.",
         hint="Give one of them a version of its own.",
-        file=file.path,
+        file=one.path,
     )
 
 
-# A file as `lockgate new` writes it, and as most are.
+# Plain files.
 
 
-def _cut_plain(path: str, text: str) -> tuple[slice, slice | None] | None:
-    """Find the up and the down section of a file that holds no more than its two markers, or none.
+def _cut_plain(file: _File) -> _Plain | None:
+    """Cut a file that has no more than its two markers, or none; ``None`` for any other.
 
-    No option or comment stands on their lines, and up begins the file. Whatever else a file may hold,
-    `_read_migration` reads; ``None`` leaves it to that.
+    No option or comment stands on their lines, and up begins the file.
+
+    Raises:
+        MigrationFileInvalid: it is another tool's.
     """
+    path, text = file.path, file.text
     if path.endswith(".py") or "\r" in text:
         return None
     lowered = text.lower()
     _refuse_other_tools(path, text, lowered)
     markers = lowered.count(_SIGN)
     if markers == 0:
-        return slice(0, len(text)), None
+        return _Plain(path, file.version, file.name, text, None)
     if not text.startswith(_PLAIN_UP):
         return None
     up = len(_PLAIN_UP) - 1
     if markers == 1:
-        return slice(up, len(text)), None
+        return _Plain(path, file.version, file.name, text[up:], None)
     down = text.find(_PLAIN_DOWN, up)
-    if markers > len(_SECTIONS) or down < 0:
+    if markers > len(_SECTIONS) or down < 0 or file.version is None:
         return None
-    return slice(up, down + 1), slice(down + len(_PLAIN_DOWN) - 1, len(text))
+    return _Plain(
+        path,
+        file.version,
+        file.name,
+        text[up : down + 1],
+        text[down + len(_PLAIN_DOWN) - 1 :],
+    )
 
 
-def _find_up_checksum(file: _File, variables: Mapping[str, str]) -> str:
-    if file.cut is None or (file.version is None and file.cut[1] is not None):
-        return _read_migration(file, variables).up.checksum
-    return text_checksum(file.text[file.cut[0]])
+def _digest_up(one: _Plain | Migration) -> str:
+    return text_checksum(one.up) if isinstance(one, _Plain) else one.up.checksum
 
 
-def _find_down_checksum(file: _File, variables: Mapping[str, str]) -> str | None:
-    if file.cut is None:
-        down = _read_migration(file, variables).down
-        return None if down is None else down.checksum
-    return None if file.cut[1] is None else text_checksum(file.text[file.cut[1]])
+def _digest_down(one: _Plain | Migration) -> str | None:
+    if isinstance(one, _Plain):
+        return None if one.down is None else text_checksum(one.down)
+    return None if one.down is None else one.down.checksum
+
+
+def _make_migration(one: _Plain | Migration) -> Migration:
+    if isinstance(one, Migration):
+        return one
+    up = _make_script(one.path, 1, one.up)
+    if one.version is None:
+        return Migration(None, one.name, Kind.REPEATABLE, up, None)
+    down = None
+    if one.down is not None:
+        down = _make_script(one.path, one.up.count("\n") + 1, one.down)
+    return Migration(Version.parse(one.version), one.name, Kind.VERSIONED, up, down)
+
+
+def _make_script(path: str, line: int, text: str) -> Script:
+    return Script(text, path, line, Language.SQL, NO_OPTIONS, text_checksum(text))
 
 
 # Any file.
@@ -289,8 +312,6 @@ def _refuse_other_tools(path: str, text: str, lowered: str) -> None:
 
 
 def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
-    if file.cut is not None:
-        return _read_plain(file, *file.cut)
     text, lowered = file.text, file.text.lower()
     _refuse_other_tools(file.path, text, lowered)
     filled = variables if _ENV_SWITCH in lowered else None
@@ -308,18 +329,6 @@ def _read_sql(file: _File, variables: Mapping[str, str]) -> tuple[Script, Script
             )
         up = _Section(text, 1, NO_OPTIONS)
     return _script(file, up, filled), None if down is None else _script(file, down, filled)
-
-
-def _read_plain(file: _File, up: slice, down: slice | None) -> tuple[Script, Script | None]:
-    found = _plain_script(file.text[up], file.path, 1)
-    if down is None:
-        return found, None
-    line = file.text.count("\n", 0, down.start) + 1
-    return found, _plain_script(file.text[down], file.path, line)
-
-
-def _plain_script(text: str, path: str, line: int) -> Script:
-    return Script(text, path, line, Language.SQL, NO_OPTIONS, text_checksum(text))
 
 
 def _script(file: _File, section: _Section, variables: Mapping[str, str] | None) -> Script:

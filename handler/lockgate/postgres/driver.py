@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
-from lockgate.stand_in import later, stand_ins
+from lockgate.stand_in import fetch_others, import_later, place_stand_ins
 
 __all__ = ["DatabaseError", "InterfaceError", "core", "legacy"]
 
@@ -29,29 +29,40 @@ def find_version(package: str) -> str:
     return version
 
 
+def _find_system() -> str:
+    """Return the name of the operating system, as ``platform`` does."""
+    if hasattr(os, "uname"):
+        return os.uname().sysname
+    system: str = import_module("platform").system()
+    return system
+
+
 class _Certificate:
     """asn1crypto's class, as far as scramp uses it."""
 
-    load = staticmethod(later("asn1crypto.x509", "Certificate.load"))
+    load = staticmethod(import_later("asn1crypto.x509", "Certificate.load"))
 
 
 class _Pem:
     """asn1crypto's module, as far as scramp uses it."""
 
-    unarmor = staticmethod(later("asn1crypto.pem", "unarmor"))
+    unarmor = staticmethod(import_later("asn1crypto.pem", "unarmor"))
 
 
 # What is imported of each: functions, and for the parser the base class of the error that it raises.
 _STAND_INS: dict[str, dict[str, object]] = {
-    "dateutil.parser": {"parse": later("dateutil.parser", "parse"), "ParserError": ValueError},
+    "dateutil.parser": {
+        "parse": import_later("dateutil.parser", "parse"),
+        "ParserError": ValueError,
+    },
     "asn1crypto": {"pem": _Pem},
     "asn1crypto.x509": {"Certificate": _Certificate},
     "importlib.metadata": {"version": find_version},
     # `uuid` asks for its name alone, which elsewhere takes more than the system to tell.
-    **({"platform": {"system": lambda: os.uname().sysname}} if hasattr(os, "uname") else {}),
+    "platform": {"system": _find_system, **fetch_others("platform")},
 }
 
 
-with stand_ins(_STAND_INS):
+with place_stand_ins(_STAND_INS):
     from pg8000 import core, legacy
     from pg8000.exceptions import DatabaseError, InterfaceError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
 from lockgate.core.request import Action
-from lockgate.settings import TOOLS, Atomicity, OutOfOrder, Rollback
+from lockgate.settings import TOOLS, Atomicity, OutOfOrder, Rollback, read_environment
 from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class _Help(argparse.HelpFormatter):
     """As wide as the terminal: argparse makes one for each option, and would import more to ask."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=(read_width(sys.stdout) or _WIDTH) - 2)
+        given = read_environment().get("COLUMNS", "")
+        columns = int(given) if given.isdecimal() and int(given) else read_width(sys.stdout)
+        super().__init__(prog, width=(columns or _WIDTH) - 2)
 
 
 class _VerbatimHelp(_Help, argparse.RawDescriptionHelpFormatter):

@@ -149,8 +149,10 @@ def _has_rich() -> bool:
     return importlib.util.find_spec("rich") is not None
 
 
-def read_width(stream: TextIO) -> int | None:
+def read_width(stream: TextIO | None) -> int | None:
     """Return how many columns a stream's terminal has; ``None`` for one that is no terminal."""
+    if stream is None:
+        return None
     with suppress(OSError, ValueError):
         return max(_LEAST_WIDTH, os.get_terminal_size(stream.fileno()).columns)
     return None
