@@ -102,13 +102,17 @@ class Task:
         """
         if known and has_same_down(listing, known, self.probe):
             self.draft.listing = listing
-            self.draft.catalog = self.means.read_catalog(listing, known)
+            self.draft.catalog = self._read_catalog(listing, known)
             self.draft.history = History((), known_to=listing.version(known - 1))
             self.means.database.take_for_read(self.draft.history)
         else:
             self.draft.listing = None
-            self.draft.catalog = self.means.read_catalog(listing, 0)
+            self.draft.catalog = self._read_catalog(listing, 0)
             self.draft.history = self._read_history()
+
+    def _read_catalog(self, listing: Listing, known: int) -> Catalog:
+        with self.draft.phase("read_files"):
+            return self.means.read_catalog(listing, known)
 
     def _read_history(self) -> History:
         if not self.probe.has_history:

@@ -67,7 +67,7 @@ def find_plain(sql: str, position: int) -> tuple[int, int, tuple[str, ...], int]
 
 
 def _find_end(sql: str, start: int) -> tuple[int, int] | None:
-    """Return where a statement's last token or comment before that ends, and its semicolon's place."""
+    """Return where a statement ends, with what space is behind it, and where its semicolon stands."""
     depth, place, last = 0, start, start
     while True:
         stop = _INSIDE.match(sql, place).end()  # type: ignore[union-attr]
