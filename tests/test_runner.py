@@ -89,6 +89,27 @@ def test_second_up_applies_what_is_new_alone(project: Project) -> None:
     assert 3 == len(rows)
 
 
+def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project) -> None:
+    """Where a tool's versions are names, what is known is the beginning of its list."""
+    signed = "2026-01-01T12:00:00Z P <p@example.com>"
+    plan = "%syntax-version=1.0.0\n%project=shop\n\n"
+    project.settings["LOCKGATE_FORMAT"] = "sqitch"
+    ids: list[str | None] = []
+    for name in ("zebra", "middle", "ant"):
+        plan += f"{name} {signed}\n"
+        sql = f"CREATE TABLE {name} ();"
+        project.write({"sqitch.plan": plan, f"deploy/{name}.sql": sql})
+        report = project.run()
+        assert Status.APPLIED == report.status, report.error
+        before = ids[-1] if ids else None
+        ids += versions(report.applied)
+        assert (before, ids[-1]) == (report.from_version, report.to_version)
+    assert 3 == len(set(ids))
+    assert Status.UP_TO_DATE == project.run().status
+    project.write({"deploy/zebra.sql": "CREATE TABLE zebra (id int);"})
+    assert Status.REFUSED == project.run().status
+
+
 def test_failing_second_up_says_where_the_database_stands(project: Project) -> None:
     """Also where nothing of the history was read before."""
     project.write({"1_account.sql": TABLE})

@@ -104,7 +104,7 @@ class Task:
             self.draft.listing = listing
             self.draft.catalog = self._read_catalog(listing, known)
             self.draft.history = History((), known_to=listing.version(known - 1))
-            self.means.database.take_for_read(self.draft.history)
+            self.means.database.keep_history(self.draft.history)
         else:
             self.draft.listing = None
             self.draft.catalog = self._read_catalog(listing, 0)

@@ -98,8 +98,10 @@ class Worker:
         is_back = False
         try:
             if self.means.rules.rollback is Rollback.DEPLOY:
-                is_free = self._bring_back(foreseen)
-                is_back = bool(self.draft.reverted)
+                try:
+                    is_free = self._bring_back(foreseen)
+                finally:
+                    is_back = bool(self.draft.reverted)
                 if not is_free:
                     return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(partial(self._plan_up, foreseen))
@@ -198,8 +200,10 @@ class Worker:
         return True
 
     def _plan_bring_back(self, foreseen: Foreseen | None) -> _Work:
-        plan = self._plan(foreseen)
+        # First what is undone already: the plan may be refused.
+        self._read_history()
         self.draft.know_reverted()
+        plan = self._plan(foreseen)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
         reversal = self._reverse(select_ids(self.draft.history, ahead))
         self.draft.see_reversal(reversal)

@@ -220,6 +220,35 @@ def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Proje
     assert (Status.UP_TO_DATE, (), ()) == (report.status, report.pending, report.segments)
 
 
+@pytest.mark.parametrize("at", [8, 9, 10])
+def test_database_is_brought_back_though_nobody_heard_of_it(started: Project, at: int) -> None:
+    """The connection breaks around the commit; then the text that the newer package had is drift."""
+    started.write(
+        {"2_b.sql": "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\nDROP TABLE b;\n"}
+    )
+    started.run()
+    started.remove("2_b.sql")
+    started.database.run(
+        "UPDATE lockgate.migration_history SET up_checksum = 'newer', up_token_checksum = 'newer'"
+        " WHERE migration_id = '1'"
+    )
+    undone: list[bool] = []
+
+    def break_off(link: Link) -> None:
+        undone.append([("1", "applied")] == started.history())
+        link.reset()
+
+    server = started.database.server
+    with Proxy(server.host, server.port, at=at, moment=Moment.AFTER, fault=break_off) as proxy:
+        started.settings |= through(started, proxy) | {"LOCKGATE_ROLLBACK": "deploy"}
+        report = started.run()
+    # The ninth message commits it.
+    assert [at >= 9] == undone
+    assert Status.ROLLED_BACK == report.status, report.error
+    assert ["2"] == [entry.version for entry in report.reverted]
+    assert started.lock_owner() is None
+
+
 def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:
     """A connection broke, and meanwhile somebody else may have been promised the lock."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})

@@ -158,12 +158,12 @@ class Database:
             else:
                 return
 
-    def take_for_read(self, history: History) -> None:
-        """Take a history for read that the first look has told whole."""
+    def keep_history(self, history: History) -> None:
+        """Keep a history that the first look has told whole, as if it had been read."""
         self._history = history
 
     def read_history(self) -> History:
-        """Return every row of the history, without asking where it must be as it was read before."""
+        """Return the history, without asking where it must be as it was read before, or kept."""
         from lockgate.postgres.history_table import read_history
 
         if self._history is None:
