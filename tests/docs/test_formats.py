@@ -15,7 +15,7 @@ from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats import lockgate
+from lockgate.formats import native_script
 from lockgate.formats.lockgate import read_folder
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_vectors_cover_what_does_not_count() -> None:
 def test_every_option_is_documented() -> None:
     """The table of options is complete, and has no other."""
     rows = read_table(PAGE, "| option | value | not given |")
-    assert list(lockgate._OPTIONS) == [row[0].strip("`") for row in rows]
+    assert list(native_script._OPTIONS) == [row[0].strip("`") for row in rows]
 
 
 def test_every_phrase_of_a_refusal_has_an_example_here() -> None:

@@ -21,7 +21,7 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from lockgate.core.sql import Statement
 
-# As `formats.lockgate` finds its marker lines: behind every line ending, in capitals too.
+# As `formats.native_script` finds its marker lines: behind every line ending, in capitals too.
 _VERIFY = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:verify[ \t]+([^\r\n]+)", re.MULTILINE | re.IGNORECASE
 )
