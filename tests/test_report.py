@@ -18,12 +18,12 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.drift import Severity
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Kind
-from lockgate.core.request import Action
+from lockgate.core.request import Action, Caller, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.segment import Cause
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
-from lockgate.report_draft import refuse_report, status_of
+from lockgate.report_draft import ReportDraft, refuse_report, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +80,20 @@ def walk(schema: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]
 
 
 # The value.
+
+
+def test_phase_within_a_phase_counts_once() -> None:
+    """The times of all phases add up to no more than the run's."""
+    now = [0.0]
+    draft = ReportDraft("r", Request(Action.UP, Caller("test")), lambda: now[0])
+    with draft.phase("connect"):
+        now[0] += 0.010
+        with draft.phase("read_files"):
+            now[0] += 0.002
+        now[0] += 0.030
+    with draft.phase("read_files"):
+        now[0] += 0.005
+    assert {"read_files": 7, "connect": 40} == draft.timings
 
 
 def test_report_of_little_has_every_key() -> None:

@@ -112,6 +112,7 @@ class ReportDraft:
     _from_version: Version | None = None
     _started: float = 0.0
     _settled: bool = False
+    _inside: float = 0.0
     _has_begun: bool = False
     _undone_rows: dict[str, Applied] = field(default_factory=dict)
 
@@ -120,13 +121,16 @@ class ReportDraft:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase; phases of one name add up."""
-        started = self.monotonic()
+        """Time a phase, less what phases inside it take; phases of one name add up."""
+        started, around = self.monotonic(), self._inside
+        self._inside = 0.0
         try:
             yield
         finally:
-            elapsed = round((self.monotonic() - started) * 1000)
-            self.timings[name] = self.timings.get(name, 0) + elapsed
+            elapsed = self.monotonic() - started
+            own = round((elapsed - self._inside) * 1000)
+            self.timings[name] = self.timings.get(name, 0) + own
+            self._inside = around + elapsed
 
     def settle(self, version: Version | None) -> None:
         """Note that database and files agree, at that version, whatever was planned before."""

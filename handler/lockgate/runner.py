@@ -2,7 +2,7 @@
 
 ::
 
-    list files -> look at the server -> nothing to do? done
+    look at the server, list files meanwhile -> nothing to do? done
                -> `Task`: read what is not known, plan
                           -> lock -> read all and plan again, if somebody had it
                           -> apply segment by segment -> record, unlock
@@ -26,6 +26,8 @@ from lockgate.report_draft import ReportDraft
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
+    from lockgate.core.listing import Listing
+    from lockgate.core.probe import Probe
     from lockgate.ports import Means
 
 # What has nothing to do where files and history agree.
@@ -72,12 +74,8 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
-        listing = None
-        if request.action not in _WITHOUT_FILES:
-            with draft.phase("read_files"):
-                listing = self.means.list_migrations()
-        with draft.phase("connect"):
-            draft.probe = probe = self.means.database.probe()
+        probe, listing = self._look(request, draft)
+        draft.probe = probe
         known = None
         if listing is not None and _is_whole(request):
             known = find_known(listing, probe)
@@ -91,6 +89,20 @@ class Runner:
 
         task = Task(self.means, request, draft, probe)
         return task.tidy() if is_settled else task.carry_out(listing, known)
+
+    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Listing | None]:
+        """Look at the server, and read the files while it works; a new session needs its time."""
+        listing = None
+
+        def list_files() -> None:
+            nonlocal listing
+            if request.action not in _WITHOUT_FILES:
+                with draft.phase("read_files"):
+                    listing = self.means.list_migrations()
+
+        with draft.phase("connect"):
+            probe = self.means.database.probe(list_files)
+        return probe, listing
 
     def _emit_end(self, report: Report) -> None:
         error = report.error

@@ -56,6 +56,18 @@ def test_statement_error_tells_how_far_the_message_came(connection: Connection) 
     assert ((1,),) == connection.send("SELECT 1")[0].rows
 
 
+def test_what_fails_meanwhile_is_no_broken_connection(connection: Connection) -> None:
+    """Its error is its own, and the answer that nobody reads is not that of the next message."""
+
+    def fail() -> None:
+        raise PermissionError("not this folder")
+
+    with pytest.raises(PermissionError, match="not this folder"):
+        connection.send("SELECT 1", meanwhile=fail)
+    with pytest.raises(ConnectionLost):
+        connection.send("SELECT 2")
+
+
 def test_copy_data_is_sent_with_the_message(connection: Connection) -> None:
     """Each COPY of a message gets its own data, in order."""
     results = connection.send(

@@ -18,7 +18,7 @@ from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _CANCEL_REQUEST_CODE = 80877102
@@ -232,7 +232,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         that nobody watches must be answered within ``answer_seconds``; a network that fell silent
         would keep it waiting for ever. Without ``keeps_rows`` only rows whose first column is called
         `RECORD_COLUMN` are read; those that a script selects are nobody's. ``meanwhile`` is called
-        while the server works.
+        while the server works; what it raises is raised, and ends the connection.
 
         Raises:
             StatementError: the server refused a statement; a transaction block that the message
@@ -243,14 +243,22 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             raise ConnectionLost("the connection is closed")
         message = _Message(sql, copies, keeps_rows=keeps_rows)
         limit = None if is_watched or self._answer_seconds is None else self._answer_seconds()
-        try:
+        with self._failures(message, limit):
             self._usock.settimeout(limit)
             self.send_QUERY(sql)
             self._sock.flush()
-            if meanwhile is not None:
-                meanwhile()
+        if meanwhile is not None:
+            self._do_meanwhile(meanwhile)
+        with self._failures(message, limit):
             self.handle_messages(message)
             self._usock.settimeout(None)
+        return message.results
+
+    @contextlib.contextmanager
+    def _failures(self, message: _Message, limit: float | None) -> Iterator[None]:
+        """Turn what the driver raises into what `send` does."""
+        try:
+            yield
         except DatabaseError as error:
             self._usock.settimeout(None)
             raise StatementError(error.args[0], message.results) from None
@@ -259,7 +267,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
         except (OSError, InterfaceError) as error:
             raise ConnectionLost("the connection to the server broke") from error
-        return message.results
+
+    def _do_meanwhile(self, meanwhile: Callable[[], object]) -> None:
+        """Call it; where it fails, nobody may take the answer to come for that of another message."""
+        try:
+            meanwhile()
+        except BaseException:
+            self.sever()
+            raise
 
     def cancel(self) -> None:
         """Ask the server, over a second socket, to cancel what this connection is running.

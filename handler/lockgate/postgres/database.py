@@ -128,9 +128,12 @@ class Database:
         """Whether a statement was cancelled because time was over."""
         return self._watch is not None and self._watch.has_cancelled
 
-    def probe(self) -> Probe:
-        """Connect and look; see `Look.probe` for what it raises, and `refuse_pooler`."""
-        probe = self._look.probe(self._open())
+    def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
+        """Connect and look; see `Look.probe` for what it raises, and `refuse_pooler`.
+
+        ``meanwhile`` is called while the server answers.
+        """
+        probe = self._look.probe(self._open(), meanwhile)
         self._server_version = probe.version_number
         self._is_pooled = probe.behind_pooler
         self._free_token = None if probe.is_held else probe.lock_token

@@ -23,6 +23,8 @@ from lockgate.postgres.schema import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lockgate.core.target import Endpoint
     from lockgate.settings import Pooler
 
@@ -102,8 +104,10 @@ class Look:
         """Return what sets a session up, as a transaction that keeps it whatever comes after."""
         return ";\n".join(["BEGIN", *session_sql(self.set_role), "COMMIT"])
 
-    def probe(self, connection: Connection) -> Probe:
+    def probe(self, connection: Connection, meanwhile: Callable[[], object] | None = None) -> Probe:
         """Look: one message, whether or not there is a history.
+
+        ``meanwhile`` is called while the server works.
 
         Raises:
             TargetUnsuitable: the server is too old, or hides our tables.
@@ -119,7 +123,7 @@ class Look:
             ["BEGIN", *setup, facts, "COMMIT", guard_sql(self.tables), digest_sql(self.tables)]
         )
         try:
-            results = connection.send(message)
+            results = connection.send(message, meanwhile=meanwhile)
         except StatementError as error:
             if error.sqlstate not in {_UNDEFINED_TABLE, STRANGER_FOUND}:
                 raise self.refusal(error) from error
