@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
-    from lockgate.core.listing import Listing
+    from lockgate.core.listing import Folder, Listing
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Substitute
@@ -94,7 +94,7 @@ class Means:
     """
 
     database: Database
-    list_migrations: Callable[[], Listing]
+    open_folder: Callable[[], Folder]
     read_catalog: Callable[[Listing, int], Catalog]
     rules: Rules
     clock: Clock

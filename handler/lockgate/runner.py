@@ -2,7 +2,7 @@
 
 ::
 
-    look at the server, list files meanwhile -> nothing to do? done
+    look at the server, read files meanwhile -> nothing to do? done
                -> `Task`: read what is not known, plan
                           -> lock -> read all and plan again, if somebody had it
                           -> apply segment by segment -> record, unlock
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.listing import find_known
+from lockgate.core.memo import make_memo, recall
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.ports import MOST_RECOVERIES
@@ -26,7 +27,7 @@ from lockgate.report_draft import ReportDraft
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.listing import Listing
+    from lockgate.core.listing import Folder, Listing
     from lockgate.core.probe import Probe
     from lockgate.ports import Means
 
@@ -74,8 +75,14 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
-        probe, listing = self._look(request, draft)
+        probe, folder = self._look(request, draft)
         draft.probe = probe
+        if folder is not None and _is_whole(request) and not probe.is_held:
+            memo = recall(folder, probe)
+            if memo is not None:
+                draft.settle(memo.version)
+                return Status.UP_TO_DATE
+        listing = None if folder is None else self._list(folder, draft)
         known = None
         if listing is not None and _is_whole(request):
             known = find_known(listing, probe)
@@ -90,19 +97,25 @@ class Runner:
         task = Task(self.means, request, draft, probe)
         return task.tidy() if is_settled else task.carry_out(listing, known)
 
-    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Listing | None]:
+    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Folder | None]:
         """Look at the server, and read the files while it works; a new session needs its time."""
-        listing = None
+        folder = None
 
-        def list_files() -> None:
-            nonlocal listing
+        def read_files() -> None:
+            nonlocal folder
             if request.action not in _WITHOUT_FILES:
                 with draft.phase("read_files"):
-                    listing = self.means.list_migrations()
+                    folder = self.means.open_folder()
 
         with draft.phase("connect"):
-            probe = self.means.database.probe(list_files)
-        return probe, listing
+            probe = self.means.database.probe(read_files)
+        return probe, folder
+
+    def _list(self, folder: Folder, draft: ReportDraft) -> Listing:
+        with draft.phase("read_files"):
+            listing = folder.list()
+            draft.memo = make_memo(folder, listing)
+        return listing
 
     def _emit_end(self, report: Report) -> None:
         error = report.error

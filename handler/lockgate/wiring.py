@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.target import is_loopback
-from lockgate.formats.registry import list_migrations
+from lockgate.formats.registry import open_folder
 from lockgate.ports import Means, Rules
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
@@ -159,7 +159,7 @@ def make_runner(
     folder = (base or Path()) / settings.migrations
     means = Means(
         database=Database(connector, tables, options, clock, deadline, run_id, emit),
-        list_migrations=partial(list_migrations, settings.format, folder, settings.variables),
+        open_folder=partial(open_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,
         rules=Rules(
             atomicity=settings.atomicity,

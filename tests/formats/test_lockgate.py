@@ -15,7 +15,7 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.listing import list_catalog
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.lockgate import list_folder, read_folder
+from lockgate.formats.lockgate import open_folder, read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -640,7 +640,7 @@ def test_plain_file_is_read_as_any(
 
     def read_all() -> object:
         try:
-            listing = list_folder(folder, {"a": "1"})
+            listing = open_folder(folder, {"a": "1"}).list()
             return listing.lines, list(listing.down_lines(1)), listing.read().migrations
         except MigrationFileInvalid as error:
             return str(error)
@@ -663,7 +663,7 @@ def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    listing = list_folder(tmp_path, {})
+    listing = open_folder(tmp_path, {}).list()
     whole = list_catalog(listing.read())
     assert list(whole.lines) == listing.lines
     assert (4, whole.versioned) == (listing.versioned, 4)

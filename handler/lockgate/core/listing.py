@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Version
@@ -51,6 +51,18 @@ class Listing(Protocol):
             MigrationFileInvalid: a migration cannot be read.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder whose files were read; ``list`` looks into them, if that was not done at once.
+
+    ``digest`` is that of all that the listing follows from, ``None`` where it is not to be kept
+    (`core.memo`). ``list`` raises `MigrationFileInvalid`.
+    """
+
+    digest: str | None
+    list: Callable[[], Listing]
 
 
 def make_line(migration_id: str, checksum: str) -> str:

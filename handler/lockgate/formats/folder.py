@@ -28,7 +28,7 @@ def require_folder(folder: Path) -> None:
         )
 
 
-def no_migrations(folder: Path) -> MigrationFileInvalid:
+def no_migrations(folder: Path | str) -> MigrationFileInvalid:
     """Return the error of a folder without a single migration."""
     return MigrationFileInvalid(
         f"The migrations folder {folder} holds no migration. Nothing was changed.",
@@ -73,13 +73,20 @@ def refuse_undecodable(path: str) -> None:
 def read_text(folder: Path | str, shown: str) -> str:
     """Return a file's text; ``shown`` is its path relative to the folder.
 
-    Of a folder with thousands of files, give the path as a string: it is not made one so often then.
-
     Raises:
         MigrationFileInvalid: it cannot be read, or is not UTF-8.
     """
+    return decode_text(read_content(folder, shown), shown)
+
+
+def decode_text(content: bytes, shown: str) -> str:
+    """Return the text of a file's bytes.
+
+    Raises:
+        MigrationFileInvalid: it is not UTF-8.
+    """
     try:
-        return _read_bytes(f"{folder}/{shown}").decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = line_of(error.object[: error.start].decode("utf-8"), error.start)
         raise MigrationFileInvalid(
@@ -88,6 +95,18 @@ def read_text(folder: Path | str, shown: str) -> str:
             file=shown,
             line=line,
         ) from None
+
+
+def read_content(folder: Path | str, shown: str) -> bytes:
+    """Return a file's bytes; ``shown`` is its path relative to the folder.
+
+    Of a folder with thousands of files, give the path as a string: it is not made one so often then.
+
+    Raises:
+        MigrationFileInvalid: it cannot be read.
+    """
+    try:
+        return _read_bytes(f"{folder}/{shown}")
     except OSError as error:
         raise MigrationFileInvalid(
             f"{shown} cannot be read: {error.strerror}. Nothing was changed.",

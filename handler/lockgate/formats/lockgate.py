@@ -5,16 +5,20 @@ Knows file names, and how plain files are cut; of all others `native_script` kno
 
 from __future__ import annotations
 
+import hashlib
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from lockgate import __version__
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
-from lockgate.core.listing import make_line
+from lockgate.core.listing import Folder, make_line
 from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Script, Version
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import list_files, no_migrations, read_text
+from lockgate.formats.folder import decode_text, list_files, no_migrations, read_content
 from lockgate.formats.native_script import (
+    ENV_SWITCH,
     SECTIONS,
     SIGN,
     NativeFile,
@@ -35,6 +39,8 @@ _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 _PLAIN_UP, _PLAIN_DOWN = "-- migrate:up\n", "\n-- migrate:down\n"
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
 _BOM = "\ufeff"
+# Of so many files, the server's first answer takes longer than their listing.
+LISTED_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +64,48 @@ def recognise(folder: Path) -> str | None:
     return find_native_sign(folder)
 
 
-def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
-    """Read every file below ``folder``, and of each no more than it takes to know that it is right.
+def open_folder(folder: Path, variables: Mapping[str, str]) -> Folder:
+    """Read every file below ``folder``; a small folder is listed at once.
 
     ``variables`` are what ``${name}`` may stand for where a file turns substitution on.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, a name is no migration's, two files
-            share a version, or a marker, an option or an encoding is wrong.
+        MigrationFileInvalid: the folder is missing, or a file cannot be read. The listing raises it
+            where the folder is empty, a name is no migration's, two files share a version, or a
+            marker, an option or an encoding is wrong.
     """
+    source = str(folder)
+    files = [(path, read_content(source, path)) for path in list_files(folder)]
+    if len(files) > LISTED_AT_ONCE:
+        return Folder(_digest_files(files), partial(_list_files, source, files, variables))
+    listing = _list_files(source, files, variables)
+    return Folder(None, lambda: listing)
+
+
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read every migration below ``folder``; raises what `open_folder` does, and its listing."""
+    return open_folder(folder, variables).list().read()
+
+
+def _digest_files(files: list[tuple[str, bytes]]) -> str | None:
+    """Digest all that a listing follows from; ``None`` if it follows from variables as well."""
+    paths, contents = zip(*files, strict=True)
+    content = b"".join(contents)
+    if ENV_SWITCH.encode() in content.lower():
+        return None
+    # No path has a NUL, and there are as many lengths as paths: no two folders have one head.
+    head = "\0".join([__version__, *paths, *map(str, map(len, contents))])
+    return hashlib.sha256(head.encode() + b"\0" + content).hexdigest()
+
+
+def _list_files(
+    source: str, files: list[tuple[str, bytes]], variables: Mapping[str, str]
+) -> Listing:
+    """Look into each file no further than it takes to know that it is right."""
     found: dict[int | str, _Plain | Migration] = {}
     lines: dict[int | str, str] = {}
-    source = str(folder)
-    for path in list_files(folder):
-        one = _list_file(_read_file(source, path), variables)
+    for path, content in files:
+        one = _list_file(_name_file(path, content), variables)
         version = one.version
         key = one.name if version is None else int(str(version))
         lines[key] = make_line(f"R__{key}" if version is None else str(version), _digest_up(one))
@@ -79,7 +113,7 @@ def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
         if other is not one:
             raise _found_twice(other, one)
     if not found:
-        raise no_migrations(folder)
+        raise no_migrations(source)
     versions = sorted(key for key in found if isinstance(key, int))
     keys: list[int | str] = [*versions, *sorted(key for key in found if isinstance(key, str))]
     return _FolderListing(
@@ -88,11 +122,6 @@ def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
         versioned=len(versions),
         source=source,
     )
-
-
-def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration below ``folder``; raises what `list_folder` does."""
-    return list_folder(folder, variables).read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +147,7 @@ class _FolderListing:
         return make_catalog([_make_migration(one) for one in found], self.source)
 
 
-def _read_file(folder: str, path: str) -> NativeFile:
+def _name_file(path: str, content: bytes) -> NativeFile:
     name = path.rpartition("/")[2]
     versioned = _VERSIONED.fullmatch(name)
     repeatable = None if versioned is not None else _REPEATABLE.fullmatch(name)
@@ -136,7 +165,7 @@ def _read_file(folder: str, path: str) -> NativeFile:
             " -- migrate:down in its migration's file.",
             file=path,
         )
-    text = read_text(folder, path).removeprefix(_BOM)
+    text = decode_text(content, path).removeprefix(_BOM)
     if versioned is not None:
         return NativeFile(path, versioned[1], versioned[2] or "", text)
     assert repeatable is not None

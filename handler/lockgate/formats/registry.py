@@ -9,19 +9,20 @@ it is used.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from lockgate.core.catalog import SessionRule, with_way_outside
-from lockgate.core.listing import list_catalog
+from lockgate.core.listing import Folder, list_catalog
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
 from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
@@ -49,36 +50,48 @@ def find_format(name: str) -> Format:
     return cast("Format", import_module(f"lockgate.formats.{name.replace('-', '_')}"))
 
 
-def list_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Listing:
-    """List a folder in a format, or in the one that it is recognised as.
+def open_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Folder:
+    """Read a folder in a format, or in the one that it is recognised as.
 
     Raises:
         MigrationFileInvalid: it cannot be read, or no format or several recognise it. Where no
-            format was named and the folder is another tool's, the hint says which.
+            format was named and the folder is another tool's, the hint says which. A listing raises
+            the same.
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
     if found == DEFAULT_FORMAT:
-        return _list_ours(folder, variables)
+        return _open_ours(folder, variables)
     module = find_format(found)
     catalog = module.read_folder(folder, variables)
     catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
-    return list_catalog(
-        catalog if outside == NATIVE_OUTSIDE else with_way_outside(catalog, outside)
-    )
+    if outside != NATIVE_OUTSIDE:
+        catalog = with_way_outside(catalog, outside)
+    return Folder(None, lambda: list_catalog(catalog))
 
 
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read a folder whole; raises what `list_migrations` does."""
-    return list_migrations(name, folder, variables).read()
+    """Read a folder whole; raises what `open_folder` does."""
+    return open_folder(name, folder, variables).list().read()
 
 
-def _list_ours(folder: Path, variables: Mapping[str, str]) -> Listing:
-    from lockgate.formats.lockgate import list_folder  # noqa: PLC0415 - as every format
+def _open_ours(folder: Path, variables: Mapping[str, str]) -> Folder:
+    from lockgate.formats import lockgate  # noqa: PLC0415 - as every format
 
+    def list_ours() -> Listing:
+        with _hint_at_tool(folder):
+            return opened.list()
+
+    with _hint_at_tool(folder):
+        opened = lockgate.open_folder(folder, variables)
+    return replace(opened, list=list_ours)
+
+
+@contextmanager
+def _hint_at_tool(folder: Path) -> Iterator[None]:
     try:
-        return list_folder(folder, variables)
+        yield
     except MigrationFileInvalid as error:
         error.hint = _name_tool(folder) or error.hint
         raise

@@ -401,7 +401,7 @@ class Database:
             "COMMIT",
             BEGIN,
             finish_sql(self._tables, stamp.run_id, outcome),
-            release_sql(self._tables, stamp.token, stamp.run_id),
+            release_sql(self._tables, stamp.token, stamp.run_id, outcome["memo"]),
             "COMMIT",
         ]
         self._connected.send(";\n".join(statements))

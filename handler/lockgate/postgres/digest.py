@@ -20,8 +20,9 @@ SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
            pg_catalog.string_agg(down_line, '' ORDER BY migration_id), ''), 'UTF8')), 'hex'),
        count(*) FILTER (WHERE state <> 'applied'),
-       max(layout_version), count(migration_id), max(owner), max(token)
-FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token
+       max(layout_version), count(migration_id), max(owner), max(token), max(memo)
+FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token,
+             max(listing_memo) AS memo
       FROM {lock}) AS lock
 LEFT JOIN (
     SELECT migration_id COLLATE "C" AS migration_id, state,
@@ -43,6 +44,7 @@ class Digest:
     count: int
     owner: str | None
     token: int | None
+    memo: str | None
 
 
 def digest_sql(tables: Tables) -> str:

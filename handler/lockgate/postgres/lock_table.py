@@ -111,7 +111,7 @@ RETURNING token
 _RELEASE = """
 UPDATE {lock}
 SET owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL, taken_at = NULL,
-    expires_at = NULL
+    expires_at = NULL, listing_memo = coalesce({memo}, listing_memo)
 WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
 """
 
@@ -303,9 +303,14 @@ def retake_lock(
     return rows[0][0] if rows else None
 
 
-def release_sql(tables: Tables, token: int, run_id: str) -> str:
-    """Return the statement that frees the lock, if it is still held with this token."""
-    return _RELEASE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))
+def release_sql(tables: Tables, token: int, run_id: str, memo: str | None) -> str:
+    """Return the statement that frees the lock, if it is still held with this token.
+
+    A ``memo`` is kept for the runs to come (`core.memo`).
+    """
+    return _RELEASE.format(
+        lock=tables.lock, token=token, run_id=quote_literal(run_id), memo=quote_literal(memo)
+    )
 
 
 def fence_sql(tables: Tables, token: int, run_id: str) -> str:

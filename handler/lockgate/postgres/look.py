@@ -70,7 +70,8 @@ SELECT pg_catalog.current_database(), session_user, pg_catalog.pg_backend_pid(),
              AND n.nspname NOT IN ('pg_catalog', 'information_schema', {schema})
              AND n.nspname !~ '^pg_'
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
-                             WHERE d.objid = c.oid AND d.deptype = 'e')),
+                             WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                               AND d.objid = c.oid AND d.deptype = 'e')),
        (SELECT min(owner) FROM ({strangers}) AS strangers)
 """
 
@@ -184,6 +185,7 @@ class Look:
             has_lock=digest.layout_version is not None,
             is_held=digest.owner is not None,
             lock_token=digest.token,
+            memo=digest.memo,
             is_fresh=probe.is_fresh and digest.count == 0,
         )
 
