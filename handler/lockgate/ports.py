@@ -90,10 +90,12 @@ class Rules:
 class Means:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
-    ``read_catalog`` is called with a listing, and how many of its first migrations are known.
+    ``require_folder`` raises where there is none to open. ``read_catalog`` is called with a listing, and
+    how many of its first migrations are known.
     """
 
     database: Database
+    require_folder: Callable[[], None]
     open_folder: Callable[[], Folder]
     read_catalog: Callable[[Listing, int], Catalog]
     rules: Rules

@@ -98,15 +98,21 @@ class Runner:
         return task.tidy() if is_settled else task.carry_out(listing, known)
 
     def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Folder | None]:
-        """Look at the server, and read the files while it works; a new session needs its time."""
+        """Look at the server, and read the files while it works; a new session needs its time.
+
+        A folder that is not there is not worth a database's waking up.
+        """
+        if request.action in _WITHOUT_FILES:
+            with draft.phase("connect"):
+                return self.means.database.probe(), None
         folder = None
 
         def read_files() -> None:
             nonlocal folder
-            if request.action not in _WITHOUT_FILES:
-                with draft.phase("read_files"):
-                    folder = self.means.open_folder()
+            with draft.phase("read_files"):
+                folder = self.means.open_folder()
 
+        self.means.require_folder()
         with draft.phase("connect"):
             probe = self.means.database.probe(read_files)
         return probe, folder
