@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -267,6 +268,32 @@ def test_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
         MigrationFileInvalid, match=r"0001_a\.sql cannot be read: Permission denied"
     ):
         read_folder(tmp_path, {})
+
+
+def test_folder_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds must not be passed over."""
+    (tmp_path / "0001_a.sql").write_text(SQL)
+    (tmp_path / "sub").mkdir()
+    scan = os.scandir
+
+    def refuse_sub(path: str) -> object:
+        if path.endswith("sub"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_sub)
+    with pytest.raises(
+        MigrationFileInvalid, match=r"The folder sub/ cannot be read: Permission denied"
+    ):
+        read_folder(tmp_path, {})
+
+
+def test_large_file_is_read_whole(read_one: ReadOne) -> None:
+    """Files are read in chunks."""
+    text = "".join(f"SELECT {number};\n" for number in range(40_000))
+    assert read_one(text).up.text == text
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])

@@ -90,12 +90,14 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 def _digest_files(files: list[tuple[str, bytes]]) -> str | None:
     """Digest all that a listing follows from; ``None`` if it follows from variables as well."""
     paths, contents = zip(*files, strict=True)
-    content = b"".join(contents)
+    content = b"".join((b"\0", *contents))
     if ENV_SWITCH.encode() in content.lower():
         return None
     # No path has a NUL, and there are as many lengths as paths: no two folders have one head.
     head = "\0".join([__version__, *paths, *map(str, map(len, contents))])
-    return hashlib.sha256(head.encode() + b"\0" + content).hexdigest()
+    digest = hashlib.sha256(head.encode())
+    digest.update(content)
+    return digest.hexdigest()
 
 
 def _list_files(
