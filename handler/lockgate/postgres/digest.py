@@ -15,21 +15,24 @@ if TYPE_CHECKING:
 # Every row as a line, in the order of their ids' bytes: what `core.listing.digest_lines` computes over
 # the files. Sorted once for both digests.
 _DIGEST = """
-SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
-           pg_catalog.string_agg(line, '' ORDER BY migration_id), ''), 'UTF8')), 'hex'),
-       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(
-           pg_catalog.string_agg(down_line, '' ORDER BY migration_id), ''), 'UTF8')), 'hex'),
-       count(*) FILTER (WHERE state <> 'applied'),
-       max(layout_version), count(migration_id), max(owner), max(token), max(memo)
-FROM (SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token,
-             max(listing_memo) AS memo
-      FROM {lock}) AS lock
-LEFT JOIN (
-    SELECT migration_id COLLATE "C" AS migration_id, state,
-           migration_id || ' ' || up_checksum || E'\\n' AS line,
-           migration_id || ' ' || down_checksum || E'\\n' AS down_line
-    FROM {history}
-) AS rows ON true
+SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.lines, 'UTF8')), 'hex'),
+       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.down_lines, 'UTF8')), 'hex'),
+       rows.unfinished, lock.layout_version, rows.count, lock.owner, lock.token, lock.memo
+FROM (
+    SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token,
+           max(listing_memo) AS memo
+    FROM {lock}
+) AS lock, (
+    SELECT coalesce(pg_catalog.string_agg(line, '' ORDER BY migration_id), '') AS lines,
+           coalesce(pg_catalog.string_agg(down_line, '' ORDER BY migration_id), '') AS down_lines,
+           count(*) FILTER (WHERE state <> 'applied') AS unfinished, count(*) AS count
+    FROM (
+        SELECT migration_id COLLATE "C" AS migration_id, state,
+               migration_id || ' ' || up_checksum || E'\\n' AS line,
+               migration_id || ' ' || down_checksum || E'\\n' AS down_line
+        FROM {history}
+    ) AS lined
+) AS rows
 """
 
 
