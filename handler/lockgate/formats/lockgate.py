@@ -47,7 +47,8 @@ LISTED_AT_ONCE = 2_000
 class _Plain:
     """A file as `lockgate new` writes it, and as most are, cut in two; as `NativeFile` has the rest.
 
-    The marker of the down script, if there is one, is where the up script ends.
+    The marker of the down script, if there is one, is where the up script ends. ``checksum`` is that of
+    the up script.
     """
 
     path: str
@@ -55,6 +56,7 @@ class _Plain:
     name: str
     up: str
     down: str | None
+    checksum: str
 
 
 def recognise(folder: Path) -> str | None:
@@ -110,7 +112,7 @@ def _list_files(
         one = _list_file(_name_file(path, content), variables)
         version = one.version
         key = one.name if version is None else int(str(version))
-        lines[key] = make_line(f"R__{key}" if version is None else str(version), _digest_up(one))
+        lines[key] = make_line(f"R__{key}" if version is None else str(version), _checksum_of(one))
         other = found.setdefault(key, one)
         if other is not one:
             raise _found_twice(other, one)
@@ -226,26 +228,24 @@ def _cut_plain(file: NativeFile) -> _Plain | None:
     refuse_other_tools(path, text, lowered)
     markers = lowered.count(SIGN)
     if markers == 0:
-        return _Plain(path, file.version, file.name, text, None)
+        return _make_plain(file, text, None)
     if not text.startswith(_PLAIN_UP):
         return None
     up = len(_PLAIN_UP) - 1
     if markers == 1:
-        return _Plain(path, file.version, file.name, text[up:], None)
+        return _make_plain(file, text[up:], None)
     down = text.find(_PLAIN_DOWN, up)
     if markers > len(SECTIONS) or down < 0 or file.version is None:
         return None
-    return _Plain(
-        path,
-        file.version,
-        file.name,
-        text[up : down + 1],
-        text[down + len(_PLAIN_DOWN) - 1 :],
-    )
+    return _make_plain(file, text[up : down + 1], text[down + len(_PLAIN_DOWN) - 1 :])
 
 
-def _digest_up(one: _Plain | Migration) -> str:
-    return text_checksum(one.up) if isinstance(one, _Plain) else one.up.checksum
+def _make_plain(file: NativeFile, up: str, down: str | None) -> _Plain:
+    return _Plain(file.path, file.version, file.name, up, down, text_checksum(up))
+
+
+def _checksum_of(one: _Plain | Migration) -> str:
+    return one.checksum if isinstance(one, _Plain) else one.up.checksum
 
 
 def _digest_down(one: _Plain | Migration) -> str | None:
@@ -257,14 +257,15 @@ def _digest_down(one: _Plain | Migration) -> str | None:
 def _make_migration(one: _Plain | Migration) -> Migration:
     if isinstance(one, Migration):
         return one
-    up = _make_script(one.path, 1, one.up)
+    up = _make_script(one.path, 1, one.up, one.checksum)
     if one.version is None:
         return Migration(None, one.name, Kind.REPEATABLE, up, None)
     down = None
     if one.down is not None:
-        down = _make_script(one.path, one.up.count("\n") + 1, one.down)
+        line = one.up.count("\n") + 1
+        down = _make_script(one.path, line, one.down, text_checksum(one.down))
     return Migration(Version.parse(one.version), one.name, Kind.VERSIONED, up, down)
 
 
-def _make_script(path: str, line: int, text: str) -> Script:
-    return Script(text, path, line, Language.SQL, NO_OPTIONS, text_checksum(text))
+def _make_script(path: str, line: int, text: str, checksum: str) -> Script:
+    return Script(text, path, line, Language.SQL, NO_OPTIONS, checksum)
