@@ -36,6 +36,11 @@ class Listing(Protocol):
         """How many of the migrations have a version."""
         ...
 
+    @property
+    def has_variables(self) -> bool:
+        """Whether a file's variables were filled in, so that the files alone do not tell all."""
+        ...
+
     def version(self, place: int) -> Version:
         """Return the version at a place, from 0."""
         ...
@@ -57,8 +62,8 @@ class Listing(Protocol):
 class Folder:
     """A folder whose files were read; ``list`` looks into them, if that was not done at once.
 
-    ``digest`` is that of all that the listing follows from, ``None`` where it is not to be kept
-    (`core.memo`). ``list`` raises `MigrationFileInvalid`.
+    ``digest`` is that of all that a listing without variables follows from, ``None`` where that is not
+    to be kept (`core.memo`). ``list`` raises `MigrationFileInvalid`.
     """
 
     digest: str | None
@@ -108,6 +113,11 @@ class CatalogListing:
     def versioned(self) -> int:
         """How many of the migrations have a version."""
         return len(self.catalog.by_version)
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether a file's variables were filled in. Nobody asks: its folder is not kept."""
+        return True
 
     def version(self, place: int) -> Version:
         """Return the version at a place, from 0."""

@@ -1,7 +1,7 @@
 """What a large folder's listing came to, kept beside the lock: the same bytes need no listing again.
 
-A listing follows from the files' paths and bytes and the package that reads them, so nothing can be
-overlooked: one byte more, and the folder is listed. Knows digests; reads no file.
+Without variables, a listing follows from the files' paths and bytes and the package that reads them, so
+nothing can be overlooked: one byte more, and the folder is listed. Knows digests; reads no file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def parse_memo(text: str) -> Memo | None:
 
 def make_memo(folder: Folder, listing: Listing) -> Memo | None:
     """Return what is to be kept of a folder's listing, ``None`` where nothing is."""
-    if folder.digest is None:
+    if folder.digest is None or listing.has_variables:
         return None
     last = listing.version(listing.versioned - 1) if listing.versioned else None
     return Memo(folder.digest, digest_lines(listing.lines), last)

@@ -18,7 +18,6 @@ from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Scrip
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import decode_text, list_files, no_migrations, read_content
 from lockgate.formats.native_script import (
-    ENV_SWITCH,
     SECTIONS,
     SIGN,
     NativeFile,
@@ -89,16 +88,13 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     return open_folder(folder, variables).list().read()
 
 
-def _digest_files(files: list[tuple[str, bytes]]) -> str | None:
-    """Digest all that a listing follows from; ``None`` if it follows from variables as well."""
+def _digest_files(files: list[tuple[str, bytes]]) -> str:
+    """Digest all that a listing without variables follows from."""
     paths, contents = zip(*files, strict=True)
-    content = b"".join((b"\0", *contents))
-    if ENV_SWITCH.encode() in content.lower():
-        return None
     # No path has a NUL, and there are as many lengths as paths: no two folders have one head.
     head = "\0".join([__version__, *paths, *map(str, map(len, contents))])
     digest = hashlib.sha256(head.encode())
-    digest.update(content)
+    digest.update(b"".join((b"\0", *contents)))
     return digest.hexdigest()
 
 
@@ -136,6 +132,10 @@ class _FolderListing:
     lines: list[str]
     versioned: int
     source: str
+
+    @property
+    def has_variables(self) -> bool:
+        return any(_has_variables(one) for one in self.found if isinstance(one, Migration))
 
     def version(self, place: int) -> Version:
         return Version.parse(str(self.found[place].version))
@@ -199,6 +199,13 @@ def _read_repeatable(file: NativeFile, variables: Mapping[str, str]) -> Migratio
             file=file.path,
         )
     return Migration(None, file.name, Kind.REPEATABLE, up, None)
+
+
+def _has_variables(migration: Migration) -> bool:
+    return any(
+        script is not None and script.substituted is not None
+        for script in (migration.up, migration.down)
+    )
 
 
 def _found_twice(other: _Plain | Migration, one: _Plain | Migration) -> MigrationFileInvalid:

@@ -25,7 +25,7 @@ _MARKER = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 SIGN = "migrate:"
-ENV_SWITCH = "migrate:env"
+_ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
 SECTIONS = frozenset({"up", "down"})
 # goose, sql-migrate, Liquibase, rambler, node-pg-migrate: what stands behind their markers undoes.
@@ -114,7 +114,7 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
     """
     text, lowered = file.text, file.text.lower()
     refuse_other_tools(file.path, text, lowered)
-    filled = variables if ENV_SWITCH in lowered else None
+    filled = variables if _ENV_SWITCH in lowered else None
     if SIGN not in lowered:
         return _script(file, _Section(text, 1, NO_OPTIONS), filled), None
     sections = _read_sections(file, lowered)
@@ -134,7 +134,7 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
 def _script(file: NativeFile, section: _Section, variables: Mapping[str, str] | None) -> Script:
     """Return a section as a script; without ``variables`` the file asks for none."""
     substituted = None
-    if variables is not None and ENV_SWITCH in section.text.lower():
+    if variables is not None and _ENV_SWITCH in section.text.lower():
         from lockgate.formats.substitution import substitute_variables  # noqa: PLC0415 - few files ask
 
         substituted = substitute_variables(
