@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,11 +91,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 def _digest_files(files: list[tuple[str, bytes]]) -> str:
     """Digest all that a listing without variables follows from."""
-    paths, contents = zip(*files, strict=True)
-    # No path has a NUL, and there are as many lengths as paths: no two folders have one head.
-    head = "\0".join([__version__, *paths, *map(str, map(len, contents))])
+    # No path has a NUL, and there are as many lengths as paths: no two folders are one text.
+    head = "\0".join([__version__, *(path for path, _ in files)])
     digest = hashlib.sha256(head.encode())
-    digest.update(b"".join((b"\0", *contents)))
+    digest.update(struct.pack(f"<x{len(files)}Q", *(len(content) for _, content in files)))
+    for _, content in files:
+        digest.update(content)
     return digest.hexdigest()
 
 
