@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.failure import Failure, StepFailed
     from lockgate.core.lease import Holder
-    from lockgate.core.listing import Listing
-    from lockgate.core.memo import Memo
+    from lockgate.core.listing import Folder, Listing
     from lockgate.core.migration import Version
     from lockgate.core.outcome import Done, Taken
     from lockgate.core.plan import Plan
@@ -83,7 +82,7 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 class ReportDraft:
     """Collects what one request meets; `to_report` makes the value.
 
-    ``listing`` is there as long as ``catalog`` is but a part of it. ``memo`` is to be kept.
+    ``listing`` is there as long as ``catalog`` is but a part of it; ``listed`` is the whole folder's.
     """
 
     run_id: str
@@ -91,7 +90,7 @@ class ReportDraft:
     monotonic: Callable[[], float]
     listing: Listing | None = None
     catalog: Catalog | None = None
-    memo: Memo | None = None
+    listed: tuple[Folder, Listing] | None = None
     probe: Probe | None = None
     history: History = EMPTY_HISTORY
     plan: Plan | None = None
@@ -270,7 +269,7 @@ class ReportDraft:
         return state
 
     def outcome(self, status: Status, endpoint: Endpoint | None) -> dict[str, str | None]:
-        """Return what the run's row is finished with, and what is kept beside the lock."""
+        """Return what the run's row is finished with."""
         report = self.to_report(status, endpoint)
         return {
             "status": status.value,
@@ -278,7 +277,6 @@ class ReportDraft:
             "to_version": report.to_version,
             # PostgreSQL stores no NUL, and a database may hold less than Unicode.
             "report": json.dumps(report.to_json()).replace("\\u0000", ""),
-            "memo": None if self.memo is None else self.memo.text,
         }
 
     def to_report(self, status: Status, endpoint: Endpoint | None) -> Report:

@@ -17,8 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.known_folder import recall_version
 from lockgate.core.listing import find_known
-from lockgate.core.memo import make_memo, recall
+from lockgate.core.migration import Version
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.ports import MOST_RECOVERIES
@@ -78,9 +79,9 @@ class Runner:
         probe, folder = self._look(request, draft)
         draft.probe = probe
         if folder is not None and _is_whole(request) and not probe.is_held:
-            memo = recall(folder, probe)
-            if memo is not None:
-                draft.settle(memo.version)
+            version = recall_version(folder, probe)
+            if version is not None:
+                draft.settle(Version.parse(version) if version else None)
                 return Status.UP_TO_DATE
         listing = None if folder is None else self._list(folder, draft)
         known = None
@@ -100,7 +101,8 @@ class Runner:
     def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Folder | None]:
         """Look at the server, and read the files while it works; a new session needs its time.
 
-        A folder that is not there is not worth a database's waking up.
+        A folder that is not there is not worth a database's waking up; what is wrong with files is told
+        rather than that the database could not be had.
         """
         if request.action in _WITHOUT_FILES:
             with draft.phase("connect"):
@@ -114,13 +116,18 @@ class Runner:
 
         self.means.require_folder()
         with draft.phase("connect"):
-            probe = self.means.database.probe(read_files)
+            try:
+                probe = self.means.database.probe(read_files)
+            except LockgateError:
+                if folder is None:
+                    self.means.open_folder().make_listing()
+                raise
         return probe, folder
 
     def _list(self, folder: Folder, draft: ReportDraft) -> Listing:
         with draft.phase("read_files"):
-            listing = folder.list()
-            draft.memo = make_memo(folder, listing)
+            listing = folder.make_listing()
+        draft.listed = folder, listing
         return listing
 
     def _emit_end(self, report: Report) -> None:

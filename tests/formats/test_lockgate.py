@@ -667,7 +667,7 @@ def test_plain_file_is_read_as_any(
 
     def read_all() -> object:
         try:
-            listing = open_folder(folder, {"a": "1"}).list()
+            listing = open_folder(folder, {"a": "1"}).make_listing()
             return listing.lines, list(listing.down_lines(1)), listing.read().migrations
         except MigrationFileInvalid as error:
             return str(error)
@@ -690,7 +690,7 @@ def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    listing = open_folder(tmp_path, {}).list()
+    listing = open_folder(tmp_path, {}).make_listing()
     whole = list_catalog(listing.read())
     assert list(whole.lines) == listing.lines
     assert (4, whole.versioned) == (listing.versioned, 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from tests.support.waiting import Background, is_asleep, wait_until
@@ -57,15 +59,37 @@ def test_statement_error_tells_how_far_the_message_came(connection: Connection) 
 
 
 def test_what_fails_meanwhile_is_no_broken_connection(connection: Connection) -> None:
-    """Its error is its own, and the answer that nobody reads is not that of the next message."""
+    """Its error is its own, and this answer is not that of the next message."""
 
     def fail() -> None:
         raise PermissionError("not this folder")
 
     with pytest.raises(PermissionError, match="not this folder"):
-        connection.send("SELECT 1", meanwhile=fail)
+        connection.send("SELECT 1; SELECT 1/0", meanwhile=fail)
+    assert ((2,),) == connection.send("SELECT 2")[0].rows
+
+
+def test_interrupt_meanwhile_ends_the_connection(connection: Connection) -> None:
+    """Whoever interrupts does not wait for the server."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        connection.send("SELECT 1", meanwhile=interrupt)
     with pytest.raises(ConnectionLost):
         connection.send("SELECT 2")
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_network_that_fell_silent_is_a_broken_connection(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, *, is_watched: bool
+) -> None:
+    """The system gives up after TCP_USER_TIMEOUT; a migration has no limit of its own."""
+    error = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+    monkeypatch.setattr(connection, "handle_messages", mock.Mock(side_effect=error))
+    with pytest.raises(ConnectionLost, match="the connection to the server broke"):
+        connection.send("SELECT 1", is_watched=is_watched)
 
 
 def test_copy_data_is_sent_with_the_message(connection: Connection) -> None:

@@ -96,6 +96,16 @@ def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> N
     assert ready.emitted("database_waited_for")
 
 
+def test_file_that_is_wrong_is_told_rather_than_the_connection(ready: Project) -> None:
+    """Files are read while the server answers; one that does not answer must not hide what is wrong."""
+    ready.write({"no-version.sql": "SELECT 1;"})
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=closed.getsockname()[1])
+        kind, message = error_of(ready.run(LOCKGATE_CONNECT_BUDGET="300ms"))
+    assert ("RequestRefused", True) == (kind, message.startswith("no-version.sql"))
+
+
 def test_pauses_between_two_tries_grow_up_to_the_budget(database: Database) -> None:
     """A server that is not there is tried again after pauses that double, as long as there is budget."""
     accesses, clock = Rotating(database, has_pending=False), InstantClock()

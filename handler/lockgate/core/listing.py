@@ -37,8 +37,8 @@ class Listing(Protocol):
         ...
 
     @property
-    def has_variables(self) -> bool:
-        """Whether a file's variables were filled in, so that the files alone do not tell all."""
+    def follows_from_files(self) -> bool:
+        """Whether nothing but the folder's files was needed: no variable, and no settings beside it."""
         ...
 
     def version(self, place: int) -> Version:
@@ -60,14 +60,15 @@ class Listing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder whose files were read; ``list`` looks into them, if that was not done at once.
+    """A folder whose files were read; ``make_listing`` looks into them, if that was not done at once.
 
     ``digest`` is that of all that a listing without variables follows from, ``None`` where that is not
-    to be kept (`core.memo`). ``list`` raises `MigrationFileInvalid`.
+    to be kept (`core.known_folder`). ``make_listing`` raises `MigrationFileInvalid`. It is called once,
+    and lets go of the files' bytes as it goes.
     """
 
     digest: str | None
-    list: Callable[[], Listing]
+    make_listing: Callable[[], Listing]
 
 
 def make_line(migration_id: str, checksum: str) -> str:
@@ -115,9 +116,9 @@ class CatalogListing:
         return len(self.catalog.by_version)
 
     @property
-    def has_variables(self) -> bool:
-        """Whether a file's variables were filled in. Nobody asks: its folder is not kept."""
-        return True
+    def follows_from_files(self) -> bool:
+        """Whether nothing else was needed, which other tools' folders do not tell."""
+        return False
 
     def version(self, place: int) -> Version:
         """Return the version at a place, from 0."""

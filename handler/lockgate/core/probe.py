@@ -15,7 +15,7 @@ class Probe:
     ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
     ours holds a table; ``unfinished`` counts migrations that are applied in part;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
-    ``memo``: what was kept beside it of a folder (`core.memo`).
+    ``known_folder``: what was kept beside it (`core.known_folder`).
     """
 
     database: str
@@ -33,7 +33,7 @@ class Probe:
     has_lock: bool = False
     is_held: bool = False
     lock_token: int | None = None
-    memo: str | None = None
+    known_folder: str | None = None
     unfinished: int = 0
 
     @property

@@ -77,7 +77,10 @@ def _walk(folder: str, base: str, suffixes: tuple[str, ...]) -> Iterator[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
+    except PermissionError:
+        raise
     except OSError:
+        # A link that leads nowhere, or in a circle.
         return False
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import sys
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,10 +31,13 @@ from lockgate.formats.native_script import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from lockgate.core.listing import Listing
+
+    # A path and what the file holds.
+    _File = tuple[str, bytes]
 
 _VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
@@ -77,22 +82,25 @@ def open_folder(folder: Path, variables: Mapping[str, str]) -> Folder:
             marker, an option or an encoding is wrong.
     """
     source = str(folder)
-    files = [(path, read_content(source, path)) for path in list_files(folder)]
-    if len(files) > LISTED_AT_ONCE:
-        return Folder(_digest_files(files), partial(_list_files, source, files, variables))
-    listing = _list_files(source, files, variables)
-    return Folder(None, lambda: listing)
+    paths = list(list_files(folder))
+    files = ((path, read_content(source, path)) for path in paths)
+    if len(paths) <= LISTED_AT_ONCE:
+        listing = _list_files(source, files, variables)
+        return Folder(None, lambda: listing)
+    kept = deque(files)
+    digest = _digest_files(kept)
+    return Folder(digest, partial(_list_files, source, _hand_over(kept), variables))
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read every migration below ``folder``; raises what `open_folder` does, and its listing."""
-    return open_folder(folder, variables).list().read()
+    return open_folder(folder, variables).make_listing().read()
 
 
-def _digest_files(files: list[tuple[str, bytes]]) -> str:
-    """Digest all that a listing without variables follows from."""
+def _digest_files(files: Collection[_File]) -> str:
+    """Digest all that a listing without variables follows from; Python files are read by Python."""
     # No path has a NUL, and there are as many lengths as paths: no two folders are one text.
-    head = "\0".join([__version__, *(path for path, _ in files)])
+    head = "\0".join([__version__, *map(str, sys.version_info[:2]), *(path for path, _ in files)])
     digest = hashlib.sha256(head.encode())
     digest.update(struct.pack(f"<x{len(files)}Q", *(len(content) for _, content in files)))
     for _, content in files:
@@ -100,9 +108,13 @@ def _digest_files(files: list[tuple[str, bytes]]) -> str:
     return digest.hexdigest()
 
 
-def _list_files(
-    source: str, files: list[tuple[str, bytes]], variables: Mapping[str, str]
-) -> Listing:
+def _hand_over(files: deque[_File]) -> Iterator[_File]:
+    """Yield the files and let go of each, so that a folder is not held as bytes and as text."""
+    while files:
+        yield files.popleft()
+
+
+def _list_files(source: str, files: Iterable[_File], variables: Mapping[str, str]) -> Listing:
     """Look into each file no further than it takes to know that it is right."""
     found: dict[int | str, _Plain | Migration] = {}
     lines: dict[int | str, str] = {}
@@ -136,8 +148,8 @@ class _FolderListing:
     source: str
 
     @property
-    def has_variables(self) -> bool:
-        return any(_has_variables(one) for one in self.found if isinstance(one, Migration))
+    def follows_from_files(self) -> bool:
+        return not any(_has_variables(one) for one in self.found if isinstance(one, Migration))
 
     def version(self, place: int) -> Version:
         return Version.parse(str(self.found[place].version))

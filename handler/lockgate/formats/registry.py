@@ -73,7 +73,7 @@ def open_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Folder
 
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read a folder whole; raises what `open_folder` does."""
-    return open_folder(name, folder, variables).list().read()
+    return open_folder(name, folder, variables).make_listing().read()
 
 
 def _open_ours(folder: Path, variables: Mapping[str, str]) -> Folder:
@@ -81,11 +81,11 @@ def _open_ours(folder: Path, variables: Mapping[str, str]) -> Folder:
 
     def list_ours() -> Listing:
         with _hint_at_tool(folder):
-            return opened.list()
+            return opened.make_listing()
 
     with _hint_at_tool(folder):
         opened = lockgate.open_folder(folder, variables)
-    return replace(opened, list=list_ours)
+    return replace(opened, make_listing=list_ours)
 
 
 @contextmanager

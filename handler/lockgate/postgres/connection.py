@@ -232,7 +232,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         that nobody watches must be answered within ``answer_seconds``; a network that fell silent
         would keep it waiting for ever. Without ``keeps_rows`` only rows whose first column is called
         `RECORD_COLUMN` are read; those that a script selects are nobody's. ``meanwhile`` is called
-        while the server works; what it raises is raised, and ends the connection.
+        while the server works, and what it raises is raised.
 
         Raises:
             StatementError: the server refused a statement; a transaction block that the message
@@ -248,11 +248,28 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             self.send_QUERY(sql)
             self._sock.flush()
         if meanwhile is not None:
-            self._do_meanwhile(meanwhile)
+            self._do_meanwhile(meanwhile, message, limit)
+        self._receive(message, limit)
+        return message.results
+
+    def _do_meanwhile(
+        self, meanwhile: Callable[[], object], message: _Message, limit: float | None
+    ) -> None:
+        """Call it; if it fails, see to it that nobody takes this answer for another message's."""
+        try:
+            meanwhile()
+        except Exception:
+            with contextlib.suppress(StatementError, ConnectionLost):
+                self._receive(message, limit)
+            raise
+        except BaseException:
+            self.sever()
+            raise
+
+    def _receive(self, message: _Message, limit: float | None) -> None:
         with self._failures(message, limit):
             self.handle_messages(message)
             self._usock.settimeout(None)
-        return message.results
 
     @contextlib.contextmanager
     def _failures(self, message: _Message, limit: float | None) -> Iterator[None]:
@@ -262,19 +279,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         except DatabaseError as error:
             self._usock.settimeout(None)
             raise StatementError(error.args[0], message.results) from None
-        except TimeoutError as error:
-            self.sever()
-            raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
         except (OSError, InterfaceError) as error:
+            # The system's own, of a network that fell silent, has a number.
+            if isinstance(error, TimeoutError) and error.errno is None:
+                self.sever()
+                raise ConnectionLost(
+                    f"the server did not answer within {limit or 0:.3g} s"
+                ) from error
             raise ConnectionLost("the connection to the server broke") from error
-
-    def _do_meanwhile(self, meanwhile: Callable[[], object]) -> None:
-        """Call it; where it fails, nobody may take the answer to come for that of another message."""
-        try:
-            meanwhile()
-        except BaseException:
-            self.sever()
-            raise
 
     def cancel(self) -> None:
         """Ask the server, over a second socket, to cancel what this connection is running.

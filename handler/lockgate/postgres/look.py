@@ -185,7 +185,7 @@ class Look:
             has_lock=digest.layout_version is not None,
             is_held=digest.owner is not None,
             lock_token=digest.token,
-            memo=digest.memo,
+            known_folder=digest.known_folder,
             is_fresh=probe.is_fresh and digest.count == 0,
         )
 

@@ -144,7 +144,7 @@ CREATE TABLE IF NOT EXISTS {lock} (
     backend_start      timestamptz,
     taken_at           timestamptz,
     expires_at         timestamptz,
-    listing_memo       text
+    known_folder       text
 );
 {guard};
 -- A row that somebody deleted comes back with a token that was never given before.
@@ -154,7 +154,7 @@ ON CONFLICT (lock_id) DO NOTHING;
 -- A table of somebody else's by one of these names ends this, and nothing was created.
 SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
 SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
-SELECT layout_version, backend_start, expires_at, listing_memo FROM {lock} LIMIT 0;
+SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
 REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
 {create_view}
 COMMIT
