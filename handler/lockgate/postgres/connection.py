@@ -242,39 +242,34 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         if self._sock is None:
             raise ConnectionLost("the connection is closed")
         message = _Message(sql, copies, keeps_rows=keeps_rows)
-        limit = None if is_watched or self._answer_seconds is None else self._answer_seconds()
-        with self._failures(message, limit):
-            self._usock.settimeout(limit)
+        with self._within_limit(message, is_watched=is_watched):
             self.send_QUERY(sql)
             self._sock.flush()
         if meanwhile is not None:
-            self._do_meanwhile(meanwhile, message, limit)
-        self._receive(message, limit)
+            try:
+                meanwhile()
+            except Exception:
+                # Nobody may take this answer for that of another message.
+                with contextlib.suppress(StatementError, ConnectionLost):
+                    self._receive(message, is_watched=is_watched)
+                raise
+            except BaseException:
+                self.sever()
+                raise
+        self._receive(message, is_watched=is_watched)
         return message.results
 
-    def _do_meanwhile(
-        self, meanwhile: Callable[[], object], message: _Message, limit: float | None
-    ) -> None:
-        """Call it; if it fails, see to it that nobody takes this answer for another message's."""
-        try:
-            meanwhile()
-        except Exception:
-            with contextlib.suppress(StatementError, ConnectionLost):
-                self._receive(message, limit)
-            raise
-        except BaseException:
-            self.sever()
-            raise
-
-    def _receive(self, message: _Message, limit: float | None) -> None:
-        with self._failures(message, limit):
+    def _receive(self, message: _Message, *, is_watched: bool) -> None:
+        with self._within_limit(message, is_watched=is_watched):
             self.handle_messages(message)
             self._usock.settimeout(None)
 
     @contextlib.contextmanager
-    def _failures(self, message: _Message, limit: float | None) -> Iterator[None]:
-        """Turn what the driver raises into what `send` does."""
+    def _within_limit(self, message: _Message, *, is_watched: bool) -> Iterator[None]:
+        """Wait no longer than there is time, and turn what the driver raises into what `send` does."""
+        limit = None if is_watched or self._answer_seconds is None else self._answer_seconds()
         try:
+            self._usock.settimeout(limit)
             yield
         except DatabaseError as error:
             self._usock.settimeout(None)
