@@ -235,6 +235,21 @@ def test_our_tables_make_no_database_used(project: Project) -> None:
     assert [("1", "2")] == [segment.migrations for segment in project.run().segments]
 
 
+@pytest.mark.parametrize(("catalog", "segments"), [("pg_class", 1), ("pg_type", 2)])
+def test_only_a_table_of_an_extension_makes_no_database_used(
+    project: Project, catalog: str, segments: int
+) -> None:
+    """What an extension owns in another catalog may have the table's object id by chance."""
+    project.database.run(
+        "SET allow_system_table_mods = on; CREATE TABLE other (a int);"
+        " INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)"
+        f" SELECT '{catalog}'::regclass, 'other'::regclass, 0, 'pg_extension'::regclass, oid, 0, 'e'"
+        " FROM pg_extension WHERE extname = 'plpgsql'"
+    )
+    project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
+    assert segments == len(project.run().segments)
+
+
 # The view for dashboards.
 
 SEEN = (
