@@ -32,7 +32,7 @@ def recall_version(folder: Folder, probe: Probe) -> str | None:
 
     It is empty where the folder has none; ``None``: it takes a listing to tell.
     """
-    if probe.unfinished or probe.count == 0 or probe.known_folder is None:
+    if probe.unfinished or probe.known_folder is None:
         return None
     beginning = f"{folder.digest} {probe.digest} "
     if not probe.known_folder.startswith(beginning):
