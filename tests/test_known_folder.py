@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -125,11 +126,19 @@ def test_change_is_met_as_by_a_listing(applied: Project, listings: mock.Mock, ch
     assert comparable(applied.run(Action.PLAN)) == comparable(plan)
 
 
-def test_other_package_lists(
-    applied: Project, listings: mock.Mock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("__version__", "9.9.9"), ("sys", SimpleNamespace(version_info=(9, 9, 9)))],
+)
+def test_other_release_or_python_lists(
+    applied: Project,
+    listings: mock.Mock,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    other: object,
 ) -> None:
     """It may read files in another way."""
-    monkeypatch.setattr(native, "__version__", "9.9.9")
+    monkeypatch.setattr(native, name, other)
     assert applied.run().status is Status.UP_TO_DATE
     listings.assert_called_once()
 

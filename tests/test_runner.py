@@ -10,6 +10,7 @@ from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
+from lockgate.formats import lockgate as native
 from lockgate.postgres.database import Database as DatabaseOfRun
 from lockgate.report import Report, Status
 
@@ -87,6 +88,30 @@ def test_second_up_applies_what_is_new_alone(project: Project) -> None:
     rows = project.database.run("SELECT * FROM lockgate.migration_history ORDER BY token, version")
     assert before == rows[:2]
     assert 3 == len(rows)
+
+
+def test_files_are_read_once_while_the_server_answers(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is there by then; what is wrong with a file is not looked for again."""
+    sessions: list[list[list[Any]]] = []
+    read = native.open_folder
+
+    def open_folder(*arguments: Any) -> Any:
+        sessions.append(
+            project.database.run(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE 'lockgate %'"
+            )
+        )
+        return read(*arguments)
+
+    monkeypatch.setattr(native, "open_folder", open_folder)
+    project.write({"1_account.sql": TABLE})
+    assert Status.APPLIED == project.run().status
+    project.write({"no-version.sql": TABLE})
+    assert Status.REFUSED == project.run().status
+    assert [[[1]], [[1]]] == sessions
 
 
 def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project) -> None:

@@ -102,15 +102,16 @@ class Runner:
         """Look at the server, and read the files while it works; a new session needs its time.
 
         A folder that is not there is not worth a database's waking up; what is wrong with files is told
-        rather than that the database could not be had.
+        rather than that the database could not be had, and is looked for only then.
         """
         if request.action in _WITHOUT_FILES:
             with draft.phase("connect"):
                 return self.means.database.probe(), None
-        folder = None
+        folder, is_connected = None, False
 
         def read_files() -> None:
-            nonlocal folder
+            nonlocal folder, is_connected
+            is_connected = True
             with draft.phase("read_files"):
                 folder = self.means.open_folder()
 
@@ -119,7 +120,7 @@ class Runner:
             try:
                 probe = self.means.database.probe(read_files)
             except LockgateError:
-                if folder is None:
+                if not is_connected:
                     self.means.open_folder().make_listing()
                 raise
         return probe, folder

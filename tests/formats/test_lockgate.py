@@ -280,12 +280,13 @@ def test_folder_that_may_not_be_read_is_refused(
 
     def refuse_sub(path: str) -> object:
         if path.endswith("sub"):
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise PermissionError(errno.EACCES, "Permission denied", path)
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse_sub)
     with pytest.raises(
-        MigrationFileInvalid, match=r"The folder sub/ cannot be read: Permission denied"
+        MigrationFileInvalid,
+        match=r"The folder .*/sub cannot be read: Permission denied\. Nothing was changed\.",
     ):
         read_folder(tmp_path, {})
 

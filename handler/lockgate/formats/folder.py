@@ -61,7 +61,8 @@ def _walk(folder: str, base: str, suffixes: tuple[str, ...]) -> Iterator[str]:
                     (folders if _is_folder(entry) else files).append(entry.name)
     except OSError as error:
         raise MigrationFileInvalid(
-            f"The folder {base or folder} cannot be read: {error.strerror}. Nothing was changed.",
+            f"The folder {error.filename or folder} cannot be read: {error.strerror}."
+            " Nothing was changed.",
             hint="Check its permissions and how it was packaged.",
         ) from None
     for name in sorted(files):

@@ -276,11 +276,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             raise StatementError(error.args[0], message.results) from None
         except (OSError, InterfaceError) as error:
             # The system's own, of a network that fell silent, has a number.
-            if isinstance(error, TimeoutError) and error.errno is None:
+            if limit is not None and isinstance(error, TimeoutError) and error.errno is None:
                 self.sever()
-                raise ConnectionLost(
-                    f"the server did not answer within {limit or 0:.3g} s"
-                ) from error
+                raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
             raise ConnectionLost("the connection to the server broke") from error
 
     def cancel(self) -> None:
