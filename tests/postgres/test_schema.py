@@ -10,7 +10,7 @@ import pytest
 
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, TargetUnsuitable
-from lockgate.postgres.schema import LAYOUT_VERSION, Tables, creation_sql
+from lockgate.postgres.schema import ADDED_COLUMNS, LAYOUT_VERSION, Tables, creation_sql
 from lockgate.report import Report, Status
 
 if TYPE_CHECKING:
@@ -101,6 +101,22 @@ def test_installation_may_be_repeated(database: Database) -> None:
     for schema_exists in (False, True):
         database.run(creation_sql(tables, schema_exists=schema_exists))
     assert [[7, "run"]] == database.run("SELECT token, owner FROM lockgate.migration_lock")
+
+
+def test_tables_of_an_earlier_build_get_the_columns_that_they_lack(project: Project) -> None:
+    """A run adds the columns that are missing; a look works without them."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    for table, name, _ in ADDED_COLUMNS:
+        project.database.run(f"ALTER TABLE lockgate.{table} DROP COLUMN {name}")
+    assert Status.UP_TO_DATE == project.run(Action.STATUS).status
+    project.write({"2_more.sql": "SELECT 1;"})
+    assert Status.APPLIED == project.run().status
+    found = project.database.run(
+        "SELECT c.relname, a.attname FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = 'lockgate'::regnamespace AND NOT a.attisdropped"
+    )
+    assert {(table, name) for table, name, _ in ADDED_COLUMNS} <= {tuple(row) for row in found}
 
 
 @pytest.mark.parametrize("action", [Action.UP, Action.STATUS, Action.PLAN, Action.VALIDATE])

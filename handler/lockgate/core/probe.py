@@ -15,6 +15,7 @@ class Probe:
     ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
     ours holds a table; ``unfinished`` counts migrations that are applied in part;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
+    ``has_columns``: our tables have every column of this release (`postgres.schema.ADDED_COLUMNS`).
     ``known_folder``: what was kept beside it (`core.known_folder`).
     """
 
@@ -27,6 +28,7 @@ class Probe:
     has_schema: bool
     is_fresh: bool
     behind_pooler: bool
+    has_columns: bool = False
     digest: str | None = None
     down_digest: str | None = None
     count: int = 0

@@ -147,7 +147,7 @@ class Database:
             TargetUnsuitable: the role may not, or the server is a standby.
         """
         refuse_read_only(probe)
-        if probe.has_history and probe.has_lock:
+        if probe.has_history and probe.has_lock and probe.has_columns:
             return
         sql = creation_sql(self._tables, schema_exists=probe.has_schema)
         for attempt in range(_CREATION_TRIES):

@@ -18,6 +18,7 @@ from lockgate.postgres.schema import (
     STRANGER_FOUND,
     Tables,
     guard_sql,
+    has_columns_sql,
     strangers_sql,
 )
 from lockgate.value import dataclass
@@ -72,7 +73,8 @@ SELECT pg_catalog.current_database(), session_user, pg_catalog.pg_backend_pid(),
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
                              WHERE d.classid = 'pg_catalog.pg_class'::regclass
                                AND d.objid = c.oid AND d.deptype = 'e')),
-       (SELECT min(owner) FROM ({strangers}) AS strangers)
+       (SELECT min(owner) FROM ({strangers}) AS strangers),
+       {has_columns}
 """
 
 
@@ -116,7 +118,11 @@ class Look:
             ConnectionLost: the connection broke.
         """
         schema = quote_literal(self.tables.schema_name)
-        facts = _FACTS.format(schema=schema, strangers=strangers_sql(self.tables))
+        facts = _FACTS.format(
+            schema=schema,
+            strangers=strangers_sql(self.tables),
+            has_columns=has_columns_sql(self.tables),
+        )
         setup = session_sql(self.set_role)
         # What is committed stays, also where the query behind it fails for want of a history. A table
         # of a stranger's is not even read: what it is and does, the stranger decides.
@@ -135,7 +141,7 @@ class Look:
         # The facts stand before the COMMIT that keeps the session's settings.
         place = [result.tag for result in results].index("COMMIT")
         (database, user, pid, number, version, read_only, slots, has_schema, is_fresh,
-         stranger) = results[place - 1].rows[0]  # fmt: skip
+         stranger, has_columns) = results[place - 1].rows[0]  # fmt: skip
         if number < OLDEST_SERVER:
             raise TargetUnsuitable(
                 f"The server is PostgreSQL {version}; Lockgate needs 14 or later."
@@ -154,6 +160,7 @@ class Look:
             has_schema=has_schema,
             is_fresh=is_fresh,
             behind_pooler=connection.backend_pid != pid,
+            has_columns=has_columns,
         )
         has_digest = len(results) > place + 2
         return self._with_digest(probe, results[-1]) if has_digest else probe

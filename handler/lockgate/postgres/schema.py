@@ -10,6 +10,16 @@ from lockgate.value import dataclass
 
 LAYOUT_VERSION = 1
 
+# Columns that tables of an earlier build lack: table, name, type. They are added where they are missing.
+# An older package neither reads nor writes them, so they need no new layout version.
+ADDED_COLUMNS = (
+    ("migration_history", "session_digest", "text"),
+    ("migration_history", "attempt_facts", "jsonb"),
+    ("migration_run", "catalog_digest", "text"),
+    ("migration_run", "undo_facts", "jsonb"),
+    ("migration_run", "has_committed", "boolean"),
+)
+
 # What a race between two first runs can end in; `CREATE … IF NOT EXISTS` does not prevent it.
 CREATION_RACES = frozenset({"23505", "42P06", "42P07", "42710", "40P01", "40001", "XX000"})
 
@@ -155,9 +165,27 @@ ON CONFLICT (lock_id) DO NOTHING;
 SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
 SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
 SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
+{add_columns}
 REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
 {create_view}
 COMMIT
+"""
+
+# ADD COLUMN needs the owner's rights even where the column exists, so only what is missing is added.
+_ADD_COLUMN = """
+DO $lockgate$
+BEGIN
+    IF NOT EXISTS ({column}) THEN
+        ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {type};
+    END IF;
+END
+$lockgate$;"""
+_COLUMN = """
+SELECT FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = {schema} AND c.relname = {relation} AND a.attname = {column}
+  AND NOT a.attisdropped
 """
 
 # A schema that was there before is its owner's, and what is in it may be meant for everybody.
@@ -177,6 +205,29 @@ def guard_sql(tables: Tables) -> str:
     return _GUARD.format(strangers=strangers_sql(tables))
 
 
+def has_columns_sql(tables: Tables) -> str:
+    """Return the condition that is true if our tables have every column of `ADDED_COLUMNS`."""
+    columns = (_column_sql(tables, table, name) for table, name, _ in ADDED_COLUMNS)
+    return " AND ".join(f"EXISTS ({column})" for column in columns)
+
+
+def _column_sql(tables: Tables, table: str, name: str) -> str:
+    return _COLUMN.format(
+        schema=quote_literal(tables.schema_name),
+        relation=quote_literal(table),
+        column=quote_literal(name),
+    )
+
+
+def _add_column_sql(tables: Tables, table: str, name: str, type_name: str) -> str:
+    return _ADD_COLUMN.format(
+        column=_column_sql(tables, table, name),
+        table=f"{tables.schema}.{table}",
+        name=name,
+        type=type_name,
+    )
+
+
 def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
     """Return the message that creates what is missing.
 
@@ -192,6 +243,7 @@ def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
     )
     return _CREATE.format(
         create_schema="" if schema_exists else _CREATE_SCHEMA.format(schema=tables.schema),
+        add_columns="".join(_add_column_sql(tables, *column) for column in ADDED_COLUMNS),
         create_view=create_view,
         guard=guard_sql(tables),
         history=tables.history,
