@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import postgast
 import pytest
@@ -242,67 +241,6 @@ def test_split_refuses_or_places_every_statement(sql: str) -> None:
     assert 0 <= offset <= len(sql)
     places = [place for one in found for place in (one.start, one.end, *(one.copy_data or ()))]
     assert places == sorted(places)
-
-
-# Plain SQL, up to the last pieces.
-ALMOST_PLAIN = st.lists(
-    st.sampled_from(
-        [
-            *"();;,.:+-*/<=\n\t  ",
-            "select",
-            "SET",
-            "n",
-            "e",
-            " -- c\n",
-            "/* c */",
-            "\n\\restrict a\n",
-            "'a'",
-            "'a;'\n'b'",
-            "'''--'",
-            "E'c'",
-            "b'01'",
-            "b'0''1'",
-            "U&'d'",
-            'U&"d"',
-            '"A;""b"',
-            "1.5E3",
-            "0xFf",
-            "1..2",
-            "a.B",
-            "::int",
-            "@-",
-            "=-",
-            "-+",
-            "N'x'",
-            "\x1c",
-            "é",
-            "$1",
-            "\\",
-        ]
-    ),
-    max_size=20,
-).map("".join)
-
-
-def read_all(sql: str) -> tuple[list[tuple[Statement, ...]], str]:
-    """Return the statements of a text, either way its strings may be read, and its tokens."""
-    split = split_statements.__wrapped__
-    with suppress(SqlTextInvalid):
-        both = [split(sql, standard_conforming_strings=setting) for setting in (True, False)]
-        return both, spell_tokens(sql)
-    return [], ""
-
-
-@given(st.one_of(ALMOST_PLAIN, SCRIPTS.map(join), ANYTHING))
-@settings(max_examples=3000)
-def test_what_is_plain_is_read_as_all_else(sql: str) -> None:
-    """The searches that plain statements are found by say what a look at each token says."""
-    found = read_all(sql)
-    with (
-        mock.patch("lockgate.core.sql_statement.find_plain", return_value=None),
-        mock.patch("lockgate.core.sql_text.spell_plain", return_value=None),
-    ):
-        assert found == read_all(sql)
 
 
 @given(ANYTHING)

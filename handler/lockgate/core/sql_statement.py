@@ -12,7 +12,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql_plain import MOST_WORDS, find_plain
 from lockgate.core.sql_setting import string_setting_after
 from lockgate.core.sql_token import match_tokens, mentions, upper_ascii
 from lockgate.errors import MigrationFileInvalid
@@ -21,6 +20,8 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Enough for CREATE UNIQUE INDEX CONCURRENTLY IF; every rule looks at fewer.
+_MOST_WORDS = 5
 # A name in a message is no longer than PostgreSQL lets names be.
 _LONGEST_NAME = 63
 _NEWLINE = re.compile(r"\r\n|\n|\r")
@@ -121,19 +122,11 @@ def _read_part(sql: str, position: int, *, strings: bool) -> tuple[Statement | N
 
     Empty parts are passed over.
     """
-    plain = find_plain(sql, position)
-    if plain is None:
-        return _read_tokens(sql, position, strings=strings)
-    start, end, words, after = plain
-    return None if start == end else Statement(start, end, None, words, strings), after
-
-
-def _read_tokens(sql: str, position: int, *, strings: bool) -> tuple[Statement | None, int]:
-    """Do the same token by token, hence the plainness of this loop."""
     first = last = None
     words: list[str] = []
     in_words = True
     open_at: list[int] = []
+    # This loop runs over every token of every migration, hence its plainness.
     for match in match_tokens(sql, position, standard_conforming_strings=strings):
         kind = match.lastgroup
         if kind in _EDGES:
@@ -146,7 +139,7 @@ def _read_tokens(sql: str, position: int, *, strings: bool) -> tuple[Statement |
             first = match
         last = match
         if in_words:
-            in_words = kind == "word" and len(words) < MOST_WORDS
+            in_words = kind == "word" and len(words) < _MOST_WORDS
             if in_words:
                 words.append(upper_ascii(match["word"]))
     if open_at:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql_plain import spell_plain
 from lockgate.core.sql_statement import split_statements
 from lockgate.core.sql_token import (
     LITERAL_KINDS,
@@ -71,8 +70,8 @@ def spell_tokens(sql: str) -> str:
     """
     pieces: list[str] = []
     for statement in split_statements(sql):
-        plain = spell_plain(sql[statement.start : statement.end])
-        pieces += ["".join(_spell_tokens(sql, statement)) if plain is None else plain, ";\0"]
+        pieces += _spell_tokens(sql, statement)
+        pieces.append(";\0")
         if statement.copy_data is not None:
             pieces += [sql[slice(*statement.copy_data)], "\0"]
     return "".join(pieces)

@@ -61,34 +61,34 @@ class Token:
 # none: a class that names the characters beyond ASCII takes twenty times as long to compile.
 _LETTER = r"[^\x00-@\[-\^`{-\x7f]"
 _LETTER_OR_DIGIT = r"[^\x00-/:-@\[-\^`{-\x7f]"
-WORD: Final = rf"(?![eEbBxX]'|[uU]&['\"]){_LETTER}[^\x00-#%-/:-@\[-\^`{{-\x7f]*+"
+_WORD = rf"(?![eEbBxX]'|[uU]&['\"]){_LETTER}[^\x00-#%-/:-@\[-\^`{{-\x7f]*+"
 _LINE_COMMENT = r"--[^\n\r]*+"
 # A comment with another one inside falls through to `comment`, and to `_end_of_comment`.
 _FLAT_COMMENT = r"/\*[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*+\*/"
 # pg_dump frames its output with these lines; their token changes with every dump.
 RESTRICT: Final = r"(?<![^\n\r\ufeff])\\(?:un)?restrict[ \t]++[^\s\\]++[ \t]*+(?=[\n\r]|\Z)"
-SPACE: Final = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{RESTRICT}|\A\ufeff)*+"
+_SPACE = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{RESTRICT}|\A\ufeff)*+"
 # A string goes on in the next pair of quotes if a line ends between the two.
 _NEXT_LINE = rf"(?:[ \t\f\v]++|{_LINE_COMMENT})*+[\n\r](?:[ \t\n\r\f\v]++|{_LINE_COMMENT}[\n\r])*+"
 _STANDARD_BODY = r"[^']*+(?:''[^']*+)*+"
 _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
 _TAG = rf"(?:{_LETTER}{_LETTER_OR_DIGIT}*+)?+"
 _DIGITS = r"[0-9](?:_?[0-9])*+"
-PUNCTUATION: Final = r",|\.(?![0-9.])|\.\.|::|:=|[:\[\]]"
-OPERATOR: Final = r"(?:(?!--|/\*)[~!@\#^&|`?+\-*/%<>=])++"
-NUMBER: Final = (
+_PUNCTUATION = r",|\.(?![0-9.])|\.\.|::|:=|[:\[\]]"
+_OPERATOR = r"(?:(?!--|/\*)[~!@\#^&|`?+\-*/%<>=])++"
+_NUMBER = (
     r"0[xX](?:_?[0-9A-Fa-f])++|0[oO](?:_?[0-7])++|0[bB](?:_?[01])++"
     rf"|(?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?+)?+|\.{_DIGITS})(?:[eE][+\-]?+{_DIGITS})?+"
 )
-QUOTED_IDENTIFIER: Final = r'(?:[uU]&)?+"[^"]*+(?:""[^"]*+)*+"'
+_QUOTED_IDENTIFIER = r'(?:[uU]&)?+"[^"]*+(?:""[^"]*+)*+"'
 
 
 def _quoted(body: str) -> str:
     return f"'{body}'(?:{_NEXT_LINE}'{body}')*+"
 
 
-STANDARD_STRING: Final = _quoted(_STANDARD_BODY)
-BITS: Final = "[bBxX]" + _quoted(r"[^']*+")
+_STANDARD_STRING = _quoted(_STANDARD_BODY)
+_BITS = "[bBxX]" + _quoted(r"[^']*+")
 
 
 @cache
@@ -99,20 +99,20 @@ def _grammar_of(*, standard_conforming_strings: bool) -> re.Pattern[str]:
     """
     plain_body = _STANDARD_BODY if standard_conforming_strings else _ESCAPE_BODY
     return re.compile(
-        rf"""{SPACE}(?:
-          (?P<word>{WORD})
-        | (?P<punctuation>{PUNCTUATION})
+        rf"""{_SPACE}(?:
+          (?P<word>{_WORD})
+        | (?P<punctuation>{_PUNCTUATION})
         | (?P<open>\()
         | (?P<close>\))
         | (?P<semicolon>;)
         | (?P<string>{_quoted(plain_body)}
             |[eE]{_quoted(_ESCAPE_BODY)}
-            |[uU]&{STANDARD_STRING})
-        | (?P<operator>{OPERATOR})
-        | (?P<number>{NUMBER})
-        | (?P<quoted_identifier>{QUOTED_IDENTIFIER})
+            |[uU]&{_STANDARD_STRING})
+        | (?P<operator>{_OPERATOR})
+        | (?P<number>{_NUMBER})
+        | (?P<quoted_identifier>{_QUOTED_IDENTIFIER})
         | (?P<dollar_string>\$(?P<tag>{_TAG})\$(?:[^$]++|\$(?!(?P=tag)\$))*+\$(?P=tag)\$)
-        | (?P<bits>{BITS})
+        | (?P<bits>{_BITS})
         | (?P<comment>/\*)
         | (?P<unfinished>(?:[eEbBxX]|[uU]&)?+'|(?:[uU]&)?+"|\${_TAG}\$)
         | (?P<parameter>\$[0-9]++)
