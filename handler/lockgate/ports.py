@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
-    from lockgate.core.listing import Folder, Listing
+    from lockgate.core.listing import Listing
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Substitute
@@ -63,9 +63,7 @@ class Database(Protocol):
     @property
     def ask(self) -> Ask: ...
     def recover(self, stamp: Stamp) -> Stamp | None: ...
-    def finish(
-        self, stamp: Stamp, outcome: dict[str, str | None], known_folder: str | None
-    ) -> None: ...
+    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -92,13 +90,13 @@ class Rules:
 class Means:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
-    ``require_folder`` raises where there is none to open. ``read_catalog`` is called with a listing, and
+    ``require_folder`` raises where there is none to list. ``read_catalog`` is called with a listing, and
     how many of its first migrations are known.
     """
 
     database: Database
     require_folder: Callable[[], None]
-    open_folder: Callable[[], Folder]
+    list_folder: Callable[[], Listing]
     read_catalog: Callable[[Listing, int], Catalog]
     rules: Rules
     clock: Clock

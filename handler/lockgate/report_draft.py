@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.failure import Failure, StepFailed
     from lockgate.core.lease import Holder
-    from lockgate.core.listing import Folder, Listing
+    from lockgate.core.listing import Listing
     from lockgate.core.migration import Version
     from lockgate.core.outcome import Done, Taken
     from lockgate.core.plan import Plan
@@ -82,7 +82,7 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 class ReportDraft:
     """Collects what one request meets; `to_report` makes the value.
 
-    ``listing`` is there as long as ``catalog`` is but a part of it; ``listed`` is the whole folder's.
+    ``listing`` is there as long as ``catalog`` is but a part of it.
     """
 
     run_id: str
@@ -90,7 +90,6 @@ class ReportDraft:
     monotonic: Callable[[], float]
     listing: Listing | None = None
     catalog: Catalog | None = None
-    listed: tuple[Folder, Listing] | None = None
     probe: Probe | None = None
     history: History = EMPTY_HISTORY
     plan: Plan | None = None

@@ -17,9 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
-from lockgate.core.known_folder import recall_version
 from lockgate.core.listing import find_known
-from lockgate.core.migration import Version
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.ports import MOST_RECOVERIES
@@ -28,7 +26,7 @@ from lockgate.report_draft import ReportDraft
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.listing import Folder, Listing
+    from lockgate.core.listing import Listing
     from lockgate.core.probe import Probe
     from lockgate.ports import Means
 
@@ -76,14 +74,8 @@ class Runner:
         raise AssertionError("unreachable")
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
-        probe, folder = self._look(request, draft)
+        probe, listing = self._look(request, draft)
         draft.probe = probe
-        if folder is not None and _is_whole(request) and not probe.is_held:
-            version = recall_version(folder, probe)
-            if version is not None:
-                draft.settle(Version.parse(version) if version else None)
-                return Status.UP_TO_DATE
-        listing = None if folder is None else self._list(folder, draft)
         known = None
         if listing is not None and _is_whole(request):
             known = find_known(listing, probe)
@@ -98,7 +90,7 @@ class Runner:
         task = Task(self.means, request, draft, probe)
         return task.tidy() if is_settled else task.carry_out(listing, known)
 
-    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Folder | None]:
+    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Listing | None]:
         """Look at the server, and read the files while it works; a new session needs its time.
 
         A folder that is not there is not worth a database's waking up; what is wrong with files is told
@@ -107,13 +99,13 @@ class Runner:
         if request.action in _WITHOUT_FILES:
             with draft.phase("connect"):
                 return self.means.database.probe(), None
-        folder, is_connected = None, False
+        listing, is_connected = None, False
 
         def read_files() -> None:
-            nonlocal folder, is_connected
+            nonlocal listing, is_connected
             is_connected = True
             with draft.phase("read_files"):
-                folder = self.means.open_folder()
+                listing = self.means.list_folder()
 
         self.means.require_folder()
         with draft.phase("connect"):
@@ -121,15 +113,9 @@ class Runner:
                 probe = self.means.database.probe(read_files)
             except LockgateError:
                 if not is_connected:
-                    self.means.open_folder().make_listing()
+                    self.means.list_folder()
                 raise
-        return probe, folder
-
-    def _list(self, folder: Folder, draft: ReportDraft) -> Listing:
-        with draft.phase("read_files"):
-            listing = folder.make_listing()
-        draft.listed = folder, listing
-        return listing
+        return probe, listing
 
     def _emit_end(self, report: Report) -> None:
         error = report.error

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from lockgate import __version__
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
-from lockgate.core.known_folder import describe_folder
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
 from lockgate.core.listing import has_same_down
 from lockgate.core.outcome import Stamp, Taken
@@ -178,12 +177,11 @@ class Task:
         held = Held(stamp)
         worker = Worker(self.means, self._policy(), held, self.draft)
         status = self._try_work(worker, work)
-        known_folder = None if self.draft.listed is None else describe_folder(*self.draft.listed)
         for _ in range(MOST_RECOVERIES):
             try:
                 with self.draft.phase("finish"):
                     outcome = self.draft.outcome(status, self.means.database.endpoint)
-                    self.means.database.finish(held.stamp, outcome, known_folder)
+                    self.means.database.finish(held.stamp, outcome)
             except ConnectionLost as error:
                 self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
             except LockgateError as error:

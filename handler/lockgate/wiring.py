@@ -12,7 +12,7 @@ from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.target import is_loopback
 from lockgate.formats.folder import require_folder
-from lockgate.formats.registry import open_folder
+from lockgate.formats.registry import list_folder
 from lockgate.ports import Means, Rules
 from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
@@ -161,7 +161,7 @@ def make_runner(
     means = Means(
         database=Database(connector, tables, options, clock, deadline, run_id, emit),
         require_folder=partial(require_folder, folder),
-        open_folder=partial(open_folder, settings.format, folder, settings.variables),
+        list_folder=partial(list_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,
         rules=Rules(
             atomicity=settings.atomicity,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tracemalloc
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -16,7 +17,7 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.listing import list_catalog
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.lockgate import open_folder, read_folder
+from lockgate.formats.lockgate import list_folder, read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -668,7 +669,7 @@ def test_plain_file_is_read_as_any(
 
     def read_all() -> object:
         try:
-            listing = open_folder(folder, {"a": "1"}).make_listing()
+            listing = list_folder(folder, {"a": "1"})
             return listing.lines, list(listing.down_lines(1)), listing.read().migrations
         except MigrationFileInvalid as error:
             return str(error)
@@ -691,7 +692,7 @@ def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    listing = open_folder(tmp_path, {}).make_listing()
+    listing = list_folder(tmp_path, {})
     whole = list_catalog(listing.read())
     assert list(whole.lines) == listing.lines
     assert (4, whole.versioned) == (listing.versioned, 4)
@@ -699,3 +700,18 @@ def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
         assert whole.read(known) == listing.read(known)
         assert list(whole.down_lines(known)) == list(listing.down_lines(known))
         assert whole.version(known) == listing.version(known)
+
+
+def test_folder_is_not_held_as_bytes_and_as_text(tmp_path: Path) -> None:
+    """Of a large folder, each file's bytes go when its text comes."""
+    for number in range(20):
+        (tmp_path / f"{number}_a.sql").write_text(f"-- {'x' * 1_000_000}\n")
+    tracemalloc.start()
+    try:
+        listing = list_folder(tmp_path, {})
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(listing.lines) == 20
+    assert held < 21_000_000
+    assert peak < 26_000_000

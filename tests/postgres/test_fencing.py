@@ -277,14 +277,12 @@ def test_end_is_recorded_though_somebody_locks_the_runs(
     reports: list[str | None] = []
     finish = Database._finish
 
-    def finish_in_a_crowd(
-        database: Database, stamp: Stamp, outcome: dict[str, str | None], known: str | None
-    ) -> None:
+    def finish_in_a_crowd(database: Database, stamp: Stamp, outcome: dict[str, str | None]) -> None:
         reports.append(outcome["report"])
         other.run("ROLLBACK" if len(reports) > 1 else "BEGIN")
         if len(reports) == 1:
             other.run("LOCK TABLE lockgate.migration_run IN SHARE MODE")
-        finish(database, stamp, outcome, known)
+        finish(database, stamp, outcome)
 
     monkeypatch.setattr(look, "OWN_LOCK_TIMEOUT_MS", 100)
     monkeypatch.setattr(Database, "_finish", finish_in_a_crowd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Version
@@ -36,11 +36,6 @@ class Listing(Protocol):
         """How many of the migrations have a version."""
         ...
 
-    @property
-    def follows_from_files(self) -> bool:
-        """Whether nothing but the folder's files was needed: no variable, and no settings beside it."""
-        ...
-
     def version(self, place: int) -> Version:
         """Return the version at a place, from 0."""
         ...
@@ -56,19 +51,6 @@ class Listing(Protocol):
             MigrationFileInvalid: a migration cannot be read.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder whose files were read; ``make_listing`` looks into them, if that was not done at once.
-
-    ``digest`` is that of all that a listing without variables follows from, ``None`` where that is not
-    to be kept (`core.known_folder`). ``make_listing`` raises `MigrationFileInvalid`. It is called once,
-    and lets go of the files' bytes as it goes.
-    """
-
-    digest: str | None
-    make_listing: Callable[[], Listing]
 
 
 def make_line(migration_id: str, checksum: str) -> str:
@@ -114,11 +96,6 @@ class CatalogListing:
     def versioned(self) -> int:
         """How many of the migrations have a version."""
         return len(self.catalog.by_version)
-
-    @property
-    def follows_from_files(self) -> bool:
-        """Whether nothing else was needed, which other tools' folders do not tell."""
-        return False
 
     def version(self, place: int) -> Version:
         """Return the version at a place, from 0."""

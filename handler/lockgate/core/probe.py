@@ -16,7 +16,6 @@ class Probe:
     ours holds a table; ``unfinished`` counts migrations that are applied in part;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
     ``has_columns``: our tables have every column of this release (`postgres.schema.ADDED_COLUMNS`).
-    ``known_folder``: what was kept beside it (`core.known_folder`).
     """
 
     database: str
@@ -35,7 +34,6 @@ class Probe:
     has_lock: bool = False
     is_held: bool = False
     lock_token: int | None = None
-    known_folder: str | None = None
     unfinished: int = 0
 
     @property

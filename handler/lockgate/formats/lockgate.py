@@ -5,18 +5,12 @@ Knows file names, and how plain files are cut; of all others `native_script` kno
 
 from __future__ import annotations
 
-import hashlib
 import re
-import struct
-import sys
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
-from lockgate import __version__
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
-from lockgate.core.listing import Folder, make_line
+from lockgate.core.listing import make_line
 from lockgate.core.migration import NO_OPTIONS, Kind, Language, Migration, Script, Version
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import decode_text, list_files, no_migrations, read_content
@@ -31,7 +25,7 @@ from lockgate.formats.native_script import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from lockgate.core.listing import Listing
@@ -44,8 +38,6 @@ _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 _PLAIN_UP, _PLAIN_DOWN = "-- migrate:up\n", "\n-- migrate:down\n"
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
 _BOM = "\ufeff"
-# Of so many files, the listing takes about as long as the server's first answer.
-LISTED_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +63,23 @@ def recognise(folder: Path) -> str | None:
     return find_native_sign(folder)
 
 
-def open_folder(folder: Path, variables: Mapping[str, str]) -> Folder:
-    """Read every file below ``folder``; a small folder is listed at once.
+def list_folder(folder: Path, variables: Mapping[str, str]) -> Listing:
+    """List every file below ``folder``.
 
     ``variables`` are what ``${name}`` may stand for where a file turns substitution on.
 
     Raises:
-        MigrationFileInvalid: the folder is missing, or a file cannot be read. The listing raises it
-            where the folder is empty, a name is no migration's, two files share a version, or a
-            marker, an option or an encoding is wrong.
+        MigrationFileInvalid: the folder is missing or empty, a file cannot be read, a name is no
+            migration's, two files share a version, or a marker, an option or an encoding is wrong.
     """
     source = str(folder)
-    paths = list(list_files(folder))
-    files = ((path, read_content(source, path)) for path in paths)
-    if len(paths) <= LISTED_AT_ONCE:
-        listing = _list_files(source, files, variables)
-        return Folder(None, lambda: listing)
-    kept = deque(files)
-    digest = _digest_files(kept)
-    return Folder(digest, partial(_list_files, source, _hand_over(kept), variables))
+    files = ((path, read_content(source, path)) for path in list_files(folder))
+    return _list_files(source, files, variables)
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration below ``folder``; raises what `open_folder` does, and its listing."""
-    return open_folder(folder, variables).make_listing().read()
-
-
-def _digest_files(files: Collection[_File]) -> str:
-    """Digest all that a listing without variables follows from; Python files are read by Python."""
-    # No path has a NUL, and there are as many lengths as paths: no two folders are one text.
-    head = "\0".join([__version__, *map(str, sys.version_info[:2]), *(path for path, _ in files)])
-    digest = hashlib.sha256(head.encode())
-    digest.update(struct.pack(f"<x{len(files)}Q", *(len(content) for _, content in files)))
-    for _, content in files:
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _hand_over(files: deque[_File]) -> Iterator[_File]:
-    """Yield the files and let go of each, so that a folder is not held as bytes and as text."""
-    while files:
-        yield files.popleft()
+    """Read every migration below ``folder``; raises what `list_folder` does."""
+    return list_folder(folder, variables).read()
 
 
 def _list_files(source: str, files: Iterable[_File], variables: Mapping[str, str]) -> Listing:
@@ -146,10 +114,6 @@ class _FolderListing:
     lines: list[str]
     versioned: int
     source: str
-
-    @property
-    def follows_from_files(self) -> bool:
-        return not any(_has_variables(one) for one in self.found if isinstance(one, Migration))
 
     def version(self, place: int) -> Version:
         return Version.parse(str(self.found[place].version))
@@ -213,13 +177,6 @@ def _read_repeatable(file: NativeFile, variables: Mapping[str, str]) -> Migratio
             file=file.path,
         )
     return Migration(None, file.name, Kind.REPEATABLE, up, None)
-
-
-def _has_variables(migration: Migration) -> bool:
-    return any(
-        script is not None and script.substituted is not None
-        for script in (migration.up, migration.down)
-    )
 
 
 def _found_twice(other: _Plain | Migration, one: _Plain | Migration) -> MigrationFileInvalid:

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from lockgate.core.catalog import SessionRule, with_way_outside
-from lockgate.core.listing import Folder, list_catalog
+from lockgate.core.listing import list_catalog
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import require_folder
@@ -50,42 +50,36 @@ def find_format(name: str) -> Format:
     return cast("Format", import_module(f"lockgate.formats.{name.replace('-', '_')}"))
 
 
-def open_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Folder:
+def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listing:
     """Read a folder in a format, or in the one that it is recognised as.
 
     Raises:
         MigrationFileInvalid: it cannot be read, or no format or several recognise it. Where no
-            format was named and the folder is another tool's, the hint says which. A listing raises
-            the same.
+            format was named and the folder is another tool's, the hint says which.
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
     if found == DEFAULT_FORMAT:
-        return _open_ours(folder, variables)
+        return _list_ours(folder, variables)
     module = find_format(found)
     catalog = module.read_folder(folder, variables)
     catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
     if outside != NATIVE_OUTSIDE:
         catalog = with_way_outside(catalog, outside)
-    return Folder(None, lambda: list_catalog(catalog))
+    return list_catalog(catalog)
 
 
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read a folder whole; raises what `open_folder` does."""
-    return open_folder(name, folder, variables).make_listing().read()
+    """Read a folder whole; raises what `list_folder` does."""
+    return list_folder(name, folder, variables).read()
 
 
-def _open_ours(folder: Path, variables: Mapping[str, str]) -> Folder:
+def _list_ours(folder: Path, variables: Mapping[str, str]) -> Listing:
     from lockgate.formats import lockgate  # noqa: PLC0415 - as every format
 
-    def list_ours() -> Listing:
-        with _hint_at_tool(folder):
-            return opened.make_listing()
-
     with _hint_at_tool(folder):
-        opened = lockgate.open_folder(folder, variables)
-    return replace(opened, make_listing=list_ours)
+        return lockgate.list_folder(folder, variables)
 
 
 @contextmanager

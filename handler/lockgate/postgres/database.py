@@ -357,36 +357,29 @@ class Database:
                 hint="End that session, then invoke again.",
             )
 
-    def finish(
-        self, stamp: Stamp, outcome: dict[str, str | None], known_folder: str | None
-    ) -> None:
+    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
         """Record how the run ended and free the lock, in one transaction.
 
-        This commit is synchronous, so everything that the run committed before it is on disk too. What
-        this database does not take of a folder or a report must not keep the lock.
+        This commit is synchronous, so everything that the run committed before it is on disk too. A
+        report that this database does not take must not keep the lock.
         """
         self._stop_watch()
-        refused = self._try_finish(stamp, outcome, known_folder)
+        refused = self._try_finish(stamp, outcome)
         for _ in range(_FINISH_RETRIES):
             if refused in _IN_THE_WAY and self._may_wait_again():
-                refused = self._try_finish(stamp, outcome, known_folder)
-        if known_folder is not None and refused not in {None, *_IN_THE_WAY}:
-            # Tables of a time before the column, or rights to the others only.
-            refused = self._try_finish(stamp, outcome, None)
+                refused = self._try_finish(stamp, outcome)
         if refused is None:
             return
         if refused not in _IN_THE_WAY:
             self._emit("report_not_stored", sqlstate=refused)
             outcome = {**outcome, "report": None}
         with self._refusals():
-            self._finish(stamp, outcome, None)
+            self._finish(stamp, outcome)
 
-    def _try_finish(
-        self, stamp: Stamp, outcome: dict[str, str | None], known_folder: str | None
-    ) -> str | None:
+    def _try_finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> str | None:
         """Return the SQLSTATE of what was refused, or ``None`` once it is done."""
         try:
-            self._finish(stamp, outcome, known_folder)
+            self._finish(stamp, outcome)
         except StatementError as error:
             self._connected.send("ROLLBACK")
             return error.sqlstate
@@ -397,9 +390,7 @@ class Database:
         left_ms = self._deadline.remaining_ms()
         return left_ms is None or left_ms > 2 * OWN_LOCK_TIMEOUT_MS
 
-    def _finish(
-        self, stamp: Stamp, outcome: dict[str, str | None], known_folder: str | None
-    ) -> None:
+    def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
         from lockgate.postgres.lock_table import release_sql
         from lockgate.postgres.run_table import finish_sql
         from lockgate.postgres.session import BEGIN
@@ -410,7 +401,7 @@ class Database:
             "COMMIT",
             BEGIN,
             finish_sql(self._tables, stamp.run_id, outcome),
-            release_sql(self._tables, stamp.token, stamp.run_id, known_folder),
+            release_sql(self._tables, stamp.token, stamp.run_id),
             "COMMIT",
         ]
         self._connected.send(";\n".join(statements))

@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     from lockgate.postgres.schema import Tables
 
 # Every row as a line, in the order of their ids' bytes: what `core.listing.digest_lines` computes over
-# the files. Sorted once for both digests, from PostgreSQL 16. Tables of a time before it lack the column
-# for a known folder.
+# the files. Sorted once for both digests, from PostgreSQL 16.
 _DIGEST = """
 SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.lines, 'UTF8')), 'hex'),
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.down_lines, 'UTF8')), 'hex'),
-       rows.unfinished, lock.layout_version, rows.count, lock.owner, lock.token, lock.known_folder
+       rows.unfinished, lock.layout_version, rows.count, lock.owner, lock.token
 FROM (
-    SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token,
-           max(pg_catalog.to_jsonb(l) ->> 'known_folder') AS known_folder
-    FROM {lock} AS l
+    SELECT max(layout_version) AS layout_version, max(owner) AS owner, max(token) AS token
+    FROM {lock}
 ) AS lock, (
     SELECT coalesce(pg_catalog.string_agg(line, '' ORDER BY migration_id), '') AS lines,
            coalesce(pg_catalog.string_agg(down_line, '' ORDER BY migration_id), '') AS down_lines,
@@ -48,7 +46,6 @@ class Digest:
     count: int
     owner: str | None
     token: int | None
-    known_folder: str | None
 
 
 def digest_sql(tables: Tables) -> str:

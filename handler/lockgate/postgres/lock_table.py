@@ -111,7 +111,7 @@ RETURNING token
 _RELEASE = """
 UPDATE {lock}
 SET owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL, taken_at = NULL,
-    expires_at = NULL{known_folder}
+    expires_at = NULL
 WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
 """
 
@@ -303,15 +303,9 @@ def retake_lock(
     return rows[0][0] if rows else None
 
 
-def release_sql(tables: Tables, token: int, run_id: str, known_folder: str | None) -> str:
-    """Return the statement that frees the lock, if it is still held with this token.
-
-    ``known_folder`` is kept for the runs to come (`core.known_folder`).
-    """
-    kept = "" if known_folder is None else f", known_folder = {quote_literal(known_folder)}"
-    return _RELEASE.format(
-        lock=tables.lock, token=token, run_id=quote_literal(run_id), known_folder=kept
-    )
+def release_sql(tables: Tables, token: int, run_id: str) -> str:
+    """Return the statement that frees the lock, if it is still held with this token."""
+    return _RELEASE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))
 
 
 def fence_sql(tables: Tables, token: int, run_id: str) -> str:

@@ -192,7 +192,6 @@ class Look:
             has_lock=digest.layout_version is not None,
             is_held=digest.owner is not None,
             lock_token=digest.token,
-            known_folder=digest.known_folder,
             is_fresh=probe.is_fresh and digest.count == 0,
         )
 

@@ -153,8 +153,7 @@ CREATE TABLE IF NOT EXISTS {lock} (
     backend_pid        integer,
     backend_start      timestamptz,
     taken_at           timestamptz,
-    expires_at         timestamptz,
-    known_folder       text
+    expires_at         timestamptz
 );
 {guard};
 -- A row that somebody deleted comes back with a token that was never given before.
