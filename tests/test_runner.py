@@ -95,9 +95,9 @@ def test_files_are_read_once_while_the_server_answers(
 ) -> None:
     """The session is there by then; what is wrong with a file is not looked for again."""
     sessions: list[list[list[Any]]] = []
-    read = native.list_folder
+    read = native.read_folder
 
-    def list_folder(*arguments: Any) -> Any:
+    def read_folder(*arguments: Any) -> Any:
         sessions.append(
             project.database.run(
                 "SELECT count(*) FROM pg_stat_activity"
@@ -106,7 +106,7 @@ def test_files_are_read_once_while_the_server_answers(
         )
         return read(*arguments)
 
-    monkeypatch.setattr(native, "list_folder", list_folder)
+    monkeypatch.setattr(native, "read_folder", read_folder)
     project.write({"1_account.sql": TABLE})
     assert Status.APPLIED == project.run().status
     project.write({"no-version.sql": TABLE})

@@ -7,17 +7,16 @@ import os
 import sys
 import tracemalloc
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.listing import list_catalog
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.lockgate import list_folder, read_folder
+from lockgate.formats.lockgate import read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -630,57 +629,8 @@ def test_python_file_that_is_no_migration_is_refused(
     assert ("0001_a.py", *place) == place_of(error)
 
 
-PIECES = st.lists(
-    st.sampled_from(
-        [
-            "-- migrate:up\n",
-            "-- migrate:down\n",
-            "-- migrate:up",
-            "-- migrate:down",
-            "-- MIGRATE:DOWN\n",
-            "  -- migrate:down \n",
-            "-- migrate:up transaction:false\n",
-            "-- migrate:env on\n",
-            "-- migrate:verify SELECT true\n",
-            "-- migrate:donw\n",
-            "-- +goose Up\n",
-            "SELECT 1;\n",
-            "SELECT 'migrate:down';\n",
-            "SELECT ${a};\n",
-            "-- note\n",
-            "\ufeff",
-            "\r",
-            "\n",
-            "\u0130",
-        ]
-    ),
-    max_size=7,
-).map("".join)
-
-
-@given(PIECES, st.sampled_from(["1_a.sql", "R__a.sql"]))
-@settings(max_examples=600)
-def test_plain_file_is_read_as_any(
-    tmp_path_factory: pytest.TempPathFactory, text: str, name: str
-) -> None:
-    """What is cut at a glance, in a listing too, is what a look at each marker gives."""
-    folder = tmp_path_factory.mktemp("migrations")
-    (folder / name).write_bytes(text.encode())
-
-    def read_all() -> object:
-        try:
-            listing = list_folder(folder, {"a": "1"})
-            return listing.lines, list(listing.down_lines(1)), listing.read().migrations
-        except MigrationFileInvalid as error:
-            return str(error)
-
-    found = read_all()
-    with mock.patch("lockgate.formats.lockgate._cut_plain", return_value=None):
-        assert found == read_all()
-
-
-def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
-    """Lines, order and versions, and of the rest what is before it."""
+def test_order_is_by_number_then_by_name(tmp_path: Path) -> None:
+    """Folders and leading zeros do not count; repeatables come last."""
     files = {
         "sub/0010_j.sql": "-- migrate:up\nSELECT 10;\n-- migrate:down\nSELECT -10;\n",
         "9_i.sql": "SELECT 9;",
@@ -692,14 +642,12 @@ def test_listing_is_that_of_its_catalog(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    listing = list_folder(tmp_path, {})
-    whole = list_catalog(listing.read())
-    assert list(whole.lines) == listing.lines
-    assert (4, whole.versioned) == (listing.versioned, 4)
-    for known in range(4):
-        assert whole.read(known) == listing.read(known)
-        assert list(whole.down_lines(known)) == list(listing.down_lines(known))
-        assert whole.version(known) == listing.version(known)
+    listing = list_catalog(read_folder(tmp_path, {}))
+    found = [line.partition(" ")[0] for line in listing.lines]
+    assert ["2", "03", "9", "0010", "R__b", "R__z"] == found
+    assert 4 == listing.versioned
+    down = [line.partition(" ")[0] for line in listing.down_lines(4)]
+    assert ["03", "0010"] == down
 
 
 def test_folder_is_not_held_as_bytes_and_as_text(tmp_path: Path) -> None:
@@ -708,10 +656,10 @@ def test_folder_is_not_held_as_bytes_and_as_text(tmp_path: Path) -> None:
         (tmp_path / f"{number}_a.sql").write_text(f"-- {'x' * 1_000_000}\n")
     tracemalloc.start()
     try:
-        listing = list_folder(tmp_path, {})
+        catalog = read_folder(tmp_path, {})
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(listing.lines) == 20
+    assert len(catalog.migrations) == 20
     assert held < 21_000_000
     assert peak < 26_000_000

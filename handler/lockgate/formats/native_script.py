@@ -24,10 +24,10 @@ _MARKER = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*(?a:migrate):([a-z_-]*)[ \t]*([^\r\n]*)",
     re.MULTILINE | re.IGNORECASE,
 )
-SIGN = "migrate:"
+_SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
-SECTIONS = frozenset({"up", "down"})
+_SECTIONS = frozenset({"up", "down"})
 # goose, sql-migrate, Liquibase, rambler, node-pg-migrate: what stands behind their markers undoes.
 _OTHER_TOOLS = re.compile(
     r"^[ \t]*--[ \t]*(?:(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)"
@@ -79,7 +79,7 @@ def read_python(file: NativeFile) -> tuple[Script, Script | None]:
     return script, script if found.has_down else None
 
 
-def refuse_other_tools(path: str, text: str, lowered: str) -> None:
+def _refuse_other_tools(path: str, text: str, lowered: str) -> None:
     """Refuse a file whose directions another tool tells apart: all of it would run as up.
 
     ``lowered`` is its text in lower case.
@@ -113,9 +113,9 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
         MigrationFileInvalid: it is another tool's, or a marker or an option is wrong.
     """
     text, lowered = file.text, file.text.lower()
-    refuse_other_tools(file.path, text, lowered)
+    _refuse_other_tools(file.path, text, lowered)
     filled = variables if _ENV_SWITCH in lowered else None
-    if SIGN not in lowered:
+    if _SIGN not in lowered:
         return _script(file, _Section(text, 1, NO_OPTIONS), filled), None
     sections = _read_sections(file, lowered)
     down = sections.get("down")
@@ -160,14 +160,14 @@ def _find_markers(text: str, lowered: str) -> list[re.Match[str]]:
     if len(lowered) != len(text):
         return list(_MARKER.finditer(text))
     found: list[re.Match[str]] = []
-    place = lowered.find(SIGN)
+    place = lowered.find(_SIGN)
     while place >= 0:
         line = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
         marker = _MARKER.match(text, line)
         if marker is not None:
             found.append(marker)
             place = marker.end()
-        place = lowered.find(SIGN, place + 1)
+        place = lowered.find(_SIGN, place + 1)
     return found
 
 
@@ -235,7 +235,7 @@ def _is_section(marker: re.Match[str], file: NativeFile) -> bool:
             file=file.path,
             line=line,
         )
-    return directive in SECTIONS
+    return directive in _SECTIONS
 
 
 def _read_options(text: str, path: str, line: int) -> Options:

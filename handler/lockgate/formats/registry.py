@@ -59,9 +59,10 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
-    if found == DEFAULT_FORMAT:
-        return _list_ours(folder, variables)
     module = find_format(found)
+    if found == DEFAULT_FORMAT:
+        with _hint_at_tool(folder):
+            return list_catalog(module.read_folder(folder, variables))
     catalog = module.read_folder(folder, variables)
     catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
@@ -73,13 +74,6 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read a folder whole; raises what `list_folder` does."""
     return list_folder(name, folder, variables).read()
-
-
-def _list_ours(folder: Path, variables: Mapping[str, str]) -> Listing:
-    from lockgate.formats import lockgate  # noqa: PLC0415 - as every format
-
-    with _hint_at_tool(folder):
-        return lockgate.list_folder(folder, variables)
 
 
 @contextmanager
