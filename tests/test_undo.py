@@ -252,13 +252,15 @@ def test_repeatables_run_again_after_a_down(project: Project) -> None:
 
 
 def test_failed_run_is_undone_to_where_it_began(deployed: Project) -> None:
-    """What a run committed before it failed goes by its down scripts, whatever kind it is."""
+    """A table, a column and an index that a run committed before it failed go by their down scripts."""
     before = deployed.database.dump(without=("lockgate",))
     deployed.write(
         {
             "5_other.sql": ACCOUNT.replace("account", "other"),
-            "6_index.sql": INDEX.replace("account", "other"),
-            "7_made.py": PYTHON.replace("made", "later"),
+            "6_phone.sql": EMAIL.replace("email", "phone"),
+            "7_index.sql": INDEX.replace(" CONCURRENTLY", "").replace(
+                "account_id", "account_phone"
+            ),
             "8_bad.sql": BAD,
         }
     )
@@ -451,50 +453,51 @@ def test_rows_behind_a_policy_count(full: Project) -> None:
         full.database.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
 
 
-def test_failed_run_may_drop_what_it_made(project: Project) -> None:
-    """What the run itself filled, its undo may drop: nobody else has put anything there."""
-    project.database.run("CREATE TABLE there ()")
-    project.write(
-        {
-            "1_account.sql": ACCOUNT.replace(
-                "(id int);", "(id int); INSERT INTO account VALUES (1);"
-            ),
-            "2_bad.sql": BAD,
-        }
-    )
-    report = project.run()
-    assert ["1"] == names(report)
-    assert [] == project.history()
-
-
 # A newer deploy is undone.
 
 
+NEWER = {
+    "3_made.sql": ACCOUNT.replace("account", "made"),
+    "4_phone.sql": EMAIL.replace("email", "phone"),
+}
+
+
+@pytest.fixture
+def released(project: Project) -> Project:
+    """Give a database that two releases migrated, the second with the files of `NEWER`."""
+    project.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    project.write({name: FILES[name] for name in ("1_account.sql", "2_email.sql")})
+    assert Status.APPLIED == project.run().status
+    project.write(NEWER)
+    assert Status.APPLIED == project.run().status
+    return project
+
+
 def older(project: Project) -> None:
-    """Make the package the one before the last two migrations."""
-    project.remove("3_index.sql")
-    project.remove("4_made.py")
+    """Make the package the one before the last release."""
+    for name in NEWER:
+        project.remove(name)
 
 
-def test_older_package_brings_the_database_back(deployed: Project) -> None:
+def test_older_package_brings_the_database_back(released: Project) -> None:
     """With `deploy`, a rolled-back stack has the schema that its own package made."""
-    older(deployed)
-    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
-    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
+    older(released)
+    report = released.run()
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report)), report.warnings
     assert ("4", "2") == (report.from_version, report.to_version)
-    assert [("1", "applied"), ("2", "applied")] == deployed.history()
-    assert Status.UP_TO_DATE == deployed.run(LOCKGATE_ROLLBACK="deploy").status
+    assert [("1", "applied"), ("2", "applied")] == released.history()
+    assert Status.UP_TO_DATE == released.run().status
 
 
-def test_older_package_tolerates_a_newer_database_by_default(deployed: Project) -> None:
+def test_older_package_tolerates_a_newer_database_by_default(released: Project) -> None:
     """Without it, ahead is reported, and nothing is done."""
-    older(deployed)
-    report = deployed.run()
+    older(released)
+    report = released.run(LOCKGATE_ROLLBACK="run")
     assert (Status.UP_TO_DATE, ["3", "4"]) == (
         report.status,
         [entry.version for entry in report.ahead],
     )
-    assert 4 == len(deployed.history())
+    assert 4 == len(released.history())
 
 
 def fill(project: Project) -> None:
@@ -512,50 +515,34 @@ def lose_down(project: Project) -> None:
 def break_down(project: Project) -> None:
     """Make one of the down scripts fail."""
     project.database.run(
-        "UPDATE lockgate.migration_history SET down_script = 'SELECT nonsense', language = 'sql'"
-        " WHERE version = '4'"
+        "UPDATE lockgate.migration_history SET down_script = 'SELECT nonsense' WHERE version = '4'"
     )
 
 
 @pytest.mark.parametrize(
     ("hinder", "reason"),
     [
-        (fill, "The down script would lose rows: public.made, "),
-        (lose_down, "There is no way back from: 3 index (it has no down script)."),
-        (break_down, 'Statement 1 of migration 4 made failed: column "nonsense" does not exist'),
+        (fill, "public.made"),
+        (lose_down, "There is no way back from: 3 made (it has no down script)."),
+        (break_down, 'Statement 1 of migration 4 phone failed: column "nonsense" does not exist'),
     ],
 )
 def test_what_cannot_be_brought_back_is_tolerated(
-    deployed: Project, hinder: Callable[[Project], None], reason: str
+    released: Project, hinder: Callable[[Project], None], reason: str
 ) -> None:
     """A stack that rolls back never fails on it: the report warns, and the database stays ahead."""
-    hinder(deployed)
-    older(deployed)
-    before = deployed.database.dump(without=("lockgate",))
-    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
+    hinder(released)
+    older(released)
+    before = released.database.dump(without=("lockgate",))
+    report = released.run()
     assert Status.UP_TO_DATE == report.status
     assert report.error is None
     (warning,) = report.warnings
-    assert warning.startswith(
-        f"The database is ahead of this package and was not brought back: {reason}"
-    )
-    assert before == deployed.database.dump(without=("lockgate",))
-    assert 4 == len(deployed.history())
-    assert deployed.lock_owner() is None
-
-
-def test_nothing_is_brought_back_where_one_would_lose_rows(project: Project) -> None:
-    """What shares a transaction is undone whole or not at all, by a rolled-back stack too."""
-    files = {f"{number}_t.sql": ACCOUNT.replace("account", f"t{number}") for number in (1, 2, 3)}
-    project.write(files)
-    project.run()
-    project.database.run("INSERT INTO t2 VALUES (1)")
-    project.remove("2_t.sql")
-    project.remove("3_t.sql")
-    report = project.run(LOCKGATE_ROLLBACK="deploy")
-    assert (Status.UP_TO_DATE, [], "3") == (report.status, names(report), report.to_version)
-    assert "The down script would lose rows: public.t2, " in report.warnings[0]
-    assert ["1", "2", "3"] == [row[0] for row in project.history()]
+    assert warning.startswith("The database is ahead of this package and was not brought back: ")
+    assert reason in warning
+    assert before == released.database.dump(without=("lockgate",))
+    assert 4 == len(released.history())
+    assert released.lock_owner() is None
 
 
 @pytest.mark.parametrize(
@@ -566,31 +553,18 @@ def test_nothing_is_brought_back_where_one_would_lose_rows(project: Project) -> 
     ],
 )
 def test_older_package_meets_a_text_that_was_accepted(
-    deployed: Project, level: str, status: Status, warning: str
+    released: Project, level: str, status: Status, warning: str
 ) -> None:
     """An edit that a newer package brought, and an operator accepted, does not fail its rollback."""
-    deployed.write({"1_account.sql": ACCOUNT.replace("id int", "id integer")})
-    assert Status.REFUSED == deployed.run().status
-    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="1")
-    older(deployed)
-    deployed.write({"1_account.sql": ACCOUNT})
-    report = deployed.run(LOCKGATE_ROLLBACK=level)
+    released.write({"1_account.sql": ACCOUNT.replace("id int", "id integer")})
+    assert Status.REFUSED == released.run().status
+    released.do(Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    older(released)
+    released.write({"1_account.sql": ACCOUNT})
+    report = released.run(LOCKGATE_ROLLBACK=level)
     assert (status, None) == (report.status, report.error)
     assert report.warnings[0].startswith(f"Migration 1 account {warning}")
-    assert deployed.lock_owner() is None
-
-
-def test_what_is_half_brought_back_is_said(deployed: Project) -> None:
-    """Outside a transaction a part may be undone before another fails; the report says what is left."""
-    deployed.database.run(
-        "UPDATE lockgate.migration_history SET down_script = down_script || 'VACUUM nothing;'"
-        " WHERE version = '3'"
-    )
-    older(deployed)
-    report = deployed.run(LOCKGATE_ROLLBACK="deploy")
-    assert (Status.ROLLED_BACK, ["4"]) == (report.status, names(report))
-    assert ("4", "2") == (report.from_version, report.to_version)
-    assert ("3", "reverting") in deployed.history()
+    assert released.lock_owner() is None
 
 
 HALF_UNDONE = INDEX + "VACUUM nothing;\n"
@@ -632,9 +606,110 @@ def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Pro
     assert "its down script was edited in the part that is done already" in message
 
 
-def test_data_loss_that_is_allowed_is_done(deployed: Project) -> None:
-    """Who says that rows may go has them gone."""
-    fill(deployed)
-    older(deployed)
-    report = deployed.run(LOCKGATE_ROLLBACK="deploy", LOCKGATE_ALLOW_DATA_LOSS="true")
-    assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
+# Only what is proved is undone automatically.
+
+SEEN = (
+    "What this run had applied was not undone: It cannot be proved that an automatic undo is safe: "
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (
+            {"5_i.sql": INDEX.replace("_id ", "_x ").replace("_id;", "_x;")},
+            "migration 5 i has a down",
+        ),
+        ({"5_p.py": PYTHON.replace("made", "later")}, "migration 5 p is undone by Python."),
+        (
+            {"5_no.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n"},
+            "migration 5 no has a down script that does nothing.",
+        ),
+    ],
+    ids=["outside a transaction", "python", "no-op"],
+)
+def test_failed_run_keeps_what_cannot_be_undone_in_one_transaction(
+    deployed: Project, files: dict[str, str], reason: str
+) -> None:
+    """If one script rules the undo out, all that the run applied stays, and the report says why."""
+    deployed.write({**files, "6_y.sql": EMAIL.replace("email", "y"), "7_bad.sql": BAD})
+    report = deployed.run()
+    assert (Status.FAILED, []) == (report.status, names(report))
+    assert f"{SEEN}{reason}" in error_of(report)[1]
+    assert 6 == len(deployed.history())
+
+
+def test_failed_run_keeps_a_table_that_it_did_not_create(project: Project) -> None:
+    """`IF NOT EXISTS` over a full table creates nothing, so the undo must not drop it."""
+    project.database.run("CREATE TABLE audit_log AS SELECT generate_series(1, 1000) AS id")
+    project.write(
+        {
+            "1_audit.sql": "-- migrate:up\nCREATE TABLE IF NOT EXISTS audit_log (id int);\n"
+            "-- migrate:down\nDROP TABLE IF EXISTS audit_log;\n",
+            "2_bad.sql": BAD,
+        }
+    )
+    report = project.run()
+    assert (Status.FAILED, []) == (report.status, names(report))
+    assert "public.audit_log" in error_of(report)[1]
+    assert [[1000]] == project.database.run("SELECT count(*) FROM audit_log")
+    assert [("1", "applied")] == project.history()
+
+
+EMPTY_DOWNS = {
+    "nothing": "",
+    "a comment": "-- nothing yet\n/* really */\n",
+    "a lone semicolon": ";\n",
+    "a transaction around nothing": "BEGIN;\n-- XXX Add DDLs here.\nCOMMIT;\n",
+}
+
+
+@pytest.mark.parametrize("text", EMPTY_DOWNS.values(), ids=EMPTY_DOWNS.keys())
+def test_empty_down_script_is_no_way_back(project: Project, text: str) -> None:
+    """A down script without a statement undoes nothing, so the migration stays applied."""
+    project.write({"1_a.sql": ACCOUNT, "2_b.sql": "CREATE TABLE b ();"})
+    project.run()
+    project.database.run(
+        "UPDATE lockgate.migration_history SET down_script = :text WHERE version = '2'", text=text
+    )
+    report = down(project, steps=1)
+    assert "undo-refused" == error_of(report)[0]
+    assert 2 == len(project.history())
+
+
+@pytest.mark.parametrize("body", ["pass", "...", '"""Later."""', "return"])
+def test_empty_down_in_python_is_no_way_back(project: Project, body: str) -> None:
+    """A function that only has a docstring, `pass` or `...` undoes nothing."""
+    project.write(
+        {
+            "1_made.py": PYTHON.split("def down", maxsplit=1)[0]
+            + f"def down(connection):\n    {body}\n"
+        }
+    )
+    project.run()
+    assert "undo-refused" == error_of(down(project, steps=1))[0]
+    assert 1 == len(project.history())
+
+
+def test_failed_run_with_an_empty_down_script_keeps_everything(project: Project) -> None:
+    """The scaffold's down part, left as it was, must not let a migration leave the history."""
+    project.database.run("CREATE TABLE there ()")
+    project.write(
+        {
+            "1_a.sql": "-- migrate:up\nCREATE TABLE a (id int);\n-- migrate:down\n-- later\n",
+            "2_bad.sql": BAD,
+        }
+    )
+    report = project.run()
+    assert [] == names(report)
+    assert "1 a (it has no down script" in error_of(report)[1].replace(
+        "its down script is empty", "it has no down script"
+    )
+    assert [("1", "applied")] == project.history()
+
+
+def test_deliberate_no_op_is_accepted_by_down(project: Project) -> None:
+    """`SELECT 1;` says that there is nothing to undo."""
+    project.write({"1_a.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n"})
+    project.run()
+    assert ["1"] == names(down(project, steps=1))

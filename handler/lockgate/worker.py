@@ -27,6 +27,7 @@ from lockgate.core.reversal import (
     select_of_run,
 )
 from lockgate.core.segment import Segment, Step, split_segment
+from lockgate.core.undo_proof import make_undo
 from lockgate.errors import (
     DatabaseUnreachable,
     DriftDetected,
@@ -178,9 +179,15 @@ class Worker:
         history = self._read_history()
         self.draft.know_reverted()
         reversal = self._reverse(select_of_run(history, self.draft.run_id))
+        return self._undo_whole(reversal)
+
+    def _undo_whole(self, reversal: Reversal) -> _Work:
+        """Return an automatic undo: one transaction that is never split."""
+        if not reversal.steps:
+            return _Work(())
+        segment = make_undo(reversal.steps, self.catalog, self.policy.most_statements)
         self.draft.see_reversal(reversal)
-        # What it drops, this run has made.
-        return _Work(reversal.segments)
+        return _Work((segment,), may_lose_rows=False, is_whole=True)
 
     def _bring_back(self, foreseen: Foreseen | None) -> bool:
         """Undo what a newer package applied; return whether this package's own work may follow.
@@ -205,9 +212,7 @@ class Worker:
         self.draft.know_reverted()
         plan = self._plan(foreseen)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
-        reversal = self._reverse(select_ids(self.draft.history, ahead))
-        self.draft.see_reversal(reversal)
-        return _Work(reversal.segments, may_lose_rows=self.means.rules.may_lose_rows)
+        return self._undo_whole(self._reverse(select_ids(self.draft.history, ahead)))
 
     # Down.
 
@@ -329,7 +334,8 @@ class Worker:
                     self.means.database.was_cancelled or self.means.deadline.is_over
                 ):
                     raise OutOfTime(error.failure) from error
-                if sqlstate in TOO_MUCH_FOR_ONE and len(segment.steps) > 1:
+                is_splittable = not work.is_whole and len(segment.steps) > 1
+                if sqlstate in TOO_MUCH_FOR_ONE and is_splittable:
                     self.means.emit(
                         "segment_split", sqlstate=sqlstate, migrations=len(segment.steps)
                     )
@@ -415,11 +421,15 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Segments to apply; unless ``is_last``, more is planned behind them."""
+    """Segments to apply; unless ``is_last``, more is planned behind them.
+
+    ``is_whole``: a segment that is too much for the server is not split.
+    """
 
     segments: tuple[Segment, ...]
     may_lose_rows: bool = True
     is_last: bool = True
+    is_whole: bool = False
 
 
 def reverse(

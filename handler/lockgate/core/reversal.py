@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
 from lockgate.core.checksum import text_checksum
+from lockgate.core.down_script import is_empty_down
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
@@ -161,6 +162,9 @@ def _undo(
     script = _find_script(row, stored, catalog, substitute)
     if script is None:
         return "its down script needs values that only its file can fill in"
+    filed = catalog.by_id.get(row.migration_id)
+    if is_empty_down(script, None if filed is None else filed.up):
+        return "its down script is empty"
     migration = Migration(row.version, row.name, row.kind, script, script)
     cause = Cause.RESUMED if row.state is State.REVERTING else Cause.REVERTED
     step = Step(migration, analyse_script(script), cause, row, Direction.DOWN)
