@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
+    from lockgate.histories.detect import TableName
     from lockgate.histories.foreign import Ask
     from lockgate.settings import Atomicity, OutOfOrder
 
@@ -90,7 +91,8 @@ class Rules:
 class Means:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
-    ``require_folder`` raises where there is none to list. ``read_catalog`` is called with a listing, and
+    ``find_table_name`` returns what a tool's settings call its history table. ``require_folder`` raises
+    where there is none to list. ``read_catalog`` is called with a listing, and
     how many of its first migrations are known.
     """
 
@@ -106,4 +108,5 @@ class Means:
     substitute: Substitute
     backup: Backup
     folder: Path
+    find_table_name: Callable[[str], TableName | None]
     jitter: Callable[[], float] = random.random

@@ -292,10 +292,11 @@ class Task:
             assert self.request.version is not None
             return make_repair(catalog, history, self.request.mend, self.request.version)
         from lockgate.formats.registry import complete_history
-        from lockgate.histories.detect import detect_tool, read_claims
+        from lockgate.histories.detect import Detection, read_claims
 
         ask = self.means.database.ask
-        tool, table = detect_tool(ask, self.request.source)
+        request, find_name = self.request, self.means.find_table_name
+        tool, table = Detection(ask, find_name, request.source, request.table).detect()
         claims = read_claims(ask, tool, table, catalog, self.means.folder, complete_history)
         return make_adoption(catalog, history, tool, claims, table)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.core.listing import Listing
     from lockgate.core.target import Access
+    from lockgate.histories.detect import TableName
     from lockgate.settings import Settings
 
 
@@ -174,6 +175,7 @@ def make_runner(
         substitute=partial(_substitute, settings.variables),
         backup=make_backup(settings, source, deadline, emit),
         folder=folder,
+        find_table_name=partial(_find_table_name, folder, settings.variables),
         clock=clock,
         deadline=deadline,
         emit=emit,
@@ -184,6 +186,13 @@ def make_runner(
 
 def _read_catalog(listing: Listing, known: int) -> Catalog:
     return listing.read(known)
+
+
+def _find_table_name(folder: Path, variables: Mapping[str, str], tool: str) -> TableName | None:
+    """Return what a tool's settings call its history table."""
+    from lockgate.formats.table_name import find_table_name  # noqa: PLC0415 - for an adoption
+
+    return find_table_name(tool, folder, variables)
 
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:

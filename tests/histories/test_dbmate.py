@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.tables import make_ask
+from tests.support.tables import find_table, make_ask
 
 from lockgate.histories import dbmate
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
@@ -18,7 +18,7 @@ def test_versions_are_read_in_dbmates_order(database: Database) -> None:
     database.run("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
     database.run("INSERT INTO schema_migrations VALUES ('9'), ('10')")
     ask = make_ask(database)
-    table = dbmate.find_table(ask)
+    table = find_table(dbmate, ask)
     assert table is not None
     expected = ForeignHistory("public.schema_migrations", (ForeignRow("10"), ForeignRow("9")))
     assert expected == dbmate.read_table(ask, table)

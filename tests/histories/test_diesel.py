@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tests.support.tables import make_ask
+from tests.support.tables import find_table, make_ask
 
 from lockgate.histories import diesel
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
@@ -27,7 +27,7 @@ def test_versions_are_read_in_the_order_of_application(database: Database) -> No
     """The time is that of the server's zone."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
-    table = diesel.find_table(ask)
+    table = find_table(diesel, ask)
     assert table is not None
     rows = (
         ForeignRow("00000000000000", applied_at=datetime(2024, 1, 2, tzinfo=UTC)),

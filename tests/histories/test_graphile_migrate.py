@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.asking import make_ask
+from tests.support.tables import find_table
 
 from lockgate.core.request import Action
 from lockgate.histories import graphile_migrate
@@ -65,7 +66,7 @@ def test_rows_become_what_is_applied(adopted: Project) -> None:
     """The version is the number; the digest is the tool's own."""
     ask = make_ask(adopted.database)
     write_row(adopted.database, hash_of(FIRST))
-    table = graphile_migrate.find_table(ask)
+    table = find_table(graphile_migrate, ask)
     assert table == "graphile_migrate.migrations"
     (row,) = graphile_migrate.read_table(ask, table).rows
     assert row.applied_at is not None
@@ -75,7 +76,7 @@ def test_rows_become_what_is_applied(adopted: Project) -> None:
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
     """A database that the tool never saw has no such schema."""
-    assert graphile_migrate.find_table(make_ask(database)) is None
+    assert find_table(graphile_migrate, make_ask(database)) is None
 
 
 def test_adopted_history_is_continued(adopted: Project) -> None:

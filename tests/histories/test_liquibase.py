@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.tables import find_table
 
 from lockgate.formats.liquibase import read_folder
 from lockgate.histories import liquibase
@@ -39,14 +40,14 @@ def read_rows(database: Database, rows: Iterable[tuple[str, str]] = ()) -> Forei
             order=order,
             kind=kind,
         )
-    found = liquibase.find_table(make_ask(database))
+    found = find_table(liquibase, make_ask(database))
     assert found is not None
     return liquibase.read_table(make_ask(database), found)
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
     """A database that Liquibase never saw has no such table."""
-    assert liquibase.find_table(make_ask(database)) is None
+    assert find_table(liquibase, make_ask(database)) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.asking import make_ask
+from tests.support.tables import find_table
 
 from lockgate.core.request import Action
 from lockgate.formats.prisma import read_folder
@@ -66,22 +67,22 @@ def write_row(
 
 def read(database: Database) -> ForeignHistory:
     """Return what the table says."""
-    table = prisma.find_table(make_ask(database))
+    table = find_table(prisma, make_ask(database))
     assert table is not None
     return prisma.read_table(make_ask(database), table)
 
 
 def test_table_is_found_where_it_is_the_only_one(database: Database) -> None:
-    """On the search path first; elsewhere only if there is no doubt."""
+    """In whatever schema; of several none is taken, not even one on the search path."""
     ask = make_ask(database)
-    assert prisma.find_table(ask) is None
+    assert find_table(prisma, ask) is None
     database.run('CREATE SCHEMA "My app"; CREATE SCHEMA other')
     database.run(TABLE.format(schema='"My app"'))
-    assert prisma.find_table(ask) == '"My app"._prisma_migrations'
+    assert find_table(prisma, ask) == '"My app"._prisma_migrations'
     database.run(TABLE.format(schema="other"))
-    assert prisma.find_table(ask) is None
+    assert find_table(prisma, ask) is None
     database.run(TABLE.format(schema="public"))
-    assert prisma.find_table(ask) == "public._prisma_migrations"
+    assert find_table(prisma, ask) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:

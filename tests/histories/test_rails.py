@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.tables import make_ask
+from tests.support.tables import find_table, make_ask
 
 from lockgate.histories import rails
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
@@ -21,7 +21,7 @@ def test_versions_are_read_in_rails_order(database: Database) -> None:
         "INSERT INTO schema_migrations VALUES ('20240101000000'), ('9'), ('10')"
     )
     ask = make_ask(database)
-    table = rails.find_table(ask)
+    table = find_table(rails, ask)
     assert table is not None
     rows = (ForeignRow("9"), ForeignRow("10"), ForeignRow("20240101000000"))
     assert ForeignHistory("public.schema_migrations", rows) == rails.read_table(ask, table)

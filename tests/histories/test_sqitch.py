@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.project import Project
-from tests.support.tables import make_ask
+from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
 from lockgate.formats.sqitch import read_folder
@@ -43,7 +43,7 @@ def test_changes_of_all_projects_are_read_in_the_order_of_deployment(database: D
     """The registry's schema may have any name; a hash that is the id is none."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
-    table = sqitch.find_table(ask)
+    table = find_table(sqitch, ask)
     assert table is not None
     first = datetime(2024, 1, 2, tzinfo=UTC)
     rows = (
@@ -66,7 +66,7 @@ def test_checksum_is_that_of_the_deploy_script(tmp_path: Path) -> None:
 def test_database_without_a_registry_has_none(database: Database) -> None:
     """A table of that name with other columns is somebody else's."""
     database.run("CREATE TABLE changes (change_id text)")
-    assert sqitch.find_table(make_ask(database)) is None
+    assert find_table(sqitch, make_ask(database)) is None
 
 
 @pytest.fixture

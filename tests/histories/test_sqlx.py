@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.support.folders import write_folder
-from tests.support.tables import make_ask
+from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
 from lockgate.formats.sqlx import read_folder
@@ -49,7 +49,7 @@ def test_rows_have_checksum_and_state(database: Database) -> None:
     """A row without success is a failed one, with what to do."""
     database.run(CREATE + insert(1, "true", "0aff") + insert(2, "false", "00"))
     ask = make_ask(database)
-    assert TABLE == sqlx.find_table(ask)
+    assert TABLE == find_table(sqlx, ask)
     at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
     rows = (
         ForeignRow("1", "a b", at, "0aff"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lockgate.histories.tables import find_tables
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.support.database import Database
 
-    from lockgate.histories.foreign import Ask
+    from lockgate.histories.foreign import Ask, ForeignTool
 
 
 def make_ask(database: Database, *, setup: str | None = None) -> Ask:
@@ -22,3 +24,9 @@ def make_ask(database: Database, *, setup: str | None = None) -> Ask:
         return [tuple(row) for row in connection.run(sql) or []]
 
     return ask
+
+
+def find_table(tool: ForeignTool, ask: Ask) -> str | None:
+    """Return the only table with the shape of a tool's history, if there is exactly one."""
+    found = find_tables(ask, tool.SHAPE)
+    return found[0].table if len(found) == 1 else None

@@ -27,6 +27,8 @@ _CALLER = Caller(CallerKind.DIRECT)
 _MAX_TEXT = 1_000
 _MAX_VERSION = 500
 _MAX_SHOWN = 40
+# Two identifiers with their quotes and the dot between them.
+_MAX_TABLE = 140
 # Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
 # and the rest is the runtime's.
 _MAX_MESSAGE = 24_000
@@ -90,6 +92,17 @@ def read_version(value: object) -> str:
     raise ValueError("a version, such as 20261122093000")
 
 
+def _read_table(value: object) -> str:
+    """Return the name of a table, ``table`` or ``schema.table``.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TABLE and value.isprintable():
+        return value.strip()
+    raise ValueError("the name of a table, such as app.goose_db_version")
+
+
 def _read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -140,6 +153,7 @@ KEYS = (
     Key("forget", read_version, _REPAIR),
     Key("mark", read_version, _REPAIR),
     Key("from", _read_tool, frozenset({Action.ADOPT}), "source"),
+    Key("table", _read_table, frozenset({Action.ADOPT})),
     Key("dry_run", _read_flag, _ADOPTIONS),
     Key("limit", _read_count, frozenset({Action.HISTORY})),
     Key("reason", _read_text, frozenset(Action)),

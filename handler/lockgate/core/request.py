@@ -52,7 +52,7 @@ class Request:
     ``target`` is the last version to apply, all of them where it is ``None``; of a down, the version
     to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``mend`` and
     ``version``: what a repair does, to which migration's id. ``source``: the tool whose history is
-    adopted. ``dry_run``: show, and change nothing.
+    adopted, ``table`` the name of its history table. ``dry_run``: show, and change nothing.
     """
 
     action: Action
@@ -63,6 +63,7 @@ class Request:
     mend: Mend | None = None
     version: str | None = None
     source: str | None = None
+    table: str | None = None
     dry_run: bool = False
     allow_data_loss: bool = False
     limit: int | None = None

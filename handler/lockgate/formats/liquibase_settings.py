@@ -37,9 +37,14 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class LiquibaseSettings:
-    """The root changelog, if one is named, and the parameters that are given beside it."""
+    """The root changelog, if one is named, and the parameters that are given beside it.
+
+    ``table`` and ``schema`` are those of Liquibase's own table, where they are given.
+    """
 
     changelog: str | None = None
+    table: str | None = None
+    schema: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -53,9 +58,15 @@ def read_settings(folder: Path, variables: Mapping[str, str]) -> LiquibaseSettin
     settings = {_fold(entry.key): entry for entry in entries}
     for key, entry in settings.items():
         _refuse(key, entry)
-    changelog = settings.get("changelogfile")
+
+    def find(key: str) -> str | None:
+        entry = settings.get(key)
+        return None if entry is None else entry.value.strip() or None
+
     return LiquibaseSettings(
-        changelog=None if changelog is None else changelog.value,
+        changelog=find("changelogfile"),
+        table=find("databasechangelogtablename"),
+        schema=find("liquibaseschemaname"),
         parameters={
             entry.key.removeprefix(_PARAMETER): entry.value
             for entry in entries

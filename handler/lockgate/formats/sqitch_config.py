@@ -74,6 +74,16 @@ def read_layout(folder: Path) -> Layout:
     )
 
 
+def read_registry(folder: Path) -> str | None:
+    """Return the schema of Sqitch's own tables, ``None`` where ``sqitch.conf`` does not name it."""
+    if not (folder / CONFIG).is_file():
+        return None
+    values = _parse(read_text(folder, CONFIG))
+    target = values.get("core.target") or values.get(f"engine.{_ENGINE}.target") or ""
+    places = (f"target.{target}.registry", f"engine.{_ENGINE}.registry", "core.registry")
+    return next((values[place] for place in places if values.get(place)), None)
+
+
 def _refuse_other_engine(values: dict[str, str]) -> None:
     engine = values.get("core.engine", _ENGINE).strip()
     if engine != _ENGINE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory
-from lockgate.histories.place import find_named
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,14 +17,8 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "alembic"
-_TABLE = "alembic_version"
-_COLUMNS = ("version_num",)
+SHAPE = Shape("alembic_version", ("version_num",), has_any_name=True, is_exact=True)
 _READ = "SELECT version_num FROM {table} ORDER BY version_num"
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of Alembic's table, if it is there."""
-    return find_named(ask, _TABLE, _COLUMNS)
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.tables import find_named_table
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +17,15 @@ if TYPE_CHECKING:
 FORMAT = "dbmate"
 TEXTS = ("character varying", "text")
 
-_READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table; one that stands beside Rails' own is left to Rails."""
-    return find_named_table(ask, "schema_migrations", _is_dbmate)
-
 
 def _is_dbmate(candidate: Candidate) -> bool:
     if set(candidate.columns) != {"version"} or candidate.is_of_rails:
         return False
     return candidate.columns["version"] in TEXTS
+
+
+SHAPE = Shape("schema_migrations", ("version",), fits=_is_dbmate)
+_READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 from lockgate.core.amendment import Claimed, find_migration
 from lockgate.core.plan import find_version
 from lockgate.errors import AmendmentRefused
 from lockgate.histories.foreign import ForeignState, ForeignTool, find_tool
+from lockgate.histories.tables import find_tables
 from lockgate.settings import TOOLS
+from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,30 +21,113 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask, ForeignHistory, ForeignRow
+    from lockgate.histories.tables import Candidate
 
     Complete = Callable[[str, Path, ForeignHistory], ForeignHistory]
 
 
-def detect_tool(ask: Ask, named: str | None) -> tuple[str, str]:
-    """Return the tool and the table of its that is in the database.
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """The name that a setting gives a tool's history table: ``table`` or ``schema.table``, and where."""
 
-    Raises:
-        AmendmentRefused: there is none, or there are several and none was named.
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A search for the history table of one tool, or of whichever tool has one.
+
+    ``tool`` and ``table`` are what the request names; ``find_name`` reads the tool's own settings.
     """
-    tools = TOOLS if named is None else (named,)
-    found = {name: table for name in tools if (table := find_tool(name).find_table(ask))}
-    if len(found) == 1:
-        return next(iter(found.items()))
-    if not found:
-        what = "no other tool's table" if named is None else f"no table of {named}'s"
-        raise AmendmentRefused(
-            f"There is {what} in this database. Nothing was changed.",
-            hint="Check the database, and what the role may see. Without any table: baseline.",
+
+    ask: Ask
+    find_name: Callable[[str], TableName | None]
+    tool: str | None = None
+    table: str | None = None
+
+    def detect(self) -> tuple[str, str]:
+        """Return the tool and its table.
+
+        Raises:
+            AmendmentRefused: there is none, or several fit and nothing names the one that counts.
+        """
+        tools = TOOLS if self.tool is None else (self.tool,)
+        found = {name: tables for name in tools if (tables := self._find(name))}
+        if not found:
+            raise self._refuse_none()
+        if len(found) > 1:
+            raise _refuse_tools(found)
+        ((name, tables),) = found.items()
+        if len(tables) > 1:
+            raise _refuse_tables(name, tables)
+        return name, tables[0].table
+
+    def _find(self, tool: str) -> list[Candidate]:
+        return find_tables(self.ask, find_tool(tool).SHAPE, self._name(tool))
+
+    def _name(self, tool: str) -> str | None:
+        if self.table is not None:
+            return self.table
+        setting = self.find_name(tool)
+        return None if setting is None else setting.name
+
+    def _refuse_none(self) -> AmendmentRefused:
+        if self.tool is None:
+            what = (
+                "no other tool's table" if self.table is None else f"no history table {self.table}"
+            )
+            return AmendmentRefused(
+                f"There is {what} in this database. Nothing was changed.",
+                hint="Check the database, and what the role may see. Without any table: baseline.",
+            )
+        others = find_tables(self.ask, find_tool(self.tool).SHAPE)
+        setting = None if self.table is not None else self.find_name(self.tool)
+        wanted = self._name(self.tool)
+        if wanted is None or not others:
+            return AmendmentRefused(
+                f"There is no table with the columns of {self.tool}'s history in this database."
+                " Nothing was changed.",
+                hint="Check the database, and what the role may see. Without any table: baseline.",
+            )
+        where = "the request" if setting is None else setting.source
+        return AmendmentRefused(
+            f"There is no history table of {self.tool} with the name {wanted}, which {where} gives it."
+            f" Tables with its columns: {_list_names(others)}. Nothing was changed.",
+            hint=_hint_at_table(self.tool, others),
         )
-    listed = ", ".join(f"{name} ({table})" for name, table in found.items())
-    raise AmendmentRefused(
+
+
+def _refuse_tools(found: dict[str, list[Candidate]]) -> AmendmentRefused:
+    listed = ", ".join(f"{name} ({_list_names(tables)})" for name, tables in found.items())
+    first = next(iter(found))
+    return AmendmentRefused(
         f"There are the tables of {len(found)} tools in this database: {listed}. Nothing was changed.",
-        hint='Name the one to take over: "from" in a command, --from in a terminal.',
+        hint='Name the one to take over: "from" in a command, --from in a terminal, such as'
+        f" --from {first}.",
+    )
+
+
+def _refuse_tables(tool: str, tables: list[Candidate]) -> AmendmentRefused:
+    return AmendmentRefused(
+        f"There are {len(tables)} tables with the columns of {tool}'s history in this database:"
+        f" {_list_names(tables)}; no setting says which one counts. Nothing was changed.",
+        hint=_hint_at_table(tool, tables),
+    )
+
+
+def _list_names(tables: list[Candidate]) -> str:
+    return ", ".join(table.table for table in tables)
+
+
+def _hint_at_table(tool: str, tables: list[Candidate]) -> str:
+    """Return how to name one of them in a command and in a terminal."""
+    name = f"{tables[0].schema}.{tables[0].name}"
+    return (
+        f"Name the one that {tool} uses, for example"
+        f" {json.dumps({'action': 'adopt', 'from': tool, 'table': name, 'dry_run': True})} with"
+        ' "requested_by" and "reason", or in a terminal: lockgate adopt'
+        f' --from {tool} --table {shlex.quote(name)} --reason "take over" --dry-run'
     )
 
 

@@ -5,29 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.tables import find_named_table, has_columns
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask
-    from lockgate.histories.tables import Candidate
 
 FORMAT = "diesel"
+SHAPE = Shape("__diesel_schema_migrations", ("version", "run_on"))
 
 _READ = (
     'SELECT version::text, run_on::timestamptz FROM {table} ORDER BY run_on, version COLLATE "C"'
 )
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return Diesel's table."""
-    return find_named_table(ask, "__diesel_schema_migrations", _is_diesel)
-
-
-def _is_diesel(candidate: Candidate) -> bool:
-    return has_columns(candidate, "version", "run_on")
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

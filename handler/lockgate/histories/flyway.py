@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Kind, Version
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,20 +42,20 @@ CREATE TABLE IF NOT EXISTS {table} (
 CREATE INDEX IF NOT EXISTS {index} ON {table} (success)
 """
 
-# Found by its columns: the setting flyway.table gives it any name. Those on the search path first.
-_FIND = """
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
-  FROM pg_catalog.pg_class AS c
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p')
-   AND 8 = (SELECT count(*)
-              FROM pg_catalog.pg_attribute AS a
-             WHERE a.attrelid = c.oid AND NOT a.attisdropped
-               AND a.attname IN ('installed_rank', 'installed_by', 'installed_on', 'execution_time',
-                                 'description', 'script', 'checksum', 'success'))
- ORDER BY pg_catalog.pg_table_is_visible(c.oid) DESC, c.relname <> 'flyway_schema_history', 1
- LIMIT 1
-"""
+SHAPE = Shape(
+    TABLE,
+    (
+        "installed_rank",
+        "installed_by",
+        "installed_on",
+        "execution_time",
+        "description",
+        "script",
+        "checksum",
+        "success",
+    ),
+    has_any_name=True,
+)
 _READ = """
 SELECT version, description, type, script, checksum, installed_on::timestamptz, success
   FROM {table}
@@ -75,12 +76,6 @@ def make_version_text(version: str) -> str:
     To Flyway ``1_0``, ``1.0`` and ``1`` are one version.
     """
     return _ZEROS.sub("", version.replace("_", "."))
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table, under whatever name ``flyway.table`` gave it."""
-    rows = ask(_FIND)
-    return str(rows[0][0]) if rows else None
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -1,6 +1,6 @@
 """What another tool's history table says, as values, and how a module reads it.
 
-A module per tool has ``FORMAT`` (the `formats` module whose folder it belongs to), ``find_table``,
+A module per tool has ``FORMAT`` (the `formats` module whose folder it belongs to), ``SHAPE``,
 ``read_table`` and ``file_checksum``. It knows that tool's table and digest, and no catalog of ours.
 """
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Migration
+    from lockgate.histories.tables import Shape
 
 
 class Ask(Protocol):
@@ -77,10 +78,7 @@ class ForeignTool(Protocol):
     """What a tool's module has."""
 
     FORMAT: str
-
-    def find_table(self, ask: Ask) -> str | None:
-        """Return the qualified, quoted name of the tool's table in this database, if it is there."""
-        ...
+    SHAPE: Shape
 
     def read_table(self, ask: Ask, table: str) -> ForeignHistory:
         """Return what the table says, in the order of application."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
-from lockgate.histories.tables import find_named_table
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,17 +19,14 @@ if TYPE_CHECKING:
 
 FORMAT = "golang-migrate"
 
-_READ = "SELECT version::text, dirty::int FROM {table}"
-_NO_VERSION = "-1"
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table with a version and a dirty flag."""
-    return find_named_table(ask, "schema_migrations", _is_golang_migrate)
-
 
 def _is_golang_migrate(candidate: Candidate) -> bool:
     return candidate.columns == {"version": "bigint", "dirty": "boolean"}
+
+
+SHAPE = Shape("schema_migrations", ("version", "dirty"), fits=_is_golang_migrate)
+_READ = "SELECT version::text, dirty::int FROM {table}"
+_NO_VERSION = "-1"
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -8,16 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.tables import find_named_table, has_columns
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask
-    from lockgate.histories.tables import Candidate
 
 FORMAT = "goose"
+SHAPE = Shape("goose_db_version", ("id", "version_id", "is_applied", "tstamp"), has_any_name=True)
 
 _READ = """
 SELECT version_id::text, tstamp::timestamptz
@@ -28,15 +28,6 @@ SELECT version_id::text, tstamp::timestamptz
  WHERE is_applied
  ORDER BY id
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table of goose's default name."""
-    return find_named_table(ask, "goose_db_version", _is_goose)
-
-
-def _is_goose(candidate: Candidate) -> bool:
-    return has_columns(candidate, "id", "version_id", "is_applied", "tstamp")
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,20 +15,13 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "graphile-migrate"
-_TABLE = "graphile_migrate.migrations"
-_FIND = f"SELECT pg_catalog.to_regclass('{_TABLE}') IS NOT NULL"
+SHAPE = Shape("migrations", ("filename", "hash", "date"), schema="graphile_migrate")
 _HASH = re.compile(r"^--! Hash:([^\r\n]*)", re.MULTILINE)
 _READ = """
 SELECT filename, hash, date
   FROM {table}
  ORDER BY filename
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of the tool's table, whose schema is always the same."""
-    ((exists,),) = ask(_FIND)
-    return _TABLE if exists else None
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

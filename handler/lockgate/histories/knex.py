@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.place import find_shaped
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 FORMAT = "knex"
 # Its name is a setting of Knex, its columns are not.
-_COLUMNS = ("id", "name", "batch", "migration_time")
+SHAPE = Shape(
+    "knex_migrations",
+    ("id", "name", "batch", "migration_time"),
+    has_any_name=True,
+    is_exact=True,
+)
 _SUFFIX = re.compile(r"(?:\.up)?\.(?:sql|js|cjs|mjs|ts|cts|mts)$|\.up$")
 _HAS_TABLE = "SELECT pg_catalog.to_regclass('{table}') IS NOT NULL"
 _IS_LOCKED = "SELECT pg_catalog.count(*) FROM {table} WHERE is_locked = 1"
@@ -28,11 +33,6 @@ SELECT name, migration_time
   FROM {table}
  ORDER BY batch, id
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of the table with Knex's columns, if it is there."""
-    return find_shaped(ask, _COLUMNS)
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

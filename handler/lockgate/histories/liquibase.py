@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
-from lockgate.histories.tables import find_named_table, has_columns
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -52,7 +52,11 @@ CREATE TABLE IF NOT EXISTS databasechangeloglock (
 )
 """
 
-_COLUMNS = ("id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum")
+SHAPE = Shape(
+    TABLE,
+    ("id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"),
+    has_any_name=True,
+)
 _READ = """
 SELECT id, author, filename, dateexecuted::timestamptz, exectype, md5sum
   FROM {table}
@@ -74,11 +78,6 @@ def make_changeset_id(path: str, changeset_id: str, author: str) -> str:
 def normalise_path(path: str) -> str:
     """Return a path as Liquibase compares it: no ``classpath:``, no backslash, no leading slash."""
     return re.sub(r"\A(?:classpath\*?:)?(?:\.?/)*", "", path.replace("\\", "/"))
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table, in whatever schema it is."""
-    return find_named_table(ask, TABLE, lambda found: has_columns(found, *_COLUMNS))
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

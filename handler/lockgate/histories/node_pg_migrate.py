@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.place import find_named
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "node-pg-migrate"
-_TABLE = "pgmigrations"
-_COLUMNS = ("id", "name", "run_on")
+SHAPE = Shape("pgmigrations", ("id", "name", "run_on"), has_any_name=True, is_exact=True)
 # Without its grouping of files, which is a setting, it records the suffix of a pair's first half.
 _UP = ".up"
 _READ = """
@@ -23,11 +22,6 @@ SELECT name, run_on::timestamptz
   FROM {table}
  ORDER BY run_on, id
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of the tool's table, if it is there."""
-    return find_named(ask, _TABLE, _COLUMNS)
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

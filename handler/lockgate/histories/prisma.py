@@ -9,7 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
-from lockgate.histories.place import find_named
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +20,16 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "prisma"
-_TABLE = "_prisma_migrations"
-_COLUMNS = ("migration_name", "checksum", "started_at", "finished_at", "rolled_back_at")
+SHAPE = Shape(
+    "_prisma_migrations",
+    ("migration_name", "checksum", "started_at", "finished_at", "rolled_back_at"),
+)
 _READ = """
 SELECT migration_name, checksum, finished_at
   FROM {table}
  WHERE rolled_back_at IS NULL
  ORDER BY started_at, migration_name
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of Prisma's table, if it is there."""
-    return find_named(ask, _TABLE, _COLUMNS)
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

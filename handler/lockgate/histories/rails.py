@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.tables import find_named_table
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,17 +16,14 @@ if TYPE_CHECKING:
 
 FORMAT = "rails"
 
-# Rails sorts its versions as numbers.
-_READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table, if Rails' own metadata are in the same schema."""
-    return find_named_table(ask, "schema_migrations", _is_rails)
-
 
 def _is_rails(candidate: Candidate) -> bool:
     return candidate.is_of_rails and set(candidate.columns) == {"version"}
+
+
+SHAPE = Shape("schema_migrations", ("version",), fits=_is_rails)
+# Rails sorts its versions as numbers.
+_READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

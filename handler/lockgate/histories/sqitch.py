@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.histories.place import find_named
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,18 +19,15 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "sqitch"
-_TABLE = "changes"
-_COLUMNS = ("change_id", "script_hash", "change", "project", "committed_at", "planned_at")
+# The schema of the registry is a setting, the names in it are not.
+SHAPE = Shape(
+    "changes", ("change_id", "script_hash", "change", "project", "committed_at", "planned_at")
+)
 _READ = """
 SELECT change_id, change, project, script_hash, committed_at
   FROM {table}
  ORDER BY committed_at, change_id
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of the registry's changes, whatever its schema is called."""
-    return find_named(ask, _TABLE, _COLUMNS)
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
-from lockgate.histories.tables import find_named_table, has_columns
+from lockgate.histories.tables import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
     from lockgate.core.migration import Migration
     from lockgate.histories.foreign import Ask
-    from lockgate.histories.tables import Candidate
 
 FORMAT = "sqlx"
+SHAPE = Shape(
+    "_sqlx_migrations",
+    ("version", "description", "installed_on", "success", "checksum"),
+    has_any_name=True,
+)
 
 _READ = """
 SELECT version::text, description::text, installed_on::timestamptz, success::int,
@@ -24,15 +28,6 @@ SELECT version::text, description::text, installed_on::timestamptz, success::int
   FROM {table}
  ORDER BY installed_on, version
 """
-
-
-def find_table(ask: Ask) -> str | None:
-    """Return the table of sqlx's default name."""
-    return find_named_table(ask, "_sqlx_migrations", _is_sqlx)
-
-
-def _is_sqlx(candidate: Candidate) -> bool:
-    return has_columns(candidate, "version", "description", "installed_on", "success", "checksum")
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

@@ -10,7 +10,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
-from lockgate.histories.place import find_named
+from lockgate.histories.tables import Shape, find_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "yoyo"
-_TABLE = "_yoyo_migration"
-_COLUMNS = ("migration_hash", "migration_id", "applied_at_utc")
-_LOCK = "yoyo_lock"
-_LOCK_COLUMNS = ("locked", "ctime", "pid")
+SHAPE = Shape(
+    "_yoyo_migration", ("migration_hash", "migration_id", "applied_at_utc"), has_any_name=True
+)
+_LOCK = Shape("yoyo_lock", ("locked", "ctime", "pid"))
 # To yoyo it is a migration; it does nothing.
 _PACKAGE = "__init__"
 _READ = """
@@ -34,16 +34,11 @@ SELECT migration_hash, migration_id, applied_at_utc
 """
 
 
-def find_table(ask: Ask) -> str | None:
-    """Return the qualified name of yoyo's table, if it is there."""
-    return find_named(ask, _TABLE, _COLUMNS)
-
-
 def read_table(ask: Ask, table: str) -> ForeignHistory:
     """Return one row for each migration; a problem if yoyo's lock is held."""
     rows = [_read_row(columns) for columns in ask(_READ.format(table=table))]
     kept = tuple(row for row in rows if row.version != _PACKAGE)
-    return ForeignHistory(table, kept, problem=_find_problem(ask))
+    return ForeignHistory(table, kept, problem=_find_problem(ask, table))
 
 
 def _read_row(columns: Sequence[Any]) -> ForeignRow:
@@ -60,10 +55,13 @@ def _read_row(columns: Sequence[Any]) -> ForeignRow:
     )
 
 
-def _find_problem(ask: Ask) -> str | None:
-    lock = find_named(ask, _LOCK, _LOCK_COLUMNS)
-    if lock is None:
+def _find_problem(ask: Ask, table: str) -> str | None:
+    schema = table.rpartition(".")[0]
+    locks = [lock.table for lock in find_tables(ask, _LOCK)]
+    beside = [lock for lock in locks if lock.rpartition(".")[0] == schema]
+    if not beside:
         return None
+    lock = beside[0]
     holders = ask(f"SELECT pid FROM {lock}")  # noqa: S608 - found in the catalogs, and quoted there
     if not holders:
         return None

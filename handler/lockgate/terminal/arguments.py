@@ -24,6 +24,7 @@ REQUEST_OPTIONS = (
     "forget",
     "mark",
     "source",
+    "table",
     "dry_run",
     "allow_data_loss",
     "limit",
@@ -138,6 +139,9 @@ def _add_engine(commands: Any) -> None:
     adopt = _add_action(commands, Action.ADOPT, "take over the history of another tool")
     adopt.add_argument(
         "--from", metavar="TOOL", dest="source", choices=TOOLS, help=", ".join(TOOLS)
+    )
+    adopt.add_argument(
+        "--table", metavar="NAME", help="its history table, where several tables could be it"
     )
     repair = _add_repair(commands)
     unlock = _add_action(commands, Action.UNLOCK, "take the lock from a run, and end it")
@@ -264,6 +268,7 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument(
         "--from", metavar="TOOL", dest="source", choices=TOOLS, help="for an adopt"
     )
+    command.add_argument("--table", metavar="NAME", help="of that tool's history, for an adopt")
     shown = command.add_mutually_exclusive_group()
     shown.add_argument(
         "--dry-run", action="store_true", default=None, help="show it, and change nothing"

@@ -1,0 +1,206 @@
+"""Which table an adoption reads where several have the shape of one tool's history."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+    from lockgate.report import Report
+
+# For each tool: columns of its table, its default name, a row that names the migration below, and files.
+TABLES = {
+    "dbmate": ("version varchar", "schema_migrations", "'1'"),
+    "goose": (
+        "id int, version_id bigint, is_applied boolean, tstamp timestamp",
+        "goose_db_version",
+        "1, 1, true, now()",
+    ),
+    "golang-migrate": ("version bigint, dirty boolean", "schema_migrations", "1, false"),
+    "sqlx": (
+        (
+            "version bigint, description text, installed_on timestamptz, success boolean,"
+            " checksum bytea, execution_time bigint"
+        ),
+        "_sqlx_migrations",
+        "1, 'one', now(), true, '\\x00', 1",
+    ),
+    "diesel": ("version varchar, run_on timestamp", "__diesel_schema_migrations", "'1', now()"),
+    "flyway": (
+        (
+            "installed_rank int, version varchar, description varchar, type varchar, script varchar,"
+            " checksum int, installed_by varchar, installed_on timestamp, execution_time int,"
+            " success boolean"
+        ),
+        "flyway_schema_history",
+        "1, '1', 'one', 'SQL', 'V1__one.sql', NULL, 'me', now(), 1, true",
+    ),
+    "liquibase": (
+        (
+            "id varchar, author varchar, filename varchar, dateexecuted timestamp, orderexecuted int,"
+            " exectype varchar, md5sum varchar"
+        ),
+        "databasechangelog",
+        "'1', 'me', 'one.sql', now(), 1, 'EXECUTED', NULL",
+    ),
+    "prisma": (
+        (
+            "migration_name text, checksum text, started_at timestamptz, finished_at timestamptz,"
+            " rolled_back_at timestamptz"
+        ),
+        "_prisma_migrations",
+        "'1_one', 'x', now(), now(), NULL",
+    ),
+    "knex": (
+        "id int, name varchar, batch int, migration_time timestamptz",
+        "knex_migrations",
+        "1, '1_one.sql', 1, now()",
+    ),
+    "node-pg-migrate": (
+        "id int, name varchar, run_on timestamp",
+        "pgmigrations",
+        "1, '1_one', now()",
+    ),
+    "sqitch": (
+        (
+            "change_id text, script_hash text, change text, project text, committed_at timestamptz,"
+            " planned_at timestamptz"
+        ),
+        "changes",
+        "'a', 'b', 'one', 'p', now(), now()",
+    ),
+    "yoyo": (
+        "migration_hash varchar, migration_id varchar, applied_at_utc timestamp",
+        "_yoyo_migration",
+        "'x', '1_one', now()",
+    ),
+    "alembic": ("version_num varchar", "alembic_version", "'1'"),
+}
+# Settings that name app's table, or the one called `other`.
+SETTINGS = {
+    "dbmate": {"DBMATE_MIGRATIONS_TABLE": "app.schema_migrations"},
+    "goose": {"GOOSE_TABLE": "app.goose_db_version"},
+    "golang-migrate": {
+        "DATABASE_URL": "postgres://u:p@h/d?x-migrations-table=app.schema_migrations"
+    },
+    "flyway": {"FLYWAY_TABLE": "other"},
+    "liquibase": {"LIQUIBASE_LIQUIBASE_SCHEMA_NAME": "app"},
+    "prisma": {"DATABASE_URL": "postgres://u:p@h/d?schema=app"},
+}
+FILES = {
+    "sqlx.toml": '[migrate]\ntable-name = "app._sqlx_migrations"\n',
+    "yoyo.ini": "[DEFAULT]\nmigration_table = app._yoyo_migration\n",
+    "knexfile.js": "module.exports = { tableName: 'knex_migrations', schemaName: 'app' };\n",
+    "env.py": "context.configure(version_table='alembic_version', version_table_schema='app')\n",
+    "sqitch.conf": '[core]\n\tengine = pg\n[engine "pg"]\n\tregistry = app\n',
+    "flyway.conf": "flyway.table=other\n",
+    "liquibase.properties": "liquibaseSchemaName=app\n",
+}
+BY_FILE = [
+    ("sqlx", "sqlx.toml"),
+    ("yoyo", "yoyo.ini"),
+    ("knex", "knexfile.js"),
+    ("alembic", "env.py"),
+    ("sqitch", "sqitch.conf"),
+    ("flyway", "flyway.conf"),
+    ("liquibase", "liquibase.properties"),
+]
+
+
+def make_tables(project: Project, tool: str) -> tuple[str, str]:
+    """Make a tool's table in two schemas, the first with a row that must not be read."""
+    columns, name, row = TABLES[tool]
+    second = "public.other" if tool == "flyway" else f"app.{name}"
+    project.database.run("CREATE SCHEMA app")
+    for table in (f"public.{name}", second):
+        project.database.run(f"CREATE TABLE {table} ({columns})")
+    project.database.run(f"INSERT INTO public.{name} VALUES ({row})")
+    return f"public.{name}", second
+
+
+def adopt(project: Project, tool: str, table: str | None = None) -> Report:
+    """Adopt a tool's history, dry."""
+    return project.do(
+        Action.ADOPT, source=tool, table=table, dry_run=True, reason="test", requested_by="me"
+    )
+
+
+@pytest.mark.parametrize("tool", TABLES)
+def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
+    project: Project, tool: str
+) -> None:
+    """Whether they are on the search path or not: none is taken on a guess."""
+    project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
+    first, second = make_tables(project, tool)
+    report = adopt(project, tool)
+    assert report.error is not None
+    assert report.error.message == (
+        f"There are 2 tables with the columns of {tool}'s history in this database:"
+        f" {', '.join(sorted((first, second)) if tool == 'flyway' else (first, second))};"
+        " no setting says which one counts. Nothing was changed."
+    )
+    assert report.error.hint is not None
+    command = json.loads(report.error.hint[report.error.hint.index("{") :].partition("}")[0] + "}")
+    assert {**command, "table": ""} == {
+        "action": "adopt",
+        "from": tool,
+        "table": "",
+        "dry_run": True,
+    }
+
+
+@pytest.mark.parametrize("tool", TABLES)
+def test_adoption_reads_the_table_that_the_request_names(project: Project, tool: str) -> None:
+    """The named one is empty, which the refusal says of it."""
+    project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
+    _, second = make_tables(project, tool)
+    report = adopt(project, tool, second)
+    assert report.error is not None
+    assert f"{tool}'s table {second} says of no migration" in report.error.message
+
+
+@pytest.mark.parametrize("tool", SETTINGS)
+def test_adoption_reads_the_table_that_a_variable_names(project: Project, tool: str) -> None:
+    """The tool's own variable counts; the other table's row is not recorded."""
+    project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
+    _, second = make_tables(project, tool)
+    project.settings |= SETTINGS[tool]
+    report = adopt(project, tool)
+    assert report.error is not None
+    assert f"{tool}'s table {second} says of no migration" in report.error.message
+
+
+@pytest.mark.parametrize(("tool", "file"), BY_FILE)
+def test_adoption_reads_the_table_that_a_file_of_settings_names(
+    project: Project, tool: str, file: str
+) -> None:
+    """In the folder or beside it."""
+    project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n", f"../{file}": FILES[file]})
+    if file == "sqitch.conf":
+        project.write({file: FILES[file]})
+    _, second = make_tables(project, tool)
+    report = adopt(project, tool)
+    assert report.error is not None
+    assert f"{tool}'s table {second} says of no migration" in report.error.message
+
+
+def test_adoption_with_a_setting_for_a_missing_table_is_refused_with_those_that_are_there(
+    project: Project,
+) -> None:
+    """A setting that leads nowhere is not passed over."""
+    project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
+    make_tables(project, "goose")
+    report = project.do(
+        Action.ADOPT, source="goose", dry_run=True, reason="r", requested_by="me", GOOSE_TABLE="x"
+    )
+    assert report.error is not None
+    assert report.error.message == (
+        "There is no history table of goose with the name x, which GOOSE_TABLE gives it. Tables with"
+        " its columns: public.goose_db_version, app.goose_db_version. Nothing was changed."
+    )
