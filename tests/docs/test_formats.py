@@ -45,7 +45,7 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "stands there twice": {"1.sql": b"-- migrate:up transaction:true transaction:false"},
     "the variable TEAM is not set": {"1.sql": b"-- migrate:env on\n${TEAM}"},
     "has several lines": {"1.sql": b"-- migrate:env on\n${LINES}"},
-    "this is no Python": {"1.py": b"def up("},
+    "Python syntax error": {"1.py": b"def up("},
     "has no function up(connection)": {"1.py": b""},
     "unterminated": {"1.sql": b"SELECT 'open"},
     "unbalanced": {"1.sql": b"SELECT (1"},

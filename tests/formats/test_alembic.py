@@ -242,7 +242,7 @@ def test_long_line_keeps_its_order() -> None:
         ({"a.py": "revision='a'\ndown_revision=None"}, "a.py has no upgrade()"),
         ({"a.py": write("a-b")}, 'a.py:7 has the revision "a-b"'),
         ({"a.py": write("a").replace("'a'", "make()")}, "a.py:7 does not write its revisions out"),
-        ({"a.py": "def"}, "a.py:1 is no Python"),
+        ({"a.py": "def"}, "a.py:1 has a Python syntax error"),
         ({"a.py": write("a", "b")}, "a.py:8 stands on the revision b, which no file has"),
         ({"a.py": write("a"), "b.py": write("a")}, "b.py:8 has revision a, and so has a.py"),
         ({"a.py": write("a", "b"), "b.py": write("b", "a")}, "in a circle: a, b"),

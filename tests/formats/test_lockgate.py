@@ -617,7 +617,7 @@ def test_python_migration_has_no_down_unless_it_defines_one(
             ":1: transaction must be True or False, written as such.",
             (1, None),
         ),
-        ("\ndef up(connection) ...\n", ":2: this is no Python: expected ':'.", (2, 20)),
+        ("\ndef up(connection) ...\n", ":2: Python syntax error: expected ':'.", (2, 20)),
     ],
 )
 def test_python_file_that_is_no_migration_is_refused(

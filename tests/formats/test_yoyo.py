@@ -156,7 +156,7 @@ def test_python_that_must_be_run_is_an_obstacle(
         ),
         ({"a.sql": "-- transactional: no\n"}, 'a.sql:1 says transactional: "no"'),
         ({"a.sql": SQL, "a.py": ""}, "Two files have version a: a.py and a.sql"),
-        ({"a.py": "step("}, "a.py:1 is no Python"),
+        ({"a.py": "step("}, "a.py:1 has a Python syntax error"),
         ({"a.py": "\n__depends__ = find()"}, "a.py:2 does not write its __depends__ out"),
     ],
 )

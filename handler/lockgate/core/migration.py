@@ -94,14 +94,16 @@ NATIVE_OUTSIDE = "write transaction:false on the marker line"
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a script of another tool cannot be run here; one that was applied already is no concern.
+    """Why a script cannot be run; one that was applied already is left alone.
 
-    ``why`` completes the sentence that begins with the file.
+    ``why`` completes the sentence that begins with the file. ``is_mistake``: the script was run, and
+    did not do what its author meant, so that whoever looks should be warned.
     """
 
     why: str
     hint: str
     line: int
+    is_mistake: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,6 @@ def find_question(step: Step, index: int) -> Verification:
 
 def has_verify(script: Script) -> bool:
     """Return whether a Python migration can tell whether it is done."""
-    import ast  # noqa: PLC0415 - for a script in Python
+    from lockgate.core.python_source import find_function  # noqa: PLC0415 - for a script in Python
 
-    body = ast.parse(script.text).body
-    return any(isinstance(node, ast.FunctionDef) and node.name == "verify" for node in body)
+    return find_function(script.text, "verify") is not None

@@ -26,7 +26,14 @@ from lockgate.core.migration import (
 from lockgate.formats.alembic_config import Locations, find_locations
 from lockgate.formats.alembic_order import Graph, find_ancestors, make_graph, sort_revisions
 from lockgate.formats.alembic_revision import Revision, read_revision
-from lockgate.formats.folder import list_files, no_migrations, read_text, require_folder
+from lockgate.formats.folder import (
+    has_file,
+    list_files,
+    no_migrations,
+    read_content,
+    read_text,
+    require_folder,
+)
 from lockgate.formats.scripts import unusable_file, with_stand_in
 from lockgate.histories.foreign import ForeignRow, ForeignState
 
@@ -61,10 +68,10 @@ SESSION = SessionRule.KEPT
 def recognise(folder: Path) -> str | None:
     """Return the file that only an Alembic project has."""
     for name in ("alembic.ini", "env.py", "script.py.mako"):
-        if (folder / name).is_file():
+        if has_file(folder, name):
             return f"it has {name}"
     for path in list_files(folder, (".py",)):
-        text = (folder / path).read_bytes().decode("utf-8", "replace")
+        text = read_content(folder, path).decode("utf-8", "replace")
         if "/" not in path and len(set(_REVISION.findall(text))) > 1:
             return f"{path} has a revision and a down_revision"
     return None
@@ -190,7 +197,7 @@ def _make_migration(folder: Path, revision: Revision, missing: Obstacle | None) 
             language=Language.PYTHON,
             options=Options(transaction=False if direction in revision.ends_transaction else None),
             checksum=text_checksum(text),
-            obstacle=revision.obstacle or missing,
+            obstacle=revision.obstacle or revision.idle.get(direction) or missing,
             origin=str((folder / revision.path).absolute()),
         )
 

@@ -9,11 +9,11 @@ import configparser
 import os
 import posixpath
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any
 
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import has_file, has_folder, read_text
 from lockgate.formats.scripts import unusable_file
+from lockgate.formats.toml import find_table, read_toml
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def find_locations(folder: Path) -> Locations:
     Raises:
         MigrationFileInvalid: the configuration cannot be read, or names a place outside the folder.
     """
-    source = _INI if (folder / _INI).is_file() else _PYPROJECT
+    source = _INI if has_file(folder, _INI) else _PYPROJECT
     values = _read_values(folder)
     if "script_location" not in values:
-        inside = "versions" if (folder / "versions").is_dir() else "."
+        inside = "versions" if has_folder(folder, "versions") else "."
         return Locations((inside,), recursive=False, is_told=False)
     script = _below(folder, str(values["script_location"]), source)
     given = _split(values)
@@ -68,22 +68,18 @@ def find_locations(folder: Path) -> Locations:
 
 
 def _read_values(folder: Path) -> dict[str, Any]:
-    if (folder / _INI).is_file():
+    if has_file(folder, _INI):
         parser = configparser.ConfigParser(defaults={"here": "."})
         try:
             parser.read_string(read_text(folder, _INI).removeprefix("\ufeff"))
             known = (name for name in _NAMES if parser.has_option("alembic", name))
             return {name: parser["alembic"][name] for name in known}
-        except configparser.Error as error:
-            why = f"cannot be read: {str(error).splitlines()[0]}"
+        except (configparser.Error, ValueError, RecursionError) as error:
+            why = f"cannot be read: {next(iter(str(error).splitlines()), 'its values')}"
             raise unusable_file(_INI, why, "Correct the file.") from None
-    if (folder / _PYPROJECT).is_file():
-        try:
-            tables = tomllib.loads(read_text(folder, _PYPROJECT))
-        except tomllib.TOMLDecodeError as error:
-            why = f"cannot be read: {error}"
-            raise unusable_file(_PYPROJECT, why, "Correct the file.") from None
-        values = tables.get("tool", {}).get("alembic", {})
+    if has_file(folder, _PYPROJECT):
+        tables = read_toml(read_text(folder, _PYPROJECT), _PYPROJECT)
+        values = find_table(tables, _PYPROJECT, "tool", "alembic")
         return {k: _fill_in(v) for k, v in values.items()}
     return {}
 
@@ -114,7 +110,7 @@ def _below(folder: Path, place: str, source: str) -> str:
     path = posixpath.normpath("/".join((package.replace(".", "/"), *rest)) if rest else place)
     if path.startswith(("/", "..")):
         raise _outside(folder, place, source)
-    if (folder / path).is_dir():
+    if has_folder(folder, path):
         return path
     parts = path.split("/")
     shorter = ("/".join(parts[start:]) or "." for start in range(1, len(parts) + 1))
@@ -125,9 +121,7 @@ def _below(folder: Path, place: str, source: str) -> str:
 
 
 def _has_revisions(folder: Path) -> bool:
-    return (folder / "env.py").is_file() or (
-        folder.name == "versions" and any(folder.glob("**/*.py"))
-    )
+    return has_file(folder, "env.py") or (folder.name == "versions" and any(folder.glob("**/*.py")))
 
 
 def _outside(folder: Path, place: str, source: str) -> MigrationFileInvalid:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Direction, Obstacle
+from lockgate.core.python_source import PythonInvalid, find_idle, only_raises, parse_python
+from lockgate.formats.python_file import make_idle_obstacle
 from lockgate.formats.scripts import unusable_file
 from lockgate.value import dataclass
 
@@ -40,7 +43,10 @@ _ENDS_TRANSACTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a file says of itself. ``ends_transaction``: the directions that commit by themselves."""
+    """What a file says of itself. ``ends_transaction``: the directions that commit by themselves.
+
+    ``idle`` are the directions whose function would not run when it is called.
+    """
 
     revision: str
     path: str
@@ -52,6 +58,7 @@ class Revision:
     has_down: bool
     ends_transaction: frozenset[Direction]
     obstacle: Obstacle | None
+    idle: dict[Direction, Obstacle] = field(default_factory=dict)
 
 
 def read_revision(text: str, path: str) -> Revision:
@@ -81,19 +88,23 @@ def read_revision(text: str, path: str) -> Revision:
         downs=values["down_revision"],
         depends=values.get("depends_on", ()),
         labels=values.get("branch_labels", ()),
-        has_down=Direction.DOWN in bodies and not _only_raises(bodies[Direction.DOWN]),
+        has_down=_has_downgrade(bodies),
         ends_transaction=_find_enders(module, bodies),
         obstacle=_find_obstacle(module, bodies),
+        idle={
+            direction: obstacle
+            for name, direction in _FUNCTIONS.items()
+            if (obstacle := make_idle_obstacle(name, find_idle(module, name))) is not None
+        },
     )
 
 
 def _parse(text: str, path: str) -> ast.Module:
     try:
-        return ast.parse(text, path)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        why = f"is no Python: {getattr(error, 'msg', error)}"
-        raise unusable_file(path, why, "Correct the file.", line=line) from None
+        return parse_python(text, path)
+    except PythonInvalid as error:
+        why = f"has a Python syntax error: {error.reason}"
+        raise unusable_file(path, why, "Correct the file.", line=error.line) from None
 
 
 def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
@@ -111,7 +122,7 @@ def _read_names(node: ast.expr, path: str) -> tuple[str, ...]:
     """Return a name, several, or none at all, as Alembic takes them."""
     try:
         value = ast.literal_eval(node)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, MemoryError):
         value = node
     names = (value,) if isinstance(value, str) else value
     if names is None:
@@ -172,19 +183,12 @@ def _read_functions(module: ast.Module) -> dict[Direction, ast.FunctionDef | Non
     return found
 
 
-def _only_raises(function: ast.FunctionDef | None) -> bool:
-    """Tell whether a downgrade is there only to say that there is none."""
-    if function is None:
+def _has_downgrade(bodies: dict[Direction, ast.FunctionDef | None]) -> bool:
+    """Return whether there is a downgrade that does more than say that there is none."""
+    if Direction.DOWN not in bodies:
         return False
-    body = [node for node in function.body if not _is_docstring(node)]
-    return len(body) == 1 and isinstance(body[0], ast.Raise)
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    match node:
-        case ast.Expr(value=ast.Constant(value=str())):
-            return True
-    return False
+    function = bodies[Direction.DOWN]
+    return function is None or not only_raises(function)
 
 
 def _find_enders(

@@ -6,12 +6,11 @@ texts. Files beside the folders are passed over, as Diesel does.
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
-from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
+from lockgate.formats.folder import has_file, list_folders, read_text
 from lockgate.formats.scripts import (
     catalog_by_place,
     make_versioned,
@@ -19,6 +18,7 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
+from lockgate.formats.toml import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ SESSION = SessionRule.KEPT
 def recognise(folder: Path) -> str | None:
     """Return that every folder in it has an ``up.sql``."""
     folders = _list_folders(folder)
-    if folders and all((folder / name / _UP).is_file() for name in folders):
+    if folders and all(has_file(folder, f"{name}/{_UP}") for name in folders):
         return f"every folder has an {_UP}, such as {folders[0]}/{_UP}"
     return None
 
@@ -61,16 +61,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 
 def _list_folders(folder: Path) -> list[str]:
-    require_folder(folder)
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for name in names:
-        refuse_undecodable(name)
-    return names
+    return [name for name in list_folders(folder) if not name.startswith(".")]
 
 
 def _read_migration(folder: Path, name: str) -> Migration:
     path = f"{name}/{_UP}"
-    if not (folder / path).is_file():
+    if not has_file(folder, path):
         raise unusable_file(
             name,
             f"is a folder without {_UP}, which Diesel takes for a broken migration",
@@ -84,7 +80,7 @@ def _read_migration(folder: Path, name: str) -> Migration:
             path, "is empty, which Diesel refuses to run", "Write the migration, or remove it."
         )
     down = None
-    if (folder / name / _DOWN).is_file():
+    if has_file(folder, f"{name}/{_DOWN}"):
         down = read_script(folder, f"{name}/{_DOWN}", transaction=transaction)
     version, _, title = name.partition("_")
     return make_versioned(Version.stored(version.replace("-", "")), title, up, down)
@@ -93,12 +89,9 @@ def _read_migration(folder: Path, name: str) -> Migration:
 def _read_metadata(folder: Path, name: str) -> bool | None:
     """Return False for a migration outside of a transaction, which one without the key is too."""
     path = f"{name}/{_METADATA}"
-    if not (folder / path).is_file():
+    if not has_file(folder, path):
         return None
-    try:
-        wanted = tomllib.loads(read_text(folder, path)).get("run_in_transaction", False)
-    except tomllib.TOMLDecodeError as error:
-        raise unusable_file(path, f"is no TOML: {error}", "Correct the file.") from None
+    wanted = read_toml(read_text(folder, path), path).get("run_in_transaction", False)
     if not isinstance(wanted, bool):
         raise unusable_file(
             path,

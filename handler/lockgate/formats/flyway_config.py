@@ -7,15 +7,15 @@ the connection, of other commands and of what the terminal shows do not matter h
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.flyway_names import NameRules
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import unusable_file
+from lockgate.formats.toml import find_table, read_toml
 from lockgate.histories.flyway import TABLE
 from lockgate.value import dataclass
 
@@ -186,7 +186,7 @@ def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
         f"{place}{name}"
         for place in ("", "../")
         for name in ("flyway.toml", "flyway.conf")
-        if (folder.resolve() / place / name).is_file()
+        if has_file(folder.resolve(), f"{place}{name}")
     ]
     if len(found) > 1:
         raise unusable_file(
@@ -211,18 +211,20 @@ def _expand(value: str, variables: Mapping[str, str]) -> str:
 
 
 def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise unusable_file(path, f"is no TOML: {error}", "Correct the file.") from None
-    flyway = document.get("flyway", {})
-    chosen = document.get("environments", {}).get(flyway.get("environment", "default"), {})
+    document = read_toml(text, path)
+    flyway = find_table(document, path, "flyway")
+    environment = ("environments", str(flyway.get("environment", "default")))
+    chosen = find_table(document, path, *environment)
+    own = find_table(document, path, *environment, "flyway")
     values = {
         **({"schemas": chosen["schemas"]} if "schemas" in chosen else {}),
         **flyway,
-        **chosen.get("flyway", {}),
+        **own,
     }
-    names = {**flyway.get("placeholders", {}), **chosen.get("flyway", {}).get("placeholders", {})}
+    names = {
+        **find_table(document, path, "flyway", "placeholders"),
+        **find_table(document, path, *environment, "flyway", "placeholders"),
+    }
     values.pop("placeholders", None)
     values |= {_PLACEHOLDERS + name: value for name, value in names.items()}
     for key, value in values.items():

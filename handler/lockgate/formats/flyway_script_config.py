@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.flyway_placeholders import fill_placeholders
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import refuse, unusable_file
 from lockgate.value import dataclass
@@ -40,7 +40,7 @@ def read_script_config(folder: Path, path: str, config: FlywayConfig) -> ScriptC
         MigrationFileInvalid: a key is not Flyway's, or a value is not one that it takes.
     """
     beside = f"{path}.conf"
-    if not (folder / beside).is_file():
+    if not has_file(folder, beside):
         return ScriptConfig()
     text = read_text(folder, beside)
     filled = fill_placeholders(text, beside, config) if config.replaces else None

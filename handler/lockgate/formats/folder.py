@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _CHUNK = 1 << 16
-_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+# Without O_NONBLOCK, opening a FIFO waits for a writer.
+_FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")
+)
+_MOST_BYTES = 2 << 30
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SPECIAL = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def require_folder(folder: Path) -> None:
@@ -21,9 +35,13 @@ def require_folder(folder: Path) -> None:
     Raises:
         MigrationFileInvalid: it is not.
     """
-    if not folder.is_dir():
+    try:
+        problem = None if folder.is_dir() else "does not exist"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    if problem is not None:
         raise MigrationFileInvalid(
-            f"The migrations folder {folder} does not exist. Nothing was changed.",
+            f"The migrations folder {show_name(str(folder))} {problem}. Nothing was changed.",
             hint="Set LOCKGATE_MIGRATIONS (or --dir) to the folder, and check that it is packaged.",
         )
 
@@ -47,32 +65,43 @@ def list_files(folder: Path, suffixes: tuple[str, ...] = (".sql", ".py")) -> Ite
         MigrationFileInvalid: a folder is missing or cannot be read, or a name is not UTF-8.
     """
     require_folder(folder)
-    yield from _walk(str(folder), "", suffixes)
+    yield from _walk(str(folder), "", suffixes, set())
 
 
-def _walk(folder: str, base: str, suffixes: tuple[str, ...]) -> Iterator[str]:
-    """Yield the files of a folder, whose path ends with ``base``, and then those of its folders."""
+def _walk(
+    folder: str, base: str, suffixes: tuple[str, ...], linked: set[tuple[int, int]]
+) -> Iterator[str]:
+    """Yield the files of a folder, whose path ends with ``base``, and then those of its folders.
+
+    ``linked`` identifies the folders that links have led to so far.
+    """
     files: list[str] = []
     folders: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith((".", "__")):
-                    (folders if _is_folder(entry) else files).append(entry.name)
+                if entry.name.startswith((".", "__")):
+                    continue
+                if not _is_folder(entry):
+                    files.append(entry.name)
+                    continue
+                folders.append(entry.name)
+                if entry.is_symlink():
+                    _refuse_circle(folder, base, entry, linked)
     except OSError as error:
         raise MigrationFileInvalid(
-            f"The folder {error.filename or folder} cannot be read: {error.strerror}."
+            f"The folder {show_name(str(error.filename or folder))} cannot be read: {error.strerror}."
             " Nothing was changed.",
             hint="Check its permissions and how it was packaged.",
         ) from None
     for name in sorted(files):
         if name.endswith(suffixes) or name.lower().endswith(suffixes):
             path = base + name
-            if not path.isascii():
-                refuse_undecodable(path)
+            if not path.isascii() or not path.isprintable():
+                refuse_name(path)
             yield path
     for name in sorted(folders):
-        yield from _walk(f"{folder}/{name}", f"{base}{name}/", suffixes)
+        yield from _walk(f"{folder}/{name}", f"{base}{name}/", suffixes, linked)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -85,17 +114,93 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def refuse_undecodable(path: str) -> None:
-    """Refuse a name in no encoding that is known: it could be neither shown nor recorded."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _refuse_circle(
+    folder: str, base: str, link: os.DirEntry[str], linked: set[tuple[int, int]]
+) -> None:
+    """Refuse a link to a folder above it, or to one that another link leads to already.
+
+    Following such links would read the same files again, and in a circle without end.
+    """
+    found = link.stat()
+    above = [folder]
+    for _ in range(base.count("/")):
+        above.append(os.path.dirname(above[-1]))  # noqa: PTH120 - folders are strings here
+    known = {(one.st_dev, one.st_ino) for one in map(os.stat, above)} | linked
+    if (found.st_dev, found.st_ino) in known:
+        path = show_name(f"{base}{link.name}")
         raise MigrationFileInvalid(
-            f"{shown}: the name is not UTF-8. Nothing was changed.",
+            f"{path} is a link to a folder that is read already. Nothing was changed.",
+            hint=f"Remove the link: rm {path}",
+            file=path,
+        )
+    linked.add((found.st_dev, found.st_ino))
+
+
+def show_name(name: str) -> str:
+    """Return a name with whatever cannot be shown written as an escape."""
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], shown)
+
+
+def refuse_name(path: str) -> None:
+    """Refuse a name that could be neither shown nor recorded.
+
+    Raises:
+        MigrationFileInvalid: it is not UTF-8, or holds a control character.
+    """
+    shown = show_name(path)
+    if shown != path:
+        what = "holds a control character" if _CONTROL.search(path) else "is not UTF-8"
+        raise MigrationFileInvalid(
+            f"{shown}: the name {what}. Nothing was changed.",
             hint="Rename the file or its folder.",
             file=shown,
-        ) from None
+        )
+
+
+def list_folders(folder: Path, *, follow_links: bool = True) -> list[str]:
+    """Return the names of the folders in a folder, sorted, hidden ones included.
+
+    Raises:
+        MigrationFileInvalid: it is missing or cannot be read, or a name is not UTF-8.
+    """
+    require_folder(folder)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(one.name for one in entries if one.is_dir(follow_symlinks=follow_links))
+    except OSError as error:
+        raise _unreadable(str(error.filename or folder), error.strerror or str(error)) from None
+    for name in names:
+        refuse_name(name)
+    return names
+
+
+def has_folder(folder: Path | str, shown: str) -> bool:
+    """Return whether there is a folder of that name.
+
+    Raises:
+        MigrationFileInvalid: that cannot be known.
+    """
+    try:
+        return stat.S_ISDIR(Path(folder, shown).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise _unreadable(shown, getattr(error, "strerror", None) or str(error)) from None
+
+
+def has_file(folder: Path | str, shown: str) -> bool:
+    """Return whether there is something under a name that is not a folder; reading it may still fail.
+
+    Raises:
+        MigrationFileInvalid: that cannot be known.
+    """
+    try:
+        return not stat.S_ISDIR(Path(folder, shown).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return Path(folder, shown).is_symlink()
+    except (OSError, ValueError) as error:
+        raise _unreadable(shown, getattr(error, "strerror", None) or str(error)) from None
 
 
 def read_text(folder: Path | str, shown: str) -> str:
@@ -136,16 +241,43 @@ def read_content(folder: Path | str, shown: str) -> bytes:
     try:
         descriptor = os.open(f"{folder}/{shown}", _FLAGS)
         try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+                raise _unreadable(shown, _describe_special(found))
             content = os.read(descriptor, _CHUNK)
             return content if len(content) < _CHUNK else content + _read_rest(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise MigrationFileInvalid(
-            f"{shown} cannot be read: {error.strerror}. Nothing was changed.",
-            hint="Check the file's permissions and how it was packaged.",
-            file=shown,
-        ) from None
+        raise _unreadable(shown, _describe_error(f"{folder}/{shown}", error)) from None
+    except (MemoryError, ValueError) as error:
+        reason = "there is not enough memory" if isinstance(error, MemoryError) else str(error)
+        raise _unreadable(shown, reason) from None
+
+
+def _describe_error(path: str, error: OSError) -> str:
+    """Return why a file could not be opened; a socket's own error does not say that it is one."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return error.strerror or str(error)
+    return error.strerror or str(error) if stat.S_ISREG(found.st_mode) else _describe_special(found)
+
+
+def _describe_special(found: os.stat_result) -> str:
+    if stat.S_ISREG(found.st_mode):
+        return f"it has {found.st_size >> 20} MB, and the most is {_MOST_BYTES >> 20} MB"
+    kinds = (name for test, name in _SPECIAL if test(found.st_mode))
+    return f"it is {next(kinds, 'something else')}, not a file"
+
+
+def _unreadable(shown: str, reason: str) -> MigrationFileInvalid:
+    shown = show_name(shown)
+    return MigrationFileInvalid(
+        f"{shown} cannot be read: {reason}. Nothing was changed.",
+        hint="Check the file's permissions and how it was packaged.",
+        file=shown,
+    )
 
 
 def _read_rest(descriptor: int) -> bytes:

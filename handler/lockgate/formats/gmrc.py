@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import line_of, read_text
+from lockgate.formats.folder import has_file, line_of, read_text
 from lockgate.formats.json5 import Json5Invalid, read_json5
 from lockgate.formats.scripts import unusable_file
 from lockgate.value import dataclass
@@ -70,9 +70,9 @@ def read_settings(folders: list[Path], variables: Mapping[str, str]) -> Settings
 
 
 def _read_folder(folder: Path, variables: Mapping[str, str]) -> Settings | None:
-    if (folder / _NAME).is_file():
+    if has_file(folder, _NAME):
         return _read(_load(folder), variables)
-    program = next((name for name in _PROGRAMS if (folder / name).is_file()), None)
+    program = next((name for name in _PROGRAMS if has_file(folder, name)), None)
     if program is not None:
         raise unusable_file(
             program,
@@ -166,7 +166,11 @@ def _from_environment(name: str, variables: Mapping[str, str]) -> str:
 
 def _reserved(settings: dict[str, Any], variables: Mapping[str, str]) -> dict[str, str | None]:
     """Return name and owner of the database, by the address that graphile-migrate itself would use."""
-    address = urlsplit(str(settings.get("connectionString") or variables.get(_URL) or ""))
+    given = str(settings.get("connectionString") or variables.get(_URL) or "")
+    try:
+        address = urlsplit(given)
+    except ValueError as error:
+        raise _refused(f"has a connection string that is not an address: {error}") from None
     name = unquote(address.path.removeprefix("/")) or None
     user = unquote(address.username or "") or None
     name = variables.get(_DATABASE[1:]) or name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule, StandIn
 from lockgate.core.migration import Version
-from lockgate.formats.folder import read_text, require_folder
+from lockgate.formats.folder import has_folder, read_text, require_folder
 from lockgate.formats.gmrc import Settings, read_settings
 from lockgate.formats.graphile_placeholders import fill_placeholders, find_obstacle
 from lockgate.formats.scripts import (
@@ -80,7 +80,7 @@ SESSION = SessionRule.KEPT
 
 def recognise(folder: Path) -> str | None:
     """Return that a committed migration has the header with the hash of the one before it."""
-    place = folder / _COMMITTED if (folder / _COMMITTED).is_dir() else folder
+    place = folder / _COMMITTED if has_folder(folder, _COMMITTED) else folder
     for name in list_names(place):
         if _NAME.fullmatch(name) and read_text(place, name).startswith("--! Previous: "):
             return f"{name} begins with --! Previous:"
@@ -99,7 +99,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             followed. A placeholder without a value is an obstacle of its migration.
     """
     require_folder(folder)
-    is_above = (folder / _COMMITTED).is_dir()
+    is_above = has_folder(folder, _COMMITTED)
     prefix = f"{_COMMITTED}/" if is_above else ""
     found = [
         _read_file(folder, f"{prefix}{match[0]}", match)

@@ -59,6 +59,9 @@ def _load(pieces: list[str], places: list[int]) -> object:
         value: object = json.loads("".join(plain))
     except json.JSONDecodeError as error:
         raise Json5Invalid(error.msg, _place_of(plain, places, error.pos)) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        what = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+        raise Json5Invalid(what, 0) from None
     return value
 
 

@@ -127,6 +127,8 @@ def _read_json(text: str, path: str) -> Iterator[Item]:
     except ValueError as error:
         line = getattr(error, "lineno", None)
         raise unusable_file(path, "is no JSON", "Correct the file.", line=line) from None
+    except (RecursionError, MemoryError):
+        raise unusable_file(path, "is nested too deeply", "Correct the file.") from None
     entries = document.get(_ROOT) if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise unusable_file(path, f"has no list {_ROOT}", "Correct the file.")

@@ -7,6 +7,7 @@ may not have in Lockgate is refused here, with its line.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ _ROLLBACK_BLOCK = _line(r"\s*/\*\s*liquibase\s*rollback\s*")
 _PRECONDITIONS = _line(r"\s*--\s*preconditions(.*)")
 _PRECONDITION = _line(r"\s*--\s*precondition-[a-z0-9-]+(?: .*)?")
 _TRUE = "true"
+# No file has more lines; Python reads no number of thousands of digits.
+_MOST_DIGITS = 12
 
 
 @dataclass(slots=True)
@@ -170,7 +173,8 @@ def _read_block(changeset: Changeset, number: int, lines: Iterator[tuple[int, st
 def _pass_over(lines: Iterator[tuple[int, str]], what: str, path: str, begun: int) -> int:
     """Pass over the lines that are to be ignored; return how many that were."""
     if what.isdecimal():
-        return sum(1 for _ in zip(range(int(what)), lines, strict=False))
+        most = int(what) if len(what) <= _MOST_DIGITS else sys.maxsize
+        return sum(1 for _ in zip(range(most), lines, strict=False))
     if what == "start":
         count = 0
         for _, line in lines:

@@ -9,7 +9,7 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import unusable_file
 from lockgate.value import dataclass
@@ -94,7 +94,7 @@ def _refuse(key: str, entry: Entry) -> None:
 
 def _read_files(folder: Path) -> Iterator[Entry]:
     for path in (f"../{NAME}", NAME):
-        if (folder.resolve() / path).is_file():
+        if has_file(folder.resolve(), path):
             yield from read_properties(read_text(folder.resolve(), path), path)
 
 

@@ -76,7 +76,8 @@ def read_python(file: NativeFile) -> tuple[Script, Script | None]:
         options=Options(transaction=found.transaction),
         checksum=text_checksum(file.text),
     )
-    return script, script if found.has_down else None
+    down = replace(script, obstacle=found.down_obstacle) if found.has_down else None
+    return replace(script, obstacle=found.up_obstacle), down
 
 
 def _refuse_other_tools(path: str, text: str, lowered: str) -> None:

@@ -5,13 +5,12 @@ Knows names, their order and the lock file. Knows no ``schema.prisma`` and no se
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.collation import find_undecided, plain_key
-from lockgate.formats.folder import read_text, refuse_undecodable, require_folder
+from lockgate.formats.folder import has_file, list_folders, read_text, require_folder
 from lockgate.formats.scripts import (
     catalog_by_place,
     make_versioned,
@@ -48,9 +47,9 @@ SESSION = SessionRule.KEPT
 
 def recognise(folder: Path) -> str | None:
     """Return that the folder has Prisma's lock file, and folders with a ``migration.sql``."""
-    if not (folder / _LOCK_FILE).is_file():
+    if not has_file(folder, _LOCK_FILE):
         return None
-    if any((folder / name / _SCRIPT).is_file() for name in _list_folders(folder)):
+    if any(has_file(folder, f"{name}/{_SCRIPT}") for name in _list_folders(folder)):
         return f"{_LOCK_FILE} stands beside folders with a {_SCRIPT}"
     return None
 
@@ -70,7 +69,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     migrations = []
     for name in names:
         path = f"{name}/{_SCRIPT}"
-        if not (folder / path).is_file():
+        if not has_file(folder, path):
             raise unusable_file(
                 name,
                 f"has no {_SCRIPT}",
@@ -84,16 +83,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 def _list_folders(folder: Path) -> list[str]:
     """Return the names of the folders, hidden ones included; a link to one is none to Prisma."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for name in names:
-        refuse_undecodable(name)
-    return names
+    return list_folders(folder, follow_links=False)
 
 
 def _refuse_other_provider(folder: Path) -> None:
     """Refuse the migrations of another database; a missing lock file is Prisma's "not known"."""
-    if not (folder / _LOCK_FILE).is_file():
+    if not has_file(folder, _LOCK_FILE):
         return
     lines = read_text(folder, _LOCK_FILE).splitlines()
     found = next(((n, t) for n, t in enumerate(lines, start=1) if t.startswith("provider")), None)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
+from lockgate.core.migration import Obstacle
+from lockgate.core.python_source import (
+    PythonInvalid,
+    find_idle,
+    only_raises,
+    parse_python,
+)
 from lockgate.errors import MigrationFileInvalid
 from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from lockgate.core.python_source import Idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,38 +25,67 @@ class PythonOptions:
 
     transaction: bool | None
     has_down: bool
+    up_obstacle: Obstacle | None = None
+    down_obstacle: Obstacle | None = None
 
 
 def read_python_options(text: str, path: str) -> PythonOptions:
     """Return what the module defines at its top level.
 
+    A function whose body would not run when it is called is an obstacle.
+
     Raises:
-        MigrationFileInvalid: it is no Python, has no ``up(connection)``, or sets ``transaction`` to
+        MigrationFileInvalid: it is not Python, has no ``up(connection)``, or sets ``transaction`` to
             anything but True or False.
     """
     try:
-        module = ast.parse(text, path)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        column = getattr(error, "offset", None)
+        module = parse_python(text, path)
+    except PythonInvalid as error:
         raise MigrationFileInvalid(
-            f"{path}:{line}: this is no Python: {getattr(error, 'msg', error)}. Nothing was changed.",
+            f"{path}:{error.line}: Python syntax error: {error.reason}. Nothing was changed.",
             hint="Correct the file.",
             file=path,
-            line=line,
-            column=column,
+            line=error.line,
+            column=error.column,
         ) from None
     functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
     if "up" not in functions:
-        raise MigrationFileInvalid(
-            f"{path} has no function up(connection). Nothing was changed.",
-            hint="Define up(connection), and down(connection) to make it reversible.",
-            file=path,
-        )
+        raise _refuse_without_up(module, path)
     for name in ("up", "down"):
         if name in functions:
             _check_parameters(functions[name], path)
-    return PythonOptions(_read_transaction(module, path), "down" in functions)
+    down = functions.get("down")
+    return PythonOptions(
+        transaction=_read_transaction(module, path),
+        has_down=down is not None and not only_raises(down),
+        up_obstacle=make_idle_obstacle("up", find_idle(module, "up"))
+        or make_idle_obstacle("verify", find_idle(module, "verify")),
+        down_obstacle=make_idle_obstacle("down", find_idle(module, "down")),
+    )
+
+
+def make_idle_obstacle(name: str, idle: Idle | None) -> Obstacle | None:
+    """Return the obstacle that a function is whose body would not run, or ``None``."""
+    if idle is None:
+        return None
+    return Obstacle(
+        f"defines {name} as {idle.what}, so that calling it does nothing",
+        f"Write {name} as a plain function that does its work before it returns, without async, await"
+        " and yield.",
+        idle.line,
+        is_mistake=True,
+    )
+
+
+def _refuse_without_up(module: ast.Module, path: str) -> MigrationFileInvalid:
+    idle = find_idle(module, "up")
+    why = "has no function up(connection)" if idle is None else f"defines up as {idle.what}"
+    return MigrationFileInvalid(
+        f"{path} {why}. Nothing was changed.",
+        hint="Define up(connection), and down(connection) to make it reversible.",
+        file=path,
+        line=None if idle is None else idle.line,
+    )
 
 
 def _check_parameters(function: ast.FunctionDef, path: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
-from lockgate.formats.folder import no_migrations, read_text, require_folder
+from lockgate.formats.folder import has_file, no_migrations, read_text, require_folder
 from lockgate.formats.psql import read_psql_script
 from lockgate.formats.scripts import unusable_file, with_stand_in
 from lockgate.formats.sqitch_config import Layout, read_layout
@@ -58,7 +58,7 @@ OUTSIDE = None
 def recognise(folder: Path) -> str | None:
     """Return the plan, which only a Sqitch project has."""
     for name in ("sqitch.plan", "sqitch.conf"):
-        if (folder / name).is_file():
+        if has_file(folder, name):
             return f"it has {name}"
     return None
 
@@ -114,7 +114,7 @@ def _complete_row(row: ForeignRow, change: Change | None, plan: Plan) -> Foreign
 
 
 def _read_plan(folder: Path, layout: Layout) -> Plan:
-    if not (folder / layout.plan).is_file():
+    if not has_file(folder, layout.plan):
         raise unusable_file(
             layout.plan,
             f"is missing in {folder}",
@@ -133,7 +133,7 @@ def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
         deploy, revert = layout.reworked_deploy, layout.reworked_revert
     name = _file_name(folder, deploy, change, layout)
     path = posixpath.normpath(posixpath.join(deploy, name))
-    if not (folder / path).is_file():
+    if not has_file(folder, path):
         raise unusable_file(
             layout.plan,
             f"has the change {_version_of(change)}, whose script {path} is missing",
@@ -141,7 +141,7 @@ def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
             line=change.line,
         )
     down = posixpath.normpath(posixpath.join(revert, name))
-    has_down = (folder / down).is_file()
+    has_down = has_file(folder, down)
     return Migration(
         Version((), _version_of(change)),
         "",
@@ -160,4 +160,4 @@ def _file_name(folder: Path, deploy: str, change: Change, layout: Layout) -> str
     if not change.rework_tags:
         return f"{change.name}.{layout.extension}"
     names = [f"{change.name}@{tag}.{layout.extension}" for tag in change.rework_tags]
-    return next((name for name in names if (folder / deploy / name).is_file()), names[0])
+    return next((name for name in names if has_file(folder, f"{deploy}/{name}")), names[0])

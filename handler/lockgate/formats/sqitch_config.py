@@ -9,7 +9,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.formats.folder import line_of, read_text
+from lockgate.formats.folder import has_file, line_of, read_text
 from lockgate.formats.scripts import unusable_file
 from lockgate.value import dataclass
 
@@ -49,7 +49,7 @@ def read_layout(folder: Path) -> Layout:
         MigrationFileInvalid: the file cannot be read, is for another database, or names a place
             outside of the folder.
     """
-    if not (folder / CONFIG).is_file():
+    if not has_file(folder, CONFIG):
         return Layout()
     values = _parse(read_text(folder, CONFIG))
     _refuse_other_engine(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
-from lockgate.formats.folder import no_migrations, read_text, require_folder
+from lockgate.formats.folder import no_migrations, read_content, read_text, require_folder
 from lockgate.formats.scripts import (
     list_names,
     make_script,
@@ -82,7 +82,7 @@ def recognise(folder: Path) -> str | None:
             if f"{name.removesuffix(_ROLLBACK)}.sql" in names:
                 return f"{name} stands beside its migration"
             continue
-        text = (folder / name).read_bytes().decode("utf-8", "replace")
+        text = read_content(folder, name).decode("utf-8", "replace")
         if name.endswith(".py") and _FROM_YOYO.search(text):
             return f"{name} imports yoyo"
         found = next((m[1] for m in _header_lines(text) if m is not None), None)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.migration import Language, Obstacle
+from lockgate.core.python_source import PythonInvalid, parse_python
 from lockgate.formats.scripts import make_script, unusable_file
 from lockgate.value import dataclass
 
@@ -156,11 +157,10 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 def _parse(text: str, path: str) -> ast.Module:
     try:
-        return ast.parse(text.removeprefix("\ufeff"), path)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        why = f"is no Python: {getattr(error, 'msg', error)}"
-        raise unusable_file(path, why, "Correct the file.", line=line) from None
+        return parse_python(text.removeprefix("\ufeff"), path)
+    except PythonInvalid as error:
+        why = f"has a Python syntax error: {error.reason}"
+        raise unusable_file(path, why, "Correct the file.", line=error.line) from None
 
 
 def _once(steps: list[_Step]) -> list[_Step]:
@@ -254,7 +254,7 @@ def _literal(node: ast.expr) -> Any:
             return ()
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, MemoryError):
         raise _NeedsPython(node) from None
 
 

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from lockgate.core.migration import Direction
+from lockgate.core.python_source import PythonInvalid, parse_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,8 @@ def is_revision(text: str) -> bool:
     What the history keeps of a migration is its text, so that the text has to tell.
     """
     try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError):
+        body = parse_python(text).body
+    except PythonInvalid:
         return False
     names = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     variables = {
@@ -56,7 +57,7 @@ def import_named(text: str) -> None:
     ``import app`` and then ``app.types.Money()`` work under Alembic because env.py, or another
     revision, has imported ``app.types`` before.
     """
-    tree = ast.parse(text)
+    tree = parse_python(text)
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
     roots = {one.name.partition(".")[0] for node in imports for one in node.names}
     for node in ast.walk(tree):

@@ -8,9 +8,24 @@ operations over the same connection (`alembic_step`).
 from __future__ import annotations
 
 import linecache
-from contextlib import contextmanager
+import re
+import sys
+from collections.abc import Awaitable
+from contextlib import (
+    _AsyncGeneratorContextManager,
+    _GeneratorContextManager,
+    contextmanager,
+)
 from enum import Enum, auto
-from types import ModuleType
+from functools import partial
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+)
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import (
@@ -34,6 +49,24 @@ if TYPE_CHECKING:
 
 class TransactionEnded(Exception):
     """The migration tried to commit or roll back the run's transaction."""
+
+
+class NotRun(Exception):
+    """The migration returned its work instead of doing it."""
+
+
+_UNFINISHED = (
+    FunctionType,
+    MethodType,
+    AsyncGeneratorType,
+    _GeneratorContextManager,
+    _AsyncGeneratorContextManager,
+    partial,
+    map,
+    filter,
+    zip,
+    Awaitable,
+)
 
 
 class _Loan(Enum):
@@ -69,9 +102,10 @@ def run_python(
             _lend(connection, loan) as lent,
             operate(lent, script, memo, refusal),
         ):
-            module = _load(migration, script)
-            import_named(script.text)
-            getattr(module, FUNCTIONS[direction])()
+            name = FUNCTIONS[direction]
+            with _load(migration, script) as module:
+                import_named(script.text)
+                _refuse_unfinished(getattr(module, name)(), name)
         return
     loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.AUTOCOMMIT
     _call(connection, migration, script, direction.value, loan)
@@ -80,16 +114,51 @@ def run_python(
 def _call(
     connection: Connection, migration: Migration, script: Script, function: str, loan: _Loan
 ) -> object:
-    with _watch(connection, migration, script), _lend(connection, loan) as lent:
-        return getattr(_load(migration, script), function)(lent)
+    with (
+        _watch(connection, migration, script),
+        _lend(connection, loan) as lent,
+        _load(migration, script) as module,
+    ):
+        return _refuse_unfinished(getattr(module, function)(lent), function)
 
 
-def _load(migration: Migration, script: Script) -> ModuleType:
-    module = ModuleType(f"lockgate_migration_{migration.migration_id}")
+@contextmanager
+def _load(migration: Migration, script: Script) -> Iterator[ModuleType]:
+    """Run a script's text as a module, which is among Python's modules as long as it is used.
+
+    Dataclasses, annotations and pickles look there for the module of a class.
+    """
+    name = re.sub(r"\W", "_", f"lockgate_migration_{migration.migration_id}")
+    module = ModuleType(name)
     module.__file__ = script.origin or _filename(script)
-    code = compile(script.text, _filename(script), "exec")
-    exec(code, module.__dict__)  # noqa: S102 - running the package's own migration is the job
-    return module
+    # Else the text would inherit this module's own __future__ import.
+    code = compile(script.text, _filename(script), "exec", dont_inherit=True)
+    former = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - running the package's own migration is the job
+        yield module
+    finally:
+        if former is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = former
+
+
+def _refuse_unfinished(result: object, function: str) -> object:
+    """Return what a function has returned, unless it is work that nobody would ever do.
+
+    Raises:
+        NotRun: it is a generator, a coroutine, a lazy iterator or another function.
+    """
+    if isinstance(result, (GeneratorType, CoroutineType)):
+        result.close()
+    elif not isinstance(result, _UNFINISHED):
+        return result
+    raise NotRun(
+        f"{function} returned a {type(result).__name__}, which is never run. Write {function} as a"
+        " plain function that does its work before it returns"
+    )
 
 
 def _filename(script: Script) -> str:
@@ -241,7 +310,7 @@ def _has_ended(error: BaseException) -> bool:
 def _message(error: BaseException, fields: dict[str, Any] | None) -> str:
     if fields is not None:
         return without_row_data(fields["C"], fields.get("M", ""))
-    if isinstance(error, TransactionEnded):
+    if isinstance(error, (TransactionEnded, NotRun)):
         return str(error)
     if _has_ended(error):
         return f"{TRANSACTION_ENDED}; the transaction belongs to the run"

@@ -1,0 +1,148 @@
+"""What a Python migration's functions do, read from the syntax. Runs nothing of it."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+
+from lockgate.value import dataclass
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+# What makes a function do more than to return: everything that runs other code, or is not finished.
+_ACTIVE = (
+    ast.Call,
+    ast.Await,
+    ast.Raise,
+    ast.Yield,
+    ast.YieldFrom,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.With,
+    ast.AsyncWith,
+    ast.AugAssign,
+    ast.comprehension,
+)
+
+
+class PythonInvalid(ValueError):
+    """The text is not Python."""
+
+    def __init__(self, reason: str, line: int, column: int | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A function that returns before it has done its work; ``what`` completes "it is"."""
+
+    what: str
+    line: int
+
+
+def parse_python(text: str, path: str = "<unknown>") -> ast.Module:
+    """Return the syntax tree of a text.
+
+    Raises:
+        PythonInvalid: it is not Python, or nested more deeply than Python itself can read.
+    """
+    try:
+        with warnings.catch_warnings():
+            # An escape such as "\\d" is warned of when the file is run.
+            warnings.simplefilter("ignore")
+            return ast.parse(text, path)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        reason = str(getattr(error, "msg", error))
+        raise PythonInvalid(reason, line, getattr(error, "offset", None)) from None
+    except (RecursionError, MemoryError):
+        raise PythonInvalid("it is nested too deeply", 1, None) from None
+
+
+def find_function(text: str, *names: str) -> ast.FunctionDef | None:
+    """Return the last function of one of these names at the top level of a text."""
+    try:
+        body = parse_python(text).body
+    except PythonInvalid:
+        return None
+    found = [one for one in body if isinstance(one, ast.FunctionDef) and one.name in names]
+    return found[-1] if found else None
+
+
+def find_idle(module: ast.Module, name: str) -> Idle | None:
+    """Return why a call of a function at the top level would not run its body, or ``None``.
+
+    A generator runs when it is iterated over, a coroutine when it is awaited. Nobody does either.
+    """
+    found: Idle | None = None
+    for node in module.body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name:
+                found = _find_idle(node, module)
+            case ast.Assign(targets=targets, value=value):
+                if any(isinstance(one, ast.Name) and one.id == name for one in targets):
+                    found = _find_idle(value, module)
+            case ast.AnnAssign(target=ast.Name(id=bound), value=ast.expr() as value):
+                if bound == name:
+                    found = _find_idle(value, module)
+    return found
+
+
+def _find_idle(node: ast.AST, module: ast.Module) -> Idle | None:
+    line = getattr(node, "lineno", 1)
+    match node:
+        case ast.AsyncFunctionDef():
+            return Idle("an async function", line)
+        case ast.FunctionDef():
+            if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in _walk_own(node)):
+                return Idle("a generator (it contains yield)", line)
+            returned = [one.value for one in _walk_own(node) if isinstance(one, ast.Return)]
+            if returned and all(isinstance(one, ast.GeneratorExp | ast.Lambda) for one in returned):
+                return Idle("a function that returns its work instead of doing it", line)
+        case ast.Lambda(body=ast.GeneratorExp() | ast.Yield() | ast.YieldFrom() | ast.Lambda()):
+            return Idle("a lambda that returns its work instead of doing it", line)
+        case ast.Name(id=name):
+            return next(
+                (
+                    _find_idle(one, module)
+                    for one in module.body
+                    if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == name
+                ),
+                None,
+            )
+    return None
+
+
+def _walk_own(function: ast.FunctionDef) -> list[ast.AST]:
+    """Return the nodes of a function's body, those of functions inside it left out."""
+    waiting: list[ast.AST] = list(function.body)
+    found: list[ast.AST] = []
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def is_empty(function: ast.FunctionDef) -> bool:
+    """Return whether a function does nothing: a docstring, ``pass``, ``...``, or a bare ``return``.
+
+    So does one that calls nothing. What a decorator makes of it cannot be known.
+    """
+    return not function.decorator_list and not any(
+        isinstance(node, _ACTIVE) for node in _walk_own(function)
+    )
+
+
+def only_raises(function: ast.FunctionDef) -> bool:
+    """Return whether a function is there only to say that there is no way back."""
+    body = [node for node in function.body if not _is_docstring(node)]
+    return len(body) == 1 and isinstance(body[0], ast.Raise)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

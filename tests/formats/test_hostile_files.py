@@ -1,0 +1,213 @@
+"""Files that are none, or that no parser reads: each is refused with its name, at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.folders import write_folder
+
+from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.registry import read_migrations
+from lockgate.settings import AUTO_FORMAT, FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# A hang lasts for ever; a machine with much to do takes its time.
+MOST_SECONDS = 10.0
+SQL = "SELECT 1;\n"
+GOOSE = "-- +goose Up\nSELECT 1;\n"
+PLAN = "%syntax-version=1.0.0\n%project=p\n\na 2024-01-01T00:00:00Z A <a@b.c> # a\n"
+REVISION = 'revision = "a"\ndown_revision = None\ndef upgrade(): pass\n'
+GRAPHILE = "--! Previous: -\n--! Hash: sha1:x\n\nSELECT 1;\n"
+# A format, the files that stand beside the one that cannot be read, and that one.
+PLACES = [
+    ("lockgate", {"1_a.sql": SQL}, "2_b.sql"),
+    ("lockgate", {"1_a.sql": SQL}, "2_b.py"),
+    ("lockgate", {"1_a.sql": SQL}, "R__b.sql"),
+    ("rails", {"1_a.sql": SQL}, "2_b.sql"),
+    ("dbmate", {"1_a.sql": "-- migrate:up\n"}, "2_b.sql"),
+    ("goose", {"1_a.sql": GOOSE}, "2_b.sql"),
+    ("golang-migrate", {"1_a.up.sql": SQL}, "1_a.down.sql"),
+    ("sqlx", {"1_a.sql": SQL}, "2_b.sql"),
+    ("diesel", {"1_a/up.sql": SQL}, "1_a/down.sql"),
+    ("diesel", {"1_a/up.sql": SQL}, "1_a/metadata.toml"),
+    ("diesel", {"1_a/up.sql": SQL, "2_b/down.sql": SQL}, "2_b/up.sql"),
+    ("prisma", {"1_a/migration.sql": SQL}, "migration_lock.toml"),
+    ("prisma", {"1_a/migration.sql": SQL, "2_b/x": ""}, "2_b/migration.sql"),
+    ("knex", {"1_a.sql": SQL}, "2_b.sql"),
+    ("knex", {"1_a.up.sql": SQL}, "1_a.js"),
+    ("node-pg-migrate", {"1_a.sql": SQL}, "2_b.sql"),
+    ("graphile-migrate", {"1.sql": GRAPHILE}, "2.sql"),
+    ("yoyo", {"a.sql": SQL}, "a.rollback.sql"),
+    ("yoyo", {"a.sql": SQL}, "b.py"),
+    ("alembic", {"a.py": REVISION}, "b.py"),
+    ("alembic", {"a.py": REVISION}, "alembic.ini"),
+    ("alembic", {"a.py": REVISION}, "pyproject.toml"),
+    ("sqitch", {"sqitch.plan": PLAN}, "deploy/a.sql"),
+    ("sqitch", {"sqitch.plan": PLAN, "deploy/a.sql": SQL}, "revert/a.sql"),
+    ("sqitch", {"sqitch.plan": PLAN, "deploy/a.sql": SQL}, "sqitch.conf"),
+    ("sqitch", {"deploy/a.sql": SQL}, "sqitch.plan"),
+    ("flyway", {"V1__a.sql": SQL}, "V2__b.sql"),
+    ("flyway", {"V1__a.sql": SQL}, "V1__a.sql.conf"),
+    ("flyway", {"V1__a.sql": SQL}, "flyway.conf"),
+    ("flyway", {"V1__a.sql": SQL}, "flyway.toml"),
+    ("liquibase", {}, "a.sql"),
+    ("liquibase", {}, "changelog.xml"),
+    ("liquibase", {"a.sql": "--liquibase formatted sql\n"}, "liquibase.properties"),
+]
+NESTED = {
+    "json": "[" * 100_000,
+    "object": '{"a":' * 20_000,
+    "toml": "a = " + "[" * 100_000,
+    "dotted": "a" + ".a" * 50_000 + " = 1",
+    "python": "x = " + "-" * 100_000 + "1",
+    "python_calls": "f" + "()" * 50_000,
+    "long_number": '{"a": ' + "9" * 10_000 + "}",
+    "no_text": "\0" * 1000,
+}
+
+
+def make_fifo(path: Path) -> None:
+    """Make a FIFO that nobody writes to."""
+    os.mkfifo(path)
+
+
+def make_device(path: Path) -> None:
+    """Make a link to a device that never ends."""
+    path.symlink_to("/dev/zero")
+
+
+def make_dangling(path: Path) -> None:
+    """Make a link that leads nowhere."""
+    path.symlink_to("nowhere")
+
+
+def make_circle(path: Path) -> None:
+    """Make a link to itself."""
+    path.symlink_to(path.name)
+
+
+def make_socket(path: Path) -> None:
+    """Make a socket."""
+    here = os.getcwd()  # noqa: PTH109 - a socket's address is short
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+    os.chdir(here)
+
+
+def make_huge(path: Path) -> None:
+    """Make a file of a hundred gigabytes that takes no room."""
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+
+
+def refuse(name: str, folder: Path) -> str:
+    """Return the message with which a folder is refused, in time."""
+    begun = time.monotonic()
+    with pytest.raises(MigrationFileInvalid) as caught:
+        read_migrations(name, folder, {})
+    assert time.monotonic() - begun < MOST_SECONDS
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    "make", [make_fifo, make_device, make_dangling, make_circle, make_socket, make_huge]
+)
+@pytest.mark.parametrize(("name", "files", "place"), PLACES)
+def test_what_is_not_a_file_is_refused_by_name(
+    tmp_path: Path, name: str, files: dict[str, str], place: str, make: Callable[[Path], None]
+) -> None:
+    """A FIFO, a device, a socket, a link to nowhere and a file without end stop no run."""
+    folder = write_folder(tmp_path / "m", files)
+    (folder / place).parent.mkdir(exist_ok=True)
+    make(folder / place)
+    assert place.rpartition("/")[2] in refuse(name, folder)
+
+
+@pytest.mark.parametrize("text", NESTED)
+@pytest.mark.parametrize(
+    ("name", "files", "place"),
+    [one for one in PLACES if not one[2].endswith(".sql") or one[0] == "sqitch"],
+)
+def test_settings_and_programs_that_nobody_can_parse_are_refused_or_read(
+    tmp_path: Path, name: str, files: dict[str, str], place: str, text: str
+) -> None:
+    """Nesting without end is an error of the file, where it is one at all."""
+    folder = write_folder(tmp_path / "m", {**files, place: NESTED[text]})
+    begun = time.monotonic()
+    with contextlib.suppress(MigrationFileInvalid):
+        read_migrations(name, folder, {})
+    assert time.monotonic() - begun < MOST_SECONDS
+
+
+@pytest.mark.parametrize("text", NESTED)
+def test_gmrc_that_nobody_can_parse_is_refused(tmp_path: Path, text: str) -> None:
+    """The settings of graphile-migrate are read once its migrations are right."""
+    body = "--! Previous: -\n--! Hash: sha1:93a1e4e7ba9a2f3fbc1e9dff3a7a2f7d5c2a4c30\n"
+    files = {"1.sql": f"{body}--! AllowInvalidHash\n\nSELECT 1;\n", ".gmrc": NESTED[text]}
+    assert ".gmrc" in refuse("graphile-migrate", write_folder(tmp_path / "m", files))
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("flyway.toml", "flyway = 1"),
+        ("flyway.toml", "[flyway]\nplaceholders = 1"),
+        ("flyway.toml", "environments = 1\n[flyway]\n"),
+        ("flyway.toml", "[environments]\ndefault = 1\n"),
+        ("flyway.toml", "[environments.default]\nflyway = 1\n"),
+    ],
+)
+def test_table_that_is_something_else_is_refused(tmp_path: Path, place: str, text: str) -> None:
+    """A value in the place of a table is named."""
+    folder = write_folder(tmp_path / "m", {"V1__a.sql": SQL, place: text})
+    assert "has no table [" in refuse("flyway", folder)
+
+
+@pytest.mark.parametrize("name", ["1_a\nb.sql", "1_a\tb.sql", "1_\x1b[31m.sql", "1_\x85.sql"])
+@pytest.mark.parametrize("tool", ["lockgate", "dbmate", "goose", "sqlx", "knex", "flyway"])
+def test_name_with_a_control_character_is_refused(tmp_path: Path, tool: str, name: str) -> None:
+    """A name that could write to a terminal, or break a line of a log, is no migration's."""
+    folder = write_folder(tmp_path / "m", {name: SQL})
+    message = refuse(tool, folder)
+    assert "the name holds a control character" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("tool", [*FORMATS, AUTO_FORMAT])
+def test_link_to_a_folder_above_is_refused(tmp_path: Path, tool: str) -> None:
+    """A circle of folders ends, whichever format meets it."""
+    folder = write_folder(tmp_path / "m", {"a/b/1_a.sql": SQL})
+    (folder / "a" / "b" / "again").symlink_to(folder)
+    (folder / "a" / "b" / "once_more").symlink_to(folder / "a")
+    refuse(tool, folder)
+
+
+def test_link_to_a_folder_beside_is_followed(tmp_path: Path) -> None:
+    """A link that leads to files of its own is a folder like others."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": SQL})
+    (folder / "more").symlink_to(write_folder(tmp_path / "n", {"2_b.sql": SQL}))
+    found = read_migrations("lockgate", folder, {})
+    assert ["1", "2"] == [one.migration_id for one in found.migrations]
+
+
+def test_folder_that_is_linked_twice_is_refused(tmp_path: Path) -> None:
+    """The second of two links to one folder is named, with the command that removes it."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": SQL})
+    other = write_folder(tmp_path / "n", {"2_b.sql": SQL})
+    for name in ("x", "y"):
+        (folder / name).symlink_to(other)
+    with pytest.raises(
+        MigrationFileInvalid, match="is a link to a folder that is read already"
+    ) as e:
+        read_migrations("lockgate", folder, {})
+    assert e.value.hint is not None
+    assert e.value.hint.startswith("Remove the link: rm ")

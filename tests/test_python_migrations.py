@@ -1,0 +1,167 @@
+"""Python migrations, run against a real server: as Python imports them, and only what really runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+IDLE = {
+    "generator": "def up(connection):\n    connection.exec_driver_sql('SELECT 1')\n    yield\n",
+    "yield_from": "def up(connection):\n    yield from ()\n",
+    "yield_in_a_block": "def up(connection):\n    if connection:\n        x = yield\n",
+    "decorated": (
+        "from contextlib import contextmanager\n\n@contextmanager\ndef up(connection):\n    yield\n"
+    ),
+    "generator_expression": "def up(connection):\n    return (x for x in [1])\n",
+    "returned_lambda": "def up(connection):\n    return lambda: 1\n",
+}
+LAZY = {
+    "helper": (
+        "def work(connection):\n    yield\n\ndef up(connection):\n    return work(connection)\n"
+    ),
+    "coroutine": (
+        "async def work(connection):\n    pass\n\ndef up(connection):\n    return work(connection)\n"
+    ),
+    "asynchronous_generator": (
+        "async def work(connection):\n    yield\n\ndef up(connection):\n    return work(connection)\n"
+    ),
+    "decorator": (
+        "def later(function):\n    return lambda connection: (lambda: function(connection))\n\n"
+        "@later\ndef up(connection):\n    pass\n"
+    ),
+    "map": "def up(connection):\n    return map(connection.exec_driver_sql, ['SELECT 1'])\n",
+    "partial": (
+        "from functools import partial\n\ndef up(connection):\n"
+        "    return partial(connection.exec_driver_sql, 'SELECT 1')\n"
+    ),
+    "method": "def up(connection):\n    return connection.exec_driver_sql\n",
+    "context_manager": (
+        "from contextlib import contextmanager\n\n@contextmanager\ndef work(connection):\n    yield\n\n"
+        "def up(connection):\n    return work(connection)\n"
+    ),
+}
+NOT_FUNCTIONS = {
+    "async_function": "async def up(connection):\n    pass\n",
+    "lambda": "up = lambda connection: (x for x in [1])\n",
+    "alias": "def work(connection):\n    yield\n\nup = work\n",
+}
+FINE = {
+    "inner_generator": (
+        "def up(connection):\n    def names():\n        yield 'made'\n"
+        "    for name in names():\n        connection.exec_driver_sql(f'CREATE TABLE {name} ()')\n"
+    ),
+    "returns_a_result": (
+        "def up(connection):\n    return connection.exec_driver_sql('CREATE TABLE made ()')\n"
+    ),
+    "returns_a_number": (
+        "def up(connection):\n    connection.exec_driver_sql('CREATE TABLE made ()')\n    return 1\n"
+    ),
+}
+
+
+def message_of(project: Project, action: Action = Action.UP) -> str:
+    """Run, expect a failure, and return its message."""
+    report = project.run(action)
+    assert report.error is not None, report
+    return report.error.message
+
+
+@pytest.mark.parametrize("action", [Action.UP, Action.PLAN, Action.VALIDATE])
+@pytest.mark.parametrize("name", IDLE)
+def test_idle_function_is_refused_before_anything_runs(
+    project: Project, name: str, action: Action
+) -> None:
+    """A pending file whose up would not run its body is refused with its line, and not recorded."""
+    project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.py": IDLE[name]})
+    message = message_of(project, action)
+    assert message.startswith("2_b.py:")
+    assert "so that calling it does nothing" in message
+    assert [] == project.database.run("SELECT FROM pg_class WHERE relname = 'a'")
+
+
+@pytest.mark.parametrize("name", NOT_FUNCTIONS)
+def test_up_that_is_not_a_plain_function_is_refused(project: Project, name: str) -> None:
+    """What is bound to up must be a function that runs."""
+    project.write({"1_a.py": NOT_FUNCTIONS[name]})
+    assert "defines up as " in message_of(project)
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_work_that_is_returned_fails_the_migration(project: Project, name: str) -> None:
+    """What only the call shows fails the migration before it is recorded."""
+    project.write({"1_a.py": LAZY[name]})
+    assert "which is never run" in message_of(project)
+    assert [] == project.history()
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_function_that_works_may_use_generators_and_return_values(
+    project: Project, name: str
+) -> None:
+    """Neither a generator inside of it nor what it returns stops a function that does its work."""
+    project.write({"1_a.py": FINE[name]})
+    assert Status.APPLIED == project.run().status
+    assert [[]] == project.database.run("SELECT FROM pg_class WHERE relname = 'made'")
+
+
+def test_verify_that_is_a_generator_is_refused(project: Project) -> None:
+    """A generator is true whatever it would say, so it cannot say that a migration is done."""
+    text = "transaction = False\n\ndef up(connection):\n    pass\n\n"
+    project.write({"1_a.py": f"{text}def verify(connection):\n    yield False\n"})
+    assert "defines verify as a generator" in message_of(project)
+
+
+MODULE = '''"""Uses what a module that Python has imported may use."""
+import pickle
+import sys
+import typing
+from dataclasses import dataclass
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Account(Base):
+    __tablename__ = "account"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@dataclass
+class Point:
+    x: int
+    y: "int" = 2
+
+
+def up(connection):
+    this = sys.modules[__name__]
+    assert this.Point is Point
+    assert Point.__annotations__["x"] is int
+    assert typing.get_type_hints(Point) == {"x": int, "y": int}
+    assert pickle.loads(pickle.dumps(Point(1))) == Point(1)
+    Base.metadata.create_all(connection)
+
+
+def down(connection):
+    Base.metadata.drop_all(connection)
+'''
+
+
+def test_module_is_one_of_pythons_modules_while_it_runs(project: Project) -> None:
+    """Dataclasses, mapped annotations, pickles and sys.modules work as after an import."""
+    project.write({"1_a.py": MODULE})
+    assert Status.APPLIED == project.run().status
+    report = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")
+    assert Status.ROLLED_BACK == report.status, report.error
+
+    assert [] == [name for name in sys.modules if name.startswith("lockgate_migration_")]
