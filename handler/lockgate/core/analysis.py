@@ -27,7 +27,6 @@ from lockgate.core.sql import (
     own_transaction,
     split_statements,
 )
-from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
 from lockgate.value import dataclass
 
@@ -83,8 +82,8 @@ class Analysis:
     @property
     def last_unit(self) -> Unit | None:
         """The unit whose end makes the migration applied."""
-        recorded = [unit for unit in self.units if unit.mode is not UnitMode.SESSION]
-        return recorded[-1] if recorded else None
+        recorded = (unit for unit in reversed(self.units) if unit.mode is not UnitMode.SESSION)
+        return next(recorded, None)
 
 
 # Savepoints divide a transaction and end none.
@@ -220,12 +219,6 @@ def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
             line=line,
             column=column,
         )
-
-
-def done_checksum(script: Script, analysis: Analysis, count: int) -> str:
-    """Return the digest of a script's first ``count`` statements: the part that was done."""
-    end = analysis.statements[count - 1].end if count else 0
-    return token_checksum(script.sql[:end])
 
 
 def place_of(script: Script, offset: int) -> tuple[int, int]:

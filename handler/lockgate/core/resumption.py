@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode, UnitMode, done_checksum
+from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language, Script
+from lockgate.core.token_checksum import TokenDigest
 
 if TYPE_CHECKING:
     from lockgate.core.history import Applied
@@ -37,7 +38,7 @@ def has_edited_part(step: Step) -> bool:
         return False
     count = row.statements_done
     is_short = count > len(step.analysis.statements)
-    return is_short or done_checksum(step.script, step.analysis, count) != row.done_checksum
+    return is_short or TokenDigest(step.script.sql).after(count) != row.done_checksum
 
 
 def would_begin_again(step: Step) -> bool:

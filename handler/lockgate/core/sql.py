@@ -16,7 +16,7 @@ from lockgate.core.sql_statement import (
     line_and_column,
     split_statements,
 )
-from lockgate.core.sql_text import redact_literals, sendable, spell_tokens
+from lockgate.core.sql_text import redact_literals, sendable, spell_statement, spell_tokens
 from lockgate.core.sql_token import Token, TokenKind, mentions, tokenize
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "own_transaction",
     "redact_literals",
     "sendable",
+    "spell_statement",
     "spell_tokens",
     "split_statements",
     "tokenize",

@@ -7,6 +7,7 @@ the server would refuse it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql_statement import split_statements
@@ -30,6 +31,8 @@ _BOM = "\ufeff"
 _HIDDEN = "?"
 
 
+# The units of one script, which may be thousands, are each sent from the same text.
+@lru_cache(maxsize=1)
 def sendable(sql: str) -> str:
     r"""Return ``sql`` with pg_dump's ``\restrict`` lines and a leading BOM blanked by spaces.
 
@@ -39,15 +42,23 @@ def sendable(sql: str) -> str:
     Raises:
         SqlTextInvalid: As `split_statements`, if there is anything to blank.
     """
-    # For nearly every text the search for the word is all there is to do.
-    lines = re.finditer(RESTRICT, sql) if "restrict" in sql else ()
-    places = [match.span() for match in lines]
-    taken = list(_taken_spans(sql)) if places else []
     text = " " + sql[1:] if sql.startswith(_BOM) else sql
-    for start, end in places:
-        if not any(first <= start < last for first, last in taken):
-            text = text[:start] + " " * (end - start) + text[end:]
-    return text
+    # For nearly every text the search for the word is all there is to do.
+    if "restrict" not in sql:
+        return text
+    pieces: list[str] = []
+    position = 0
+    taken = _taken_spans(sql)
+    last = (0, 0)
+    for match in re.finditer(RESTRICT, sql):
+        start, end = match.span()
+        while last[1] <= start:
+            last = next(taken, (len(sql), len(sql) + 1))
+        if last[0] <= start:
+            continue
+        pieces += [text[position:start], " " * (end - start)]
+        position = end
+    return "".join([*pieces, text[position:]])
 
 
 def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
@@ -61,20 +72,24 @@ def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
 def spell_tokens(sql: str) -> str:
     r"""Return every token in one spelling and a NUL behind it, for a digest that layout cannot change.
 
-    Unquoted words come in lower case, all else verbatim, a semicolon after every statement whether
-    or not the script ends in one, and the lines of COPY data as one piece. Comments, space and
-    ``\restrict`` lines are left out.
+    Comments, space and ``\restrict`` lines are left out.
 
     Raises:
         SqlTextInvalid: As `split_statements`.
     """
-    pieces: list[str] = []
-    for statement in split_statements(sql):
-        pieces += _spell_tokens(sql, statement)
-        pieces.append(";\0")
-        if statement.copy_data is not None:
-            pieces += [sql[slice(*statement.copy_data)], "\0"]
-    return "".join(pieces)
+    return "".join(spell_statement(sql, statement) for statement in split_statements(sql))
+
+
+def spell_statement(sql: str, statement: Statement) -> str:
+    """Return one statement's part of `spell_tokens`.
+
+    Unquoted words come in lower case, all else verbatim, a semicolon whether or not the script has
+    one there, and the lines of COPY data as one piece.
+    """
+    spelled = "".join(_spell_tokens(sql, statement)) + ";\0"
+    if statement.copy_data is None:
+        return spelled
+    return f"{spelled}{sql[slice(*statement.copy_data)]}\0"
 
 
 def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:

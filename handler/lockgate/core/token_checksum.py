@@ -8,18 +8,46 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from lockgate.core.sql import SqlTextInvalid, spell_tokens
+from lockgate.core.sql import SqlTextInvalid, spell_statement, split_statements
+
+
+class TokenDigest:
+    """The digests of a script's first statements. Going through all of them reads each token once."""
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+        self._restart()
+
+    def _restart(self) -> None:
+        self._digest = hashlib.sha256()
+        self._count = 0
+
+    def after(self, count: int | None = None) -> str:
+        """Return ``sha256-tokens:`` and the digest of the first ``count`` statements, or of all.
+
+        COPY data counts. Comments, white space and the case of keywords do not; every token is
+        followed by a NUL.
+
+        Raises:
+            SqlTextInvalid: the script cannot be split.
+        """
+        statements = split_statements(self._sql)
+        stop = len(statements) if count is None else count
+        if stop < self._count:
+            self._restart()
+        for statement in statements[self._count : stop]:
+            self._digest.update(spell_statement(self._sql, statement).encode())
+        self._count = stop
+        return "sha256-tokens:" + self._digest.hexdigest()
 
 
 def token_checksum(sql: str) -> str:
-    """Return ``sha256-tokens:`` and the digest of what the server would notice.
-
-    Comments, white space and the case of keywords do not count; every token is followed by a NUL.
+    """Return the digest of a whole script: of what the server would notice.
 
     Raises:
         SqlTextInvalid: the text cannot be split.
     """
-    return "sha256-tokens:" + hashlib.sha256(spell_tokens(sql).encode()).hexdigest()
+    return TokenDigest(sql).after()
 
 
 # The scripts of two messages: it is asked for again where they are recorded.

@@ -104,9 +104,11 @@ class Executor:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
             else:
+                from lockgate.core.token_checksum import TokenDigest
                 from lockgate.postgres.units import UnitRunner
 
-                done = UnitRunner(self.session, segment.steps[0]).apply()
+                (step,) = segment.steps
+                done = UnitRunner(self.session, step, TokenDigest(step.script.sql)).apply()
         except (StepFailed, LockgateError, OutOfTime):
             self.session.roll_back()
             self.session.memo.clear()

@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Unit, UnitMode, done_checksum, place_of
+from lockgate.core.analysis import Unit, UnitMode, place_of
 from lockgate.core.failure import Failure, OutOfTime, StepFailed, mask
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
@@ -37,6 +37,7 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
+    from lockgate.core.token_checksum import TokenDigest
     from lockgate.postgres.loss import LossGuard
 
 _POLL_SECONDS = 0.2
@@ -48,6 +49,7 @@ class UnitRunner:
 
     session: Session
     step: Step
+    digest: TokenDigest
 
     def apply(self) -> list[Done]:
         """Apply what of the migration is not done yet, and return it once it is whole.
@@ -308,11 +310,11 @@ class UnitRunner:
             done,
             total,
             None,
-            done_checksum(self.step.script, self.step.analysis, done),
+            self._checksum(done),
         )
 
     def _checksum(self, count: int) -> str:
-        return done_checksum(self.step.script, self.step.analysis, count)
+        return self.digest.after(count)
 
     def _whole(self) -> Progress:
         total = max(1, len(self.step.analysis.statements))
