@@ -50,8 +50,7 @@ _UPDATE = """
 ON CONFLICT (migration_id) DO UPDATE SET
     version = excluded.version, name = excluded.name, up_checksum = excluded.up_checksum,
     up_token_checksum = excluded.up_token_checksum, down_checksum = excluded.down_checksum,
-    down_script = excluded.down_script, down_options = excluded.down_options,
-    up_script = excluded.up_script, state = excluded.state,
+    {scripts}down_options = excluded.down_options, state = excluded.state,
     statements_done = excluded.statements_done, statements_total = excluded.statements_total,
     language = excluded.language, attempting = excluded.attempting,
     attempted_oid = excluded.attempted_oid, done_checksum = excluded.done_checksum,
@@ -62,6 +61,7 @@ ON CONFLICT (migration_id) DO UPDATE SET
     run_id = excluded.run_id, token = excluded.token,
     database_user = excluded.database_user, package_version = excluded.package_version
 """
+_SCRIPT_COLUMNS = ("up_script", "down_script")
 _RETURNING = """RETURNING migration_id AS lockgate_record, duration_ms,
           extract(epoch FROM applied_at)::float8, 'up'
 """
@@ -241,10 +241,14 @@ def record_sql(
     row: Row,
     *,
     is_new: bool = False,
+    has_scripts: bool = False,
     previous: str | None = None,
     applied_at: datetime | None = None,
 ) -> str:
     """Return the statement that writes a migration's row; where there is none yet, ``is_new``.
+
+    ``has_scripts``: this run has written the row before, and its scripts are in it. To send them again
+    with each of thousands of statements would take longer than the statements.
 
     ``previous`` is the id of the migration from whose row the duration counts: the one before it in
     the same transaction, or itself where it is recorded more than once. Without a row of this run it
@@ -264,8 +268,9 @@ def record_sql(
         )
     return _insert_sql(
         tables,
-        [row],
+        [_without_scripts(row) if has_scripts else row],
         is_new=is_new,
+        has_scripts=has_scripts,
         applied_at="now_at",
         duration_ms=f"extract(epoch FROM now_at - {since}) * 1000",
         clock=f",\n     {clock}",
@@ -290,6 +295,7 @@ def _insert_sql(
     applied_at: str,
     duration_ms: str,
     clock: str,
+    has_scripts: bool = False,
 ) -> str:
     insert = _INSERT.format(
         history=tables.history,
@@ -299,7 +305,12 @@ def _insert_sql(
         rows=quote_literal(json.dumps([_without_nulls(row) for row in rows], ensure_ascii=False)),
         clock=clock,
     )
-    return f"{insert}{'' if is_new else _UPDATE}{_RETURNING}"
+    scripts = () if has_scripts else (f"{one} = excluded.{one}, " for one in _SCRIPT_COLUMNS)
+    return f"{insert}{'' if is_new else _UPDATE.format(scripts=''.join(scripts))}{_RETURNING}"
+
+
+def _without_scripts(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in _SCRIPT_COLUMNS}
 
 
 def _without_nulls(row: Row) -> Row:

@@ -111,13 +111,16 @@ class Session:
         progress: Progress,
         *,
         is_new: bool = False,
+        has_scripts: bool = False,
         previous: str | None = None,
     ) -> str:
         """Return the statement that writes a migration's row; see `record_sql` and `revert_sql`."""
         if step.direction is Direction.DOWN:
             return revert_sql(self.tables, step.migration, progress)
         row = make_row(step.migration, self.stamp, progress)
-        return record_sql(self.tables, row, is_new=is_new, previous=previous)
+        return record_sql(
+            self.tables, row, is_new=is_new, has_scripts=has_scripts, previous=previous
+        )
 
     def prepare(
         self, writer: MessageWriter, step: Step, *, behind: Migration | None = None

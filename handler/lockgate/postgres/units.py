@@ -43,13 +43,14 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnitRunner:
-    """Applies one migration that shares no transaction."""
+    """Applies one migration that shares no transaction. ``has_row``: it has written its row already."""
 
     session: Session
     step: Step
     digest: TokenDigest
+    has_row: bool = False
 
     def apply(self) -> list[Done]:
         """Apply what of the migration is not done yet, and return it once it is whole.
@@ -271,7 +272,10 @@ class UnitRunner:
 
     def _add_record(self, writer: MessageWriter, progress: Progress) -> None:
         migration = self.step.migration
-        record = self.session.record(self.step, progress, previous=migration.migration_id)
+        record = self.session.record(
+            self.step, progress, has_scripts=self.has_row, previous=migration.migration_id
+        )
+        self.has_row = True
         self.session.own_role(writer)
         writer.add(Part.RECORD, record, migration=migration)
         writer.add(Part.FENCE, self.session.fence())

@@ -1,0 +1,83 @@
+"""What a script of many statements costs grows with it: counted, not timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lockgate.core import sql_text, token_checksum
+from lockgate.postgres.connection import Connection
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import MakeDatabase
+    from tests.support.project import Project
+
+FEW = 20
+OUTSIDE = "-- migrate:up transaction:false\n"
+LINE = "-- A line that is long enough to count, in a script that has many of them.\n"
+
+
+def insert(number: int) -> str:
+    """Return one statement, the same in length whatever its number."""
+    return f"INSERT INTO t VALUES ({number:06}); {LINE}"
+
+
+SCRIPTS: dict[str, tuple[str, Callable[[int], str]]] = {
+    "statements": ("1_a.sql", lambda n: OUTSIDE + "".join(map(insert, range(n)))),
+    "repeatable": ("R__a.sql", lambda n: OUTSIDE + "".join(map(insert, range(n)))),
+    "with a down script": (
+        "1_a.sql",
+        lambda n: OUTSIDE + "".join(map(insert, range(n))) + "-- migrate:down\n" + LINE * n,
+    ),
+    "alone": ("1_a.sql", lambda n: OUTSIDE + "VACUUM t;\n" * n),
+    "copy": (
+        "1_a.sql",
+        lambda n: OUTSIDE + f"COPY t FROM stdin; {LINE}1\n\\.\n" * n,
+    ),
+    "blocks": ("1_a.sql", lambda n: OUTSIDE + f"BEGIN; {insert(1)} COMMIT;\n" * n),
+}
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Give what a run sends and digests: characters, and statements."""
+    counts: Counter[str] = Counter()
+    send, spell = Connection.send, sql_text.spell_statement
+
+    def count_sent(connection: Connection, sql: str, *arguments: Any, **others: Any) -> Any:
+        counts["sent"] += len(sql)
+        return send(connection, sql, *arguments, **others)
+
+    def count_digested(sql: str, statement: Any) -> str:
+        counts["digested"] += statement.end - statement.start
+        return spell(sql, statement)
+
+    monkeypatch.setattr(Connection, "send", count_sent)
+    monkeypatch.setattr(token_checksum, "spell_statement", count_digested)
+    return counts
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_script_of_many_statements_costs_what_they_do(
+    make_database: MakeDatabase, project: Project, counted: Counter[str], kind: str
+) -> None:
+    """Four times the statements send and digest about four times as much, not sixteen times."""
+    name, make = SCRIPTS[kind]
+    costs: list[Counter[str]] = []
+    for count in (FEW, 4 * FEW):
+        project.database = make_database()
+        project.database.run("CREATE TABLE t (id int)")
+        project.write({name: make(count)})
+        counted.clear()
+        report = project.run()
+        assert (Status.APPLIED, None) == (report.status, report.error)
+        costs.append(Counter(counted))
+    few, many = costs
+    assert {"sent", "digested"} == few.keys()
+    for what in few:
+        assert many[what] < 5 * few[what], (kind, what)
