@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.checksum import text_checksum
-from lockgate.core.token_checksum import token_checksum
+from lockgate.core.token_checksum import TokenDigest, token_checksum
 
 TABLE = "CREATE TABLE account (id bigint);"
 
@@ -121,3 +121,29 @@ def test_text_checksum_ignores_line_endings_of_any_text(text: str) -> None:
     lines = text.removeprefix("\ufeff").replace("\r", "\n")
     forms = {text_checksum(lines.replace("\n", ending)) for ending in ("\n", "\r\n", "\r")}
     assert 1 == len(forms)
+
+
+SCRIPT = """CREATE TABLE t (id int); -- one
+INSERT INTO t VALUES (1);
+CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END;
+SELECT 'a'
+  'b';
+"""
+
+
+def test_digest_of_a_part_is_that_of_its_text() -> None:
+    """What histories hold of scripts that were run in part is the digest of the text up to there."""
+    digest = TokenDigest(SCRIPT)
+    ends = ["", "int);", "(1);", "END;", "'b';"]
+    expected = [token_checksum(SCRIPT[: SCRIPT.index(end) + len(end)]) for end in ends]
+    assert expected == [digest.after(count) for count in range(5)]
+    assert expected[1] == digest.after(1)
+    assert expected[4] == digest.after()
+
+
+def test_digest_of_a_part_counts_copy_data() -> None:
+    """Up to a COPY, its lines belong to what was done."""
+    one, other = (TokenDigest(f"SELECT 1;\nCOPY t FROM stdin;\n{x}\n\\.\nSELECT 2;") for x in "ab")
+    assert one.after(1) == other.after(1)
+    assert one.after(2) != other.after(2)
+    assert one.after(2) == token_checksum("SELECT 1;\nCOPY t FROM stdin;\na\n\\.\n")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core.analysis import Analysis, Mode, analyse_script, done_checksum
+from lockgate.core.analysis import Analysis, Mode, analyse_script
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
@@ -25,7 +25,7 @@ from lockgate.core.segment import (
     make_segments,
     split_segment,
 )
-from lockgate.core.token_checksum import token_checksum
+from lockgate.core.token_checksum import TokenDigest, token_checksum
 from lockgate.errors import (
     DriftDetected,
     HistoryForeign,
@@ -79,7 +79,7 @@ def make_row(
     migration = make_migration(migration_id, text)
     part = None
     if done is not None:
-        part = done_checksum(migration.up, analyse_script(migration.up), done)
+        part = TokenDigest(migration.up.sql).after(done)
     return Applied(
         migration_id=migration_id,
         version=migration.version,
