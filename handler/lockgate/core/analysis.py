@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
 from lockgate.core.migration import Language, Script
+from lockgate.core.sharing import find_lone_reason, may_write
 from lockgate.core.sql import (
     SHARED,
     Classification,
@@ -70,6 +71,8 @@ class Analysis:
     """What is known of one script. ``units`` is empty for a shared one.
 
     ``sets_session``: it may leave settings to its session. What a function in it sets is not seen.
+    ``lone_reason`` is why a shared one has a transaction for itself (`find_lone_reason`).
+    ``may_write``: it may write rows.
     """
 
     mode: Mode
@@ -78,6 +81,8 @@ class Analysis:
     adds_enum_value: bool = False
     reason: str | None = None
     sets_session: bool = False
+    lone_reason: str | None = None
+    may_write: bool = True
 
     @property
     def last_unit(self) -> Unit | None:
@@ -117,7 +122,15 @@ def analyse_script(script: Script) -> Analysis:
     Raises what `_analyse` does.
     """
     found = _analyse(script)
-    return replace(found, sets_session=True) if _sets_session(script, found) else found
+    sets_session = _sets_session(script, found)
+    if found.mode is not Mode.SHARED:
+        return replace(found, sets_session=True) if sets_session else found
+    return replace(
+        found,
+        sets_session=sets_session,
+        lone_reason=find_lone_reason(script, found.statements),
+        may_write=may_write(script, found.statements),
+    )
 
 
 def _sets_session(script: Script, found: Analysis) -> bool:

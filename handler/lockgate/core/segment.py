@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Analysis, Mode
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
+from lockgate.core.sharing import may_defer
 from lockgate.settings import Atomicity
 from lockgate.value import dataclass
 
@@ -54,12 +56,14 @@ class Segment:
     """Steps that take effect together; one step only, unless ``mode`` is shared.
 
     ``leaves`` is what of its session the steps after it find; only one that sets something leaves any.
+    ``checks``: some of its steps may meet a constraint that is checked at the end of the transaction.
     """
 
     mode: Mode
     steps: tuple[Step, ...]
     reason: str | None = None
     leaves: SessionRule = SessionRule.NEW
+    checks: bool = False
 
 
 def make_segments(
@@ -79,23 +83,47 @@ def make_segments(
             _close(segments, group)
             segments.append(Segment(step.analysis.mode, (step,), step.analysis.reason, leaves))
             continue
-        if not group or not room.fits(step):
+        is_lone = _is_lone(step)
+        if not group or not room.fits(step) or is_lone:
             _close(segments, group)
             room = bound
         group.append(step)
         room = room.less(step)
         # A new enum value cannot be used before it is committed.
-        if step.analysis.adds_enum_value or not _may_share(policy):
+        if step.analysis.adds_enum_value or is_lone or not _may_share(policy):
             _close(segments, group)
     _close(segments, group)
-    return tuple(segments)
+    return _with_checks(segments, policy)
+
+
+def _is_lone(step: Step) -> bool:
+    """Whether a step ends the segment before it and its own; downs stay together at any price."""
+    return step.analysis.lone_reason is not None and step.direction is Direction.UP
+
+
+def _with_checks(segments: list[Segment], policy: Policy) -> tuple[Segment, ...]:
+    """Mark the segments whose steps may meet a deferred constraint.
+
+    A fresh database has only those that its migrations make.
+    """
+    checks, marked = not policy.is_fresh, []
+    for segment in segments:
+        checks = checks or any(may_defer(step.script) for step in segment.steps)
+        marked.append(replace(segment, checks=checks) if _is_group(segment) else segment)
+    return tuple(marked)
+
+
+def _is_group(segment: Segment) -> bool:
+    return segment.mode is Mode.SHARED and len(segment.steps) > 1
 
 
 def split_segment(segment: Segment) -> tuple[Segment, ...]:
     """Return smaller segments, for a server to which this one was too much: a hundred, then one."""
     size = SEGMENT_MIGRATIONS if len(segment.steps) > SEGMENT_MIGRATIONS else 1
     return tuple(
-        Segment(segment.mode, segment.steps[start : start + size], "split for the server")
+        replace(
+            segment, steps=segment.steps[start : start + size], reason="split for the server"
+        )
         for start in range(0, len(segment.steps), size)
     )
 
@@ -131,5 +159,6 @@ def _may_share(policy: Policy) -> bool:
 
 def _close(segments: list[Segment], group: list[Step]) -> None:
     if group:
-        segments.append(Segment(Mode.SHARED, tuple(group)))
+        reason = f"alone: {group[0].analysis.lone_reason}" if _is_lone(group[0]) else None
+        segments.append(Segment(Mode.SHARED, tuple(group), reason))
         group.clear()

@@ -18,6 +18,7 @@ from lockgate.postgres.ledger import Ledger
 from lockgate.postgres.message import MessageWriter, Part
 from lockgate.postgres.segment_message import (
     add_batch,
+    add_check,
     add_row,
     add_whole,
     close_segment,
@@ -170,10 +171,10 @@ class Executor:
         batches = make_batches(segment.steps)
         if first is None:
             open_segment(self.session, writer, segment)
-            done += self._add_batch(writer, batches[0], ledger, is_first=True)
+            done += self._add_batch(writer, segment, batches[0], ledger, is_first=True)
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
             upcoming = MessageWriter()
-            work = partial(self._work_ahead, ledger, batch, upcoming, following)
+            work = partial(self._work_ahead, ledger, segment, batch, upcoming, following)
             began = self.session.clock.monotonic()
             answer = self.session.send(writer, work)
             ledger.note(answer.marks)
@@ -181,7 +182,7 @@ class Executor:
             if self.session.clock.monotonic() - began >= _MOST_SECONDS_AHEAD:
                 upcoming.take()
             if following and upcoming.is_empty:
-                done += self._add_batch(upcoming, following, ledger, is_first=False)
+                done += self._add_batch(upcoming, segment, following, ledger, is_first=False)
             rows = records_sql(
                 self.session.tables,
                 ledger.take(),
@@ -194,6 +195,7 @@ class Executor:
     def _work_ahead(
         self,
         ledger: Ledger,
+        segment: Segment,
         batch: Sequence[Step],
         upcoming: MessageWriter,
         following: Sequence[Step],
@@ -201,10 +203,16 @@ class Executor:
         """Do what can be done while the server works on a batch: its rows, and the next message."""
         ledger.draft(batch)
         if following and may_be_ahead(following):
-            add_batch(self.session, upcoming, following, is_first=False)
+            add_batch(self.session, upcoming, segment, following, is_first=False)
 
     def _add_batch(
-        self, writer: MessageWriter, batch: Sequence[Step], ledger: Ledger, *, is_first: bool
+        self,
+        writer: MessageWriter,
+        segment: Segment,
+        batch: Sequence[Step],
+        ledger: Ledger,
+        *,
+        is_first: bool,
     ) -> list[Done]:
         """Add scripts, running now what cannot travel with others."""
         done: list[Done] = []
@@ -219,7 +227,7 @@ class Executor:
         def add_body(writer: MessageWriter, step: Step) -> None:
             self._add_body(writer, step, send)
 
-        add_batch(self.session, writer, batch, is_first=is_first, add_body=add_body)
+        add_batch(self.session, writer, segment, batch, is_first=is_first, add_body=add_body)
         return done
 
     def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
@@ -229,6 +237,7 @@ class Executor:
             if previous is not None:
                 self.session.prepare(writer, step)
             done += self._add_body(writer, step, partial(self.session.flush, writer))
+            add_check(writer, segment, step)
             add_row(self.session, writer, step, previous)
             previous = step.migration.migration_id
             if writer.is_full:

@@ -30,6 +30,7 @@ class Part(StrEnum):
 
     CONTROL = "control"
     SCRIPT = "script"
+    CHECK = "check"
     RECORD = "record"
     MARK = "mark"
     FENCE = "fence"

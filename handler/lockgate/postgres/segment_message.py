@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.analysis import Mode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
+from lockgate.postgres.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.history_table import Progress
 from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
 from lockgate.postgres.session import BEGIN, COMMIT
@@ -57,6 +58,18 @@ def add_whole(writer: MessageWriter, step: Step) -> None:
     writer.add_script(step.migration, script, step.analysis.statements, (0, len(script.sql)))
 
 
+def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
+    """Check the deferred constraints of a script, so that its neighbours find them as new.
+
+    After the last script there is no neighbour, and one short statement does. Until then it runs with
+    the role and the path of the script, as at the end of a transaction of its own.
+    """
+    if step is segment.steps[-1]:
+        writer.add(Part.CHECK, CHECK_ALL, migration=step.migration)
+    elif segment.checks and step.analysis.may_write:
+        writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
+
+
 def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
     """Add the row of a migration that stands alone; see `record_sql`."""
     session.own_role(writer)
@@ -87,6 +100,7 @@ def make_batches(steps: Iterable[Step]) -> list[list[Step]]:
 def add_batch(
     session: Session,
     writer: MessageWriter,
+    segment: Segment,
     batch: Sequence[Step],
     *,
     is_first: bool,
@@ -98,6 +112,7 @@ def add_batch(
         if behind is not None or not is_first:
             session.prepare(writer, step, behind=behind)
         add_body(writer, step)
+        add_check(writer, segment, step)
         behind = step.migration
     session.own_role(writer)
     session.mark(writer, batch[-1].migration)
@@ -114,12 +129,13 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     writer = MessageWriter()
     if is_many(segment):
         open_segment(session, writer, segment)
-        add_batch(session, writer, batch, is_first=True)
+        add_batch(session, writer, segment, batch, is_first=True)
         return writer
     if len(segment.steps) > 1:
         return None
     open_segment(session, writer, segment)
     add_whole(writer, batch[0])
+    add_check(writer, segment, batch[0])
     add_row(session, writer, batch[0], None)
     close_segment(session, writer)
     return writer
