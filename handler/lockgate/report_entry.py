@@ -92,7 +92,7 @@ def with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
     return replace(
         error,
         sqlstate=failure.sqlstate,
-        migration=failure.migration,
+        migration=None if failure.together else failure.migration,
         statement=failure.statement,
         file=failure.file,
         line=failure.line,

@@ -19,6 +19,7 @@ _PART = rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}'
 _EXCERPT_WIDTH = 100
 # A migration may raise megabytes. Place and state stand behind its words, and must not be cut off.
 _LONGEST_WORDS = 2_000
+_MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Failure:
     """Why a step failed. ``statement`` counts from 1 in the script; places count from 1.
 
     ``has_committed``: the step commits by itself, or ended its transaction, so what it did may have
-    stayed. It must not be tried again on a guess.
+    stayed. It must not be tried again on a guess. ``is_deferred``: a constraint failed that is checked
+    behind the script; ``is_of_all``: at the end, so that any of the transaction's migrations may have
+    broken it. ``together`` are the migrations of the transaction, where none of them is known
+    to be the one.
     """
 
     migration: str
@@ -52,23 +56,35 @@ class Failure:
     excerpt: str | None = None
     blockers: tuple[Blocking, ...] = ()
     has_committed: bool = False
+    is_deferred: bool = False
+    is_of_all: bool = False
+    together: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return the failure as a sentence or two: what, why, where."""
         what = f"Migration {self.migration}"
-        if self.statement is not None:
+        if self.together:
+            what = f"The transaction of migrations {_name(self.together)}"
+        elif self.statement is not None:
             what = f"Statement {self.statement} of migration {self.migration}"
         code = f" ({self.sqlstate})" if self.sqlstate else ""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         said = self.message
         if len(said) > _LONGEST_WORDS:
             said = f"{said[:_LONGEST_WORDS]}…"
-        text = f"{what} failed: {said}{code}. {place}".rstrip() + ("." if place else "")
+        when = " when its deferred constraints were checked" if self.is_deferred else ""
+        text = f"{what} failed{when}: {said}{code}. {place}".rstrip() + ("." if place else "")
         if self.blockers:
             text += (
                 " It waited for " + " and ".join(_describe_blocker(b) for b in self.blockers) + "."
             )
         return text
+
+
+def _name(labels: tuple[str, ...]) -> str:
+    if len(labels) > _MOST_NAMED:
+        return f"{labels[0]} to {labels[-1]} ({len(labels)} migrations)"
+    return f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 class StepFailed(Exception):

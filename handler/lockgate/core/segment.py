@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from lockgate.core.analysis import Analysis, Mode
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
-from lockgate.core.sharing import may_defer
+from lockgate.core.sharing import find_shared, may_defer
 from lockgate.settings import Atomicity
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
+    from lockgate.core.failure import Failure
     from lockgate.core.history import Applied
     from lockgate.core.migration import Migration, Script
     from lockgate.core.policy import Policy
@@ -121,9 +122,7 @@ def split_segment(segment: Segment) -> tuple[Segment, ...]:
     """Return smaller segments, for a server to which this one was too much: a hundred, then one."""
     size = SEGMENT_MIGRATIONS if len(segment.steps) > SEGMENT_MIGRATIONS else 1
     return tuple(
-        replace(
-            segment, steps=segment.steps[start : start + size], reason="split for the server"
-        )
+        replace(segment, steps=segment.steps[start : start + size], reason="split for the server")
         for start in range(0, len(segment.steps), size)
     )
 
@@ -162,3 +161,31 @@ def _close(segments: list[Segment], group: list[Step]) -> None:
         reason = f"alone: {group[0].analysis.lone_reason}" if _is_lone(group[0]) else None
         segments.append(Segment(Mode.SHARED, tuple(group), reason))
         group.clear()
+
+
+# What the server finds in a row; a name that is missing is missing in every transaction.
+_OF_DATA = ("21", "22", "23", "40", "P0")
+
+
+def note_sharing(segment: Segment, failure: Failure) -> Failure:
+    """Add to a failure that its migration read what it shared with those before it.
+
+    Whether it would pass alone cannot be tried without committing them; so only the facts are given.
+    """
+    labels = [step.migration.label for step in segment.steps]
+    place = labels.index(failure.migration) if failure.migration in labels else 0
+    if place == 0 or not (failure.sqlstate or "").startswith(_OF_DATA):
+        return failure
+    found = next((f for s in segment.steps[: place + 1] if (f := find_shared(s.script))), None)
+    if found is None:
+        return failure
+    note = (
+        f"It shared a transaction with {_count(place)} before it, in which {found} gives the same"
+        " for all. Where that is the cause, it passes alone: set LOCKGATE_ATOMICITY=migration, which"
+        " gives each migration its own transaction."
+    )
+    return replace(failure, hint=f"{failure.hint or ''} {note}".strip())
+
+
+def _count(count: int) -> str:
+    return "the migration" if count == 1 else f"{count} migrations"

@@ -40,6 +40,32 @@ _PARTS = {
     ),
     "COPY ... FREEZE": re.compile(r"\bcopy\b[^;]*\bfreeze\b", re.IGNORECASE),
 }
+# What a rollback does not take back, or hands to somebody else. Names of extensions count wherever
+# they stand; those of `REPLAYABLE_EXTENSIONS` do not reach outside.
+_REACHES_OUTSIDE = re.compile(
+    r"\bdblink|\bhttp|\bpg_(?:background|cron|net|file|logical|replication|terminate|cancel|reload|rotate)"
+    r"|\b(?:cron|net|aws_\w+)\.|\blo_(?:export|import)\b|\bprogram\b|\bcopy\b[^;]*\bto\b"
+    r"|\bforeign\s+(?:table|data|schema)\b|\bcreate\s+server\b|\bpl(?:pythonu|python3u|perlu|tclu)\b"
+    r"|\bload\s+'",
+    re.IGNORECASE,
+)
+_EXTENSION = re.compile(r"\bextension\s+(?:if\s+not\s+exists\s+)?\"?([\w-]+)", re.IGNORECASE)
+REPLAYABLE_EXTENSIONS = frozenset(
+    {
+        "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore",
+        "intarray", "isn", "ltree", "pg_stat_statements", "pg_trgm", "pgcrypto", "plpgsql", "postgis",
+        "seg", "tablefunc", "unaccent", "uuid-ossp", "vector",
+    }
+)  # fmt: skip
+
+# What stands still from the first migration of a transaction to the last.
+_SHARED = re.compile(
+    r"\b(?:(now|transaction_timestamp|txid_current|pg_current_xact_id|age)\s*\("
+    r"|(current_timestamp|current_date|current_time|localtimestamp|localtime|xmin)\b"
+    r"|'(now|today)')",
+    re.IGNORECASE,
+)
+
 # They keep their body for later.
 _DEFINITIONS = frozenset({"CREATE", "ALTER", "COMMENT", "GRANT", "REVOKE"})
 # They write no rows, unless an event trigger or a default does.
@@ -90,3 +116,20 @@ def may_write(script: Script, statements: Sequence[Statement]) -> bool:
     return script.language is Language.PYTHON or any(
         one.words[:1] == () or one.words[0] not in _WRITE_NOTHING for one in statements
     )
+
+
+def may_replay(script: Script) -> bool:
+    """Tell whether a script, run once more and rolled back, is known to leave nothing anywhere."""
+    if script.language is Language.PYTHON or _REACHES_OUTSIDE.search(script.sql):
+        return False
+    made = (name.lower() for name in _EXTENSION.findall(script.sql))
+    return all(name in REPLAYABLE_EXTENSIONS for name in made)
+
+
+def find_shared(script: Script) -> str | None:
+    """Return what a script reads that is the same for a whole transaction, or ``None``."""
+    found = _SHARED.search(script.text)
+    if found is None:
+        return None
+    call, word, literal = found.groups()
+    return f"{call.lower()}()" if call else (word or f"'{literal}'").lower()

@@ -6,15 +6,39 @@ from __future__ import annotations
 CHECK_ALL = "SET CONSTRAINTS ALL IMMEDIATE"
 
 # For all others. ALL would also change constraints that are created later, and no statement takes
-# that back; so the constraints are named. Only those of tables that this transaction wrote to can
-# have work waiting, which keeps the cost of many constraints low. A name is unique only in a table:
-# where another constraint of the name is not INITIALLY DEFERRED, naming it would change that one too,
-# so the check is made in a subtransaction, whose end takes the setting back.
+# that back; so the constraints are named. Only those of tables to which something was written since
+# the last check can have work waiting; else a thousand constraints would be set a thousand times.
+# A name is unique only in a table: where another constraint of the name is not INITIALLY DEFERRED,
+# naming it would change that one too, so the check is made in a subtransaction, whose end takes the
+# setting back.
 CHECK_DEFERRED = """DO $lockgate$
 DECLARE
+    former pg_catalog.jsonb := coalesce(
+        nullif(pg_catalog.current_setting('lockgate.checked', true), ''), '{}');
+    written pg_catalog.jsonb;
+    recent pg_catalog.oid[];
     clear text;
     shared text;
 BEGIN
+    SELECT pg_catalog.jsonb_object_agg(relation, rows)
+               FILTER (WHERE rows OPERATOR(pg_catalog.>) 0),
+           pg_catalog.array_agg(relation)
+               FILTER (WHERE rows::text OPERATOR(pg_catalog.<>)
+                             coalesce(former OPERATOR(pg_catalog.->>) relation::text, '0')
+                          OR NOT pg_catalog.current_setting('track_counts')::pg_catalog.bool)
+    INTO written, recent
+    FROM (
+        SELECT relation, pg_catalog.pg_stat_get_xact_tuples_inserted(relation)
+            OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_updated(relation)
+            OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_xact_tuples_deleted(relation)
+        FROM (
+            SELECT conrelid FROM pg_catalog.pg_constraint WHERE condeferred
+            UNION SELECT confrelid FROM pg_catalog.pg_constraint WHERE condeferred
+        ) AS constrained (relation)
+    ) AS counted (relation, rows);
+    IF recent IS NULL THEN
+        RETURN;
+    END IF;
     SELECT pg_catalog.string_agg(name, ', ') FILTER (WHERE NOT is_shared),
            pg_catalog.string_agg(name, ', ') FILTER (WHERE is_shared)
     INTO clear, shared
@@ -27,15 +51,13 @@ BEGIN
                   AND other.connamespace OPERATOR(pg_catalog.=) one.connamespace
                   AND NOT other.condeferred
             ) AS is_shared
-        FROM pg_catalog.pg_constraint AS one,
-             pg_catalog.unnest(ARRAY[one.conrelid, one.confrelid]) AS relation
+        FROM pg_catalog.pg_constraint AS one
         WHERE one.condeferred
+          AND (one.conrelid OPERATOR(pg_catalog.=) ANY (recent)
+            OR one.confrelid OPERATOR(pg_catalog.=) ANY (recent))
           AND pg_catalog.has_schema_privilege(one.connamespace, 'USAGE')
-          AND (pg_catalog.pg_stat_get_xact_tuples_inserted(relation) OPERATOR(pg_catalog.>) 0
-            OR pg_catalog.pg_stat_get_xact_tuples_updated(relation) OPERATOR(pg_catalog.>) 0
-            OR pg_catalog.pg_stat_get_xact_tuples_deleted(relation) OPERATOR(pg_catalog.>) 0
-            OR NOT pg_catalog.current_setting('track_counts')::pg_catalog.bool)
     ) AS named;
+    PERFORM pg_catalog.set_config('lockgate.checked', written::text, true);
     IF clear IS NOT NULL THEN
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', clear, ' IMMEDIATE');
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', clear, ' DEFERRED');
@@ -48,5 +70,15 @@ BEGIN
             NULL;
         END;
     END IF;
+END
+$lockgate$"""
+
+# RESET ALL that leaves the note of the last check, to the end of the transaction.
+RESET_ALL_BUT_CHECKED = """DO $lockgate$
+DECLARE
+    checked text := pg_catalog.current_setting('lockgate.checked', true);
+BEGIN
+    RESET ALL;
+    PERFORM pg_catalog.set_config('lockgate.checked', checked, true);
 END
 $lockgate$"""

@@ -6,12 +6,14 @@ What most migrations do not need is imported where it is used.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, Unit, UnitMode
 from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.migration import Language
+from lockgate.core.segment import note_sharing
 from lockgate.errors import LockgateError
 from lockgate.postgres.history_table import records_sql
 from lockgate.postgres.ledger import Ledger
@@ -34,10 +36,14 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lockgate.core.failure import Failure
     from lockgate.core.outcome import Done, Stamp
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.loss import LossGuard
     from lockgate.postgres.session import Session
+
+# Another session was in the way, or somebody cancelled: to run it once more proves nothing.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "53200", "55006"})
 
 # What is written ahead says how much time is left.
 _MOST_SECONDS_AHEAD = 1.0
@@ -110,13 +116,26 @@ class Executor:
 
                 (step,) = segment.steps
                 done = UnitRunner(self.session, step, TokenDigest(step.script.sql)).apply()
-        except (StepFailed, LockgateError, OutOfTime):
+        except (StepFailed, LockgateError, OutOfTime) as error:
             self.session.roll_back()
             self.session.memo.clear()
             self.session.memo.update(memo)
+            if isinstance(error, StepFailed) and len(segment.steps) > 1:
+                raise StepFailed(self._blame(segment, error.failure)) from error
             raise
         for one in done:
             self.on_applied(one)
+
+    def _blame(self, segment: Segment, failure: Failure) -> Failure:
+        """Return the failure of a segment of many with the migration at fault, if that is known."""
+        if failure.is_of_all and failure.sqlstate not in _TRANSIENT:
+            from lockgate.postgres.replay import find_culprit
+
+            labels = tuple(step.migration.label for step in segment.steps)
+            failure = find_culprit(self.session, segment) or replace(
+                failure, together=labels, file=None
+            )
+        return note_sharing(segment, failure)
 
     def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
         """Apply migrations in one transaction, in as few messages as they fit."""
@@ -235,7 +254,7 @@ class Executor:
         previous: str | None = None
         for step in segment.steps:
             if previous is not None:
-                self.session.prepare(writer, step)
+                self.session.prepare(writer, step, is_checked=segment.checks)
             done += self._add_body(writer, step, partial(self.session.flush, writer))
             add_check(writer, segment, step)
             add_row(self.session, writer, step, previous)

@@ -31,6 +31,7 @@ class Part(StrEnum):
     CONTROL = "control"
     SCRIPT = "script"
     CHECK = "check"
+    CHECK_ALL = "check_all"
     RECORD = "record"
     MARK = "mark"
     FENCE = "fence"

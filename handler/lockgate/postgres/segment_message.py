@@ -61,13 +61,13 @@ def add_whole(writer: MessageWriter, step: Step) -> None:
 def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
     """Check the deferred constraints of a script, so that its neighbours find them as new.
 
-    After the last script there is no neighbour, and one short statement does. Until then it runs with
-    the role and the path of the script, as at the end of a transaction of its own.
+    It runs with the role and the path of the script, as at the end of a transaction of its own. After
+    the last script there is no neighbour, so that nothing has to be as new.
     """
-    if step is segment.steps[-1]:
-        writer.add(Part.CHECK, CHECK_ALL, migration=step.migration)
-    elif segment.checks and step.analysis.may_write:
+    if segment.checks and step.analysis.may_write:
         writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
+    if step is segment.steps[-1]:
+        writer.add(Part.CHECK_ALL, CHECK_ALL, migration=step.migration)
 
 
 def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
@@ -110,7 +110,7 @@ def add_batch(
     behind = None
     for step in batch:
         if behind is not None or not is_first:
-            session.prepare(writer, step, behind=behind)
+            session.prepare(writer, step, behind=behind, is_checked=segment.checks)
         add_body(writer, step)
         add_check(writer, segment, step)
         behind = step.migration

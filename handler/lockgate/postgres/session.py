@@ -6,7 +6,7 @@ Between two segments the session is outside any transaction: a failed one was ro
 from __future__ import annotations
 
 import contextlib
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Stamp
 from lockgate.errors import LockLost
 from lockgate.postgres.connection import Connection, StatementError
+from lockgate.postgres.constraints import RESET_ALL_BUT_CHECKED
 from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.look import OWN_PATH
@@ -123,13 +124,21 @@ class Session:
         )
 
     def prepare(
-        self, writer: MessageWriter, step: Step, *, behind: Migration | None = None
+        self,
+        writer: MessageWriter,
+        step: Step,
+        *,
+        behind: Migration | None = None,
+        is_checked: bool = False,
     ) -> None:
         """Give a migration a session as new, in which it finds what is kept and nothing else.
 
-        It begins when the one that it stands ``behind`` has ended.
+        It begins when the one that it stands ``behind`` has ended. ``is_checked``: the note of which
+        constraints were checked in this transaction stays.
         """
         as_new = (*self._as_new(), *self.kept)
+        if is_checked:
+            as_new = tuple(RESET_ALL_BUT_CHECKED if sql == _RESET_ALL else sql for sql in as_new)
         writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
         writer.add(Part.MARK, self._settings_sql(step), migration=behind)
 
@@ -228,6 +237,9 @@ class Session:
         if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
             return lock_lost(self.stamp.token, "The transaction was rolled back.")
         script, migration = blame.piece.script, blame.piece.migration
+        if blame.piece.part in _CHECKS and migration is not None:
+            failure = _check_failure(error, migration, _script_of(message, migration))
+            return StepFailed(replace(failure, is_of_all=blame.piece.part is Part.CHECK_ALL))
         if script is None or migration is None:
             label = _last_label(message) if migration is None else migration.label
             is_row = blame.piece.part is Part.RECORD
@@ -251,10 +263,13 @@ class Session:
         )
 
 
-# RESET ALL leaves all the others alone.
+_CHECKS = frozenset({Part.CHECK, Part.CHECK_ALL})
+
+_RESET_ALL = "RESET ALL"
+# It leaves all the others alone.
 _AS_NEW = (
     "RESET SESSION AUTHORIZATION",
-    "RESET ALL",
+    _RESET_ALL,
     "CLOSE ALL",
     "DEALLOCATE ALL",
     "UNLISTEN *",
@@ -315,6 +330,25 @@ def _find_hint(sqlstate: str, script: Script) -> str | None:
 def _last_label(message: Message) -> str:
     labels = [piece.migration.label for piece in message.pieces if piece.migration is not None]
     return labels[-1] if labels else "(none)"
+
+
+def _script_of(message: Message, migration: Migration) -> Script | None:
+    """Return the script that a message holds of a migration; one of Python is in none."""
+    pieces = (piece for piece in message.pieces if piece.migration == migration)
+    return next((piece.script for piece in pieces if piece.script is not None), None)
+
+
+def _check_failure(error: StatementError, migration: Migration, script: Script | None) -> Failure:
+    """Return the failure of a constraint that is checked behind a script; it has no place in it."""
+    hidden = () if script is None else script.hidden
+    return Failure(
+        migration=migration.label,
+        message=mask(without_row_data(error.sqlstate, error.fields.get("M", "")), hidden),
+        sqlstate=error.sqlstate,
+        hint=_HINTS.get(error.sqlstate),
+        file=migration.path if script is None else script.path,
+        is_deferred=True,
+    )
 
 
 def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:

@@ -1,0 +1,240 @@
+"""What migrations that share one transaction on a fresh database notice of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+TABLES = (
+    "CREATE TABLE parent (id int PRIMARY KEY);"
+    "CREATE TABLE child (id int CONSTRAINT child_fk REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"
+)
+ORPHAN = "INSERT INTO child VALUES (7);"
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        "SET CONSTRAINTS ALL IMMEDIATE;",
+        "SET CONSTRAINTS child_fk IMMEDIATE;",
+        "DO $$ BEGIN SET CONSTRAINTS ALL IMMEDIATE; END $$;",
+        "BEGIN; SET CONSTRAINTS ALL IMMEDIATE; COMMIT;",
+    ],
+)
+def test_constraint_modes_of_one_file_do_not_reach_the_next(
+    project: Project, neighbour: str
+) -> None:
+    """A child row may come before its parent in the next migration, as in a transaction of its own."""
+    project.write(
+        {
+            "1_tables.sql": TABLES,
+            "2_neighbour.sql": neighbour,
+            "3_rows.sql": f"{ORPHAN} INSERT INTO parent VALUES (7);",
+        }
+    )
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+
+
+def test_python_migration_that_sets_constraints_does_not_reach_the_next(project: Project) -> None:
+    """A function's SET CONSTRAINTS ends with its transaction, too."""
+    python = (
+        "def up(connection):\n    connection.exec_driver_sql('SET CONSTRAINTS ALL IMMEDIATE')\n"
+    )
+    rows = f"{ORPHAN} INSERT INTO parent VALUES (7);"
+    project.write({"1_tables.sql": TABLES, "2_set.py": python, "3_rows.sql": rows})
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "LOCK TABLE parent IN EXCLUSIVE MODE;",
+        "LOCK parent;",
+        "DO $$ BEGIN LOCK TABLE parent; END $$;",
+        "SELECT pg_advisory_xact_lock(1);",
+        "SELECT pg_catalog.pg_try_advisory_xact_lock_shared(1);",
+        "TRUNCATE child; COPY child FROM stdin WITH (FREEZE);\n\\.\n",
+        "SET CONSTRAINTS ALL DEFERRED;",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",
+        "SAVEPOINT here;",
+    ],
+)
+def test_file_that_cannot_share_has_a_transaction_for_itself(project: Project, script: str) -> None:
+    """What it does lasts until its own commit, before the next migration begins."""
+    look = (
+        "CREATE TABLE seen AS SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()"
+        " AND (locktype = 'advisory' OR mode ~ '^(Access)?Exclusive' AND relation = 'parent'::regclass);"
+    )
+    project.write({"1_tables.sql": TABLES, "2_alone.sql": script, "3_look.sql": look})
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+    assert [("1",), ("2",), ("3",)] == [segment.migrations for segment in report.segments]
+    assert [[0]] == project.database.run("SELECT * FROM seen")
+
+
+def test_words_that_only_look_like_a_lock_share(project: Project) -> None:
+    """A column "lock" and a function that would lock later are no reason for a transaction each."""
+    function = (
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN LOCK TABLE t; RETURN; END';"
+    )
+    project.write(
+        {
+            "1_t.sql": "CREATE TABLE t (lock int, frozen boolean);",
+            "2_f.sql": function,
+            "3_rows.sql": "INSERT INTO t (lock) VALUES (1); UPDATE t SET lock = 2;",
+        }
+    )
+    report = project.run()
+    assert [("1", "2", "3")] == [segment.migrations for segment in report.segments], report.error
+
+
+def test_deferred_constraint_is_checked_after_the_migration_that_broke_it(project: Project) -> None:
+    """A later migration does not repair it, since in transactions of their own the first would fail."""
+    project.write(
+        {"1_tables.sql": TABLES, "2_child.sql": ORPHAN, "3_p.sql": "INSERT INTO parent VALUES (7);"}
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "2 child" == report.error.migration
+    assert "2_child.sql" == report.error.file
+    assert report.error.message.startswith(
+        "Migration 2 child failed when its deferred constraints were checked: insert or update on"
+        ' table "child" violates foreign key constraint "child_fk" (23503). 2_child.sql.'
+    )
+    assert [[None]] == project.database.run("SELECT to_regclass('parent')")
+
+
+def test_each_migration_finds_the_constraints_deferred_again(project: Project) -> None:
+    """The check leaves them as a transaction finds them when it begins."""
+    rows = "INSERT INTO child VALUES ({0}); INSERT INTO parent VALUES ({0});"
+    project.write({"1_tables.sql": TABLES} | {f"{n}_r.sql": rows.format(n) for n in range(2, 6)})
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+    assert 1 == len(report.segments)
+
+
+@pytest.mark.parametrize("other", ["", "DEFERRABLE INITIALLY IMMEDIATE"])
+def test_constraints_that_share_a_name_keep_their_modes(project: Project, other: str) -> None:
+    """A name is unique in a table only: one that is checked at once stays so."""
+    second = f"CREATE TABLE second (id int CONSTRAINT child_fk REFERENCES parent {other});"
+    use = "INSERT INTO child VALUES (1); INSERT INTO parent VALUES (1);"
+    early = (
+        "DO $$ BEGIN INSERT INTO second VALUES (9); RAISE 'not checked at once'; EXCEPTION WHEN"
+        " foreign_key_violation THEN NULL; END $$;"
+    )
+    project.write(
+        {"1_t.sql": TABLES + second, "2_use.sql": use, "3_early.sql": early, "4_bad.sql": ORPHAN}
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "4 bad" == report.error.migration, report.error
+
+
+def test_names_that_need_quotes_and_constraint_triggers_are_checked(project: Project) -> None:
+    """Any initially deferred constraint counts, whatever it is called."""
+    trigger = (
+        'CREATE SCHEMA "Odd ""one"; CREATE TABLE "Odd ""one".t (i int);'
+        "CREATE FUNCTION deny() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no row may come'; END $$;"
+        'CREATE CONSTRAINT TRIGGER "it\'s; late" AFTER INSERT ON "Odd ""one".t'
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deny();"
+    )
+    bad = 'INSERT INTO "Odd ""one".t VALUES (1);'
+    project.write({"1_t.sql": trigger, "2_bad.sql": bad, "3_more.sql": "SELECT 1;"})
+    report = project.run()
+    assert report.error is not None
+    assert "2 bad" == report.error.migration
+    assert "no row may come" in report.error.message
+
+
+def test_deferred_trigger_finds_the_path_of_its_migration(project: Project) -> None:
+    """It runs where the transaction of the script would have ended, not under a path of ours."""
+    trigger = (
+        "CREATE TABLE t (i int); CREATE TABLE log (i int);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO log VALUES (new.i); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note();"
+    )
+    project.write({"1_t.sql": trigger, "2_row.sql": "INSERT INTO t VALUES (1);"})
+    report = project.run(LOCKGATE_ATOMICITY="migration")
+    assert Status.APPLIED == report.status, report.error
+    assert [[1]] == project.database.run("SELECT i FROM log")
+
+
+HIDDEN = (
+    "CREATE FUNCTION later() RETURNS void LANGUAGE plpgsql AS"
+    " $$ BEGIN EXECUTE 'SET CON' || 'STRAINTS ALL DEF' || 'ERRED'; END $$;"
+    "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int);"
+    "DO $$ BEGIN EXECUTE 'ALTER TABLE child ADD FOREIGN KEY (id) REFERENCES parent DEF' || 'ERRABLE';"
+    " END $$;"
+)
+
+
+def test_failure_at_the_end_blames_the_migration_that_fails_first_when_run_again(
+    project: Project,
+) -> None:
+    """Where nothing told of a deferred constraint, the transaction is run once more and rolled back."""
+    project.write(
+        {
+            "1_t.sql": HIDDEN,
+            "2_bad.sql": f"SELECT later(); {ORPHAN}",
+            "3_fine.sql": "CREATE TABLE t (i int);",
+        }
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "2 bad" == report.error.migration
+    assert [[None]] == project.database.run("SELECT to_regclass('parent')")
+    assert [] == project.history()
+
+
+def test_failure_at_the_end_blames_all_where_a_replay_could_reach_outside(
+    project: Project,
+) -> None:
+    """A script that may do what no rollback takes back is not run a second time."""
+    project.write(
+        {
+            "1_t.sql": HIDDEN,
+            "2_bad.sql": f"SELECT later(); {ORPHAN}",
+            "3_dblink.sql": "-- dblink is named here, so it might be used",
+        }
+    )
+    report = project.run()
+    assert report.error is not None
+    assert report.error.migration is None
+    assert report.error.file is None
+    assert report.error.message.startswith(
+        "The transaction of migrations 1 t, 2 bad and 3 dblink failed when its deferred constraints"
+        " were checked:"
+    )
+
+
+def test_failure_that_the_shared_time_may_explain_names_the_remedy(project: Project) -> None:
+    """A migration that fails beside others says what they share, and how to give it its own."""
+    insert = "INSERT INTO t DEFAULT VALUES;"
+    project.write(
+        {
+            "1_t.sql": "CREATE TABLE t (at timestamptz UNIQUE DEFAULT now());",
+            "2_first.sql": insert,
+            "3_second.sql": insert,
+        }
+    )
+    report = project.run()
+    assert report.error is not None
+    assert "3 second" == report.error.migration
+    assert report.error.hint is not None
+    assert report.error.hint.endswith(
+        "It shared a transaction with 2 migrations before it, in which now() gives the same for all."
+        " Where that is the cause, it passes alone: set LOCKGATE_ATOMICITY=migration, which gives each"
+        " migration its own transaction."
+    )
+    assert Status.APPLIED == project.run(LOCKGATE_ATOMICITY="migration").status
