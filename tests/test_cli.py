@@ -458,6 +458,9 @@ def test_operators_commands_in_a_row(run: Run) -> None:
     assert 0 == redone.status
     assert "undid 1 migration" in redone.out
     assert "applied 1 migration" in redone.out
+    again = run("redo", "--json").report
+    assert ["2"] == [entry["version"] for entry in again["reverted"]]
+    assert ["2"] == [entry["version"] for entry in again["applied"]]
     first.write_text(first.read_text().replace("a ()", "a (id int)"))
     assert 2 == run("validate").status
     mend = ("repair", "--accept", "1", "--reason", "test")

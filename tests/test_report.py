@@ -394,3 +394,24 @@ def test_report_of_a_refused_request_keeps_to_the_schema() -> None:
     )
     assert ("refused", None, "Send {}.") == (found.status, found.action, found.next_action)
     assert [] == find_flaws(found)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["\x1b", "\x7f", "\x85", "\x9b", "\xad", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff"],
+)
+def test_json_text_shows_no_character_that_a_terminal_obeys(hidden: str) -> None:
+    """Control, direction and width are escaped, and read back as they were."""
+    found = Report(
+        Status.APPLIED, Action.UP, "1", applied=(Entry(f"a{hidden}b", "é 🙂", "versioned"),)
+    )
+    text = found.to_text()
+    assert text.isprintable()
+    assert "é 🙂" in text
+    assert found.to_json() == json.loads(text)
+
+
+def test_json_text_escapes_what_is_beyond_the_first_plane() -> None:
+    """A tag character is two escapes, as JSON has it."""
+    found = Report(Status.APPLIED, Action.UP, "\U000e0041")
+    assert '"run_id":"\\udb40\\udc41"' in found.to_text()

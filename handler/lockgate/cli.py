@@ -27,6 +27,7 @@ from lockgate.report_draft import refuse_report
 from lockgate.settings import Settings, read_environment, read_settings
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
+from lockgate.terminal.line import clean
 from lockgate.terminal.progress import Progress
 from lockgate.terminal.report import describe_report
 from lockgate.terminal.screen import Screen
@@ -117,26 +118,35 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 def _run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Undo the last migrations and apply them again: the loop in which a migration is written."""
+    """Undo the last migrations and apply them again: the loop in which a migration is written.
+
+    As JSON it is one report, that of the second run, in which ``reverted`` is what the first has undone.
+    """
     options.action = Action.DOWN
-    undone = _run_and_show(options, environment)
-    if undone is not Status.ROLLED_BACK:
-        return EXIT_STATUSES[undone]
+    progress = _make_progress(options, environment)
+    undone = _carry_out(options, environment, progress)
+    if undone.status is not Status.ROLLED_BACK:
+        return _say(undone.to_json(), options, environment, progress.applied)
+    if not options.json:
+        _say(undone.to_json(), options, environment, progress.applied)
     options.action, options.steps, options.allow_data_loss = Action.UP, None, False
-    return _run_engine(options, environment)
+    progress = _make_progress(options, environment)
+    done = _carry_out(options, environment, progress)
+    if options.json:
+        done = replace(done, reverted=(*undone.reverted, *done.reverted))
+    return _say(done.to_json(), options, environment, progress.applied)
 
 
 def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    return EXIT_STATUSES[_run_and_show(options, environment)]
+    progress = _make_progress(options, environment)
+    report = _carry_out(options, environment, progress)
+    return _say(report.to_json(), options, environment, progress.applied)
 
 
-def _run_and_show(options: argparse.Namespace, environment: Mapping[str, str]) -> Status:
-    progress = Progress(
+def _make_progress(options: argparse.Namespace, environment: Mapping[str, str]) -> Progress:
+    return Progress(
         None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
     )
-    report = _carry_out(options, environment, progress)
-    _say(report.to_json(), options, environment, progress.applied)
-    return report.status
 
 
 def _carry_out(
@@ -287,9 +297,7 @@ def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     from lockgate.terminal import remote  # noqa: PLC0415 - for the command that needs it
 
     options.requested_by = options.requested_by or _find_user()
-    progress = Progress(
-        None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
-    )
+    progress = _make_progress(options, environment)
     function = RemoteFunction(options.function, options.region, options.profile)
     try:
         with progress.waiting(f"Waiting for function {function.name}"):
@@ -375,9 +383,9 @@ def _find_folder(options: argparse.Namespace, environment: Mapping[str, str]) ->
 
 def _complain(error: LockgateError) -> int:
     report = refuse_report("", error)
-    sys.stderr.write(f"lockgate: {error.message}\n")
+    sys.stderr.write(f"lockgate: {clean(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"Hint: {error.hint}\n")
+        sys.stderr.write(f"Hint: {clean(error.hint)}\n")
     return EXIT_STATUSES[report.status]
 
 

@@ -197,8 +197,15 @@ class Report:
 
 
 def to_text(report: dict[str, Any]) -> str:
-    """Return a report's JSON form as one line of text."""
-    return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+    """Return a report's JSON form as one line of text, of which a terminal may show every character.
+
+    Controls, also those above ASCII, what turns the direction of writing, and what has no width are
+    escaped: names and messages come from elsewhere.
+    """
+    text = json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _plain(value: Any) -> Any:

@@ -23,14 +23,26 @@ if TYPE_CHECKING:
 
 _ATTEMPT_MS = 10_000
 
-# Buckets of CloudFormation's own: cloudformation-custom-resource-response-euwest1, whose host is
-# that of S3 in eu-west-1. A bucket that only looks so lies in a region that does not exist.
-_BUCKET = r"cloudformation-custom-resource-response-(?P<bucket>[a-z]+[0-9]+)"
-_REGION = r"(?P<region>[a-z]+(?:-[a-z]+)+-[0-9]+)"
-_DOMAIN = r"amazonaws\.(?:com|com\.cn|eu)"
-_REGIONAL_HOST = re.compile(rf"{_BUCKET}\.s3[.-](?:dualstack\.)?{_REGION}\.{_DOMAIN}")
-# us-east-1 goes without a region in its host.
-_GLOBAL_HOST = re.compile(rf"{_BUCKET}\.s3\.{_DOMAIN}")
+# CloudFormation's own bucket in eu-west-1 is cloudformation-custom-resource-response-euwest1, and
+# its host is that of S3 there. Anybody may own a bucket with a name like it, but not in that region
+# of that partition: there the name is taken. So region, bucket and domain must belong together.
+_BUCKET = "cloudformation-custom-resource-response-"
+_REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-[0-9]+)"
+_REGIONAL_HOST = re.compile(
+    rf"{_BUCKET}(?P<bucket>[a-z]+[0-9]+)\.s3[.-](?:dualstack\.)?{_REGION}\.(?P<domain>[a-z0-9.-]+)"
+)
+# Only us-east-1 goes without a region in its host.
+_GLOBAL_HOST = f"{_BUCKET}useast1.s3.amazonaws.com"
+# How the regions of each partition begin; the first that fits counts.
+_DOMAINS = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+    "": "amazonaws.com",
+}
 _PLAIN_URL = re.compile(r"[!-~]+")
 
 _RETRIED = frozenset({408, 429})
@@ -105,9 +117,11 @@ def _is_allowed(parts: SplitResult, *, loopback: bool) -> bool:
 
 def _is_cloudformation(host: str) -> bool:
     regional = _REGIONAL_HOST.fullmatch(host)
-    if regional is not None:
-        return regional["region"].replace("-", "") == regional["bucket"]
-    return _GLOBAL_HOST.fullmatch(host) is not None
+    if regional is None:
+        return host == _GLOBAL_HOST
+    region = regional["region"]
+    domain = next(domain for start, domain in _DOMAINS.items() if region.startswith(start))
+    return region.replace("-", "") == regional["bucket"] and domain == regional["domain"]
 
 
 def _attempt_seconds(timing: Timing) -> float:
