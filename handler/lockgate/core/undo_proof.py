@@ -1,6 +1,7 @@
 """Whether an automatic undo is safe. Decides from values; asks no server.
 
-Nobody looks at an automatic undo before it runs, so it needs a proof. Without one nothing is undone.
+Nobody looks at an automatic undo before it runs, so it needs a proof (docs/undo.md lists its parts).
+Without one nothing is undone.
 """
 
 from __future__ import annotations
@@ -8,18 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, analyse_script
-from lockgate.core.down_script import is_no_op
-from lockgate.core.migration import Direction, Language
-from lockgate.core.segment import Segment
+from lockgate.core.down_script import is_empty_down, is_no_op
+from lockgate.core.migration import Direction, Kind, Language
+from lockgate.core.segment import Cause, Segment
 from lockgate.errors import LockgateError, UndoRefused
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Script
     from lockgate.core.segment import Step
+    from lockgate.core.undo_facts import Description, Made, TransactionFacts, UndoFacts
+
+# Catalogs keep 32 bits of a transaction's number, which come again after so many transactions.
+_XID_BITS = 0xFFFFFFFF
+_OLDEST_XID = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +40,29 @@ class Unproved:
         return f"It cannot be proved that an automatic undo is safe: {self.what} {self.why}."
 
 
-def make_undo(steps: Sequence[Step], catalog: Catalog, most_statements: int) -> Segment:
-    """Return the one transaction that undoes these steps, all of them or none.
-
-    Raises:
-        UndoRefused: they do not fit into one, or a script of theirs cannot be proved safe.
-    """
-    found = find_unprovable(steps, catalog, most_statements)
-    if found is not None:
-        raise refuse_undo(found, steps)
-    return Segment(Mode.SHARED, tuple(steps))
-
-
 def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
     """Return the error of an automatic undo that is not proved, with the command that does it."""
-    rows = [step.row for step in steps if step.row is not None]
-    versioned = [row for row in rows if row.version is not None]
+    count = sum(1 for step in steps if step.row is not None and step.row.version is not None)
     return UndoRefused(
         found.describe(),
-        hint="Fix what failed and run again: what is applied stays. To undo it yourself:"
-        f' lockgate down --steps {len(versioned)} --reason "…"'
-        f' (in a function: {{"action": "down", "steps": {len(versioned)}, "reason": "…"}}).',
+        hint="What is applied stays, and the next run goes on from there. To undo it all the same:"
+        f' lockgate down --steps {count} --reason "…" (to a function:'
+        f' {{"action": "down", "steps": {count}, "reason": "…"}}).',
     )
+
+
+# What the scripts alone tell.
+
+
+def has_way_back(step: Step) -> bool:
+    """Tell whether an automatic undo of a step that is about to run may be proved later."""
+    migration = step.migration
+    if step.cause is Cause.RESUMED or _why_not(migration.up) is not None:
+        return False
+    if migration.kind is Kind.REPEATABLE or migration.version is None:
+        return step.row is not None
+    down = migration.down
+    return down is not None and not is_empty_down(down, migration.up) and _why_not(down) is None
 
 
 def find_unprovable(
@@ -65,8 +72,8 @@ def find_unprovable(
     for step in steps:
         why = _why_not_down(step)
         filed = catalog.by_id.get(step.migration.migration_id)
-        if why is None and filed is not None:
-            why = _why_not_up(filed.up)
+        if why is None and filed is not None and _why_not(filed.up) is not None:
+            why = f"ran {_why_not(filed.up)}"
         if why is not None:
             return Unproved(f"migration {step.migration.label}", why)
     if sum(len(step.analysis.statements) for step in steps) > most_statements:
@@ -75,20 +82,122 @@ def find_unprovable(
 
 
 def _why_not_down(step: Step) -> str | None:
-    if step.script.language is Language.PYTHON:
-        return "is undone by Python"
-    if step.analysis.mode is not Mode.SHARED:
-        return "has a down script that cannot share a transaction"
+    why = _why_not(step.script)
+    if why is not None:
+        return f"is undone {why}"
     if step.direction is Direction.DOWN and is_no_op(step.script):
         return "has a down script that does nothing"
     return None
 
 
-def _why_not_up(script: Script) -> str | None:
+def _why_not(script: Script) -> str | None:
     if script.language is Language.PYTHON:
-        return "is a Python migration"
+        return "by Python"
     try:
         mode = analyse_script(script).mode
     except LockgateError:
-        return "has a file that cannot be read any more"
-    return None if mode is Mode.SHARED else "ran outside a shared transaction"
+        return "by a file that cannot be read any more"
+    return None if mode is Mode.SHARED else "outside the transactions of Lockgate"
+
+
+def make_undo(steps: Sequence[Step]) -> Segment:
+    """Return the one transaction that undoes these steps, all of them or none."""
+    return Segment(Mode.SHARED, tuple(steps))
+
+
+# What the run recorded about itself.
+
+
+def find_unproved_run(facts: UndoFacts | None, steps: Sequence[Step]) -> Unproved | None:
+    """Return what of the run's own transactions rules an automatic undo out."""
+    recorded = () if facts is None else [m for one in facts.transactions for m in one.migrations]
+    for step in steps:
+        if step.migration.migration_id not in recorded:
+            return Unproved(
+                f"migration {step.migration.label}", "ran without a record of what it changed"
+            )
+    assert facts is not None
+    for one, created in zip(facts.transactions, _creations(facts), strict=True):
+        where = f"migration {', '.join(one.migrations)}"
+        if one.blind is not None:
+            return Unproved(where, f"did what cannot be undone safely: {one.blind}")
+        for oid, label in one.written:
+            if oid not in created:
+                return Unproved(f"table {label}", f"was written to by {where}")
+    return None
+
+
+def _creations(facts: UndoFacts) -> Iterator[dict[int, Made]]:
+    """Yield what each transaction created: of what it created or altered, what was not there before."""
+    known = {oid for of, oid in facts.before if of == "pg_class"}
+    for one in facts.transactions:
+        created = {made.oid: made for made in one.made if made.oid not in known}
+        known |= created.keys()
+        yield created
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A table that a transaction of the run created."""
+
+    made: Made
+    transaction: TransactionFacts
+
+    @property
+    def xid(self) -> int:
+        """The transaction, as the rows it wrote name it."""
+        return self.transaction.xid & _XID_BITS
+
+
+def find_creations(facts: UndoFacts) -> dict[int, Creation]:
+    """Return the tables that the run created, by oid."""
+    return {
+        oid: Creation(made, one)
+        for one, created in zip(facts.transactions, _creations(facts), strict=True)
+        for oid, made in created.items()
+    }
+
+
+def find_widened(facts: UndoFacts, columns: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """Return the tables that were there before and have more columns now: oid to the count before.
+
+    ``columns`` are oid and number of columns of every table as of now. Numbers are never used again.
+    """
+    before = {oid: entry.columns or 0 for (of, oid), entry in facts.before.items() if of == "pg_class"}
+    return {oid: before[oid] for oid, count in columns if oid in before and count > before[oid]}
+
+
+# What the undo itself meets.
+
+
+def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unproved | None:
+    """Return what others have changed since the run, of that which the run made."""
+    if any(current_xid - one.xid > _OLDEST_XID for one in facts.transactions):
+        return Unproved("the run", "is too long ago")
+    for oid, creation in find_creations(facts).items():
+        entry, made = now.get(("pg_class", oid)), creation.made
+        if entry is None:
+            return Unproved(f"table {made.label}", "is not there any more")
+        if entry.filenode != made.filenode:
+            return Unproved(f"table {made.label}", "was rewritten or emptied after it was created")
+    own = {one.xid & _XID_BITS for one in facts.transactions}
+    for key, entry in now.items():
+        if key not in facts.before and not entry.written_by <= own:
+            return Unproved(entry.name, "was created or changed by another transaction")
+    return None
+
+
+def check_end(before: Description, after: Description) -> Unproved | None:
+    """Return the first object that the undo would leave otherwise than the run found it."""
+    for key, entry in before.items():
+        now = after.get(key)
+        if now is None:
+            return Unproved(entry.name, "would be gone")
+        if now.digest != entry.digest:
+            return Unproved(
+                entry.name, "would not be as the run found it (changed, rewritten or emptied)"
+            )
+    for key, entry in after.items():
+        if key not in before:
+            return Unproved(entry.name, "would stay")
+    return None

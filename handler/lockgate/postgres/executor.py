@@ -143,17 +143,17 @@ class Executor:
         if self.session.guard is not None:
             writer = MessageWriter()
             done = self._apply_guarded(self.session.guard, segment)
-            close_segment(self.session, writer)
+            close_segment(self.session, writer, segment)
         elif is_many(segment):
             done, writer = self._apply_many(segment, writer)
-            close_segment(self.session, writer)
+            close_segment(self.session, writer, segment)
         elif writer is not None:
             done = []
         else:
             writer = MessageWriter()
             open_segment(self.session, writer, segment)
             done = self._add_bodies(writer, segment)
-            close_segment(self.session, writer)
+            close_segment(self.session, writer, segment)
         ahead = partial(self.lookahead.write, self.session, following)
         return done + self.session.send(writer, ahead).done
 

@@ -35,6 +35,7 @@ class Part(StrEnum):
     RECORD = "record"
     MARK = "mark"
     FENCE = "fence"
+    FACTS = "facts"
 
 
 # Each stands behind one migration.

@@ -11,6 +11,7 @@ from lockgate.postgres.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.history_table import Progress
 from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
 from lockgate.postgres.session import BEGIN, COMMIT
+from lockgate.postgres.undo_facts import end_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,15 +26,24 @@ _COMMIT_LATER = "SET LOCAL synchronous_commit = off"
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what stands before a segment's first script."""
     # Before the transaction, so that a script may set up its own as its first statement.
-    session.prepare_alone(writer, segment.steps[0])
+    session.prepare_alone(writer, segment.steps[0], with_facts=wants_facts(session, segment))
     writer.add(Part.CONTROL, BEGIN)
 
 
-def close_segment(session: Session, writer: MessageWriter) -> None:
+def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what stands behind a segment's last row."""
+    if wants_facts(session, segment):
+        writer.add(Part.FACTS, end_sql(session.tables))
     writer.add(Part.CONTROL, _COMMIT_LATER)
     writer.add(Part.FENCE, session.fence())
     writer.add(Part.CONTROL, COMMIT)
+
+
+def wants_facts(session: Session, segment: Segment) -> bool:
+    """Tell whether to record what the transaction does: of Python nobody can tell."""
+    return session.collects_facts and all(
+        step.script.language is Language.SQL for step in segment.steps
+    )
 
 
 def is_many(segment: Segment) -> bool:
@@ -137,7 +147,7 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     add_whole(writer, batch[0])
     add_check(writer, segment, batch[0])
     add_row(session, writer, batch[0], None)
-    close_segment(session, writer)
+    close_segment(session, writer, segment)
     return writer
 
 

@@ -22,6 +22,7 @@ from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_results
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.undo_facts import begin_sql
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Session:
 
     ``memo`` is what revisions of Alembic's remember of each other; what was rolled back is not in it.
     ``kept`` are the statements that set what an earlier migration has left (`kept_session`).
+    ``facts`` are the looks at a transaction that an automatic undo needs (`undo_facts`), if it
+    ``collects_facts``.
     """
 
     connection: Connection
@@ -95,6 +98,8 @@ class Session:
     guard: LossGuard | None = None
     memo: dict[str, Any] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
+    collects_facts: bool = False
+    facts: list[str] = field(default_factory=list)
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -155,10 +160,15 @@ class Session:
             others=_OTHERS if self.server_version < _HAS_TRANSACTION_TIMEOUT else _OTHERS_NOW,
         )
 
-    def prepare_alone(self, writer: MessageWriter, step: Step) -> None:
-        """Prepare in a transaction of its own."""
+    def prepare_alone(
+        self, writer: MessageWriter, step: Step, *, with_facts: bool = False
+    ) -> None:
+        """Prepare in a transaction of its own, and look at what is counted before the next begins."""
         writer.add(Part.CONTROL, BEGIN)
         self.prepare(writer, step)
+        if with_facts:
+            writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
+            writer.add(Part.FACTS, begin_sql(self.tables))
         writer.add(Part.CONTROL, COMMIT)
 
     def mark(self, writer: MessageWriter, migration: Migration) -> None:
@@ -224,6 +234,9 @@ class Session:
             )
         except StatementError as error:
             raise self._translate(message, error) from error
+        self.facts += [
+            result.rows[0][0] for _, result in find_results(message, results, Part.FACTS)
+        ]
         records = find_results(message, results, Part.RECORD)
         marks = find_results(message, results, Part.MARK)
         return Answer(

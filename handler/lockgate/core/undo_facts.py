@@ -1,0 +1,128 @@
+"""What a run records about itself, so that it can be proved later that its work may be undone.
+
+Values, and how they are read from JSON. Decides nothing and asks no server.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import field
+from typing import Any
+
+from lockgate.value import dataclass
+
+# A class of objects and an oid: two objects of one database never share both.
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object. ``columns`` and ``filenode`` are those of a relation.
+
+    ``written_by`` are the transactions (32 bits) that wrote its rows in the catalogs.
+    """
+
+    kind: str
+    label: str
+    digest: str
+    columns: int | None = None
+    filenode: int | None = None
+    written_by: frozenset[int] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The object as messages name it."""
+        return f"{self.kind} {self.label}"
+
+
+Description = dict[Key, Entry]
+
+
+def read_description(text: str) -> Description:
+    """Return what `postgres.description.description_sql` gave."""
+    return {
+        (cls, oid): Entry(kind, label, digest, columns, filenode, frozenset(filter(None, writers)))
+        for cls, oid, kind, label, digest, columns, filenode, writers in json.loads(text)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A table that a transaction created or altered; ``has_rows`` is false for a partitioned one."""
+
+    oid: int
+    label: str
+    filenode: int
+    has_rows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFacts:
+    """What one transaction did, looked at before its COMMIT.
+
+    ``written`` are the tables in which it wrote rows. ``blind`` is the first thing whose effects
+    cannot be seen, such as a foreign table, or ``None``.
+    """
+
+    migrations: tuple[str, ...]
+    xid: int
+    written: tuple[tuple[int, str], ...] = ()
+    made: tuple[Made, ...] = ()
+    blind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFacts:
+    """The database before a run's first change, and what each of its transactions did."""
+
+    before: Description
+    transactions: list[TransactionFacts] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return it as the run's row keeps it."""
+        before = [
+            [*key, entry.kind, entry.label, entry.digest, entry.columns]
+            for key, entry in self.before.items()
+        ]
+        transactions = [
+            [one.migrations, one.xid, one.written, [dataclasses.astuple(m) for m in one.made], one.blind]
+            for one in self.transactions
+        ]
+        return json.dumps({"before": before, "transactions": transactions})
+
+    @classmethod
+    def from_json(cls, text: str) -> UndoFacts:
+        """Return what `to_json` made."""
+        kept: dict[str, Any] = json.loads(text)
+        before = {
+            (of, oid): Entry(kind, label, digest, columns)
+            for of, oid, kind, label, digest, columns in kept["before"]
+        }
+        transactions = [
+            TransactionFacts(
+                tuple(migrations),
+                xid,
+                tuple((oid, label) for oid, label in written),
+                tuple(Made(*made) for made in mades),
+                blind,
+            )
+            for migrations, xid, written, mades, blind in kept["transactions"]
+        ]
+        return cls(before, transactions)
+
+
+def read_transaction(
+    migrations: tuple[str, ...], begin: str, end: str
+) -> TransactionFacts:
+    """Return the facts of a transaction from the two looks at it (`postgres.undo_facts`)."""
+    counts: dict[str, int] = json.loads(begin)["counts"]
+    seen: dict[str, Any] = json.loads(end)
+    blind: str | None = seen["blind"]
+    if "off" in {json.loads(begin)["track_counts"], seen["track_counts"]}:
+        blind = "track_counts is off, so changed rows are not counted"
+    written = tuple(
+        (oid, label) for oid, label, count in seen["written"] if count != counts.get(str(oid), 0)
+    )
+    made = tuple(Made(*one) for one in seen["made"])
+    return TransactionFacts(migrations, int(seen["xid"]), written, made, blind)
