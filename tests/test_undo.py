@@ -618,7 +618,7 @@ SEEN = (
     [
         (
             {"5_i.sql": INDEX.replace("_id ", "_x ").replace("_id;", "_x;")},
-            "migration 5 i has a down",
+            "migration 5 i is undone outside a transaction.",
         ),
         ({"5_p.py": PYTHON.replace("made", "later")}, "migration 5 p is undone by Python."),
         (

@@ -229,14 +229,14 @@ class ReportDraft:
         self.blamed = error.failure, segment
         return self.blame_again()
 
-    def blame_again(self, note: str = "") -> MigrationFailed:
+    def blame_again(self, note: str = "", hint: str | None = None) -> MigrationFailed:
         """Return the error once more, after the run's own work was undone, or could not be."""
         assert self.blamed is not None
         failure, segment = self.blamed
         state = self._state_after(segment, failure)
         failed = MigrationFailed(
             f"{failure.describe()} {state} {note}".rstrip(),
-            hint=failure.hint or _HINTS[segment.steps[0].direction],
+            hint=" ".join(filter(None, (failure.hint or _HINTS[segment.steps[0].direction], hint))),
         )
         self.error = with_failure(error_info(failed), failure)
         return failed

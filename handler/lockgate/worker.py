@@ -27,7 +27,14 @@ from lockgate.core.reversal import (
     select_of_run,
 )
 from lockgate.core.segment import Segment, Step, split_segment
-from lockgate.core.undo_proof import make_undo
+from lockgate.core.undo_facts import UndoFacts
+from lockgate.core.undo_proof import (
+    find_unprovable,
+    find_unproved_run,
+    has_way_back,
+    make_undo,
+    refuse_undo,
+)
 from lockgate.errors import (
     DatabaseUnreachable,
     DriftDetected,
@@ -35,6 +42,7 @@ from lockgate.errors import (
     MigrationFailed,
     RequestRefused,
     RunIncomplete,
+    UndoRefused,
 )
 from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Status
@@ -80,6 +88,8 @@ class Worker:
     held: Held
     draft: ReportDraft
     _former: dict[str, StoredScripts] = field(default_factory=dict)
+    _facts: UndoFacts | None = None
+    _has_begun: bool = False
 
     @property
     def catalog(self) -> Catalog:
@@ -106,10 +116,14 @@ class Worker:
                 if not is_free:
                     return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(partial(self._plan_up, foreseen))
+            self._store_facts()
         except MigrationFailed as error:
             if self.means.rules.rollback is Rollback.OFF:
                 raise
             raise self._undo_own(error) from error
+        except RunIncomplete:
+            self._store_facts()
+            raise
         except DriftDetected as error:
             if not is_back:
                 raise
@@ -142,7 +156,28 @@ class Worker:
         self._remember(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
             self.means.database.create_stand_in(self.catalog.stand_in.sql)
+        self._begin_facts(plan)
         return _Work(plan.segments)
+
+    def _begin_facts(self, plan: Plan) -> None:
+        """Describe the database before the first change, if what follows may have to be undone."""
+        if self._has_begun or not plan.segments:
+            return
+        self._has_begun = True
+        is_undone_later = self.means.rules.rollback is Rollback.DEPLOY or len(plan.segments) > 1
+        if self.means.rules.rollback is Rollback.OFF or not is_undone_later:
+            return
+        if all(map(has_way_back, plan.segments[0].steps)):
+            with self.draft.phase("describe"):
+                before = self.means.database.describe()
+            self._facts = None if before is None else UndoFacts(before)
+
+    def _store_facts(self) -> None:
+        """Keep what the run did where an older package may have to undo it."""
+        is_kept = self.means.rules.rollback is Rollback.DEPLOY and self.draft.done
+        if is_kept and self._facts is not None and self._facts.transactions:
+            with contextlib.suppress(ConnectionLost, LockgateError):
+                self.means.database.store_undo_facts(self.held.stamp, self._facts.to_json())
 
     def _remember(self, plan: Plan) -> None:
         """Keep the texts that repeatable migrations have, to give them back if the run fails."""
@@ -172,22 +207,33 @@ class Worker:
         except (LockgateError, ConnectionLost) as failure:
             self.means.emit("undo_failed", reason=str(failure))
             self.draft.blamed = blamed
-            return self.draft.blame_again(f"What this run had applied was not undone: {failure}")
+            hint = failure.hint if isinstance(failure, UndoRefused) else None
+            return self.draft.blame_again(
+                f"What this run had applied was not undone: {failure}", hint
+            )
         return self.draft.blame_again()
 
     def _plan_undo_own(self) -> _Work:
         history = self._read_history()
         self.draft.know_reverted()
         reversal = self._reverse(select_of_run(history, self.draft.run_id))
-        return self._undo_whole(reversal)
+        return self._undo_whole(reversal, self._facts)
 
-    def _undo_whole(self, reversal: Reversal) -> _Work:
-        """Return an automatic undo: one transaction that is never split."""
-        if not reversal.steps:
+    def _undo_whole(self, reversal: Reversal, facts: UndoFacts | None) -> _Work:
+        """Return an automatic undo: one transaction that is never split.
+
+        Raises:
+            UndoRefused: the scripts, or what the run recorded, rule out that it is safe.
+        """
+        steps = reversal.steps
+        if not steps:
             return _Work(())
-        segment = make_undo(reversal.steps, self.catalog, self.policy.most_statements)
+        found = find_unprovable(steps, self.catalog, self.policy.most_statements)
+        found = found or find_unproved_run(facts, steps)
+        if found is not None:
+            raise refuse_undo(found, steps)
         self.draft.see_reversal(reversal)
-        return _Work((segment,), may_lose_rows=False, is_whole=True)
+        return _Work((make_undo(steps),), may_lose_rows=False, undone=facts)
 
     def _bring_back(self, foreseen: Foreseen | None) -> bool:
         """Undo what a newer package applied; return whether this package's own work may follow.
@@ -202,6 +248,7 @@ class Worker:
             self.means.emit("rollback_refused", code=error.code, reason=error.message)
             self.draft.warn(
                 f"The database is ahead of this package and was not brought back: {error.message}"
+                f" {error.hint or ''}".rstrip()
             )
             return isinstance(error, RequestRefused)
         return True
@@ -212,7 +259,18 @@ class Worker:
         self.draft.know_reverted()
         plan = self._plan(foreseen)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
-        return self._undo_whole(self._reverse(select_ids(self.draft.history, ahead)))
+        rows = select_ids(self.draft.history, ahead)
+        return self._undo_whole(self._reverse(rows), self._read_facts(rows))
+
+    def _read_facts(self, rows: Sequence[Applied]) -> UndoFacts | None:
+        """Return what the runs that applied these rows recorded, as if they were one run."""
+        if not rows:
+            return None
+        texts = self.means.database.read_undo_facts(sorted({row.run_id for row in rows}))
+        runs = [UndoFacts.from_json(text) for text in texts if text is not None]
+        if len(runs) < len({row.run_id for row in rows}):
+            return None
+        return UndoFacts(runs[0].before, [one for run in runs for one in run.transactions])
 
     # Down.
 
@@ -321,20 +379,24 @@ class Worker:
                 direction=segment.steps[0].direction,
             )
             try:
-                self.means.database.apply(
+                seen = self.means.database.apply(
                     segment,
                     self.held.stamp,
                     self.draft.on_applied(self.means.emit),
                     following=waiting[0] if waiting else None,
                     may_lose_rows=work.may_lose_rows,
+                    collects_facts=self._facts is not None and work.undone is None,
+                    undone=work.undone,
                 )
+                if seen is not None and self._facts is not None:
+                    self._facts.transactions.append(seen)
             except StepFailed as error:
                 sqlstate = error.failure.sqlstate
                 if sqlstate == CANCELLED and (
                     self.means.database.was_cancelled or self.means.deadline.is_over
                 ):
                     raise OutOfTime(error.failure) from error
-                is_splittable = not work.is_whole and len(segment.steps) > 1
+                is_splittable = work.undone is None and len(segment.steps) > 1
                 if sqlstate in TOO_MUCH_FOR_ONE and is_splittable:
                     self.means.emit(
                         "segment_split", sqlstate=sqlstate, migrations=len(segment.steps)
@@ -423,13 +485,13 @@ class Worker:
 class _Work:
     """Segments to apply; unless ``is_last``, more is planned behind them.
 
-    ``is_whole``: a segment that is too much for the server is not split.
+    ``undone`` are the facts of what an automatic undo undoes: one segment, which is never split.
     """
 
     segments: tuple[Segment, ...]
     may_lose_rows: bool = True
     is_last: bool = True
-    is_whole: bool = False
+    undone: UndoFacts | None = None
 
 
 def reverse(

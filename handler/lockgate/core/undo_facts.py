@@ -49,7 +49,10 @@ def read_description(text: str) -> Description:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A table that a transaction created or altered; ``has_rows`` is false for a partitioned one."""
+    """A table or materialized view that a transaction created or altered.
+
+    ``has_rows``: it holds rows that somebody may have written; a partitioned table has none itself.
+    """
 
     oid: int
     label: str
@@ -86,7 +89,13 @@ class UndoFacts:
             for key, entry in self.before.items()
         ]
         transactions = [
-            [one.migrations, one.xid, one.written, [dataclasses.astuple(m) for m in one.made], one.blind]
+            [
+                one.migrations,
+                one.xid,
+                one.written,
+                [dataclasses.astuple(m) for m in one.made],
+                one.blind,
+            ]
             for one in self.transactions
         ]
         return json.dumps({"before": before, "transactions": transactions})
@@ -112,9 +121,7 @@ class UndoFacts:
         return cls(before, transactions)
 
 
-def read_transaction(
-    migrations: tuple[str, ...], begin: str, end: str
-) -> TransactionFacts:
+def read_transaction(migrations: tuple[str, ...], begin: str, end: str) -> TransactionFacts:
     """Return the facts of a transaction from the two looks at it (`postgres.undo_facts`)."""
     counts: dict[str, int] = json.loads(begin)["counts"]
     seen: dict[str, Any] = json.loads(end)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 # Catalogs keep 32 bits of a transaction's number, which come again after so many transactions.
 _XID_BITS = 0xFFFFFFFF
 _OLDEST_XID = 1 << 31
+_OTHER_MODES = {
+    Mode.OWN_TRANSACTION: "in a transaction of its own",
+    Mode.STATEMENTS: "outside a transaction",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def _why_not(script: Script) -> str | None:
         mode = analyse_script(script).mode
     except LockgateError:
         return "by a file that cannot be read any more"
-    return None if mode is Mode.SHARED else "outside the transactions of Lockgate"
+    return _OTHER_MODES.get(mode)
 
 
 def make_undo(steps: Sequence[Step]) -> Segment:
@@ -163,7 +167,9 @@ def find_widened(facts: UndoFacts, columns: Iterable[tuple[int, int]]) -> dict[i
 
     ``columns`` are oid and number of columns of every table as of now. Numbers are never used again.
     """
-    before = {oid: entry.columns or 0 for (of, oid), entry in facts.before.items() if of == "pg_class"}
+    before = {
+        oid: entry.columns or 0 for (of, oid), entry in facts.before.items() if of == "pg_class"
+    }
     return {oid: before[oid] for oid, count in columns if oid in before and count > before[oid]}
 
 

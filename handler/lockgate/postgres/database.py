@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
     from lockgate.core.target import Endpoint
+    from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.postgres.connector import Connector
     from lockgate.postgres.executor import Lookahead
+    from lockgate.postgres.guard import Guard
     from lockgate.postgres.lock import Lock
-    from lockgate.postgres.loss import LossGuard
     from lockgate.postgres.watch import Watch
     from lockgate.settings import Pooler
 
@@ -54,6 +55,9 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
+_DESCRIPTION_TIMEOUT_MS = 30_000
+# At a transaction's beginning and before its COMMIT.
+_LOOKS = 2
 # A loop may warn a million times; the log has been told by then.
 _MOST_WARNINGS = 20
 
@@ -264,11 +268,17 @@ class Database:
         *,
         following: Segment | None = None,
         may_lose_rows: bool = True,
-    ) -> None:
+        collects_facts: bool = False,
+        undone: UndoFacts | None = None,
+    ) -> TransactionFacts | None:
         """Apply one segment, which another one is ``following``; see `Executor.apply`.
+
+        Returns what its transaction did, where that was asked for and can be known. ``undone`` are the
+        facts of what an automatic undo is about to undo.
 
         Raises:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
+            UndoRefused: it cannot be proved that the undo of what is ``undone`` is safe.
         """
         from lockgate.postgres.executor import Executor, Lookahead
         from lockgate.postgres.session import Session
@@ -282,9 +292,10 @@ class Database:
             clock=self._clock,
             set_role=self._options.set_role,
             server_version=self._server_version,
-            guard=None if may_lose_rows else self._make_guard(),
+            guard=self._make_guard(segment, undone, may_lose_rows=may_lose_rows),
             memo=self._memo,
             kept=self._kept,
+            collects_facts=collects_facts,
         )
         watch = self._watch
         assert watch is not None
@@ -302,11 +313,59 @@ class Database:
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
             raise
+        if len(session.facts) != _LOOKS:
+            return None
+        from lockgate.core.undo_facts import read_transaction
 
-    def _make_guard(self) -> LossGuard:
+        ids = tuple(step.migration.migration_id for step in segment.steps)
+        return read_transaction(ids, *session.facts)
+
+    def _make_guard(
+        self, segment: Segment, undone: UndoFacts | None, *, may_lose_rows: bool
+    ) -> Guard | None:
+        if undone is not None:
+            from lockgate.postgres.undo_guard import UndoGuard
+
+            return UndoGuard(
+                self._connected, self._tables, self._server_version, undone, segment.steps
+            )
+        if may_lose_rows:
+            return None
         from lockgate.postgres.loss import LossGuard
 
         return LossGuard(self._connected, self._tables.schema_name)
+
+    def describe(self) -> Description | None:
+        """Return a description of all user objects, or ``None`` where the server refuses one."""
+        from lockgate.core.undo_facts import read_description
+        from lockgate.postgres.description import description_sql
+        from lockgate.postgres.session import BEGIN
+
+        limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
+        query = description_sql(self._tables, self._server_version)
+        message = [BEGIN, f"SET LOCAL {OWN_PATH}", limit, query, "COMMIT"]
+        try:
+            results = self._connected.send(";\n".join(message), is_watched=True)
+        except StatementError as error:
+            self._connected.send("ROLLBACK")
+            self._emit("description_refused", sqlstate=error.sqlstate)
+            return None
+        return read_description(results[3].rows[0][0])
+
+    def store_undo_facts(self, stamp: Stamp, facts: str) -> None:
+        """Keep what a run did, for an older package that may undo it."""
+        from lockgate.postgres.run_table import undo_facts_sql
+
+        with self._refusals():
+            self._connected.send(undo_facts_sql(self._tables, stamp.run_id, facts))
+
+    def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
+        """Return what some runs kept of what they did, the oldest run first."""
+        from lockgate.postgres.run_table import read_undo_facts
+
+        with self._refusals():
+            self._take_own_path()
+            return read_undo_facts(self._connected, self._tables, run_ids)
 
     def recover(self, stamp: Stamp) -> Stamp | None:
         """Connect again after `ConnectionLost` and take the lock up where it was.

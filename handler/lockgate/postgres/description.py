@@ -217,6 +217,7 @@ _SMALL = (
     ("pg_transform", "transform", "a.oid::text"),
     ("pg_default_acl", "default privileges", "a.oid::text"),
 )
+_PUBLISHES_SCHEMAS = 150000
 _SMALL_SINCE_15 = (("pg_publication_namespace", "publication", "'of a schema'"),)
 _SMALL_PART = """
     UNION ALL
@@ -224,7 +225,15 @@ _SMALL_PART = """
     FROM pg_catalog.{catalog} AS a WHERE a.oid >= 16384"""
 
 # A row of the system's own that was changed was written by somebody else than before.
-_SYSTEM = ("pg_class", "pg_proc", "pg_type", "pg_operator", "pg_cast", "pg_language", "pg_collation")
+_SYSTEM = (
+    "pg_class",
+    "pg_proc",
+    "pg_type",
+    "pg_operator",
+    "pg_cast",
+    "pg_language",
+    "pg_collation",
+)
 _SYSTEM_PART = """
     UNION ALL
     SELECT 'system', 'pg_catalog.{catalog}'::pg_catalog.regclass::pg_catalog.oid, 'rows',
@@ -248,7 +257,7 @@ def description_sql(tables: Tables, server_version: int) -> str:
 
     It must run with our own path, so that names are written in full.
     """
-    since = _SMALL_SINCE_15 if server_version >= 150000 else ()
+    since = _SMALL_SINCE_15 if server_version >= _PUBLISHES_SCHEMAS else ()
     small = "".join(
         _SMALL_PART.format(catalog=catalog, kind=kind, name=name)
         for catalog, kind, name in (*_SMALL, *since)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lockgate.core.failure import Failure
     from lockgate.core.outcome import Done, Stamp
     from lockgate.core.segment import Segment, Step
-    from lockgate.postgres.loss import LossGuard
+    from lockgate.postgres.guard import Guard
     from lockgate.postgres.session import Session
 
 # Another session was in the way, or somebody cancelled: to run it once more proves nothing.
@@ -157,7 +157,7 @@ class Executor:
         ahead = partial(self.lookahead.write, self.session, following)
         return done + self.session.send(writer, ahead).done
 
-    def _apply_guarded(self, guard: LossGuard, segment: Segment) -> list[Done]:
+    def _apply_guarded(self, guard: Guard, segment: Segment) -> list[Done]:
         """Run everything but the commit, and see to it that no row is lost by that."""
         done: list[Done] = []
 

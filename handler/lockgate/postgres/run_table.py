@@ -10,7 +10,7 @@ from lockgate.core.run_record import RunRecord
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
@@ -36,6 +36,29 @@ LIMIT {limit}
 _IS_FINISHED = """
 SELECT finished_at IS NOT NULL AND status <> 'abandoned' FROM {run} WHERE run_id = {run_id}
 """
+
+
+_STORE_FACTS = "UPDATE {run} SET undo_facts = {facts}::jsonb WHERE run_id = {run_id}"
+
+_READ_FACTS = """
+SELECT undo_facts::text FROM {run} WHERE run_id = ANY (ARRAY[{ids}]) ORDER BY token, run_id
+"""
+
+
+def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
+    """Return the statement that keeps what a run did."""
+    return _STORE_FACTS.format(
+        run=tables.run, facts=quote_literal(facts), run_id=quote_literal(run_id)
+    )
+
+
+def read_undo_facts(
+    connection: Connection, tables: Tables, run_ids: Sequence[str]
+) -> list[str | None]:
+    """Return what some runs kept of what they did, the oldest run first."""
+    ids = ", ".join(quote_literal(one) for one in run_ids)
+    rows = connection.send(_READ_FACTS.format(run=tables.run, ids=ids))[0].rows
+    return [row[0] for row in rows]
 
 
 def is_finished(connection: Connection, tables: Tables, run_id: str) -> bool:

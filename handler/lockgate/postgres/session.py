@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Options, Script
     from lockgate.core.segment import Step
     from lockgate.postgres.database import Timeouts
-    from lockgate.postgres.loss import LossGuard
+    from lockgate.postgres.guard import Guard
     from lockgate.postgres.schema import Tables
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
@@ -95,7 +95,7 @@ class Session:
     clock: Clock
     set_role: str | None
     server_version: int
-    guard: LossGuard | None = None
+    guard: Guard | None = None
     memo: dict[str, Any] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     collects_facts: bool = False
@@ -160,9 +160,7 @@ class Session:
             others=_OTHERS if self.server_version < _HAS_TRANSACTION_TIMEOUT else _OTHERS_NOW,
         )
 
-    def prepare_alone(
-        self, writer: MessageWriter, step: Step, *, with_facts: bool = False
-    ) -> None:
+    def prepare_alone(self, writer: MessageWriter, step: Step, *, with_facts: bool = False) -> None:
         """Prepare in a transaction of its own, and look at what is counted before the next begins."""
         writer.add(Part.CONTROL, BEGIN)
         self.prepare(writer, step)

@@ -53,7 +53,7 @@ SELECT pg_catalog.json_build_object(
                    c.relkind = 'r'))
         FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.oid >= 16384
+        WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384
           AND pg_catalog.age(c.xmin) <= 0 AND c.oid NOT IN ({own})), '[]'),
     'blind', coalesce(
         (SELECT CASE c.relkind WHEN 'f' THEN 'foreign table ' ELSE 'sequence ' END

@@ -76,9 +76,7 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
 _COLUMNS = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
            attrelid::bigint, attnum, pg_catalog.quote_ident(attname), attname,
-           (SELECT pg_catalog.format('%s', value)
-            FROM pg_catalog.unnest(
-                CASE WHEN atthasmissing THEN ARRAY[attmissingval::text] END) AS value)))::text, '[]')
+           CASE WHEN atthasmissing THEN attmissingval::text END))::text, '[]')
 FROM pg_catalog.pg_attribute
 WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attrelid IN ({oids})
 """
@@ -153,7 +151,7 @@ class UndoGuard:
                 found = self._holds(query, f"table {table.label}", "holds rows that others wrote")
                 if found is not None:
                     return found
-        for oid, name, label, condition in self._read_added(widened):
+        for oid, label, condition in self._read_added(widened):
             query = _HAS_VALUES.format(table=locked[oid].sql, condition=condition)
             what = f"column {locked[oid].label}.{label}"
             found = self._holds(query, what, "holds values that others wrote")
@@ -172,14 +170,14 @@ class UndoGuard:
             return Unproved(what, f"could not be looked through {reason}")
         return Unproved(what, why) if holds else None
 
-    def _read_added(self, widened: dict[int, int]) -> Iterator[tuple[int, str, str, str]]:
+    def _read_added(self, widened: dict[int, int]) -> Iterator[tuple[int, str, str]]:
         """Yield the columns that the run added to tables that were there, and what only others write."""
         if not widened:
             return
         rows = self._ask_json(_COLUMNS.format(oids=", ".join(map(str, widened))))
         for oid, number, name, label, default in rows:
             if number > widened[oid]:
-                yield oid, name, label, _other_than(name, default)
+                yield oid, label, _other_than(name, default)
 
     def _undo(self, work: Callable[[], None]) -> Unproved | None:
         known = set(self._ask_json(_RELATIONS))
@@ -194,9 +192,10 @@ class UndoGuard:
         for oid, label in seen.written:
             if oid not in creations:
                 return Unproved(f"table {label}", "would be written to by a down script")
-        if not known.issuperset(self._ask_json(_GONE)):
+        found = check_end(self.facts.before, self._describe())
+        if found is None and not known.issuperset(self._ask_json(_GONE)):
             return Unproved("a table", "that another session has just created would be dropped")
-        return check_end(self.facts.before, self._describe())
+        return found
 
     def _describe(self) -> Description:
         sql = description_sql(self.tables, self.server_version)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
     from lockgate.core.token_checksum import TokenDigest
-    from lockgate.postgres.loss import LossGuard
+    from lockgate.postgres.guard import Guard
 
 _POLL_SECONDS = 0.2
 
@@ -90,7 +90,7 @@ class UnitRunner:
             self._add_script(writer, unit.last, unit.last + 1)
         return self.session.flush(writer)
 
-    def _apply_guarded(self, guard: LossGuard, unit: Unit) -> list[Done]:
+    def _apply_guarded(self, guard: Guard, unit: Unit) -> list[Done]:
         """Run a unit but for its commit, and see to it that no row is lost by that."""
         is_block = unit.mode is UnitMode.BLOCK
 

@@ -1,0 +1,673 @@
+"""An automatic undo happens only where it is proved: what it must keep, and what it may undo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.project import Project
+
+BAD = "SELECT nonsense;"
+UNPROVED = "It cannot be proved that an automatic undo is safe: "
+BEFORE = """
+CREATE TABLE account (id int PRIMARY KEY, email text, old_name varchar(20));
+INSERT INTO account SELECT i, 'e' || i, 'n' || i FROM generate_series(1, 50) AS i;
+CREATE TABLE audit_log AS SELECT generate_series(1, 100) AS id;
+CREATE TABLE empty (id int UNIQUE);
+CREATE VIEW emails AS SELECT email FROM account;
+CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE TYPE mood AS ENUM ('good');
+CREATE SCHEMA other;
+CREATE TABLE part (id int) PARTITION BY LIST (id);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+INSERT INTO part VALUES (1);
+CREATE SEQUENCE counter;
+CREATE POLICY mine ON account USING (true);
+COMMENT ON TABLE account IS 'people';
+"""
+EVERYTHING = """
+SELECT (SELECT count(*) FROM account), (SELECT count(email) FROM account),
+       (SELECT count(*) FROM audit_log), (SELECT count(*) FROM part)
+"""
+
+
+def migration(up: str, down: str) -> str:
+    """Return a file with both scripts."""
+    return f"-- migrate:up\n{up}\n-- migrate:down\n{down}\n"
+
+
+def names(report: Report) -> list[str]:
+    """Return what a report says was undone."""
+    return [entry.version or entry.name for entry in report.reverted]
+
+
+@pytest.fixture
+def full(project: Project) -> Project:
+    """Give a database in use, which Lockgate has migrated before."""
+    project.database.run(BEFORE)
+    project.write({"1_first.sql": migration("CREATE TABLE first ();", "DROP TABLE first;")})
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+    return project
+
+
+def fail(project: Project, *pairs: tuple[str, str]) -> Report:
+    """Run migrations, each with its up and down, and one behind them that fails."""
+    project.write(
+        {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
+    )
+    project.write({"99_bad.sql": BAD})
+    report = project.run()
+    assert Status.FAILED == report.status
+    return report
+
+
+UNDONE: dict[str, list[tuple[str, str]]] = {
+    "table, column, index": [
+        ("CREATE TABLE orders (id serial PRIMARY KEY, note text);", "DROP TABLE orders;"),
+        ("ALTER TABLE account ADD COLUMN phone text;", "ALTER TABLE account DROP COLUMN phone;"),
+        ("CREATE INDEX account_email ON account (email);", "DROP INDEX account_email;"),
+    ],
+    "rows in a table of the same migration": [
+        ("CREATE TABLE kind (id int); INSERT INTO kind VALUES (1), (2);", "DROP TABLE kind;")
+    ],
+    "columns with a default": [
+        (
+            (
+                "ALTER TABLE account ADD a int NOT NULL DEFAULT 7, ADD b bool DEFAULT true,"
+                ' ADD c text[] DEFAULT \'{}\', ADD d jsonb DEFAULT \'{"a": "\\\\ \\""}\', ADD e char(4)'
+                " DEFAULT 'x', ADD f point DEFAULT '(1,2)', ADD g text DEFAULT 'a\\b \"c\" {d}';"
+            ),
+            "ALTER TABLE account DROP a, DROP b, DROP c, DROP d, DROP e, DROP f, DROP g;",
+        )
+    ],
+    "generated and indexed": [
+        (
+            "ALTER TABLE empty ADD n int REFERENCES account (id); CREATE INDEX ON empty (n);",
+            "ALTER TABLE empty DROP n;",
+        )
+    ],
+    "view, function, type, domain, sequence": [
+        ("CREATE VIEW v AS SELECT id FROM account;", "DROP VIEW v;"),
+        ("CREATE FUNCTION two() RETURNS int LANGUAGE sql AS 'SELECT 2';", "DROP FUNCTION two;"),
+        ("CREATE TYPE colour AS ENUM ('red');", "DROP TYPE colour;"),
+        ("CREATE DOMAIN age AS int CHECK (value > 0);", "DROP DOMAIN age;"),
+        ("CREATE SEQUENCE numbers;", "DROP SEQUENCE numbers;"),
+        ("CREATE MATERIALIZED VIEW mv AS SELECT 1 AS x;", "DROP MATERIALIZED VIEW mv;"),
+    ],
+    "trigger, policy, comment, grant": [
+        (
+            (
+                "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+                " CREATE TRIGGER t BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION t();"
+            ),
+            "DROP TRIGGER t ON account; DROP FUNCTION t;",
+        ),
+        ("CREATE POLICY p ON account USING (false);", "DROP POLICY p ON account;"),
+        ("COMMENT ON TABLE empty IS 'x';", "COMMENT ON TABLE empty IS NULL;"),
+        ("GRANT SELECT ON empty TO PUBLIC;", "REVOKE SELECT ON empty FROM PUBLIC;"),
+    ],
+    "renamed there and back": [
+        ("ALTER TABLE account RENAME TO people;", "ALTER TABLE people RENAME TO account;"),
+        (
+            "ALTER TABLE people RENAME COLUMN email TO mail;",
+            "ALTER TABLE people RENAME COLUMN mail TO email;",
+        ),
+    ],
+    "view replaced and put back": [
+        (
+            "CREATE OR REPLACE VIEW emails AS SELECT lower(email) AS email FROM account;",
+            "CREATE OR REPLACE VIEW emails AS SELECT email FROM account;",
+        )
+    ],
+    "function replaced and put back": [
+        (
+            "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 2';",
+            "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        )
+    ],
+    "default set and put back": [
+        (
+            "ALTER TABLE account ALTER email SET DEFAULT 'x';",
+            "ALTER TABLE account ALTER email DROP DEFAULT;",
+        )
+    ],
+    "partitioned table with its partitions": [
+        (
+            (
+                "CREATE TABLE log (id int) PARTITION BY RANGE (id);"
+                " CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM (0) TO (9);"
+            ),
+            "DROP TABLE log;",
+        )
+    ],
+    "schema with a table": [
+        ("CREATE SCHEMA app; CREATE TABLE app.t (id int);", "DROP SCHEMA app CASCADE;")
+    ],
+    "table of one migration widened by the next": [
+        ("CREATE TABLE t (id int);", "DROP TABLE t;"),
+        ("ALTER TABLE t ADD x int; CREATE INDEX ON t (x);", "ALTER TABLE t DROP x;"),
+    ],
+}
+
+
+@pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
+def test_failed_run_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
+    """What a run created, and nobody used since, is undone, and the dump equals the one before."""
+    before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
+    report = fail(full, *pairs)
+    expected = [str(place) for place in range(len(pairs) + 1, 1, -1)]
+    assert expected == names(report), report.error
+    assert before == full.database.dump(without=("lockgate",))
+    assert rows == full.database.run(EVERYTHING)
+    assert [("1", "applied")] == full.history()
+    assert full.lock_owner() is None
+
+
+KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "IF NOT EXISTS over a full table": (
+        "table public.audit_log would be gone.",
+        [("CREATE TABLE IF NOT EXISTS audit_log (id int);", "DROP TABLE IF EXISTS audit_log;")],
+    ),
+    "IF NOT EXISTS over an empty table": (
+        "table public.empty would be gone.",
+        [("CREATE TABLE IF NOT EXISTS empty (id int);", "DROP TABLE IF EXISTS empty;")],
+    ),
+    "ADD COLUMN IF NOT EXISTS": (
+        "table public.account would not be as the run found it",
+        [
+            (
+                "ALTER TABLE account ADD COLUMN IF NOT EXISTS email text;",
+                "ALTER TABLE account DROP COLUMN email CASCADE;",
+            )
+        ],
+    ),
+    "INSERT that meets rows": (
+        "table public.account was written to by migration 2.",
+        [
+            (
+                "INSERT INTO account VALUES (1, 'x'), (99, 'y') ON CONFLICT DO NOTHING;",
+                "DELETE FROM account WHERE id IN (1, 99);",
+            )
+        ],
+    ),
+    "UPDATE": (
+        "table public.account was written to by migration 2.",
+        [("UPDATE account SET email = 'x';", "SELECT one();")],
+    ),
+    "values moved to a new table": (
+        "table public.account would not be as the run found it",
+        [
+            (
+                (
+                    "CREATE TABLE mail AS SELECT id, email FROM account;"
+                    " ALTER TABLE account DROP COLUMN email CASCADE;"
+                ),
+                "ALTER TABLE account ADD COLUMN email text; DROP TABLE mail;",
+            )
+        ],
+    ),
+    "table replaced by its copy": (
+        "table public.audit_log would be gone.",
+        [
+            (
+                (
+                    "CREATE TABLE copy AS SELECT * FROM audit_log; DROP TABLE audit_log;"
+                    " ALTER TABLE copy RENAME TO audit_log;"
+                ),
+                "DROP TABLE audit_log;",
+            )
+        ],
+    ),
+    "TRUNCATE": (
+        "table public.audit_log would not be as the run found it",
+        [("TRUNCATE audit_log;", "SELECT one();")],
+    ),
+    "rewritten column": (
+        "table public.account would not be as the run found it",
+        [
+            (
+                "ALTER TABLE account ALTER old_name TYPE int USING NULL;",
+                "ALTER TABLE account ALTER old_name TYPE varchar(20);",
+            )
+        ],
+    ),
+    "down that does not undo": (
+        "table public.orders would stay.",
+        [("CREATE TABLE orders (id int);", "SELECT one();")],
+    ),
+    "down that drops more": (
+        "view public.emails would be gone.",
+        [("CREATE TABLE orders (id int);", "DROP TABLE orders; DROP VIEW emails;")],
+    ),
+    "down that deletes rows elsewhere": (
+        "table public.audit_log would be written to by a down script.",
+        [("CREATE TABLE orders (id int);", "DROP TABLE orders; DELETE FROM audit_log;")],
+    ),
+    "view that was there": (
+        "view public.emails would be gone.",
+        [
+            (
+                "CREATE OR REPLACE VIEW emails AS SELECT email FROM account;",
+                "DROP VIEW emails;",
+            )
+        ],
+    ),
+    "function that was there": (
+        "function public.one would be gone.",
+        [
+            (
+                "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+                "DROP FUNCTION one;",
+            )
+        ],
+    ),
+    "function that was there and is other": (
+        "function public.one would not be as the run found it",
+        [
+            (
+                "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 2';",
+                "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 3';",
+            )
+        ],
+    ),
+    "type that was there": (
+        "type public.mood would be gone.",
+        [
+            (
+                (
+                    "DO $$ BEGIN CREATE TYPE mood AS ENUM ('good');"
+                    " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                ),
+                "DROP TYPE mood;",
+            )
+        ],
+    ),
+    "policy that was there": (
+        "table public.account would not be as the run found it",
+        [
+            (
+                (
+                    "DO $$ BEGIN CREATE POLICY mine ON account;"
+                    " EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                ),
+                "DROP POLICY mine ON account;",
+            )
+        ],
+    ),
+    "schema that was there": (
+        "schema other would be gone.",
+        [("CREATE SCHEMA IF NOT EXISTS other;", "DROP SCHEMA other;")],
+    ),
+    "index dropped and made again": (
+        "table public.empty would not be as the run found it",
+        [
+            (
+                "ALTER TABLE empty DROP CONSTRAINT empty_id_key;",
+                "ALTER TABLE empty ADD UNIQUE (id);",
+            )
+        ],
+    ),
+    "comment": (
+        "comment public.account would not be as the run found it",
+        [("COMMENT ON TABLE account IS 'x';", "COMMENT ON TABLE account IS 'y';")],
+    ),
+    "rows in a partition that was there": (
+        "table public.part_1 was written to by migration 2.",
+        [("INSERT INTO part VALUES (1);", "DELETE FROM part;")],
+    ),
+    "rows in a table of an earlier migration of the run": (
+        "table public.t was written to by migration 3.",
+        [
+            ("CREATE TABLE t (id int);", "DROP TABLE t;"),
+            ("INSERT INTO t VALUES (1);", "DELETE FROM t;"),
+        ],
+    ),
+    "table of the run rewritten by the next": (
+        "table public.t was rewritten or emptied after it was created.",
+        [
+            ("CREATE TABLE t (id int);", "DROP TABLE t;"),
+            ("ALTER TABLE t ALTER id TYPE text;", "ALTER TABLE t ALTER id TYPE int USING id::int;"),
+        ],
+    ),
+    "table of the run dropped by the next": (
+        "table public.t is not there any more.",
+        [
+            ("CREATE TABLE t (id int);", "DROP TABLE t;"),
+            ("DROP TABLE t;", "CREATE TABLE t (id int);"),
+        ],
+    ),
+    "large object": (
+        "table pg_catalog.pg_largeobject",
+        [("SELECT lo_from_bytea(4711, 'x');", "SELECT lo_unlink(4711);")],
+    ),
+    "role": (
+        "table pg_catalog.pg_authid was written to by migration 2.",
+        [("CREATE ROLE {role};", "DROP ROLE {role};")],
+    ),
+    "setting of the database": (
+        "table pg_catalog.pg_db_role_setting was written to by migration 2.",
+        [
+            (
+                (
+                    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''5MB''',"
+                    " current_database()); END $$;"
+                ),
+                (
+                    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET work_mem',"
+                    " current_database()); END $$;"
+                ),
+            )
+        ],
+    ),
+    "sequence that was there": (
+        "migration 2 did what cannot be undone safely: sequence public.counter was used.",
+        [("SELECT setval('counter', 1000);", "SELECT setval('counter', 1);")],
+    ),
+    "foreign table": (
+        "migration 2 did what cannot be undone safely: foreign table public.far was used.",
+        [
+            (
+                (
+                    "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+                    " CREATE FOREIGN TABLE far (id int) SERVER s;"
+                ),
+                "DROP FOREIGN DATA WRAPPER w CASCADE;",
+            )
+        ],
+    ),
+    "counting switched off": (
+        "migration 2 did what cannot be undone safely: track_counts is off",
+        [("SET LOCAL track_counts = off; DELETE FROM audit_log;", "SELECT one();")],
+    ),
+    "trigger that waits for the COMMIT": (
+        "migration 2 did what cannot be undone safely: trigger late runs at COMMIT.",
+        [
+            (
+                (
+                    "CREATE TABLE t (id int);"
+                    " CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS"
+                    " 'BEGIN DELETE FROM public.audit_log; RETURN NULL; END';"
+                    " CREATE CONSTRAINT TRIGGER late AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED"
+                    " FOR EACH ROW EXECUTE FUNCTION t(); INSERT INTO t VALUES (1);"
+                ),
+                "DROP TABLE t; DROP FUNCTION t;",
+            )
+        ],
+    ),
+    "own transaction": (
+        "migration 2 step is undone in a transaction of its own.",
+        [("CREATE TABLE t ();", "BEGIN; DROP TABLE t; COMMIT;")],
+    ),
+    "own transaction of the up": (
+        "migration 2 step ran in a transaction of its own.",
+        [("BEGIN; CREATE TABLE t (); COMMIT;", "DROP TABLE t;")],
+    ),
+    "statement by statement": (
+        "migration 2 step ran outside a transaction.",
+        [("VACUUM audit_log;", "SELECT one();")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("reason", "pairs"), KEPT.values(), ids=KEPT.keys())
+def test_failed_run_keeps_what_is_not_proved(
+    full: Project, reason: str, pairs: list[tuple[str, str]]
+) -> None:
+    """Where the proof fails, nothing is undone; the message names the object and the command."""
+    role = f"role_{full.database.name}"
+    pairs = [(up.replace("{role}", role), down.replace("{role}", role)) for up, down in pairs]
+    try:
+        report = fail(full, *pairs)
+        assert [] == names(report)
+        assert report.error is not None
+        assert f"{UNPROVED}{reason}" in report.error.message
+        assert f'lockgate down --steps {len(pairs)} --reason "…"' in (report.error.hint or "")
+        assert 1 + len(pairs) == len(full.history())
+        full.remove("99_bad.sql")
+        assert Status.UP_TO_DATE == full.run().status
+        assert full.lock_owner() is None
+    finally:
+        full.database.run(f"DROP ROLE IF EXISTS {role}")
+
+
+# What the application does between a migration and the failure.
+
+ORDERS = ("CREATE TABLE orders (id int, note text);", "DROP TABLE orders CASCADE;")
+PHONE = (
+    "ALTER TABLE account ADD phone text DEFAULT '-';",
+    "ALTER TABLE account DROP phone CASCADE;",
+)
+SCHEMA = ("CREATE SCHEMA app;", "DROP SCHEMA app CASCADE;")
+PARTED = ("CREATE TABLE log (id int) PARTITION BY LIST (id);", "DROP TABLE log;")
+MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
+    "a row in a new table": (
+        ORDERS,
+        "INSERT INTO orders VALUES (1)",
+        "table public.orders holds rows that others wrote.",
+    ),
+    "a row, emptied and filled": (
+        ORDERS,
+        "TRUNCATE orders; INSERT INTO orders VALUES (1)",
+        "table public.orders was rewritten or emptied after it was created.",
+    ),
+    "a value in a new column": (
+        PHONE,
+        "UPDATE account SET phone = '1' WHERE id = 1",
+        "column public.account.phone holds values that others wrote.",
+    ),
+    "a NULL in a new column": (
+        PHONE,
+        "UPDATE account SET phone = NULL WHERE id = 1",
+        "column public.account.phone holds values that others wrote.",
+    ),
+    "a view on a new table": (
+        ORDERS,
+        "CREATE VIEW ids AS SELECT id FROM orders",
+        "view public.ids was created or changed by another transaction.",
+    ),
+    "a view on a new column": (
+        PHONE,
+        "CREATE VIEW phones AS SELECT phone FROM account",
+        "view public.phones was created or changed by another transaction.",
+    ),
+    "a column in a new table": (
+        ORDERS,
+        "ALTER TABLE orders ADD x int",
+        "table public.orders was created or changed by another transaction.",
+    ),
+    "a table in a new schema": (
+        SCHEMA,
+        "CREATE TABLE app.t AS SELECT 1",
+        "table app.t was created or changed by another transaction.",
+    ),
+    "a partition of a new table": (
+        PARTED,
+        "CREATE TABLE log_1 PARTITION OF log DEFAULT; INSERT INTO log VALUES (1)",
+        "table public.log was created or changed by another transaction.",
+    ),
+    "a grant on a new table": (
+        ORDERS,
+        "GRANT SELECT ON orders TO PUBLIC",
+        "table public.orders was created or changed by another transaction.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("pair", "sql", "reason"), MEANWHILE.values(), ids=MEANWHILE.keys())
+def test_failed_run_keeps_what_the_application_used_meanwhile(
+    full: Project, pair: tuple[str, str], sql: str, reason: str
+) -> None:
+    """What others wrote since the migration was committed is seen, behind a lock, and kept."""
+    report = fail_with_meanwhile(full, [pair], lambda: full.database.run(sql))
+    assert [] == names(report)
+    assert report.error is not None
+    assert f"{UNPROVED}{reason}" in report.error.message
+
+
+def fail_with_meanwhile(
+    project: Project, pairs: list[tuple[str, str]], act: Callable[[], object]
+) -> Report:
+    """Run migrations, then act, then let the run fail."""
+    from tests.support.waiting import Background, is_asleep, wait_until  # noqa: PLC0415
+
+    project.write(
+        {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
+    )
+    project.write({"99_bad.sql": "SELECT pg_sleep(60);"})
+
+    def disturb() -> None:
+        wait_until(lambda: is_asleep(project.database), "the sleep of the last migration")
+        act()
+        project.database.run(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            " AND datname = current_database()"
+        )
+
+    disturbing = Background.start(disturb)
+    report = project.run()
+    disturbing.result()
+    assert Status.FAILED == report.status
+    return report
+
+
+def test_failed_run_undoes_what_the_application_only_read(full: Project) -> None:
+    """Rows with the default alone, and rows that were read or locked, are nobody else's work."""
+    before = full.database.dump(without=("lockgate",))
+
+    def act() -> None:
+        full.database.run("SELECT * FROM orders; SELECT * FROM account FOR UPDATE")
+        full.database.run("INSERT INTO account (id) VALUES (1000)")
+        for statement in ("ANALYZE", "VACUUM orders", "VACUUM FREEZE account"):
+            full.database.run(statement)
+
+    report = fail_with_meanwhile(full, [ORDERS, PHONE], act)
+    assert ["3", "2"] == names(report), report.error
+    assert before == full.database.dump(without=("lockgate",))
+    assert [[51]] == full.database.run("SELECT count(*) FROM account")
+
+
+def test_undo_that_waits_for_a_lock_sees_the_rows_behind_it(full: Project) -> None:
+    """The tables are locked before anybody looks, so a writer that was first is seen."""
+    with full.database.connect() as connection:
+
+        def act() -> None:
+            connection.run("BEGIN")
+            connection.run("INSERT INTO orders VALUES (1)")
+
+        from threading import Timer  # noqa: PLC0415
+
+        timer = Timer(1.0, lambda: connection.run("COMMIT"))
+
+        def act_and_commit_later() -> None:
+            act()
+            timer.start()
+
+        report = fail_with_meanwhile(full, [ORDERS], act_and_commit_later)
+        timer.join()
+    assert [] == names(report)
+    assert report.error is not None
+    assert "table public.orders holds rows that others wrote." in report.error.message
+    assert [[1]] == full.database.run("SELECT count(*) FROM orders")
+
+
+def test_run_without_a_record_keeps_everything(full: Project) -> None:
+    """What ran before a first migration without a way back is not described, so it stays."""
+    full.write({"2_a.sql": "CREATE TABLE a ();", "3_b.sql": migration(*ORDERS), "4_bad.sql": BAD})
+    report = full.run()
+    assert [] == names(report)
+    assert report.error is not None
+    assert "There is no way back from: 2 a (it has no down script)." in report.error.message
+
+
+def test_undo_in_a_schema_of_the_application_compares_the_rest(project: Project) -> None:
+    """With Lockgate's tables in public, everything else there is described all the same."""
+    project.database.run(f"{BEFORE} CREATE TABLE other.thing ()")
+    project.settings["LOCKGATE_SCHEMA"] = "public"
+    report = fail(
+        project,
+        ("CREATE TABLE orders (id int);", "DROP TABLE orders;"),
+        ("CREATE TABLE IF NOT EXISTS audit_log ();", "DROP TABLE audit_log;"),
+    )
+    assert [] == names(report)
+    assert [[100]] == project.database.run("SELECT count(*) FROM audit_log")
+    assert report.error is not None
+    assert f"{UNPROVED}table public.audit_log would be gone." in report.error.message, report.error
+
+
+# A newer package's work, by an older package.
+
+
+def release(project: Project, *pairs: tuple[str, str]) -> None:
+    """Apply migrations as a newer package does, and take their files away."""
+    project.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    assert project.run().is_success
+    files = {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
+    project.write(files)
+    report = project.run()
+    assert Status.APPLIED == report.status, report.error
+    for name in files:
+        project.remove(name)
+
+
+@pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
+def test_older_package_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
+    """The newer package's run kept what it did, and the same proof decides."""
+    before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
+    release(full, *pairs)
+    report = full.run()
+    assert Status.ROLLED_BACK == report.status, report.warnings
+    assert before == full.database.dump(without=("lockgate",))
+    assert rows == full.database.run(EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "case", ["UPDATE", "IF NOT EXISTS over a full table", "down that drops more"]
+)
+def test_older_package_keeps_what_is_not_proved(full: Project, case: str) -> None:
+    """Where the proof fails, the database stays ahead, with a warning, and the rollback succeeds."""
+    reason, pairs = KEPT[case]
+    release(full, *pairs)
+    report = full.run()
+    assert Status.UP_TO_DATE == report.status
+    assert f"{UNPROVED}{reason}" in report.warnings[0]
+
+
+def test_older_package_keeps_rows_that_came_since(full: Project) -> None:
+    """Rows that the application wrote after the newer release are not dropped."""
+    release(full, ORDERS)
+    full.database.run("INSERT INTO orders VALUES (1)")
+    report = full.run(LOCKGATE_ALLOW_DATA_LOSS="true")
+    assert Status.UP_TO_DATE == report.status
+    assert "table public.orders holds rows that others wrote." in report.warnings[0]
+
+
+def test_older_package_undoes_two_releases(full: Project) -> None:
+    """What two runs of newer packages did is undone together, by the records of both."""
+    before = full.database.dump(without=("lockgate",))
+    full.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    full.write({"2_a.sql": migration(*ORDERS)})
+    full.run()
+    full.write({"3_b.sql": migration(*PHONE)})
+    full.run()
+    full.remove("2_a.sql")
+    full.remove("3_b.sql")
+    report = full.run()
+    assert ["3", "2"] == names(report), report.warnings
+    assert before == full.database.dump(without=("lockgate",))
+
+
+def test_older_package_keeps_what_has_no_record(full: Project) -> None:
+    """A run with another level kept nothing of what it did, so nothing of it is undone."""
+    full.write({"2_a.sql": migration(*ORDERS)})
+    full.run()
+    full.remove("2_a.sql")
+    report = full.run(LOCKGATE_ROLLBACK="deploy")
+    assert Status.UP_TO_DATE == report.status
+    assert "migration 2 a ran without a record of what it changed." in report.warnings[0]
