@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
+from tests.support.cfn_template import read_template
 from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
+from tests.support.lambda_version import VersionedStack
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate import app, errors, task
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[1] / "docs/report.schema.json").read_text("utf-8"))
 )
+TEMPLATE = Path(__file__).parents[1] / "template.yaml"
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
 EMAIL = "ALTER TABLE account ADD COLUMN email text;\n"
 UP = "-- migrate:up\n"
@@ -253,6 +256,53 @@ def test_failing_update_leaves_the_schema_as_it_was(function: Function, stack: S
     assert answer_of(stack).startswith("Migration 2 broken failed (42701).")
     assert "2_broken.sql:2:1. It was rolled back; the schema is as it was." in answer_of(stack)
     assert function.lock_owner() is None
+
+
+ROWS = "CREATE TABLE email (address text);\nINSERT INTO email VALUES ('a'), ('a');"
+UNIQUE = "CREATE UNIQUE INDEX ON email (address);"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected", "reasons"),
+    [
+        (None, StackStatus.UPDATE_COMPLETE, []),
+        # What SAM does unless it is told.
+        ("Retain", StackStatus.UPDATE_ROLLBACK_COMPLETE, ["Version already exists (409)"]),
+    ],
+)
+def test_same_package_is_deployed_again_when_the_data_is_mended(
+    function: Function,
+    stack: Stack,
+    policy: str | None,
+    expected: StackStatus,
+    reasons: list[str],
+) -> None:
+    """The version of the deploy that failed is deleted, by the template's own policy for it."""
+    migrate = read_template(TEMPLATE)["Resources"]["Migrate"]["Properties"]
+    versioned = VersionedStack(stack, policy or migrate.get("VersionDeletionPolicy", "Retain"))
+    versioned.create("1", function.write("older", _1_rows=ROWS))
+    newer = function.write("newer", _1_rows=ROWS, _2_unique=UNIQUE)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == versioned.deploy("2", newer)
+    function.database.run("TRUNCATE email")
+    assert expected == versioned.deploy("2", newer)
+    assert reasons == versioned.reasons
+
+
+def test_check_is_answered_without_a_look_at_the_database(
+    function: Function, bucket: Bucket
+) -> None:
+    """It asks whether there is a way to answer; a database that cannot be reached is no matter."""
+    function.set(LOCKGATE_PORT="1")
+    check = Stack(
+        function.write(),
+        bucket,
+        "CanAnswer",
+        make_context=lambda: function.context,
+        resource_type="Custom::LockgateCheck",
+    )
+    assert StackStatus.CREATE_COMPLETE == check.create({"ServiceTimeout": 120})
+    assert StackStatus.DELETE_COMPLETE == check.delete()
+    assert [] == function.history()
 
 
 def test_older_package_is_content_with_a_newer_database(function: Function, stack: Stack) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.cfn_template import (
@@ -178,7 +179,8 @@ def test_resource_changes_with_the_package_and_waits_for_two_retries(
 
     assert resource["CodeVersion"] == {"Ref": "Migrate.Version"}
     assert resource["ServiceToken"] == {"Fn::GetAtt": ["Migrate", "Arn"]}
-    assert longest <= resource["ServiceTimeout"] <= 3_600
+    assert resource["ServiceTimeout"] == {"Ref": "ServiceTimeout"}
+    assert longest <= template["Parameters"]["ServiceTimeout"]["Default"] <= 3_600
     assert retries["MaximumEventAgeInSeconds"] == resource["ServiceTimeout"]
 
 
@@ -191,6 +193,7 @@ def test_functions_share_the_package_and_differ_in_what_they_may_do(
     """One artifact and one network; each has actions, a role and a log of its own."""
     different = {key for key in function | operate if function.get(key) != operate.get(key)}
     expected = {"AutoPublishAlias", "Description", "Environment", "LoggingConfig", "Role"}
+    expected |= {"VersionDeletionPolicy"}
     settings = [each["Environment"]["Variables"] for each in (function, operate)]
 
     assert expected | {"ReservedConcurrentExecutions"} == different
@@ -287,7 +290,7 @@ ALWAYS = {
     *("RunFailedAlarm", "LockBusyAlarm", "ErrorsAlarm", "DurationAlarm", "EventDroppedAlarm"),
 }
 OPERATE = {"Operate", "OperateRetries", "OperateLogs", "OperateRole"}
-USUAL = ALWAYS | OPERATE | {"Migration", "BackUp"}
+USUAL = ALWAYS | OPERATE | {"CanAnswer", "Migration", "BackUp"}
 GROUP = {"FunctionsGroup", "DatabaseAdmitsFunctions"}
 ENDPOINTS_GROUP = {"EndpointsGroup", "EndpointsAdmitFunctions"}
 PRIVATE = ENDPOINTS_GROUP | {"SecretsManagerEndpoint", "LambdaEndpoint", "RdsEndpoint"}
@@ -445,9 +448,25 @@ def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, A
 
 def test_migration_waits_for_nothing_that_is_not_made(template: dict[str, Any]) -> None:
     """With a network of one's own there is nothing to wait for."""
-    properties = resolve(template, EXISTING).resources["Migration"]["Properties"]
+    properties = resolve(template, EXISTING).resources["CanAnswer"]["Properties"]
 
     assert [] == properties["WaitsFor"]
+
+
+def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict[str, Any]) -> None:
+    """A subnet without a way to S3 costs two minutes, not the hour that a migration may take."""
+    check = template["Resources"]["CanAnswer"]
+
+    assert ("Custom::LockgateCheck", 120) == (check["Type"], check["Properties"]["ServiceTimeout"])
+    assert "CanAnswer" in template["Resources"]["Migration"]["DependsOn"]
+    assert "CodeVersion" not in check["Properties"], "it is asked once, and not at each deploy"
+
+
+def test_template_fits_into_a_request_as_it_is_built(template: dict[str, Any]) -> None:
+    """CloudFormation takes 51,200 bytes without a bucket; `sam build` adds some 200 to this form."""
+    built = yaml.dump(template, default_flow_style=False, sort_keys=False)
+
+    assert len(built.encode()) < 51_200 - 250
 
 
 def test_functions_reach_the_database_the_endpoints_and_s3_only(template: dict[str, Any]) -> None:

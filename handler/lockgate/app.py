@@ -100,7 +100,7 @@ def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[st
     from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - as above
 
     envelope = cloudformation.read_envelope(event)
-    if envelope.request_type is cloudformation.RequestType.DELETE:
+    if not envelope.needs_run:
         return returned_answer(envelope, None)
     remaining = _make_remaining(cloudformation.read_continuation(event, _now()), context)
     outcome = _run(partial(cloudformation.read_request, envelope), remaining, run_id)

@@ -68,14 +68,13 @@ def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
 def _answer_awaiting(
     kind: CallerKind, event: Any, context: Any, failure: UnexpectedFailure
 ) -> dict[str, Any]:
-    from lockgate.callers.cloudformation import RequestType, read_envelope  # noqa: PLC0415 - for the events that need it
+    from lockgate.callers.cloudformation import read_envelope  # noqa: PLC0415 - for the events that need it
     from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - for the events that need it
 
     answering = read_answer_settings(read_environment())
     if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
         envelope = read_envelope(event)
-        is_delete = envelope.request_type is RequestType.DELETE
-        return returned_answer(envelope, None if is_delete else failure)
+        return returned_answer(envelope, failure if envelope.needs_run else None)
     dialogue = open_dialogue(kind, event, _make_invocation(context), answering)
     answer = dialogue.make_answer(failure if dialogue.needs_run else None)
     answer.deliver()

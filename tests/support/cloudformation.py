@@ -220,6 +220,7 @@ class Stack:
     bucket: Bucket
     logical_id: str = "Migration"
     make_context: Callable[[], LambdaContext] = LambdaContext
+    resource_type: str = "Custom::LockgateMigration"
     status: StackStatus = StackStatus.NONE
     physical_id: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -348,7 +349,7 @@ class Stack:
             "StackId": self.stack_id,
             "RequestId": str(uuid.uuid4()),
             "LogicalResourceId": self.logical_id,
-            "ResourceType": "Custom::LockgateMigration",
+            "ResourceType": self.resource_type,
             "ResourceProperties": _as_properties(properties),
         }
         if old is not None:

@@ -36,6 +36,7 @@ _MAX_BYTES = {
     "LogicalResourceId": 512,
     "PhysicalResourceId": 1_024,
 }
+_CHECK_TYPE = "Custom::LockgateCheck"
 _LONGEST_SERVICE_TIMEOUT = 3_600
 _SIGNED_AT = re.compile(r"[?&]X-Amz-Date=([0-9]{8}T[0-9]{6}Z)(?:&|$)")
 _MAX_REASON_CHARACTERS = 1_000
@@ -52,7 +53,10 @@ class RequestType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What it takes to answer, and the rest of the event as it came."""
+    """What it takes to answer, and the rest of the event as it came.
+
+    ``is_check``: the resource asks only whether there is a way to answer.
+    """
 
     request_type: RequestType
     stack_id: str
@@ -61,6 +65,12 @@ class Envelope:
     given_physical_id: str | None
     response_url: str | None = field(repr=False)
     properties: object = field(repr=False)
+    is_check: bool = False
+
+    @property
+    def needs_run(self) -> bool:
+        """Whether there is more to do than to answer; for a Delete and a check there is not."""
+        return self.request_type is not RequestType.DELETE and not self.is_check
 
     @property
     def physical_id(self) -> str:
@@ -113,6 +123,7 @@ def read_envelope(event: Mapping[str, Any]) -> Envelope:
         given_physical_id=_read_field(event, "PhysicalResourceId") if given else None,
         response_url=url,
         properties=event.get("ResourceProperties"),
+        is_check=event.get("ResourceType") == _CHECK_TYPE,
     )
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from lockgate.callers.carried import carry
 from lockgate.callers.cloudformation import (
     Envelope,
-    RequestType,
     read_continuation,
     read_envelope,
     read_request,
@@ -49,8 +48,8 @@ class StackDialogue:
 
     @property
     def needs_run(self) -> bool:
-        """Whether it is no Delete."""
-        return self.envelope.request_type is not RequestType.DELETE
+        """Whether there is more to do than to answer; for a Delete and a check there is not."""
+        return self.envelope.needs_run
 
     def read_request(self, settings: Settings) -> Request:
         """Return the request of a Create or Update; see `cloudformation.read_request`."""
