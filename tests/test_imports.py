@@ -28,6 +28,7 @@ LAYERS = (
     ("runner",),
     ("task",),
     ("worker",),
+    ("first_contact",),
     ("ports",),
     ("report_draft",),
     ("report_entry",),

@@ -197,8 +197,8 @@ def test_functions_share_the_package_and_differ_in_what_they_may_do(
     settings = [each["Environment"]["Variables"] for each in (function, operate)]
 
     assert expected | {"ReservedConcurrentExecutions"} == different
-    assert {"LOCKGATE_ALLOWED_ACTIONS"} == {
-        key for key in settings[0] if settings[0][key] != settings[1][key]
+    assert {"LOCKGATE_ALLOWED_ACTIONS", "LOCKGATE_OPERATE"} == {
+        key for key in settings[0] if settings[0][key] != settings[1].get(key)
     }
 
 

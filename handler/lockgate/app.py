@@ -22,7 +22,9 @@ from lockgate.callers.delivery import Answer, Answerer, NotAwaited, Timing
 from lockgate.callers.detect import AWAITING, CallerKind, detect_caller
 from lockgate.callers.dialogue import Invocation, open_dialogue
 from lockgate.callers.emergency import start_emergency
+from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report import Report, Status
 from lockgate.report_draft import refuse_report
@@ -115,11 +117,22 @@ def _run(
         settings = read_settings(read_environment())
         request = read_request(settings)
         deadline = _make_deadline(settings, remaining)
-        return make_runner(settings, deadline, _emit, run_id=run_id).run(request)
+        address = _find_operator(settings)
+        runner = make_runner(settings, deadline, _emit, run_id=run_id, address=address)
+        return runner.run(request)
     except LockgateError as error:
         return refuse_report(run_id, error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
         return _report_unexpected(run_id, error)
+
+
+def _find_operator(settings: Settings) -> Address:
+    """Return where to send an operator's command: to Operate, or to this function if it may."""
+    if settings.operate is not None:
+        return Address(settings.operate)
+    own_name = read_environment().get("AWS_LAMBDA_FUNCTION_NAME")
+    is_operator = Action.ADOPT in settings.allowed_actions
+    return Address(own_name if is_operator and own_name else UNKNOWN_FUNCTION)
 
 
 def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline:

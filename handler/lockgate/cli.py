@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.direct import make_request
+from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller
 from lockgate.errors import LockgateError, SettingInvalid, UnexpectedFailure
 from lockgate.report import SUCCESSES, Report, Status, to_text
 from lockgate.report_draft import refuse_report
-from lockgate.settings import Settings, read_environment, read_settings
+from lockgate.settings import FirstRun, Settings, read_environment, read_settings
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
 from lockgate.terminal.line import clean
@@ -69,6 +70,8 @@ OPTION_SETTINGS = {
     "lock_wait": "LOCKGATE_LOCK_WAIT",
     "lock_timeout": "LOCKGATE_LOCK_TIMEOUT",
 }
+# Options that say which database and which folder, and so are part of a further command.
+_REPEATED = ("database_url", "secret", "dir", "format", "ca_file", "schema", "set_role")
 # The formats that read what `new` writes.
 _WRITTEN_FORMATS = frozenset({"", "lockgate", "dbmate", "rails"})
 # An option that names a database leaves behind what the environment says of another one.
@@ -130,6 +133,7 @@ def _run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> in
     if not options.json:
         _say(undone.to_json(), options, environment, progress.applied)
     options.action, options.steps, options.allow_data_loss = Action.UP, None, False
+    options.first_run = FirstRun.ALLOW
     progress = _make_progress(options, environment)
     done = _carry_out(options, environment, progress)
     if options.json:
@@ -162,25 +166,50 @@ def _carry_out(
 
                 merged |= stack.enter_context(open_workspace(Path()))
             settings = _read_settings(merged, options)
-            return _run(settings, _make_request(options), progress, run_id)
+            address = Address(options=_repeat_options(options))
+            return _run(settings, _make_request(options), progress, run_id, address)
     except LockgateError as error:
         return refuse_report(run_id, error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
         return refuse_report(run_id, _unexpected(error, options), Status.FAILED)
 
 
-def _run(settings: Settings, request: Request, progress: Progress, run_id: str) -> Report:
+def _run(
+    settings: Settings, request: Request, progress: Progress, run_id: str, address: Address
+) -> Report:
     deadline = Deadline(None, settings.reserve_ms)
 
     def stop(signal_name: str) -> None:
         deadline.interrupt(signal_name)
         progress.announce_stop(signal_name)
 
-    runner = make_runner(settings, deadline, progress.emit, run_id=run_id)
+    runner = make_runner(settings, deadline, progress.emit, run_id=run_id, address=address)
     read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
     runner.means = replace(runner.means, read_catalog=read_catalog)
     with progress, caught_signals(stop):
         return runner.run(request)
+
+
+def _repeat_options(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options of this command that another one on the same database and folder needs.
+
+    An address with a password is not shown: the reader has it.
+    """
+    words: list[str] = []
+    for option in _REPEATED:
+        value = getattr(options, option)
+        if option == "database_url" and value:
+            value = _without_password(value)
+        if value:
+            words += (f"--{option.replace('_', '-')}", value)
+    return (*words, "--local") if options.local else tuple(words)
+
+
+def _without_password(url: str) -> str:
+    """Return an address, or three dots where it may hold a password."""
+    user, at, rest = url.rpartition("@")
+    is_open = at and user.count(":") > 1
+    return f"{user.rpartition(':')[0]}:PASSWORD@{rest}" if is_open else url
 
 
 def _read_labels(

@@ -13,6 +13,7 @@
     │   ├── BackupFailed            no backup, where the run may not do without one
     │   ├── HistoryUnusable         the history is newer than this package, or damaged
     │   ├── HistoryForeign          the history has no version in common with the files
+    │   ├── FirstContact            a first run, and the database has tables already
     │   ├── UndoRefused             something to undo has no way back
     │   ├── DataLossRefused         a down script would drop or delete rows
     │   └── AmendmentRefused        the history cannot be changed as asked
@@ -126,6 +127,12 @@ class HistoryForeign(RequestRefused):
     """The history and the files have no version in common: one of them is another project's."""
 
     code = "history-foreign"
+
+
+class FirstContact(RequestRefused):
+    """No run has changed this database yet, and it has tables that nobody accounts for."""
+
+    code = "first-contact"
 
 
 class UndoRefused(RequestRefused):

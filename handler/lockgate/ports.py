@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Protocol
 
-from lockgate.settings import Rollback
+from lockgate.settings import FirstRun, Rollback
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from lockgate.core.address import Address
     from lockgate.core.amendment import Amendment
     from lockgate.core.backup import Backup
     from lockgate.core.catalog import Catalog
+    from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
@@ -67,6 +69,10 @@ class Database(Protocol):
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]: ...
     def amend(self, amendment: Amendment, stamp: Stamp) -> None: ...
     def create_stand_in(self, sql: str) -> None: ...
+    def has_changed_anything(self) -> bool: ...
+    def list_tables(self) -> tuple[Table, ...]: ...
+    @property
+    def schema(self) -> str: ...
     @property
     def ask(self) -> Ask: ...
     def recover(self, stamp: Stamp) -> Stamp | None: ...
@@ -90,6 +96,7 @@ class Rules:
     lock_wait_ms: int
     lock_retries: int
     rollback: Rollback = Rollback.RUN
+    first_run: FirstRun = FirstRun.REFUSE
     may_lose_rows: bool = False
 
 
@@ -97,9 +104,9 @@ class Rules:
 class Means:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
-    ``find_table_name`` returns what a tool's settings call its history table. ``require_folder`` raises
-    where there is none to list. ``read_catalog`` is called with a listing, and
-    how many of its first migrations are known.
+    ``address`` is where the reader of a message sends a further command. ``find_table_name`` returns
+    what a tool's settings call its history table. ``require_folder`` raises where there is none to list.
+    ``read_catalog`` is called with a listing, and how many of its first migrations are known.
     """
 
     database: Database
@@ -115,4 +122,5 @@ class Means:
     backup: Backup
     folder: Path
     find_table_name: Callable[[str], TableName | None]
+    address: Address
     jitter: Callable[[], float] = random.random

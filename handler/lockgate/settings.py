@@ -67,6 +67,13 @@ class Rollback(StrEnum):
     DEPLOY = "deploy"
 
 
+class FirstRun(StrEnum):
+    """What the first run on a database does where tables are there that nobody accounts for."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
 class BackupMode(StrEnum):
     """What is done before a run changes a database of RDS's."""
 
@@ -231,6 +238,7 @@ class Settings:
     schema: str = "lockgate"
     migrations: str = "migrations"
     format: str = DEFAULT_FORMAT
+    first_run: FirstRun = FirstRun.REFUSE
     rollback: Rollback = Rollback.RUN
     allow_data_loss: bool = False
     backup: BackupMode | None = None
@@ -243,6 +251,7 @@ class Settings:
     statement_timeout_ms: int | None = None
     reserve_ms: int = 20_000
     allowed_actions: tuple[str, ...] = ("up", "plan", "status", "validate", "history")
+    operate: str | None = None
     cfn_response: CfnResponse = CfnResponse.DIRECT
     cfn_loopback: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -267,6 +276,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_SCHEMA", "schema", _schema, "`lockgate`", "Schema of Lockgate's own tables."),
     Setting("LOCKGATE_MIGRATIONS", "migrations", _text, "`migrations`", "Folder of the migrations; relative to the function's code, or to the working folder in a terminal."),
     Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
+    Setting("LOCKGATE_FIRST_RUN", "first_run", _choice(FirstRun), "`refuse`", "The first run on a database with tables that nobody accounts for: `refuse`, or `allow` where the request does not say otherwise ([first contact](undo.md#first-contact))."),
     Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What down scripts undo by themselves: `off` nothing, `run` the work of a run that failed, `deploy` also that of a newer package than this one."),
     Setting("LOCKGATE_ALLOW_DATA_LOSS", "allow_data_loss", _flag, "`false`", "Let down scripts drop tables and columns that hold rows, and delete rows."),
     Setting("LOCKGATE_BACKUP", "backup", _choice(BackupMode), "`record` where RDS may be asked", "Before a change, on RDS: `off`, `record` (the latest restorable time, in the report) or `snapshot` (take one and wait for it; [backups](backups.md))."),
@@ -279,6 +289,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_STATEMENT_TIMEOUT", "statement_timeout_ms", parse_duration_ms, "what is left of the invocation", "PostgreSQL's `statement_timeout` for migrations that name none."),
     Setting("LOCKGATE_RESERVE", "reserve_ms", parse_duration_ms, "`20s`", "Time kept at the end of the invocation to record, unlock and answer."),
     Setting("LOCKGATE_ALLOWED_ACTIONS", "allowed_actions", _actions, "`up,plan,status,validate,history`", "Actions that this function carries out; others are refused."),
+    Setting("LOCKGATE_OPERATE", "operate", _text, "none", "Name or ARN of the function for operators; messages address their commands to it."),
     Setting("LOCKGATE_CFN_RESPONSE", "cfn_response", _choice(CfnResponse), "`direct`", "`direct`: the function answers CloudFormation. `return`: it returns the answer to a framework that does (CDK Provider)."),
     Setting("LOCKGATE_CFN_LOOPBACK", "cfn_loopback", _flag, "`false`", "For tests: also answer CloudFormation events whose `ResponseURL` is on loopback."),
 )

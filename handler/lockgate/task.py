@@ -18,6 +18,7 @@ from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, RunIncomplete
+from lockgate.first_contact import find_first_contact
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
 from lockgate.settings import Rollback
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lockgate.core.listing import Listing
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
+    from lockgate.errors import FirstContact
     from lockgate.ports import Means
     from lockgate.report_draft import ReportDraft
 
@@ -82,6 +84,7 @@ class Task:
         is_due = self.request.action in {Action.UP, Action.DOWN} and self.probe.is_held
         if not is_due or self.probe.is_read_only:
             return Status.UP_TO_DATE
+        self.means.database.install(self.probe)
         try:
             taken = self.means.database.take_lock(self._terms())
         except DatabaseBusy:
@@ -129,8 +132,14 @@ class Task:
             self.draft.holder = (
                 self.means.database.read_holder() if self.probe.has_history else None
             )
+            refusal = self._find_first_contact(plan)
+            if refusal is not None:
+                self.draft.warn(f"An up would be refused: {refusal.message}")
             return seen
         refuse_plan(plan, policy)
+        refusal = self._find_first_contact(plan)
+        if refusal is not None:
+            raise refusal
         if self.request.action is not Action.UP:
             if not self.probe.is_held:
                 refuse_unknown(plan.steps)
@@ -138,6 +147,22 @@ class Task:
         if plan.has_pending or self._is_to_bring_back(plan):
             return self._under_lock(partial(Worker.up, foreseen=Foreseen(self.draft.history, plan)))
         return self.tidy()
+
+    def _find_first_contact(self, plan: Plan) -> FirstContact | None:
+        """Return why a first run would be refused; with nothing to apply, there is none.
+
+        Nothing is asked where the first look saw no table, and no schema of ours that could hide one.
+        """
+        has_no_table = self.probe.is_fresh and not self.probe.has_schema
+        if not plan.has_pending or has_no_table:
+            return None
+        return find_first_contact(
+            self.means,
+            self.request,
+            self._catalog,
+            self.draft.history,
+            has_runs=self.probe.has_history,
+        )
 
     def _is_to_bring_back(self, plan: Plan) -> bool:
         is_ahead = any(row.version is not None for row in plan.ahead)

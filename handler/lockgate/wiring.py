@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
+from lockgate.core.address import Address
 from lockgate.core.target import is_loopback
 from lockgate.formats.folder import require_folder
 from lockgate.formats.registry import list_folder
@@ -137,11 +138,13 @@ def make_runner(
     *,
     run_id: str,
     base: Path | None = None,
+    address: Address | None = None,
 ) -> Runner:
     """Put together what one request needs. Opens nothing yet.
 
     ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
-    if it is ``None``.
+    if it is ``None``. ``address`` is where messages send further commands, a terminal if it is
+    ``None``.
     """
     clock = SystemClock()
     source = AccessSource(settings)
@@ -169,12 +172,14 @@ def make_runner(
             out_of_order=settings.out_of_order,
             lock_wait_ms=settings.lock_wait_ms,
             lock_retries=settings.lock_retries,
+            first_run=settings.first_run,
             rollback=settings.rollback,
             may_lose_rows=settings.allow_data_loss,
         ),
         substitute=partial(_substitute, settings.variables),
         backup=make_backup(settings, source, deadline, emit),
         folder=folder,
+        address=address or Address(),
         find_table_name=partial(_find_table_name, folder, settings.variables),
         clock=clock,
         deadline=deadline,

@@ -44,6 +44,7 @@ from lockgate.errors import (
     RunIncomplete,
     UndoRefused,
 )
+from lockgate.first_contact import find_first_contact
 from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Status
 from lockgate.settings import Rollback
@@ -154,6 +155,7 @@ class Worker:
         self.draft.know_applied()
         refuse_unknown(plan.steps)
         self._remember(plan)
+        self._refuse_first_contact(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
             self.means.database.create_stand_in(self.catalog.stand_in.sql)
         self._begin_facts(plan)
@@ -178,6 +180,15 @@ class Worker:
         if is_kept and self._facts is not None and self._facts.transactions:
             with contextlib.suppress(ConnectionLost, LockgateError):
                 self.means.database.store_undo_facts(self.held.stamp, self._facts.to_json())
+
+    def _refuse_first_contact(self, plan: Plan) -> None:
+        """Refuse once more, under the lock: tables may have been made since the first look."""
+        if not plan.has_pending:
+            return
+        request, history = self.draft.request, self.draft.history
+        refusal = find_first_contact(self.means, request, self.catalog, history)
+        if refusal is not None:
+            raise refusal
 
     def _remember(self, plan: Plan) -> None:
         """Keep the texts that repeatable migrations have, to give them back if the run fails."""

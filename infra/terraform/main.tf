@@ -36,7 +36,7 @@ locals {
       reserved_concurrent_executions = -1
       maximum_retry_attempts         = 2
       maximum_event_age_in_seconds   = 3600
-      environment_variables          = {}
+      environment_variables          = var.create_operate ? { LOCKGATE_OPERATE = "${var.name}-operate" } : {}
     }
     operate = {
       function_name                  = "${var.name}-operate"
@@ -153,6 +153,7 @@ locals {
     target       = var.target
     reason       = var.reason
     requested_by = var.requested_by
+    first_run    = var.first_run
   } : name => value if value != null }
 }
 

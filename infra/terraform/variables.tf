@@ -169,6 +169,17 @@ variable "reason" {
   default     = null
 }
 
+variable "first_run" {
+  description = "allow lets the first run go on in a database that has tables already; else it is refused"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.first_run == null ? true : contains(["allow", "refuse"], var.first_run)
+    error_message = "first_run takes allow or refuse."
+  }
+}
+
 variable "requested_by" {
   description = "Who asks, for the history of runs"
   type        = string

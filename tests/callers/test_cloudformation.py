@@ -23,7 +23,7 @@ from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
 from lockgate.report import HolderInfo
-from lockgate.settings import Settings
+from lockgate.settings import FirstRun, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,3 +285,42 @@ def test_forged_beginning_gives_no_more_time(began_at: float) -> None:
     """A time that is none, or in the future, counts as now."""
     event = {"LockgateContinuation": {"hop": 2, "began_at": began_at}}
     assert Continuation(2, 100.0, 3_600) == read_continuation(event, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"FirstRun": "allow"}, FirstRun.ALLOW),
+        ({"FirstRun": "refuse"}, FirstRun.REFUSE),
+        ({"FirstRun": ""}, None),
+        ({}, None),
+    ],
+)
+def test_first_run_is_part_of_the_request(
+    read_event: ReadEvent, properties: dict[str, str], expected: FirstRun | None
+) -> None:
+    """An empty property counts as not given: the setting decides."""
+    envelope = read_envelope(
+        {**read_event("cloudformation_create"), "ResourceProperties": properties}
+    )
+    assert expected == read_request(envelope, SETTINGS).first_run
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"FirstRun": "yes"}, "The property FirstRun cannot be read."),
+        ({"first_run": "allow"}, "The property first_run is not known; did you mean FirstRun?"),
+        ({"firstrun": "allow"}, "The property firstrun is not known; did you mean FirstRun?"),
+    ],
+)
+def test_first_run_that_cannot_be_read_is_refused(
+    read_event: ReadEvent, properties: dict[str, str], problem: str
+) -> None:
+    """What would be ignored without a word is refused."""
+    envelope = read_envelope(
+        {**read_event("cloudformation_create"), "ResourceProperties": properties}
+    )
+    with pytest.raises(RequestInvalid) as caught:
+        read_request(envelope, SETTINGS)
+    assert caught.value.message.startswith(problem)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SETTINGS = Settings()
 CALLER = Caller("direct")
 EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
-ALL_KEYS = "Known: action, target, reason, requested_by, execution."
+ALL_KEYS = "Known: action, target, first_run, reason, requested_by, execution."
 
 
 @pytest.mark.parametrize(

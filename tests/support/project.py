@@ -28,6 +28,7 @@ CALLER = Caller("test", {"case": "one"})
 class Project:
     """One project. ``settings`` are further LOCKGATE_ variables; ``events`` what runs emitted.
 
+    ``has_product_default``: a first run on a database with tables is refused, as in the product.
     ``login`` is who `address` signs in, ``(user, password)``, the superuser unless given.
     """
 
@@ -36,6 +37,7 @@ class Project:
     settings: dict[str, str] = field(default_factory=dict)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     login: tuple[str, str] | None = None
+    has_product_default: bool = False
 
     def address(self, port: int | None = None) -> str:
         """Return the database's address, by another port if one is given."""
@@ -63,6 +65,9 @@ class Project:
             # Far more than any machine needs; a test that wants to see the end of it sets its own.
             "LOCKGATE_CONNECT_TIMEOUT": "60s",
             "LOCKGATE_CONNECT_BUDGET": "60s",
+            # Many tests make tables by hand first. What that means to a first run is tested with
+            # `has_product_default`.
+            "LOCKGATE_FIRST_RUN": "" if self.has_product_default else "allow",
             **self.settings,
             **overrides,
         }

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.carried import read_carried
 from lockgate.callers.detect import CallerKind
-from lockgate.callers.direct import is_storable, read_version, refuse_disallowed
+from lockgate.callers.direct import (
+    is_storable,
+    read_first_run,
+    read_version,
+    refuse_disallowed,
+)
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
@@ -25,7 +30,7 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.settings import Settings
+    from lockgate.settings import FirstRun, Settings
 
 # Each is echoed in the answer, which has to hold a reason too. CloudFormation's own are shorter: a
 # stack id has at most some 230 characters, a logical id 255, a physical id 1,024 bytes.
@@ -40,6 +45,8 @@ _CHECK_TYPE = "Custom::LockgateCheck"
 _LONGEST_SERVICE_TIMEOUT = 3_600
 _SIGNED_AT = re.compile(r"[?&]X-Amz-Date=([0-9]{8}T[0-9]{6}Z)(?:&|$)")
 _MAX_REASON_CHARACTERS = 1_000
+# Properties that mean something, by their names in small letters.
+_PROPERTIES = {"target": "Target", "reason": "Reason", "firstrun": "FirstRun"}
 _HINT = "Let CloudFormation invoke the function, through a custom resource's ServiceToken."
 
 
@@ -145,12 +152,12 @@ def read_continuation(event: Mapping[str, Any], now: float) -> Continuation:
 def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Request:
     """Return the request of a Create or Update. A Delete has none: it leaves the database be.
 
-    Of the properties only ``Target`` and ``Reason`` mean something; an empty one counts as not
-    given. Others (``ServiceToken``, ``CodeVersion``, …) are there to make CloudFormation send an
+    Of the properties only ``Target``, ``FirstRun`` and ``Reason`` mean something; an empty one counts
+    as not given. Others (``ServiceToken``, ``CodeVersion``, …) are there to make CloudFormation send an
     event, and are ignored.
 
     Raises:
-        RequestInvalid: ``Target`` or ``Reason`` cannot be read, or ``up`` is not allowed here.
+        RequestInvalid: one of them cannot be read, or ``up`` is not allowed here.
     """
     refuse_disallowed(Action.UP, settings)
     properties = _read_properties(envelope.properties)
@@ -162,6 +169,7 @@ def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Req
         caller=Caller(CallerKind.CLOUDFORMATION, reference),
         target=_read_target(properties),
         reason=_read_reason(properties),
+        first_run=_read_first_run(properties),
     )
 
 
@@ -201,8 +209,8 @@ def _read_properties(properties: object) -> dict[str, Any]:
         raise _refuse("The event's ResourceProperties are no object.", _HINT)
     for name in properties:
         # Properties are free, but one in the wrong case would be ignored without a word.
-        meant = str(name).capitalize()
-        if meant in {"Target", "Reason"} and name != meant:
+        meant = _PROPERTIES.get(str(name).lower().replace("_", ""))
+        if meant is not None and name != meant:
             raise _refuse(
                 f"The property {name} is not known; did you mean {meant}?",
                 f"Write {meant} in the template.",
@@ -221,6 +229,17 @@ def _read_target(properties: dict[str, Any]) -> str | None:
     raise _refuse(
         "The property Target cannot be read.", f"Give it {accepted}, in quotes; or leave it out."
     )
+
+
+def _read_first_run(properties: dict[str, Any]) -> FirstRun | None:
+    value = properties.get("FirstRun")
+    if value is None or value == "":
+        return None
+    try:
+        return read_first_run(value)
+    except ValueError as error:
+        accepted = str(error)
+    raise _refuse("The property FirstRun cannot be read.", f"Give it {accepted}, or leave it out.")
 
 
 def _read_reason(properties: dict[str, Any]) -> str | None:

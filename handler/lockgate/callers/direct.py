@@ -15,7 +15,7 @@ from lockgate.callers.detect import CallerKind
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import MAX_LISTED, Report, Status, to_text
-from lockgate.settings import TOOLS
+from lockgate.settings import TOOLS, FirstRun
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -116,6 +116,17 @@ def _read_count(value: object) -> int:
     raise ValueError("a whole number from 1 to 99999")
 
 
+def read_first_run(value: object) -> FirstRun:
+    """Return what a first run does where tables are there already.
+
+    Raises:
+        ValueError: it is neither; the message says what is accepted.
+    """
+    if isinstance(value, str) and value in list(FirstRun):
+        return FirstRun(value)
+    raise ValueError('"refuse" or "allow"')
+
+
 def _read_direction(value: object) -> bool:
     if isinstance(value, str) and value in {"up", "down"}:
         return value == "down"
@@ -156,6 +167,7 @@ KEYS = (
     Key("table", _read_table, frozenset({Action.ADOPT})),
     Key("dry_run", _read_flag, _ADOPTIONS),
     Key("limit", _read_count, frozenset({Action.HISTORY})),
+    Key("first_run", read_first_run, frozenset({Action.UP, Action.PLAN, Action.VALIDATE})),
     Key("reason", _read_text, frozenset(Action)),
     Key("requested_by", _read_text, frozenset(Action)),
     Key("execution", _read_text, frozenset(Action)),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from lockgate.settings import FirstRun
 
 
 class Action(StrEnum):
@@ -53,6 +57,8 @@ class Request:
     to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``mend`` and
     ``version``: what a repair does, to which migration's id. ``source``: the tool whose history is
     adopted, ``table`` the name of its history table. ``dry_run``: show, and change nothing.
+    ``first_run``: what to do on a database with tables that nobody accounts for; ``None``: the setting
+    decides.
     """
 
     action: Action
@@ -66,6 +72,7 @@ class Request:
     table: str | None = None
     dry_run: bool = False
     allow_data_loss: bool = False
+    first_run: FirstRun | None = None
     limit: int | None = None
     reason: str | None = None
     requested_by: str | None = None

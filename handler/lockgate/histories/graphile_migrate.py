@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lockgate.histories.foreign import Ask
 
 FORMAT = "graphile-migrate"
-SHAPE = Shape("migrations", ("filename", "hash", "date"), schema="graphile_migrate")
+SHAPE = Shape(
+    "migrations", ("filename", "hash", "date"), schema="graphile_migrate", beside=("current",)
+)
 _HASH = re.compile(r"^--! Hash:([^\r\n]*)", re.MULTILINE)
 _READ = """
 SELECT filename, hash, date

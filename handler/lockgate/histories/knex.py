@@ -24,6 +24,7 @@ SHAPE = Shape(
     ("id", "name", "batch", "migration_time"),
     has_any_name=True,
     is_exact=True,
+    beside=("{name}_lock",),
 )
 _SUFFIX = re.compile(r"(?:\.up)?\.(?:sql|js|cjs|mjs|ts|cts|mts)$|\.up$")
 _HAS_TABLE = "SELECT pg_catalog.to_regclass('{table}') IS NOT NULL"

@@ -56,6 +56,7 @@ SHAPE = Shape(
     TABLE,
     ("id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"),
     has_any_name=True,
+    beside=("databasechangeloglock",),
 )
 _READ = """
 SELECT id, author, filename, dateexecuted::timestamptz, exectype, md5sum

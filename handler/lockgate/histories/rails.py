@@ -21,7 +21,7 @@ def _is_rails(candidate: Candidate) -> bool:
     return candidate.is_of_rails and set(candidate.columns) == {"version"}
 
 
-SHAPE = Shape("schema_migrations", ("version",), fits=_is_rails)
+SHAPE = Shape("schema_migrations", ("version",), fits=_is_rails, beside=("ar_internal_metadata",))
 # Rails sorts its versions as numbers.
 _READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
 

@@ -20,6 +20,8 @@ SHAPE = Shape(
     "_sqlx_migrations",
     ("version", "description", "installed_on", "success", "checksum"),
     has_any_name=True,
+    # Flyway's table has all of these as well.
+    fits=lambda found: "installed_rank" not in found.columns,
 )
 
 _READ = """

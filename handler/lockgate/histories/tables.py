@@ -64,7 +64,8 @@ class Shape:
 
     ``name`` is the tool's default. ``has_any_name``: a setting of the tool gives the table another name,
     and its columns are like no other table's; ``is_exact``: only without any further column.
-    ``fits`` decides where the columns' names do not.
+    ``fits`` decides where the columns' names do not. ``beside`` are the tool's other tables, of the same
+    schema; ``{name}`` stands for the table's own name.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Shape:
     has_any_name: bool = False
     is_exact: bool = False
     schema: str | None = None
+    beside: tuple[str, ...] = ()
     fits: Callable[[Candidate], bool] = lambda _: True
 
     def is_of(self, candidate: Candidate, name: str) -> bool:

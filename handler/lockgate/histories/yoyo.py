@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 FORMAT = "yoyo"
 SHAPE = Shape(
-    "_yoyo_migration", ("migration_hash", "migration_id", "applied_at_utc"), has_any_name=True
+    "_yoyo_migration",
+    ("migration_hash", "migration_id", "applied_at_utc"),
+    has_any_name=True,
+    beside=("_yoyo_log", "_yoyo_version", "yoyo_lock"),
 )
 _LOCK = Shape("yoyo_lock", ("locked", "ctime", "pid"))
 # To yoyo it is a migration; it does nothing.

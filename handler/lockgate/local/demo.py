@@ -192,6 +192,7 @@ class _World:
             "LOCKGATE_CA_FILE": str(self.server.ca_file),
             "LOCKGATE_MIGRATIONS": str(package),
             "LOCKGATE_CFN_LOOPBACK": "true",
+            "LOCKGATE_FIRST_RUN": "allow",
         }
 
     def _read_answer(self, url: str, returned: Any) -> Answer:

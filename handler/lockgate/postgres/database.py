@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
-from lockgate.errors import DatabaseBusy, LockgateError
+from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import (
     OWN_LOCK_TIMEOUT_MS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lockgate.core.amendment import Amendment
+    from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
@@ -118,6 +119,8 @@ class Database:
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
+        # It is on record that this run has committed something.
+        self._has_committed = False
         # The connection broke before the answer came to whether this run has the lock.
         self._may_hold_lock = False
 
@@ -226,9 +229,20 @@ class Database:
             return read_scripts(self._connected, self._tables, migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Send one query about what is not ours, by the role's own path, and return its rows."""
-        with self._refusals():
-            return list(self._connected.send(f"{_ROLE_PATH};\n{OWN_OPERATORS};\n{sql}")[2].rows)
+        """Send one query about what is not ours, by the role's own path, and return its rows.
+
+        Raises:
+            TargetUnsuitable: the role may not read it, or a policy hides rows.
+        """
+        message = f"{_ROLE_PATH};\nSET LOCAL row_security = off;\n{OWN_OPERATORS};\n{sql}"
+        try:
+            return list(self._connected.send(message)[-1].rows)
+        except StatementError as error:
+            raise TargetUnsuitable(
+                f"The server refused a query about another tool's tables: {error} ({error.sqlstate}).",
+                hint="Let the role read them: GRANT SELECT, and BYPASSRLS or ownership where a policy"
+                " hides rows.",
+            ) from error
 
     def amend(self, amendment: Amendment, stamp: Stamp) -> None:
         """Write what is decided about the history, in one transaction that ends with the fence.
@@ -236,20 +250,43 @@ class Database:
         Raises:
             LockLost: another run has the lock; nothing was written.
         """
+        from lockgate.postgres.contact import note_commit_sql
         from lockgate.postgres.history_table import amendment_sql
         from lockgate.postgres.lock_table import fence_sql
         from lockgate.postgres.session import BEGIN, lock_lost
 
         self._history = None
-        statements = [BEGIN, *amendment_sql(self._tables, amendment, stamp)]
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
+        note = note_commit_sql(self._tables, stamp.run_id)
+        statements = [*amendment_sql(self._tables, amendment, stamp), fence, note]
         try:
-            self._connected.send(";\n".join([*statements, fence, "COMMIT"]))
+            self._connected.send(";\n".join([BEGIN, *statements, "COMMIT"]))
         except StatementError as error:
             self._connected.send("ROLLBACK")
             if error.sqlstate == "22012":
                 raise lock_lost(stamp.token, "Nothing was written.") from error
             raise self._look.refusal(error) from error
+
+    def has_changed_anything(self) -> bool:
+        """Tell whether a run is recorded that has committed, adopted or baselined anything."""
+        from lockgate.postgres.contact import has_changed_anything
+
+        with self._refusals():
+            self._take_own_path()
+            return has_changed_anything(self._connected, self._tables)
+
+    def list_tables(self) -> tuple[Table, ...]:
+        """Return every table of the database but PostgreSQL's own and temporary ones."""
+        from lockgate.postgres.contact import list_tables
+
+        with self._refusals():
+            self._take_own_path()
+            return list_tables(self._connected)
+
+    @property
+    def schema(self) -> str:
+        """The schema of our own tables."""
+        return self._tables.schema_name
 
     def create_stand_in(self, sql: str) -> None:
         """Create another tool's history table, empty, for migrations that touch it.
@@ -296,6 +333,7 @@ class Database:
             memo=self._memo,
             kept=self._kept,
             collects_facts=collects_facts,
+            has_committed=self._has_committed,
         )
         watch = self._watch
         assert watch is not None
@@ -305,6 +343,7 @@ class Database:
         try:
             with watch.under_way(self._connected):
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
+                self._has_committed = True
                 if segment.leaves is not SessionRule.NEW:
                     from lockgate.postgres.kept_session import read_kept
 
@@ -504,7 +543,8 @@ class Database:
 
     def _drop_connection(self) -> None:
         self._stop_watch()
-        self._history = None
+        # A commit that was not synchronous may be lost with the server.
+        self._history, self._has_committed = None, False
         if self._connection is not None:
             self._connection.close()
             self._connection = None

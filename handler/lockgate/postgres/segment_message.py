@@ -35,7 +35,7 @@ def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> 
     if wants_facts(session, segment):
         writer.add(Part.FACTS, end_sql(session.tables))
     writer.add(Part.CONTROL, _COMMIT_LATER)
-    writer.add(Part.FENCE, session.fence())
+    session.add_fence(writer)
     writer.add(Part.CONTROL, COMMIT)
 
 

@@ -17,6 +17,7 @@ from lockgate.core.outcome import Done, Stamp
 from lockgate.errors import LockLost
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.constraints import RESET_ALL_BUT_CHECKED
+from lockgate.postgres.contact import note_commit_sql
 from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
 from lockgate.postgres.look import OWN_PATH
@@ -85,6 +86,7 @@ class Session:
     ``kept`` are the statements that set what an earlier migration has left (`kept_session`).
     ``facts`` are the looks at a transaction that an automatic undo needs (`undo_facts`), if it
     ``collects_facts``.
+    ``has_committed``: it is on record that the run has committed something.
     """
 
     connection: Connection
@@ -100,6 +102,7 @@ class Session:
     kept: tuple[str, ...] = ()
     collects_facts: bool = False
     facts: list[str] = field(default_factory=list)
+    has_committed: bool = False
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -107,9 +110,15 @@ class Session:
             with contextlib.suppress(StatementError):
                 self.connection.send("ROLLBACK")
 
-    def fence(self) -> str:
-        """Return the statement that fails unless this run still holds the lock."""
-        return fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
+    def add_fence(self, writer: MessageWriter) -> None:
+        """Add what fails unless this run still holds the lock, and notes that it commits something.
+
+        The lock's row is locked first, as in every statement that takes the lock.
+        """
+        fence = fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
+        writer.add(Part.FENCE, fence)
+        if not self.has_committed:
+            writer.add(Part.CONTROL, note_commit_sql(self.tables, self.stamp.run_id))
 
     def record(
         self,

@@ -266,7 +266,7 @@ class UnitRunner:
         writer.add(Part.CONTROL, BEGIN)
         self.session.own_role(writer)
         writer.add(Part.CONTROL, forget_sql(self.session.tables, self.step.migration))
-        writer.add(Part.FENCE, self.session.fence())
+        self.session.add_fence(writer)
         writer.add(Part.CONTROL, COMMIT)
         self.session.flush(writer)
 
@@ -278,7 +278,7 @@ class UnitRunner:
         self.has_row = True
         self.session.own_role(writer)
         writer.add(Part.RECORD, record, migration=migration)
-        writer.add(Part.FENCE, self.session.fence())
+        self.session.add_fence(writer)
 
     def _add_script(self, writer: MessageWriter, first: int, behind: int) -> None:
         """Add the statements from ``first`` up to ``behind``, comments between them included."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
 from lockgate.core.request import Action
-from lockgate.settings import TOOLS, Atomicity, OutOfOrder, Rollback, read_environment
+from lockgate.settings import TOOLS, Atomicity, FirstRun, OutOfOrder, Rollback, read_environment
 from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ REQUEST_OPTIONS = (
     "forget",
     "mark",
     "source",
+    "first_run",
     "table",
     "dry_run",
     "allow_data_loss",
@@ -33,6 +34,8 @@ REQUEST_OPTIONS = (
 
 # What can be typed first.
 COMMANDS = frozenset({*(action.value for action in Action), "redo", "new", "demo"})
+
+_FIRST_RUN = "allow, or refuse, where the database has tables already"
 
 # Of what is no terminal.
 _WIDTH = 80
@@ -126,7 +129,7 @@ def _add_engine(commands: Any) -> None:
     plan = _add_action(commands, Action.PLAN, "show what up would do; change nothing")
     plan.add_argument("--down", action="store_true", dest="is_down", help="what down would do")
     _add_action(commands, Action.STATUS, "show where the database stands")
-    _add_action(commands, Action.VALIDATE, "check files and database against each other")
+    validate = _add_action(commands, Action.VALIDATE, "check files and database against each other")
     history = _add_action(commands, Action.HISTORY, "show who ran what, and how it ended")
     history.add_argument(
         "--limit", metavar="COUNT", type=_count, help="how many runs (default: 20)"
@@ -160,6 +163,10 @@ def _add_engine(commands: Any) -> None:
         )
     for command in (baseline, adopt):
         command.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    for command in (up, plan, validate):
+        command.add_argument(
+            "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
+        )
     up.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
     for command in (down, baseline, adopt, repair, unlock):
         command.add_argument(
@@ -261,6 +268,9 @@ def _add_invoke(commands: Any) -> None:
     )
     command.add_argument(
         "--allow-data-loss", action="store_true", default=None, help="even where rows are dropped"
+    )
+    command.add_argument(
+        "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
     )
     mend = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):

@@ -23,7 +23,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from lockgate.settings import BackupMode, read_settings
+from lockgate.settings import BackupMode, FirstRun, read_settings
 from lockgate_cdk.alarms import make_alarms
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
@@ -52,6 +52,7 @@ _OWN_SETTINGS = {
     "LOCKGATE_USERNAME": "Give username=.",
     "LOCKGATE_BACKUP": "Give backup=.",
     "LOCKGATE_MIGRATIONS": "Give migrations=.",
+    "LOCKGATE_OPERATE": "The construct names the function that it makes.",
     "LOCKGATE_CFN_RESPONSE": "The function itself answers CloudFormation here.",
 }
 
@@ -81,6 +82,7 @@ class DatabaseMigrations(Construct):
         migrations: str | os.PathLike[str] = "migrations",
         target: str | None = None,
         reason: str | None = None,
+        first_run: str | None = None,
         environment: Mapping[str, str] | None = None,
         backup: str | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -117,6 +119,7 @@ class DatabaseMigrations(Construct):
             migrations: the folder of migrations, seen from where the app is run.
             target: the last version to apply; else all of them.
             reason: text for the history of runs.
+            first_run: ``allow`` lets the first run go on in a database that has tables already.
             environment: further settings (docs/configuration.md) and variables of migrations.
             backup: ``off``, ``record`` or ``snapshot`` before a change; else recorded where possible.
             vpc_subnets: subnets of the functions; else the private ones.
@@ -178,6 +181,8 @@ class DatabaseMigrations(Construct):
             self.operate_function, self.operate_log_group = make_function(
                 self, shared, OPERATE, reserved_concurrency=operate_concurrency
             )
+            # Messages address an operator's commands to it.
+            self.function.add_environment("LOCKGATE_OPERATE", self.operate_function.function_name)
         if database is not None:
             self.connections.allow_to_default_port(database, "Functions of Lockgate")
         self.resource = _make_resource(
@@ -191,6 +196,7 @@ class DatabaseMigrations(Construct):
                 "DbName": dbname,
                 "Target": target,
                 "Reason": reason,
+                "FirstRun": None if first_run is None else FirstRun(first_run).value,
             },
         )
         self.resource.node.add_dependency(

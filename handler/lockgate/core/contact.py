@@ -1,0 +1,143 @@
+"""First contact: no run has changed the database yet. Knows what may be in it then; asks nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.errors import FirstContact
+from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lockgate.core.address import Address
+
+_MOST_NAMED = 5
+_MOST_VERSIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the database, by schema and relation; ``name`` is both, quoted.
+
+    ``is_member``: it, or the table that it is a partition of, belongs to an extension.
+    ``project``: the schema of the Lockgate history that it belongs to.
+    """
+
+    oid: int
+    schema: str
+    relation: str
+    name: str
+    is_member: bool
+    project: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHistory:
+    """Another tool's history table with rows; ``rows`` is ``None`` where they cannot be read."""
+
+    tool: str
+    table: str
+    rows: int | None
+
+    def describe(self) -> str:
+        """Return what it says, as a clause."""
+        if self.rows is None:
+            return f"{self.tool}'s history {self.table}, which this role cannot read"
+        return f"{self.tool}'s history {self.table} ({self.rows} {_count(self.rows, 'row')})"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What a database holds that no run of this project has made.
+
+    ``tables`` are those that nobody accounts for, by name; ``projects`` the schemas of other Lockgate
+    histories.
+    """
+
+    tables: tuple[str, ...] = ()
+    histories: tuple[OtherHistory, ...] = ()
+    projects: tuple[str, ...] = ()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a first run must not go on by itself."""
+        return bool(self.tables or self.histories)
+
+    def describe(self) -> str:
+        """Return what is there, as a sentence or two."""
+        parts = [history.describe() for history in self.histories]
+        if self.tables:
+            parts.append(_describe_tables(self.tables, "other " if self.histories else ""))
+        text = f"This is the first run on this database, and it holds {', and '.join(parts)}."
+        if self.projects:
+            schemas = ", ".join(self.projects)
+            text += f" Another Lockgate history is in schema {schemas}."
+        return text
+
+
+def _describe_tables(tables: Sequence[str], which: str) -> str:
+    noun = _count(len(tables), "table")
+    return f"{len(tables)} {which}{noun} ({_shorten(tables, _MOST_NAMED)})"
+
+
+def _count(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
+
+
+def make_refusal(
+    contact: Contact, address: Address, source: str, versions: Sequence[str], way_on: str
+) -> FirstContact:
+    """Return the refusal of a first run.
+
+    ``source`` is the folder, ``versions`` those on disk, and ``way_on`` says how the same request
+    is allowed.
+    """
+    hint = _hint_at_adoption(contact, address)
+    if not contact.histories:
+        hint = _hint_at_baseline(address, versions)
+    if contact.projects:
+        hint += (
+            f" If these migrations belong to the history in schema {contact.projects[0]}: set"
+            f" LOCKGATE_SCHEMA={contact.projects[0]}."
+        )
+    return FirstContact(
+        f"{contact.describe()} {source} would be applied from its beginning.",
+        hint=f"{hint} If the tables have nothing to do with these migrations:"
+        f" {way_on}{address.explain()}",
+    )
+
+
+def _hint_at_adoption(contact: Contact, address: Address) -> str:
+    commands = [
+        address.write(
+            "adopt",
+            *("--from", history.tool, "--table", history.table),
+            *("--reason", f"take over from {history.tool}", "--dry-run"),
+        )
+        for history in contact.histories
+    ]
+    return f"Take the history over: {'; or: '.join(commands)};"
+
+
+def _hint_at_baseline(address: Address, versions: Sequence[str]) -> str:
+    reason = "the database has these migrations"
+    command = address.write("baseline", "--reason", reason, "--dry-run", "--target")
+    if not versions:
+        return "Check that this is the right database."
+    return (
+        "If the database has the migrations up to some version already, write that version behind:"
+        f" {command} (one of {_shorten_middle(versions)})."
+    )
+
+
+def _shorten(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _shorten_middle(versions: Sequence[str]) -> str:
+    if len(versions) <= _MOST_VERSIONS:
+        return ", ".join(versions)
+    half = _MOST_VERSIONS // 2
+    return f"{', '.join(versions[:half])}, …, {', '.join(versions[-half:])}"

@@ -1,0 +1,342 @@
+"""The first run on a database that somebody else has filled is refused, unless that is allowed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.histories.test_choice import TABLES
+
+from lockgate.cli import main
+from lockgate.core.address import Address
+from lockgate.core.request import Action, Caller, Request
+from lockgate.report import Status
+from lockgate.settings import FirstRun
+from lockgate.terminal.arguments import parse_arguments
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+    from lockgate.report import Report
+
+FILES = {
+    f"000{number}_{name}.sql": f"-- migrate:up\nCREATE TABLE {name} (id int);\n"
+    f"-- migrate:down\nDROP TABLE {name};\n"
+    for number, name in ((1, "account"), (2, "orders"))
+}
+CHECKED = [Action.UP, Action.PLAN, Action.VALIDATE]
+
+
+@pytest.fixture
+def first(project: Project) -> Project:
+    """Give a project with two migrations that refuses, as the product does."""
+    project.has_product_default = True
+    project.write(FILES)
+    return project
+
+
+def refusal(report: Report) -> str:
+    """Return the message of a refused first contact."""
+    assert report.error is not None
+    assert (Status.REFUSED, "first-contact") == (report.status, report.error.code)
+    assert "RequestRefused" == report.error.type
+    return report.error.message
+
+
+def tables_of(project: Project) -> set[str]:
+    """Return every table of the database."""
+    rows = project.database.run(
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.oid > 16383"
+    )
+    return {row[0] for row in rows}
+
+
+@pytest.mark.parametrize("action", CHECKED)
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "CREATE TABLE customer (id int)",
+        "CREATE UNLOGGED TABLE customer (id int)",
+        'CREATE SCHEMA "A b"; CREATE TABLE "A b".customer (id int)',
+        "CREATE SCHEMA lockgate; CREATE TABLE lockgate.customer (id int)",
+        "CREATE TABLE customer (id int) PARTITION BY LIST (id)",
+        "CREATE EXTENSION IF NOT EXISTS plpgsql; CREATE TABLE customer (id int)",
+        "CREATE TABLE migration_history (id int)",
+        "CREATE SCHEMA lockgate; CREATE TABLE lockgate.migration_note (id int)",
+    ],
+)
+def test_first_run_beside_a_table_is_refused(first: Project, action: Action, setup: str) -> None:
+    """Empty or not, in whatever schema: nobody knows whether the migrations made it."""
+    first.database.run(setup)
+    before = tables_of(first)
+    message = refusal(first.run(action))
+    assert "This is the first run on this database, and it holds 1 table (" in message
+    assert before == tables_of(first)
+
+
+def test_refusal_under_our_own_schema_looks_at_every_table(first: Project) -> None:
+    """With LOCKGATE_SCHEMA=public our tables are told by what they are, not by where."""
+    first.database.run("CREATE TABLE customer (id int)")
+    assert "public.customer" in refusal(first.run(LOCKGATE_SCHEMA="public"))
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "SELECT 1",
+        "CREATE VIEW seen AS SELECT 1 AS one",
+        "CREATE MATERIALIZED VIEW seen AS SELECT 1 AS one",
+        "CREATE SEQUENCE s; CREATE TYPE mood AS ENUM ('ok'); CREATE SCHEMA empty",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ],
+)
+def test_first_run_without_a_table_goes_on(first: Project, setup: str) -> None:
+    """Views, sequences, types and functions are no tables."""
+    first.database.run(setup)
+    assert Status.APPLIED == first.run().status
+
+
+def test_members_of_an_extension_and_their_partitions_are_accounted_for(first: Project) -> None:
+    """They come with the extension."""
+    first.database.run(
+        "CREATE TABLE spatial_ref_sys (id int); CREATE TABLE part (id int) PARTITION BY LIST (id);"
+        "CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1) PARTITION BY LIST (id);"
+        "CREATE TABLE part_1_1 PARTITION OF part_1 FOR VALUES IN (1);"
+        "ALTER EXTENSION plpgsql ADD TABLE spatial_ref_sys; ALTER EXTENSION plpgsql ADD TABLE part"
+    )
+    assert Status.APPLIED == first.run().status
+
+
+@pytest.mark.parametrize("tool", TABLES)
+def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_adopts_it(
+    first: Project, tool: str
+) -> None:
+    """The command is complete: pasted, it is understood, and asks for that tool's table."""
+    columns, name, row = TABLES[tool]
+    first.database.run(
+        f"CREATE TABLE customer (id int); CREATE TABLE {name} ({columns});"
+        f"INSERT INTO {name} VALUES ({row})"
+    )
+    report = first.run()
+    assert f"it holds {tool}'s history public.{name} (1 row), and 1 other table" in refusal(report)
+    assert report.error is not None
+    assert report.error.hint is not None
+    found = re.search(r"lockgate (adopt .*? --dry-run)", report.error.hint)
+    assert found is not None
+    options = parse_arguments(shlex.split(found[1]))
+    assert (tool, f"public.{name}", True) == (options.source, options.table, options.dry_run)
+
+
+@pytest.mark.parametrize("tool", TABLES)
+def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
+    """A tool that has applied nothing has made nothing."""
+    columns, name, _ = TABLES[tool]
+    first.database.run(f"CREATE TABLE {name} ({columns})")
+    assert Status.APPLIED == first.run().status
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "REVOKE ALL ON goose_db_version FROM worker",
+        "ALTER TABLE goose_db_version ENABLE ROW LEVEL SECURITY",
+    ],
+)
+def test_history_that_cannot_be_read_counts_as_having_rows(first: Project, setup: str) -> None:
+    """Without the privilege, or behind a policy: what is not seen is not taken for nothing."""
+    columns, name, _ = TABLES["goose"]
+    role = f"reader_{first.database.name}"
+    first.database.run(
+        f"CREATE ROLE {role}; GRANT CREATE ON DATABASE {first.database.name} TO {role};"
+        f"CREATE TABLE {name} ({columns}); GRANT SELECT ON {name} TO {role};"
+        + setup.replace("worker", role)
+    )
+    try:
+        message = refusal(first.run(Action.PLAN, LOCKGATE_SET_ROLE=role))
+        assert "goose's history public.goose_db_version, which this role cannot read" in message
+    finally:
+        first.database.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_first_run_beside_another_project_is_refused_and_names_its_history(first: Project) -> None:
+    """Its own tables are accounted for, and those of its migrations are not."""
+    assert Status.APPLIED == first.run(LOCKGATE_SCHEMA="billing").status
+    for name in FILES:
+        first.remove(name)
+    first.write({"0001_customer.sql": "CREATE TABLE customer (id int);"})
+    report = first.run()
+    message = refusal(report)
+    assert "it holds 2 tables (public.account, public.orders)" in message
+    assert "Another Lockgate history is in schema billing." in message
+    assert report.error is not None
+    assert "set LOCKGATE_SCHEMA=billing." in (report.error.hint or "")
+    assert Status.APPLIED == first.do(Action.UP, first_run=FirstRun.ALLOW).status
+
+
+def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
+    """What was rolled back is gone, and our own tables are accounted for."""
+    first.write({"0003_broken.sql": "SELECT no_such_column;"})
+    assert Status.FAILED == first.run().status
+    first.remove("0003_broken.sql")
+    assert Status.APPLIED == first.run().status
+
+
+def test_stub_table_of_a_run_that_failed_is_accounted_for(first: Project) -> None:
+    """It was made by the run, and is empty."""
+    first.settings["LOCKGATE_FORMAT"] = "dbmate"
+    first.write({"0003_x.sql": "-- migrate:up\nDELETE FROM schema_migrations; SELECT nothing;\n"})
+    assert Status.FAILED == first.run().status
+    assert "schema_migrations" in tables_of(first)
+    first.remove("0003_x.sql")
+    assert Status.APPLIED == first.run().status
+
+
+def test_run_behind_one_that_was_undone_is_no_first_contact(first: Project) -> None:
+    """The history is empty again; that it was not is on record."""
+    assert Status.APPLIED == first.run().status
+    assert Status.ROLLED_BACK == first.do(Action.DOWN, target="0", reason="r").status
+    first.database.run("CREATE TABLE customer (id int)")
+    assert Status.APPLIED == first.run().status
+
+
+def test_run_behind_a_killed_down_is_no_first_contact(first: Project) -> None:
+    """That something was committed is on record before the run is over."""
+    assert Status.APPLIED == first.run().status
+    first.database.run(
+        "CREATE TABLE customer (id int); DELETE FROM lockgate.migration_history;"
+        "UPDATE lockgate.migration_run SET status = 'abandoned', report = NULL"
+    )
+    assert [[True]] == first.database.run("SELECT has_committed FROM lockgate.migration_run")
+    first.database.run("DROP TABLE account, orders")
+    assert Status.APPLIED == first.run().status
+
+
+@pytest.mark.parametrize(
+    ("status", "report", "expected"),
+    [
+        ("applied", None, Status.APPLIED),
+        ("rolled_back", None, Status.APPLIED),
+        ("failed", '{"applied": [{"version": "1"}]}', Status.APPLIED),
+        ("failed", '{"applied": [], "reverted": [{"version": "1"}]}', Status.APPLIED),
+        ("failed", '{"applied": [], "reverted": []}', Status.REFUSED),
+        ("abandoned", None, Status.REFUSED),
+        ("up_to_date", None, Status.REFUSED),
+    ],
+)
+def test_run_of_an_earlier_build_is_judged_by_its_status_and_report(
+    first: Project, status: str, report: str | None, expected: Status
+) -> None:
+    """Its tables lack the column."""
+    assert Status.APPLIED == first.run().status
+    written = "NULL" if report is None else f"'{report}'"
+    first.database.run(
+        "DELETE FROM lockgate.migration_history; DROP TABLE account, orders;"
+        "ALTER TABLE lockgate.migration_run DROP COLUMN has_committed;"
+        f"UPDATE lockgate.migration_run SET status = '{status}', report = {written};"
+        "CREATE TABLE customer (id int)"
+    )
+    plan = first.run(Action.PLAN)
+    assert (Status.REFUSED if expected is Status.REFUSED else Status.PLANNED) == plan.status
+    assert expected == first.run().status
+
+
+def test_baselined_and_adopted_databases_are_known(first: Project) -> None:
+    """An operator has said what is there."""
+    first.database.run("CREATE TABLE account (id int)")
+    given = {"reason": "r", "requested_by": "me"}
+    assert Status.APPLIED == first.do(Action.BASELINE, target="1", **given).status
+    assert ["0002"] == [entry.version for entry in first.run().applied]
+
+
+def test_first_run_is_refused_again_under_the_lock(first: Project) -> None:
+    """A table that is made behind the first look is met before anything is applied."""
+    runner = first.runner()
+    database = runner.means.database
+    take_lock = database.take_lock
+
+    def make_table_first(terms: object) -> object:
+        first.database.run("CREATE TABLE IF NOT EXISTS customer (id int)")
+        return take_lock(terms)  # type: ignore[arg-type]
+
+    database.take_lock = make_table_first  # type: ignore[method-assign,assignment]
+    report = runner.run(Request(Action.UP, Caller("test")))
+    assert "public.customer" in refusal(report)
+    assert "account" not in tables_of(first)
+
+
+@pytest.mark.parametrize("action", CHECKED)
+def test_request_allows_a_first_run(first: Project, action: Action) -> None:
+    """The request goes before the setting, both ways."""
+    first.database.run("CREATE TABLE customer (id int)")
+    refusal(first.do(action, first_run=FirstRun.REFUSE, LOCKGATE_FIRST_RUN="allow"))
+    expected = Status.APPLIED if action is Action.UP else Status.PLANNED
+    assert expected == first.do(action, first_run=FirstRun.ALLOW).status
+
+
+def test_setting_allows_a_first_run(first: Project) -> None:
+    """It is the default of the request."""
+    first.database.run("CREATE TABLE customer (id int)")
+    assert Status.APPLIED == first.run(LOCKGATE_FIRST_RUN="allow").status
+
+
+def test_status_reports_what_up_would_refuse(first: Project) -> None:
+    """It succeeds, with a warning."""
+    first.database.run("CREATE TABLE customer (id int)")
+    report = first.run(Action.STATUS)
+    assert Status.PLANNED == report.status
+    assert "An up would be refused: This is the first run" in report.warnings[0]
+
+
+def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project) -> None:
+    """A long list is cut in its middle; the command ends where the version goes."""
+    first.write({f"{n:04}_more.sql": "SELECT 1;" for n in range(3, 31)})
+    first.database.run("CREATE TABLE customer (id int)")
+    report = first.run()
+    assert report.error is not None
+    assert (report.error.hint or "").startswith(
+        "If the database has the migrations up to some version already, write that version behind:"
+        " lockgate baseline --reason 'the database has these migrations' --dry-run --target (one of"
+        " 0001, 0002, 0003, 0004, 0005, …, 0026, 0027, 0028, 0029, 0030)."
+    )
+
+
+def test_command_is_addressed_to_the_function_for_operators() -> None:
+    """A function's report says lockgate invoke, with the name of Operate."""
+    address = Address("shop-Operate-1ABC")
+    expected = "lockgate invoke shop-Operate-1ABC --action adopt --from goose --dry-run"
+    assert expected == address.write("adopt", "--from", "goose", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        ("cloudformation", "deploy with the parameter FirstRun"),
+        ("codedeploy", "set LOCKGATE_FIRST_RUN=allow"),
+        ("direct", '{"action": "up", "first_run": "allow"}'),
+        ("terminal", "lockgate up --first-run allow"),
+    ],
+)
+def test_refusal_says_how_this_caller_allows_it(first: Project, caller: str, expected: str) -> None:
+    """Each has its own place for it."""
+    first.database.run("CREATE TABLE customer (id int)")
+    report = first.runner().run(Request(Action.UP, Caller(caller)))
+    assert report.error is not None
+    assert expected in (report.error.hint or "")
+
+
+def test_terminal_refuses_with_status_2_and_a_command_that_names_the_same_database(
+    first: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its options come back, but for the password."""
+    for name, value in first.database.environment.items():
+        if name not in {"LOCKGATE_HOST", "LOCKGATE_PORT", "LOCKGATE_DATABASE_URL"}:
+            monkeypatch.setenv(name, value)
+    first.database.run("CREATE TABLE customer (id int)")
+    arguments = ["--dir", str(first.folder), "--database-url", first.address(), "--json"]
+    assert 2 == main(["up", *arguments])
+    shown = capsys.readouterr().out
+    assert f"lockgate baseline --database-url postgresql://{first.database.user}:PASSWORD@" in shown
+    assert f"--dir {first.folder}" in shown
+    assert 0 == main(["up", *arguments, "--first-run", "allow"])
