@@ -222,10 +222,7 @@ def test_tables_that_a_stranger_prepared_are_not_touched(
         opened.run("CREATE TABLE lockgate.migration_history (state text)")
     opened.run("GRANT ALL ON ALL TABLES IN SCHEMA lockgate TO PUBLIC")
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
-    expected = (
-        f"Tables in schema lockgate belong to role {stranger}, in whose rights this role has no part."
-        " Nothing was read or changed."
-    )
+    expected = f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
     for action in (Action.UP, Action.STATUS):
         report = project.run(action, LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
         assert report.error is not None
@@ -245,6 +242,96 @@ def test_tables_of_a_role_that_one_is_a_member_of_are_ones_own(
     project.write({"2_u.sql": "CREATE TABLE u (i integer);"})
     second = project.run(LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
     assert (None, Status.APPLIED) == (second.error, second.status)
+
+
+def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger: str) -> None:
+    """Its owner could drop our tables, and put others in their place, at any time."""
+    opened = project.database.connect(user=stranger, password="x")
+    opened.run("CREATE SCHEMA lockgate")
+    opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")
+    project.write({"1_t.sql": "SELECT 1;"})
+    for action in (Action.UP, Action.STATUS, Action.PLAN):
+        report = project.run(action, LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
+        assert report.error is not None
+        expected = (
+            f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
+        )
+        assert expected == report.error.message
+    assert [[0]] == project.database.run(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'lockgate'::regnamespace"
+    )
+
+
+@pytest.mark.parametrize("owner", ["superuser", "owner of the database", "public"])
+def test_schema_that_a_trusted_role_made_is_used(
+    project: Project, stranger: str, owner: str
+) -> None:
+    """Superusers and the database's owner can do anything here in any case."""
+    database = project.database
+    schema = "public" if owner == "public" else "lockgate"
+    if owner == "owner of the database":
+        database.run(f'ALTER DATABASE "{database.name}" OWNER TO {stranger}')
+        database.run(f"CREATE SCHEMA lockgate AUTHORIZATION {stranger}")
+    elif owner == "superuser":
+        database.run("CREATE SCHEMA lockgate")
+    database.run(f"GRANT ALL ON SCHEMA {schema} TO app_{stranger}")
+    project.write({"1_t.sql": "SELECT 1;"})
+    url = as_role(project, f"app_{stranger}")
+    report = project.run(LOCKGATE_DATABASE_URL=url, LOCKGATE_SCHEMA=schema)
+    assert (None, Status.APPLIED) == (report.error, report.status)
+    database.run(f'ALTER DATABASE "{database.name}" OWNER TO {database.user}')
+
+
+TAKEN_OVER = {
+    "schema": "ALTER SCHEMA lockgate OWNER TO {stranger}",
+    "table": "ALTER TABLE lockgate.migration_history OWNER TO {stranger}",
+    "other table": "CREATE TABLE lockgate.new (LIKE lockgate.migration_history INCLUDING ALL);"
+    " DROP TABLE lockgate.migration_history CASCADE;"
+    " ALTER TABLE lockgate.new RENAME TO migration_history;"
+    " ALTER TABLE lockgate.migration_history OWNER TO {stranger};"
+    " GRANT ALL ON lockgate.migration_history TO PUBLIC",
+    "trigger": "CREATE TABLE public.loot (who text); GRANT ALL ON public.loot TO PUBLIC;"
+    " CREATE FUNCTION public.steal() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN INSERT INTO public.loot VALUES (current_user); RETURN new; END $$;"
+    " ALTER FUNCTION public.steal() OWNER TO {stranger};"
+    " CREATE TRIGGER steal BEFORE INSERT ON lockgate.migration_history"
+    " FOR EACH STATEMENT EXECUTE FUNCTION public.steal()",
+}
+
+
+@pytest.mark.parametrize("atomicity", ["migration", "run"])
+@pytest.mark.parametrize("kind", TAKEN_OVER)
+def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
+    project: Project, stranger: str, kind: str, atomicity: str
+) -> None:
+    """They are looked at again before each row, so that nothing of the stranger's runs as this role."""
+    database = project.database
+    take_over = TAKEN_OVER[kind].format(stranger=stranger)
+    database.run(f"GRANT ALL ON SCHEMA public TO {stranger}, app_{stranger}")
+    url = as_role(project, f"app_{stranger}")
+    project.write({"1_a.sql": "SELECT 1;"})
+    assert None is project.run(LOCKGATE_DATABASE_URL=url).error
+    project.write(
+        {
+            "2_b.py": "import pg8000.native\ndef up(connection):\n"
+            "    connection.exec_driver_sql('CREATE TABLE public.b ()')\n"
+            f"    other = pg8000.native.Connection({database.user!r}, host={database.host!r},"
+            f" port={database.port}, password={database.password!r}, database={database.name!r})\n"
+            f"    other.run({take_over!r})\n    other.close()\n",
+            "3_c.sql": "CREATE TABLE public.c ();",
+        }
+    )
+    during = project.run(LOCKGATE_DATABASE_URL=url, LOCKGATE_ATOMICITY=atomicity)
+    after = project.run(LOCKGATE_DATABASE_URL=url)
+    assert during.error is not None
+    assert after.error is not None
+    assert "in whose rights this role has no part" in during.error.message
+    assert stranger in after.error.message
+    assert [[None, None]] == database.run(
+        "SELECT to_regclass('public.b')::text, to_regclass('public.c')::text"
+    )
+    if kind == "trigger":
+        assert [] == database.run("SELECT * FROM public.loot")
 
 
 def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: str) -> None:

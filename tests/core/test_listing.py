@@ -161,7 +161,7 @@ def test_digest_of_down_scripts_is_the_servers(history: pg8000.native.Connection
 
 # What a history holds.
 
-PROBE = Probe("db", "me", "17", 170000, False, 100, True, False, False)
+PROBE = Probe("db", "me", "me", "17", 170000, False, 100, True, False, False)
 FOLDER = [
     make_migration("1", "SELECT 1;", "SELECT -1;"),
     make_migration("2", "SELECT 2;"),

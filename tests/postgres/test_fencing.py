@@ -10,7 +10,7 @@ from tests.support.proxy import Link, Moment, Proxy
 from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.postgres import connector, lock, look
+from lockgate.postgres import connector, lock, own_session
 from lockgate.postgres.database import Database
 from lockgate.postgres.lock_table import take_over_lock
 from lockgate.report import Status
@@ -284,7 +284,7 @@ def test_end_is_recorded_though_somebody_locks_the_runs(
             other.run("LOCK TABLE lockgate.migration_run IN SHARE MODE")
         finish(database, stamp, outcome)
 
-    monkeypatch.setattr(look, "OWN_LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(own_session, "OWN_LOCK_TIMEOUT_MS", 100)
     monkeypatch.setattr(Database, "_finish", finish_in_a_crowd)
     assert Status.APPLIED == started.run().status
     assert [True, True] == [report is not None for report in reports]

@@ -8,10 +8,13 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import pg8000.native
 import pytest
 
+from lockgate.core.request import Action
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -137,3 +140,61 @@ def test_lock_behind_a_transaction_pooler_rests_on_its_lease(
         project.database.run("UPDATE lockgate.migration_lock SET expires_at = now()")
         after = project.run(LOCKGATE_POOLER="lease", LOCKGATE_LOCK_WAIT="0")
     assert (Status.BUSY, Status.APPLIED) == (waiting.status, after.status)
+
+
+# What an application behind the pooler finds in the session that it is lent.
+SESSION = """
+SELECT current_user::text, session_user::text, string_agg(name || '=' || setting, '; ' ORDER BY name)
+FROM pg_settings WHERE source = 'session' OR name IN ('search_path', 'lock_timeout', 'role')
+"""
+
+
+def ask_as_application(project: Project, sql: str = SESSION) -> list[list[str]]:
+    """Ask through the pooler, in the session that the last client of it had."""
+    url = urlsplit(project.settings["LOCKGATE_DATABASE_URL"])
+    database = project.database
+    application = pg8000.native.Connection(
+        database.user,
+        host="127.0.0.1",
+        port=url.port,
+        password=database.password,
+        database=database.name,
+    )
+    try:
+        rows: list[list[str]] = application.run(sql)
+    finally:
+        application.close()
+    return rows
+
+
+LOOKS = [
+    pytest.param({"action": Action.STATUS}, id="status"),
+    pytest.param({"action": Action.PLAN}, id="plan"),
+    pytest.param({"action": Action.VALIDATE}, id="validate"),
+    pytest.param({"action": Action.HISTORY}, id="history"),
+    pytest.param({"action": Action.PLAN, "steps": 1}, id="plan down"),
+    pytest.param({"action": Action.ADOPT, "dry_run": True}, id="adopt"),
+    pytest.param({"action": Action.UP}, id="up with nothing to do"),
+]
+
+
+@pytest.mark.parametrize("pooler", ["refuse", "lease"])
+@pytest.mark.parametrize("look", LOOKS)
+def test_look_leaves_the_session_of_the_pool_as_it_was(
+    project: Project, tmp_path: Path, look: dict[str, Any], pooler: str
+) -> None:
+    """An application that is lent the session afterwards finds no setting and no role of Lockgate's."""
+    project.write({"1_t.sql": "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"})
+    project.run()
+    project.database.run("CREATE TABLE application (i integer)")
+    role = f"owner_{project.database.name}"
+    project.database.run(f"CREATE ROLE {role}; GRANT ALL ON SCHEMA lockgate TO {role}")
+    project.database.run(f"GRANT ALL ON ALL TABLES IN SCHEMA lockgate TO {role}")
+    try:
+        with run_pooler(project, tmp_path, "transaction"):
+            before = ask_as_application(project)
+            project.do(**look, LOCKGATE_POOLER=pooler, LOCKGATE_SET_ROLE=role)
+            assert before == ask_as_application(project)
+            assert [[0]] == ask_as_application(project, "SELECT count(*) FROM application")
+    finally:
+        project.database.run(f"DROP OWNED BY {role}; DROP ROLE {role}")

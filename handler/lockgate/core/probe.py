@@ -12,14 +12,16 @@ class Probe:
     It is that of `core.listing.digest_lines`, over the ids and up checksums of ``count`` rows;
     ``down_digest`` is over the checksums of their down scripts, where they have one.
 
-    ``lock_slots`` is the size of the server's lock table; ``is_fresh`` says that no schema but
-    ours holds a table; ``unfinished`` counts migrations that are applied in part;
+    ``user`` signed in, ``role`` is the one that it acts as. ``lock_slots`` is the size of the server's
+    lock table; ``is_fresh`` says that no schema but ours holds a table;
+    ``unfinished`` counts migrations that are applied in part;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
     ``has_columns``: our tables have every column of this release (`postgres.schema.ADDED_COLUMNS`).
     """
 
     database: str
     user: str
+    role: str
     server_version: str
     version_number: int
     is_read_only: bool

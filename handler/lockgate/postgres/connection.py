@@ -170,7 +170,7 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         user: str,
         password: str | None,
         database: str,
-        application_name: str,
+        application_name: str | None = None,
         on_notice: Callable[[dict[str, str]], None] | None = None,
         answer_seconds: Callable[[], float] | None = None,
     ) -> None:

@@ -22,7 +22,6 @@ from lockgate.errors import (
 )
 from lockgate.postgres.connection import Connection, Dial, TlsRefused
 from lockgate.postgres.driver import DatabaseError, InterfaceError
-from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.quoting import write_name
 from lockgate.value import dataclass
 
@@ -104,10 +103,12 @@ class Connector:
 
     def connect(
         self,
-        application_name: str,
+        application_name: str | None = None,
         on_notice: Callable[[dict[str, str]], None] | None = None,
     ) -> Connection:
         """Return an open connection.
+
+        A pooler would leave ``application_name`` in a session that it lends to others.
 
         Raises:
             CredentialsRejected: every credential that the secret offers was refused.
@@ -144,14 +145,12 @@ class Connector:
         if self.access is None:
             raise OSError("there is no first connection yet")
         try:
-            observer = self._open(self.access, "lockgate observer", None, timeout_ms=_OBSERVER_MS)
+            return self._open(self.access, "lockgate observer", None, timeout_ms=_OBSERVER_MS)
         except (_NotYet, _Rejected) as error:
             raise OSError(str(error)) from error
-        observer.send(f"SET {OWN_PATH}")
-        return observer
 
     def _connect_once(
-        self, application_name: str, on_notice: Callable[[dict[str, str]], None] | None
+        self, application_name: str | None, on_notice: Callable[[dict[str, str]], None] | None
     ) -> Connection | None:
         """Try the current credentials, then the pending ones; ``None`` if both were rejected."""
         for read in (self._accesses.current, self._accesses.pending):
@@ -172,7 +171,7 @@ class Connector:
     def _wait_for(
         self,
         access: Access,
-        application_name: str,
+        application_name: str | None,
         on_notice: Callable[[dict[str, str]], None] | None,
     ) -> Connection:
         started = self._clock.monotonic()
@@ -203,7 +202,7 @@ class Connector:
     def _open(
         self,
         access: Access,
-        application_name: str,
+        application_name: str | None,
         on_notice: Callable[[dict[str, str]], None] | None,
         timeout_ms: int | None = None,
     ) -> Connection:

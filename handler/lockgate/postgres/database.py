@@ -15,16 +15,10 @@ from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.look import (
-    OWN_LOCK_TIMEOUT_MS,
-    OWN_OPERATORS,
-    OWN_PATH,
-    Look,
-    refuse_pooler,
-    refuse_read_only,
-    session_sql,
-)
+from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
+from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
+from lockgate.postgres.strangers import guard_sql
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -110,7 +104,6 @@ class Database:
         self._watch: Watch | None = None
         self._server_version = 0
         self._is_pooled = False
-        self._has_own_path = True
         self._lookahead: Lookahead | None = None
         # The history as it was read, as long as nobody can have written to it since; and the token of
         # the lock that was free before that, if it was.
@@ -159,9 +152,8 @@ class Database:
         sql = creation_sql(self._tables, schema_exists=probe.has_schema)
         for attempt in range(_CREATION_TRIES):
             try:
-                self._connected.send(sql)
+                self._own(writes=True).send(sql)
             except StatementError as error:
-                self._connected.send("ROLLBACK")
                 if error.sqlstate not in CREATION_RACES or attempt == _CREATION_TRIES - 1:
                     raise self._look.uninstallable(error, probe) from error
                 self._clock.sleep(random.uniform(0.01, 0.1) * (attempt + 1))  # noqa: S311 - jitter
@@ -178,8 +170,7 @@ class Database:
 
         if self._history is None:
             with self._refusals():
-                self._take_own_path()
-                self._history = read_history(self._connected, self._tables)
+                self._history = read_history(self._own(), self._tables)
         return self._history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
@@ -187,14 +178,14 @@ class Database:
         from lockgate.postgres.run_table import read_runs
 
         with self._refusals():
-            return read_runs(self._connected, self._tables, limit)
+            return read_runs(self._own(), self._tables, limit)
 
     def read_holder(self) -> Holder | None:
         """Return who holds the lock."""
         from lockgate.postgres.lock_table import read_holder
 
         with self._refusals():
-            return read_holder(self._connected, self._tables)
+            return read_holder(self._own(), self._tables)
 
     def take_lock(self, terms: Terms) -> Taken | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`.
@@ -225,8 +216,7 @@ class Database:
         from lockgate.postgres.history_table import read_scripts
 
         with self._refusals():
-            self._take_own_path()
-            return read_scripts(self._connected, self._tables, migration_ids)
+            return read_scripts(self._own(), self._tables, migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Send one query about what is not ours, by the role's own path, and return its rows.
@@ -234,9 +224,9 @@ class Database:
         Raises:
             TargetUnsuitable: the role may not read it, or a policy hides rows.
         """
-        message = f"{_ROLE_PATH};\nSET LOCAL row_security = off;\n{OWN_OPERATORS};\n{sql}"
+        message = f"{_ROLE_PATH};\n{OWN_OPERATORS};\n{sql}"
         try:
-            return list(self._connected.send(message)[-1].rows)
+            return list(self._own().send(message)[-1].rows)
         except StatementError as error:
             raise TargetUnsuitable(
                 f"The server refused a query about another tool's tables: {error} ({error.sqlstate}).",
@@ -253,16 +243,15 @@ class Database:
         from lockgate.postgres.contact import note_commit_sql
         from lockgate.postgres.history_table import amendment_sql
         from lockgate.postgres.lock_table import fence_sql
-        from lockgate.postgres.session import BEGIN, lock_lost
+        from lockgate.postgres.session import lock_lost
 
         self._history = None
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
         note = note_commit_sql(self._tables, stamp.run_id)
         statements = [*amendment_sql(self._tables, amendment, stamp), fence, note]
         try:
-            self._connected.send(";\n".join([BEGIN, *statements, "COMMIT"]))
+            self._own(writes=True).send(";\n".join([guard_sql(self._tables), *statements]))
         except StatementError as error:
-            self._connected.send("ROLLBACK")
             if error.sqlstate == "22012":
                 raise lock_lost(stamp.token, "Nothing was written.") from error
             raise self._look.refusal(error) from error
@@ -295,7 +284,7 @@ class Database:
             TargetUnsuitable: the role may not.
         """
         with self._refusals():
-            self._connected.send(f"{_ROLE_PATH};\n{sql}")
+            self._own(writes=True).send(f"{_ROLE_PATH};\n{sql}")
 
     def apply(
         self,
@@ -337,7 +326,6 @@ class Database:
         )
         watch = self._watch
         assert watch is not None
-        self._has_own_path = False
         self._history = None
         self._lookahead = self._lookahead or Lookahead()
         try:
@@ -424,14 +412,17 @@ class Database:
         from lockgate.postgres.session import lock_lost
 
         self._drop_connection()
-        connection = self._open()
+        self._open()
         with self._refusals():
-            connection.send(self._look.setup_sql())
-            if is_finished(connection, self._tables, stamp.run_id):
+            if is_finished(self._own(), self._tables, stamp.run_id):
                 return None
             self._end_former_session()
             token = retake_lock(
-                connection, self._tables, stamp.token, stamp.run_id, is_pooled=self._is_pooled
+                self._own_of_run(),
+                self._tables,
+                stamp.token,
+                stamp.run_id,
+                is_pooled=self._is_pooled,
             )
             if token is None:
                 raise lock_lost(
@@ -444,7 +435,7 @@ class Database:
         """End the session that a broken connection of this run has left, if it holds the lock."""
         from lockgate.postgres.lock_table import read_holder
 
-        holder = read_holder(self._connected, self._tables)
+        holder = read_holder(self._own(), self._tables)
         is_ours = holder is not None and holder.run_id == self._run_id
         if holder is None or not is_ours or holder.pid is None or not holder.is_alive:
             return
@@ -479,7 +470,6 @@ class Database:
         try:
             self._finish(stamp, outcome)
         except StatementError as error:
-            self._connected.send("ROLLBACK")
             return error.sqlstate
         return None
 
@@ -491,18 +481,13 @@ class Database:
     def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
         from lockgate.postgres.lock_table import release_sql
         from lockgate.postgres.run_table import finish_sql
-        from lockgate.postgres.session import BEGIN
 
         statements = [
-            "BEGIN",
-            *session_sql(self._options.set_role),
-            "COMMIT",
-            BEGIN,
+            guard_sql(self._tables),
             finish_sql(self._tables, stamp.run_id, outcome),
             release_sql(self._tables, stamp.token, stamp.run_id),
-            "COMMIT",
         ]
-        self._connected.send(";\n".join(statements))
+        self._own(writes=True).send(";\n".join(statements))
 
     def close(self) -> None:
         """Close everything. Never raises.
@@ -514,7 +499,7 @@ class Database:
         if self._may_hold_lock:
             self._may_hold_lock = False
             with suppress(ConnectionLost, LockgateError, StatementError):
-                self._open().send(self._look.setup_sql())
+                self._open()
                 self._end_former_session()
             self._drop_connection()
 
@@ -524,21 +509,29 @@ class Database:
             raise ConnectionLost("not connected")
         return self._connection
 
-    def _take_own_path(self) -> None:
-        """Leave the path that scripts ran with."""
-        if not self._has_own_path:
-            self._connected.send(f"SET {OWN_PATH}")
-            self._has_own_path = True
+    def _own(self, *, writes: bool = False) -> OwnConnection:
+        """Return the connection for one message of our own."""
+        return OwnConnection(self._connected, self._options.set_role, writes=writes)
+
+    def _own_of_run(self) -> OwnConnection:
+        """Return the connection for what begins a run, whose session is set up unless it is borrowed."""
+        is_borrowed = self._is_pooled and self._options.pooler == "lease"
+        return OwnConnection(
+            self._connected,
+            self._options.set_role,
+            writes=True,
+            begins_run=None if is_borrowed else self._run_id,
+            names_session=not self._is_pooled,
+        )
 
     def _lock(self) -> Lock:
         from lockgate.postgres.lock import Lock
 
-        return Lock(self._connected, self._tables, self._clock)
+        return Lock(self._own_of_run(), self._tables, self._clock)
 
     def _open(self) -> Connection:
         if self._connection is None:
-            name = f"lockgate run={self._run_id} "
-            self._connection = self._connector.connect(name, self._log_notice)
+            self._connection = self._connector.connect(on_notice=self._log_notice)
         return self._connection
 
     def _drop_connection(self) -> None:

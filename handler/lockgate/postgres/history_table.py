@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.outcome import Stamp
-    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
 # One value: the driver takes far longer to read eighteen of them a row.
@@ -134,7 +134,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in State}
 
 
-def read_history(connection: Connection, tables: Tables) -> History:
+def read_history(connection: OwnConnection, tables: Tables) -> History:
     """Return every row."""
     results = connection.send(_READ.format(history=tables.history))
     return History(tuple(map(_to_applied, json.loads(results[0].rows[0][0]))))
@@ -167,7 +167,7 @@ def _to_applied(row: list[Any]) -> Applied:
 
 
 def read_scripts(
-    connection: Connection, tables: Tables, migration_ids: Sequence[str]
+    connection: OwnConnection, tables: Tables, migration_ids: Sequence[str]
 ) -> dict[str, StoredScripts]:
     """Return what the history keeps of the text of some migrations, by their ids."""
     ids = ", ".join(quote_literal(one) for one in migration_ids)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.lease import Claim, Holder, Terms, decide_claim
 from lockgate.errors import DatabaseBusy
-from lockgate.postgres.connection import Connection, StatementError
+from lockgate.postgres.connection import StatementError
 from lockgate.postgres.lock_table import (
     break_lock,
     is_holder_alive,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.deadline import Clock
     from lockgate.core.outcome import Taken
+    from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
 _TERMINATION_SECONDS = 5.0
@@ -36,7 +37,7 @@ _ATTEMPT_SECONDS = 0.05
 class Lock:
     """The lock of one history, over one connection."""
 
-    connection: Connection
+    connection: OwnConnection
     tables: Tables
     clock: Clock
 

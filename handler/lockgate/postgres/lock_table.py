@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.lease import Holder, Terms
 from lockgate.core.outcome import Taken
-from lockgate.postgres.connection import StatementError
-from lockgate.postgres.look import SESSION_START
+from lockgate.postgres.own_session import SESSION_START
 from lockgate.postgres.quoting import quote_literal
+from lockgate.postgres.strangers import guard_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
 # Taken only if it is as it was seen: a free row needs no look, and a holder that is over was looked at
@@ -147,7 +147,7 @@ SELECT 1 / count(*) FROM (
 
 
 def take_free_lock(
-    connection: Connection,
+    connection: OwnConnection,
     tables: Tables,
     terms: Terms,
     meanwhile: Callable[[], object] | None = None,
@@ -161,7 +161,7 @@ def take_free_lock(
 
 
 def take_over_lock(
-    connection: Connection, tables: Tables, terms: Terms, holder: Holder
+    connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder
 ) -> Taken | None:
     """Take the lock from a holder that is over, if it is still the one that was seen."""
     return _take(connection, tables, terms, _as_seen(holder))
@@ -174,7 +174,7 @@ def _as_seen(holder: Holder) -> str:
 
 
 def _take(
-    connection: Connection,
+    connection: OwnConnection,
     tables: Tables,
     terms: Terms,
     as_seen: str,
@@ -186,18 +186,18 @@ def _take(
         lease_ms=terms.lease_ms,
         as_seen=as_seen,
     )
-    rows = connection.send(sql, meanwhile=meanwhile)[0].rows
+    rows = connection.send(f"{guard_sql(tables)};\n{sql}", meanwhile=meanwhile)[1].rows
     return None if not rows else Taken(*rows[0])
 
 
-def break_lock(connection: Connection, tables: Tables, terms: Terms, holder: Holder) -> bool:
+def break_lock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
     """Free the lock, fence its holder, and record who did it and why.
 
     Returns False if it is not held any more by the one that was seen. Waits for the instant that a
     holder needs to commit.
     """
     sql = _BREAK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
-    return bool(connection.send(sql)[0].rows)
+    return bool(connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows)
 
 
 def _terms_sql(tables: Tables, terms: Terms) -> dict[str, str]:
@@ -223,7 +223,7 @@ def _session_sql(*, is_pooled: bool) -> dict[str, str]:
     return {"session_pid": "pg_catalog.pg_backend_pid()", "session_start": start}
 
 
-def read_holder(connection: Connection, tables: Tables) -> Holder | None:
+def read_holder(connection: OwnConnection, tables: Tables) -> Holder | None:
     """Return who holds the lock, or ``None`` if nobody does."""
     rows = connection.send(_HOLDER.format(lock=tables.lock, run=tables.run))[0].rows
     if not rows:
@@ -256,16 +256,11 @@ def _names(owner: str, pid: int | None, started: str | None) -> dict[str, str]:
     }
 
 
-def _as_session_user(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
-    message = f"BEGIN;\nSET LOCAL ROLE NONE;\n{sql};\nCOMMIT"
-    try:
-        return list(connection.send(message)[2].rows)
-    except StatementError:
-        connection.send("ROLLBACK")
-        raise
+def _as_session_user(connection: OwnConnection, sql: str) -> list[tuple[Any, ...]]:
+    return list(connection.send(f"SET LOCAL ROLE NONE;\n{sql}")[1].rows)
 
 
-def terminate_holder(connection: Connection, holder: Holder) -> None:
+def terminate_holder(connection: OwnConnection, holder: Holder) -> None:
     """Ask the server to end the holder's session, and no other that has its process id.
 
     Raises:
@@ -277,7 +272,7 @@ def terminate_holder(connection: Connection, holder: Holder) -> None:
     )
 
 
-def is_holder_alive(connection: Connection, holder: Holder) -> bool:
+def is_holder_alive(connection: OwnConnection, holder: Holder) -> bool:
     """Return whether the holder's session exists."""
     return bool(_as_session_user(connection, f"SELECT 1 WHERE EXISTS ({_alive_sql(holder)})"))
 
@@ -287,7 +282,7 @@ def _alive_sql(holder: Holder) -> str:
 
 
 def retake_lock(
-    connection: Connection, tables: Tables, token: int, run_id: str, *, is_pooled: bool
+    connection: OwnConnection, tables: Tables, token: int, run_id: str, *, is_pooled: bool
 ) -> int | None:
     """Move a lock that is still held to this session; return its new token.
 
@@ -299,7 +294,7 @@ def retake_lock(
         run_id=quote_literal(run_id),
         **_session_sql(is_pooled=is_pooled),
     )
-    rows = connection.send(sql)[0].rows
+    rows = connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows
     return rows[0][0] if rows else None
 
 

@@ -12,14 +12,18 @@ from lockgate.core.probe import Probe
 from lockgate.errors import HistoryUnusable, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, Result, StatementError
 from lockgate.postgres.digest import Digest, digest_sql
-from lockgate.postgres.quoting import quote_identifier, quote_literal, write_name
-from lockgate.postgres.schema import (
-    LAYOUT_VERSION,
+from lockgate.postgres.own_session import OwnConnection
+from lockgate.postgres.quoting import quote_literal, write_name
+from lockgate.postgres.schema import LAYOUT_VERSION, Tables, has_columns_sql
+from lockgate.postgres.strangers import (
     STRANGER_FOUND,
-    Tables,
+    Stranger,
+    first_stranger_sql,
     guard_sql,
-    has_columns_sql,
-    strangers_sql,
+    hidden_sql,
+    refuse_hidden,
+    refuse_new_stranger,
+    refuse_stranger,
 )
 from lockgate.value import dataclass
 
@@ -32,21 +36,8 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 140000
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
 _NO_SUCH_SETTING, _READ_ONLY = "42704", "25006"
+_SERVER_PLACE, _FACTS_PLACE = 0, 1
 
-# Statements of ours are answered well within what a silence is given (`connector.ANSWER_SECONDS`).
-OWN_LOCK_TIMEOUT_MS = 5_000
-
-# Where a session keeps its own start, which it may not see any more once it acts as another role.
-SESSION_START = "lockgate.session_start"
-
-_REMEMBER_START = """
-SELECT pg_catalog.set_config('{name}', backend_start::text, false)
-FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
-"""
-
-# Of our own statements every name and operator is PostgreSQL's, whatever path the role or the database
-# has been given: the next best match for an operator may be somebody else's, in a schema of the path.
-OWN_PATH = "search_path = pg_catalog, pg_temp"
 # For one message whose names are looked up on the path that there is: operators are PostgreSQL's first.
 # One without an exact match there may still be somebody else's, so its operands are cast.
 OWN_OPERATORS = """
@@ -55,10 +46,14 @@ SELECT pg_catalog.set_config(
     pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), true)
 """
 
+# Asked first, so that it is answered where the server knows nothing of what comes after.
+_SERVER = """
+SELECT pg_catalog.current_setting('server_version_num')::integer,
+       pg_catalog.current_setting('server_version'), pg_catalog.pg_backend_pid()
+"""
+
 _FACTS = """
-SELECT pg_catalog.current_database(), session_user, pg_catalog.pg_backend_pid(),
-       pg_catalog.current_setting('server_version_num')::integer,
-       pg_catalog.current_setting('server_version'),
+SELECT pg_catalog.current_database(), session_user, current_user,
        pg_catalog.current_setting('transaction_read_only')::boolean,
        pg_catalog.current_setting('max_locks_per_transaction')::integer
            * (pg_catalog.current_setting('max_connections')::integer
@@ -73,27 +68,9 @@ SELECT pg_catalog.current_database(), session_user, pg_catalog.pg_backend_pid(),
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
                              WHERE d.classid = 'pg_catalog.pg_class'::regclass
                                AND d.objid = c.oid AND d.deptype = 'e')),
-       (SELECT min(owner) FROM ({strangers}) AS strangers),
+       ({stranger}), ({hidden}),
        {has_columns}
 """
-
-
-def session_sql(set_role: str | None) -> list[str]:
-    """Return the statements that set up a session for our own tables."""
-    statements = [
-        "RESET SESSION AUTHORIZATION",
-        "RESET ALL",
-        f"SET {OWN_PATH}",
-        "SET client_connection_check_interval = 2000",
-        "SET idle_in_transaction_session_timeout = 0",
-        # A run that waits for the lock is idle between two looks.
-        "SET idle_session_timeout = 0",
-        f"SET lock_timeout = {OWN_LOCK_TIMEOUT_MS}",
-        _REMEMBER_START.format(name=SESSION_START),
-    ]
-    return (
-        statements if set_role is None else [*statements, f"SET ROLE {quote_identifier(set_role)}"]
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,56 +80,58 @@ class Look:
     tables: Tables
     set_role: str | None
 
-    def setup_sql(self) -> str:
-        """Return what sets a session up, as a transaction that keeps it whatever comes after."""
-        return ";\n".join(["BEGIN", *session_sql(self.set_role), "COMMIT"])
-
     def probe(self, connection: Connection, meanwhile: Callable[[], object] | None = None) -> Probe:
-        """Look: one message, whether or not there is a history.
+        """Look: one message, whether or not there is a history, that leaves nothing behind.
 
         ``meanwhile`` is called while the server works.
 
         Raises:
-            TargetUnsuitable: the server is too old, or hides our tables.
-            HistoryUnusable: a newer release laid out our tables.
+            TargetUnsuitable: the server is too old, or somebody else's role decides about our tables.
+            HistoryUnusable: a newer release laid out our tables, or rows of them are hidden.
             ConnectionLost: the connection broke.
         """
-        schema = quote_literal(self.tables.schema_name)
         facts = _FACTS.format(
-            schema=schema,
-            strangers=strangers_sql(self.tables),
+            schema=quote_literal(self.tables.schema_name),
+            stranger=first_stranger_sql(self.tables),
+            hidden=hidden_sql(self.tables),
             has_columns=has_columns_sql(self.tables),
         )
-        setup = session_sql(self.set_role)
-        # What is committed stays, also where the query behind it fails for want of a history. A table
-        # of a stranger's is not even read: what it is and does, the stranger decides.
-        message = ";\n".join(
-            ["BEGIN", *setup, facts, "COMMIT", guard_sql(self.tables), digest_sql(self.tables)]
-        )
+        # A table of a stranger's is not even read: what it is and does, the stranger decides.
+        guard, digest = guard_sql(self.tables), digest_sql(self.tables)
+        message = f"{_SERVER};\n{facts};\nSET LOCAL transaction_read_only = on;\n{guard};\n{digest}"
         try:
-            results = connection.send(message, meanwhile=meanwhile)
+            results = OwnConnection(connection, self.set_role).send(message, meanwhile=meanwhile)
         except StatementError as error:
-            if error.sqlstate not in {_UNDEFINED_TABLE, STRANGER_FOUND}:
+            self._refuse_old(error.results)
+            if len(error.results) <= _FACTS_PLACE:
                 raise self.refusal(error) from error
-            results = error.results
-        return self._to_probe(results, connection)
+            probe = self._to_probe(error.results, connection)
+            if error.sqlstate != _UNDEFINED_TABLE:
+                raise self.refusal(error) from error
+            return probe
+        return self._with_digest(self._to_probe(results, connection), results[-1])
 
-    def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
-        # The facts stand before the COMMIT that keeps the session's settings.
-        place = [result.tag for result in results].index("COMMIT")
-        (database, user, pid, number, version, read_only, slots, has_schema, is_fresh,
-         stranger, has_columns) = results[place - 1].rows[0]  # fmt: skip
-        if number < OLDEST_SERVER:
+    def _refuse_old(self, results: list[Result]) -> None:
+        if results and results[_SERVER_PLACE].rows[0][0] < OLDEST_SERVER:
             raise TargetUnsuitable(
-                f"The server is PostgreSQL {version}; Lockgate needs 14 or later."
-                " Nothing was changed.",
+                f"The server is PostgreSQL {results[_SERVER_PLACE].rows[0][1]}; Lockgate needs 14 or"
+                " later. Nothing was changed.",
                 hint="Upgrade the server.",
             )
+
+    def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
+        self._refuse_old(results)
+        number, version, pid = results[_SERVER_PLACE].rows[0]
+        (database, user, role, read_only, slots, has_schema, is_fresh, stranger, hidden,
+         has_columns) = results[_FACTS_PLACE].rows[0]  # fmt: skip
         if stranger is not None:
-            raise self._refuse_stranger(stranger)
-        probe = Probe(
+            raise refuse_stranger(self.tables.schema_name, Stranger.parse(stranger), role)
+        if hidden is not None:
+            raise refuse_hidden(self.tables.schema_name, hidden, role)
+        return Probe(
             database=database,
             user=user,
+            role=role,
             server_version=version.split(" ")[0],
             version_number=number,
             is_read_only=read_only,
@@ -161,17 +140,6 @@ class Look:
             is_fresh=is_fresh,
             behind_pooler=connection.backend_pid != pid,
             has_columns=has_columns,
-        )
-        has_digest = len(results) > place + 2
-        return self._with_digest(probe, results[-1]) if has_digest else probe
-
-    def _refuse_stranger(self, owner: str) -> TargetUnsuitable:
-        schema = self.tables.schema_name
-        return TargetUnsuitable(
-            f"Tables in schema {schema} belong to role {owner}, in whose rights this role has no part."
-            " Nothing was read or changed.",
-            hint=f"Whoever owns them decides what runs here. If that is right, set LOCKGATE_SET_ROLE"
-            f" or GRANT {write_name(owner)} to this role; else drop the schema, or set LOCKGATE_SCHEMA.",
         )
 
     def _with_digest(self, probe: Probe, result: Result) -> Probe:
@@ -200,6 +168,8 @@ class Look:
         schema = self.tables.schema_name
         if self.set_role is not None and f'"{self.set_role}"' in str(error):
             return self._refuse_role(self.set_role, error)
+        if error.sqlstate == STRANGER_FOUND:
+            return refuse_new_stranger(schema)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
                 f"The role may not use the tables in schema {schema}: {error}. Nothing was changed.",
@@ -238,17 +208,15 @@ class Look:
     def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
         """Return what it means that our tables could not be created."""
         schema = self.tables.schema_name
-        if error.sqlstate == STRANGER_FOUND:
-            return self._refuse_stranger("of somebody else's")
-        if error.sqlstate == _UNDEFINED_COLUMN:
+        if error.sqlstate in {STRANGER_FOUND, _UNDEFINED_COLUMN}:
             return self.refusal(error)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
-                f"The role {probe.user} may not create Lockgate's tables in database"
+                f"The role {probe.role} may not create Lockgate's tables in database"
                 f" {probe.database}: {error}. Nothing was changed.",
                 hint="As the database's owner: GRANT CREATE ON DATABASE"
-                f" {write_name(probe.database)} TO {write_name(probe.user)}; or CREATE SCHEMA"
-                f" {write_name(schema)} AUTHORIZATION {write_name(probe.user)}.",
+                f" {write_name(probe.database)} TO {write_name(probe.role)}; or CREATE SCHEMA"
+                f" {write_name(schema)} AUTHORIZATION {write_name(probe.role)}.",
             )
         return TargetUnsuitable(
             f"Lockgate's tables could not be created in schema {schema}: {error}"

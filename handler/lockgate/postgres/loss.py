@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.failure import Failure, StepFailed
 from lockgate.errors import DataLossRefused
 from lockgate.postgres.connection import StatementError
-from lockgate.postgres.look import OWN_PATH
+from lockgate.postgres.own_session import OWN_PATH
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 from lockgate.value import dataclass
 

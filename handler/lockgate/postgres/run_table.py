@@ -12,7 +12,7 @@ from lockgate.postgres.quoting import quote_literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
 _FINISH = """
@@ -53,7 +53,7 @@ def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
 
 
 def read_undo_facts(
-    connection: Connection, tables: Tables, run_ids: Sequence[str]
+    connection: OwnConnection, tables: Tables, run_ids: Sequence[str]
 ) -> list[str | None]:
     """Return what some runs kept of what they did, the oldest run first."""
     ids = ", ".join(quote_literal(one) for one in run_ids)
@@ -61,7 +61,7 @@ def read_undo_facts(
     return [row[0] for row in rows]
 
 
-def is_finished(connection: Connection, tables: Tables, run_id: str) -> bool:
+def is_finished(connection: OwnConnection, tables: Tables, run_id: str) -> bool:
     """Return whether a run recorded its own end."""
     sql = _IS_FINISHED.format(run=tables.run, run_id=quote_literal(run_id))
     rows = connection.send(sql)[0].rows
@@ -77,7 +77,7 @@ def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -
     return _FINISH.format(run=tables.run, run_id=quote_literal(run_id), **values)
 
 
-def read_runs(connection: Connection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:
+def read_runs(connection: OwnConnection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:
     """Return the last runs, the newest first."""
     rows = connection.send(_READ.format(run=tables.run, limit=limit))[0].rows
     return tuple(_to_record(*row) for row in rows)

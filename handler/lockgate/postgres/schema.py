@@ -6,6 +6,7 @@ Knows the DDL. Knows nothing of what the rows mean.
 from __future__ import annotations
 
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.strangers import guard_sql
 from lockgate.value import dataclass
 
 LAYOUT_VERSION = 1
@@ -56,26 +57,6 @@ class Tables:
         return f"{self.schema}.status"
 
 
-# The owners of tables by our names who are nobody to this role: neither itself, nor a role that it
-# is a member of, nor one that can do anything here in any case. What they own may be a view or have a
-# trigger, and would run with this role's rights.
-_STRANGERS = """
-    SELECT c.relname, o.rolname AS owner
-    FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_roles AS o ON o.oid = c.relowner
-    WHERE n.nspname = {schema}
-      AND c.relname IN ('migration_history', 'migration_run', 'migration_lock')
-      AND NOT o.rolsuper
-      AND NOT pg_catalog.pg_has_role(c.relowner, 'MEMBER')
-      AND c.relowner <> (SELECT datdba FROM pg_catalog.pg_database
-                         WHERE datname = pg_catalog.current_database())
-"""
-
-# Division by zero is how a single statement refuses.
-_GUARD = "SELECT 1 / (CASE WHEN EXISTS ({strangers}) THEN 0 ELSE 1 END)"
-STRANGER_FOUND = "22012"
-
 _VIEW_COMMENT = "Lockgate: what is in the database. May be granted to dashboards."
 
 # A view reads with its owner's rights, so whoever is granted this one needs nothing else. A relation
@@ -100,7 +81,6 @@ $lockgate$;
 """
 
 _CREATE = """
-BEGIN;
 {create_schema}
 CREATE TABLE IF NOT EXISTS {history} (
     migration_id       text        PRIMARY KEY,
@@ -167,7 +147,6 @@ SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
 {add_columns}
 REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
 {create_view}
-COMMIT
 """
 
 # ADD COLUMN needs the owner's rights even where the column exists, so only what is missing is added.
@@ -194,16 +173,6 @@ REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
 """
 
 
-def strangers_sql(tables: Tables) -> str:
-    """Return the query for tables by our names, each with an owner whom this role must not trust."""
-    return _STRANGERS.format(schema=quote_literal(tables.schema_name))
-
-
-def guard_sql(tables: Tables) -> str:
-    """Return the statement that fails with `STRANGER_FOUND` if there is such a table."""
-    return _GUARD.format(strangers=strangers_sql(tables))
-
-
 def has_columns_sql(tables: Tables) -> str:
     """Return the condition that is true if our tables have every column of `ADDED_COLUMNS`."""
     columns = (_column_sql(tables, table, name) for table, name, _ in ADDED_COLUMNS)
@@ -228,7 +197,7 @@ def _add_column_sql(tables: Tables, table: str, name: str, type_name: str) -> st
 
 
 def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
-    """Return the message that creates what is missing.
+    """Return the statements of one transaction that create what is missing.
 
     ``CREATE SCHEMA IF NOT EXISTS`` needs the right to create schemas even where the schema is there
     already, so it is left out then: an owner may have prepared the schema for a lesser role.

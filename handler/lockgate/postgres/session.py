@@ -20,9 +20,10 @@ from lockgate.postgres.constraints import RESET_ALL_BUT_CHECKED
 from lockgate.postgres.contact import note_commit_sql
 from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
-from lockgate.postgres.look import OWN_PATH
 from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_results
+from lockgate.postgres.own_session import OWN_PATH, role_sql
 from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.strangers import STRANGER_FOUND, guard_sql, refuse_new_stranger
 from lockgate.postgres.undo_facts import begin_sql
 from lockgate.value import dataclass
 
@@ -183,11 +184,14 @@ class Session:
         writer.add(Part.MARK, _MARK, migration=migration)
 
     def own_role(self, writer: MessageWriter) -> None:
-        """Take our own role and path, whichever the script took, to the end of the transaction."""
-        role = "NONE" if self.set_role is None else quote_identifier(self.set_role)
+        """Take our own role and path, whichever the script took, to the end of the transaction.
+
+        What follows writes to our tables, so these must still be nobody else's.
+        """
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
-        writer.add(Part.CONTROL, f"SET LOCAL ROLE {role}")
+        writer.add(Part.CONTROL, role_sql(self.set_role))
         writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
+        writer.add(Part.FENCE, guard_sql(self.tables))
 
     def _as_new(self) -> list[str]:
         role = [] if self.set_role is None else [f"SET ROLE {quote_identifier(self.set_role)}"]
@@ -256,6 +260,8 @@ class Session:
         blame = find_blame(message, error)
         if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
             return lock_lost(self.stamp.token, "The transaction was rolled back.")
+        if blame.piece.part is Part.FENCE and error.sqlstate == STRANGER_FOUND:
+            return refuse_new_stranger(self.tables.schema_name)
         script, migration = blame.piece.script, blame.piece.migration
         if blame.piece.part in _CHECKS and migration is not None:
             failure = _check_failure(error, migration, _script_of(message, migration))
@@ -289,6 +295,7 @@ _RESET_ALL = "RESET ALL"
 # It leaves all the others alone.
 _AS_NEW = (
     "RESET SESSION AUTHORIZATION",
+    "RESET ROLE",
     _RESET_ALL,
     "CLOSE ALL",
     "DEALLOCATE ALL",

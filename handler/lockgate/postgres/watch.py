@@ -16,6 +16,7 @@ from lockgate.core.failure import Blocking, ConnectionLost
 from lockgate.core.sql import redact_literals
 from lockgate.errors import LockgateError
 from lockgate.postgres.connection import Connection, StatementError, TlsRefused
+from lockgate.postgres.own_session import OWN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,10 +159,11 @@ class Watch:
             observer.close()
 
     def _sample(self, connection: Connection, observer: Connection) -> None:
-        results = observer.send(f"{_BLOCKERS};{_PROGRESS}".format(pid=connection.backend_pid))
-        if results[0].rows:
-            self.blockers = tuple(_to_blocking(row) for row in results[0].rows)
-        for phase, done, total in results[1].rows:
+        looks = f"{_BLOCKERS};{_PROGRESS}".format(pid=connection.backend_pid)
+        *_, blockers, progress = observer.send(f"SET LOCAL {OWN_PATH};{looks}")
+        if blockers.rows:
+            self.blockers = tuple(_to_blocking(row) for row in blockers.rows)
+        for phase, done, total in progress.rows:
             percent = round(100 * done / total) if total else None
             self._emit("index_progress", phase=phase, done=done, total=total, percent=percent)
 
