@@ -101,7 +101,8 @@ def test_files_are_read_once_while_the_server_answers(
         sessions.append(
             project.database.run(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name LIKE 'lockgate %'"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
         )
         return read(*arguments)
