@@ -16,7 +16,7 @@ from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
-from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
+from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OWN_PATH, OwnConnection
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
 from lockgate.postgres.strangers import guard_sql
 from lockgate.value import dataclass
@@ -384,15 +384,14 @@ class Database:
         from lockgate.postgres.run_table import undo_facts_sql
 
         with self._refusals():
-            self._connected.send(undo_facts_sql(self._tables, stamp.run_id, facts))
+            self._own(writes=True).send(undo_facts_sql(self._tables, stamp.run_id, facts))
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
         """Return what some runs kept of what they did, the oldest run first."""
         from lockgate.postgres.run_table import read_undo_facts
 
         with self._refusals():
-            self._take_own_path()
-            return read_undo_facts(self._connected, self._tables, run_ids)
+            return read_undo_facts(self._own(), self._tables, run_ids)
 
     def recover(self, stamp: Stamp) -> Stamp | None:
         """Connect again after `ConnectionLost` and take the lock up where it was.

@@ -24,7 +24,7 @@ from lockgate.core.undo_proof import (
 )
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.description import description_sql
-from lockgate.postgres.look import OWN_PATH
+from lockgate.postgres.own_session import OWN_PATH
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.undo_facts import begin_sql, end_sql
 from lockgate.value import dataclass
