@@ -11,7 +11,7 @@ from lockgate.core.contact import Table
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
-    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
 # Our tables by name and by columns that nobody else's have.
@@ -55,7 +55,7 @@ UPDATE {run} SET has_committed = true WHERE run_id = {run_id} AND has_committed 
 """
 
 
-def list_tables(connection: Connection) -> tuple[Table, ...]:
+def list_tables(connection: OwnConnection) -> tuple[Table, ...]:
     """Return every table of the database but PostgreSQL's own and temporary ones."""
     is_ours = " OR ".join(
         _IS_OURS.format(
@@ -69,7 +69,7 @@ def list_tables(connection: Connection) -> tuple[Table, ...]:
     return tuple(Table(*row) for row in rows)
 
 
-def has_changed_anything(connection: Connection, tables: Tables) -> bool:
+def has_changed_anything(connection: OwnConnection, tables: Tables) -> bool:
     """Tell whether a run is recorded that has committed, adopted or baselined anything."""
     return bool(connection.send(_HAS_CHANGED.format(run=tables.run))[0].rows[0][0])
 

@@ -261,16 +261,14 @@ class Database:
         from lockgate.postgres.contact import has_changed_anything
 
         with self._refusals():
-            self._take_own_path()
-            return has_changed_anything(self._connected, self._tables)
+            return has_changed_anything(self._own(), self._tables)
 
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
         from lockgate.postgres.contact import list_tables
 
         with self._refusals():
-            self._take_own_path()
-            return list_tables(self._connected)
+            return list_tables(self._own())
 
     @property
     def schema(self) -> str:
