@@ -193,6 +193,53 @@ def test_down_killed_at_every_message_ends_the_same(
     record_property("points", len(points))
 
 
+UNDOABLE = {
+    "1_account.sql": """-- migrate:up
+CREATE TABLE account (id int, grp int);
+INSERT INTO account VALUES (1, 1);
+-- migrate:down
+DROP TABLE account;
+""",
+    "2_effect.sql": """-- migrate:up
+ALTER TABLE effect ADD account_x text DEFAULT '-';
+-- migrate:down
+ALTER TABLE effect DROP account_x;
+""",
+    "3_index.sql": """-- migrate:up
+CREATE INDEX account_effect ON effect (what);
+-- migrate:down
+DROP INDEX account_effect;
+""",
+    "4_mood.sql": """-- migrate:up
+CREATE TYPE mood AS ENUM ('good');
+-- migrate:down
+DROP TYPE mood;
+""",
+}
+KEPT = [4, None, 0, 2, 1]
+ALL_UNDONE = [0, None, 0, 0, 0]
+
+
+@contextmanager
+def project_in_use(server: EmbeddedServer, folder: Path) -> Iterator[Project]:
+    """Give `UNDOABLE` and a migration that fails, before a first run on a database with rows."""
+    with temporary_database(server) as database:
+        database.run("CREATE TABLE effect (what text); INSERT INTO effect VALUES ('a'), ('b')")
+        project = Project(folder, database)
+        project.write({**UNDOABLE, "5_bad.sql": "SELECT nonsense;"})
+        yield project
+
+
+def count_undo_messages(server: EmbeddedServer, folder: Path) -> int:
+    """Return how many messages a failed run and its undo send, once they are known to be right."""
+    with project_in_use(server, folder) as project, Proxy(server.host, server.port) as proxy:
+        project.settings |= through(project, proxy)
+        before = project.database.dump()
+        assert ["4", "3", "2", "1"] == [entry.version for entry in project.run().reverted]
+        assert (ALL_UNDONE, before) == (project.database.run(LEFT)[0], project.database.dump())
+        return proxy.count
+
+
 @pytest.mark.parametrize("moment", list(Moment))
 def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
     server: EmbeddedServer,
@@ -201,24 +248,9 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
     record_property: Callable[[str, object], None],
 ) -> None:
     """However far a failed run came with undoing itself, the mended package is applied whole."""
-    (tmp_path / "5_bad.sql").write_text("SELECT nonsense;")
-
-    @contextmanager
-    def fresh() -> Iterator[Project]:
-        with temporary_database(server) as database:
-            database.run("CREATE TABLE effect (what text)")
-            project = Project(tmp_path, database)
-            project.write(DOWNS)
-            yield project
-
-    with fresh() as project, Proxy(server.host, server.port) as proxy:
-        project.settings |= through(project, proxy)
-        assert ["4", "3", "2", "1"] == [entry.version for entry in project.run().reverted]
-        assert UNDONE == observe(project)
-    points = choose_points(proxy.count, moment)
+    points = choose_points(count_undo_messages(server, tmp_path), moment)
     for at in points:
-        (tmp_path / "5_bad.sql").write_text("SELECT nonsense;")
-        with fresh() as project:
+        with project_in_use(server, tmp_path) as project:
             victim: list[int] = []
             with Proxy(
                 server.host,
@@ -228,17 +260,42 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
                 fault=lambda _link, victim=victim: kill(victim),  # type: ignore[misc]
             ) as proxy:
                 run_killed(project, proxy, victim)
-            (tmp_path / "5_bad.sql").write_text("SELECT 1;")
+            project.write({"5_bad.sql": "SELECT 1;"})
             finished = finish(project)
             assert finished.is_success, f"message {at}, {moment}: {finished.error}"
-            ids = [row[0] for row in project.history()]
-            assert ["1", "2", "3", "4", "5"] == ids
-            assert undo(project).error is not None
-            project.write({"5_bad.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;"})
-            mended = project.do(
-                Action.REPAIR, mend="accept", version="5", reason="test", requested_by="test"
-            )
-            assert Status.APPLIED == mended.status, mended.error
-            assert Status.ROLLED_BACK == undo(project).status
-            project.remove("5_bad.sql")
+            assert ["1", "2", "3", "4", "5"] == [row[0] for row in project.history()]
+            assert [5, *KEPT[1:]] == project.database.run(LEFT)[0]
+            assert [[2]] == project.database.run("SELECT count(*) FROM effect")
+    record_property("points", len(points))
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
+    server: EmbeddedServer,
+    tmp_path: Path,
+    moment: Moment,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """However one message of a failed run and its undo is disturbed, all of it is undone or nothing."""
+    points = choose_points(count_undo_messages(server, tmp_path), moment)
+    outcomes = set()
+    for at in points:
+        with project_in_use(server, tmp_path) as project:
+            before = project.database.dump()
+            deadline = Deadline(lambda: 600_000, 1_000)
+            strike = terminate(project, deadline)
+            with Proxy(server.host, server.port, at=at, moment=moment, fault=strike) as proxy:
+                project.settings |= through(project, proxy)
+                report = project.run(deadline=deadline)
+                project.settings.clear()
+            where = f"message {at}, {moment}: {report.status} {report.error} {report.warnings}"
+            assert Status.FAILED == report.status, where
+            left = project.database.run(LEFT)[0]
+            is_undone = bool(report.reverted)
+            outcomes.add(is_undone)
+            assert (ALL_UNDONE if is_undone else KEPT) == left, where
+            if is_undone:
+                assert before == project.database.dump(), where
+            assert 0 == count_sessions(project), where
+    assert True in outcomes
     record_property("points", len(points))

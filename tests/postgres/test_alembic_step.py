@@ -70,7 +70,8 @@ def test_named_type_is_made_once_in_a_run(revisions: Project) -> None:
     column = 'sa.Column("m", sa.Enum("a", "b", name="mood"))'
     for atomicity in ("run", "migration"):
         revisions.write(make_revision("a", None, f'op.create_table("t", {column})', ONE_BY_ONE))
-        revisions.write(make_revision("b", "a", f'op.create_table("u", {column})'))
+        down = 'op.execute("SELECT 1")'
+        revisions.write(make_revision("b", "a", f'op.create_table("u", {column})', down))
         report = revisions.do(Action.UP, LOCKGATE_ATOMICITY=atomicity)
         assert (Status.APPLIED, 2) == (report.status, len(report.applied))
         revisions.do(Action.DOWN, target="0", reason="again", allow_data_loss=True)
