@@ -492,6 +492,11 @@ MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
         "CREATE TABLE log_1 PARTITION OF log DEFAULT; INSERT INTO log VALUES (1)",
         "table public.log was created or changed by another transaction.",
     ),
+    "a column of a new type": (
+        ("CREATE TYPE colour AS ENUM ('red');", "DROP TYPE colour CASCADE;"),
+        "ALTER TABLE account ADD c colour",
+        "table public.account was created or changed by another transaction.",
+    ),
     "a grant on a new table": (
         ORDERS,
         "GRANT SELECT ON orders TO PUBLIC",

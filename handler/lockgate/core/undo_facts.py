@@ -85,7 +85,7 @@ class UndoFacts:
     def to_json(self) -> str:
         """Return it as the run's row keeps it."""
         before = [
-            [*key, entry.kind, entry.label, entry.digest, entry.columns]
+            [*key, entry.kind, entry.label, entry.digest, entry.columns, sorted(entry.written_by)]
             for key, entry in self.before.items()
         ]
         transactions = [
@@ -105,8 +105,8 @@ class UndoFacts:
         """Return what `to_json` made."""
         kept: dict[str, Any] = json.loads(text)
         before = {
-            (of, oid): Entry(kind, label, digest, columns)
-            for of, oid, kind, label, digest, columns in kept["before"]
+            (of, oid): Entry(kind, label, digest, columns, written_by=frozenset(writers))
+            for of, oid, kind, label, digest, columns, writers in kept["before"]
         }
         transactions = [
             TransactionFacts(

@@ -188,7 +188,10 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
             return Unproved(f"table {made.label}", "was rewritten or emptied after it was created")
     own = {one.xid & _XID_BITS for one in facts.transactions}
     for key, entry in now.items():
-        if key not in facts.before and not entry.written_by <= own:
+        was = facts.before.get(key)
+        if was is not None and was.digest == entry.digest:
+            continue
+        if entry.written_by - own - (was.written_by if was is not None else frozenset()):
             return Unproved(entry.name, "was created or changed by another transaction")
     return None
 
