@@ -11,6 +11,7 @@ import getpass
 import os
 import socket
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -331,7 +332,8 @@ def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     try:
         with progress.waiting(f"Waiting for function {function.name}"):
             command = remote.make_command(options)
-            report = remote.invoke_to_the_end(function.invoke, command, progress.announce_next)
+            invoke = remote.wait_for_start(function.invoke, progress.announce_start, time.sleep)
+            report = remote.invoke_to_the_end(invoke, command, progress.announce_next)
     except KeyboardInterrupt:
         sys.stderr.write(
             "\nStopped waiting. The function goes on; look with"

@@ -389,6 +389,57 @@ def refuse(
     return refuse
 
 
+NOT_STARTED = (
+    "ResourceNotReadyException",
+    "ENINotReadyException",
+    "KMSAccessDeniedException",
+    "EC2AccessDeniedException",
+    "SubnetIPAddressLimitReachedException",
+    "ENILimitReachedException",
+    "InvalidSecurityGroupIDException",
+)
+
+
+@pytest.mark.parametrize("error_type", NOT_STARTED)
+def test_function_that_is_not_started_is_waited_for(
+    run: Callable[..., Outcome],
+    api: AwsApi,
+    stub: Behind,
+    monkeypatch: pytest.MonkeyPatch,
+    error_type: str,
+) -> None:
+    """Nothing ran, so it says that it waits, once, and invokes again."""
+    slept: list[float] = []
+    monkeypatch.setattr("lockgate.cli.time.sleep", slept.append)
+    asked: list[str] = []
+    not_yet = refuse(502, error_type, asked)
+
+    def answer(name: str, payload: Any) -> Invoked:
+        return not_yet(name, payload) if len(asked) < 3 else stub(name, payload)
+
+    api.function = answer
+    outcome = run()
+    assert (0, [10, 10, 10]) == (outcome.status, slept)
+    said = f"The function has not run yet ({error_type}); invoking again for up to 5 minutes."
+    assert 1 == outcome.err.count(said)
+
+
+def test_function_that_does_not_start_is_given_up(
+    run: Callable[..., Outcome], api: AwsApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After five minutes the command ends, and does not claim that anything may have been done."""
+    slept: list[float] = []
+    monkeypatch.setattr("lockgate.cli.time.sleep", slept.append)
+    api.function = refuse(502, "ResourceNotReadyException", [])
+    outcome = run("--json")
+    assert (3, "function-busy", 300) == (
+        outcome.status,
+        outcome.report["error"]["code"],
+        sum(slept),
+    )
+    assert "not known" not in outcome.report["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("http_status", "error_type", "status", "code", "said"),
     [

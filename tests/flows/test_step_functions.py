@@ -190,3 +190,14 @@ def test_failure_that_no_retry_mends_calls_somebody(machine: Machine, function: 
     )
     ((subject, report),) = machine.published()
     assert ("MigrationFailed", "42703") == (subject, report["error"]["sqlstate"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["ResourceNotReadyException", "ENINotReadyException", "SubnetIPAddressLimitReachedException"],
+)
+def test_machine_waits_for_a_function_that_lambda_has_not_started(error: str) -> None:
+    """An idle function is active within five minutes; nothing ran before."""
+    retriers = json.loads(read_definition())["States"]["Migrate"]["Retry"]
+    (retrier,) = (one for one in retriers if f"Lambda.{error}" in one["ErrorEquals"])
+    assert retrier["IntervalSeconds"] * retrier["MaxAttempts"] >= 300

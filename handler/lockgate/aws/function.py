@@ -80,6 +80,17 @@ _MEANT: dict[str, tuple[type[LockgateError], str, str]] = {
     "ProxyConnectionError": _UNREACHED,
     "SSLError": _UNREACHED,
 }
+# Lambda cannot start the function yet, or not now: an idle one in a VPC is made active within minutes,
+# addresses are freed, a key or a role that was just changed is known everywhere. Nothing ran.
+_NOT_STARTED = frozenset(
+    {
+        "ResourceNotReadyException", "ENINotReadyException", "SnapStartNotReadyException",
+        "EC2ThrottledException", "EC2UnexpectedException", "EC2AccessDeniedException",
+        "SubnetIPAddressLimitReachedException", "ENILimitReachedException",
+        "InvalidSecurityGroupIDException", "InvalidSubnetIDException", "KMSAccessDeniedException",
+        "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,14 @@ def _explain(error: LockgateError, name: str) -> LockgateError:
         cls, problem, hint = _MEANT[code]
         return cls(
             f"Function {name} cannot be invoked: {problem} ({code}). Nothing was run.", hint=hint
+        )
+    if code in _NOT_STARTED:
+        return FunctionBusy(
+            f"Function {name} cannot be invoked: Lambda has not started it ({code}). Nothing was run.",
+            hint="Invoke again in a few minutes. If that does not help, look at the function's State and"
+            f" StateReason: aws lambda get-function-configuration --function-name {name}",
+            may_start_soon=True,
+            aws_code=code,
         )
     if not may_pass(error):
         return CredentialsRejected(f"{error.message} Nothing was run.", hint=error.hint)

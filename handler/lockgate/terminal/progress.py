@@ -109,6 +109,12 @@ class Progress:
             text = f"Invocation {count} was over after {count_migrations(applied)}; invoking again."
             self._screen.show([(Span("  ! ", Style.WARNING), Span(text))])
 
+    def announce_start(self, code: str) -> None:
+        """Say that the function is waited for, which Lambda has not started."""
+        if self._screen is not None:
+            text = f"The function has not run yet ({code}); invoking again for up to 5 minutes."
+            self._screen.show([(Span("  ! ", Style.WARNING), Span(clean(text)))])
+
     def announce_stop(self, by: str) -> None:
         """Say that the run stops. Safe in a signal handler, so the stream's buffer is not used."""
         if self._screen is not None and self._doing is not None:

@@ -10,7 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.direct import KEYS, read_request
-from lockgate.errors import FunctionFailed, LockgateError, RequestInvalid, RunIncomplete
+from lockgate.errors import (
+    FunctionBusy,
+    FunctionFailed,
+    LockgateError,
+    RequestInvalid,
+    RunIncomplete,
+)
 from lockgate.report import FORMAT, Report, Status
 from lockgate.report_draft import refuse_report
 from lockgate.settings import ACTIONS, Settings
@@ -23,6 +29,10 @@ if TYPE_CHECKING:
 
 # Six hours of full invocations, as long as a hosted CI job may last.
 MOST_INVOCATIONS = 24
+
+# Lambda makes an idle function active within minutes; the CDK's framework waits as long.
+START_SECONDS = 300
+_START_PAUSE_SECONDS = 10
 
 _KILLED = "Sandbox.Timedout"
 # Before there was that type, only the message told.
@@ -55,6 +65,32 @@ def make_command(options: argparse.Namespace) -> dict[str, Any]:
     except RequestInvalid as error:
         raise RequestInvalid(error.message, hint=_HINT) from None
     return command
+
+
+def wait_for_start(
+    invoke: Callable[[Mapping[str, Any]], Reply],
+    announce: Callable[[str], object],
+    sleep: Callable[[float], object],
+) -> Callable[[Mapping[str, Any]], Reply]:
+    """Return ``invoke`` that invokes again, for up to five minutes, while Lambda cannot start it.
+
+    ``announce`` is told once. Nothing was run until then, so that no command is carried out twice.
+    """
+
+    def invoke_when_started(command: Mapping[str, Any]) -> Reply:
+        waited = 0
+        while True:
+            try:
+                return invoke(command)
+            except FunctionBusy as error:
+                if not error.fields.get("may_start_soon") or waited >= START_SECONDS:
+                    raise
+                if waited == 0:
+                    announce(str(error.fields["aws_code"]))
+            sleep(_START_PAUSE_SECONDS)
+            waited += _START_PAUSE_SECONDS
+
+    return invoke_when_started
 
 
 def invoke_to_the_end(
