@@ -407,6 +407,7 @@ class ReportDraft:
         if self.plan is not None:
             yield from (d.describe() for d in self.plan.drift if d.is_warning)
             yield from (skipped.describe() for skipped in self.plan.skipped)
+            yield from self.plan.warnings
         for step in (step for segment in self.segments for step in segment.steps):
             if step.script.language is Language.SQL and not step.analysis.statements:
                 yield f"Migration {step.migration.label} has no statement. {step.migration.path}."

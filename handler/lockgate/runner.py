@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lockgate.ports import Means
 
 # What has nothing to do where files and history agree.
-_FOR_PENDING = frozenset({Action.UP, Action.PLAN, Action.VALIDATE})
+_FOR_PENDING = frozenset({Action.UP, Action.PLAN})
 _WITHOUT_FILES = frozenset({Action.UNLOCK, Action.HISTORY})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate import __version__
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.file_warnings import warn_of_applied
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
 from lockgate.core.listing import has_same_down
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     Work = Callable[[Worker], Status]
 
+# What looks at files that were applied already, too.
+_ABOUT_APPLIED = frozenset({Action.STATUS, Action.VALIDATE})
 # Of the server's lock table one run takes at most this share; a statement takes a few locks.
 _LOCK_TABLE_SHARE = 0.4
 
@@ -128,6 +131,8 @@ class Task:
         plan = make_plan(self._catalog, self.draft.history, policy)
         self.draft.see(plan)
         seen = Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
+        if self.request.action in _ABOUT_APPLIED:
+            self.draft.notes = tuple(warn_of_applied(self._catalog, self.draft.history))
         if self.request.action is Action.STATUS:
             self.draft.holder = (
                 self.means.database.read_holder() if self.probe.has_history else None

@@ -512,13 +512,20 @@ def test_drift_is_refused_before_order() -> None:
     assert isinstance(find_refusal(plan, Policy()), DriftDetected)
 
 
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_pending_script_that_cannot_be_read_is_refused(direction: str) -> None:
-    """A down script is read before it is needed: the day it is needed is too late."""
-    texts = {"up": SELECT, "down": SELECT, direction: "SELECT 'x"}
-    catalog = make_catalog([make_migration("1", texts["up"], texts["down"])], "migrations")
+def test_pending_script_that_cannot_be_read_is_refused() -> None:
+    """A mistake in a script that is to run is found before anything runs."""
     with pytest.raises(MigrationFileInvalid, match=r"^1\.sql:1:8: unterminated quoted string"):
-        make_plan(catalog, EMPTY_HISTORY, Policy())
+        plan_of({"1": "SELECT 'x"})
+
+
+def test_down_script_that_cannot_be_read_is_a_warning() -> None:
+    """It is needed only if somebody goes back, and then there is no way."""
+    catalog = make_catalog([make_migration("1", SELECT, "SELECT 'x")], "migrations")
+    plan = make_plan(catalog, EMPTY_HISTORY, Policy())
+    assert ["1"] == ids(plan.steps)
+    assert (
+        "No way back from 1 x: its down script cannot be run: 1.sql:1:8: unterminated quoted string.",
+    ) == plan.warnings
 
 
 def test_applied_script_is_not_read_again() -> None:

@@ -29,7 +29,7 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "does not exist": {},
     "holds no migration": {"README.md": b""},
     "is no migration's name": {"V1__a.sql": b""},
-    "this is a migration of another tool": {"1.sql": b"-- Down Migration"},
+    "which looks like the start of a down script": {"1.sql": b"-- Down Migration"},
     "is another tool's down script": {"1_a.down.sql": b""},
     "Two files have version 7": {"7_a.sql": b"", "0007_b.sql": b""},
     "the file is not UTF-8": {"1.sql": b"\xff"},

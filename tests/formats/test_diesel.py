@@ -107,8 +107,8 @@ def test_metadata_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     """The file is named; how the mistake is called is the library's."""
     files = {"1_a/up.sql": "a", "1_a/metadata.toml": "x"}
     found = read_refused(read_folder, write_folder(tmp_path / "m", files))
-    assert ("1_a/metadata.toml is no TOML: ", f" {NOTHING} Correct the file.") == (
-        found[:30],
+    assert ("1_a/metadata.toml is not TOML: ", f" {NOTHING} Correct the file.") == (
+        found[:31],
         found[-len(f" {NOTHING} Correct the file.") :],
     )
 

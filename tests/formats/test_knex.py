@@ -137,19 +137,6 @@ def test_file_without_script_is_refused_where_others_have_one(folder: ForeignFol
 # Texts.
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["-- down", "--DOWN:", "-- migrate:down", "-- +goose Down", "-- Down Migration", "-- @undo"],
-)
-def test_marker_of_a_down_script_cannot_be_run(folder: ForeignFolder, line: str) -> None:
-    """Without the project's own code, the down script would be run with the rest."""
-    message = folder.obstruct({"1_a.sql": f"SELECT 1;\n  {line}\nDROP TABLE t;\n"})
-    assert message == (
-        f'1_a.sql:2: the script has the line "{line}": what follows would be run with the rest.'
-        " Nothing was changed."
-    )
-
-
 def test_comment_that_speaks_of_down_is_no_marker(folder: ForeignFolder) -> None:
     """Only a line that says nothing else opens a script."""
     text = "-- down with old names\nSELECT 1;\n"

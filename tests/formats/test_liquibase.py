@@ -217,7 +217,7 @@ def test_rollback_may_be_to_do_nothing(read_one: ReadOne, words: str) -> None:
     """That is another thing than to have none."""
     migration = read_one(f"--changeset a:1\nSELECT 1;\n--rollback {words}\n")
     assert migration.down is not None
-    assert migration.down.text == "-- nothing to undo"
+    assert migration.down.text == "SELECT 1; -- nothing to undo"
 
 
 def test_changeset_without_rollback_cannot_be_undone(read_one: ReadOne) -> None:

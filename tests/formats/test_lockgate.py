@@ -601,7 +601,7 @@ def test_python_migration_has_no_down_unless_it_defines_one(
     ("content", "problem", "place"),
     [
         ("def down(connection): ...\n", " has no function up(connection).", (None, None)),
-        ("async def up(connection): ...\n", " has no function up(connection).", (None, None)),
+        ("async def up(connection): ...\n", " defines up as an async function.", (1, None)),
         (
             "\ndef up(): ...\n",
             ":2: up must take one argument, the connection.",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate.core.catalog import NATIVE_MARKERS
+from lockgate.core.stray_marker import find_stray_marker
 from lockgate.errors import RequestInvalid
 from lockgate.formats.lockgate import read_folder
 from lockgate.formats.new_file import Flavour, make_slug, next_version, write_migration
@@ -62,18 +64,16 @@ def test_version_is_the_time_and_above_all_others(
 
 
 def test_new_files_are_migrations(tmp_path: Path) -> None:
-    """Each flavour can be read at once, the versioned ones with both directions."""
+    """Each flavour can be read at once; none has a down script before somebody writes one."""
     folder = tmp_path / "new" / "folder"
     for flavour in Flavour:
         write_migration(folder, f"a {flavour}", flavour, NOW)
 
     found = read_folder(folder, {}).migrations
-    expected = [
-        ("20261122093000_a_sql.sql", True),
-        ("20261122093001_a_python.py", True),
-        ("R__a_repeatable.sql", False),
-    ]
-    assert expected == [(migration.path, migration.down is not None) for migration in found]
+    expected = ["20261122093000_a_sql.sql", "20261122093001_a_python.py", "R__a_repeatable.sql"]
+    assert expected == [migration.path for migration in found]
+    assert {None} == {migration.down for migration in found}
+    assert {None} == {find_stray_marker(migration, NATIVE_MARKERS) for migration in found}
 
 
 def test_existing_file_is_left_alone(tmp_path: Path) -> None:

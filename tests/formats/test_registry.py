@@ -8,6 +8,9 @@ import pytest
 from tests.support.folders import write_folder
 
 from lockgate.core.analysis import analyse_script
+from lockgate.core.history import EMPTY_HISTORY
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Policy
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.registry import read_migrations, recognise_format
 
@@ -72,7 +75,10 @@ def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: st
             ),
         ),
         ({"a.txt": ""}, "is not recognised as any tool's."),
-        ({"1_a.sql": f"-- +migrate Up\n{UP}"}, "is not recognised as any tool's."),
+        (
+            {"1_a.sql": f"-- +migrate Up\n{UP}"},
+            'is not recognised as any tool\'s: 1_a.sql:1 has the line "-- +migrate Up".',
+        ),
     ],
 )
 def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
@@ -95,8 +101,8 @@ def test_folder_of_another_tool_is_not_run_as_a_native_one(tmp_path: Path, name:
     """Where no format is named it is refused, and the hint names the tool."""
     folder = write_folder(tmp_path / "m", FOLDERS[name])
     with pytest.raises(MigrationFileInvalid) as caught:
-        read_migrations("lockgate", folder, {})
-    assert (caught.value.hint or "").endswith(f"set LOCKGATE_FORMAT={name} (or --format {name}).")
+        make_plan(read_migrations("lockgate", folder, {}), EMPTY_HISTORY, Policy())
+    assert f"set LOCKGATE_FORMAT={name} (or --format {name})." in (caught.value.hint or "")
 
 
 def test_mistake_in_a_native_folder_keeps_its_own_hint(tmp_path: Path) -> None:

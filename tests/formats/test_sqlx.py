@@ -77,13 +77,6 @@ def test_directions_have_their_own_transactions(tmp_path: Path) -> None:
             ),
         ),
         (
-            {"1_a.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"},
-            (
-                "1_a.sql:3 has -- migrate:down, a marker of another tool: both of its scripts would"
-                f" run. {NOTHING} Put the two scripts into files of their own, .up.sql and .down.sql."
-            ),
-        ),
-        (
             {"1_a.sql": "", "1_b.up.sql": ""},
             (
                 f"Two files have version 1: 1_a.sql and 1_b.up.sql. {NOTHING}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
+from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
 from lockgate.core.request import Mend
@@ -172,14 +173,13 @@ def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) ->
     if row.checksum == migration.up.checksum and row.down_checksum == down:
         return Amendment()
     _refuse_unreadable(migration)
-    return Amendment(accepted=(migration,))
+    return Amendment(accepted=(migration,), warnings=tuple(warn_of_downs([migration])))
 
 
 def _refuse_unreadable(migration: Migration) -> None:
     """Refuse a text that could never be run; one that only its own tool can run is another matter."""
-    for script in (migration.up, migration.down):
-        if script is not None and script.obstacle is None:
-            analyse_script(script)
+    if migration.up.obstacle is None:
+        analyse_script(migration.up)
 
 
 def find_migration(catalog: Catalog, version: str) -> Migration | None:

@@ -36,11 +36,24 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Markers:
+    """The lines that open the two scripts in one file, as a format's author writes them."""
+
+    up: str
+    down: str
+
+
+NATIVE_MARKERS = Markers("-- migrate:up", "-- migrate:down")
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
     ``source`` names the folder for messages. Built by `make_catalog` or `make_listed_catalog`,
-    which hold the order. Of a folder whose first versions are known to be applied
+    which hold the order. ``markers`` is ``None`` where each script is a file of its own.
+
+    Of a folder whose first versions are known to be applied
     (`core.listing.find_known`), it may hold no more than the versions behind those.
     """
 
@@ -51,6 +64,7 @@ class Catalog:
     order: Order = Order.NUMBERS
     stand_in: StandIn | None = None
     session: SessionRule = SessionRule.NEW
+    markers: Markers | None = NATIVE_MARKERS
 
     @property
     def latest(self) -> Version | None:

@@ -5,82 +5,134 @@ Reads text alone; runs nothing.
 
 from __future__ import annotations
 
-import ast
+import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.migration import Language
-from lockgate.core.sql import Control, TokenKind, classify, split_statements, tokenize
+from lockgate.core.analysis import analyse_script
+from lockgate.core.migration import Kind, Language
+from lockgate.core.sql import (
+    Control,
+    SqlTextInvalid,
+    TokenKind,
+    classify,
+    split_statements,
+    tokenize,
+)
+from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
-    from lockgate.core.migration import Script
+    from lockgate.core.migration import Migration, Script
     from lockgate.core.sql import Statement
 
 # The function of each direction in a Python file: ours, Alembic's.
-_DOWNS = frozenset({"down", "downgrade"})
-_UPS = frozenset({"up", "upgrade"})
+_DOWNS = ("down", "downgrade")
+_UPS = ("up", "upgrade")
 _NAMES = frozenset({TokenKind.WORD, TokenKind.QUOTED_IDENTIFIER})
-_LITERAL_WORDS = frozenset({"SELECT", "AS", "NULL", "TRUE", "FALSE"})
+_LITERAL_WORDS = frozenset({"SELECT", "VALUES", "AS", "NULL", "TRUE", "FALSE"})
 _BEFORE_NAMES = frozenset({"AS", "::"})
-_BLOCK_ENDS = frozenset({Control.BEGIN, Control.COMMIT})
+_BLOCK_ENDS = frozenset({Control.BEGIN, Control.COMMIT, Control.ROLLBACK, Control.SAVEPOINT})
+_SETTERS = frozenset({("SET",), ("RESET",)})
+_EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*;?)\s*")
+
+
+def find_missing_way_back(migration: Migration) -> str | None:
+    """Return why the down script that a file has is no way back, as the rest of a sentence."""
+    if migration.kind is not Kind.VERSIONED:
+        return None
+    empty = migration.empty_down
+    if empty is not None:
+        return f"its down script is empty ({empty.path}:{empty.first_line})"
+    if migration.down is None:
+        return None
+    try:
+        analyse_script(migration.down)
+    except MigrationFileInvalid as error:
+        return describe_unusable(error)
+    return None
+
+
+def describe_unusable(error: MigrationFileInvalid) -> str:
+    """Return what is wrong with a down script, as the rest of a sentence."""
+    problem = error.message.removesuffix(" Nothing was changed.").removesuffix(".")
+    return f"its down script cannot be run: {problem}"
 
 
 def is_empty_down(down: Script, up: Script | None) -> bool:
-    """Tell whether a down script has nothing in it although its up, where that is known, has something.
+    """Return whether a down script has nothing in it although its up, if known, has something.
 
     BEGIN and COMMIT alone do nothing; in Python neither do a docstring, ``pass`` and ``...``.
     """
+    if down.obstacle is not None:
+        return False
     if down.language is Language.PYTHON:
-        return _has_empty_function(down.text, _DOWNS) and not _has_empty_function(down.text, _UPS)
+        return _has_empty_function(down.text, _DOWNS) and not (
+            up is not None and _has_empty_function(up.text, _UPS)
+        )
     return _is_empty_sql(down) and not (up is not None and _is_empty_sql(up))
 
 
 def is_no_op(script: Script) -> bool:
-    """Tell whether SQL only selects literals, such as ``SELECT 1;``: it says that nothing is undone."""
-    return script.language is Language.SQL and all(
-        _selects_literals(script.sql, one) or _is_transaction_control(script.sql, one)
-        for one in split_statements(script.sql)
-    )
+    """Return whether SQL changes nothing, as ``SELECT 1;``: it says that there is nothing to undo."""
+    statements = _split(script)
+    return statements is not None and all(_does_nothing(script.sql, one) for one in statements)
 
 
 def _is_empty_sql(script: Script) -> bool:
-    return script.language is Language.SQL and all(
-        _is_transaction_control(script.sql, one) for one in split_statements(script.sql)
-    )
+    if script.language is not Language.SQL:
+        return False
+    statements = _split(script)
+    return statements is not None and all(_is_control(script.sql, one) for one in statements)
 
 
-def _is_transaction_control(sql: str, statement: Statement) -> bool:
+def _split(script: Script) -> tuple[Statement, ...] | None:
+    """Return the statements; ``None`` where that cannot be known."""
+    if script.language is not Language.SQL:
+        return None
+    try:
+        return split_statements(script.sql)
+    except SqlTextInvalid:
+        return None
+
+
+def _is_control(sql: str, statement: Statement) -> bool:
     return classify(sql, statement).control in _BLOCK_ENDS
 
 
+def _does_nothing(sql: str, statement: Statement) -> bool:
+    if statement.words[:1] in _SETTERS or _is_control(sql, statement):
+        return True
+    if statement.words[:1] == ("DO",):
+        return _is_empty_block(sql[statement.start : statement.end])
+    return _selects_literals(sql, statement)
+
+
+def _is_empty_block(text: str) -> bool:
+    """Return whether a DO statement has no more in its body than BEGIN, NULL and END."""
+    bodies = [text[t.start : t.end] for t in tokenize(text) if t.kind is TokenKind.DOLLAR_STRING]
+    if len(bodies) != 1:
+        return False
+    tag = len(bodies[0]) - len(bodies[0][1:].partition("$")[2])
+    return _EMPTY_BODY.fullmatch(bodies[0][tag:-tag]) is not None
+
+
 def _selects_literals(sql: str, statement: Statement) -> bool:
-    """Tell whether a SELECT calls no function and reads nothing."""
-    if statement.words[:1] != ("SELECT",):
+    """Return whether a SELECT or VALUES calls no function and reads nothing."""
+    if statement.words[:1] not in {("SELECT",), ("VALUES",)}:
         return False
     text = sql[statement.start : statement.end]
     previous = ""
     for token in tokenize(text):
         word = text[token.start : token.end].upper()
         is_name = token.kind in _NAMES and word not in _LITERAL_WORDS
-        if token.kind is TokenKind.OPEN or (is_name and previous not in _BEFORE_NAMES):
+        is_call = token.kind is TokenKind.OPEN and previous not in {"VALUES", ",", "SELECT", "("}
+        if is_call or (is_name and previous not in _BEFORE_NAMES):
             return False
         previous = word
     return True
 
 
-def _has_empty_function(text: str, names: frozenset[str]) -> bool:
-    functions = [
-        node
-        for node in ast.parse(text).body
-        if isinstance(node, ast.FunctionDef) and node.name in names
-    ]
-    return bool(functions) and all(all(map(_does_nothing, function.body)) for function in functions)
+def _has_empty_function(text: str, names: tuple[str, ...]) -> bool:
+    from lockgate.core.python_source import find_function, is_empty  # noqa: PLC0415 - for Python
 
-
-def _does_nothing(node: ast.stmt) -> bool:
-    match node:
-        case ast.Pass() | ast.Expr(value=ast.Constant()) | ast.Return(value=None):
-            return True
-        case ast.Return(value=ast.Constant(value=None)):
-            return True
-        case _:
-            return False
+    function = find_function(text, *names)
+    return function is not None and is_empty(function)

@@ -144,7 +144,11 @@ def _compare(row: Applied, migration: Migration | None, *, is_ahead: bool) -> It
 def _compare_down(row: Applied, migration: Migration) -> Iterator[Drift]:
     """Yield an edit of the down script; of a Python file there is but one text, which was compared."""
     actual = None if migration.down is None else migration.down.checksum
+    empty = migration.empty_down
     if row.down_checksum is None or row.down_checksum == actual:
+        return
+    # An earlier release stored an empty one.
+    if empty is not None and row.down_checksum == empty.checksum:
         return
     if migration.up.language is not Language.SQL:
         return

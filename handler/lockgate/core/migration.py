@@ -115,6 +115,7 @@ class Script:
     text with its variables filled in where the file asked for that; it is what the server gets, and
     it is never shown or stored. ``hidden`` are the values that were filled in: what the server says
     of the script may quote them (`core.failure.mask`). ``obstacle`` refuses a run of the script.
+    ``is_empty`` is known of Python alone: the function has nothing in it.
     ``origin`` is where a Python file lies, for code that looks beside itself. ``outside`` is how a
     file of this format says that it runs outside of a transaction, ``None`` where it cannot.
     """
@@ -128,6 +129,7 @@ class Script:
     substituted: str | None = field(default=None, repr=False)
     hidden: tuple[str, ...] = field(default=(), repr=False)
     obstacle: Obstacle | None = None
+    is_empty: bool = False
     origin: str | None = field(default=None, repr=False, compare=False)
     outside: str | None = field(default=NATIVE_OUTSIDE, repr=False, compare=False)
 
@@ -139,13 +141,17 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A versioned or repeatable migration. ``version`` is ``None`` for a repeatable one."""
+    """A versioned or repeatable migration. ``version`` is ``None`` for a repeatable one.
+
+    ``empty_down`` is a down script with nothing in it, which is no way back: ``down`` is ``None`` then.
+    """
 
     version: Version | None
     name: str
     kind: Kind
     up: Script
     down: Script | None
+    empty_down: Script | None = None
 
     @property
     def migration_id(self) -> str:

@@ -9,12 +9,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
-from lockgate.core.catalog import Catalog, Order
+from lockgate.core.catalog import Catalog, Markers, Order
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
+from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
+from lockgate.core.stray_marker import refuse_stray_marker
 from lockgate.errors import RequestInvalid
 from lockgate.settings import OutOfOrder
 from lockgate.value import dataclass
@@ -70,7 +72,8 @@ class Foreign:
 class Plan:
     """What an ``up`` would do.
 
-    ``foreign``: the history is that of another project. ``half_undone`` are migrations of the catalog
+    ``warnings`` are about pending files. ``foreign``: the history is that of another project.
+    ``half_undone`` are migrations of the catalog
     that are undone in part: they are undone whole before anything is applied.
     """
 
@@ -81,6 +84,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     foreign: Foreign | None = None
     half_undone: tuple[Applied, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -111,7 +115,9 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
         *_find_outdated(waiting, rows, ahead),
     )
     skipped_ids = {one.migration.migration_id for one in skipped}
-    steps = [_make_step(m, rows) for m in waiting if m.migration_id not in skipped_ids]
+    steps = [
+        _make_step(m, rows, catalog.markers) for m in waiting if m.migration_id not in skipped_ids
+    ]
     return Plan(
         segments=make_segments(steps, policy, catalog.session),
         drift=(*find_drift(catalog, history, ahead), *_find_edited_parts(steps)),
@@ -120,6 +126,7 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
         skipped=skipped,
         foreign=_find_foreign(catalog, history),
         half_undone=tuple(r for r in history.reverting if r.version in catalog.by_version),
+        warnings=tuple(warn_of_downs([step.migration for step in steps])),
     )
 
 
@@ -217,12 +224,13 @@ def _is_early(
     )
 
 
-def _make_step(migration: Migration, rows: dict[Version | str, Applied]) -> Step:
+def _make_step(
+    migration: Migration, rows: dict[Version | str, Applied], markers: Markers | None
+) -> Step:
     row = rows.get(migration.version or migration.name)
     cause = Cause.PENDING
     if row is not None:
         cause = Cause.RESUMED if row.state is State.PARTIAL else Cause.CHANGED
-    if migration.down is not None and migration.kind is Kind.VERSIONED:
-        # A down script that cannot be read is found before it is needed.
-        analyse_script(migration.down)
-    return Step(migration, analyse_script(migration.up), cause, row)
+    analysis = analyse_script(migration.up)
+    refuse_stray_marker(migration, markers)
+    return Step(migration, analysis, cause, row)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
 from lockgate.core.checksum import text_checksum
-from lockgate.core.down_script import is_empty_down
+from lockgate.core.down_script import describe_unusable, find_missing_way_back, is_empty_down
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
 from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
-from lockgate.errors import RequestInvalid, UndoRefused
+from lockgate.errors import MigrationFileInvalid, RequestInvalid, UndoRefused
 from lockgate.settings import Atomicity
 from lockgate.value import dataclass
 
@@ -157,17 +157,24 @@ def _undo(
 ) -> Step | str:
     if row.state is State.PARTIAL:
         return "it is applied in part; run up to finish it"
+    filed = catalog.by_id.get(row.migration_id)
     if stored is None or stored.down is None:
-        return "it has no down script"
+        return (filed and find_missing_way_back(filed)) or "it has no down script"
     script = _find_script(row, stored, catalog, substitute)
     if script is None:
         return "its down script needs values that only its file can fill in"
-    filed = catalog.by_id.get(row.migration_id)
     if is_empty_down(script, None if filed is None else filed.up):
-        return "its down script is empty"
+        return f"its down script is empty ({script.path}:{script.first_line})"
+    return _make_step(row, script)
+
+
+def _make_step(row: Applied, script: Script) -> Step | str:
     migration = Migration(row.version, row.name, row.kind, script, script)
     cause = Cause.RESUMED if row.state is State.REVERTING else Cause.REVERTED
-    step = Step(migration, analyse_script(script), cause, row, Direction.DOWN)
+    try:
+        step = Step(migration, analyse_script(script), cause, row, Direction.DOWN)
+    except MigrationFileInvalid as error:
+        return describe_unusable(error)
     if has_edited_part(step) or would_begin_again(step):
         return "its down script was edited in the part that is done already"
     return step

@@ -198,6 +198,7 @@ def _make_migration(folder: Path, revision: Revision, missing: Obstacle | None) 
             options=Options(transaction=False if direction in revision.ends_transaction else None),
             checksum=text_checksum(text),
             obstacle=revision.obstacle or revision.idle.get(direction) or missing,
+            is_empty=direction is Direction.DOWN and revision.is_down_empty,
             origin=str((folder / revision.path).absolute()),
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Direction, Obstacle
 from lockgate.core.python_source import PythonInvalid, find_idle, only_raises, parse_python
-from lockgate.formats.python_file import make_idle_obstacle
+from lockgate.formats.python_file import is_down_empty, make_idle_obstacle
 from lockgate.formats.scripts import unusable_file
 from lockgate.value import dataclass
 
@@ -59,6 +59,7 @@ class Revision:
     ends_transaction: frozenset[Direction]
     obstacle: Obstacle | None
     idle: dict[Direction, Obstacle] = field(default_factory=dict)
+    is_down_empty: bool = False
 
 
 def read_revision(text: str, path: str) -> Revision:
@@ -91,6 +92,7 @@ def read_revision(text: str, path: str) -> Revision:
         has_down=_has_downgrade(bodies),
         ends_transaction=_find_enders(module, bodies),
         obstacle=_find_obstacle(module, bodies),
+        is_down_empty=is_down_empty(bodies.get(Direction.UP), bodies.get(Direction.DOWN)),
         idle={
             direction: obstacle
             for name, direction in _FUNCTIONS.items()

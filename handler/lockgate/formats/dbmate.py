@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
+from lockgate.core.catalog import NATIVE_MARKERS, SessionRule
 from lockgate.core.migration import Version
 from lockgate.core.sql import tokenize
 from lockgate.formats import lockgate
@@ -39,6 +39,7 @@ _BOM = "\ufeff"
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIMARY KEY)"
 SESSION = SessionRule.KEPT
+MARKERS = NATIVE_MARKERS
 
 
 def recognise(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
+from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Obstacle, Version
 from lockgate.formats.folder import read_text
 from lockgate.formats.goose_script import read_scripts
@@ -48,6 +48,7 @@ _GO = Obstacle(
 # How a file leaves the transaction.
 OUTSIDE = "write -- +goose NO TRANSACTION above -- +goose Up"
 SESSION = SessionRule.KEPT
+MARKERS = Markers("-- +goose Up", "-- +goose Down")
 
 
 def recognise(folder: Path) -> str | None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
-from lockgate.core.migration import Obstacle, Script, Version
-from lockgate.formats.folder import line_of, read_text
+from lockgate.core.migration import Script, Version
+from lockgate.formats.folder import read_text
 from lockgate.formats.javascript import find_code, list_code, make_code_script
 from lockgate.formats.knex_raw import as_raw_sends
 from lockgate.formats.scripts import (
@@ -46,12 +46,6 @@ _STUB = re.compile(
     re.VERBOSE,
 )
 _STUB_TRANSACTION = 3
-# A line that opens an undoing part to some tool or to a project's own code.
-_DOWN_MARKER = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+[a-z]+[ \t]+|migrate:|rambler[ \t]+|@)?"
-    r"(?:down|undo|rollback|revert)\b(?:[ \t]+migration\b)?[ \t:-]*$",
-    re.MULTILINE | re.IGNORECASE,
-)
 _TABLE = "knex_migrations"
 _LOCK_TABLE = "knex_migrations_lock"
 _TABLE_SQL = """\
@@ -97,7 +91,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     Nothing is substituted but the question marks that ``knex.raw`` replaces: ``variables`` are not
     used. A program that does more than to run its SQL files is an obstacle of its migration, and so
-    are a question mark that Knex cannot send, and the marker of a down script.
+    is a question mark that Knex cannot send.
 
     Raises:
         MigrationFileInvalid: the folder is missing or empty, or has Postgrator's names, a down file
@@ -229,21 +223,8 @@ def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
     path = files.up or files.single
     assert path is not None
     up = _read_script(folder, path, transaction=transaction)
-    if files.single is not None and up.obstacle is None:
-        up = replace(up, obstacle=_find_down_marker(up))
     down = None if files.down is None else _read_script(folder, files.down, transaction=transaction)
     return make_versioned(version, "", up, down)
-
-
-def _find_down_marker(script: Script) -> Obstacle | None:
-    found = _DOWN_MARKER.search(script.text)
-    if found is None:
-        return None
-    return Obstacle(
-        f'has the line "{found[0].strip()}": what follows would be run with the rest',
-        "Put what undoes into NAME.down.sql; if the line says nothing, reword the comment.",
-        line_of(script.text, found.start()),
-    )
 
 
 def _read_script(folder: Path, path: str, *, transaction: bool | None) -> Script:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
+from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Kind, Migration, Script, Version
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.liquibase_file import (
@@ -51,6 +51,7 @@ class _File:
 # How a file leaves the transaction.
 OUTSIDE = "write runInTransaction:false behind the changeset's id"
 SESSION = SessionRule.SETTINGS
+MARKERS = Markers("--changeset author:id", "--rollback SQL")
 
 
 def recognise(folder: Path) -> str | None:

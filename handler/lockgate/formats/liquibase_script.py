@@ -64,7 +64,8 @@ def make_down(changeset: Changeset, parameters: Parameters) -> Script | None:
     if not text.strip():
         return None
     if _NO_ROLLBACK.fullmatch(text.strip()):
-        text = "-- nothing to undo"
+        # What Liquibase is told on purpose is a down script that does nothing, not an empty one.
+        text = "SELECT 1; -- nothing to undo"
     filled = parameters.fill_script(text, changeset.down_line)
     plain, sent, obstacle = text, filled.text, filled.obstacle
     if changeset.flag("rollbackSplitStatements", default=True):

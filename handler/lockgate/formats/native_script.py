@@ -28,12 +28,6 @@ _SIGN = "migrate:"
 _ENV_SWITCH = "migrate:env"
 _DIRECTIVES = ("up", "down", "env", "verify")
 _SECTIONS = frozenset({"up", "down"})
-# goose, sql-migrate, Liquibase, rambler, node-pg-migrate: what stands behind their markers undoes.
-_OTHER_TOOLS = re.compile(
-    r"^[ \t]*--[ \t]*(?:(?:\+[a-z]+[ \t]+(?:up|down)\b|liquibase formatted sql|rambler (?:up|down)\b)"
-    r"[^\r\n]*|(?:up|down)[ \t]+migration[ \t]*$)",
-    re.IGNORECASE | re.MULTILINE,
-)
 _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 
 
@@ -76,45 +70,17 @@ def read_python(file: NativeFile) -> tuple[Script, Script | None]:
         options=Options(transaction=found.transaction),
         checksum=text_checksum(file.text),
     )
-    down = replace(script, obstacle=found.down_obstacle) if found.has_down else None
-    return replace(script, obstacle=found.up_obstacle), down
-
-
-def _refuse_other_tools(path: str, text: str, lowered: str) -> None:
-    """Refuse a file whose directions another tool tells apart: all of it would run as up.
-
-    ``lowered`` is its text in lower case.
-
-    Raises:
-        MigrationFileInvalid: it is such a file.
-    """
-    # Each has one of these in it; searching for them is quick.
-    if not (
-        "+" in lowered or "migration" in lowered or "rambler" in lowered or "liquibase" in lowered
-    ):
-        return
-    found = _OTHER_TOOLS.search(text)
-    if found is not None:
-        line = line_of(text, found.start())
-        raise MigrationFileInvalid(
-            f"{path}:{line}: this is a migration of another tool: {found[0].strip()}."
-            " Nothing was changed.",
-            hint="Name the tool with LOCKGATE_FORMAT (or --format); or write -- migrate:up and"
-            " -- migrate:down in place of its own markers. Without either, both of its scripts would"
-            " run as one.",
-            file=path,
-            line=line,
-        )
+    down = replace(script, obstacle=found.down_obstacle, is_empty=found.is_down_empty)
+    return replace(script, obstacle=found.up_obstacle), down if found.has_down else None
 
 
 def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
     """Return the up script and, if there is one, the down script of a file of SQL.
 
     Raises:
-        MigrationFileInvalid: it is another tool's, or a marker or an option is wrong.
+        MigrationFileInvalid: a marker or an option is wrong.
     """
     text, lowered = file.text, file.text.lower()
-    _refuse_other_tools(file.path, text, lowered)
     filled = variables if _ENV_SWITCH in lowered else None
     if _SIGN not in lowered:
         return _script(file, _Section(text, 1, NO_OPTIONS), filled), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.core.marker import find_markers
 from lockgate.formats.folder import list_files, read_text
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _OWN = re.compile(
 )
 # Comments and names of tools whose files are named like ours, and which are no error in ours.
 _OTHER = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+|!|(?:up|down) migration\b|depends:|no-transaction\b|liquibase\b|rambler\b"
+    r"^[ \t]*--[ \t]*(?:\+|!|depends:|no-transaction\b|liquibase\b"
     r"|add (?:up |down )?migration script here)",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -51,7 +52,12 @@ def _is_of_other_tool(name: str, text: str) -> bool:
         return True
     if name.endswith(_OTHER_SUFFIXES):
         return True
-    return name.endswith(".sql") and _OTHER.search(text) is not None
+    return name.endswith(".sql") and (_OTHER.search(text) is not None or has_foreign_marker(text))
+
+
+def has_foreign_marker(text: str) -> bool:
+    """Return whether a line looks like a marker and is not one of this format."""
+    return any(_MARKER.match(one.text) is None for one in find_markers(text))
 
 
 def _find_sign(path: str, name: str, text: str) -> str | None:

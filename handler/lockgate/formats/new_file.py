@@ -25,10 +25,7 @@ _SQL = """\
 -- migrate:up
 -- This part runs in one transaction, with the record that it was applied. What PostgreSQL forbids
 -- there, such as CREATE INDEX CONCURRENTLY, goes alone in a file of its own.
-
-
--- migrate:down
--- What brings the schema back to where it was. Delete this part if nothing can.
+-- If the migration can be undone, add below it a line that says "-- migrate:down", and the statements.
 
 """
 
@@ -46,10 +43,7 @@ import sqlalchemy as sa
 
 def up(connection: sa.Connection) -> None:
     """Change the data; the connection is inside the run's transaction, which is not yours to end."""
-
-
-def down(connection: sa.Connection) -> None:
-    """Bring back what was there before. Delete this function if nothing can."""
+    # If that can be undone, define down(connection) below, with what brings the data back.
 '''
 
 

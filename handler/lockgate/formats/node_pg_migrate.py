@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
+from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.folder import line_of, read_text
@@ -71,6 +71,7 @@ class _Files:
 # How a file leaves the transaction.
 OUTSIDE = None
 SESSION = SessionRule.KEPT
+MARKERS = Markers("-- Up Migration", "-- Down Migration")
 
 
 def recognise(folder: Path) -> str | None:

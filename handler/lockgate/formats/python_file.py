@@ -9,6 +9,7 @@ from lockgate.core.migration import Obstacle
 from lockgate.core.python_source import (
     PythonInvalid,
     find_idle,
+    is_empty,
     only_raises,
     parse_python,
 )
@@ -27,6 +28,7 @@ class PythonOptions:
     has_down: bool
     up_obstacle: Obstacle | None = None
     down_obstacle: Obstacle | None = None
+    is_down_empty: bool = False
 
 
 def read_python_options(text: str, path: str) -> PythonOptions:
@@ -61,7 +63,14 @@ def read_python_options(text: str, path: str) -> PythonOptions:
         up_obstacle=make_idle_obstacle("up", find_idle(module, "up"))
         or make_idle_obstacle("verify", find_idle(module, "verify")),
         down_obstacle=make_idle_obstacle("down", find_idle(module, "down")),
+        is_down_empty=is_down_empty(functions["up"], down),
     )
+
+
+def is_down_empty(up: ast.FunctionDef | None, down: ast.FunctionDef | None) -> bool:
+    """Return whether a down has nothing in it although its up has something."""
+    is_idle = down is not None and is_empty(down)
+    return is_idle and not (up is not None and is_empty(up))
 
 
 def make_idle_obstacle(name: str, idle: Idle | None) -> Obstacle | None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.catalog import NATIVE_MARKERS
 from lockgate.core.migration import Obstacle, Version
 from lockgate.formats import lockgate
 from lockgate.formats.folder import list_files
@@ -35,6 +36,8 @@ _OBSTACLE = Obstacle(
 )
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
+
+MARKERS = NATIVE_MARKERS
 
 
 def recognise(folder: Path) -> str | None:

@@ -3,7 +3,8 @@
 Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
 a sentence on why the folder surely is this tool's, or ``None``. ``OUTSIDE`` is how its files say that
 they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours,
-``SESSION`` what migrations leave to each other (`core.catalog.SessionRule`). A module is imported when
+``SESSION`` what migrations leave to each other (`core.catalog.SessionRule`), ``MARKERS`` the lines that
+part a file (`core.catalog.Markers`), where it holds both scripts. A module is imported when
 it is used.
 """
 
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from lockgate.core.catalog import SessionRule, with_way_outside
 from lockgate.core.listing import list_catalog
+from lockgate.core.marker import find_markers
 from lockgate.core.migration import NATIVE_OUTSIDE
+from lockgate.core.usable_down import with_usable_downs
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import require_folder
+from lockgate.formats.folder import line_of, list_files, read_text, require_folder, show_name
 from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
 
 if TYPE_CHECKING:
@@ -62,13 +65,30 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
     module = find_format(found)
     if found == DEFAULT_FORMAT:
         with _hint_at_tool(folder):
-            return list_catalog(module.read_folder(folder, variables))
-    catalog = module.read_folder(folder, variables)
-    catalog = replace(catalog, session=getattr(module, "SESSION", SessionRule.NEW))
+            return list_catalog(with_usable_downs(_read(module, folder, variables)))
+    catalog = with_usable_downs(_read(module, folder, variables))
+    catalog = replace(
+        catalog,
+        session=getattr(module, "SESSION", SessionRule.NEW),
+        markers=getattr(module, "MARKERS", None),
+    )
     outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
     if outside != NATIVE_OUTSIDE:
         catalog = with_way_outside(catalog, outside)
     return list_catalog(catalog)
+
+
+def _read(module: Format, folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read a folder; what no reader expects of a file is an error of the folder."""
+    try:
+        return module.read_folder(folder, variables)
+    except OSError as error:
+        why = f"{show_name(str(error.filename or folder))} cannot be read: {error.strerror}"
+    except (RecursionError, MemoryError):
+        why = f"A file in {show_name(str(folder))} is nested too deeply, or too large"
+    raise MigrationFileInvalid(
+        f"{why}. Nothing was changed.", hint="Correct the file, or move it out of the folder."
+    )
 
 
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
@@ -117,11 +137,20 @@ def recognise_format(folder: Path) -> str:
         what = "; ".join(f"{name} ({sign})" for name, sign in found.items())
         problem = f"The folder {folder} may be of {len(found)} tools: {what}."
     else:
-        problem = f"The folder {folder} is not recognised as any tool's."
+        problem = f"The folder {folder} is not recognised as any tool's{_name_marker(folder)}."
     raise MigrationFileInvalid(
         f"{problem} Nothing was changed.",
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
     )
+
+
+def _name_marker(folder: Path) -> str:
+    """Return the first line that looks like a marker and kept the folder from being recognised."""
+    for path in list_files(folder, (".sql",)):
+        text = read_text(folder, path)
+        for marker in find_markers(text):
+            return f': {path}:{line_of(text, marker.offset)} has the line "{marker.text}"'
+    return ""
 
 
 def complete_history(name: str, folder: Path, history: ForeignHistory) -> ForeignHistory:

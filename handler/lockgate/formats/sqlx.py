@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
+from lockgate.core.marker import has_marker
 from lockgate.core.migration import Version
-from lockgate.formats.folder import line_of, read_text
+from lockgate.formats.folder import read_text
 from lockgate.formats.scripts import (
     PROGRAMS,
     PairedFile,
@@ -39,14 +40,9 @@ _HIGHEST = 2**63 - 1
 _OWN_SIGN = re.compile(
     rf"{_NO_TRANSACTION}|^-- Add (?:up |down )?migration script here$", re.MULTILINE
 )
-# Signs of the tools whose files have names like these.
+# Signs of the tools whose files have names like these, besides their markers.
 _OTHER_TOOLS = re.compile(
-    r"^[ \t]*--[ \t]*(?:\+|migrate:|!|up migration|down migration|depends:|liquibase)",
-    re.MULTILINE | re.IGNORECASE,
-)
-# What stands behind such a marker undoes, and sqlx would run it all the same.
-_SECTION = re.compile(
-    r"^[ \t]*--[ \t]*(?:migrate:|\+[a-z]+[ \t]+)down\b", re.MULTILINE | re.IGNORECASE
+    r"^[ \t]*--[ \t]*(?:\+|migrate:|!|depends:)", re.MULTILINE | re.IGNORECASE
 )
 _TABLE = "_sqlx_migrations"
 _STAND_IN = """\
@@ -69,7 +65,7 @@ def recognise(folder: Path) -> str | None:
     numbered = [name for name in names if _VERSION.fullmatch(name.partition("_")[0])]
     if not names or numbered != names or list_names(folder, PROGRAMS):
         return None
-    if _has_sign(folder, _OTHER_TOOLS):
+    if any(_is_of_another_tool(read_text(folder, name)) for name in names):
         return None
     if has_own_sign(folder):
         return f"comments of sqlx in files such as {names[0]}"
@@ -81,6 +77,10 @@ def has_own_sign(folder: Path) -> bool:
     return _has_sign(folder, _OWN_SIGN)
 
 
+def _is_of_another_tool(text: str) -> bool:
+    return has_marker(text) or _OTHER_TOOLS.search(text) is not None
+
+
 def _has_sign(folder: Path, sign: re.Pattern[str]) -> bool:
     return any(sign.search(read_text(folder, name)) for name in list_names(folder))
 
@@ -90,7 +90,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     Raises:
         MigrationFileInvalid: a name has no number before its first underscore, a down file has no up
-            file, two files share a version, a file has another tool's marker, or there is none.
+            file, two files share a version, or there is none.
     """
     del variables  # sqlx fills nothing in
     files = [_read_name(name) for name in list_names(folder)]
@@ -126,13 +126,5 @@ def _read_migration(folder: Path, pair: Pair) -> Migration:
 
 def _read_script(folder: Path, path: str) -> Script:
     text = read_text(folder, path)
-    marker = _SECTION.search(text)
-    if marker is not None:
-        raise unusable_file(
-            path,
-            f"has {marker[0].strip()}, a marker of another tool: both of its scripts would run",
-            "Put the two scripts into files of their own, .up.sql and .down.sql.",
-            line=line_of(text, marker.start()),
-        )
     is_outside = text.startswith(_NO_TRANSACTION)
     return make_script(text, path, transaction=False if is_outside else None)

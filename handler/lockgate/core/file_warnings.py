@@ -1,0 +1,51 @@
+"""What is wrong with files that a run does not refuse, in sentences. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.down_script import find_missing_way_back
+from lockgate.core.history import State
+from lockgate.core.stray_marker import find_stray_marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.history import History
+    from lockgate.core.migration import Migration
+
+_MOST_NAMED = 10
+
+
+def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
+    """Yield one sentence on the down scripts that are no way back, if there are any."""
+    found = [(m.label, why) for m in migrations if (why := find_missing_way_back(m)) is not None]
+    if found:
+        named = "; ".join(f"{label}: {why}" for label, why in found[:_MOST_NAMED])
+        more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        yield f"No way back from {named}{more}."
+
+
+def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
+    """Yield what would be refused in files that were applied already, and what is no way back."""
+    rows = [row for row in history.rows if row.state is not State.PARTIAL]
+    files = [catalog.by_id.get(row.migration_id) for row in rows]
+    applied = [migration for migration in files if migration is not None]
+    mistakes = [text for m in applied if (text := _find_mistake(m, catalog)) is not None]
+    yield from mistakes[:_MOST_NAMED]
+    if len(mistakes) > _MOST_NAMED:
+        yield f"And so it is in {len(mistakes) - _MOST_NAMED} more applied migrations."
+    yield from warn_of_downs(applied)
+
+
+def _find_mistake(migration: Migration, catalog: Catalog) -> str | None:
+    obstacle = migration.up.obstacle
+    if obstacle is None or not obstacle.is_mistake:
+        obstacle = find_stray_marker(migration, catalog.markers)
+    if obstacle is None:
+        return None
+    return (
+        f"Migration {migration.label} was applied although its file {obstacle.why}."
+        f" {migration.path}:{obstacle.line}. Check that the database has what the file means."
+    )

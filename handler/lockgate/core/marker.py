@@ -1,0 +1,207 @@
+"""Comment lines that separate up from down, in any tool's words, and what looks like one of them.
+
+The one list of markers: native files, recognition and every tool's format go by it. Knows one line;
+knows no file, and not which markers a format has.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+from lockgate.core.migration import Direction
+from lockgate.value import dataclass
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad\ufe58\ufe63\uff0d"
+# A line that is a comment and nothing else, or was meant as one: editors make a dash of two hyphens.
+_LINE = re.compile(
+    rf"(?:^|(?<=\r))[ \t\f\v\u00a0\u3000\u200b\ufeff]*"
+    rf"(?P<sign>-*[{_DASHES}][-{_DASHES}]*|-+|\#+|//+|/\*+)(?P<content>[^\r\n]*)",
+    re.MULTILINE,
+)
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
+_TO_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
+# A line that is longer is prose.
+_MOST_CHARACTERS = 200
+_MOST_WORDS = 4
+
+_UPS = frozenset({"up", "ups"})
+_DOWNS = frozenset({"down", "downs", "downgrade", "undo", "rollback", "revert"})
+_TOOLS = frozenset(
+    {
+        "migrate",
+        "migration",
+        "migrations",
+        "rambler",
+        "goose",
+        "micrate",
+        "dbmate",
+        "tern",
+        "flyway",
+    }
+    | {"sqitch", "liquibase", "diesel", "sqlx", "knex", "umzug", "postgrator", "mybatis", "evolve"}
+    | {"evolution", "evolutions", "lockgate", "migrator", "sql-migrate", "dbup", "yoyo", "alembic"}
+)
+_NOUNS = frozenset({"script", "section", "part", "sql", "begin", "start", "end", "block"})
+# Fuzzy words are long enough to be no other word by one slip.
+_SLIPS = {"pu": "up", "upp": "up", "u": "up", "p": "up", "migrateup": "up", "migratedown": "down"}
+_TYPO_LETTERS = {
+    "migrate": 2,
+    "migration": 2,
+    "rollback": 1,
+    "down": 1,
+    "downgrade": 1,
+    "revert": 1,
+}
+_WORD = re.compile(r"[a-z0-9]+")
+_JOINED = re.compile(
+    r"(?P<tool>[a-z]+)(?P<sign>\s*[:;=.,_|>~+@/\\-]+\s*)(?P<way>[a-z]+)(?P<rest>.*)", re.DOTALL
+)
+_SIGIL = re.compile(r"[+@!]\s*(?:(?P<tool>[a-z]+)\s+)?(?P<way>up|down|undo)\b")
+_OPTIONS = re.compile(r"\s*(?:(?:\w+\s*[:=]\s*\w+|no_?transaction)\s*)*|\s*[^\w\s'\"].*", re.DOTALL)
+_TERN = re.compile(r"\W*create\s+above\W+drop\s+below\W*")
+_LIQUIBASE = re.compile(
+    r"liquibase\s+formatted\s+sql|changeset\s+[^\s:]+:\S+|liquibase\s+rollback\b"
+    r"|rollback\s+(?:drop|alter|delete\s+from|truncate|update\s+\S+\s+set|insert\s+into|create|revoke"
+    r"|grant|comment\s+on|select|empty\s*$|not\s+required)\b"
+)
+_SQITCH = re.compile(r"revert\s+[^\s:]+:\S+\s+from\s+\w+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """One line that is a marker to some tool, or nearly one.
+
+    ``direction`` is what it opens. ``tool`` is the format that it belongs to, where it is one of ours.
+    ``offset`` is where its comment sign stands, and ``text`` is the line.
+    """
+
+    direction: Direction
+    text: str
+    offset: int
+    tool: str | None = None
+
+
+def find_markers(text: str) -> list[Marker]:
+    """Return every line of a text that looks like a marker, also where it stands in a string."""
+    return [one for line in _LINE.finditer(text) if (one := _read_line(line)) is not None]
+
+
+def has_marker(text: str) -> bool:
+    """Return whether a line of a text looks like the marker of any tool."""
+    return any(_read_line(line) is not None for line in _LINE.finditer(text))
+
+
+def _read_line(line: re.Match[str]) -> Marker | None:
+    sign, content = line["sign"], line["content"]
+    if len(content) > _MOST_CHARACTERS or not _MAYBE.search(content):
+        return None
+    is_open = False
+    if sign.startswith("/*"):
+        content, end, rest = content.partition("*/")
+        if rest.strip():
+            return None
+        is_open = not end
+    shown = line[0].strip()
+    found = _classify(_normalise(content), is_sure=not is_open and sign != "-")
+    if found is None:
+        return None
+    return Marker(found[0], shown, line.start("sign"), found[1])
+
+
+# Most comment lines have none of these letters in this order, and need no second look.
+_MAYBE = re.compile(
+    r"u.?p|p.?u|\bu\b|d.?o|d.?w|o.?d|u.?n.?d|roll|r.?o.?l.?b|rev|below|formatted|changeset"
+    r"|[^\x00-\x7f]",
+    re.IGNORECASE,
+)
+
+
+def _normalise(content: str) -> str:
+    plain = unicodedata.normalize("NFKC", content.translate(_INVISIBLE)).translate(_TO_HYPHEN)
+    return plain.lower().strip()
+
+
+@cache
+def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
+    """Return direction and tool of what a comment says; one word alone has to be in a sure comment."""
+    if _LIQUIBASE.match(text):
+        is_up = text.startswith(("changeset", "liquibase f"))
+        return (Direction.UP if is_up else Direction.DOWN), "liquibase"
+    if _TERN.fullmatch(text) or _SQITCH.fullmatch(text):
+        return Direction.DOWN, None
+    sigil = _SIGIL.match(text)
+    if sigil is not None and (sigil["tool"] or _is_bare(text[sigil.end() :])):
+        return _way_of(sigil["way"]), "goose" if sigil["tool"] == "goose" else None
+    joined = _JOINED.match(text)
+    if joined is not None:
+        found = _classify_joined(joined)
+        if found is not None:
+            return found, None
+    return _classify_words(text, is_sure=is_sure)
+
+
+def _classify_joined(joined: re.Match[str]) -> Direction | None:
+    """Return the direction of ``migrate:down`` and what comes near it."""
+    if _correct(joined["tool"]) not in _TOOLS:
+        return None
+    way = _correct(joined["way"])
+    if way not in _UPS | _DOWNS:
+        return None
+    is_tight = joined["tool"] == "migrate" and joined["sign"] == ":"
+    return _way_of(way) if is_tight or _OPTIONS.fullmatch(joined["rest"]) else None
+
+
+def _classify_words(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
+    """Return the direction of a line of which each word is a tool, a way or a noun of this trade."""
+    plain = text.replace("roll back", "rollback").replace("roll-back", "rollback")
+    words = _WORD.findall(re.sub(r"\s+\w+\s*[:=]\s*\w+\s*$", "", plain))
+    if not 0 < len(words) <= _MOST_WORDS:
+        return None
+    if len(words) == 1:
+        word = words[0] if len(words[0]) < len("rollback") - 1 else _correct(words[0])
+        # A semicolon makes it a statement that was taken out.
+        is_statement = word == "rollback" and ";" in text
+        known = word in _UPS | _DOWNS and is_sure and not is_statement
+        return (_way_of(word), None) if known else None
+    corrected = [_correct(word) for word in words]
+    ways = [word for word in corrected if word in _UPS | _DOWNS]
+    others = [word for word in corrected if word not in _UPS | _DOWNS]
+    if len(ways) != 1 or not all(word in _TOOLS | _NOUNS for word in others):
+        return None
+    is_node = corrected == [ways[0], "migration"] and ways[0] in {"up", "down"}
+    return _way_of(ways[0]), "node-pg-migrate" if is_node else None
+
+
+def _is_bare(text: str) -> bool:
+    return _WORD.search(text) is None
+
+
+def _way_of(word: str) -> Direction:
+    return Direction.UP if word in _UPS else Direction.DOWN
+
+
+def _correct(word: str) -> str:
+    """Return the word of this trade that a word is a slip of, or the word itself."""
+    if word in _UPS | _DOWNS | _TOOLS:
+        return word
+    if word in _SLIPS:
+        return _SLIPS[word]
+    near = (w for w, most in _TYPO_LETTERS.items() if _distance(word, w) <= most)
+    return next(near, word)
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters are to be changed, added, left out or swapped with the next."""
+    if abs(len(one) - len(other)) > max(_TYPO_LETTERS.values()):
+        return len(one)
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        before, last, row = row, before, [i]
+        for j, wanted in enumerate(other, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted))
+            is_swap = i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted
+            row.append(min(cost, last[j - 2] + 1) if is_swap else cost)
+    return row[-1]

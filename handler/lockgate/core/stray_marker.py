@@ -1,0 +1,134 @@
+"""Markers that a format's reader left in a script: what follows them would run with the rest.
+
+Knows scripts that were cut already. Which lines are markers is for `core.marker` to say.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.core.catalog import NATIVE_MARKERS
+from lockgate.core.marker import Marker, find_markers
+from lockgate.core.migration import Direction, Language
+from lockgate.core.sql import line_and_column, tokenize
+from lockgate.errors import MigrationFileInvalid
+from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lockgate.core.catalog import Markers
+    from lockgate.core.migration import Migration, Script
+
+_COMMENT = re.compile(r"--[^\n\r]*+|/\*(?:[^*]|\*(?!/))*+\*/")
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A marker that is none in its format. ``why`` completes the sentence that begins with the file."""
+
+    why: str
+    hint: str
+    line: int
+    column: int
+
+
+def find_stray_marker(migration: Migration, markers: Markers | None) -> Stray | None:
+    """Return the first line in a migration's scripts that looks like a marker and is none here.
+
+    ``markers`` are those of the format, ``None`` where each script is a file of its own.
+    """
+    for script, direction in ((migration.up, Direction.UP), (migration.down, Direction.DOWN)):
+        if script is None or script.language is not Language.SQL:
+            continue
+        if direction is Direction.DOWN and script.path != migration.up.path:
+            continue
+        found = [m for m in find_markers(script.text) if not _opens(m, direction, markers)]
+        for marker in _outside_of_literals(script, found):
+            if _counts(marker, migration, direction, markers):
+                return _describe(marker, script, markers)
+    return None
+
+
+def refuse_stray_marker(migration: Migration, markers: Markers | None) -> None:
+    """Refuse a migration with such a line.
+
+    Raises:
+        MigrationFileInvalid: it has one.
+    """
+    found = find_stray_marker(migration, markers)
+    if found is not None:
+        raise MigrationFileInvalid(
+            f"{migration.path}:{found.line}:{found.column}: the file {found.why}.",
+            hint=found.hint,
+            file=migration.path,
+            line=found.line,
+            column=found.column,
+        )
+
+
+def _opens(marker: Marker, direction: Direction, markers: Markers | None) -> bool:
+    """Return whether a marker is the one that opened the script, where the reader leaves that in."""
+    is_first = marker.offset == 0 and marker.direction is direction
+    return is_first and marker.tool is not None and markers != NATIVE_MARKERS
+
+
+def _counts(
+    marker: Marker, migration: Migration, direction: Direction, markers: Markers | None
+) -> bool:
+    """Return whether the line could be meant: "up" above a script that is all up says nothing."""
+    if marker.direction is not direction:
+        return True
+    if direction is Direction.DOWN or markers is None or migration.path.endswith(".up.sql"):
+        return False
+    return migration.down is None and migration.empty_down is None
+
+
+def _outside_of_literals(script: Script, markers: list[Marker]) -> Iterator[Marker]:
+    """Yield the markers that are comments; a function's body and a string may hold any line."""
+    if not markers:
+        return
+    text = script.text
+    tokens: Iterable[tuple[int, int]] = ((one.start, one.end) for one in tokenize(text))
+    spans = iter([*tokens, (len(text), len(text))])
+    behind = 0
+    start, end = next(spans)
+    for marker in markers:
+        while end <= marker.offset and start < len(text):
+            behind = end
+            start, end = next(spans)
+        if start == marker.offset or (
+            start > marker.offset
+            and any(
+                behind + one.start() == marker.offset
+                for one in _COMMENT.finditer(text[behind:start])
+            )
+        ):
+            yield marker
+
+
+def _describe(marker: Marker, script: Script, markers: Markers | None) -> Stray:
+    line, column = line_and_column(script.text, marker.offset)
+    what = "a down script" if marker.direction is Direction.DOWN else "an up script"
+    return Stray(
+        f'has the line "{marker.text}", which looks like the start of {what} and is not one in this'
+        " format: what follows it would run with the rest",
+        _advise(marker, markers),
+        script.first_line + line - 1,
+        column,
+    )
+
+
+def _advise(marker: Marker, markers: Markers | None) -> str:
+    comment = "If it is only a comment, reword it."
+    if markers is None:
+        return f"Put what undoes the file into a file of its own, as the tool does. {comment}"
+    wanted = markers.down if marker.direction is Direction.DOWN else markers.up
+    tool = ""
+    if marker.tool is not None:
+        tool = (
+            f" If the file is {marker.tool}'s, set LOCKGATE_FORMAT={marker.tool}"
+            f" (or --format {marker.tool})."
+        )
+    return f"Did you mean {wanted}?{tool} {comment}"

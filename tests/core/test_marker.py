@@ -1,0 +1,199 @@
+"""Which comment lines look like the markers of some tool, and which are prose."""
+
+from __future__ import annotations
+
+import pytest
+
+from lockgate.core.marker import find_markers
+from lockgate.core.migration import Direction
+
+DOWNS = """\
+--- migrate:down
+-- migrate;down
+-- migrate :down
+--migrate:down
+-- migrate: down
+-- migrate:\u00a0down
+-- migrate\uff1adown
+\u2013\u2013 migrate:down
+\u2014 migrate:down
+- migrate:down
+# migrate:down
+// migrate:down
+-- \u200bmigrate:down
+-- MIGRATE:DOWN
+-- Migrate:Down
+-- migrate::down
+-- migrate-down
+-- migrate_down
+-- migrate=down
+-- migrate/down
+-- migrate.down
+-- migratedown
+-- migrate:dwon
+-- migrate:donw
+-- migrate:doun
+-- migrate:downn
+-- migrate:don
+-- migarte:down
+-- mirgate:down
+-- migrat:down
+-- migration:down
+-- migrations:down
+-- migrate:rollback
+-- migrate:roll back
+-- migrate:undo
+-- migrate:down transaction:false
+-- migrate:down (drops the table)
+-- migrate: down;
+-- migrate down
+-- migration down
+-- down migration
+-- Down Migration
+-- DOWN MIGRATION:
+-- undo migration
+-- goose down
+-- dbmate down
+-- rambler down
+-- +goose Down
+--+goose down
+-- + goose down
+-- +migrate Down
+-- +micrate Down
+/* +goose Down */
+-- down
+-- Down:
+-- DOWN
+--- DOWN ---
+-- ===== DOWN =====
+-- [down]
+-- <down>
+-- {down}
+-- %% down %%
+/* down */
+/*down*/
+-- undo
+-- rollback
+-- ROLLBACK:
+-- rolback
+-- rollbak
+-- roll back
+-- revert
+-- downgrade
+-- @DOWN
+-- @undo
+-- //@UNDO
+-- !Downs
+# --- !Downs
+-- down script
+-- Rollback script
+-- SQL DOWN
+---- create above / drop below ----
+-- Revert flipr:appschema from pg
+--rollback DROP TABLE x;
+-- rollback drop table x
+/* migrate:down */"""
+UPS = """\
+--- migrate:up
+-- migrate;up
+-- migrate:pu
+-- imgrate:up
+-- migrate up
+-- migrate:UP
+-- migration:up
+-- up
+-- @UP
+-- +migrate Up notransaction
+-- +micrate Up
+-- rambler up
+-- Up Migration
+# --- !Ups
+/* migrate:up */
+--changeset bob:1
+--liquibase formatted sql"""
+PROSE = """\
+-- Down migration is a no-op
+-- roll back the old name later
+-- up to 10 rows
+-- ROLLBACK;
+-- rollback;
+-- This migration sets up the schema
+-- sign up
+-- back up the table
+-- Undo the change made in 0003
+-- undo this later
+-- Revert to the old behaviour
+-- Revert "Add users"
+-- revert commit 123abc
+-- rollback is not possible
+-- rollback the transaction if it fails
+-- Rollback plan: restore from a snapshot
+-- rollback on delete of users
+-- clean up
+-- set up
+-- drop down menu
+-- Down payment
+-- down payments
+-- Downtime: none
+-- migrate users
+-- migrate data up front
+-- migration: up to date rows only
+-- migrate: down payments to the new table
+-- up and running
+-- This cannot be undone
+-- upsert
+-- Step up
+-- scale up
+-- ups and downs
+-- SQL in section 'Up' is executed when this migration is applied
+-- SQL in section 'Down' is executed when this migration is rolled back
+-- Your SQL goes here
+-- This file should undo anything in `up.sql`
+-- Add up migration script here
+-- Add down migration script here
+-- XXX Add DDLs here.
+-- Deploy flipr:appschema to pg
+-- start
+-- end
+-- done
+-- own
+-- town
+-- dawn
+-- donor
+-- do
+-- markdown
+-- countdown
+-- group
+-- lookup
+-- rollup
+-- roll up
+-- reverse
+-- setup
+-- migration
+-- data migration
+-- section 1
+-- apply
+-- migrate:env on
+-- migrate:verify SELECT true
+-- +goose StatementBegin
+-- no-transaction
+SELECT 1; -- down
+SELECT '-- down' AS a"""
+
+
+@pytest.mark.parametrize("line", DOWNS.split("\n"))
+def test_line_that_opens_a_down_script_to_any_tool_is_found(line: str) -> None:
+    """A marker of any tool, a slip in one, and a word that says the same."""
+    assert [Direction.DOWN] == [one.direction for one in find_markers(f"SELECT 1;\n{line}\n")]
+
+
+@pytest.mark.parametrize("line", UPS.split("\n"))
+def test_line_that_opens_an_up_script_to_any_tool_is_found(line: str) -> None:
+    """The same of the other direction."""
+    assert [Direction.UP] == [one.direction for one in find_markers(f"\t{line} \r\n")]
+
+
+@pytest.mark.parametrize("line", PROSE.split("\n"))
+def test_prose_is_no_marker(line: str) -> None:
+    """A comment that speaks of a way, and is not one."""
+    assert [] == find_markers(f"{line}\n")

@@ -1,0 +1,153 @@
+"""A line that looks like a marker and is none in its format, against a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+MAKE, DROP = "CREATE TABLE made ();\n", "DROP TABLE made;\n"
+# A format, its files, and the place and text of the line that is refused.
+STRAY = [
+    ("lockgate", {"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"}, "1_a.sql:3:1"),
+    ("lockgate", {"1_a.sql": f"{MAKE}\n  -- down\n{DROP}"}, "1_a.sql:3:3"),
+    ("lockgate", {"1_a.sql": f"-- up\n{MAKE}-- down\n{DROP}"}, "1_a.sql:1:1"),
+    ("lockgate", {"1_a.sql": f"-- up\n{MAKE}"}, "1_a.sql:1:1"),
+    ("lockgate", {"1_a.sql": f"-- @UP\n{MAKE}-- @DOWN\n{DROP}"}, "1_a.sql:1:1"),
+    ("lockgate", {"1_a.sql": f"/* migrate:up */\n{MAKE}"}, "1_a.sql:1:1"),
+    ("lockgate", {"1_a.sql": f"{MAKE}---- create above / drop below ----\n{DROP}"}, "1_a.sql:2:1"),
+    ("lockgate", {"1_a.sql": f"{MAKE}-- //@UNDO\n{DROP}"}, "1_a.sql:2:1"),
+    ("lockgate", {"1_a.sql": f"{MAKE}--rollback {DROP}"}, "1_a.sql:2:1"),
+    (
+        "lockgate",
+        {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}-- up\n"},
+        "1_a.sql:5:1",
+    ),
+    ("lockgate", {"R__a.sql": f"SELECT 1;\n-- rollback\n{DROP}"}, "R__a.sql:2:1"),
+    ("lockgate", {"1_a.sql": f"{MAKE}\u2013\u2013 migrate:down\n{DROP}"}, None),
+    ("auto", {"1_a.sql": f"-- rambler up\n{MAKE}-- rambler down\n{DROP}"}, "1_a.sql:1"),
+    ("auto", {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate :down\n{DROP}"}, "1_a.sql:3:1"),
+    ("dbmate", {"1_a.sql": f"-- migrate:up\n{MAKE}  -- migrate:down\n{DROP}"}, "1_a.sql:3:3"),
+    ("dbmate", {"1_a.sql": f"-- migrate:up\n{MAKE}-- MIGRATE:DOWN\n{DROP}"}, "1_a.sql:3:1"),
+    ("goose", {"1_a.sql": f"-- +goose Up\n{MAKE}-- + goose Down\n{DROP}"}, "1_a.sql:3:1"),
+    ("goose", {"1_a.sql": f"-- +goose Up\n{MAKE}-- +migrate Down\n{DROP}"}, "1_a.sql:3:1"),
+    ("golang-migrate", {"1_a.up.sql": f"{MAKE}-- down\n{DROP}"}, "1_a.up.sql:2:1"),
+    ("sqlx", {"1_a.sql": f"{MAKE}-- migrate:down\n{DROP}"}, "1_a.sql:2:1"),
+    ("diesel", {"1_a/up.sql": f"{MAKE}-- +goose Down\n{DROP}"}, "1_a/up.sql:2:1"),
+    ("prisma", {"1_a/migration.sql": f"{MAKE}-- Down Migration\n{DROP}"}, "1_a/migration.sql:2:1"),
+    ("flyway", {"V1__a.sql": f"{MAKE}-- undo\n{DROP}"}, "V1__a.sql:2:1"),
+    ("knex", {"1_a.sql": f"{MAKE}-- Down:\n{DROP}"}, "1_a.sql:2:1"),
+    ("node-pg-migrate", {"1_a.sql": f"{MAKE}-- down\n{DROP}"}, "1_a.sql:2:1"),
+    ("yoyo", {"a.sql": f"{MAKE}-- rollback\n{DROP}"}, "a.sql:2:1"),
+    (
+        "liquibase",
+        {"a.sql": f"--liquibase formatted sql\n--changeset a:1\n{MAKE}-- down\n{DROP}"},
+        "a.sql:4:1",
+    ),
+    ("rails", {"1_a.sql": f"{MAKE}-- down\n{DROP}"}, "1_a.sql:2:1"),
+]
+FINE = [
+    ("lockgate", {"1_a.sql": f"-- Down migration is a no-op\n-- up to 10 rows\n{MAKE}"}),
+    ("lockgate", {"1_a.sql": f"/*\n-- down\n*/\n{MAKE}"}),
+    ("lockgate", {"1_a.sql": f"{MAKE}COMMENT ON TABLE made IS '\n-- down\n';\n"}),
+    (
+        "lockgate",
+        {
+            "1_a.sql": (
+                f"{MAKE}CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n"
+                "  -- rollback\n  RETURN 1;\nEND $$;\n"
+            )
+        },
+    ),
+    ("lockgate", {"1_a.sql": f"{MAKE}-- ROLLBACK;\n"}),
+    ("dbmate", {"1_a.sql": f"--migrate:up\n{MAKE}--migrate:down\n-- rollback\n{DROP}"}),
+    ("golang-migrate", {"1_a.up.sql": f"-- up\n{MAKE}", "1_a.down.sql": f"-- down\n{DROP}"}),
+    ("diesel", {"1_a/up.sql": f"-- Up\n{MAKE}", "1_a/down.sql": f"-- Down\n{DROP}"}),
+    ("sqlx", {"1_a.sql": f"-- Add migration script here\n{MAKE}"}),
+    ("node-pg-migrate", {"1_a.sql": f"-- Up Migration\n{MAKE}-- Down Migration\n{DROP}"}),
+    ("node-pg-migrate", {"1_a.sql": f"-- Up Migration\n{MAKE}"}),
+    ("node-pg-migrate", {"1_a.up.sql": f"-- Up Migration\n{MAKE}"}),
+    (
+        "goose",
+        {"1_a.sql": f"-- +goose Up\n-- +goose StatementBegin\n{MAKE}-- +goose StatementEnd\n"},
+    ),
+    (
+        "liquibase",
+        {"a.sql": f"--liquibase formatted sql\n--changeset a:1\n{MAKE}--rollback {DROP}"},
+    ),
+    ("yoyo", {"a.sql": MAKE, "a.rollback.sql": f"-- rollback\n{DROP}"}),
+]
+
+
+@pytest.mark.parametrize("action", [Action.UP, Action.VALIDATE])
+@pytest.mark.parametrize(("tool", "files", "place"), STRAY)
+def test_pending_file_with_a_stray_marker_is_refused(
+    project: Project, tool: str, files: dict[str, str], place: str | None, action: Action
+) -> None:
+    """What follows such a line never runs as part of the up script."""
+    project.write(files)
+    report = project.run(action, LOCKGATE_FORMAT=tool)
+    assert Status.REFUSED == report.status
+    assert report.error is not None
+    assert "migration-file-invalid" == report.error.code
+    assert place is None or place in report.error.message
+    assert [] == project.database.run("SELECT FROM pg_class WHERE relname = 'made'")
+
+
+@pytest.mark.parametrize(("tool", "files"), FINE)
+def test_comment_that_is_no_marker_stops_nothing(
+    project: Project, tool: str, files: dict[str, str]
+) -> None:
+    """The table is there, and was not dropped again."""
+    project.write(files)
+    report = project.run(LOCKGATE_FORMAT=tool)
+    assert (Status.APPLIED, None) == (report.status, report.error)
+    assert [[]] == project.database.run("SELECT FROM pg_class WHERE relname = 'made'")
+
+
+def test_refusal_says_what_was_meant(project: Project) -> None:
+    """The message has the line, the hint what it should be."""
+    project.write({"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"})
+    error = project.run().error
+    assert error is not None
+    assert error.message.startswith(
+        '1_a.sql:3:1: the file has the line "--- migrate:down", which looks like the start of a down'
+        " script and is not one in this format: what follows it would run with the rest."
+    )
+    assert error.hint == "Did you mean -- migrate:down? If it is only a comment, reword it."
+    project.write({"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}"})
+    assert Status.APPLIED == project.run().status
+
+
+def test_applied_file_with_a_stray_marker_is_a_warning(project: Project) -> None:
+    """An upgrade stops no deploy: up goes on, validate and status say what to look at."""
+    project.write({"1_a.sql": MAKE})
+    project.run()
+    text = f"{MAKE}-- down\n"
+    project.write({"1_a.sql": text, "2_b.sql": "SELECT 1;"})
+    project.do(Action.REPAIR, mend="accept", version="1", reason="test", requested_by="test")
+    for action in (Action.STATUS, Action.VALIDATE):
+        report = project.run(action)
+        assert report.error is None
+        assert (
+            'Migration 1 a was applied although its file has the line "-- down", which looks like the'
+            " start of a down script and is not one in this format: what follows it would run with the"
+            " rest. 1_a.sql:2. Check that the database has what the file means."
+        ) == report.warnings[0]
+    assert Status.APPLIED == project.run().status
+
+
+def test_applied_generator_is_a_warning(project: Project) -> None:
+    """What an earlier release recorded as applied without running it is pointed out."""
+    project.write({"1_a.py": "def up(connection):\n    yield\n"})
+    project.do(Action.BASELINE, target="1", reason="test", requested_by="test")
+    for action in (Action.STATUS, Action.VALIDATE):
+        (warning,) = project.run(action).warnings
+        assert warning.startswith("Migration 1 a was applied although its file defines up as a gen")
+    assert Status.UP_TO_DATE == project.run().status
