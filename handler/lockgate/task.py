@@ -235,6 +235,8 @@ class Task:
         except LockgateError as error:
             worker.look_again()
             return self.draft.fail(error)
+        finally:
+            worker.note()
 
     def _leave_behind(self, status: Status, reason: str) -> Status:
         """Give the lock up to whoever comes next; what the run claims must still be true."""

@@ -377,6 +377,12 @@ class Worker:
             except OutOfTime as stop:
                 raise self._incomplete(stop.failure) from None
 
+    def note(self) -> None:
+        """Pass on what the database's work found or left behind."""
+        for text in self.means.database.notes:
+            if text not in self.draft.warnings:
+                self.draft.warn(text)
+
     def _apply_all(self, work: _Work, tries: Counter[str]) -> bool:
         """Apply every segment; return False to have the plan made anew."""
         waiting = deque(work.segments)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from lockgate.core.index_shape import IndexShape
 from lockgate.core.sql import split_statements
 from lockgate.core.verification import (
     HARMLESS,
     UNKNOWN,
-    Found,
     Question,
     Reindexed,
-    Verdict,
     Verification,
-    decide,
     find_verification,
 )
+
+ON_ID = IndexShape(is_unique=False, method="btree", keys=("id",))
 
 
 def verify(sql: str) -> Verification:
@@ -33,13 +35,36 @@ def verify(sql: str) -> Verification:
     [
         (
             "CREATE INDEX CONCURRENTLY i ON t (id)",
-            Verification(Question.INDEX_BUILT, name="i", table="t"),
+            Verification(Question.INDEX_BUILT, name="i", table="t", shape=ON_ID),
         ),
         (
             'CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS "I" ON ONLY app."T" (id)',
-            Verification(Question.INDEX_BUILT, name='"I"', table='app."T"'),
+            Verification(
+                Question.INDEX_BUILT,
+                name='"I"',
+                table='app."T"',
+                shape=replace(ON_ID, is_unique=True),
+            ),
         ),
-        ("CREATE INDEX CONCURRENTLY ON t (id)", UNKNOWN),
+        (
+            "CREATE INDEX CONCURRENTLY ON t (id)",
+            Verification(Question.INDEX_BUILT, table="t", shape=ON_ID),
+        ),
+        (
+            'CREATE INDEX CONCURRENTLY ON app.t USING gin ("A", lower(b), (c || d)) INCLUDE (e) WHERE f',
+            Verification(
+                Question.INDEX_BUILT,
+                table="app.t",
+                shape=IndexShape(
+                    is_unique=False,
+                    method="gin",
+                    keys=("A", None, None),
+                    included=("e",),
+                    is_partial=True,
+                ),
+            ),
+        ),
+        ("CREATE INDEX CONCURRENTLY ON t", UNKNOWN),
         (
             "DROP INDEX CONCURRENTLY IF EXISTS app.i",
             Verification(Question.INDEX_DROPPED, name="app.i"),
@@ -49,6 +74,11 @@ def verify(sql: str) -> Verification:
             Verification(Question.DETACHED, name="app.p", table="app.t"),
         ),
         ("CREATE DATABASE d TEMPLATE x", Verification(Question.DATABASE_THERE, name="d")),
+        (
+            "CREATE DATABASE d WITH OWNER = o",
+            Verification(Question.DATABASE_THERE, name="d", owner="o"),
+        ),
+        ("ALTER SUBSCRIPTION s REFRESH PUBLICATION", HARMLESS),
         ("DROP DATABASE IF EXISTS d", Verification(Question.DATABASE_GONE, name="d")),
         ("CREATE SUBSCRIPTION s", Verification(Question.SUBSCRIPTION_THERE, name="s")),
         ("VACUUM t", HARMLESS),
@@ -123,37 +153,3 @@ def test_query_of_the_author_is_found_as_the_format_finds_markers(marker: str, e
 def test_query_counts_on_a_line_of_its_own_above_the_statement(sql: str) -> None:
     """Elsewhere it is a comment, or belongs to another statement."""
     assert UNKNOWN == verify(sql)
-
-
-# Answers.
-
-
-@pytest.mark.parametrize(
-    ("question", "found", "was_begun", "verdict"),
-    [
-        (Question.INDEX_BUILT, Found(), False, Verdict.RUN),
-        (Question.INDEX_BUILT, Found(is_there=True), False, Verdict.RUN),
-        (Question.INDEX_BUILT, Found(is_there=True), True, Verdict.DONE),
-        (Question.INDEX_BUILT, Found(), True, Verdict.RUN),
-        (Question.INDEX_BUILT, Found(is_there=True, is_broken=True), True, Verdict.CLEAN),
-        (Question.INDEX_BUILT, Found(is_broken=True, builder=7), True, Verdict.WAIT),
-        (Question.INDEX_DROPPED, Found(), True, Verdict.DONE),
-        (Question.INDEX_DROPPED, Found(is_there=True), True, Verdict.RUN),
-        (Question.DETACHED, Found(is_there=True, is_broken=True), True, Verdict.FINALIZE),
-        (Question.DETACHED, Found(), True, Verdict.DONE),
-        (Question.REINDEXED, Found(is_broken=True), False, Verdict.RUN),
-        (Question.REINDEXED, Found(is_broken=True), True, Verdict.CLEAN),
-        (Question.REINDEXED, Found(), True, Verdict.RUN),
-        (Question.HARMLESS, Found(), True, Verdict.RUN),
-        (Question.UNKNOWN, Found(), False, Verdict.RUN),
-        (Question.UNKNOWN, Found(), True, Verdict.CANNOT_KNOW),
-        (Question.AUTHOR, Found(is_there=True), True, Verdict.DONE),
-        (Question.AUTHOR, Found(), True, Verdict.RUN),
-        (Question.AUTHOR, Found(is_there=True), False, Verdict.RUN),
-    ],
-)
-def test_answer_says_what_to_do(
-    *, question: Question, found: Found, was_begun: bool, verdict: Verdict
-) -> None:
-    """A statement that nobody began is run; one that was begun is done, said again or asked about."""
-    assert verdict == decide(question, found, was_begun=was_begun)

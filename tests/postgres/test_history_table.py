@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 # What the statement adds: when it was applied, in how long, by whom.
-ADDED = {"applied_at", "duration_ms", "database_user"}
+ADDED = {"applied_at", "duration_ms", "database_user", "session_digest"}
 
 
 def test_row_has_every_column_of_the_table(project: Project) -> None:

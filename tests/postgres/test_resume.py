@@ -19,14 +19,25 @@ TABLE = (
     "CREATE TABLE t (id int, v int); INSERT INTO t SELECT i, i FROM generate_series(1, 100) AS i;"
 )
 INDEX = "CREATE INDEX CONCURRENTLY IF NOT EXISTS t_v ON t (v);"
+DETACHED = "'oid', 'p1'::regclass::oid::int, 'table', 'p'::regclass::oid::int"
 PARTS = (
     "CREATE TABLE p (id int) PARTITION BY RANGE (id);"
     " CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9);"
 )
 
 
-def prepare(project: Project, statement: str, *, kind: str = "sql", before: str = TABLE) -> None:
-    """Apply the tables; leave the migration after them as a killed run does: begun, not recorded."""
+def prepare(
+    project: Project,
+    statement: str,
+    *,
+    kind: str = "sql",
+    before: str = TABLE,
+    facts: str | None = None,
+) -> None:
+    """Apply the tables; leave the migration after them as a killed run does: begun, not recorded.
+
+    ``facts`` are expressions, by their names, of what the run had recorded before it began.
+    """
     project.write({"1_t.sql": before})
     project.run()
     project.write({f"2_next.{kind}": statement})
@@ -38,6 +49,11 @@ def prepare(project: Project, statement: str, *, kind: str = "sql", before: str 
         " 'killed0000000000', token, database_user, package_version"
         " FROM lockgate.migration_history WHERE migration_id = '1'"
     )
+    if facts is not None:
+        project.database.run(
+            "UPDATE lockgate.migration_history"
+            f" SET attempt_facts = jsonb_build_object({facts}) WHERE migration_id = '2'"
+        )
 
 
 def is_valid(project: Project, index: str = "t_v") -> list[list[bool]]:
@@ -63,18 +79,34 @@ def test_index_that_was_not_built_is_built(project: Project) -> None:
     assert [[True]] == is_valid(project)
 
 
-@pytest.mark.parametrize("was_begun", [True, False])
-def test_invalid_index_is_dropped_and_built_again(project: Project, *, was_begun: bool) -> None:
-    """IF NOT EXISTS would take an invalid index for done; it is dropped first, whoever left it."""
+MAKE_INVALID = (
+    "CREATE INDEX t_v ON t (v);"
+    " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_v'::regclass"
+)
+
+
+def test_invalid_index_of_its_own_is_dropped_and_built_again(project: Project) -> None:
+    """IF NOT EXISTS would take an invalid index for done; what the statement has left goes first."""
     prepare(project, INDEX)
-    if not was_begun:
-        project.database.run("UPDATE lockgate.migration_history SET attempting = NULL")
-    project.database.run(
-        "CREATE INDEX t_v ON t (v);"
-        " UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_v'::regclass"
-    )
+    project.database.run(MAKE_INVALID)
     assert Status.APPLIED == project.run().status
     assert [[True]] == is_valid(project)
+
+
+@pytest.mark.parametrize("statement", [INDEX, INDEX.replace("IF NOT EXISTS ", "")])
+def test_invalid_index_of_another_is_named_and_stays(project: Project, statement: str) -> None:
+    """What stood there before the statement is not dropped, and not taken for done either."""
+    project.write({"1_t.sql": TABLE})
+    project.run()
+    project.database.run(MAKE_INVALID)
+    project.write({"2_next.sql": statement})
+    oid = project.database.run("SELECT 't_v'::regclass::oid")
+    report = project.run()
+    assert report.error is not None
+    assert "index public.t_v exists already and is invalid" in report.error.message
+    assert "DROP INDEX CONCURRENTLY public.t_v;" in str(report.next_action)
+    assert oid == project.database.run("SELECT 't_v'::regclass::oid")
+    assert [[False]] == is_valid(project)
 
 
 def test_failed_build_leaves_no_invalid_index(project: Project) -> None:
@@ -126,9 +158,17 @@ def test_build_of_another_session_is_waited_for(project: Project) -> None:
 
 
 def test_dropped_index_is_not_dropped_again(project: Project) -> None:
-    """An index that is gone was dropped."""
-    prepare(project, "DROP INDEX CONCURRENTLY t_v;")
+    """An index that is gone was dropped: it is told by its oid."""
+    prepare(project, "DROP INDEX CONCURRENTLY t_v;", facts="'oid', 1")
     assert Status.APPLIED == project.run().status
+
+
+def test_index_of_which_nothing_was_recorded_is_not_called_dropped(project: Project) -> None:
+    """A name that means nothing does not say that the statement is done."""
+    prepare(project, "DROP INDEX CONCURRENTLY t_v;")
+    report = project.run()
+    assert report.error is not None
+    assert "outcome-unknown" == report.error.code
 
 
 def test_index_that_still_stands_is_dropped(project: Project) -> None:
@@ -157,10 +197,33 @@ def test_leftovers_of_a_broken_reindex_are_dropped(project: Project) -> None:
 
 
 def test_detached_partition_is_not_detached_again(project: Project) -> None:
-    """A partition that hangs on no parent any more was detached."""
-    prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
+    """A partition that is there and has no parent any more was detached."""
+    detach = "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;"
+    prepare(project, detach, before=PARTS, facts=DETACHED)
     project.database.run("ALTER TABLE p DETACH PARTITION p1")
     assert Status.APPLIED == project.run().status
+
+
+@pytest.mark.parametrize(
+    ("facts", "after"),
+    [
+        (DETACHED, "DROP TABLE p1"),
+        (None, "ALTER TABLE p DETACH PARTITION p1"),
+        (None, "DROP TABLE p1"),
+        ("'oid', NULL, 'table', NULL", "ALTER TABLE p RENAME TO q"),
+    ],
+    ids=["dropped", "not recorded", "not recorded, dropped", "recorded as unknown"],
+)
+def test_partition_that_is_gone_is_not_called_detached(
+    project: Project, facts: str | None, after: str
+) -> None:
+    """Only the partition that was meant, there and without its parent, says that it is done."""
+    detach = "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;"
+    prepare(project, detach, before=PARTS, facts=facts)
+    project.database.run(after)
+    report = project.run()
+    assert report.error is not None
+    assert "outcome-unknown" == report.error.code
 
 
 def test_attached_partition_is_detached(project: Project) -> None:

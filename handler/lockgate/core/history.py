@@ -34,7 +34,9 @@ class Applied:
 
     ``statements_done`` counts the statements whose effect is known to be in the database. While
     ``attempting`` is set, that statement (from 1) was begun outside a transaction and its outcome
-    was never recorded. ``applied_at`` is the server's clock, UTC.
+    was never recorded; ``attempt_facts`` is JSON, what the catalogs said before it. ``session_digest``
+    is that of the session after the last statement done (`postgres.session_digest`). ``applied_at`` is
+    the server's clock, UTC.
     """
 
     migration_id: str
@@ -55,6 +57,8 @@ class Applied:
     attempted_oid: int | None = None
     done_checksum: str | None = None
     down_checksum: str | None = None
+    session_digest: str | None = None
+    attempt_facts: str | None = None
 
     @property
     def label(self) -> str:

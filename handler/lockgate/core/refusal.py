@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.drift import Severity
-from lockgate.core.migration import Language
+from lockgate.core.migration import Direction, Language
 from lockgate.core.resumption import is_unknown, would_begin_again
 from lockgate.errors import (
     DriftDetected,
@@ -81,6 +81,24 @@ def make_unknown(step: Step) -> OutcomeUnknown:
         " It was not run again.",
         hint=f"See whether it is done; then {way}, which says true if it is and false if it is"
         " to be run again, and invoke again.",
+        file=migration.path,
+        migration=migration.label,
+    )
+
+
+def make_session_unknown(step: Step) -> OutcomeUnknown:
+    """Return the refusal of a step whose session was another one, and cannot be made again."""
+    row, migration = step.row, step.migration
+    assert row is not None
+    mend = "mark" if step.direction is Direction.UP else "forget"
+    return OutcomeUnknown(
+        f"Migration {migration.label} was interrupted after statement {row.statements_done} of"
+        f" {row.statements_total}, which may have set its session: a setting, a role, a temporary"
+        f" object or a lock. The session of this run differs. {migration.path}. The rest was not run.",
+        hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a session set as"
+        f" the file sets it; then: lockgate repair --{mend} {migration.migration_id}"
+        ' --reason "…" --apply.'
+        " A plain SET outside of any block is run again by itself.",
         file=migration.path,
         migration=migration.label,
     )

@@ -15,6 +15,7 @@ from lockgate.core.token_checksum import TokenDigest
 if TYPE_CHECKING:
     from lockgate.core.history import Applied
     from lockgate.core.segment import Step
+    from lockgate.core.session_effect import Effect
     from lockgate.core.verification import Verification
 
 _BEGUN = {Direction.UP: State.PARTIAL, Direction.DOWN: State.REVERTING}
@@ -69,6 +70,22 @@ def is_unknown(step: Step) -> bool:
     from lockgate.core.verification import Question  # noqa: PLC0415 - for what was begun
 
     return find_question(step, index).question is Question.UNKNOWN
+
+
+def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...]]:
+    """Return what the first ``count`` statements may have left in their session, and in which tables.
+
+    Those that are run again when the script is resumed are left out.
+    """
+    from lockgate.core.session_effect import find_effect, join_effects  # noqa: PLC0415 - as above
+
+    statements = step.analysis.statements
+    return join_effects(
+        find_effect(step.script.sql, statements[index])
+        for unit in step.analysis.units
+        if unit.mode is not UnitMode.SESSION
+        for index in range(unit.first, min(unit.last + 1, count))
+    )
 
 
 def find_question(step: Step, index: int) -> Verification:

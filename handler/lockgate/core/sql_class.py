@@ -255,10 +255,16 @@ def _classify_select(sql: str, statement: Statement) -> Classification:
 
 
 def _is_session_set_config(call: _Tokens) -> bool:
-    """Tell whether this is one call and nothing else, with a setting that outlives commit."""
-    if call[:2] != ["SET_CONFIG", "("] or call[-1] != ")" or call.count("(") > 1:
-        return False
-    return call[-2].strip("'").upper() in {"FALSE", "F", "OFF", "0"}
+    """Tell whether this is one call and nothing else, with a setting that outlives commit.
+
+    Name and value are literals: it is run again when the script is resumed, and must do the same.
+    """
+    match call:
+        case ["SET_CONFIG", "(", name, ",", value, ",", is_local, ")"]:
+            is_plain = name[0] == "'" == value[0]
+            return is_plain and is_local.strip("'").upper() in {"FALSE", "F", "OFF", "0"}
+        case _:
+            return False
 
 
 def _classify_do(sql: str, statement: Statement) -> Classification:
@@ -310,6 +316,7 @@ _RULES: Final[dict[_Words, _Rule]] = {
     ("DROP", "SUBSCRIPTION"): _alone("DROP SUBSCRIPTION"),
     ("DROP", "TABLESPACE"): _alone("DROP TABLESPACE"),
     ("END",): _classify_end,
+    ("LOAD",): SESSION,
     ("PREPARE", "TRANSACTION"): _classify_prepare,
     ("REINDEX",): _classify_reindex,
     ("RELEASE",): _control(Control.SAVEPOINT),

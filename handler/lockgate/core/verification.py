@@ -1,7 +1,6 @@
 """How to learn whether a statement outside a transaction is done, once nobody recorded it.
 
-Reads the statement and names a question to the catalogs; `decide` turns the answer into what to do.
-Asks nothing itself.
+Reads the statement and names a question to the catalogs. What the answer means, `core.evidence` decides.
 
 ::
 
@@ -15,6 +14,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lockgate.core.index_shape import IndexShape, read_shape
 from lockgate.core.sql import Token, TokenKind, tokenize
 from lockgate.value import dataclass
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _VERIFY = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:verify[ \t]+([^\r\n]+)", re.MULTILINE | re.IGNORECASE
 )
-_LONGEST_NAME_BYTES = 63
 
 
 class Question(StrEnum):
@@ -61,8 +60,9 @@ class Verification:
     """A question and the names in it.
 
     ``name`` and ``table`` are as the statement writes them, quotes included; ``query`` is the
-    author's own. For ``REINDEXED``, ``kind`` says what ``name`` is the name of; an index or a table
-    may be qualified, and a database without a name is the current one.
+    author's own. An index to build has a ``shape``, and no name where the server makes it up. For
+    ``REINDEXED``, ``kind`` says what ``name`` is the name of; an index or a table may be qualified,
+    and a database without a name is the current one. ``owner`` is whom a new database is given to.
     """
 
     question: Question
@@ -70,13 +70,17 @@ class Verification:
     table: str | None = None
     query: str | None = None
     kind: Reindexed | None = None
+    shape: IndexShape | None = None
+    owner: str | None = None
 
 
 HARMLESS = Verification(Question.HARMLESS)
 UNKNOWN = Verification(Question.UNKNOWN)
 
-# Saying these again does again what they did, and nothing else.
-_HARMLESS = frozenset({"VACUUM", "CLUSTER", "DISCARD", "ALTER SYSTEM", "ALTER DATABASE"})
+# To run these again does again what they did, and nothing else.
+_HARMLESS = frozenset(
+    {"VACUUM", "CLUSTER", "REPACK", "DISCARD", "WAIT FOR", "ALTER SYSTEM", "ALTER DATABASE"}
+)
 _BY_NAME = {
     ("CREATE", "DATABASE"): Question.DATABASE_THERE,
     ("DROP", "DATABASE"): Question.DATABASE_GONE,
@@ -108,9 +112,13 @@ def _read_question(words: _Words) -> Verification:
         return HARMLESS
     if first == "REINDEX":
         return _verify_reindex(words)
+    if two == ("ALTER", "SUBSCRIPTION"):
+        # What a repeated ADD or DROP of a publication refuses, the server says.
+        return HARMLESS
     if two in _BY_NAME:
         place = words.after_if(2)
-        return Verification(_BY_NAME[two], name=words.name(place)[0])
+        owner = words.value_of("OWNER") if two[0] == "CREATE" else None
+        return Verification(_BY_NAME[two], name=words.name(place)[0], owner=owner)
     if words.find("CONCURRENTLY") is None:
         return UNKNOWN
     return _verify_concurrent(words)
@@ -135,12 +143,7 @@ def _verify_concurrent(words: _Words) -> Verification:
     place = words.find("CONCURRENTLY") or 0
     match words.text(0), words.text(1):
         case "CREATE", _:
-            place = words.after_if(place + 1)
-            if words.text(place) == "ON":
-                return UNKNOWN  # the server makes up the name of the index
-            name, place = words.name(place)
-            place += 1 + (words.text(place + 1) == "ONLY")
-            return Verification(Question.INDEX_BUILT, name=name, table=words.name(place)[0])
+            return _verify_index(words, words.after_if(place + 1))
         case "DROP", "INDEX":
             name, _ = words.name(words.after_if(place + 1))
             return Verification(Question.INDEX_DROPPED, name=name)
@@ -152,6 +155,19 @@ def _verify_concurrent(words: _Words) -> Verification:
             return Verification(Question.DETACHED, name=partition, table=table)
         case _:
             return UNKNOWN
+
+
+def _verify_index(words: _Words, place: int) -> Verification:
+    """Ask for an index; without a name, the server makes one up."""
+    name: str | None = None
+    if words.text(place) != "ON":
+        name, place = words.name(place)
+    place += 1 + (words.text(place + 1) == "ONLY")
+    table, place = words.name(place)
+    shape = read_shape(words.texts, place)
+    if not table or (name is None and shape is None):
+        return UNKNOWN
+    return Verification(Question.INDEX_BUILT, name=name, table=table, shape=shape)
 
 
 class _Words:
@@ -166,6 +182,21 @@ class _Words:
             return ""
         token = self._tokens[place]
         return self._sql[token.start : token.end].upper()
+
+    @property
+    def texts(self) -> list[str]:
+        """Every token, unquoted words in upper case."""
+        return [
+            self.text(place) if token.kind is TokenKind.WORD else self._sql[token.start : token.end]
+            for place, token in enumerate(self._tokens)
+        ]
+
+    def value_of(self, option: str) -> str | None:
+        """Return the value of an option ``OWNER [=] name``, as it is written."""
+        place = self.find(option)
+        if place is None:
+            return None
+        return self.name(place + 1 + (self.text(place + 1) == "="))[0] or None
 
     def find(self, word: str) -> int | None:
         places = (
@@ -198,66 +229,3 @@ class _Words:
             stop += 2
         first, last = self._tokens[place], self._tokens[min(stop, len(self._tokens)) - 1]
         return self._sql[first.start : last.end], stop
-
-
-def identifier_value(name: str) -> str:
-    """Return the name that the server keeps for an unqualified identifier as written."""
-    if name.startswith('"'):
-        value = name[1:-1].replace('""', '"')
-    else:
-        value = "".join(c.lower() if c.isascii() else c for c in name)
-    return value.encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore")
-
-
-class Verdict(StrEnum):
-    """What the answer means for a statement."""
-
-    RUN = "run"
-    DONE = "done"
-    WAIT = "wait"
-    CLEAN = "clean"
-    FINALIZE = "finalize"
-    CANNOT_KNOW = "cannot_know"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What the catalogs say.
-
-    ``is_there``: the thing named exists (an author's query: it said true). ``is_broken``: it is an
-    invalid index, or a detaching that was not finished. ``builder``: the process id of a session
-    that is building it right now.
-    """
-
-    is_there: bool = False
-    is_broken: bool = False
-    builder: int | None = None
-    oid: int | None = None
-
-
-def decide(question: Question, found: Found, *, was_begun: bool) -> Verdict:
-    """Return what to do with a statement; ``was_begun``: an earlier run wrote its intent."""
-    if question is Question.INDEX_BUILT and found.builder is not None:
-        return Verdict.WAIT
-    if found.is_broken and (was_begun or question is not Question.REINDEXED):
-        return Verdict.FINALIZE if question is Question.DETACHED else Verdict.CLEAN
-    if not was_begun or question in _REPEATED:
-        return Verdict.RUN
-    if question is Question.UNKNOWN:
-        return Verdict.CANNOT_KNOW
-    return Verdict.DONE if found.is_there is _THERE_WHEN_DONE[question] else Verdict.RUN
-
-
-_REPEATED = frozenset({Question.HARMLESS, Question.REINDEXED})
-_THERE_WHEN_DONE = {
-    Question.INDEX_BUILT: True,
-    Question.INDEX_DROPPED: False,
-    Question.DETACHED: False,
-    Question.DATABASE_THERE: True,
-    Question.DATABASE_GONE: False,
-    Question.TABLESPACE_THERE: True,
-    Question.TABLESPACE_GONE: False,
-    Question.SUBSCRIPTION_THERE: True,
-    Question.SUBSCRIPTION_GONE: False,
-    Question.AUTHOR: True,
-}

@@ -1,95 +1,121 @@
 """The server's catalogs, asked whether a statement outside a transaction is done.
 
-Knows the queries. What the answers mean is `core.verification`'s business.
+Knows the queries. What the answers mean is `core.evidence`'s business.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.verification import (
-    Found,
-    Question,
-    Reindexed,
-    Verification,
-    identifier_value,
-)
+from lockgate.core.evidence import Before, Found, Index
+from lockgate.core.index_shape import IndexShape, identifier_value
+from lockgate.core.verification import Question, Reindexed, Verification
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.look import OWN_OPERATORS
-from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.quoting import quote_literal
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.postgres.connection import Connection
 
-# An index has its table's schema; a name in CREATE INDEX is never qualified.
-_INDEX = """
-SELECT i.indisvalid, c.oid::bigint,
-       (SELECT p.pid FROM pg_catalog.pg_stat_progress_create_index AS p
-        WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid() LIMIT 1)
-FROM pg_catalog.pg_class AS t
-JOIN pg_catalog.pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = {name}
-JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid AND i.indrelid = t.oid
-WHERE t.oid = pg_catalog.to_regclass({table})::pg_catalog.oid
-"""
-
-# What a broken REINDEX CONCURRENTLY leaves (manual, REINDEX, "Rebuilding Indexes Concurrently") of
-# the indexes that it was about.
-_LEFTOVERS = """
-SELECT n.nspname, c.relname
+# Every index as one value. A key that is an expression has no name.
+_INDEXES = """
+SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
+           c.oid::bigint, n.nspname, c.relname, t.relname, i.indisvalid, i.indisunique, m.amname,
+           i.indpred IS NOT NULL, i.indnkeyatts,
+           (SELECT pg_catalog.json_agg(a.attname ORDER BY k.place)
+            FROM pg_catalog.unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, place)
+            LEFT JOIN pg_catalog.pg_attribute AS a
+              ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0),
+           (SELECT min(p.pid) FROM pg_catalog.pg_stat_progress_create_index AS p
+            WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid()),
+           pg_catalog.pg_has_role(c.relowner, 'USAGE')) ORDER BY c.oid)::text, '[]')
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relname::pg_catalog.text ~ '_cc(new|old)[0-9]*$'
-  AND n.nspname <> 'pg_toast'
-  AND {scope} AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
-                  WHERE p.relid = i.indrelid AND p.pid <> pg_catalog.pg_backend_pid())
+JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid
+JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
+WHERE {scope}
 """
 
+# An index has its table's schema; a name in CREATE INDEX is never qualified.
+_BUILT = """
+SELECT o.oid::bigint,
+       (SELECT c.oid::bigint FROM pg_catalog.pg_class AS c
+        WHERE c.relnamespace = o.relnamespace AND c.relname = {value}),
+       ({indexes})
+FROM pg_catalog.pg_class AS o
+WHERE o.oid = pg_catalog.to_regclass({table})::pg_catalog.oid
+"""
+_OF_TABLE = _INDEXES.format(scope="i.indrelid = o.oid")
+
+# What a broken REINDEX CONCURRENTLY leaves (manual, REINDEX, "Rebuilding Indexes Concurrently") of
+# the indexes that it was about, those of TOAST tables included.
+_LEFTOVERS = _INDEXES.format(
+    scope="""NOT i.indisvalid AND c.relname::pg_catalog.text ~ '_cc(new|old)[0-9]*$' AND {scope}"""
+)
+_TREE = """i.indrelid IN (
+    WITH RECURSIVE tree AS (
+        SELECT {root} AS oid
+        UNION
+        SELECT h.inhrelid FROM pg_catalog.pg_inherits AS h JOIN tree ON h.inhparent = tree.oid
+    )
+    SELECT tree.oid FROM tree
+    UNION ALL
+    SELECT r.reltoastrelid FROM tree JOIN pg_catalog.pg_class AS r ON r.oid = tree.oid)"""
 _SCOPES = {
-    Reindexed.INDEX: (
-        "i.indrelid = (SELECT indrelid FROM pg_catalog.pg_index"
-        " WHERE indexrelid = pg_catalog.to_regclass({name})::pg_catalog.oid)"
+    Reindexed.INDEX: _TREE.format(
+        root="(SELECT x.indrelid FROM pg_catalog.pg_index AS x"
+        " WHERE x.indexrelid = pg_catalog.to_regclass({name})::pg_catalog.oid)"
     ),
-    Reindexed.TABLE: "i.indrelid = pg_catalog.to_regclass({name})::pg_catalog.oid",
-    Reindexed.SCHEMA: "n.nspname = {value}",
+    Reindexed.TABLE: _TREE.format(root="pg_catalog.to_regclass({name})::pg_catalog.oid"),
+    Reindexed.SCHEMA: """(n.nspname = {value} OR EXISTS (
+        SELECT FROM pg_catalog.pg_class AS w
+        JOIN pg_catalog.pg_namespace AS s ON s.oid = w.relnamespace
+        WHERE w.reltoastrelid = i.indrelid AND s.nspname = {value}))""",
     Reindexed.DATABASE: "true",
     Reindexed.SYSTEM: "true",
 }
 
-_INVALID = """
-SELECT n.nspname, c.relname
-FROM pg_catalog.pg_class AS t
-JOIN pg_catalog.pg_class AS c ON c.relnamespace = t.relnamespace AND c.relname = {name}
-JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid AND i.indrelid = t.oid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE t.oid = pg_catalog.to_regclass({table})::pg_catalog.oid AND NOT i.indisvalid
+_DETACHED = """
+SELECT named.child, named.parent,
+       EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = {known_oid}::pg_catalog.oid),
+       i.inhrelid IS NOT NULL, coalesce(i.inhdetachpending, false)
+FROM (SELECT pg_catalog.to_regclass({name})::pg_catalog.oid::bigint AS child,
+             pg_catalog.to_regclass({table})::pg_catalog.oid::bigint AS parent) AS named
+LEFT JOIN pg_catalog.pg_inherits AS i
+  ON i.inhrelid = coalesce({known_oid}, named.child)::pg_catalog.oid
+ AND i.inhparent = coalesce({known_table}, named.parent)::pg_catalog.oid
 """
 
-_DETACHING = """
-SELECT inhdetachpending FROM pg_catalog.pg_inherits
-WHERE inhparent = pg_catalog.to_regclass({table})::pg_catalog.oid
-  AND inhrelid = pg_catalog.to_regclass({name})::pg_catalog.oid
+_DROPPED = """
+SELECT pg_catalog.to_regclass({name})::pg_catalog.oid::bigint,
+       EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = {known_oid}::pg_catalog.oid)
 """
 
-_EXISTS = {
-    Question.DATABASE_THERE: "SELECT count(*) > 0 FROM pg_catalog.pg_database WHERE datname = {value}",
-    Question.TABLESPACE_THERE: (
-        "SELECT count(*) > 0 FROM pg_catalog.pg_tablespace WHERE spcname = {value}"
-    ),
-    Question.SUBSCRIPTION_THERE: (
-        "SELECT count(*) > 0 FROM pg_catalog.pg_subscription WHERE subname = {value}"
-        " AND subdbid = (SELECT oid FROM pg_catalog.pg_database"
-        " WHERE datname = pg_catalog.current_database())"
-    ),
+# The catalog, and its columns for the name and the owner.
+_GLOBAL = {
+    Question.DATABASE_THERE: ("pg_database", "datname", "datdba"),
+    Question.TABLESPACE_THERE: ("pg_tablespace", "spcname", "spcowner"),
+    Question.SUBSCRIPTION_THERE: ("pg_subscription", "subname", "subowner"),
 }
-_EXISTS[Question.DATABASE_GONE] = _EXISTS[Question.DATABASE_THERE]
-_EXISTS[Question.TABLESPACE_GONE] = _EXISTS[Question.TABLESPACE_THERE]
-_EXISTS[Question.SUBSCRIPTION_GONE] = _EXISTS[Question.SUBSCRIPTION_THERE]
-
-
-_BY_OID = "SELECT 1 FROM pg_catalog.pg_class WHERE oid = {oid}"
+_GLOBAL[Question.DATABASE_GONE] = _GLOBAL[Question.DATABASE_THERE]
+_GLOBAL[Question.TABLESPACE_GONE] = _GLOBAL[Question.TABLESPACE_THERE]
+_GLOBAL[Question.SUBSCRIPTION_GONE] = _GLOBAL[Question.SUBSCRIPTION_THERE]
+_OF_DATABASE = """
+ AND subdbid = (SELECT oid FROM pg_catalog.pg_database
+                WHERE datname = pg_catalog.current_database())"""
+_NAMED = """
+SELECT max(oid) FILTER (WHERE {column} = {value})::bigint,
+       coalesce(bool_or(oid = {known_oid}::pg_catalog.oid), false),
+       coalesce(bool_or({owner_column} = (SELECT oid FROM pg_catalog.pg_roles
+                                          WHERE rolname = {owner}))
+                FILTER (WHERE {column} = {value}), false)
+FROM pg_catalog.{catalog} WHERE true{condition}
+"""
+# Words that stand for whoever asks.
+_SELF = frozenset({"current_user", "current_role", "session_user", "default"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,67 +124,60 @@ class Catalogs:
 
     connection: Connection
 
-    def ask(self, verification: Verification, known_oid: int | None = None) -> Found:
+    def ask(self, verification: Verification, before: Before | None = None) -> Found:
         """Return what the catalogs, or the author's query, say now.
 
-        ``known_oid`` is the object that the statement was about when it was begun.
+        ``before`` is what was recorded when the statement was begun.
         """
         question = verification.question
         if question in {Question.HARMLESS, Question.UNKNOWN}:
             return Found()
         if question is Question.AUTHOR:
             return Found(is_there=self._ask_author(verification.query or ""))
+        values = _write_values(verification, before)
         if question is Question.REINDEXED:
-            return Found(is_broken=bool(self.find_broken(verification)))
-        return self._ask_by_name(verification, known_oid)
-
-    def _ask_by_name(self, verification: Verification, known_oid: int | None) -> Found:
-        question = verification.question
-        values = {
-            "name": quote_literal(verification.name),
-            "table": quote_literal(verification.table),
-            "value": quote_literal(identifier_value(verification.name or "")),
-        }
+            scope = _SCOPES[verification.kind or Reindexed.TABLE].format(**values)
+            return Found(indexes=self._read_indexes(self._row(_LEFTOVERS.format(scope=scope))[0]))
         if question is Question.INDEX_BUILT:
-            return self._ask_built(values, known_oid)
-        if question is Question.INDEX_DROPPED:
-            return self._ask_dropped(values["name"], known_oid)
+            return self._ask_built(values)
         if question is Question.DETACHED:
             return self._ask_detached(values)
-        return Found(is_there=bool(self._rows(_EXISTS[question].format(**values))[0][0]))
+        return self._ask_named(question, values)
 
-    def find_broken(self, verification: Verification) -> list[str]:
-        """Return the invalid indexes to drop, qualified and quoted."""
-        name = quote_literal(verification.name)
-        value = quote_literal(identifier_value(verification.name or ""))
-        if verification.kind is not None:
-            scope = _SCOPES[verification.kind].format(name=name, value=value)
-            query = _LEFTOVERS.format(scope=scope)
-        else:
-            query = _INVALID.format(name=value, table=quote_literal(verification.table))
-        rows = self._rows(query)
-        return [f"{quote_identifier(row[0])}.{quote_identifier(row[1])}" for row in rows]
-
-    def _ask_built(self, values: dict[str, str], known_oid: int | None) -> Found:
-        rows = self._rows(_INDEX.format(name=values["value"], table=values["table"]))
+    def _ask_built(self, values: dict[str, str]) -> Found:
+        rows = self._rows(_BUILT.format(indexes=_OF_TABLE, **values))
         if not rows:
             return Found()
-        is_valid, oid, builder = rows[0]
-        # One that stood there before the statement was begun is not its work.
-        is_there = oid != known_oid
-        return Found(is_there=is_there, is_broken=not is_valid, builder=builder, oid=oid)
+        table, oid, indexes = rows[0]
+        return Found(oid=oid, table=table, indexes=self._read_indexes(indexes))
 
     def _ask_detached(self, values: dict[str, str]) -> Found:
-        rows = self._rows(_DETACHING.format(**values))
-        return Found(is_there=bool(rows), is_broken=bool(rows) and bool(rows[0][0]))
+        child, parent, is_there, is_attached, is_detaching = self._row(_DETACHED.format(**values))
+        return Found(
+            oid=child,
+            table=parent,
+            is_there=is_there,
+            is_attached=is_attached,
+            is_detaching=is_detaching,
+        )
 
-    def _ask_dropped(self, name: str, known_oid: int | None) -> Found:
-        """Ask about the very index that was meant: another of its name may stand behind it."""
-        if known_oid is not None:
-            rows = self._rows(_BY_OID.format(oid=known_oid))
-            return Found(is_there=bool(rows), oid=known_oid)
-        oid = self._rows(f"SELECT pg_catalog.to_regclass({name})::pg_catalog.oid::bigint")[0][0]
-        return Found(is_there=oid is not None, oid=oid)
+    def _ask_named(self, question: Question, values: dict[str, str]) -> Found:
+        if question is Question.INDEX_DROPPED:
+            oid, is_there = self._row(_DROPPED.format(**values))
+            return Found(oid=oid, is_there=is_there)
+        catalog, column, owner_column = _GLOBAL[question]
+        query = _NAMED.format(
+            catalog=catalog,
+            column=column,
+            owner_column=owner_column,
+            condition=_OF_DATABASE if catalog == "pg_subscription" else "",
+            **values,
+        )
+        oid, is_there, is_ours = self._row(query)
+        return Found(oid=oid, is_there=is_there, is_ours=is_ours)
+
+    def _read_indexes(self, text: str) -> tuple[Index, ...]:
+        return tuple(map(_to_index, json.loads(text)))
 
     def _ask_author(self, query: str) -> bool:
         """Ask in a transaction that cannot write, and take the first value of the first row."""
@@ -171,6 +190,31 @@ class Catalogs:
         answers = [result.rows[0][0] for result in results if result.rows and result.rows[0]]
         return len(answers) == 1 and answers[0] is True
 
+    def _row(self, query: str) -> tuple[Any, ...]:
+        return self._rows(query)[0]
+
     def _rows(self, query: str) -> tuple[tuple[Any, ...], ...]:
         message = f"{OWN_OPERATORS};\n{query}"
         return self.connection.send(message, is_watched=True)[-1].rows
+
+
+def _write_values(verification: Verification, before: Before | None) -> dict[str, str]:
+    owner = verification.owner
+    is_self = owner is None or owner.lower() in _SELF
+    return {
+        "name": quote_literal(verification.name),
+        "table": quote_literal(verification.table),
+        "value": quote_literal(
+            None if verification.name is None else identifier_value(verification.name)
+        ),
+        "known_oid": quote_literal(None if before is None else before.oid),
+        "known_table": quote_literal(None if before is None else before.table),
+        "owner": "current_user" if is_self else quote_literal(identifier_value(owner or "")),
+    }
+
+
+def _to_index(row: list[Any]) -> Index:
+    (oid, schema, name, table, is_valid, is_unique, method, is_partial, keys, columns, builder,
+     may_drop) = row  # fmt: skip
+    shape = IndexShape(is_unique, method, tuple(columns[:keys]), tuple(columns[keys:]), is_partial)
+    return Index(oid, schema, name, table, is_valid, shape, builder, may_drop)

@@ -114,6 +114,7 @@ class Database:
         self._warnings = 0
         # It is on record that this run has committed something.
         self._has_committed = False
+        self._notes: dict[int, str] = {}
         # The connection broke before the answer came to whether this run has the lock.
         self._may_hold_lock = False
 
@@ -127,6 +128,11 @@ class Database:
     def was_cancelled(self) -> bool:
         """Whether a statement was cancelled because time was over."""
         return self._watch is not None and self._watch.has_cancelled
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings about what the run has found or left behind."""
+        return tuple(self._notes.values())
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
         """Connect and look; see `Look.probe` for what it raises, and `refuse_pooler`.
@@ -321,6 +327,7 @@ class Database:
             kept=self._kept,
             collects_facts=collects_facts,
             has_committed=self._has_committed,
+            notes=self._notes,
         )
         watch = self._watch
         assert watch is not None

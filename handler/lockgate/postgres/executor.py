@@ -111,11 +111,9 @@ class Executor:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
             else:
-                from lockgate.core.token_checksum import TokenDigest
                 from lockgate.postgres.units import UnitRunner
 
-                (step,) = segment.steps
-                done = UnitRunner(self.session, step, TokenDigest(step.script.sql)).apply()
+                done = UnitRunner.of(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime) as error:
             self.session.roll_back()
             self.session.memo.clear()

@@ -24,28 +24,32 @@ if TYPE_CHECKING:
     from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
 
-# One value: the driver takes far longer to read eighteen of them a row.
+# One value: the driver takes far longer to read twenty of them a row. Tables of an earlier build lack
+# the last two columns.
 _READ = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
            migration_id, version, name, kind, up_checksum, up_token_checksum,
            down_script IS NOT NULL, state, statements_done, statements_total,
            extract(epoch FROM applied_at)::float8, duration_ms, run_id, token, attempting,
-           attempted_oid, done_checksum, down_checksum)
+           attempted_oid, done_checksum, down_checksum,
+           CASE WHEN state <> 'applied' THEN pg_catalog.to_jsonb(h) ->> 'session_digest' END,
+           CASE WHEN state <> 'applied' THEN pg_catalog.to_jsonb(h) ->> 'attempt_facts' END)
            ORDER BY token, applied_at, migration_id)::text, '[]')
-FROM {history}
+FROM {history} AS h
 """
 
 # The duration is the time since the migration before it in this transaction was applied. A migration
 # that is recorded statement by statement adds its stretches up, as long as it is one run's work. Rows
 # come as one value: twenty literals for each take the server four times as long to read.
 _INSERT = """
-INSERT INTO {history} AS rows ({columns}, applied_at, duration_ms, database_user)
-SELECT {columns}, {applied_at}, {duration_ms}, session_user
+INSERT INTO {history} AS rows
+    ({columns}, applied_at, duration_ms, database_user, session_digest)
+SELECT {columns}, {applied_at}, {duration_ms}, session_user, {session_digest}
 FROM pg_catalog.json_populate_recordset(NULL::{history}, {rows}) AS given{clock}
 """
 _COLUMNS = """migration_id, version, name, kind, up_checksum, up_token_checksum, down_checksum,
     down_script, down_options, up_script, language, state, statements_done, statements_total, attempting,
-    attempted_oid, done_checksum, run_id, token, package_version"""
+    attempted_oid, attempt_facts, done_checksum, run_id, token, package_version"""
 _UPDATE = """
 ON CONFLICT (migration_id) DO UPDATE SET
     version = excluded.version, name = excluded.name, up_checksum = excluded.up_checksum,
@@ -53,7 +57,8 @@ ON CONFLICT (migration_id) DO UPDATE SET
     {scripts}down_options = excluded.down_options, state = excluded.state,
     statements_done = excluded.statements_done, statements_total = excluded.statements_total,
     language = excluded.language, attempting = excluded.attempting,
-    attempted_oid = excluded.attempted_oid, done_checksum = excluded.done_checksum,
+    attempted_oid = excluded.attempted_oid, attempt_facts = excluded.attempt_facts,
+    done_checksum = excluded.done_checksum, session_digest = excluded.session_digest,
     applied_at = excluded.applied_at,
     duration_ms = excluded.duration_ms + CASE
         WHEN rows.state = 'partial' AND rows.run_id = excluded.run_id THEN rows.duration_ms ELSE 0
@@ -82,9 +87,14 @@ RETURNING migration_id AS lockgate_record,
 _REVERTING = """
 UPDATE {history}
 SET state = {state}, statements_done = {done}, statements_total = {total},
-    attempting = {attempting}, attempted_oid = {attempted_oid}, done_checksum = {done_checksum}
+    attempting = {attempting}, attempted_oid = {attempted_oid}, attempt_facts = {attempt_facts},
+    done_checksum = {done_checksum}, session_digest = {session_digest}
 WHERE migration_id = {migration_id}
 RETURNING migration_id AS lockgate_record, 0, extract(epoch FROM applied_at)::float8, 'down'
+"""
+
+_SESSION = """
+UPDATE {history} SET session_digest = {session_digest} WHERE migration_id = {migration_id}
 """
 
 _ACCEPT = """
@@ -119,14 +129,17 @@ _PREVIOUS = """coalesce((SELECT applied_at FROM {history}
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a migration outside a shared transaction has come (`Applied` has the words)."""
+    """How far a migration outside a shared transaction has come (`Applied` has the words).
+
+    ``attempt_facts`` is JSON.
+    """
 
     state: State
     done: int
     total: int
     attempting: int | None = None
     done_checksum: str | None = None
-    attempted_oid: int | None = None
+    attempt_facts: str | None = None
 
 
 # An enumeration that is called takes many times as long as a look into these.
@@ -143,7 +156,7 @@ def read_history(connection: OwnConnection, tables: Tables) -> History:
 def _to_applied(row: list[Any]) -> Applied:
     (migration_id, version, name, kind, checksum, tokens, has_down, state, done, total,
      applied_at, duration, run_id, token, attempting, attempted_oid, done_checksum,
-     down_checksum) = row  # fmt: skip
+     down_checksum, session_digest, attempt_facts) = row  # fmt: skip
     return Applied(
         migration_id=migration_id,
         version=None if version is None else Version.stored(version),
@@ -163,6 +176,8 @@ def _to_applied(row: list[Any]) -> Applied:
         attempted_oid=attempted_oid,
         done_checksum=done_checksum,
         down_checksum=down_checksum,
+        session_digest=session_digest,
+        attempt_facts=attempt_facts,
     )
 
 
@@ -187,10 +202,13 @@ def _to_scripts(row: tuple[Any, ...]) -> StoredScripts:
     )
 
 
-def revert_sql(tables: Tables, migration: Migration, progress: Progress) -> str:
+def revert_sql(
+    tables: Tables, migration: Migration, progress: Progress, *, session_digest: str = "NULL"
+) -> str:
     """Return the statement that writes how far a migration is undone; the row goes with the last.
 
-    ``State.APPLIED`` here says that nothing of the down script was done.
+    ``State.APPLIED`` here says that nothing of the down script was done. ``session_digest`` is an
+    expression of SQL.
     """
     template = _REVERTING
     if progress.state is State.REVERTING and progress.done == progress.total:
@@ -202,8 +220,26 @@ def revert_sql(tables: Tables, migration: Migration, progress: Progress) -> str:
         done=progress.done,
         total=progress.total,
         attempting=quote_literal(progress.attempting),
-        attempted_oid=quote_literal(progress.attempted_oid),
+        attempted_oid=quote_literal(_attempted_oid(progress)),
+        attempt_facts=quote_literal(progress.attempt_facts),
         done_checksum=quote_literal(progress.done_checksum),
+        session_digest=session_digest,
+    )
+
+
+def _attempted_oid(progress: Progress) -> int | None:
+    """Return the fact that tables of an earlier build have a column for."""
+    facts = json.loads(progress.attempt_facts or "{}")
+    oid: int | None = facts.get("oid")
+    return oid
+
+
+def session_digest_sql(tables: Tables, migration: Migration, session_digest: str) -> str:
+    """Return the statement that writes what a migration has left of its session, and nothing else."""
+    return _SESSION.format(
+        history=tables.history,
+        migration_id=quote_literal(migration.migration_id),
+        session_digest=session_digest,
     )
 
 
@@ -228,7 +264,8 @@ def make_row(migration: Migration, stamp: Stamp, progress: Progress) -> Row:
         "statements_done": progress.done,
         "statements_total": progress.total,
         "attempting": progress.attempting,
-        "attempted_oid": progress.attempted_oid,
+        "attempted_oid": _attempted_oid(progress),
+        "attempt_facts": progress.attempt_facts and json.loads(progress.attempt_facts),
         "done_checksum": progress.done_checksum,
         "run_id": stamp.run_id,
         "token": stamp.token,
@@ -244,6 +281,7 @@ def record_sql(
     has_scripts: bool = False,
     previous: str | None = None,
     applied_at: datetime | None = None,
+    session_digest: str = "NULL",
 ) -> str:
     """Return the statement that writes a migration's row; where there is none yet, ``is_new``.
 
@@ -252,7 +290,7 @@ def record_sql(
 
     ``previous`` is the id of the migration from whose row the duration counts: the one before it in
     the same transaction, or itself where it is recorded more than once. Without a row of this run it
-    counts from the transaction's start.
+    counts from the transaction's start. ``session_digest`` is an expression of SQL.
     """
     since = "pg_catalog.transaction_timestamp()"
     clock = "pg_catalog.clock_timestamp() AS now_at"
@@ -274,6 +312,7 @@ def record_sql(
         applied_at="now_at",
         duration_ms=f"extract(epoch FROM now_at - {since}) * 1000",
         clock=f",\n     {clock}",
+        session_digest=session_digest,
     )
 
 
@@ -296,6 +335,7 @@ def _insert_sql(
     duration_ms: str,
     clock: str,
     has_scripts: bool = False,
+    session_digest: str = "NULL",
 ) -> str:
     insert = _INSERT.format(
         history=tables.history,
@@ -304,6 +344,7 @@ def _insert_sql(
         duration_ms=duration_ms,
         rows=quote_literal(json.dumps([_without_nulls(row) for row in rows], ensure_ascii=False)),
         clock=clock,
+        session_digest=session_digest,
     )
     scripts = () if has_scripts else (f"{one} = excluded.{one}, " for one in _SCRIPT_COLUMNS)
     return f"{insert}{'' if is_new else _UPDATE.format(scripts=''.join(scripts))}{_RETURNING}"

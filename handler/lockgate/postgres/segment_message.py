@@ -10,7 +10,7 @@ from lockgate.core.migration import Direction, Language
 from lockgate.postgres.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.history_table import Progress
 from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
-from lockgate.postgres.session import BEGIN, COMMIT
+from lockgate.postgres.session import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.undo_facts import end_sql
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.session import Session
-
-# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
-_COMMIT_LATER = "SET LOCAL synchronous_commit = off"
 
 
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
@@ -34,7 +31,7 @@ def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> 
     """Add what stands behind a segment's last row."""
     if wants_facts(session, segment):
         writer.add(Part.FACTS, end_sql(session.tables))
-    writer.add(Part.CONTROL, _COMMIT_LATER)
+    writer.add(Part.CONTROL, COMMIT_LATER)
     session.add_fence(writer)
     writer.add(Part.CONTROL, COMMIT)
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 COMMIT = "COMMIT"
+# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
+COMMIT_LATER = "SET LOCAL synchronous_commit = off"
 
 # What only the server knows of a statement: a partitioned table, a procedure that commits.
 _NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000"})
@@ -88,6 +90,7 @@ class Session:
     ``facts`` are the looks at a transaction that an automatic undo needs (`undo_facts`), if it
     ``collects_facts``.
     ``has_committed``: it is on record that the run has committed something.
+    ``notes`` are warnings about invalid indexes that stay, by their oid.
     """
 
     connection: Connection
@@ -104,6 +107,7 @@ class Session:
     collects_facts: bool = False
     facts: list[str] = field(default_factory=list)
     has_committed: bool = False
+    notes: dict[int, str] = field(default_factory=dict)
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -129,13 +133,19 @@ class Session:
         is_new: bool = False,
         has_scripts: bool = False,
         previous: str | None = None,
+        session_digest: str = "NULL",
     ) -> str:
         """Return the statement that writes a migration's row; see `record_sql` and `revert_sql`."""
         if step.direction is Direction.DOWN:
-            return revert_sql(self.tables, step.migration, progress)
+            return revert_sql(self.tables, step.migration, progress, session_digest=session_digest)
         row = make_row(step.migration, self.stamp, progress)
         return record_sql(
-            self.tables, row, is_new=is_new, has_scripts=has_scripts, previous=previous
+            self.tables,
+            row,
+            is_new=is_new,
+            has_scripts=has_scripts,
+            previous=previous,
+            session_digest=session_digest,
         )
 
     def prepare(
