@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.postgres.connection import StatementError
-from lockgate.postgres.look import OWN_PATH
+from lockgate.postgres.own_session import OWN_PATH
 from lockgate.postgres.quoting import quote_identifier, quote_literal, write_name
 
 if TYPE_CHECKING:
