@@ -611,7 +611,7 @@ def test_run_out_of_time_goes_on_in_a_further_invocation(
     [
         (
             errors.RunIncomplete("It could not be invoked.", hint="Allow it."),
-            "It could not be invoked. Allow it.",
+            "It could not be invoked. What this run did was rolled back; the schema is as it was. Allow",
         ),
         (RuntimeError("hush"), "An unexpected RuntimeError"),
     ],
@@ -698,7 +698,8 @@ def test_answer_comes_in_time_though_python_hangs(
         assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
     assert intervals[0] < 50, "before CloudFormation gives up"
     assert answer_of(stack).startswith(
-        "The run did not stop in time, and its outcome is not known."
+        "The run did not stop in time; its session ends with this invocation."
+        " What the database holds now is not known: the run is still at work."
     )
     (line,) = function.logged("emergency_answer_sent")
     assert function.logged("lock_taken")[0]["correlation_id"] == line["correlation_id"]
@@ -825,7 +826,7 @@ def test_history_of_another_tool_is_taken_over_by_the_function(function: Functio
     [
         (
             {"key1": "value1", "key2": "value2", "key3": "value3"},
-            "The event is the Lambda console's default test event. Nothing was run.",
+            "The event is the Lambda console's default test event. Nothing was changed.",
         ),
         ({"action": "sideways"}, 'The action "sideways" is not known.'),
         ({"Action": "up"}, 'The key "Action" is not known'),

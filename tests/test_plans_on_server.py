@@ -92,7 +92,7 @@ def test_another_projects_history_is_refused(project: Project, action: Action) -
     status, code, message = refusal(project.run(action))
     assert ("refused", "history-foreign") == (status, code)
     assert "it holds 2 versions from 1 to 2, and " in message
-    assert message.endswith(" holds version 10. They share no version. Nothing was run.")
+    assert message.endswith(" holds version 10. They share no version. Nothing was changed.")
     assert [[None]] == project.database.run("SELECT to_regclass('other')")
 
 

@@ -21,6 +21,7 @@ from lockgate.core.migration import Direction, Kind
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.segment import Cause
+from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
 from lockgate.report_draft import ReportDraft, refuse_report, status_of
@@ -389,9 +390,7 @@ def test_report_of_an_interrupted_run_keeps_to_the_schema(project: Project) -> N
 
 def test_report_of_a_refused_request_keeps_to_the_schema() -> None:
     """What never reached a runner is reported in the same form."""
-    found = refuse_report(
-        "run-1", RequestInvalid("It is no request. Nothing was run.", hint="Send {}.")
-    )
+    found = refuse_report("run-1", RequestInvalid("It is no request.", hint="Send {}."), NOT_BEGUN)
     assert ("refused", None, "Send {}.") == (found.status, found.action, found.next_action)
     assert [] == find_flaws(found)
 

@@ -411,7 +411,7 @@ def test_edited_migration_is_drift(project: Project) -> None:
     assert report.error.message.startswith(
         "Migration 1 account was edited after it was applied. 1_account.sql: history has sha256:"
     )
-    assert report.error.message.endswith("Nothing was run.")
+    assert report.error.message.endswith("Nothing was changed.")
     assert [("1", "applied")] == project.history()
 
 

@@ -222,7 +222,10 @@ def test_tables_that_a_stranger_prepared_are_not_touched(
         opened.run("CREATE TABLE lockgate.migration_history (state text)")
     opened.run("GRANT ALL ON ALL TABLES IN SCHEMA lockgate TO PUBLIC")
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
-    expected = f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
+    expected = (
+        f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
+        " Nothing was changed."
+    )
     for action in (Action.UP, Action.STATUS):
         report = project.run(action, LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
         assert report.error is not None

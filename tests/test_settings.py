@@ -165,7 +165,7 @@ def test_value_that_a_setting_cannot_have_is_refused(name: str, value: str, acce
     """The message names setting and value, and says what is accepted."""
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: value})
-    assert f'{name} cannot be "{value}": {accepted}. Nothing was changed.' == caught.value.message
+    assert f'{name} cannot be "{value}": {accepted}.' == caught.value.message
     assert f"Correct {name} in the environment." == caught.value.hint
     assert {"setting": name} == caught.value.fields
 
@@ -190,7 +190,7 @@ def test_unknown_name_is_refused_with_the_nearest(name: str, advice: str) -> Non
     """A setting with a typing error would otherwise be without effect, and nobody would know."""
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: ""})
-    assert f"{name} is no setting of Lockgate.{advice} Nothing was changed." == caught.value.message
+    assert f"{name} is no setting of Lockgate.{advice}" == caught.value.message
 
 
 def test_names_that_are_not_lockgates_are_nobodys_mistake() -> None:
@@ -230,7 +230,7 @@ def test_refused_database_url_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("lockgate.settings.SETTINGS", (broken,))
     with pytest.raises(SettingInvalid) as caught:
         read_settings({"LOCKGATE_DATABASE_URL": "postgresql://u:sesame@h/d"})
-    expected = "LOCKGATE_DATABASE_URL cannot be its value: it is wrong. Nothing was changed."
+    expected = "LOCKGATE_DATABASE_URL cannot be its value: it is wrong."
     assert expected == caught.value.message
 
 

@@ -109,7 +109,7 @@ def test_unknown_target_of_a_down_is_refused(deployed: Project) -> None:
     code, message = error_of(down(deployed, target="9"))
     assert "request-invalid" == code
     assert message.startswith("The target 9 is no version in ")
-    assert message.endswith(" or in the history. Nothing was undone.")
+    assert message.endswith(" or in the history. Nothing was changed.")
 
 
 def test_missing_down_script_stops_everything(deployed: Project) -> None:
@@ -122,7 +122,7 @@ def test_missing_down_script_stops_everything(deployed: Project) -> None:
         "undo-refused",
         (
             "There is no way back from: 6 b (it has no down script); 5 a (it has no down script)."
-            " Nothing was undone."
+            " No migration was run."
         ),
     ) == error_of(report)
     assert 6 == len(deployed.history())
@@ -284,9 +284,8 @@ def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> N
     report = deployed.run()
     assert [] == names(report)
     assert error_of(report)[1].endswith(
-        " It was rolled back. Applied before it by this run, and still there: 5, 6. What this run had"
-        " applied was not undone: There is no way back from: 5 x (it has no down script). Nothing was"
-        " undone."
+        " What this run had applied was not undone: There is no way back from: 5 x (it has no down"
+        " script). It was rolled back. Applied before it by this run, and still there: 5, 6."
     )
     assert 6 == len(deployed.history())
 
@@ -389,7 +388,7 @@ def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: 
     assert Status.REFUSED == report.status
     assert (
         "data-loss-refused",
-        f"The down script would lose rows: {lost}. It was rolled back.",
+        f"The down script would lose rows: {lost}. It was rolled back; the schema is as it was.",
     ) == error_of(report)
     assert before == full.database.dump(without=("lockgate",))
     assert [("1", "applied")] == full.history()

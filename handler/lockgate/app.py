@@ -25,9 +25,10 @@ from lockgate.callers.emergency import start_emergency
 from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
+from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report import Report, Status
-from lockgate.report_draft import refuse_report
+from lockgate.report_draft import claim_of, refuse_report
 from lockgate.settings import (
     CfnResponse,
     Settings,
@@ -52,6 +53,8 @@ metrics = Metrics(namespace="Lockgate", service="lockgate")
 
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
+
+_FELL_OUT = make_unknown("the run ended before it could look")
 
 
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
@@ -113,17 +116,19 @@ def _run(
     read_request: Callable[[Settings], Request], remaining: Callable[[], int], run_id: str
 ) -> Report:
     """Return a report in every case, except that the process is being interrupted."""
+    claim = NOT_BEGUN
     try:
         settings = read_settings(read_environment())
         request = read_request(settings)
         deadline = _make_deadline(settings, remaining)
         address = _find_operator(settings)
         runner = make_runner(settings, deadline, _emit, run_id=run_id, address=address)
+        claim = _FELL_OUT
         return runner.run(request)
     except LockgateError as error:
-        return refuse_report(run_id, error)
+        return refuse_report(run_id, error, claim)
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
-        return _report_unexpected(run_id, error)
+        return _report_unexpected(run_id, error, claim)
 
 
 def _find_operator(settings: Settings) -> Address:
@@ -140,18 +145,17 @@ def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline
     return Deadline(remaining, max(0, reserve_ms))
 
 
-def _report_unexpected(run_id: str, error: BaseException) -> Report:
+def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> Report:
     """Log where a defect showed itself, without its message: that may quote anything."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
     logger.error("unexpected_failure", error_type=type(error).__name__, frames=places)
     failure = UnexpectedFailure(
-        f"An unexpected {type(error).__name__} ended the run. What was not committed was rolled back;"
-        " what was is in the history.",
+        f"An unexpected {type(error).__name__} ended the run.",
         hint="Look for unexpected_failure in the function's log, and invoke with"
         ' {"action": "status"} to see where the database stands.',
     )
-    return refuse_report(run_id, failure, Status.FAILED)
+    return refuse_report(run_id, failure, claim)
 
 
 # Callers that wait for an answer of their own.
@@ -163,23 +167,26 @@ def _serve_awaiting(
     """Answer in every case: with the outcome, with why there is none, or before Lambda kills."""
     answerer = Answerer()
     interruption: BaseException | None = None
+    outcome: Report | None = None
     with ExitStack() as cleanup:
         # An answer is owed, whatever happens.
         try:
             remaining = _make_remaining(dialogue.continuation, context)
             deadline = _make_deadline(answering, remaining)
-            cleanup.callback(start_emergency(answerer, dialogue, deadline, _log_emergency).cancel)
-            outcome: Report | None = None
+            emergency = start_emergency(answerer, dialogue, deadline, run_id, _log_emergency)
+            cleanup.callback(emergency.cancel)
             if dialogue.needs_run:
                 outcome = _run(dialogue.read_request, remaining, run_id)
                 if not answerer.is_answered and (said := _hand_over(dialogue, outcome, answerer)):
                     return said
             answer = dialogue.make_answer(None if outcome is None else _note(outcome))
         except LockgateError as error:
-            answer = dialogue.make_answer(_note(refuse_report(run_id, error)))
+            claim = NOT_BEGUN if outcome is None else claim_of(outcome)
+            answer = dialogue.make_answer(_note(refuse_report(run_id, error, claim)))
         except BaseException as error:  # noqa: BLE001 - raised again once it is answered
             interruption = None if isinstance(error, Exception) else error
-            answer = dialogue.make_answer(_note(_report_unexpected(run_id, error)))
+            claim = _FELL_OUT if outcome is None else claim_of(outcome)
+            answer = dialogue.make_answer(_note(_report_unexpected(run_id, error, claim)))
         status = _deliver(answer, answerer, dialogue.kind)
     if interruption is not None:
         raise interruption

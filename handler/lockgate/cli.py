@@ -23,9 +23,10 @@ from lockgate.callers.direct import make_request
 from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller
+from lockgate.core.state_after import NOT_BEGUN, describe_state, make_unknown
 from lockgate.errors import LockgateError, SettingInvalid, UnexpectedFailure
 from lockgate.report import SUCCESSES, Report, Status, to_text
-from lockgate.report_draft import refuse_report
+from lockgate.report_draft import refuse_report, status_of
 from lockgate.settings import FirstRun, Settings, read_environment, read_settings
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
@@ -55,6 +56,7 @@ EXIT_STATUSES = {
 }
 # As a shell says it of a command that Ctrl-C has ended.
 EXIT_KILLED = 130
+_STOPPED = make_unknown("the command ended before it could look; lockgate status shows it")
 
 # Each option that is a setting, by its name among the parsed options.
 OPTION_SETTINGS = {
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = COMMANDS[options.run](options, read_environment())
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What was not committed is rolled back.\n")
+        sys.stderr.write(f"\nStopped. {describe_state(_STOPPED)}\n")
         return EXIT_KILLED
     return status
 
@@ -158,7 +160,7 @@ def _carry_out(
     options: argparse.Namespace, environment: Mapping[str, str], progress: Progress
 ) -> Report:
     """Return a report in every case but an interrupt."""
-    run_id = make_run_id()
+    run_id, claim = make_run_id(), NOT_BEGUN
     try:
         with ExitStack() as stack:
             merged = merge_environment(environment, options)
@@ -168,11 +170,13 @@ def _carry_out(
                 merged |= stack.enter_context(open_workspace(Path()))
             settings = _read_settings(merged, options)
             address = Address(options=_repeat_options(options))
-            return _run(settings, _make_request(options), progress, run_id, address)
+            request = _make_request(options)
+            claim = make_unknown("the run ended before it could look")
+            return _run(settings, request, progress, run_id, address)
     except LockgateError as error:
-        return refuse_report(run_id, error)
+        return refuse_report(run_id, error, claim)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
-        return refuse_report(run_id, _unexpected(error, options), Status.FAILED)
+        return refuse_report(run_id, _unexpected(error, options), claim)
 
 
 def _run(
@@ -277,8 +281,7 @@ def _unexpected(error: Exception, options: argparse.Namespace) -> UnexpectedFail
 
         traceback.print_exception(error)
     return UnexpectedFailure(
-        f"An unexpected {type(error).__name__} ended the run. What was not committed was rolled back;"
-        " what was is in the history.",
+        f"An unexpected {type(error).__name__} ended the run.",
         hint="Run it again with --debug to see where, and lockgate status to see where the database"
         " stands.",
     )
@@ -371,8 +374,7 @@ def _refuse_other_formats(name: str) -> None:
     """Refuse to write a native file into a folder whose tool would read it otherwise."""
     if name not in _WRITTEN_FORMATS:
         raise SettingInvalid(
-            f"The migrations here are {name}'s (LOCKGATE_FORMAT), and new writes Lockgate's own format."
-            " Nothing was written.",
+            f"The migrations here are {name}'s (LOCKGATE_FORMAT), and new writes Lockgate's own format.",
             hint=f"Write the file as {name} does.",
             setting="LOCKGATE_FORMAT",
         )
@@ -413,11 +415,10 @@ def _find_folder(options: argparse.Namespace, environment: Mapping[str, str]) ->
 
 
 def _complain(error: LockgateError) -> int:
-    report = refuse_report("", error)
     sys.stderr.write(f"lockgate: {clean(error.message)}\n")
     if error.hint:
         sys.stderr.write(f"Hint: {clean(error.hint)}\n")
-    return EXIT_STATUSES[report.status]
+    return EXIT_STATUSES[status_of(error)]
 
 
 COMMANDS = {

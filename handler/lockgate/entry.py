@@ -21,13 +21,15 @@ from lockgate.callers import direct
 from lockgate.callers.delivery import Timing
 from lockgate.callers.detect import AWAITING, CallerKind, detect_caller
 from lockgate.callers.dialogue import Invocation, open_dialogue
+from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import UnexpectedFailure
-from lockgate.report import Report, Status
 from lockgate.report_draft import refuse_report
 from lockgate.settings import CfnResponse, read_answer_settings, read_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lockgate.report import Report
 
     Handler = Callable[[Any, Any], dict[str, Any]]
 
@@ -40,7 +42,7 @@ def make_substitute(error: BaseException) -> Handler:
     # An import names modules and files; another error's message may quote anything.
     said = f": {error}" if isinstance(error, ImportError) else ""
     failure = UnexpectedFailure(
-        f"The function's package cannot be imported. {type(error).__name__}{said}. Nothing was run.",
+        f"The function's package cannot be imported. {type(error).__name__}{said}.",
         hint="Build the package with sam build, for the function's own runtime and architecture, and"
         " deploy what it made.",
     )
@@ -62,7 +64,7 @@ def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
 
         if terraform.is_deletion(event):
             return terraform.report_deletion("")
-    return refuse_report("", failure, Status.FAILED)
+    return refuse_report("", failure, NOT_BEGUN)
 
 
 def _answer_awaiting(
@@ -74,9 +76,10 @@ def _answer_awaiting(
     answering = read_answer_settings(read_environment())
     if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
         envelope = read_envelope(event)
-        return returned_answer(envelope, failure if envelope.needs_run else None)
+        outcome = _report(kind, event, failure) if envelope.needs_run else None
+        return returned_answer(envelope, outcome)
     dialogue = open_dialogue(kind, event, _make_invocation(context), answering)
-    answer = dialogue.make_answer(failure if dialogue.needs_run else None)
+    answer = dialogue.make_answer(_report(kind, event, failure) if dialogue.needs_run else None)
     answer.deliver()
     return {"answered": answer.status}
 

@@ -3,7 +3,7 @@
 ::
 
     LockgateError
-    ├── RequestRefused          bad input, or a rule says no; nothing was changed
+    ├── RequestRefused          bad input, or a rule says no
     │   ├── SettingInvalid
     │   ├── RequestInvalid
     │   ├── MigrationFileInvalid    with file, line and column
@@ -39,7 +39,9 @@ from typing import ClassVar
 
 
 class LockgateError(Exception):
-    """Say what happened, where, what to do, and what was changed (or that nothing was).
+    """Say what happened, where and what to do, and nothing of the state of the database.
+
+    That is `StateAfter`'s to say, from what the run knows of its own work.
 
     ``code`` is stable and documented in ``docs/errors.md``; ``hint`` is what to do next; ``fields``
     holds facts for logs and tests, never a secret.
@@ -55,7 +57,7 @@ class LockgateError(Exception):
 
 
 class RequestRefused(LockgateError):
-    """Bad input, or a rule says no. Nothing was changed."""
+    """Bad input, or a rule says no."""
 
     code = "request-refused"
 
@@ -112,7 +114,7 @@ class TargetUnsuitable(RequestRefused):
 
 
 class BackupFailed(RequestRefused):
-    """There is no backup, and the run may not do without one. Nothing was run."""
+    """There is no backup, and the run may not do without one."""
 
     code = "backup-failed"
 
@@ -136,7 +138,7 @@ class FirstContact(RequestRefused):
 
 
 class UndoRefused(RequestRefused):
-    """What is to be undone has no down script, or was applied in part. Nothing was undone."""
+    """What is to be undone has no down script, or was applied in part."""
 
     code = "undo-refused"
 
@@ -154,25 +156,25 @@ class AmendmentRefused(RequestRefused):
 
 
 class DriftDetected(LockgateError):
-    """What was applied differs from the files. Nothing was changed."""
+    """What was applied differs from the files."""
 
     code = "drift-detected"
 
 
 class DatabaseBusy(LockgateError):
-    """Another run holds the migration lock. Nothing was changed."""
+    """Another run holds the migration lock."""
 
     code = "lock-busy"
 
 
 class LockLost(DatabaseBusy):
-    """Another run took this run's lock; what was not committed before was rolled back."""
+    """Another run took this run's lock."""
 
     code = "lock-lost"
 
 
 class FunctionBusy(DatabaseBusy):
-    """Lambda runs no further invocation of the function now. Nothing was run."""
+    """Lambda runs no further invocation of the function now."""
 
     code = "function-busy"
 
@@ -214,7 +216,7 @@ class UnexpectedFailure(LockgateError):
 
 
 class FunctionFailed(UnexpectedFailure):
-    """A function that was invoked gave no report; what it did is not known."""
+    """A function that was invoked gave no report."""
 
     code = "function-failed"
 

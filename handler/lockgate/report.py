@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from lockgate.core.state_after import Evidence, StateAfter
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -102,7 +103,11 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """What went wrong, and where. ``line`` and ``column`` count from 1 in ``file``."""
+    """What went wrong, and where. ``line`` and ``column`` count from 1 in ``file``.
+
+    ``state_after`` is the state of the database after it, and ``state_evidence`` what that was read
+    from; ``message`` ends with both as a sentence.
+    """
 
     code: str
     message: str
@@ -116,6 +121,8 @@ class ErrorInfo:
     column: int | None = None
     excerpt: str | None = None
     blockers: tuple[Blocker, ...] = ()
+    state_after: StateAfter = StateAfter.UNKNOWN
+    state_evidence: Evidence = Evidence.NONE
 
 
 @dataclass(frozen=True, slots=True)

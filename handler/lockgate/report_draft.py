@@ -1,8 +1,4 @@
-"""A report while it is being written. Knows what a run has seen and done; decides nothing.
-
-It also words the state in which the database was left, since only here it is known what this run
-had committed before it failed.
-"""
+"""A report while it is being written. Knows what a run has seen and done; decides nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Direction, Language
 from lockgate.core.request import Action, Request
+from lockgate.core.state_after import RunFacts, StateClaim, find_state, make_unknown
+from lockgate.core.trail import Trail
 from lockgate.errors import (
     DatabaseBusy,
+    DatabaseUnreachable,
     DriftDetected,
     LockgateError,
     MigrationFailed,
@@ -26,7 +25,6 @@ from lockgate.report import (
     DatabaseInfo,
     DriftEntry,
     Entry,
-    ErrorInfo,
     HolderInfo,
     LockInfo,
     Report,
@@ -41,12 +39,11 @@ from lockgate.report_entry import (
     row_entry,
     step_entry,
     version_text,
-    with_failure,
 )
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
@@ -61,8 +58,6 @@ if TYPE_CHECKING:
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
-
-_MOST_NAMED = 10
 
 _HINTS = {
     Direction.UP: "Fix the file and invoke again.",
@@ -105,8 +100,9 @@ class ReportDraft:
     runs: tuple[RunRecord, ...] = ()
     notes: tuple[str, ...] = ()
     backup: dict[str, Any] | None = None
-    error: ErrorInfo | None = None
+    error: LockgateError | None = None
     blamed: tuple[Failure, Segment] | None = None
+    trail: Trail = field(default_factory=Trail)
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, int] = field(default_factory=dict)
     _from_version: Version | None = None
@@ -178,6 +174,16 @@ class ReportDraft:
         """Note something on which somebody should act."""
         self.warnings.append(text)
 
+    def know_history(self, history: History) -> None:
+        """Note the history as it was read under the lock; after a broken connection, trust it."""
+        self.history = history
+        is_restored = self.trail.is_in_doubt and not self.trail.is_cut_off
+        if is_restored and self.request.action in {Action.UP, Action.DOWN}:
+            if self.request.action is Action.UP:
+                self.know_applied()
+            self.know_reverted()
+        self.trail.note_history()
+
     def know_applied(self) -> None:
         """Take the history's word for what this run has applied, after a connection broke."""
         from lockgate.core.outcome import Done
@@ -219,53 +225,51 @@ class ReportDraft:
 
     def fail(self, error: LockgateError) -> Status:
         """Note an error and return the status that it gives the run."""
-        info = error_info(error)
-        if self.error is None or self.error.message != info.message:
-            self.error = info
+        self.error = error
         return status_of(error)
 
     def blame(self, error: StepFailed, segment: Segment) -> MigrationFailed:
-        """Return the error that ends the run, with the state in which it leaves the database."""
+        """Return the error of a failed step, which ends the run."""
         self.blamed = error.failure, segment
         return self.blame_again()
 
     def blame_again(self, note: str = "", hint: str | None = None) -> MigrationFailed:
-        """Return the error once more, after the run's own work was undone, or could not be."""
+        """Return it once more, with a note of what was tried since."""
         assert self.blamed is not None
         failure, segment = self.blamed
-        state = self._state_after(segment, failure)
-        failed = MigrationFailed(
-            f"{failure.describe()} {state} {note}".rstrip(),
+        self.error = MigrationFailed(
+            f"{failure.describe()} {note}".rstrip(),
             hint=" ".join(filter(None, (failure.hint or _HINTS[segment.steps[0].direction], hint))),
         )
-        self.error = with_failure(error_info(failed), failure)
-        return failed
+        return self.error
 
-    def _state_after(self, segment: Segment, failure: Failure) -> str:
-        from lockgate.core.analysis import Mode
+    def _failure(self) -> Failure | None:
+        """Return the failed step, if it is what the run ends with."""
+        is_step = isinstance(self.error, MigrationFailed) and self.blamed is not None
+        return self.blamed[0] if is_step and self.blamed is not None else None
 
-        earlier = [
-            m for m in self.done if m not in {s.migration.migration_id for s in segment.steps}
-        ]
-        undone = _name(self.reverted)
-        if failure.has_committed:
-            state = "What it committed by itself stays; see what that is before you go on."
-        elif segment.mode is Mode.STATEMENTS:
-            state = (
-                "It runs outside a transaction: what of it was done before stays, and the next run"
+    def claim(self) -> StateClaim:
+        """Return in which state the run leaves the database, should it fail with its error now."""
+        failure = self._failure()
+        in_part = self.trail.find_part(self.history, failure)
+        of_this_run = {one for one, row in self._undone_rows.items() if row.run_id == self.run_id}
+        is_own_end = not isinstance(self.error, (DatabaseBusy, DatabaseUnreachable))
+        return find_state(
+            RunFacts(
+                has_tried=self.trail.has_tried,
+                has_lock=self.token is not None,
+                has_sent=self.trail.has_sent,
+                is_in_doubt=self.trail.is_in_doubt,
+                was_read=self.trail.was_read,
+                kept=tuple(one for one in self.done if one != in_part),
+                undone_own=tuple(one for one in self.reverted if one in of_this_run),
+                undone_others=tuple(one for one in self.reverted if one not in of_this_run),
+                in_part=in_part,
+                has_committed=failure is not None and failure.has_committed,
+                has_failed_step=is_own_end
+                and (failure is not None or self.trail.under_way is not None),
             )
-            state += " resumes after that."
-        elif not earlier and not undone:
-            return "It was rolled back; the schema is as it was."
-        elif not earlier and self.request.action is Action.UP:
-            return f"It was rolled back, and so was what this run had applied before it: {undone}."
-        else:
-            state = "It was rolled back."
-        if undone:
-            state += f" Undone by this run: {undone}."
-        if earlier:
-            state += f" Applied before it by this run, and still there: {_name(earlier)}."
-        return state
+        )
 
     def outcome(self, status: Status, endpoint: Endpoint | None) -> dict[str, str | None]:
         """Return what the run's row is finished with."""
@@ -305,7 +309,9 @@ class ReportDraft:
             segments=self._segments(),
             history=self._listed_history(),
             runs=self.runs,
-            error=self.error,
+            error=None
+            if self.error is None
+            else error_info(self.error, self.claim(), self._failure()),
             lock=self._lock(),
             backup=self.backup,
             warnings=tuple(self._warnings()),
@@ -431,11 +437,14 @@ class ReportDraft:
         return None
 
 
-def refuse_report(run_id: str, error: LockgateError, status: Status | None = None) -> Report:
-    """Return the report of a request that never reached a runner, or fell out of it."""
-    info = error_info(error)
+def refuse_report(run_id: str, error: LockgateError, claim: StateClaim) -> Report:
+    """Return the report of a request that never reached a runner, or fell out of it.
+
+    ``claim`` is what is known of the database all the same.
+    """
+    info = error_info(error, claim)
     return Report(
-        status=status or status_of(error),
+        status=status_of(error),
         action=None,
         run_id=run_id,
         error=info,
@@ -448,7 +457,17 @@ def status_of(error: LockgateError) -> Status:
     return next((status for cls, status in _STATUS_OF if isinstance(error, cls)), Status.FAILED)
 
 
-def _name(ids: Iterable[str]) -> str:
-    listed = list(ids)
-    others = " and others" if len(listed) > _MOST_NAMED else ""
-    return ", ".join(listed[:_MOST_NAMED]) + others
+def claim_of(report: Report) -> StateClaim:
+    """Return what a report says of the database, for an error that takes the place of its own."""
+    error = report.error
+    if error is None:
+        return make_unknown("the run ended, and how was not told")
+    undone = tuple(entry.version or entry.name for entry in report.reverted)
+    return StateClaim(
+        error.state_after,
+        error.state_evidence,
+        kept=tuple(entry.version or entry.name for entry in report.applied),
+        undone=undone,
+        in_part=error.migration,
+        reason="the run itself could not know it",
+    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.history import State
+from lockgate.core.state_after import describe_state
 from lockgate.errors import LockgateError, public_class
 from lockgate.report import Blocker, Entry, ErrorInfo
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Version
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
+    from lockgate.core.state_after import StateClaim
 
 
 # A migration may raise megabytes; a log line, a page and a person's patience end sooner.
@@ -65,18 +67,23 @@ def row_entry(row: Applied) -> Entry:
     )
 
 
-def error_info(error: LockgateError) -> ErrorInfo:
-    """Return an error as the report has it."""
-    return ErrorInfo(
+def error_info(
+    error: LockgateError, claim: StateClaim, failure: Failure | None = None
+) -> ErrorInfo:
+    """Return an error as the report has it, with the state in which the database was left."""
+    info = ErrorInfo(
         code=error.code,
-        message=_cut(error.message),
+        message=f"{_cut(error.message)} {describe_state(claim)}".lstrip(),
         type=public_class(error).__name__,
         hint=None if error.hint is None else _cut(error.hint),
         migration=_optional_text(error.fields.get("migration")),
         file=getattr(error, "file", None) or _optional_text(error.fields.get("file")),
         line=getattr(error, "line", None),
         column=getattr(error, "column", None),
+        state_after=claim.state,
+        state_evidence=claim.evidence,
     )
+    return info if failure is None else _with_failure(info, failure)
 
 
 def _cut(text: str) -> str:
@@ -87,7 +94,7 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
+def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
     """Return an error with the place and the words of a failed step."""
     return replace(
         error,

@@ -64,11 +64,11 @@ class Runner:
                 return self._carry_out(request, draft)
             except ConnectionLost as error:
                 self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+                draft.trail.note_lost_connection()
                 self.means.database.close()
                 if attempt == MOST_RECOVERIES or self.means.deadline.is_over:
                     raise DatabaseUnreachable(
-                        f"The connection broke before anything was done: {error}."
-                        " Nothing was changed.",
+                        f"The connection broke {attempt + 1} times: {error}.",
                         hint="Invoke again.",
                     ) from error
         raise AssertionError("unreachable")

@@ -343,7 +343,7 @@ def _read(setting: Setting, raw: str) -> object:
     except ValueError as error:
         shown = "its value" if setting.field == "database_url" else f'"{raw}"'
         raise SettingInvalid(
-            f"{setting.name} cannot be {shown}: {error}. Nothing was changed.",
+            f"{setting.name} cannot be {shown}: {error}.",
             hint=f"Correct {setting.name} in the environment.",
             setting=setting.name,
         ) from None
@@ -360,7 +360,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             near = difflib.get_close_matches(name.removeprefix(_PREFIX), short, n=1)
             advice = f" Did you mean {_PREFIX}{near[0]}?" if near else ""
             raise SettingInvalid(
-                f"{name} is no setting of Lockgate.{advice} Nothing was changed.",
+                f"{name} is no setting of Lockgate.{advice}",
                 hint="See docs/configuration.md for the settings there are.",
                 setting=name,
             )

@@ -18,7 +18,13 @@ from lockgate.core.outcome import Stamp, Taken
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
-from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, RunIncomplete
+from lockgate.errors import (
+    DatabaseBusy,
+    DatabaseUnreachable,
+    LockgateError,
+    LockLost,
+    RunIncomplete,
+)
 from lockgate.first_contact import find_first_contact
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
@@ -87,6 +93,7 @@ class Task:
         is_due = self.request.action in {Action.UP, Action.DOWN} and self.probe.is_held
         if not is_due or self.probe.is_read_only:
             return Status.UP_TO_DATE
+        self.draft.trail.note_attempt()
         self.means.database.install(self.probe)
         try:
             taken = self.means.database.take_lock(self._terms())
@@ -187,6 +194,7 @@ class Task:
     def _under_lock(self, work: Work) -> Status:
         if self.means.deadline.is_over:
             raise self._stopped()
+        self.draft.trail.note_attempt()
         self.means.database.install(self.probe)
         with self.draft.phase("lock_wait"):
             taken = self._wait_for_lock()
@@ -194,6 +202,7 @@ class Task:
 
     def _note_taken(self, taken: Taken) -> Stamp:
         self.draft.take(taken)
+        self.draft.trail.note_restored()
         self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
         return Stamp(self.means.run_id, taken.token, __version__)
 
@@ -214,6 +223,7 @@ class Task:
                     self.means.database.finish(held.stamp, outcome)
             except ConnectionLost as error:
                 self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+                self._doubt_commits()
             except LockgateError as error:
                 return self._leave_behind(status, error.message)
             else:
@@ -223,24 +233,36 @@ class Task:
             except (ConnectionLost, LockgateError) as error:
                 return self._leave_behind(status, str(error))
             if taken_up is None:
+                self.draft.trail.note_end()
                 return status
             held.stamp = taken_up
+            self.draft.trail.note_restored()
             if self.draft.error is None:
                 status = self._try_work(worker, work)
+            else:
+                worker.look_again()
         return self._leave_behind(status, "the connection broke again and again")
 
     def _try_work(self, worker: Worker, work: Work) -> Status:
         try:
             return work(worker)
         except LockgateError as error:
+            if isinstance(error, LockLost):
+                self.draft.trail.note_lost_lock()
             worker.look_again()
             return self.draft.fail(error)
         finally:
             worker.note()
 
+    def _doubt_commits(self) -> None:
+        """Note that what was committed may be lost, if the server crashed before the last commit."""
+        if self.draft.done or self.draft.reverted or self.draft.recorded:
+            self.draft.trail.note_lost_connection()
+
     def _leave_behind(self, status: Status, reason: str) -> Status:
         """Give the lock up to whoever comes next; what the run claims must still be true."""
         self.means.emit("lock_left_behind", reason=reason)
+        self._doubt_commits()
         self.draft.warn(
             f"The end of the run was not recorded and the lock not freed: {reason} The next run takes"
             " the lock as soon as this session is gone."
@@ -249,8 +271,8 @@ class Task:
             return status
         return self.draft.fail(
             DatabaseUnreachable(
-                f"The end of the run could not be recorded: {reason} What it reports as applied may not"
-                " have survived a crash of the server.",
+                f"The end of the run could not be recorded: {reason} If the server crashed, it may have"
+                " lost what the run had committed.",
                 hint="Invoke again: the history is read, and only what is missing is applied.",
             )
         )
@@ -346,6 +368,7 @@ class Task:
         """Break the lock. Touches no migration and reads no file."""
         if not self.probe.has_history:
             return Status.UP_TO_DATE
+        self.draft.trail.note_attempt()
         broken = self.means.database.break_lock(self._terms())
         if broken is None:
             return Status.UP_TO_DATE
@@ -391,20 +414,16 @@ class Task:
 
     def _stopped(self) -> RunIncomplete:
         why = self.means.deadline.interrupted_by or "the time of this invocation is over"
-        return RunIncomplete(
-            f"The run stopped before it began: {why}. Nothing was changed.", hint="Invoke again."
-        )
+        return RunIncomplete(f"The run stopped before it began: {why}.", hint="Invoke again.")
 
 
 def _busy(holder: Holder | None) -> DatabaseBusy:
     if holder is None:
-        return DatabaseBusy(
-            "Another run holds the migration lock. Nothing was run.", hint="Invoke again."
-        )
+        return DatabaseBusy("Another run holds the migration lock.", hint="Invoke again.")
     at = f" and is in migration {holder.at.replace('#', ', statement ')}" if holder.at else ""
     return DatabaseBusy(
         f"Another run holds the migration lock. Run {holder.run_id} ({holder.caller}) took it at"
         f" {holder.taken_at:%H:%M:%SZ}{at}; its lease ends in {max(0, holder.remaining_seconds):.0f}"
-        " s. Nothing was run.",
+        " s.",
         hint="Invoke again after that. A run that was killed is replaced at once, without waiting.",
     )

@@ -329,6 +329,7 @@ class Worker:
             try:
                 amendment = decide(self._read_history())
                 if not amendment.is_empty:
+                    self.draft.trail.note_sending(None)
                     self.means.database.amend(amendment, self.held.stamp)
             except ConnectionLost as error:
                 recoveries = self._recover(error, recoveries)
@@ -343,7 +344,7 @@ class Worker:
             # Somebody had the lock, or a step failed: now it takes every row, and every file.
             self.draft.catalog = self.means.read_catalog(self.draft.listing, 0)
             self.draft.listing = None
-        self.draft.history = align_history(history, self.catalog)
+        self.draft.know_history(align_history(history, self.catalog))
         return self.draft.history
 
     def look_again(self) -> None:
@@ -396,6 +397,7 @@ class Worker:
                 direction=segment.steps[0].direction,
             )
             try:
+                self.draft.trail.note_sending(segment)
                 seen = self.means.database.apply(
                     segment,
                     self.held.stamp,
@@ -407,6 +409,7 @@ class Worker:
                 )
                 if seen is not None and self._facts is not None:
                     self._facts.transactions.append(seen)
+                self.draft.trail.note_success()
             except StepFailed as error:
                 sqlstate = error.failure.sqlstate
                 if sqlstate == CANCELLED and (
@@ -461,14 +464,14 @@ class Worker:
 
     def _recover(self, error: ConnectionLost, recoveries: int) -> int:
         """Connect again with the lock still ours, and return how often that was needed."""
+        self.draft.trail.note_lost_connection()
         while True:
             recoveries += 1
             if self.means.deadline.is_over:
                 raise self._incomplete() from error
             if recoveries > MOST_RECOVERIES:
                 raise DatabaseUnreachable(
-                    f"The connection broke {recoveries} times: {error}. What the report lists as"
-                    " applied is in the database; the rest was rolled back.",
+                    f"The connection broke {recoveries} times: {error}.",
                     hint="Invoke again: the run goes on where it stopped.",
                 ) from error
             self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
@@ -477,6 +480,7 @@ class Worker:
             except ConnectionLost as again:
                 error = again
             else:
+                self.draft.trail.note_restored()
                 self.means.emit("connection_restored")
                 return recoveries
 

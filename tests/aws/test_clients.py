@@ -114,7 +114,7 @@ def test_failure_of_the_client_is_translated(
     """Each kind of failure has its own sentence and advice; the cause is kept."""
     with pytest.raises(CredentialsRejected) as caught, translated(CALL):
         raise error
-    expected = f"Secret prod/db cannot be read: {problem}. Nothing was changed."
+    expected = f"Secret prod/db cannot be read: {problem}."
     assert expected == str(caught.value)
     assert caught.value.hint is not None
     assert advice in caught.value.hint

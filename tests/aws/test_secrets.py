@@ -135,7 +135,7 @@ def test_secret_without_credentials_is_refused_unquoted(
     version = secrets.describe_secret(SecretId="prod/db")["VersionIdsToStages"].popitem()[0]
     with pytest.raises(error) as caught:
         read_secret(secrets, "prod/db", SecretStage.CURRENT)
-    expected = f"Secret prod/db version {version[:8]}… (AWSCURRENT) {problem} Nothing was changed."
+    expected = f"Secret prod/db version {version[:8]}… (AWSCURRENT) {problem}"
     assert expected == str(caught.value)
     assert caught.value.__context__ is None
     assert caught.value.hint is not None
@@ -164,7 +164,7 @@ def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> N
         read_secret(secrets, "prod/nothing", SecretStage.CURRENT)
     assert str(caught.value) == (
         "Secret prod/nothing (AWSCURRENT) cannot be read: there is no such secret here, or it has"
-        " no version staged AWSCURRENT. Nothing was changed."
+        " no version staged AWSCURRENT."
     )
     assert caught.value.hint is not None
     assert "LOCKGATE_SECRET_ARN" in caught.value.hint
@@ -207,7 +207,7 @@ def test_refusal_by_aws_says_what_to_do(
         )
         with pytest.raises(CredentialsRejected) as caught:
             read_secret(client, "prod/db", stage)
-    expected = f"Secret prod/db ({stage}) cannot be read: {problem}. Nothing was changed."
+    expected = f"Secret prod/db ({stage}) cannot be read: {problem}."
     assert expected == str(caught.value)
     assert caught.value.hint is not None
     assert advice in caught.value.hint

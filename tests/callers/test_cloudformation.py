@@ -129,7 +129,7 @@ def test_envelope_of_a_wrong_type_is_refused(
     event = {**read_event("cloudformation_update"), **change}
     with pytest.raises(RequestInvalid) as caught:
         read_envelope(event)
-    assert f"{problem} Nothing was run." == str(caught.value)
+    assert f"{problem}" == str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_property_that_cannot_be_read_is_refused(
     envelope = read_envelope(event)
     with pytest.raises(RequestInvalid) as caught:
         read_request(envelope, SETTINGS)
-    assert f"{problem} Nothing was run." == str(caught.value)
+    assert f"{problem}" == str(caught.value)
 
 
 @pytest.mark.parametrize("properties", [None, {}, {"Target": "", "Reason": ""}, {"Other": [{}]}])

@@ -17,6 +17,7 @@ from lockgate.callers.cloudformation_answer import (
     returned_answer,
 )
 from lockgate.core.request import Action
+from lockgate.core.state_after import NOT_BEGUN, StateAfter
 from lockgate.errors import (
     DatabaseBusy,
     LockgateError,
@@ -26,6 +27,7 @@ from lockgate.errors import (
     UnexpectedFailure,
 )
 from lockgate.report import Entry, ErrorInfo, Report, Status
+from lockgate.report_draft import refuse_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,7 @@ FAILED = Report(
         type="MigrationFailed",
         sqlstate="42701",
         migration="0007 add_orders",
+        state_after=StateAfter.ROLLED_BACK,
     ),
 )
 REASON = (
@@ -112,10 +115,10 @@ def test_every_other_status_is_a_failure(envelope: Envelope, status: Status) -> 
 
 def test_error_before_the_run_is_a_failure(envelope: Envelope) -> None:
     """Broken settings are told to CloudFormation too."""
-    error = SettingInvalid("LOCKGATE_PORT is wrong. Nothing was changed.", hint="Correct it.")
-    answer = make_answer(envelope, error)
+    error = SettingInvalid("LOCKGATE_PORT is wrong.", hint="Correct it.")
+    answer = make_answer(envelope, refuse_report("run-1", error, NOT_BEGUN))
     assert answer["Status"] == "FAILED"
-    assert answer["Reason"] == "LOCKGATE_PORT is wrong. Nothing was changed. Correct it."
+    assert answer["Reason"] == "LOCKGATE_PORT is wrong. Nothing was changed. Correct it. Run run-1."
 
 
 def test_delete_succeeds_without_data(read_event: ReadEvent) -> None:
@@ -161,6 +164,7 @@ error_infos = st.builds(
     hint=st.none() | texts,
     sqlstate=st.none() | st.just("42701"),
     migration=st.none() | texts,
+    state_after=st.sampled_from(StateAfter),
 )
 reports = st.builds(
     Report,
@@ -210,7 +214,14 @@ def test_answer_fits_beside_the_longest_ids(read_event: ReadEvent, character: st
         action=Action.UP,
         run_id="run-1",
         from_version="0006",
-        error=ErrorInfo("x", "x" * 9_000, "MigrationFailed", migration="0007", sqlstate="42701"),
+        error=ErrorInfo(
+            "x",
+            "x" * 9_000,
+            "MigrationFailed",
+            migration="0007",
+            sqlstate="42701",
+            state_after=StateAfter.ROLLED_BACK,
+        ),
     )
     answer = make_answer(envelope, failed)
     assert len(encode_answer(answer)) <= MAX_ANSWER_BYTES
@@ -244,9 +255,9 @@ def test_framework_gets_the_id_of_a_delete(read_event: ReadEvent) -> None:
     [
         (FAILED, MigrationFailed, REASON),
         (
-            Report(Status.BUSY, Action.UP, "run-1"),
+            refuse_report("run-1", DatabaseBusy("Busy."), NOT_BEGUN),
             DatabaseBusy,
-            "The run ended busy. Nothing was changed. Run run-1.",
+            "Busy. Nothing was changed. Run run-1.",
         ),
         (SettingInvalid("Wrong.", hint="Correct it."), RequestRefused, "Wrong. Correct it."),
         # With its quotes, 2,000 bytes as JSON, whatever a character takes.

@@ -19,6 +19,7 @@ from lockgate.callers.codepipeline_answer import (
     summarise,
 )
 from lockgate.core.request import Action
+from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError
 from lockgate.report import Entry, ErrorInfo, Report, Status
 from lockgate.report_draft import refuse_report
@@ -124,7 +125,7 @@ def test_percent_counts_earlier_jobs(
 def test_failure_has_codepipelines_own_type(error: LockgateError, expected: str) -> None:
     """Of an error and of its report alike; only a report has a run to point to."""
     bare = make_result(JOB, error).arguments["failureDetails"]
-    told = make_result(JOB, refuse_report("run-1", error)).arguments["failureDetails"]
+    told = make_result(JOB, refuse_report("run-1", error, NOT_BEGUN)).arguments["failureDetails"]
     assert (expected, expected) == (bare["type"], told["type"])
     assert ("run-1", False) == (told["externalExecutionId"], "externalExecutionId" in bare)
 

@@ -9,6 +9,7 @@ import pytest
 
 from lockgate.callers.reason import make_reason
 from lockgate.core.request import Action
+from lockgate.core.state_after import StateAfter
 from lockgate.errors import SettingInvalid
 from lockgate.report import Entry, ErrorInfo, Report, Status
 
@@ -21,6 +22,7 @@ FAILED = ErrorInfo(
     hint="Fix the file.",
     sqlstate="42701",
     migration="0009 add_email",
+    state_after=StateAfter.ROLLED_BACK,
 )
 
 
@@ -29,6 +31,7 @@ def report_of(status: Status, **more: Any) -> Report:
     return Report(status=status, action=Action.UP, run_id="run-1", **more)
 
 
+BUSY = "Busy. Nothing was changed."
 SAID = 'column "email" already exists Fix the file. Run run-1.'
 
 
@@ -60,9 +63,11 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
             report_of(
                 Status.BUSY,
                 from_version="0006",
-                error=ErrorInfo(code="lock-busy", message="Busy.", type="DatabaseBusy"),
+                error=ErrorInfo(
+                    "lock-busy", BUSY, "DatabaseBusy", state_after=StateAfter.UNCHANGED
+                ),
             ),
-            "Nothing was changed. Busy. Run run-1.",
+            "Busy. Nothing was changed. Run run-1.",
         ),
         (
             report_of(
@@ -73,6 +78,7 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
                     type="DriftDetected",
                     hint="Write one with: lockgate new NAME",
                     migration="0007",
+                    state_after=StateAfter.UNCHANGED,
                 ),
             ),
             (
@@ -83,7 +89,12 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
         (
             report_of(
                 Status.REFUSED,
-                error=ErrorInfo(code="outcome-unknown", message="Unknown.", type="RequestRefused"),
+                error=ErrorInfo(
+                    "outcome-unknown",
+                    "Unknown.",
+                    "RequestRefused",
+                    state_after=StateAfter.KEPT,
+                ),
                 applied=(FIRST,),
                 to_version="0007",
             ),
@@ -93,7 +104,7 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
             report_of(
                 Status.REFUSED,
                 error=ErrorInfo(
-                    code="x", message=f"{'x' * 600} Nothing was run.", type="RequestRefused"
+                    "x", f"{'x' * 600} Nothing was run.", "x", state_after=StateAfter.UNCHANGED
                 ),
             ),
             f"Nothing was changed. {'x' * 600} Nothing was run. Run run-1.",
@@ -135,8 +146,8 @@ def test_reason_of_a_report(report: Report, expected: str) -> None:
 
 def test_reason_of_an_error_before_the_run() -> None:
     """An error from before there was a report is its message and its advice."""
-    error = SettingInvalid("LOCKGATE_PORT is wrong. Nothing was changed.", hint="Correct it.")
-    expected = "LOCKGATE_PORT is wrong. Nothing was changed. Correct it."
+    error = SettingInvalid("LOCKGATE_PORT is wrong.", hint="Correct it.")
+    expected = "LOCKGATE_PORT is wrong. Correct it."
     assert expected == make_reason(error)
 
 

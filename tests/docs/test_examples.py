@@ -32,8 +32,10 @@ from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action
+from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, MigrationFileInvalid
 from lockgate.formats.lockgate import read_folder
+from lockgate.report_draft import refuse_report
 from lockgate.settings import ACTIONS, Settings
 
 if TYPE_CHECKING:
@@ -132,7 +134,9 @@ def test_refused_example_is_refused_as_the_page_says(
     (tmp_path / block.words[1]).write_text(block.text, "utf-8")
     with pytest.raises(MigrationFileInvalid) as caught:
         make_plan(read_folder(tmp_path, {}), EMPTY_HISTORY, Policy())
-    assert to_one_line(message.text) == caught.value.message
+    error = refuse_report("", caught.value, NOT_BEGUN).error
+    assert error is not None
+    assert to_one_line(message.text) == error.message
 
 
 @pytest.mark.parametrize("block", list_blocks("sql", "query"))

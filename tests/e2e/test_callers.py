@@ -116,7 +116,7 @@ def test_package_that_cannot_be_imported_is_answered(deployed: Deployed) -> None
         deleted = deployed.invoke(runtime, read_event("terraform_delete"))
         failed = runtime.invoke(read_event("terraform_crud"))
     assert action.message.startswith(
-        "The function's package cannot be imported. ImportError: no pg8000 here. Nothing was run."
+        "The function's package cannot be imported. ImportError: no pg8000 here. Nothing was changed."
     )
     assert ("Failed", "up_to_date") == (status, deleted["status"])
     assert failed.error is not None

@@ -171,7 +171,7 @@ def test_package_that_cannot_be_imported_is_answered(
     failed, deleted = stack.exchanges
     assert failed.answer.reason.startswith(
         f"The function's package cannot be imported. ImportError: no {library} for this Python."
-        " Nothing was run. Build the package with sam build"
+        " Nothing was changed. Build the package with sam build"
     )
     assert deleted.answer.is_success
     error, report = read_error(direct)

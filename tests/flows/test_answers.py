@@ -313,7 +313,7 @@ def test_function_without_its_package_answers(
     created, deleted = read_puts(bucket)
     assert (
         "The function's package cannot be imported. ModuleNotFoundError: No module named 'pg8000'."
-        " Nothing was run. Build the package with sam build, for the function's own runtime and"
+        " Nothing was changed. Build the package with sam build, for the function's own runtime and"
         " architecture, and deploy what it made."
     ) == created["Reason"]
     assert ("SUCCESS", "x") == (deleted["Status"], deleted["PhysicalResourceId"])
@@ -349,7 +349,7 @@ def test_function_without_its_package_quotes_no_other_error() -> None:
         substitute({}, LambdaContext())
     report = json.loads(str(caught.value))
     assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])
-    assert "ValueError. Nothing was run." in report["error"]["message"]
+    assert "ValueError. Nothing was changed." in report["error"]["message"]
     assert "hush" not in str(caught.value)
 
 

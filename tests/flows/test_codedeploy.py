@@ -73,7 +73,10 @@ def test_failing_migration_fails_the_hook(function: Function, deployment: Deploy
     lines = [json.loads(line) for line in function.log_stream.getvalue().splitlines()]
     (failed,) = (line for line in lines if line["message"] == "run_failed")
     assert ("failed", "migration-failed") == (failed["status"], failed["error_code"])
-    assert "2_broken.sql:1:1. It was rolled back" in failed["error"]
+    assert "2_broken.sql:1:1. " in failed["error"]
+    assert (
+        "It was rolled back. Applied before it by this run, and still there: 1." in failed["error"]
+    )
     assert [1] == function.failures_measured()
 
 

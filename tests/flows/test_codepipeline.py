@@ -135,8 +135,8 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ("up", "The action's UserParameters are no JSON object. Nothing was run."),
-        ("[" * 100_000, "The action's UserParameters are no JSON object. Nothing was run."),
+        ("up", "The action's UserParameters are no JSON object. Nothing was changed."),
+        ("[" * 100_000, "The action's UserParameters are no JSON object. Nothing was changed."),
         ('{"action": "hush"}', 'The action "hush" is not known.'),
         ('{"target": "latest"}', "The target latest is no version in"),
     ],
@@ -336,7 +336,7 @@ def test_answer_comes_in_time_though_python_hangs(
     function.patch.setattr(threading, "Timer", make_hurried)
     pipeline.make_context = lambda: context
     action = pipeline.run()
-    assert action.message.startswith("The run did not stop in time, and its outcome is not known.")
+    assert action.message.startswith("The run did not stop in time; its session ends with this")
     assert "Failed" == function.results[0]["answered"]
     assert 1 == len(api.calls)
     assert "emergency_answer_sent" in function.read_output()
@@ -448,7 +448,8 @@ def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) 
     assert (False, 1) == (action.is_success, len(action.steps))
     assert (
         "The run stopped before it was done. Undid 1 migration. It does not go on by itself, since"
-        " steps count from what is applied at that moment. Ask for the rest with target instead"
+        " steps count from what is applied at that moment. Undone by this run: 3. Ask for the rest with"
+        " target instead"
     ) in action.message
     assert [("1", "applied"), ("2", "applied")] == project.history()
 

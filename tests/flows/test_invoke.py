@@ -191,7 +191,7 @@ def test_options_become_the_command(
         (["--steps", "3"], 'The key "steps" is not known for the action "up".'),
         (["--action", "down"], 'The action "down" needs reason.'),
         (["--action", "repair", "--reason", "x"], "A repair does one thing to one migration"),
-        (["--target", "\n"], "cannot be read. Nothing was run."),
+        (["--target", "\n"], "cannot be read. Nothing was changed."),
     ],
 )
 def test_command_that_cannot_be_is_refused_here(
@@ -477,7 +477,9 @@ def test_function_that_cannot_be_invoked_is_readable(
     api.function = refuse(http_status, error_type, asked)
     outcome = run("--json")
     error = outcome.report["error"]
-    expected = f"Function shop-Migrate cannot be invoked: {said} ({error_type}). Nothing was run."
+    expected = (
+        f"Function shop-Migrate cannot be invoked: {said} ({error_type}). Nothing was changed."
+    )
     assert (status, code, expected, 1) == (
         outcome.status,
         error["code"],
@@ -500,8 +502,8 @@ def test_answer_that_does_not_arrive_is_told_as_such(
     error = outcome.report["error"]
     assert (1, "function-failed", 1) == (outcome.status, error["code"], len(asked))
     assert (
-        f"Function shop-Migrate was invoked, and its answer did not arrive ({named}). What it did is"
-        " not known."
+        f"Function shop-Migrate was invoked, and its answer did not arrive ({named})."
+        " What the database holds now is not known: the function was invoked and gave no report."
     ) == error["message"]
 
 
@@ -520,7 +522,7 @@ def test_lambda_that_cannot_be_reached_is_readable(
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
     outcome = run()
     assert 1 == outcome.status
-    assert "Lambda cannot be reached (EndpointConnectionError). Nothing was run." in outcome.out
+    assert "Lambda cannot be reached (EndpointConnectionError). Nothing was changed." in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -639,7 +641,7 @@ def test_certificate_has_to_verify(
             monkeypatch.setenv(name, value)
         distrusted = run()
         assert (1, []) == (distrusted.status, stub.asked)
-        assert "Lambda cannot be reached (SSLError). Nothing was run." in distrusted.out
+        assert "Lambda cannot be reached (SSLError). Nothing was changed." in distrusted.out
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority"))
         assert (0, 1) == (run().status, len(stub.asked))
 

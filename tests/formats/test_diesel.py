@@ -13,8 +13,6 @@ from lockgate.formats.diesel import read_folder, recognise
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOTHING = "Nothing was changed."
-
 
 def test_versions_compare_as_texts_without_their_dashes(tmp_path: Path) -> None:
     """A date with dashes and one without are in one order."""
@@ -68,7 +66,7 @@ def test_metadata_decides_about_the_transaction(
         (
             {"1_a/down.sql": "x"},
             (
-                f"1_a is a folder without up.sql, which Diesel takes for a broken migration. {NOTHING}"
+                "1_a is a folder without up.sql, which Diesel takes for a broken migration."
                 " Add 1_a/up.sql, or move the folder out of the migrations folder; or point"
                 " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself."
             ),
@@ -76,7 +74,7 @@ def test_metadata_decides_about_the_transaction(
         (
             {"1_a/up.sql": ""},
             (
-                f"1_a/up.sql is empty, which Diesel refuses to run. {NOTHING}"
+                "1_a/up.sql is empty, which Diesel refuses to run."
                 " Write the migration, or remove it."
             ),
         ),
@@ -84,14 +82,14 @@ def test_metadata_decides_about_the_transaction(
             {"1_a/up.sql": "a", "1_a/metadata.toml": "run_in_transaction = 'no'"},
             (
                 "1_a/metadata.toml has a run_in_transaction that is neither true nor false."
-                f" {NOTHING} Write run_in_transaction = false."
+                " Write run_in_transaction = false."
             ),
         ),
         (
             {"2024-01-01_a/up.sql": "a", "20240101_b/up.sql": "b"},
             (
                 "Two files have version 20240101: 2024-01-01_a/up.sql and 20240101_b/up.sql."
-                f" {NOTHING} Give one of them a version of its own."
+                " Give one of them a version of its own."
             ),
         ),
     ],
@@ -107,9 +105,9 @@ def test_metadata_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     """The file is named; how the mistake is called is the library's."""
     files = {"1_a/up.sql": "a", "1_a/metadata.toml": "x"}
     found = read_refused(read_folder, write_folder(tmp_path / "m", files))
-    assert ("1_a/metadata.toml is not TOML: ", f" {NOTHING} Correct the file.") == (
+    assert ("1_a/metadata.toml is not TOML: ", " Correct the file.") == (
         found[:31],
-        found[-len(f" {NOTHING} Correct the file.") :],
+        found[-len(" Correct the file.") :],
     )
 
 

@@ -24,7 +24,6 @@ BEGIN = "-- +goose StatementBegin\n"
 END = "-- +goose StatementEnd\n"
 ON = "-- +goose ENVSUB ON\n"
 OFF = "-- +goose ENVSUB OFF\n"
-NOTHING = "Nothing was changed."
 FUNCTION = """\
 CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$
 SELECT 1;
@@ -116,51 +115,51 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
     [
         (
             "SELECT 1;\n",
-            f"1_a.sql:1 has SQL above -- +goose Up. {NOTHING} Move it below.",
+            "1_a.sql:1 has SQL above -- +goose Up. Move it below.",
         ),
         (
             "-- nothing\n",
-            f"1_a.sql:2 has no -- +goose Up. {NOTHING} Put it above the up script.",
+            "1_a.sql:2 has no -- +goose Up. Put it above the up script.",
         ),
         (
             f"{UP}SELECT 1\n{DOWN}",
             (
-                f"1_a.sql:2 has a statement without an end, which goose refuses. {NOTHING}"
+                "1_a.sql:2 has a statement without an end, which goose refuses."
                 " End its last line with a semicolon."
             ),
         ),
         (
             f"{UP}{BEGIN}SELECT 1;\n",
             (
-                f"1_a.sql:2 has a -- +goose StatementBegin that is never ended. {NOTHING}"
+                "1_a.sql:2 has a -- +goose StatementBegin that is never ended."
                 " Put -- +goose StatementEnd behind the statement."
             ),
         ),
         (
             f"{UP}{END}",
             (
-                f"1_a.sql:2 has a -- +goose StatementEnd in the wrong place. {NOTHING}"
+                "1_a.sql:2 has a -- +goose StatementEnd in the wrong place."
                 " Write StatementBegin and StatementEnd in turn, below -- +goose Up or Down."
             ),
         ),
         (
             f"{UP}{BEGIN}SELECT 1;\n{DOWN}",
             (
-                f"1_a.sql:4 has a -- +goose Down inside of a statement. {NOTHING}"
+                "1_a.sql:4 has a -- +goose Down inside of a statement."
                 " Put -- +goose StatementEnd above it."
             ),
         ),
         (
             f"{DOWN}{UP}",
             (
-                f"1_a.sql:1 has a -- +goose Down in the wrong place. {NOTHING}"
+                "1_a.sql:1 has a -- +goose Down in the wrong place."
                 " Write one -- +goose Up, and behind its script at most one -- +goose Down."
             ),
         ),
         (
             f"{UP} {DOWN}",
             (
-                f"1_a.sql:2 has an annotation that goose does not know: -- +goose Down. {NOTHING}"
+                "1_a.sql:2 has an annotation that goose does not know: -- +goose Down."
                 " Known are Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON and"
                 " ENVSUB OFF, at the start of a line."
             ),
@@ -168,7 +167,7 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
         (
             f"{UP}{ON}SELECT '${{A}}';\n",
             (
-                f"1_a.sql:3 needs the variable A, which is not set. {NOTHING}"
+                "1_a.sql:3 needs the variable A, which is not set."
                 " Set A in the environment, or write ${A:-a default}."
             ),
         ),
@@ -176,7 +175,7 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
             f"{UP}{ON}SELECT $$x$$;\n",
             (
                 "1_a.sql:3 has a dollar sign that goose would take for a variable or an escape."
-                f" {NOTHING} Put -- +goose ENVSUB OFF above the line, and ENVSUB ON below it."
+                " Put -- +goose ENVSUB OFF above the line, and ENVSUB ON below it."
             ),
         ),
     ],
@@ -190,7 +189,7 @@ def test_value_of_several_lines_is_refused(tmp_path: Path) -> None:
     """It would move every line behind it."""
     found = refuse_one(tmp_path, f"{UP}{ON}SELECT '$A';\n", A="1\n2")
     expected = (
-        f"1_a.sql:3 needs the variable A, whose value has several lines. {NOTHING}"
+        "1_a.sql:3 needs the variable A, whose value has several lines."
         " Give A a value of one line; lines of the file would not be found again."
     )
     assert expected == found
@@ -209,7 +208,9 @@ def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None
     project.write({"3_c.sql": f"{UP}CREATE TABLE c ();\n"})
     applied = project.run(Action.UP)
     assert refused.error is not None
-    expected = f"2_b.go:1: the script is a Go migration, and Lockgate runs no Go. {NOTHING}"
+    expected = (
+        "2_b.go:1: the script is a Go migration, and Lockgate runs no Go. Nothing was changed."
+    )
     assert (expected, "applied") == (refused.error.message, adopted.status)
     assert ["3"] == [entry.version for entry in applied.applied]
 

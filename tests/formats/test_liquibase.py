@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     ReadOne = Callable[..., Migration]
     Fail = Callable[..., MigrationFileInvalid]
 
-NOTHING = "Nothing was changed."
 HEAD = "--liquibase formatted sql\n"
 ONE = f"{HEAD}--changeset ann:1\nSELECT 1;\n"
 
@@ -494,7 +493,7 @@ def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
         assert len(read(files).migrations) > 1
         return
     error = refuse(files)
-    assert f"{message} {NOTHING}" == str(error)
+    assert message == str(error)
     assert error.hint
 
 
@@ -553,8 +552,7 @@ def test_changelog_that_does_more_than_include_is_refused(
     """With its line, where the format has lines."""
     error = refuse({"one.sql": ONE, "two.sql": ONE, "more/a.sql": ONE, **files})
     if message is not None:
-        assert f"{message} {NOTHING}" == str(error)
-    assert "Nothing was changed." in str(error)
+        assert message == str(error)
     assert error.hint
 
 

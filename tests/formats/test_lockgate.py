@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     ReadOne = Callable[..., Migration]
     Fail = Callable[..., MigrationFileInvalid]
 
-NOTHING = "Nothing was changed."
 SQL = "SELECT 1;\n"
 
 
@@ -173,9 +172,7 @@ def test_missing_folder_is_refused_with_its_path(tmp_path: Path) -> None:
     """A folder that was not packaged is named."""
     with pytest.raises(MigrationFileInvalid) as caught:
         read_folder(tmp_path / "gone", {})
-    assert f"The migrations folder {tmp_path / 'gone'} does not exist. {NOTHING}" == str(
-        caught.value
-    )
+    assert f"The migrations folder {tmp_path / 'gone'} does not exist." == str(caught.value)
 
 
 @pytest.mark.parametrize("files", [{}, {"README.md": "#"}, {".hidden/0001_a.sql": SQL}])
@@ -183,7 +180,7 @@ def test_folder_without_migrations_is_refused(
     refuse: Fail, files: dict[str, str | bytes], tmp_path: Path
 ) -> None:
     """An empty folder is a mistake in packaging, not a database that is up to date."""
-    expected = f"The migrations folder {tmp_path / 'migrations'} holds no migration. {NOTHING}"
+    expected = f"The migrations folder {tmp_path / 'migrations'} holds no migration."
     assert expected == refuse(files).message
 
 
@@ -205,7 +202,7 @@ def test_folder_without_migrations_is_refused(
 def test_file_with_another_name_is_refused(refuse: Fail, name: str) -> None:
     """What ends in .sql or .py and is no migration's name would otherwise be passed over."""
     error = refuse({"0001_b.sql": SQL, name: SQL})
-    assert f"{name} is no migration's name. {NOTHING}" == error.message
+    assert f"{name} is no migration's name." == error.message
     assert (name, None, None) == place_of(error)
 
 
@@ -220,7 +217,7 @@ def test_name_that_is_not_utf8_is_refused(tmp_path: Path, name: bytes, shown: st
     path.write_text(SQL)
     with pytest.raises(MigrationFileInvalid) as caught:
         read_folder(tmp_path, {})
-    assert f"{shown}: the name is not UTF-8. {NOTHING}" == caught.value.message
+    assert f"{shown}: the name is not UTF-8." == caught.value.message
     assert shown == caught.value.file
 
 
@@ -239,13 +236,13 @@ def test_two_files_with_one_version_are_refused(
     """A version is unique over leading zeros, languages and folders."""
     content = "def up(connection):\n    pass\n"
     error = refuse({one: SQL, other: content if other.endswith(".py") else SQL})
-    assert f"Two files have version {version}: {one} and {other}. {NOTHING}" == error.message
+    assert f"Two files have version {version}: {one} and {other}." == error.message
 
 
 def test_two_repeatables_with_one_name_are_refused(refuse: Fail) -> None:
     """A repeatable's name is its key, whatever the folder."""
     error = refuse({"R__v.sql": SQL, "b/R__v.sql": SQL})
-    assert f"Two files have the name v: R__v.sql and b/R__v.sql. {NOTHING}" == error.message
+    assert "Two files have the name v: R__v.sql and b/R__v.sql." == error.message
 
 
 # Text.
@@ -254,7 +251,7 @@ def test_two_repeatables_with_one_name_are_refused(refuse: Fail) -> None:
 def test_file_that_is_not_utf8_is_refused_with_its_line(refuse: Fail) -> None:
     """The line is counted over every kind of line ending."""
     error = refuse({"0001_a.sql": b"-- 1\r\n-- 2\r-- 3\n-- gr\xf6\xdfer\n"})
-    assert f"0001_a.sql:4: the file is not UTF-8. {NOTHING}" == error.message
+    assert "0001_a.sql:4: the file is not UTF-8." == error.message
     assert ("0001_a.sql", 4, None) == place_of(error)
 
 
@@ -286,7 +283,7 @@ def test_folder_that_may_not_be_read_is_refused(
     monkeypatch.setattr(os, "scandir", refuse_sub)
     with pytest.raises(
         MigrationFileInvalid,
-        match=r"The folder .*/sub cannot be read: Permission denied\. Nothing was changed\.",
+        match=r"The folder .*/sub cannot be read: Permission denied\.",
     ):
         read_folder(tmp_path, {})
 
@@ -400,20 +397,20 @@ def test_wrong_marker_is_refused_with_its_line(
 ) -> None:
     """A marker that is unknown, twice there or out of place is named; so is what would be lost."""
     error = refuse({"0001_a.sql": content})
-    assert f"0001_a.sql:{line}: {problem} {NOTHING}" == error.message
+    assert f"0001_a.sql:{line}: {problem}" == error.message
     assert ("0001_a.sql", line, None) == place_of(error)
 
 
 def test_down_without_up_is_refused(refuse: Fail) -> None:
     """A file with nothing but a down script lacks its marker."""
     error = refuse({"0001_a.sql": "-- migrate:down\nSELECT 1;\n"})
-    assert f"0001_a.sql has a down script and no up script. {NOTHING}" == error.message
+    assert "0001_a.sql has a down script and no up script." == error.message
 
 
 def test_repeatable_with_down_is_refused(refuse: Fail) -> None:
     """A repeatable is undone by an edit of its text."""
     error = refuse({"R__v.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"})
-    assert f"R__v.sql is repeatable and has a down script. {NOTHING}" == error.message
+    assert "R__v.sql is repeatable and has a down script." == error.message
 
 
 # Options.
@@ -471,7 +468,7 @@ def test_options_belong_to_their_own_script(read_one: ReadOne) -> None:
 def test_wrong_option_is_refused_with_the_nearest(refuse: Fail, options: str, problem: str) -> None:
     """An option that is not known, or a value that it cannot have, ends the reading."""
     error = refuse({"0001_a.sql": f"\n-- migrate:up {options}\nSELECT 1;\n"})
-    assert f"0001_a.sql:2: {problem} {NOTHING}" == error.message
+    assert f"0001_a.sql:2: {problem}" == error.message
     assert ("0001_a.sql", 2, None) == place_of(error)
 
 
@@ -526,7 +523,7 @@ def test_variable_that_is_not_set_is_refused_with_its_line(refuse: Fail, ending:
     """A missing variable never becomes nothing."""
     text = "-- migrate:up\n-- migrate:env on\n\nSELECT '${TEAM}';\n".replace("\n", ending)
     error = refuse({"0001_a.sql": text}, {"TEAMS": "x"})
-    assert f"0001_a.sql:4: the variable TEAM is not set. {NOTHING}" == error.message
+    assert "0001_a.sql:4: the variable TEAM is not set." == error.message
     assert "Set TEAM in the environment, or write ${TEAM:-a default}." == error.hint
 
 
@@ -534,7 +531,7 @@ def test_variable_that_is_not_set_is_refused_with_its_line(refuse: Fail, ending:
 def test_switch_other_than_on_and_off_is_refused(refuse: Fail, word: str) -> None:
     """The switch takes one of two words."""
     error = refuse({"0001_a.sql": f"SELECT 1;\n-- migrate:env {word}\n"})
-    expected = f'0001_a.sql:2: -- migrate:env takes on or off, not "{word}". {NOTHING}'
+    expected = f'0001_a.sql:2: -- migrate:env takes on or off, not "{word}".'
     assert expected == error.message
 
 
@@ -542,7 +539,7 @@ def test_switch_other_than_on_and_off_is_refused(refuse: Fail, word: str) -> Non
 def test_value_of_several_lines_is_refused(refuse: Fail, value: str) -> None:
     """It would shift every line behind it, and failures would be told at the wrong one."""
     error = refuse({"0001_a.sql": "\n-- migrate:env on\nSELECT '${TEXT}';\n"}, {"TEXT": value})
-    assert f"0001_a.sql:3: the value of TEXT has several lines. {NOTHING}" == error.message
+    assert "0001_a.sql:3: the value of TEXT has several lines." == error.message
     assert ("0001_a.sql", 3, None) == place_of(error)
 
 
@@ -625,7 +622,7 @@ def test_python_file_that_is_no_migration_is_refused(
 ) -> None:
     """What is missing or wrong in the module is named, with its line where there is one."""
     error = refuse({"0001_a.py": content})
-    assert f"0001_a.py{problem} {NOTHING}" == error.message
+    assert f"0001_a.py{problem}" == error.message
     assert ("0001_a.py", *place) == place_of(error)
 
 

@@ -69,7 +69,7 @@ def test_down_comment_alone_cannot_be_run(folder: ForeignFolder) -> None:
     """The tool would run both scripts as one."""
     expected = (
         "1_a.sql:2: the script opens a down script and no up script; node-pg-migrate would run"
-        " both as one. Nothing was changed."
+        " both as one."
     )
     text = "CREATE TABLE t ();\n-- Down Migration\nDROP TABLE t;\n"
     assert folder.obstruct({"1_a.sql": text}) == expected
@@ -91,13 +91,13 @@ def test_empty_down_file_is_none(folder: ForeignFolder) -> None:
 
 def test_down_file_alone_is_refused(folder: ForeignFolder) -> None:
     """The tool refuses it too."""
-    expected = "1_a.down.sql has a down script and no up script. Nothing was changed."
+    expected = "1_a.down.sql has a down script and no up script."
     assert folder.refuse({"1_a.down.sql": SQL}) == expected
 
 
 def test_file_and_pair_of_one_name_are_refused(folder: ForeignFolder) -> None:
     """The tool refuses them too."""
-    expected = "1_a.up.sql is a second file of the migration in 1_a.sql. Nothing was changed."
+    expected = "1_a.up.sql is a second file of the migration in 1_a.sql."
     assert folder.refuse({"1_a.sql": SQL, "1_a.up.sql": SQL}) == expected
 
 
@@ -126,10 +126,7 @@ def test_suffix_counts_in_the_order(folder: ForeignFolder) -> None:
 
 def test_name_without_number_is_refused(folder: ForeignFolder) -> None:
     """The tool refuses it too."""
-    expected = (
-        "init.sql does not begin with a number, by which node-pg-migrate orders migrations."
-        " Nothing was changed."
-    )
+    expected = "init.sql does not begin with a number, by which node-pg-migrate orders migrations."
     assert folder.refuse({"init.sql": SQL}) == expected
 
 
@@ -141,10 +138,7 @@ def test_seventeen_digits_that_are_no_date_are_refused(folder: ForeignFolder) ->
 
 def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) -> None:
     """The order in which the file system lists them would decide."""
-    expected = (
-        "1_a_b.sql cannot be ordered: node-pg-migrate does not tell it from 1_a-b.sql."
-        " Nothing was changed."
-    )
+    expected = "1_a_b.sql cannot be ordered: node-pg-migrate does not tell it from 1_a-b.sql."
     assert folder.refuse({"1_a-b.sql": SQL, "1_a_b.sql": SQL}) == expected
 
 
@@ -154,17 +148,14 @@ def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) 
 @pytest.mark.parametrize("suffix", ["js", "ts", "mjs", "cjs"])
 def test_program_cannot_be_run(folder: ForeignFolder, suffix: str) -> None:
     """What it does is not in any SQL; where the tool has run it already, that is no concern."""
-    expected = (
-        f"2_b.{suffix}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
-        " Nothing was changed."
-    )
+    expected = f"2_b.{suffix}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
     assert folder.obstruct({"1_a.sql": SQL, f"2_b.{suffix}": "", "3_c.sql": SQL}) == expected
     assert folder.ids({}) == ["1_a", "2_b", "3_c"]
 
 
 def test_program_and_file_of_one_name_are_refused(folder: ForeignFolder) -> None:
     """The tool would run both, and record them as one."""
-    expected = "1_a.js is a second file of the migration in 1_a.sql. Nothing was changed."
+    expected = "1_a.js is a second file of the migration in 1_a.sql."
     assert folder.refuse({"1_a.sql": SQL, "1_a.js": ""}) == expected
 
 

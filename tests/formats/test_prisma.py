@@ -81,7 +81,7 @@ def test_link_to_a_folder_is_passed_over(folder: ForeignFolder, tmp_path: Path) 
 def test_folder_without_script_is_refused(folder: ForeignFolder) -> None:
     """Prisma stops there too."""
     files = {"1_a/migration.sql": SQL, "2_b/notes.txt": ""}
-    assert folder.refuse(files) == "2_b has no migration.sql. Nothing was changed."
+    assert folder.refuse(files) == "2_b has no migration.sql."
 
 
 def test_folder_without_migrations_is_refused(folder: ForeignFolder) -> None:
@@ -92,17 +92,14 @@ def test_folder_without_migrations_is_refused(folder: ForeignFolder) -> None:
 def test_other_database_is_refused(folder: ForeignFolder) -> None:
     """The lock file tells what the migrations were made for."""
     files = {"migration_lock.toml": '\nprovider = "mysql"\n', "1_a/migration.sql": SQL}
-    expected = (
-        "migration_lock.toml:2 names the provider mysql, and Lockgate migrates postgresql."
-        " Nothing was changed."
-    )
+    expected = "migration_lock.toml:2 names the provider mysql, and Lockgate migrates postgresql."
     assert folder.refuse(files) == expected
 
 
 def test_lock_file_without_provider_is_refused(folder: ForeignFolder) -> None:
     """Prisma would take it for another provider."""
     files = {"migration_lock.toml": "# merged\n", "1_a/migration.sql": SQL}
-    assert folder.refuse(files) == "migration_lock.toml names no provider. Nothing was changed."
+    assert folder.refuse(files) == "migration_lock.toml names no provider."
 
 
 def test_order_that_depends_on_the_locale_is_refused(folder: ForeignFolder) -> None:
@@ -110,7 +107,7 @@ def test_order_that_depends_on_the_locale_is_refused(folder: ForeignFolder) -> N
     files = {"1_op/migration.sql": SQL, "1_oö/migration.sql": SQL}
     expected = (
         "1_oö cannot be ordered: whether it comes before or after 1_op depends on the locale in"
-        " which Prisma runs. Nothing was changed."
+        " which Prisma runs."
     )
     assert folder.refuse(files) == expected
 

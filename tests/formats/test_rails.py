@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.support.project import Project
 
-NOTHING = "Nothing was changed."
-
 
 def test_folder_is_read_as_a_native_one(tmp_path: Path) -> None:
     """A Ruby migration that stands there as SQL too is passed over."""
@@ -44,7 +42,8 @@ def test_ruby_migration_is_known_by_its_name_and_not_run(project: Project) -> No
     applied = project.run(Action.UP)
     assert refused.error is not None
     expected = (
-        f"20240101_a.rb:1: the script is a Ruby migration, and Lockgate runs no Ruby. {NOTHING}"
+        "20240101_a.rb:1: the script is a Ruby migration, and Lockgate runs no Ruby."
+        " Nothing was changed."
     )
     assert (expected, "applied") == (refused.error.message, adopted.status)
     assert ["20240103"] == [entry.version for entry in applied.applied]

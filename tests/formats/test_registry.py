@@ -88,7 +88,7 @@ def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
     folder = write_folder(tmp_path / "m", files)
     with pytest.raises(MigrationFileInvalid) as caught:
         recognise_format(folder)
-    assert f"The folder {folder} {expected} Nothing was changed." == caught.value.message
+    assert f"The folder {folder} {expected}" == caught.value.message
     assert (caught.value.hint or "").startswith(NAME)
 
 

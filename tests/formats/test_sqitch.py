@@ -227,7 +227,6 @@ def test_plan_is_refused_with_its_line(
     """What Sqitch refuses, and what only Sqitch can do, is said with its place."""
     message = folder.refuse(make_files(*lines, a=SQL))
     assert expected in message
-    assert message.endswith("Nothing was changed.")
 
 
 @pytest.mark.parametrize(

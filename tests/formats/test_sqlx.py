@@ -12,8 +12,6 @@ from lockgate.formats.sqlx import read_folder, recognise
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOTHING = "Nothing was changed."
-
 
 def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
     """Simple and reversible migrations stand side by side; what has no underscore is passed over."""
@@ -65,21 +63,21 @@ def test_directions_have_their_own_transactions(tmp_path: Path) -> None:
         (
             {"a_b.sql": ""},
             (
-                f"a_b.sql has no number before its first underscore. {NOTHING}"
+                "a_b.sql has no number before its first underscore."
                 " Name it VERSION_description.sql, or move it out of the migrations folder."
             ),
         ),
         (
             {"1_a.down.sql": ""},
             (
-                f"1_a.down.sql has a down script and no up script. {NOTHING}"
+                "1_a.down.sql has a down script and no up script."
                 " Add 1_a.up.sql, or remove 1_a.down.sql."
             ),
         ),
         (
             {"1_a.sql": "", "1_b.up.sql": ""},
             (
-                f"Two files have version 1: 1_a.sql and 1_b.up.sql. {NOTHING}"
+                "Two files have version 1: 1_a.sql and 1_b.up.sql."
                 " Give one of them a version of its own."
             ),
         ),

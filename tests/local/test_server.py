@@ -316,7 +316,7 @@ def test_data_of_another_major_version_are_refused(make_server: MakeServer, tmp_
         server.start()
     expected = (
         f"The data in {home} were made by PostgreSQL 9.6; the programs in "
-        f"{server.binaries.folder} are {server.version}. Nothing was started or changed. "
+        f"{server.binaries.folder} are {server.version}. "
         "Remove the folder to begin anew, or use PostgreSQL 9.6."
     )
     assert expected == refusal.value.message

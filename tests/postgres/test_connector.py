@@ -55,7 +55,7 @@ def test_wrong_password(ready: Project) -> None:
     assert "CredentialsRejected" == kind
     assert (
         f"127.0.0.1:{ready.database.port} rejected the credentials of postgres. Tried:"
-        " LOCKGATE_DATABASE_URL. Nothing was changed."
+        " LOCKGATE_DATABASE_URL."
     ) == message
     assert "hunter2" not in report.to_text()
 

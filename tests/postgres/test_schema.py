@@ -153,7 +153,7 @@ def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None
     code, message = read_error(project.run())
     assert "history-unusable" == code
     assert message.startswith("The tables in schema lockgate are not Lockgate's: column ")
-    assert message.endswith("Nothing was changed.")
+    assert message.endswith("No migration was run.")
     assert before == project.database.dump(without=())
 
 
@@ -175,7 +175,7 @@ def test_refusal_of_one_foreign_table_is_true(project: Project, name: str) -> No
     project.database.run(f"CREATE SCHEMA lockgate; CREATE TABLE lockgate.{name} AS SELECT 1 AS id")
     before = project.database.dump(without=())
     _, message = read_error(project.run())
-    assert message.endswith("Nothing was changed.")
+    assert message.endswith("No migration was run.")
     assert before == project.database.dump(without=())
 
 

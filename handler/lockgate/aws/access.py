@@ -122,7 +122,7 @@ class AccessSource:
             return _Found(ConnectionParts(), "the settings")
         raise SettingInvalid(
             "No database is given: LOCKGATE_SECRET_ARN, LOCKGATE_DATABASE_URL and LOCKGATE_IAM_AUTH"
-            " are not set. Nothing was changed.",
+            " are not set.",
             hint="Set LOCKGATE_SECRET_ARN for a function; in a terminal, give --local, --database-url or"
             " --secret.",
             setting="LOCKGATE_SECRET_ARN",
@@ -183,7 +183,7 @@ class AccessSource:
         password = found.parts.password
         if password is None and self._settings.secret_arn is not None:
             raise CredentialsRejected(
-                f"There is no password in {found.origin}. Nothing was changed.",
+                f"There is no password in {found.origin}.",
                 hint="Add password to the secret, or set LOCKGATE_IAM_AUTH=true to do without one.",
             )
         # A URL without a password is for servers that ask for none.
@@ -192,7 +192,7 @@ class AccessSource:
     def _sign_in(self, endpoint: Endpoint, username: str) -> Credentials:
         if self._tls is Tls.OFF:
             raise SettingInvalid(
-                "An IAM token is only accepted over TLS, and TLS is off. Nothing was changed.",
+                "An IAM token is only accepted over TLS, and TLS is off.",
                 hint="Set LOCKGATE_TLS=verify-full, or LOCKGATE_IAM_AUTH=false.",
                 setting="LOCKGATE_TLS",
             )
@@ -224,7 +224,7 @@ def _first(preferred: Any, otherwise: Any) -> Any:
 
 def _missing(field: str, setting: str, origin: str) -> SettingInvalid:
     return SettingInvalid(
-        f"No {field} is known: none in {origin}, and {setting} is not set. Nothing was changed.",
+        f"No {field} is known: none in {origin}, and {setting} is not set.",
         hint=f"Set {setting}.",
         setting=setting,
     )

@@ -96,7 +96,7 @@ class RdsBackup:
             self._go_without(what, error, notes)
 
     def _go_without(self, what: str, error: LockgateError, notes: Notes) -> None:
-        text = f"{what}: {_problem_of(error)}"
+        text = f"{what}: {error.message}"
         if self.terms.mode is None:
             self.emit("backup_skipped", reason=text)
         else:
@@ -139,9 +139,7 @@ class RdsBackup:
                 if snapshots.delete(old.identifier):
                     deleted.append(old.identifier)
         except BackupFailed as error:
-            notes.warn(
-                f"Older snapshots are left: {_problem_of(error)} {error.hint or ''}".rstrip()
-            )
+            notes.warn(f"Older snapshots are left: {error.message} {error.hint or ''}".rstrip())
         if deleted:
             self.emit("snapshots_pruned", snapshots=deleted)
 
@@ -190,8 +188,4 @@ def _find_writer(database: RdsDatabase) -> Any:
 
 
 def _refusal(error: LockgateError) -> BackupFailed:
-    return BackupFailed(f"{_problem_of(error)} Nothing was run.", hint=error.hint, **error.fields)
-
-
-def _problem_of(error: LockgateError) -> str:
-    return error.message.removesuffix(" Nothing was changed.")
+    return BackupFailed(error.message, hint=error.hint, **error.fields)

@@ -202,13 +202,9 @@ def _from_client(name: str, error: Exception, call: Call) -> LockgateError:
     return _make_error(call, problem, hint, name)
 
 
-def _consequence(call: Call) -> str:
-    return " Nothing was changed." if call.verb == "read" else ""
-
-
 def _make_error(call: Call, problem: str, hint: str, code: str) -> LockgateError:
     return call.error_class(
-        f"{call.subject} cannot be {call.verb}: {problem}." + _consequence(call),
+        f"{call.subject} cannot be {call.verb}: {problem}.",
         hint=hint,
         aws_code=code,
     )

@@ -122,7 +122,7 @@ def _read_tls(query: str, source: str) -> Tls | None:
 
 def _invalid(source: str, problem: str) -> SettingInvalid:
     return SettingInvalid(
-        f"The database URL in {source} {problem}. Nothing was changed.",
+        f"The database URL in {source} {problem}.",
         hint=_HINT,
         source=source,
     )

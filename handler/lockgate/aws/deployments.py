@@ -31,7 +31,7 @@ def refuse_deployment(database: RdsDatabase) -> None:
             raise TargetUnsuitable(
                 f"Blue/green deployment {deployment.get('BlueGreenDeploymentName')} of"
                 f" {database.resource} is {_say(deployment.get('Status'))}, and does not replicate"
-                " changes to the schema. Nothing was run.",
+                " changes to the schema.",
                 hint="Switch over or delete the deployment, then invoke again.",
                 deployment=deployment.get("BlueGreenDeploymentIdentifier"),
             )

@@ -67,7 +67,7 @@ def find_endpoint(
     if resource is None:
         raise SettingInvalid(
             f"No host is known: {secret.origin} has no host, no dbInstanceIdentifier or"
-            " dbClusterIdentifier, and no tag of RDS. Nothing was changed.",
+            " dbClusterIdentifier, and no tag of RDS.",
             hint="Set LOCKGATE_HOST, or add host to the secret.",
         )
     rds = clients("rds", resource.region)
@@ -153,8 +153,7 @@ def _refuse_other_engine(description: Any, resource: Resource) -> None:
     engine = description.get("Engine", "")
     if engine not in ENGINES:
         raise SettingInvalid(
-            f'{resource} runs the engine "{engine}"; Lockgate migrates PostgreSQL only. Nothing was'
-            " changed.",
+            f'{resource} runs the engine "{engine}"; Lockgate migrates PostgreSQL only.',
             hint="Point LOCKGATE_SECRET_ARN to the secret of a PostgreSQL database.",
         )
 
@@ -165,7 +164,7 @@ def _read_endpoint(
     if not host or not port:
         status = description.get("DBInstanceStatus") or description.get("Status") or "unknown"
         raise DatabaseUnreachable(
-            f"{resource} has no endpoint yet (its status is {status}). Nothing was changed.",
+            f"{resource} has no endpoint yet (its status is {status}).",
             hint="Let the migration depend on the writer instance, not only on the cluster.",
         )
     return Discovered(host=host, port=port, dbname=dbname or None)

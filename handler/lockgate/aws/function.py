@@ -160,27 +160,26 @@ def _send(ca_bundle: str | None, request: Any, **_: object) -> Any:
 
 
 def _explain(error: LockgateError, name: str) -> LockgateError:
-    """Return the error with the class that an exit status goes by, and what was changed."""
+    """Return the error with the class that an exit status goes by."""
     code = str(error.fields.get("aws_code"))
     if code in _MEANT:
         cls, problem, hint = _MEANT[code]
-        return cls(
-            f"Function {name} cannot be invoked: {problem} ({code}). Nothing was run.", hint=hint
-        )
+        message = f"Function {name} cannot be invoked: {problem} ({code})."
+        return cls(message, hint=hint, was_invoked=False)
     if code in _NOT_STARTED:
         return FunctionBusy(
-            f"Function {name} cannot be invoked: Lambda has not started it ({code}). Nothing was run.",
+            f"Function {name} cannot be invoked: Lambda has not started it ({code}).",
             hint="Invoke again in a few minutes. If that does not help, look at the function's State and"
             f" StateReason: aws lambda get-function-configuration --function-name {name}",
             may_start_soon=True,
             aws_code=code,
+            was_invoked=False,
         )
     if not may_pass(error):
-        return CredentialsRejected(f"{error.message} Nothing was run.", hint=error.hint)
+        return CredentialsRejected(error.message, hint=error.hint, was_invoked=False)
     # The request may have arrived, and the function may be at work.
     return FunctionFailed(
-        f"Function {name} was invoked, and its answer did not arrive ({code}). What it did is not"
-        " known.",
+        f"Function {name} was invoked, and its answer did not arrive ({code}).",
         hint="Look with --action status. Invoked again, a run waits for the one that is at work.",
     )
 

@@ -95,7 +95,7 @@ def check_secret_id(secret_id: str) -> str:
     """
     if _SECRET_ID.fullmatch(secret_id) is None or is_database_url(secret_id):
         raise SettingInvalid(
-            "LOCKGATE_SECRET_ARN is neither the ARN nor the name of a secret. Nothing was changed.",
+            "LOCKGATE_SECRET_ARN is neither the ARN nor the name of a secret.",
             hint="Give it the secret's ARN, not its value; a URL belongs in LOCKGATE_DATABASE_URL.",
             setting="LOCKGATE_SECRET_ARN",
         )
@@ -114,7 +114,7 @@ def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> 
     if "SecretString" not in answer:
         raise CredentialsRejected(
             f"Secret {name} version {version_id[:8]}… ({stage}) is binary, so it holds no"
-            " credentials that can be read. Nothing was changed.",
+            " credentials that can be read.",
             hint="Store it as text: a JSON object with username and password, or with url.",
         )
     return _Answer(answer["ARN"], name, version_id, answer["SecretString"])
@@ -152,7 +152,7 @@ def _parse_object(text: str, origin: str) -> dict[str, Any]:
         return {"url": content}
     if not isinstance(content, dict):
         raise CredentialsRejected(
-            f"{origin} holds neither a JSON object nor a postgresql:// URL. Nothing was changed.",
+            f"{origin} holds neither a JSON object nor a postgresql:// URL.",
             hint="Store a JSON object with username and password, or with url.",
         )
     return content
@@ -167,7 +167,7 @@ def _read_parts(content: dict[str, Any], origin: str) -> ConnectionParts:
     if username is None:
         keys = ", ".join(key for key in ("username", "password") if not content.get(key))
         raise CredentialsRejected(
-            f"{origin} lacks {keys}, and it has no url either. Nothing was changed.",
+            f"{origin} lacks {keys}, and it has no url either.",
             hint="Store a JSON object with username and password, or with url.",
         )
     return ConnectionParts(
@@ -185,8 +185,7 @@ def _refuse_other_engine(content: dict[str, Any], origin: str) -> None:
         return
     shown = f'"{engine}"' if _PLAIN_NAME.fullmatch(engine) else "another one"
     raise SettingInvalid(
-        f"{origin} is for the engine {shown}; Lockgate migrates PostgreSQL only. Nothing was"
-        " changed.",
+        f"{origin} is for the engine {shown}; Lockgate migrates PostgreSQL only.",
         hint="Point LOCKGATE_SECRET_ARN to the secret of a PostgreSQL database (engine postgres"
         " or aurora-postgresql).",
     )
@@ -198,7 +197,7 @@ def _read_text(content: dict[str, Any], key: str, origin: str) -> str | None:
         return None
     if not isinstance(value, str) or "\0" in value:
         raise SettingInvalid(
-            f"{origin} has a {key} that is no text. Nothing was changed.",
+            f"{origin} has a {key} that is no text.",
             hint=f"Store {key} as a JSON string.",
         )
     return value
@@ -211,7 +210,7 @@ def _read_port(content: dict[str, Any], origin: str) -> int | None:
     port = parse_port(value)
     if port is None:
         raise SettingInvalid(
-            f"{origin} has a port that is no port number. Nothing was changed.",
+            f"{origin} has a port that is no port number.",
             hint="Store port as a number from 1 to 65535.",
         )
     return port

@@ -129,7 +129,7 @@ class SnapshotTaker:
         far = "" if snapshot is None or snapshot.percent is None else f" ({snapshot.percent} %)"
         raise RunIncomplete(
             f"The run stopped before it was done: {why}. It was waiting for {what} of"
-            f" {self.database.resource}{far}. Nothing was run.",
+            f" {self.database.resource}{far}.",
             hint=after,
         )
 

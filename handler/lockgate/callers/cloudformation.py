@@ -255,4 +255,4 @@ def _read_reason(properties: dict[str, Any]) -> str | None:
 
 
 def _refuse(problem: str, hint: str) -> RequestInvalid:
-    return RequestInvalid(f"{problem} Nothing was run.", hint=hint)
+    return RequestInvalid(problem, hint=hint)

@@ -136,7 +136,6 @@ def _read_id(event: Mapping[str, Any], name: str) -> str:
     if isinstance(value, str) and 0 < len(value) <= _MAX_ID and is_storable(value):
         return value
     raise RequestInvalid(
-        f"The event's {name} is missing or no text, so nobody could be told the outcome. Nothing was"
-        " run.",
+        f"The event's {name} is missing or no text, so nobody could be told the outcome.",
         hint="Let CodeDeploy invoke the function, as a hook in an AppSpec.",
     )

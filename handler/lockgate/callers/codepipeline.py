@@ -72,8 +72,7 @@ def read_job(event: Mapping[str, Any], now: float) -> Job:
     job_id = _dig(job, "id")
     if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
         raise RequestInvalid(
-            "The event's CodePipeline job has no id, so nobody could be told the outcome. Nothing was"
-            " run.",
+            "The event's CodePipeline job has no id, so nobody could be told the outcome.",
             hint="Let CodePipeline invoke the function, by an action of category Invoke.",
         )
     data = _dig(job, "data")
@@ -142,9 +141,7 @@ def _read_parameters(parameters: object) -> dict[str, Any]:
         return {}
     command = _parse(parameters)
     if not isinstance(command, dict):
-        raise RequestInvalid(
-            "The action's UserParameters are no JSON object. Nothing was run.", hint=_HINT
-        )
+        raise RequestInvalid("The action's UserParameters are no JSON object.", hint=_HINT)
     return command
 
 

@@ -321,7 +321,7 @@ def _read_value(key: Key, command: Mapping[Any, Any]) -> Any:
 
 
 def _refuse(problem: str, hint: str) -> RequestInvalid:
-    return RequestInvalid(f"{problem} Nothing was run.", hint=hint)
+    return RequestInvalid(problem, hint=hint)
 
 
 def _kind(value: object) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from lockgate.core.state_after import make_unknown
 from lockgate.errors import LockgateError, RunIncomplete
+from lockgate.report_draft import refuse_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 
 # When this share of the reserve is left and the run still hangs, the second thread answers.
 _ANSWER_AT_RESERVE_SHARE = 0.3
+_WHY = "the run is still at work"
 
 
 def start_emergency(
     answerer: Answerer,
     dialogue: Dialogue,
     deadline: Deadline,
+    run_id: str,
     on_end: Callable[[LockgateError | None], object],
 ) -> threading.Timer:
     """Answer from a second thread if the run hangs until Lambda is about to kill it.
@@ -37,13 +41,12 @@ def start_emergency(
     answer is given.
     """
     error = RunIncomplete(
-        "The run did not stop in time, and its outcome is not known. Its session ends with the"
-        " invocation; what was not committed is rolled back.",
+        "The run did not stop in time; its session ends with this invocation.",
         hint='Invoke with {"action": "status"} to see where the database stands.',
     )
 
     def answer() -> None:
-        mine = dialogue.make_answer(error)
+        mine = dialogue.make_answer(refuse_report(run_id, error, make_unknown(_WHY)))
         try:
             given = answerer.give(mine)
         except LockgateError as failure:

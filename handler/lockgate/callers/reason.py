@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.state_after import StateAfter, describe_briefly
 from lockgate.errors import LockgateError
 from lockgate.report import Entry, Report, Status
 
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
 _MAX_NAME = 200
 # CloudFormation takes no failure without a reason.
 _SILENT = "The run failed and said nothing; the function's log says more."
-_UNTOUCHED = frozenset({Status.REFUSED, Status.BUSY})
-# A message says at its end what was changed; that far it is never cut off.
-_SAYS_UNTOUCHED = "Nothing was "
+# A message says at its end in which state the database is; that far it is never cut off.
 _NEVER_CUT_CHARACTERS = 500
 
 
@@ -28,8 +27,9 @@ def make_reason(outcome: Report | LockgateError) -> str:
         return to_one_line(f"{outcome.message} {_to_sentence(outcome.hint or '')}") or _SILENT
     error = outcome.error
     said = [] if error is None else [error.message, _to_sentence(error.hint or "")]
-    parts = [_describe_failure(outcome), _describe_state(outcome), *said, f"Run {outcome.run_id}."]
-    return to_one_line(" ".join(parts))
+    run = f"Run {outcome.run_id}." if outcome.run_id else ""
+    parts = [_describe_failure(outcome), _describe_state(outcome), *said, run]
+    return to_one_line(" ".join(parts)) or _SILENT
 
 
 def to_one_line(text: str) -> str:
@@ -68,11 +68,12 @@ def _describe_failure(report: Report) -> str:
 
 
 def _describe_state(report: Report) -> str:
-    is_touched = bool(report.applied or report.reverted)
-    if report.status in _UNTOUCHED and not is_touched:
-        message = "" if report.error is None else report.error.message
-        is_said = _SAYS_UNTOUCHED in message[:_NEVER_CUT_CHARACTERS]
-        return "" if is_said else "Nothing was changed."
+    """Return the state of the database, if the message does not tell it near its beginning."""
+    state = None if report.error is None else report.error.state_after
+    brief = "" if state is None else describe_briefly(state)
+    if state in {StateAfter.UNCHANGED, StateAfter.UNKNOWN}:
+        assert report.error is not None
+        return "" if len(report.error.message) <= _NEVER_CUT_CHARACTERS else brief
     version = report.to_version if report.to_version is not None else report.from_version
     kept = _count_kept(report.applied, report.reverted)
     has_run = report.error is not None and report.error.migration is not None
@@ -82,6 +83,8 @@ def _describe_state(report: Report) -> str:
         kept, f"{kept} migrations of this run stay"
     )
     at = "has no version" if version is None else f"is at version {version[:_MAX_NAME]}"
+    if state is StateAfter.PARTLY_APPLIED:
+        return f"{brief} The database {at}."
     return f"{stay}; the database {at}."
 
 

@@ -62,7 +62,7 @@ def check_response_url(url: str | None, *, loopback: bool) -> str:
     if url is None or parts is None or not _is_allowed(parts, loopback=loopback):
         raise RequestInvalid(
             "The event's ResponseURL does not lead to CloudFormation's own bucket over HTTPS, so"
-            " nothing would be told to it. Nothing was run.",
+            " nothing would be told to it.",
             hint="Let CloudFormation invoke the function. Behind a framework that answers itself"
             " (CDK Provider), set LOCKGATE_CFN_RESPONSE=return.",
         )

@@ -54,7 +54,7 @@ def read_request(event: Mapping[str, Any], settings: Settings) -> Request:
     change = event[_KEY].get("action")
     if not isinstance(change, str) or change not in _CHANGES:
         raise RequestInvalid(
-            "The event's tf.action is not create, update or delete. Nothing was run.",
+            "The event's tf.action is not create, update or delete.",
             hint='Set lifecycle_scope = "CRUD" in aws_lambda_invocation, and leave tf to the provider.',
         )
     command = {key: value for key, value in event.items() if key != _KEY}

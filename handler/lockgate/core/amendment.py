@@ -210,7 +210,7 @@ def _refuse_history(history: History, what: str) -> None:
 
 
 def _refuse(problem: str, hint: str) -> AmendmentRefused:
-    return AmendmentRefused(f"{problem} Nothing was changed.", hint=hint)
+    return AmendmentRefused(problem, hint=hint)
 
 
 def _list(items: Iterable[str]) -> str:

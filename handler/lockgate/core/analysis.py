@@ -187,7 +187,7 @@ def _refuse_obstacle(script: Script) -> None:
     found = script.obstacle
     if found is not None:
         raise MigrationFileInvalid(
-            f"{script.path}:{found.line}: the script {found.why}. Nothing was changed.",
+            f"{script.path}:{found.line}: the script {found.why}.",
             hint=found.hint,
             file=script.path,
             line=found.line,
@@ -200,8 +200,7 @@ def _split(script: Script) -> tuple[Statement, ...]:
     except SqlTextInvalid as error:
         line = script.first_line + (error.line or 1) - 1
         raise MigrationFileInvalid(
-            f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}."
-            " Nothing was changed.",
+            f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}.",
             hint="Only psql knows its commands: take it out, or write out what it does."
             if error.message.startswith("psql meta-command")
             else "Correct the file.",
@@ -225,7 +224,7 @@ def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
         line, column = place_of(script, statement.start)
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: the script sets client_encoding to"
-            f" {mask(encoding.upper(), script.hidden)}, and is sent as UTF-8. Nothing was changed.",
+            f" {mask(encoding.upper(), script.hidden)}, and is sent as UTF-8.",
             hint="Take the statement out. The file is UTF-8, whatever the database's own encoding is:"
             " the server converts.",
             file=script.path,
@@ -250,8 +249,7 @@ def _refuse_mixture(
     why = classes[first_alone].reason
     if script.options.transaction is True:
         raise MigrationFileInvalid(
-            f"{script.path}:{line}:{column}: {why}, and the file says transaction:true."
-            " Nothing was changed.",
+            f"{script.path}:{line}:{column}: {why}, and the file says transaction:true.",
             hint="Take the option out, or put the statement in a migration of its own.",
             file=script.path,
             line=line,
@@ -261,7 +259,7 @@ def _refuse_mixture(
     if script.options.transaction is None and others:
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
-            " be left behind if a later one failed. Nothing was changed.",
+            " be left behind if a later one failed.",
             hint=f"Put this statement in a migration of its own{_way_outside(script)}.",
             file=script.path,
             line=line,
@@ -298,7 +296,7 @@ def _raise_unpaired(script: Script, offset: int) -> None:
     line, column = place_of(script, offset)
     raise MigrationFileInvalid(
         f"{script.path}:{line}:{column}: the file's own transaction cannot be followed: each BEGIN"
-        " needs one COMMIT after it, and nothing else may end it. Nothing was changed.",
+        " needs one COMMIT after it, and nothing else may end it.",
         hint="Take BEGIN, COMMIT and ROLLBACK out: Lockgate opens the transaction itself.",
         file=script.path,
         line=line,

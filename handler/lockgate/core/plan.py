@@ -183,7 +183,7 @@ def _find_target(catalog: Catalog, text: str | None) -> Version | None:
     target = find_version(catalog, text)
     if target is None:
         raise RequestInvalid(
-            f"The target {text} is no version in {catalog.source}. Nothing was changed.",
+            f"The target {text} is no version in {catalog.source}.",
             hint=f"The latest there is {catalog.latest}.",
         )
     return None if target == catalog.latest else target

@@ -28,7 +28,7 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
     """Return why this plan may not be carried out, or ``None`` if it may."""
     if plan.foreign is not None:
         return HistoryForeign(
-            f"{plan.foreign.describe()} They share no version. Nothing was run.",
+            f"{plan.foreign.describe()} They share no version.",
             hint="Check that this is the right database, and that LOCKGATE_MIGRATIONS names the right"
             " folder. Projects that share a database each need a LOCKGATE_SCHEMA of their own.",
         )
@@ -36,7 +36,7 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
     if drifted:
         rest = f" And {len(drifted) - 1} more." if len(drifted) > 1 else ""
         return DriftDetected(
-            f"{drifted[0].describe()}{rest} Nothing was run.",
+            f"{drifted[0].describe()}{rest}",
             hint="Restore the file, and put the change in a new migration; or, if the file is right as"
             " it is, take its text over: repair, accept.",
             file=drifted[0].file,
@@ -49,7 +49,7 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
         first = plan.out_of_order[0]
         return OutOfOrderFound(
             f"Migration {first.label} is pending, but a later version was applied already."
-            f" {first.path}. Nothing was run.",
+            f" {first.path}.",
             hint="Give the file a version above the latest applied one, or set"
             " LOCKGATE_OUT_OF_ORDER=apply.",
             file=first.path,
@@ -115,7 +115,7 @@ def _refuse_to_begin_again(step: Step) -> DriftDetected:
         what, option = "it was begun", "transaction = False"
     return DriftDetected(
         f"Migration {migration.label} was applied in part outside a transaction, and its file asks for"
-        f" one now: {what}, and would be run again. {migration.path}. Nothing was run.",
+        f" one now: {what}, and would be run again. {migration.path}.",
         hint=f"Keep {option} in the file until the migration is whole.",
         file=migration.path,
         migration=migration.label,

@@ -97,8 +97,7 @@ def find_down_target(catalog: Catalog, history: History, text: str) -> Version |
     applied = next((r.version for r in history.rows if str(r.version) == text), None)
     if known is None and applied is None:
         raise RequestInvalid(
-            f"The target {text} is no version in {catalog.source} or in the history."
-            " Nothing was undone.",
+            f"The target {text} is no version in {catalog.source} or in the history.",
             hint=f'The latest applied is {history.latest}; "{NOTHING}" undoes all.',
         )
     return known if known is not None else applied
@@ -146,7 +145,7 @@ def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
     more = len(reversal.missing) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
-        f"There is no way back from: {named}{rest}. Nothing was undone.",
+        f"There is no way back from: {named}{rest}.",
         hint="Go on forward: put what should change in a new migration. Or write the down script that is"
         " missing into the file and take it into the history: repair, accept.",
     )

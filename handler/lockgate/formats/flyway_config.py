@@ -129,8 +129,7 @@ def _flag(entry: Entry) -> bool:
     known = {"true": True, "false": False}
     if entry.value.lower() not in known:
         raise MigrationFileInvalid(
-            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.'
-            " Nothing was changed.",
+            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.',
             hint="Correct the setting.",
             file=entry.file,
             line=entry.line,

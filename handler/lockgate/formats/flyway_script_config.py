@@ -82,8 +82,7 @@ def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
 def _flag(entry: Entry) -> bool:
     if entry.value not in _FLAGS:
         raise MigrationFileInvalid(
-            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.'
-            " Nothing was changed.",
+            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.',
             hint="Correct the file.",
             file=entry.file,
             line=entry.line,

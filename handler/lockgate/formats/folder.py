@@ -41,7 +41,7 @@ def require_folder(folder: Path) -> None:
         problem = f"cannot be read: {error.strerror}"
     if problem is not None:
         raise MigrationFileInvalid(
-            f"The migrations folder {show_name(str(folder))} {problem}. Nothing was changed.",
+            f"The migrations folder {show_name(str(folder))} {problem}.",
             hint="Set LOCKGATE_MIGRATIONS (or --dir) to the folder, and check that it is packaged.",
         )
 
@@ -49,7 +49,7 @@ def require_folder(folder: Path) -> None:
 def no_migrations(folder: Path | str) -> MigrationFileInvalid:
     """Return the error of a folder without a single migration."""
     return MigrationFileInvalid(
-        f"The migrations folder {folder} holds no migration. Nothing was changed.",
+        f"The migrations folder {folder} holds no migration.",
         hint="Check that it is the folder of migrations itself; or write the first one with: lockgate"
         " new NAME",
     )
@@ -90,8 +90,7 @@ def _walk(
                     _refuse_circle(folder, base, entry, linked)
     except OSError as error:
         raise MigrationFileInvalid(
-            f"The folder {show_name(str(error.filename or folder))} cannot be read: {error.strerror}."
-            " Nothing was changed.",
+            f"The folder {show_name(str(error.filename or folder))} cannot be read: {error.strerror}.",
             hint="Check its permissions and how it was packaged.",
         ) from None
     for name in sorted(files):
@@ -129,7 +128,7 @@ def _refuse_circle(
     if (found.st_dev, found.st_ino) in known:
         path = show_name(f"{base}{link.name}")
         raise MigrationFileInvalid(
-            f"{path} is a link to a folder that is read already. Nothing was changed.",
+            f"{path} is a link to a folder that is read already.",
             hint=f"Remove the link: rm {path}",
             file=path,
         )
@@ -152,7 +151,7 @@ def refuse_name(path: str) -> None:
     if shown != path:
         what = "holds a control character" if _CONTROL.search(path) else "is not UTF-8"
         raise MigrationFileInvalid(
-            f"{shown}: the name {what}. Nothing was changed.",
+            f"{shown}: the name {what}.",
             hint="Rename the file or its folder.",
             file=shown,
         )
@@ -223,7 +222,7 @@ def decode_text(content: bytes, shown: str) -> str:
     except UnicodeDecodeError as error:
         line = line_of(error.object[: error.start].decode("utf-8"), error.start)
         raise MigrationFileInvalid(
-            f"{shown}:{line}: the file is not UTF-8. Nothing was changed.",
+            f"{shown}:{line}: the file is not UTF-8.",
             hint="Save it as UTF-8.",
             file=shown,
             line=line,
@@ -274,7 +273,7 @@ def _describe_special(found: os.stat_result) -> str:
 def _unreadable(shown: str, reason: str) -> MigrationFileInvalid:
     shown = show_name(shown)
     return MigrationFileInvalid(
-        f"{shown} cannot be read: {reason}. Nothing was changed.",
+        f"{shown} cannot be read: {reason}.",
         hint="Check the file's permissions and how it was packaged.",
         file=shown,
     )

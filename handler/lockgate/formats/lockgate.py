@@ -64,14 +64,14 @@ def _name_file(path: str, content: bytes) -> NativeFile:
     repeatable = None if versioned is not None else _REPEATABLE.fullmatch(name)
     if versioned is None and repeatable is None:
         raise MigrationFileInvalid(
-            f"{path} is no migration's name. Nothing was changed.",
+            f"{path} is no migration's name.",
             hint="Name it VERSION_name.sql, VERSION_name.py or R__name.sql (VERSION is digits), "
             "or move it out of the migrations folder.",
             file=path,
         )
     if name.count(".") > 1 and name.lower().endswith(_OTHER_DOWN):
         raise MigrationFileInvalid(
-            f"{path} is another tool's down script by its name. Nothing was changed.",
+            f"{path} is another tool's down script by its name.",
             hint="Name the tool with LOCKGATE_FORMAT (or --format); or put the script behind"
             " -- migrate:down in its migration's file.",
             file=path,
@@ -97,7 +97,7 @@ def _read_repeatable(file: NativeFile, variables: Mapping[str, str]) -> Migratio
     up, down = read_sql(file, variables)
     if down is not None:
         raise MigrationFileInvalid(
-            f"{file.path} is repeatable and has a down script. Nothing was changed.",
+            f"{file.path} is repeatable and has a down script.",
             hint="A repeatable migration is undone by an edit of its text; take the down part out.",
             file=file.path,
         )
@@ -107,7 +107,7 @@ def _read_repeatable(file: NativeFile, variables: Mapping[str, str]) -> Migratio
 def _found_twice(other: Migration, one: Migration) -> MigrationFileInvalid:
     what = f"the name {one.name}" if one.version is None else f"version {one.version}"
     return MigrationFileInvalid(
-        f"Two files have {what}: {other.path} and {one.path}. Nothing was changed.",
+        f"Two files have {what}: {other.path} and {one.path}.",
         hint="Give one of them a version of its own.",
         file=one.path,
     )

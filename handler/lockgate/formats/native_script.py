@@ -90,7 +90,7 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
     if up is None:
         if down is not None:
             raise MigrationFileInvalid(
-                f"{file.path} has a down script and no up script. Nothing was changed.",
+                f"{file.path} has a down script and no up script.",
                 hint="Put -- migrate:up on a line above the up script.",
                 file=file.path,
             )
@@ -148,7 +148,7 @@ def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
         line = line_of(file.text, marker.start())
         if marker[1] in sections:
             raise MigrationFileInvalid(
-                f"{file.path}:{line}: a second -- migrate:{marker[1]}. Nothing was changed.",
+                f"{file.path}:{line}: a second -- migrate:{marker[1]}.",
                 hint="Split the file in two migrations, or take the second marker out.",
                 file=file.path,
                 line=line,
@@ -157,7 +157,7 @@ def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
         options = _read_options(marker[2], file.path, line)
         if marker[1] == "up" and "down" in sections:
             raise MigrationFileInvalid(
-                f"{file.path}:{line}: -- migrate:up stands below -- migrate:down. Nothing was changed.",
+                f"{file.path}:{line}: -- migrate:up stands below -- migrate:down.",
                 hint="Put the up script first; were the markers swapped, up would undo.",
                 file=file.path,
                 line=line,
@@ -182,7 +182,7 @@ def _refuse_above(file: NativeFile, first_marker: int) -> None:
     else:
         return
     raise MigrationFileInvalid(
-        f"{file.path}:{line}: {what} above the first marker. Nothing was changed.",
+        f"{file.path}:{line}: {what} above the first marker.",
         hint="Move it below -- migrate:up; above the first marker only comments may stand.",
         file=file.path,
         line=line,
@@ -195,8 +195,7 @@ def _is_section(marker: re.Match[str], file: NativeFile) -> bool:
         line = line_of(file.text, marker.start())
         raise MigrationFileInvalid(
             f"{file.path}:{line}: -- migrate:{directive} is not known"
-            f"{_nearest(directive.lower(), _DIRECTIVES)}"
-            " Nothing was changed.",
+            f"{_nearest(directive.lower(), _DIRECTIVES)}",
             hint="Known are -- migrate:up, -- migrate:down, -- migrate:env on|off and"
             " -- migrate:verify QUERY.",
             file=file.path,
@@ -212,14 +211,14 @@ def _read_options(text: str, path: str, line: int) -> Options:
         key, colon, value = word.partition(":")
         if not colon or key not in _OPTIONS:
             raise MigrationFileInvalid(
-                f"{path}:{line}: {word} is no option{_nearest(key, _OPTIONS)} Nothing was changed.",
+                f"{path}:{line}: {word} is no option{_nearest(key, _OPTIONS)}",
                 hint=f"Options are written key:value; there are {', '.join(_OPTIONS)}.",
                 file=path,
                 line=line,
             )
         if key in seen:
             raise MigrationFileInvalid(
-                f"{path}:{line}: {key} stands there twice. Nothing was changed.",
+                f"{path}:{line}: {key} stands there twice.",
                 hint="Take one of the two out.",
                 file=path,
                 line=line,
@@ -240,7 +239,7 @@ def _with_option(options: Options, key: str, value: str, place: str) -> Options:
     except (KeyError, ValueError):
         accepted = "true or false" if key == "transaction" else "a duration such as 5s or 10min"
         raise MigrationFileInvalid(
-            f'{place}: {key} cannot be "{value}"; it takes {accepted}. Nothing was changed.',
+            f'{place}: {key} cannot be "{value}"; it takes {accepted}.',
             hint=f"Correct the option on line {line}.",
             file=path,
             line=int(line),

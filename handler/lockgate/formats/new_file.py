@@ -77,12 +77,12 @@ def write_migration(folder: Path, name: str, flavour: Flavour, now: datetime) ->
             file.write(_TEMPLATES[flavour])
     except FileExistsError:
         raise RequestInvalid(
-            f"{path} exists already. Nothing was written.",
+            f"{path} exists already.",
             hint="Edit that file, or choose another name.",
         ) from None
     except OSError as error:
         raise RequestInvalid(
-            f"{path} cannot be written: {error.strerror}. Nothing was written.",
+            f"{path} cannot be written: {error.strerror}.",
             hint="Check the folder and its permissions, or name another with --dir.",
         ) from error
     return path
@@ -105,7 +105,7 @@ def make_slug(name: str) -> str:
     slug = "_".join(re.findall(r"[a-z0-9]+", ascii_name.lower().replace("'", "")))
     if not 0 < len(slug) <= _MAX_NAME:
         raise RequestInvalid(
-            f"The name needs 1 to {_MAX_NAME} letters or digits of ASCII. Nothing was written.",
+            f"The name needs 1 to {_MAX_NAME} letters or digits of ASCII.",
             hint="Say what the migration does: lockgate new add_email_to_customers",
         )
     return slug

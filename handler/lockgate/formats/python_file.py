@@ -44,7 +44,7 @@ def read_python_options(text: str, path: str) -> PythonOptions:
         module = parse_python(text, path)
     except PythonInvalid as error:
         raise MigrationFileInvalid(
-            f"{path}:{error.line}: Python syntax error: {error.reason}. Nothing was changed.",
+            f"{path}:{error.line}: Python syntax error: {error.reason}.",
             hint="Correct the file.",
             file=path,
             line=error.line,
@@ -90,7 +90,7 @@ def _refuse_without_up(module: ast.Module, path: str) -> MigrationFileInvalid:
     idle = find_idle(module, "up")
     why = "has no function up(connection)" if idle is None else f"defines up as {idle.what}"
     return MigrationFileInvalid(
-        f"{path} {why}. Nothing was changed.",
+        f"{path} {why}.",
         hint="Define up(connection), and down(connection) to make it reversible.",
         file=path,
         line=None if idle is None else idle.line,
@@ -103,8 +103,7 @@ def _check_parameters(function: ast.FunctionDef, path: str) -> None:
     required = count - len(arguments.defaults)
     if (count == 0 and arguments.vararg is None) or required > 1:
         raise MigrationFileInvalid(
-            f"{path}:{function.lineno}: {function.name} must take one argument, the connection."
-            " Nothing was changed.",
+            f"{path}:{function.lineno}: {function.name} must take one argument, the connection.",
             hint=f"Write it as: def {function.name}(connection): …",
             file=path,
             line=function.lineno,
@@ -122,8 +121,7 @@ def _read_transaction(module: ast.Module, path: str) -> bool | None:
                 if isinstance(value, ast.Constant) and isinstance(value.value, bool):
                     return value.value
                 raise MigrationFileInvalid(
-                    f"{path}:{node.lineno}: transaction must be True or False, written as such."
-                    " Nothing was changed.",
+                    f"{path}:{node.lineno}: transaction must be True or False, written as such.",
                     hint="Write transaction = False, or give the variable another name.",
                     file=path,
                     line=node.lineno,

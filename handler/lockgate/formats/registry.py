@@ -86,9 +86,7 @@ def _read(module: Format, folder: Path, variables: Mapping[str, str]) -> Catalog
         why = f"{show_name(str(error.filename or folder))} cannot be read: {error.strerror}"
     except (RecursionError, MemoryError):
         why = f"A file in {show_name(str(folder))} is nested too deeply, or too large"
-    raise MigrationFileInvalid(
-        f"{why}. Nothing was changed.", hint="Correct the file, or move it out of the folder."
-    )
+    raise MigrationFileInvalid(f"{why}.", hint="Correct the file, or move it out of the folder.")
 
 
 def read_migrations(name: str, folder: Path, variables: Mapping[str, str]) -> Catalog:
@@ -139,7 +137,7 @@ def recognise_format(folder: Path) -> str:
     else:
         problem = f"The folder {folder} is not recognised as any tool's{_name_marker(folder)}."
     raise MigrationFileInvalid(
-        f"{problem} Nothing was changed.",
+        problem,
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
     )
 

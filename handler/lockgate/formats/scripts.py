@@ -91,7 +91,7 @@ def refuse_duplicates(migrations: Iterable[Migration]) -> None:
         if other is not migration:
             raise MigrationFileInvalid(
                 f"Two files have version {migration.migration_id}: {other.path} and "
-                f"{migration.path}. Nothing was changed.",
+                f"{migration.path}.",
                 hint="Give one of them a version of its own.",
                 file=migration.path,
             )
@@ -100,7 +100,7 @@ def refuse_duplicates(migrations: Iterable[Migration]) -> None:
 def down_alone(path: str, up_path: str) -> MigrationFileInvalid:
     """Return the error of a down script whose up script is missing."""
     return MigrationFileInvalid(
-        f"{path} has a down script and no up script. Nothing was changed.",
+        f"{path} has a down script and no up script.",
         hint=f"Add {up_path}, or remove {path}.",
         file=path,
     )
@@ -114,9 +114,7 @@ def unusable_file(
     ``why`` completes the sentence that begins with the file: "is a Go migration".
     """
     place = path if line is None else f"{path}:{line}"
-    return MigrationFileInvalid(
-        f"{place} {why}. Nothing was changed.", hint=hint, file=path, line=line
-    )
+    return MigrationFileInvalid(f"{place} {why}.", hint=hint, file=path, line=line)
 
 
 def refuse(path: str, obstacle: Obstacle) -> MigrationFileInvalid:
@@ -221,8 +219,7 @@ def pair_files(files: Iterable[PairedFile]) -> list[Pair]:
         other = found.setdefault((int(file.version), file.is_up), file)
         if other is not file:
             raise MigrationFileInvalid(
-                f"Two files have version {file.version}: {other.path} and {file.path}."
-                " Nothing was changed.",
+                f"Two files have version {file.version}: {other.path} and {file.path}.",
                 hint="Give one of them a version of its own.",
                 file=file.path,
             )

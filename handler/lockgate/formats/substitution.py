@@ -72,8 +72,7 @@ def _read_switch(source: _Source, switch: re.Match[str]) -> bool:
     if word not in {"on", "off"}:
         line = source.line_at(switch.start())
         raise MigrationFileInvalid(
-            f'{source.path}:{line}: -- migrate:env takes on or off, not "{word}".'
-            " Nothing was changed.",
+            f'{source.path}:{line}: -- migrate:env takes on or off, not "{word}".',
             hint="Write -- migrate:env on.",
             file=source.path,
             line=line,
@@ -95,7 +94,7 @@ def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_
             return _read_default(source, line, name, default)
         if _NEWLINE.search(found):
             raise MigrationFileInvalid(
-                f"{source.path}:{line}: the value of {name} has several lines. Nothing was changed.",
+                f"{source.path}:{line}: the value of {name} has several lines.",
                 hint=f"Give {name} a value of one line; lines of the file would not be found again.",
                 file=source.path,
                 line=line,
@@ -110,7 +109,7 @@ def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_
 def _read_default(source: _Source, line: int, name: str, default: str | None) -> str:
     if default is None:
         raise MigrationFileInvalid(
-            f"{source.path}:{line}: the variable {name} is not set. Nothing was changed.",
+            f"{source.path}:{line}: the variable {name} is not set.",
             hint=f"Set {name} in the environment, or write ${{{name}:-a default}}.",
             file=source.path,
             line=line,

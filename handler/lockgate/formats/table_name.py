@@ -164,7 +164,7 @@ def _list_files(folder: Path, *names: str) -> list[str]:
 
 def _unreadable(path: str, why: str) -> MigrationFileInvalid:
     return MigrationFileInvalid(
-        f"{path} cannot be read: {why}. Nothing was changed.", hint="Correct the file.", file=path
+        f"{path} cannot be read: {why}.", hint="Correct the file.", file=path
     )
 
 

@@ -78,7 +78,7 @@ class Detection:
                 "no other tool's table" if self.table is None else f"no history table {self.table}"
             )
             return AmendmentRefused(
-                f"There is {what} in this database. Nothing was changed.",
+                f"There is {what} in this database.",
                 hint="Check the database, and what the role may see. Without any table: baseline.",
             )
         others = find_tables(self.ask, find_tool(self.tool).SHAPE)
@@ -86,14 +86,13 @@ class Detection:
         wanted = self._name(self.tool)
         if wanted is None or not others:
             return AmendmentRefused(
-                f"There is no table with the columns of {self.tool}'s history in this database."
-                " Nothing was changed.",
+                f"There is no table with the columns of {self.tool}'s history in this database.",
                 hint="Check the database, and what the role may see. Without any table: baseline.",
             )
         where = "the request" if setting is None else setting.source
         return AmendmentRefused(
             f"There is no history table of {self.tool} with the name {wanted}, which {where} gives it."
-            f" Tables with its columns: {_list_names(others)}. Nothing was changed.",
+            f" Tables with its columns: {_list_names(others)}.",
             hint=_hint_at_table(self.tool, others),
         )
 
@@ -102,7 +101,7 @@ def _refuse_tools(found: dict[str, list[Candidate]]) -> AmendmentRefused:
     listed = ", ".join(f"{name} ({_list_names(tables)})" for name, tables in found.items())
     first = next(iter(found))
     return AmendmentRefused(
-        f"There are the tables of {len(found)} tools in this database: {listed}. Nothing was changed.",
+        f"There are the tables of {len(found)} tools in this database: {listed}.",
         hint='Name the one to take over: "from" in a command, --from in a terminal, such as'
         f" --from {first}.",
     )
@@ -111,7 +110,7 @@ def _refuse_tools(found: dict[str, list[Candidate]]) -> AmendmentRefused:
 def _refuse_tables(tool: str, tables: list[Candidate]) -> AmendmentRefused:
     return AmendmentRefused(
         f"There are {len(tables)} tables with the columns of {tool}'s history in this database:"
-        f" {_list_names(tables)}; no setting says which one counts. Nothing was changed.",
+        f" {_list_names(tables)}; no setting says which one counts.",
         hint=_hint_at_table(tool, tables),
     )
 
@@ -145,7 +144,7 @@ def read_claims(
     said = tool.read_table(ask, table)
     if said.problem is not None:
         raise AmendmentRefused(
-            f"{tool_name}'s table {table} cannot be taken over: {said.problem} Nothing was changed.",
+            f"{tool_name}'s table {table} cannot be taken over: {said.problem}",
             hint=f"Finish or stop what {tool_name} is doing, then adopt again.",
         )
     if said.heads or any(row.group is not None for row in said.rows):

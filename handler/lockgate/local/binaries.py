@@ -185,7 +185,7 @@ def _say_missing(
             "and name that folder"
         )
     return SettingInvalid(
-        f"There is no {wanted} that runs in {where}.{looked_at} Nothing was started. {hint}.",
+        f"There is no {wanted} that runs in {where}.{looked_at} {hint}.",
         hint=hint,
         looked_at=tuple(rejected),
     )

@@ -105,7 +105,7 @@ def _refuse_other_major(cluster: Cluster, binaries: Binaries) -> None:
     if made_by != str(binaries.major):
         raise SettingInvalid(
             f"The data in {cluster.home} were made by PostgreSQL {made_by}; the programs in "
-            f"{binaries.folder} are {binaries.version}. Nothing was started or changed. Remove "
+            f"{binaries.folder} are {binaries.version}. Remove "
             f"the folder to begin anew, or use PostgreSQL {made_by}.",
             hint=f"rm -r {cluster.home}",
         )
@@ -129,7 +129,7 @@ def _make_data(cluster: Cluster, binaries: Binaries, run_as: RunAs) -> None:
         if initdb.wait() != 0:
             raise SettingInvalid(
                 f"initdb failed in {cluster.home}:\n{quote_tail(cluster.log)}\n"
-                "Nothing was started. Put right what its last lines name.",
+                "Put right what its last lines name.",
                 hint="The last lines say what initdb missed.",
             )
         scratch.rename(cluster.data)
@@ -144,7 +144,7 @@ def _make_certificates(cluster: Cluster) -> None:
     except ImportError as error:
         raise SettingInvalid(
             "Certificates for the embedded server cannot be made: the package cryptography is "
-            "not installed. Nothing was started. Install it: pip install 'lockgate[local]'.",
+            "not installed. Install it: pip install 'lockgate[local]'.",
             hint="pip install 'lockgate[local]'",
         ) from error
     certificates.write_certificates(

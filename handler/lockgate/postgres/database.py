@@ -259,7 +259,7 @@ class Database:
             self._own(writes=True).send(";\n".join([guard_sql(self._tables), *statements]))
         except StatementError as error:
             if error.sqlstate == "22012":
-                raise lock_lost(stamp.token, "Nothing was written.") from error
+                raise lock_lost(stamp.token) from error
             raise self._look.refusal(error) from error
 
     def has_changed_anything(self) -> bool:
@@ -429,9 +429,7 @@ class Database:
                 is_pooled=self._is_pooled,
             )
             if token is None:
-                raise lock_lost(
-                    stamp.token, "The connection broke; what was not committed was rolled back."
-                )
+                raise lock_lost(stamp.token)
         self._start_watch()
         return replace(stamp, token=token)
 
@@ -446,7 +444,7 @@ class Database:
         if holder.is_known and not self._lock().end_session(holder):
             raise DatabaseBusy(
                 f"The connection broke, and the session that it left (pid {holder.pid}) still works and"
-                " would not end. Nothing more was run.",
+                " would not end.",
                 hint="End that session, then invoke again.",
             )
 

@@ -73,7 +73,7 @@ class Lock:
         if decide_claim(holder) is Claim.TERMINATE and not self.end_session(holder):
             raise DatabaseBusy(
                 f"The lease of run {holder.run_id} is over, but its session (pid {holder.pid}) still"
-                " runs and this role may not end it. Nothing was run.",
+                " runs and this role may not end it.",
                 hint="End that session as its own role, or grant pg_signal_backend to this one;"
                 " then invoke again.",
             )
@@ -95,7 +95,7 @@ class Lock:
                 return holder, is_gone
         raise DatabaseBusy(
             f"The lock passed from run to run while it was to be broken, {_ATTEMPTS} times. It was"
-            " not broken. Nothing was changed.",
+            " not broken.",
             hint="See who holds it now, and whether it still needs to be broken.",
         )
 

@@ -115,7 +115,7 @@ class Look:
         if results and results[_SERVER_PLACE].rows[0][0] < OLDEST_SERVER:
             raise TargetUnsuitable(
                 f"The server is PostgreSQL {results[_SERVER_PLACE].rows[0][1]}; Lockgate needs 14 or"
-                " later. Nothing was changed.",
+                " later.",
                 hint="Upgrade the server.",
             )
 
@@ -147,8 +147,7 @@ class Look:
         if digest.layout_version is not None and digest.layout_version > LAYOUT_VERSION:
             raise HistoryUnusable(
                 f"The tables in schema {self.tables.schema_name} have layout"
-                f" {digest.layout_version}; this package knows up to {LAYOUT_VERSION}."
-                " Nothing was changed.",
+                f" {digest.layout_version}; this package knows up to {LAYOUT_VERSION}.",
                 hint="Deploy the release of Lockgate that wrote them, or a later one.",
             )
         return replace(
@@ -172,18 +171,18 @@ class Look:
             return refuse_new_stranger(schema)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
-                f"The role may not use the tables in schema {schema}: {error}. Nothing was changed.",
+                f"The role may not use the tables in schema {schema}: {error}.",
                 hint=f"Let the owner of schema {schema} run migrations, or set LOCKGATE_SET_ROLE to"
                 " that role.",
             )
         if error.sqlstate == _UNDEFINED_COLUMN:
             return HistoryUnusable(
-                f"The tables in schema {schema} are not Lockgate's: {error}. Nothing was changed.",
+                f"The tables in schema {schema} are not Lockgate's: {error}.",
                 hint="Set LOCKGATE_SCHEMA to another name.",
             )
         if error.sqlstate == _NO_SUCH_SETTING:
             return TargetUnsuitable(
-                f"The server is older than PostgreSQL 14: {error}. Nothing was changed.",
+                f"The server is older than PostgreSQL 14: {error}.",
                 hint="Upgrade the server.",
             )
         return TargetUnsuitable(
@@ -195,13 +194,12 @@ class Look:
     def _refuse_role(self, role: str, error: StatementError) -> LockgateError:
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
-                f"The role that signs in may not act as the one in LOCKGATE_SET_ROLE: {error}."
-                " Nothing was changed.",
+                f"The role that signs in may not act as the one in LOCKGATE_SET_ROLE: {error}.",
                 hint=f"GRANT {write_name(role)} to the role that signs in, or correct"
                 " LOCKGATE_SET_ROLE.",
             )
         return TargetUnsuitable(
-            f"LOCKGATE_SET_ROLE names a role that is not there: {error}. Nothing was changed.",
+            f"LOCKGATE_SET_ROLE names a role that is not there: {error}.",
             hint=f"Create it (CREATE ROLE {write_name(role)}), or correct LOCKGATE_SET_ROLE.",
         )
 
@@ -213,14 +211,14 @@ class Look:
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
                 f"The role {probe.role} may not create Lockgate's tables in database"
-                f" {probe.database}: {error}. Nothing was changed.",
+                f" {probe.database}: {error}.",
                 hint="As the database's owner: GRANT CREATE ON DATABASE"
                 f" {write_name(probe.database)} TO {write_name(probe.role)}; or CREATE SCHEMA"
                 f" {write_name(schema)} AUTHORIZATION {write_name(probe.role)}.",
             )
         return TargetUnsuitable(
             f"Lockgate's tables could not be created in schema {schema}: {error}"
-            f" ({error.sqlstate}). Nothing was changed.",
+            f" ({error.sqlstate}).",
             hint="Mend what the message names and invoke again.",
         )
 
@@ -234,7 +232,7 @@ def refuse_read_only(probe: Probe) -> None:
     if probe.is_read_only:
         raise TargetUnsuitable(
             f"Database {probe.database} is read-only here (a standby, or"
-            " default_transaction_read_only). Nothing was changed.",
+            " default_transaction_read_only).",
             hint="Connect to the writer: the cluster endpoint, not the reader endpoint.",
         )
 
@@ -248,8 +246,7 @@ def refuse_pooler(probe: Probe, policy: Pooler, endpoint: Endpoint | None) -> No
     is_proxy = endpoint is not None and ".proxy-" in endpoint.host
     if probe.behind_pooler and policy == "refuse" and not is_proxy:
         raise TargetUnsuitable(
-            "A connection pooler is before the database, and the lock needs one session."
-            " Nothing was changed.",
+            "A connection pooler is before the database, and the lock needs one session.",
             hint="Connect to the database itself; or set LOCKGATE_POOLER=session if the pooler"
             " pools sessions, LOCKGATE_POOLER=lease if it pools transactions.",
         )

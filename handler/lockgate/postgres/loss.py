@@ -167,7 +167,7 @@ class LossGuard:
         named = ", ".join(_describe(one) for one in lost[:_MOST_NAMED])
         more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
         return DataLossRefused(
-            f"The down script would lose rows: {named}{more}. It was rolled back.",
+            f"The down script would lose rows: {named}{more}.",
             hint="Back the rows up and set LOCKGATE_ALLOW_DATA_LOSS=true (in a command:"
             ' "allow_data_loss": true; in a terminal: --allow-data-loss); or go on forward with a new'
             " migration.",
@@ -220,6 +220,6 @@ def unwatched(label: str, what: str) -> DataLossRefused:
     """Return the error of a down script that could lose rows unseen."""
     return DataLossRefused(
         f"The down script of migration {label} holds {what}, which commits by itself, so nobody can"
-        " see in time whether it loses rows. Nothing of it was run.",
+        " see in time whether it loses rows.",
         hint="See what it does, and set LOCKGATE_ALLOW_DATA_LOSS=true.",
     )

@@ -269,7 +269,7 @@ class Session:
     def _translate(self, message: Message, error: StatementError) -> Exception:
         blame = find_blame(message, error)
         if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
-            return lock_lost(self.stamp.token, "The transaction was rolled back.")
+            return lock_lost(self.stamp.token)
         if blame.piece.part is Part.FENCE and error.sqlstate == STRANGER_FOUND:
             return refuse_new_stranger(self.tables.schema_name)
         script, migration = blame.piece.script, blame.piece.migration
@@ -336,11 +336,11 @@ FROM (VALUES
 _MARK = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record"
 
 
-def lock_lost(token: int, consequence: str) -> LockLost:
+def lock_lost(token: int) -> LockLost:
     """Return the error of a run whose lock was taken, by another run or on purpose."""
     return LockLost(
         "Another run, or an operator's unlock, took the migration lock (token"
-        f" {token} is no longer valid). {consequence}",
+        f" {token} is no longer valid).",
         hint="Look at migration_run first: an operator's reason stands there. Else invoke again: the"
         " other run may have done the work.",
     )

@@ -29,7 +29,7 @@ def make_tls_context(
     if mode is Tls.OFF:
         if not off_anywhere and not is_loopback(host):
             raise SettingInvalid(
-                f"LOCKGATE_TLS=off is for loopback only, and {host} is not. Nothing was changed.",
+                f"LOCKGATE_TLS=off is for loopback only, and {host} is not.",
                 hint="Leave LOCKGATE_TLS out, or set LOCKGATE_TLS_OFF_ANYWHERE=true if the network"
                 " between is trusted.",
             )
@@ -56,7 +56,7 @@ def make_verifying_context(ca_file: str | None) -> ssl.SSLContext:
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError) as error:
             raise SettingInvalid(
-                f"The CA file {ca_file} cannot be used: {error.strerror}. Nothing was changed.",
+                f"The CA file {ca_file} cannot be used: {error.strerror}.",
                 hint="LOCKGATE_CA_FILE must name a PEM file of certificates that the function can"
                 " read.",
             ) from None

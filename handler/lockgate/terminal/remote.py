@@ -10,6 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.callers.direct import KEYS, read_request
+from lockgate.core.state_after import (
+    NOT_BEGUN,
+    Evidence,
+    StateAfter,
+    StateClaim,
+    make_unknown,
+)
 from lockgate.errors import (
     FunctionBusy,
     FunctionFailed,
@@ -23,7 +30,7 @@ from lockgate.settings import ACTIONS, Settings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lockgate.aws.function import Reply
 
@@ -63,7 +70,7 @@ def make_command(options: argparse.Namespace) -> dict[str, Any]:
     try:
         read_request(command, Settings(allowed_actions=ACTIONS))
     except RequestInvalid as error:
-        raise RequestInvalid(error.message, hint=_HINT) from None
+        raise RequestInvalid(error.message, hint=_HINT, was_invoked=False) from None
     return command
 
 
@@ -102,18 +109,18 @@ def invoke_to_the_end(
 
     ``announce`` is told of each report that is not the last, and of the count of invocations. A
     ``down`` by steps is invoked once: asked again it would undo as many more.
-
-    Raises:
-        LockgateError: see `RemoteFunction.invoke`, and `read_report`.
     """
     most = 1 if "steps" in command else MOST_INVOCATIONS
-    count = 1
+    former: list[dict[str, Any]] = []
     while True:
-        report = read_report(invoke(command))
-        if report["status"] != Status.INCOMPLETE or count == most:
+        try:
+            report = read_report(invoke(command))
+        except LockgateError as error:
+            return report_failure(error, former)
+        former.append(report)
+        if report["status"] != Status.INCOMPLETE or len(former) == most:
             return report
-        announce(report, count)
-        count += 1
+        announce(report, len(former))
 
 
 def read_report(reply: Reply) -> dict[str, Any]:
@@ -133,16 +140,39 @@ def read_report(reply: Reply) -> dict[str, Any]:
             raise _describe_error(reply.payload)
     if not _is_report(value):
         raise FunctionFailed(
-            "The function's answer is no report of Lockgate's. What it did is not known.",
+            "The function's answer is no report of Lockgate's.",
             hint="Give the name of the function that Lockgate was deployed as.",
         )
     known = Report(Status.FAILED, None, "").to_json()
     return {**known, **value, "counts": {**known["counts"], **value.get("counts", {})}}
 
 
-def report_failure(error: LockgateError) -> dict[str, Any]:
-    """Return the report of a run that the function told nothing of."""
-    return refuse_report("", error).to_json()
+def report_failure(
+    error: LockgateError, former: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the report of a run that the function told nothing of.
+
+    ``former`` are the reports of the invocations before.
+    """
+    if error.fields.get("was_invoked", True):
+        claim = make_unknown("the function was invoked and gave no report")
+    elif not former:
+        claim = NOT_BEGUN
+    else:
+        claim = _sum_up(former)
+    return refuse_report("", error, claim).to_json()
+
+
+def _sum_up(former: Sequence[Mapping[str, Any]]) -> StateClaim:
+    """Return what the last report says of the database; what any of them applied is still there."""
+    last = former[-1]["error"] or {}
+    state = StateAfter(last.get("state_after", StateAfter.UNKNOWN))
+    kept = tuple(str(e["version"] or e["name"]) for report in former for e in report["applied"])
+    if kept and state in {StateAfter.UNCHANGED, StateAfter.ROLLED_BACK}:
+        state = StateAfter.KEPT
+    evidence = Evidence(last.get("state_evidence", Evidence.NONE))
+    part = str(last.get("migration"))
+    return StateClaim(state, evidence, kept, in_part=part, reason="the last report says no more")
 
 
 def _is_report(value: object) -> bool:
@@ -159,13 +189,12 @@ def _describe_error(payload: Any) -> LockgateError:
     message = " ".join(str(error.get("errorMessage") or "").split())[:_MAX_QUOTED]
     if kind == _KILLED or _KILLED_MESSAGE in message:
         return RunIncomplete(
-            f"The function was killed when its time was over: {message} What was not committed is"
-            " rolled back.",
+            f"The function was killed when its time was over: {message}",
             hint="Invoke again: the next run takes the dead one's lock. A function of Lockgate's ends in"
             " time by itself, so look for what hung in its log.",
         )
     return FunctionFailed(
-        f"The function ended with {kind}, without a report: {message} What it did is not known.",
+        f"The function ended with {kind}, without a report: {message}",
         hint=f"{_ADVICE.get(kind, 'See its log.')} Look with --action status where the database stands.",
     )
 

@@ -1,0 +1,189 @@
+"""In which state a run that failed has left the database: the decision, and its sentence.
+
+Decided from what the run knows of its own work and nothing else. Where it knows nothing, the state is
+unknown. Places that raise errors write no sentence of this kind; `describe_state` is the only one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from lockgate.value import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST_NAMED = 10
+
+
+class StateAfter(StrEnum):
+    """What is there of a run's work after it failed. Lockgate's own tables do not count.
+
+    `ROLLED_BACK`: something ran, and all of it was rolled back or undone. `KEPT`: the migrations
+    that the report lists stay as a whole, and nothing else does. `PARTLY_APPLIED`: something that ran
+    outside a transaction stays in part.
+    """
+
+    UNCHANGED = "unchanged"
+    ROLLED_BACK = "rolled_back"
+    KEPT = "kept"
+    PARTLY_APPLIED = "partly_applied"
+    UNKNOWN = "unknown"
+
+
+class Evidence(StrEnum):
+    """What a state was read from.
+
+    `NOT_BEGUN`: the run has sent nothing that changes anything. `NO_LOCK`: it wanted to and never
+    held the migration lock. `NOTHING_SENT`: it held the lock and sent no statement of a migration.
+    `ANSWER`: the server answered each message. `HISTORY`: the history was read after the failure.
+    """
+
+    NOT_BEGUN = "not_begun"
+    NO_LOCK = "no_lock"
+    NOTHING_SENT = "nothing_sent"
+    ANSWER = "answer"
+    HISTORY = "history"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class StateClaim:
+    """A state, what it was read from, and what its sentence needs.
+
+    ``kept`` is what the run applied and is still there, ``undone`` what it undid. ``in_part`` is the
+    migration of which a part may have stayed; ``has_committed``: it commits by itself.
+    ``has_failed_step``: the failure is a migration's own. ``reason`` is why nothing is known.
+    """
+
+    state: StateAfter
+    evidence: Evidence
+    kept: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    in_part: str | None = None
+    has_committed: bool = False
+    has_failed_step: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run knows of its own work.
+
+    ``has_tried``: it has sent something that changes Lockgate's tables, at least. ``is_in_doubt``: a
+    connection broke while it worked, and the history was not read since. ``was_read``: the history
+    was read after the last message. ``undone_own`` are migrations that this run had applied before.
+    """
+
+    has_tried: bool = False
+    has_lock: bool = False
+    has_sent: bool = False
+    is_in_doubt: bool = False
+    was_read: bool = False
+    kept: tuple[str, ...] = ()
+    undone_own: tuple[str, ...] = ()
+    undone_others: tuple[str, ...] = ()
+    in_part: str | None = None
+    has_committed: bool = False
+    has_failed_step: bool = False
+
+
+NOT_BEGUN = StateClaim(StateAfter.UNCHANGED, Evidence.NOT_BEGUN)
+
+
+def make_unknown(reason: str) -> StateClaim:
+    """Return the claim of a run of which nothing was heard, and why that is so."""
+    return StateClaim(StateAfter.UNKNOWN, Evidence.NONE, reason=reason)
+
+
+def find_state(facts: RunFacts) -> StateClaim:
+    """Decide in which state a run leaves the database when it fails."""
+    if not facts.has_sent:
+        if facts.has_lock:
+            return StateClaim(StateAfter.UNCHANGED, Evidence.NOTHING_SENT)
+        evidence = Evidence.NO_LOCK if facts.has_tried else Evidence.NOT_BEGUN
+        return StateClaim(StateAfter.UNCHANGED, evidence)
+    if facts.is_in_doubt:
+        return make_unknown("the connection was lost while the run worked")
+    return StateClaim(
+        _find_known_state(facts),
+        Evidence.HISTORY if facts.was_read else Evidence.ANSWER,
+        kept=facts.kept,
+        undone=(*facts.undone_own, *facts.undone_others),
+        in_part=facts.in_part,
+        has_committed=facts.has_committed,
+        has_failed_step=facts.has_failed_step,
+    )
+
+
+def _find_known_state(facts: RunFacts) -> StateAfter:
+    if facts.in_part is not None:
+        return StateAfter.PARTLY_APPLIED
+    if facts.kept or facts.undone_others:
+        return StateAfter.KEPT
+    return StateAfter.ROLLED_BACK
+
+
+def describe_state(claim: StateClaim) -> str:
+    """Return a claim as one sentence or more."""
+    match claim.state:
+        case StateAfter.UNCHANGED if claim.evidence is Evidence.NOT_BEGUN:
+            return "Nothing was changed."
+        case StateAfter.UNCHANGED:
+            return "No migration was run."
+        case StateAfter.UNKNOWN:
+            return f"What the database holds now is not known: {claim.reason}."
+        case StateAfter.ROLLED_BACK:
+            return _describe_rollback(claim)
+        case StateAfter.KEPT:
+            parts = ["It was rolled back."] if claim.has_failed_step else []
+        case StateAfter.PARTLY_APPLIED:
+            parts = [_describe_part(claim)]
+    return " ".join([*parts, *_describe_rest(claim)])
+
+
+def describe_briefly(state: StateAfter) -> str:
+    """Return what has to be said of a state where there is no room for more; "" if nothing."""
+    match state:
+        case StateAfter.UNCHANGED:
+            return "Nothing was changed."
+        case StateAfter.PARTLY_APPLIED:
+            return "A part of what ran stays."
+        case StateAfter.UNKNOWN:
+            return "What the database holds now is not known."
+        case _:
+            return ""
+
+
+def _describe_rollback(claim: StateClaim) -> str:
+    subject = "It" if claim.has_failed_step else "What this run did"
+    if not claim.undone:
+        return f"{subject} was rolled back; the schema is as it was."
+    undone = _name(claim.undone)
+    if claim.has_failed_step:
+        return f"It was rolled back, and so was what this run had applied before it: {undone}."
+    return f"What this run had applied was undone: {undone}."
+
+
+def _describe_part(claim: StateClaim) -> str:
+    if claim.has_committed:
+        return "What it committed by itself stays; see what that is before you go on."
+    return (
+        f"Migration {claim.in_part} runs outside a transaction: what of it was done before stays, and"
+        " the next run resumes after that."
+    )
+
+
+def _describe_rest(claim: StateClaim) -> list[str]:
+    rest = [f"Undone by this run: {_name(claim.undone)}."] if claim.undone else []
+    if claim.kept:
+        when = " before it" if claim.has_failed_step else ""
+        rest.append(f"Applied{when} by this run, and still there: {_name(claim.kept)}.")
+    return rest
+
+
+def _name(ids: Iterable[str]) -> str:
+    listed = list(ids)
+    others = " and others" if len(listed) > _MOST_NAMED else ""
+    return ", ".join(listed[:_MOST_NAMED]) + others

@@ -1,0 +1,166 @@
+"""What a failed run claims of the database is decided from facts, and worded in one place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import lockgate
+from lockgate.core.state_after import (
+    NOT_BEGUN,
+    Evidence,
+    RunFacts,
+    StateAfter,
+    describe_briefly,
+    describe_state,
+    find_state,
+    make_unknown,
+)
+
+HANDLER = Path(lockgate.__file__).parent
+RENDERER = HANDLER / "core/state_after.py"
+SENT = RunFacts(has_tried=True, has_lock=True, has_sent=True)
+# A sentence that claims a state, in whatever words.
+CLAIM = re.compile(
+    r"[Nn]othing (more |of it )?(was|is|has been) (changed|run|done|written|undone|applied|lost)"
+    r"|(was|were|is|are) (all )?rolled back|(is|are) as (it|they) (was|were)"
+    r"|still there[.:]|(it did|holds now|outcome) is not known|is in the database; the rest"
+)
+# Sentences about something other than a failed run's work.
+ELSEWHERE = {
+    "the transaction had failed and was rolled back": "what the server answered to a script's COMMIT",
+    "Nothing was done.": "CodePipeline's summary of a success",
+    "Nothing was applied, and no lock was taken.": "a check of the demo",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "state", "evidence", "sentence"),
+    [
+        (RunFacts(), "unchanged", "not_begun", "Nothing was changed."),
+        (RunFacts(is_in_doubt=True), "unchanged", "not_begun", "Nothing was changed."),
+        (RunFacts(has_tried=True), "unchanged", "no_lock", "No migration was run."),
+        (
+            RunFacts(has_tried=True, has_lock=True, is_in_doubt=True),
+            "unchanged",
+            "nothing_sent",
+            "No migration was run.",
+        ),
+        (
+            replace(SENT, is_in_doubt=True, kept=("1",)),
+            "unknown",
+            "none",
+            "What the database holds now is not known: the connection was lost while the run worked.",
+        ),
+        (
+            replace(SENT, has_failed_step=True),
+            "rolled_back",
+            "answer",
+            "It was rolled back; the schema is as it was.",
+        ),
+        (
+            replace(SENT, was_read=True),
+            "rolled_back",
+            "history",
+            "What this run did was rolled back; the schema is as it was.",
+        ),
+        (
+            replace(SENT, has_failed_step=True, undone_own=("1", "2")),
+            "rolled_back",
+            "answer",
+            "It was rolled back, and so was what this run had applied before it: 1, 2.",
+        ),
+        (
+            replace(SENT, has_failed_step=True, kept=("1",)),
+            "kept",
+            "answer",
+            "It was rolled back. Applied before it by this run, and still there: 1.",
+        ),
+        (
+            replace(SENT, kept=("1",)),
+            "kept",
+            "answer",
+            "Applied by this run, and still there: 1.",
+        ),
+        (
+            replace(SENT, has_failed_step=True, undone_others=("9",)),
+            "kept",
+            "answer",
+            "It was rolled back. Undone by this run: 9.",
+        ),
+        (
+            replace(SENT, has_failed_step=True, in_part="2", kept=("1",)),
+            "partly_applied",
+            "answer",
+            (
+                "Migration 2 runs outside a transaction: what of it was done before stays, and the next"
+                " run resumes after that. Applied before it by this run, and still there: 1."
+            ),
+        ),
+        (
+            replace(SENT, in_part="2", has_committed=True),
+            "partly_applied",
+            "answer",
+            "What it committed by itself stays; see what that is before you go on.",
+        ),
+    ],
+)
+def test_state_follows_from_what_the_run_knows(
+    facts: RunFacts, state: str, evidence: str, sentence: str
+) -> None:
+    """Each state is claimed from the facts that show it, and worded from the claim."""
+    claim = find_state(facts)
+    assert (state, evidence, sentence) == (claim.state, claim.evidence, describe_state(claim))
+
+
+def test_state_of_a_request_that_never_began_is_unchanged() -> None:
+    """Before there is a connection, nothing can have been changed."""
+    assert (StateAfter.UNCHANGED, Evidence.NOT_BEGUN) == (NOT_BEGUN.state, NOT_BEGUN.evidence)
+
+
+def test_unknown_state_names_its_reason() -> None:
+    """Where nothing is known, the sentence says why."""
+    claim = make_unknown("nobody looked")
+    assert "What the database holds now is not known: nobody looked." == describe_state(claim)
+
+
+def test_every_state_has_a_sentence_and_a_short_form() -> None:
+    """No state is left without words."""
+    brief = {state: describe_briefly(state) for state in StateAfter}
+    assert {StateAfter.ROLLED_BACK, StateAfter.KEPT} == {s for s, text in brief.items() if not text}
+
+
+def list_texts(file: Path) -> list[str]:
+    """Return every text of a module that is no docstring; of an f-string, the fixed parts joined."""
+    tree = ast.parse(file.read_text("utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    texts = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else "…" for p in node.values)
+            texts.append("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts += [] if id(node) in docstrings else [node.value]
+    return texts
+
+
+def test_no_place_but_the_renderer_words_a_state() -> None:
+    """A sentence about the state of the database that is written where an error is raised is a guess."""
+    found = {
+        (str(file.relative_to(HANDLER)), text)
+        for file in HANDLER.rglob("*.py")
+        if file != RENDERER
+        for text in list_texts(file)
+        if CLAIM.search(text) and text not in ELSEWHERE
+    }
+    assert set() == found
