@@ -28,7 +28,7 @@ LAYERS = (
     ("runner",),
     ("task",),
     ("worker",),
-    ("first_contact",),
+    ("first_contact", "forward"),
     ("ports",),
     ("report_draft",),
     ("report_entry",),

@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
+from lockgate.core.listing import digest_catalog, digest_lines
 from lockgate.core.migration import Direction, Language
 from lockgate.core.request import Action, Request
 from lockgate.core.state_after import RunFacts, StateClaim, find_state, make_unknown
@@ -22,6 +23,7 @@ from lockgate.errors import (
     RunIncomplete,
 )
 from lockgate.report import (
+    SUCCESSES,
     DatabaseInfo,
     DriftEntry,
     Entry,
@@ -280,7 +282,22 @@ class ReportDraft:
             "to_version": report.to_version,
             # PostgreSQL stores no NUL, and a database may hold less than Unicode.
             "report": json.dumps(report.to_json()).replace("\\u0000", ""),
+            "catalog_digest": self._digest_catalog(status),
         }
+
+    def _digest_catalog(self, status: Status) -> str | None:
+        """Return the digest of the catalog, if the run leaves all of it and no more in the database."""
+        plan, catalog = self.plan, self.catalog
+        if self.request.action is not Action.UP or status not in SUCCESSES:
+            return None
+        if plan is None or catalog is None or plan.skipped or any(r.version for r in plan.ahead):
+            return None
+        present = {row.migration_id for row in self.history.rows if row.state is State.APPLIED}
+        if not catalog.by_id.keys() <= present | self.done.keys():
+            return None
+        if self.listing is not None:
+            return digest_lines(self.listing.lines)
+        return digest_catalog(catalog)
 
     def to_report(self, status: Status, endpoint: Endpoint | None) -> Report:
         """Return the report as of now."""

@@ -15,7 +15,6 @@ from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
 from lockgate.core.listing import has_same_down
 from lockgate.core.outcome import Stamp, Taken
-from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.request import Action, Request
 from lockgate.errors import (
@@ -26,6 +25,7 @@ from lockgate.errors import (
     RunIncomplete,
 )
 from lockgate.first_contact import find_first_contact
+from lockgate.forward import hint_at_down, plan_forward
 from lockgate.ports import MOST_RECOVERIES, Held
 from lockgate.report import Status
 from lockgate.settings import Rollback
@@ -135,7 +135,7 @@ class Task:
     def _forward(self) -> Status:
         """Up, and what only looks at what an up would do."""
         policy = self._policy()
-        plan = make_plan(self._catalog, self.draft.history, policy)
+        plan = plan_forward(self.means.database, self._catalog, self.draft.history, policy)
         self.draft.see(plan)
         seen = Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
         if self.request.action in _ABOUT_APPLIED:
@@ -153,11 +153,13 @@ class Task:
         if refusal is not None:
             raise refusal
         if self.request.action is not Action.UP:
+            self._warn_of_ahead(plan)
             if not self.probe.is_held:
                 refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
             return self._under_lock(partial(Worker.up, foreseen=Foreseen(self.draft.history, plan)))
+        self._warn_of_ahead(plan)
         return self.tidy()
 
     def _find_first_contact(self, plan: Plan) -> FirstContact | None:
@@ -178,7 +180,16 @@ class Task:
 
     def _is_to_bring_back(self, plan: Plan) -> bool:
         is_ahead = any(row.version is not None for row in plan.ahead)
-        return is_ahead and self.means.rules.rollback is Rollback.DEPLOY
+        is_asked_for = self.means.rules.rollback is Rollback.DEPLOY
+        return is_ahead and is_asked_for and plan.objection is None
+
+    def _warn_of_ahead(self, plan: Plan) -> None:
+        """Say why what is ahead is not undone, where that was asked for."""
+        if plan.objection is not None and self.means.rules.rollback is Rollback.DEPLOY:
+            self.draft.warn(
+                "The database is ahead of this package and is not brought back:"
+                f" {plan.objection} {hint_at_down(self.means.address, self._catalog)}"
+            )
 
     def _policy(self) -> Policy:
         return Policy(

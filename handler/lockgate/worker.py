@@ -17,7 +17,6 @@ from lockgate.core.backup import Purpose
 from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
-from lockgate.core.plan import Plan, make_plan
 from lockgate.core.refusal import find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
@@ -45,6 +44,7 @@ from lockgate.errors import (
     UndoRefused,
 )
 from lockgate.first_contact import find_first_contact
+from lockgate.forward import hint_at_down, plan_forward
 from lockgate.ports import MOST_RECOVERIES
 from lockgate.report import Status
 from lockgate.settings import Rollback
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
+    from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.reversal import Substitute
     from lockgate.ports import Database, Held, Means
@@ -139,7 +140,7 @@ class Worker:
         if foreseen is not None and foreseen.history == history:
             plan = foreseen.plan
         else:
-            plan = make_plan(self.catalog, history, self.policy)
+            plan = plan_forward(self.means.database, self.catalog, history, self.policy)
         refuse_plan(plan, self.policy)
         return plan
 
@@ -269,6 +270,9 @@ class Worker:
         self._read_history()
         self.draft.know_reverted()
         plan = self._plan(foreseen)
+        if plan.objection is not None:
+            hint = hint_at_down(self.means.address, self.catalog)
+            raise UndoRefused(plan.objection, hint=hint)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
         rows = select_ids(self.draft.history, ahead)
         return self._undo_whole(self._reverse(rows), self._read_facts(rows))

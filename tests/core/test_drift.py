@@ -269,7 +269,10 @@ def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
     """A stack that rolls back meets a text that a newer package was accepted with; it must not fail."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2", "SELECT 2;"), token=2))
     catalog = make_files(File("1", "SELECT 0;"))
-    (drift,) = find_drift(catalog, History(rows), find_ahead(catalog, History(rows)))
+    ahead = find_ahead(catalog, History(rows))
+    (refused,) = find_drift(catalog, History(rows), ahead)
+    assert Severity.ERROR == refused.severity
+    (drift,) = find_drift(catalog, History(rows), ahead, is_older=True)
     assert Severity.WARNING == drift.severity
     assert drift.describe().startswith(
         "Migration 1 x has another text than was applied; the database is ahead of this package, so it"

@@ -27,7 +27,7 @@ class Severity(StrEnum):
 class Drift:
     """One script of an applied migration that was edited, or is gone (``actual`` is ``None``).
 
-    ``is_older``: the database is ahead of the files, so the edit may be a newer package's.
+    ``is_older``: the files are an older package's, so the edit may be a newer one's.
     """
 
     version: str | None
@@ -103,30 +103,31 @@ def _find_file(catalog: Catalog, row: Applied) -> Migration | None:
     return catalog.by_id.get(row.migration_id)
 
 
-def find_drift(catalog: Catalog, history: History, ahead: tuple[Applied, ...]) -> tuple[Drift, ...]:
+def find_drift(
+    catalog: Catalog, history: History, ahead: tuple[Applied, ...], *, is_older: bool = False
+) -> tuple[Drift, ...]:
     """Return every applied versioned migration whose file is missing or has another text.
 
     The down script that is stored is the one that counts; that the file has another is a warning. So
-    is an edit where versions are ahead: a newer package may have edited and accepted it, and a stack
-    that rolls back to this one must not fail on that.
+    is an edit where the package ``is_older`` than what is in the database: a newer package may have
+    edited and accepted it, and a stack that rolls back to this one must not fail on that.
     """
-    is_ahead = any(row.version is not None for row in ahead)
     ahead_ids = {row.migration_id for row in ahead}
     return tuple(
         drift
         for row in history.rows
         if row.kind is Kind.VERSIONED and row.migration_id not in ahead_ids
-        for drift in _compare(row, _find_file(catalog, row), is_ahead=is_ahead)
+        for drift in _compare(row, _find_file(catalog, row), is_older=is_older)
     )
 
 
-def _compare(row: Applied, migration: Migration | None, *, is_ahead: bool) -> Iterator[Drift]:
+def _compare(row: Applied, migration: Migration | None, *, is_older: bool) -> Iterator[Drift]:
     # The file of a broken migration may be mended; what of it was already done is checked on resume.
     if migration is not None and row.state is State.PARTIAL:
         return
     if migration is None or row.checksum != migration.up.checksum:
         severity = _severity(row, migration)
-        is_older = is_ahead and migration is not None and severity is Severity.ERROR
+        is_allowed = is_older and migration is not None and severity is Severity.ERROR
         yield Drift(
             version=None if row.version is None else row.version.text,
             label=row.label,
@@ -134,8 +135,8 @@ def _compare(row: Applied, migration: Migration | None, *, is_ahead: bool) -> It
             file=None if migration is None else migration.path,
             recorded=row.checksum,
             actual=None if migration is None else migration.up.checksum,
-            severity=Severity.WARNING if is_older else severity,
-            is_older=is_older,
+            severity=Severity.WARNING if is_allowed else severity,
+            is_older=is_allowed,
         )
     if migration is not None:
         yield from _compare_down(row, migration)

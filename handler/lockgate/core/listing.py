@@ -67,6 +67,11 @@ def _id_of(line: str) -> str:
     return line[: line.rindex(" ")]
 
 
+def digest_catalog(catalog: Catalog) -> str:
+    """Return the digest of a whole catalog: the ids and up checksums of its migrations."""
+    return digest_lines(list_catalog(catalog).lines)
+
+
 def find_known(listing: Listing, probe: Probe) -> int | None:
     """Tell how many of the versioned migrations the history holds, if these are the first of the folder.
 

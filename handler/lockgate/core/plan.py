@@ -72,8 +72,9 @@ class Foreign:
 class Plan:
     """What an ``up`` would do.
 
-    ``warnings`` are about pending files. ``foreign``: the history is that of another project.
-    ``half_undone`` are migrations of the catalog
+    ``warnings`` are about pending files. ``objection`` says why versions that are ahead are not known to
+    be a newer package's, if so. ``foreign``: the history is that of another project. ``half_undone`` are
+    migrations of the catalog
     that are undone in part: they are undone whole before anything is applied.
     """
 
@@ -85,6 +86,7 @@ class Plan:
     foreign: Foreign | None = None
     half_undone: tuple[Applied, ...] = ()
     warnings: tuple[str, ...] = ()
+    objection: str | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -120,7 +122,10 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
     ]
     return Plan(
         segments=make_segments(steps, policy, catalog.session),
-        drift=(*find_drift(catalog, history, ahead), *_find_edited_parts(steps)),
+        drift=(
+            *find_drift(catalog, history, ahead, is_older=policy.is_older),
+            *_find_edited_parts(steps),
+        ),
         ahead=ahead,
         out_of_order=early,
         skipped=skipped,

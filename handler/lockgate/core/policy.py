@@ -11,7 +11,8 @@ class Policy:
     """What the plan is made by.
 
     ``is_fresh``: no history and no tables of anybody's. ``most_statements`` bounds what one
-    transaction may hold, by the server's lock table.
+    transaction may hold, by the server's lock table. ``is_older``: versions are ahead, and it is on
+    record that exactly these migrations were applied before them (`core.older_package`).
     """
 
     atomicity: Atomicity = Atomicity.AUTO
@@ -19,3 +20,4 @@ class Policy:
     is_fresh: bool = False
     most_statements: int = 2_500
     target: str | None = None
+    is_older: bool = False

@@ -269,6 +269,22 @@ class Database:
         with self._refusals():
             return has_changed_anything(self._own(), self._tables)
 
+    def has_recorded(self, digest: str, token: int) -> bool:
+        """Tell whether a run that took the lock before a token finished with exactly this catalog."""
+        from lockgate.postgres.run_table import has_recorded
+
+        with self._refusals():
+            self._take_own_path()
+            return has_recorded(self._connected, self._tables, digest, token)
+
+    def read_actions(self) -> dict[str, str]:
+        """Return the action of each run that has rows in the history, by its id."""
+        from lockgate.postgres.run_table import read_actions
+
+        with self._refusals():
+            self._take_own_path()
+            return read_actions(self._connected, self._tables)
+
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
         from lockgate.postgres.contact import list_tables

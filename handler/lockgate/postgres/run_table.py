@@ -18,8 +18,22 @@ if TYPE_CHECKING:
 _FINISH = """
 UPDATE {run}
 SET finished_at = pg_catalog.clock_timestamp(), status = {status}, from_version = {from_version},
-    to_version = {to_version}, report = {report}::jsonb
+    to_version = {to_version}, report = {report}::jsonb{catalog_digest}
 WHERE run_id = {run_id}
+"""
+
+_READ_ACTIONS = """
+SELECT r.run_id, r.action FROM {run} AS r
+WHERE r.run_id IN (SELECT h.run_id FROM {history} AS h)
+"""
+
+# Tables of an earlier build lack the column, and their runs the digest.
+_HAS_RECORDED = """
+SELECT EXISTS (
+    SELECT FROM {run} AS r
+    WHERE r.token < {token} AND r.finished_at IS NOT NULL
+      AND r.status IN ('applied', 'up_to_date', 'rolled_back')
+      AND pg_catalog.to_jsonb(r) ->> 'catalog_digest' = {digest})
 """
 
 # Tokens only grow, so the newest is the highest.
@@ -71,10 +85,27 @@ def is_finished(connection: OwnConnection, tables: Tables, run_id: str) -> bool:
 def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -> str:
     """Return the statement that records a run's end.
 
-    ``outcome`` has ``status``, ``from_version``, ``to_version`` and ``report`` (JSON text).
+    ``outcome`` has ``status``, ``from_version``, ``to_version``, ``report`` (JSON text) and
+    ``catalog_digest``, ``None`` where the run did not leave the catalog whole in the database.
     """
     values = {name: quote_literal(value) for name, value in outcome.items()}
+    digest = outcome["catalog_digest"]
+    values["catalog_digest"] = (
+        "" if digest is None else f", catalog_digest = {quote_literal(digest)}"
+    )
     return _FINISH.format(run=tables.run, run_id=quote_literal(run_id), **values)
+
+
+def read_actions(connection: OwnConnection, tables: Tables) -> dict[str, str]:
+    """Return the action of each run that has rows in the history, by its id."""
+    rows = connection.send(_READ_ACTIONS.format(run=tables.run, history=tables.history))[0].rows
+    return dict(rows)
+
+
+def has_recorded(connection: OwnConnection, tables: Tables, digest: str, token: int) -> bool:
+    """Tell whether a run that took the lock before a token finished with exactly this catalog."""
+    sql = _HAS_RECORDED.format(run=tables.run, digest=quote_literal(digest), token=token)
+    return bool(connection.send(sql)[0].rows[0][0])
 
 
 def read_runs(connection: OwnConnection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:

@@ -1,0 +1,205 @@
+"""A newer deploy is undone by itself only where it is on record that this package came before it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action, Mend
+from lockgate.report import Status
+from lockgate.terminal.arguments import parse_arguments
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+    from lockgate.report import Report
+
+UP = "-- migrate:up\nCREATE TABLE {0} (id int);\n-- migrate:down\nDROP TABLE {0};\n"
+FILES = {f"{n}_{name}.sql": UP.format(name) for n, name in enumerate(("a", "b", "c", "d"), 1)}
+OPERATOR = {"reason": "r", "requested_by": "me"}
+
+
+@pytest.fixture
+def stack(project: Project) -> Project:
+    """Give an empty folder whose runs bring a newer deploy's database back."""
+    project.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    return project
+
+
+def deploy(project: Project, *numbers: int) -> Report:
+    """Run a package that holds these migrations and no other."""
+    for path in project.folder.glob("*.sql"):
+        path.unlink()
+    project.write({name: text for name, text in FILES.items() if int(name[0]) in numbers})
+    return project.run()
+
+
+def refused(report: Report, reason: str, ahead: list[str]) -> None:
+    """Check that nothing was undone, that the report says why, and that the run succeeded."""
+    assert (Status.UP_TO_DATE, None) == (report.status, report.error)
+    assert ahead == [entry.version for entry in report.ahead]
+    assert () == report.reverted
+    (warning,) = report.warnings
+    assert re.match(
+        "The database is ahead of this package and (is|was) not brought back: ", warning
+    )
+    assert reason in warning
+
+
+def test_package_that_was_deployed_before_is_brought_back(stack: Project) -> None:
+    """Its own digest is on record, before what is ahead."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    report = deploy(stack, 1, 2)
+    assert (Status.ROLLED_BACK, ["3"]) == (report.status, [one.version for one in report.reverted])
+    assert Status.APPLIED == deploy(stack, 1, 2, 3, 4).status
+    report = deploy(stack, 1, 2)
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (
+        report.status,
+        [one.version for one in report.reverted],
+    )
+
+
+def test_package_that_lacks_files_undoes_nothing(stack: Project) -> None:
+    """No run ever recorded these migrations alone."""
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    refused(deploy(stack, 1, 2), "No earlier run recorded exactly the migrations", ["3"])
+    assert 3 == len(stack.history())
+    assert ["applied"] == stack.runs()
+
+
+def test_branch_undoes_nothing_and_applies_its_own(stack: Project) -> None:
+    """What it has pending is applied; what it does not know stays."""
+    stack.settings["LOCKGATE_OUT_OF_ORDER"] = "apply"
+    assert Status.APPLIED == deploy(stack, 1, 3).status
+    report = deploy(stack, 1, 2)
+    assert (Status.APPLIED, ["2"]) == (report.status, [entry.version for entry in report.applied])
+    assert "not brought back: No earlier run recorded" in report.warnings[0]
+    refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
+    assert 3 == len(stack.history())
+
+
+def test_digest_that_was_recorded_behind_what_is_ahead_is_no_evidence(stack: Project) -> None:
+    """A package that ran after the rows that it does not know is not the older one."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    stack.database.run("UPDATE lockgate.migration_run SET token = 100")
+    stack.database.run("UPDATE lockgate.migration_lock SET token = 10")
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'failed'",
+        "status = 'abandoned'",
+        "finished_at = NULL",
+        "catalog_digest = NULL",
+        "catalog_digest = 'x'",
+    ],
+)
+def test_run_without_its_end_is_no_evidence(stack: Project, change: str) -> None:
+    """It must be over, have succeeded, and have recorded this very catalog."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    stack.database.run(f"UPDATE lockgate.migration_run SET {change}")
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
+
+
+def test_tables_of_an_earlier_build_hold_no_evidence(stack: Project) -> None:
+    """They lack the column; looking works, and nothing is undone."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    stack.database.run("ALTER TABLE lockgate.migration_run DROP COLUMN catalog_digest")
+    refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
+
+
+@pytest.mark.parametrize(
+    ("action", "word"),
+    [(Action.BASELINE, "baselined"), (Action.REPAIR, "marked"), (Action.ADOPT, "adopted")],
+)
+def test_rows_that_no_run_applied_are_never_undone(
+    stack: Project, action: Action, word: str
+) -> None:
+    """Whoever made those tables, it was not a newer package."""
+    stack.write({name: text for name, text in FILES.items() if name[0] in "12"})
+    if action is Action.REPAIR:
+        assert Status.APPLIED == stack.run().status
+        stack.write({"3_c.sql": FILES["3_c.sql"]})
+        stack.do(action, mend=Mend.MARK, version="3", **OPERATOR)
+    elif action is Action.BASELINE:
+        stack.write({"3_c.sql": FILES["3_c.sql"]})
+        assert Status.APPLIED == stack.do(action, target="3", **OPERATOR).status
+    else:
+        stack.write({"3_c.sql": FILES["3_c.sql"]})
+        stack.database.run(
+            "CREATE TABLE schema_migrations (version varchar PRIMARY KEY);"
+            "INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3')"
+        )
+        assert Status.APPLIED == stack.do(action, source="dbmate", **OPERATOR).status
+    refused(deploy(stack, 1, 2), f"Migration 3 c was {word}, not applied by a run.", ["3"])
+    assert 3 == len(stack.history())
+
+
+def test_row_of_a_run_that_is_not_on_record_is_not_undone(stack: Project) -> None:
+    """Nobody knows who applied it."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    stack.database.run("DELETE FROM lockgate.migration_run WHERE token = 2")
+    refused(deploy(stack, 1, 2), "The run that applied migration 3 c is not on record.", ["3"])
+
+
+@pytest.mark.parametrize("level", ["off", "run", "deploy"])
+def test_edited_file_is_drift_though_something_is_ahead(stack: Project, level: str) -> None:
+    """A branch that edits an applied file is refused as ever."""
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    stack.remove("3_c.sql")
+    stack.write({"1_a.sql": UP.format("a").replace("id int", "id bigint")})
+    for action in (Action.UP, Action.PLAN, Action.VALIDATE):
+        report = stack.run(action, LOCKGATE_ROLLBACK=level)
+        assert report.error is not None
+        assert (Status.REFUSED, "drift-detected") == (report.status, report.error.code)
+    assert 3 == len(stack.history())
+
+
+@pytest.mark.parametrize("level", ["off", "run", "deploy"])
+def test_rolled_back_stack_succeeds_with_a_text_that_a_newer_package_edited(
+    stack: Project, level: str
+) -> None:
+    """Its own text was applied and recorded once: the edit came with what is ahead."""
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    edited = UP.format("a").replace("id int", "id integer")
+    stack.write({"1_a.sql": edited})
+    stack.do(Action.REPAIR, mend=Mend.ACCEPT, version="1", dry_run=False, **OPERATOR)
+    stack.write({"3_c.sql": FILES["3_c.sql"]})
+    assert Status.APPLIED == stack.run().status
+    stack.settings["LOCKGATE_ROLLBACK"] = level
+    report = deploy(stack, 1, 2)
+    assert report.error is None
+    assert report.is_success
+    assert "Migration 1 a " in report.warnings[0]
+
+
+def test_run_that_leaves_something_out_records_no_digest(stack: Project) -> None:
+    """A target, a failure: the catalog is not whole in the database."""
+    stack.write(FILES)
+    assert Status.APPLIED == stack.run(target="2").status
+    assert [[None]] == stack.database.run("SELECT catalog_digest FROM lockgate.migration_run")
+    assert Status.APPLIED == stack.run().status
+    digests = stack.database.run(
+        "SELECT catalog_digest IS NOT NULL FROM lockgate.migration_run ORDER BY token"
+    )
+    assert [[False], [True]] == digests
+
+
+def test_warning_has_the_command_that_undoes_it_on_purpose(stack: Project) -> None:
+    """It is understood as it is."""
+    assert Status.APPLIED == deploy(stack, 1, 2, 3).status
+    report = deploy(stack, 1, 2)
+    found = re.search(r"lockgate (down .*)$", report.warnings[0])
+    assert found is not None
+    options = parse_arguments(shlex.split(found[1]))
+    assert (Action.DOWN, "2") == (options.action, options.target)
