@@ -74,8 +74,7 @@ class Plan:
 
     ``warnings`` are about pending files. ``objection`` says why versions that are ahead are not known to
     be a newer package's, if so. ``foreign``: the history is that of another project. ``half_undone`` are
-    migrations of the catalog
-    that are undone in part: they are undone whole before anything is applied.
+    migrations of the catalog that are undone in part: they are undone whole before anything is applied.
     """
 
     segments: tuple[Segment, ...]

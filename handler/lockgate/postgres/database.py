@@ -274,16 +274,14 @@ class Database:
         from lockgate.postgres.run_table import has_recorded
 
         with self._refusals():
-            self._take_own_path()
-            return has_recorded(self._connected, self._tables, digest, token)
+            return has_recorded(self._own(), self._tables, digest, token)
 
     def read_actions(self) -> dict[str, str]:
         """Return the action of each run that has rows in the history, by its id."""
         from lockgate.postgres.run_table import read_actions
 
         with self._refusals():
-            self._take_own_path()
-            return read_actions(self._connected, self._tables)
+            return read_actions(self._own(), self._tables)
 
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
