@@ -230,7 +230,9 @@ def goose(project: Project) -> Project:
             "00002_email.sql": up.format(
                 "ALTER TABLE account ADD email text;", "ALTER TABLE account DROP email;"
             ),
-            "00003_name.sql": up.format("ALTER TABLE account ADD name text;", ""),
+            "00003_name.sql": up.format(
+                "ALTER TABLE account ADD name text;", "ALTER TABLE account DROP name;"
+            ),
         }
     )
     project.settings["LOCKGATE_FORMAT"] = "goose"

@@ -297,7 +297,8 @@ SETTINGS: tuple[Setting, ...] = (
 
 _PREFIX = "LOCKGATE_"
 # Never visible to migrations, whatever their file asks for.
-_HIDDEN_PREFIXES = ("AWS_", _PREFIX, "_")
+# Credentials must not end up in a schema.
+WITHHELD_PREFIXES = ("AWS_", _PREFIX, "_")
 
 
 def read_environment() -> Mapping[str, str]:
@@ -333,7 +334,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raw = environment.get(setting.name, "").strip()
         if raw:
             values[setting.field] = _read(setting, raw)
-    variables = {k: v for k, v in environment.items() if not k.startswith(_HIDDEN_PREFIXES)}
+    variables = {k: v for k, v in environment.items() if not k.startswith(WITHHELD_PREFIXES)}
     return Settings(**values, variables=variables)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
 
 _MOST_NAMED = 5
+_SEE = "See what is applied: lockgate status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +157,23 @@ def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) ->
     migration, row = find_migration(catalog, version), _find_row(catalog, history, version)
     if mend is Mend.FORGET:
         if row is None:
-            raise _refuse(f"The history has no migration {version}.", "Look at: status.")
+            raise _refuse(f"The history has no migration {version}.", _SEE)
         return Amendment(forgotten=(row,))
     if migration is None:
         raise _refuse(f"There is no migration {version} in {catalog.source}.", "Restore its file.")
     if mend is Mend.MARK:
         if row is not None and row.state in {State.APPLIED, State.STALE}:
-            raise _refuse(f"Migration {migration.label} is applied already.", "Look at: status.")
+            raise _refuse(
+                f"Migration {migration.label} is applied already.",
+                _SEE,
+            )
         return Amendment((Record(migration),))
     if row is None or row.state is State.PARTIAL:
+        restore = "Restore the part of the file that was done already, and run: lockgate up."
         raise _refuse(
             f"Migration {migration.label} is not applied, so there is no checksum to accept.",
-            "Run up; or mark it, if it is in the database already.",
+            f"{'Run: lockgate up.' if row is None else restore} If the database has all of it already,"
+            f' count it as applied: lockgate repair --mark {version} --reason "…" --apply',
         )
     down = None if migration.down is None else migration.down.checksum
     if row.checksum == migration.up.checksum and row.down_checksum == down:
@@ -205,7 +211,8 @@ def _refuse_history(history: History, what: str) -> None:
         raise _refuse(
             f"{what} is for a database without a history; this one has {len(history.rows)} rows, the"
             f" latest version {history.latest}.",
-            "To change single rows: repair, with mark, accept or forget.",
+            'To change single rows: lockgate repair --mark VERSION (or --accept, --forget) --reason "…"'
+            " --apply",
         )
 
 

@@ -39,6 +39,7 @@ class Drift:
     severity: Severity
     direction: Direction = Direction.UP
     is_older: bool = False
+    is_partial: bool = False
 
     @property
     def is_warning(self) -> bool:

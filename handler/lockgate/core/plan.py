@@ -178,6 +178,7 @@ def _find_edited_parts(steps: list[Step]) -> Iterator[Drift]:
                 recorded=row.checksum,
                 actual=script.checksum,
                 severity=Severity.ERROR,
+                is_partial=True,
             )
 
 

@@ -19,6 +19,7 @@ from lockgate.settings import OutOfOrder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lockgate.core.drift import Drift
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.segment import Step
@@ -37,8 +38,7 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
         rest = f" And {len(drifted) - 1} more." if len(drifted) > 1 else ""
         return DriftDetected(
             f"{drifted[0].describe()}{rest}",
-            hint="Restore the file, and put the change in a new migration; or, if the file is right as"
-            " it is, take its text over: repair, accept.",
+            hint=_advise(drifted[0]),
             file=drifted[0].file,
             migration=drifted[0].label,
         )
@@ -56,6 +56,33 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
             migration=first.label,
         )
     return None
+
+
+def _advise(drift: Drift) -> str:
+    """Return what to do about a file that is not what was applied; each command leads on."""
+    name = drift.version or f"R__{drift.name}"
+    if drift.file is None:
+        return (
+            "Restore the file. If it was deleted on purpose, drop its row; what it made stays:"
+            f" {_repair('forget', name)}."
+        )
+    if drift.is_partial:
+        return (
+            "Restore the part that was done already, and run up: the rest goes on from there. If you"
+            f" finished the migration by hand, count it as applied: {_repair('mark', name)}."
+        )
+    return (
+        "Restore the file, and put the change in a new migration. If the file is right as it is, take"
+        f" its text over: {_repair('accept', name)}."
+    )
+
+
+def _repair(what: str, name: str) -> str:
+    return (
+        f'lockgate repair --{what} {name} --reason "…" --apply (in a function:'
+        f' {{"action": "repair", "{what}": "{name}", "reason": "…",'
+        ' "requested_by": "…", "dry_run": false})'
+    )
 
 
 def find_unknown(steps: Iterable[Step]) -> OutcomeUnknown | None:

@@ -147,7 +147,8 @@ def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
     return UndoRefused(
         f"There is no way back from: {named}{rest}.",
         hint="Go on forward: put what should change in a new migration. Or write the down script that is"
-        " missing into the file and take it into the history: repair, accept.",
+        " missing into the file, and take it into the history: lockgate repair --accept VERSION"
+        ' --reason "…" --apply',
     )
 
 

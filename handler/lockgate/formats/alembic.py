@@ -56,8 +56,8 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 _REVISION = re.compile(r"^(?:down_revision|revision)\b[^=\n]*=", re.MULTILINE)
 _MISSING_LIBRARY = Obstacle(
     "needs the alembic library, which is not installed",
-    "Install it beside Lockgate: pip install 'lockgate[alembic]'; in the function, put it into the"
-    " package or a layer.",
+    "In a terminal: pip install 'alembic>=1.13,<2'. In a function, put it into the package or a layer:"
+    " pip install --target LAYER/python 'alembic>=1.13,<2'.",
     1,
 )
 # How a file leaves the transaction.

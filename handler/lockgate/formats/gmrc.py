@@ -11,6 +11,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import has_file, line_of, read_text
 from lockgate.formats.json5 import Json5Invalid, read_json5
 from lockgate.formats.scripts import unusable_file
+from lockgate.formats.unset_variable import describe_unset
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -157,10 +158,8 @@ def _make_placeholders(
 def _from_environment(name: str, variables: Mapping[str, str]) -> str:
     value = variables.get(name[1:])
     if not value:
-        raise _refused(
-            f"takes {name} from the environment, where {name[1:]} is not set",
-            f"Set {name[1:]} in the environment of Lockgate.",
-        )
+        why, hint = describe_unset(name[1:], "its value into the placeholders")
+        raise _refused(f"takes {name} from the environment, where {name[1:]} {why}", hint)
     return value
 
 

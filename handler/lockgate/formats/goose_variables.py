@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.formats.scripts import unusable_file
+from lockgate.formats.unset_variable import describe_unset
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -59,12 +60,8 @@ def fill_line(text: str, variables: Mapping[str, str], *, path: str, line: int) 
             return match[0]
         found = _find_value(match, name, variables)
         if found is None:
-            raise unusable_file(
-                path,
-                f"needs the variable {name}, which is not set",
-                f"Set {name} in the environment, or write ${{{name}:-a default}}.",
-                line=line,
-            )
+            why, hint = describe_unset(name, f"${{{name}:-a default}}")
+            raise unusable_file(path, f"needs the variable {name}, which {why}", hint, line=line)
         if found and found == variables.get(name):
             hidden.add(found)
         if _NEWLINE.search(found):

@@ -6,10 +6,11 @@ Knows file names; `native_script` knows the marker lines.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_catalog
-from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.migration import Kind, Migration, Obstacle, Version
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.folder import decode_text, list_files, no_migrations, read_content
 from lockgate.formats.native_script import (
@@ -26,6 +27,13 @@ _VERSIONED = re.compile(r"([0-9]+)(?:_(.*))?\.(sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
 _BOM = "\ufeff"
+_OF_A_PAIR = Obstacle(
+    "is the up script of another tool by its name",
+    "Name the tool: LOCKGATE_FORMAT=golang-migrate if the database has schema_migrations (version,"
+    " dirty), LOCKGATE_FORMAT=sqlx if it has _sqlx_migrations (or --format). If it is of neither, rename"
+    " the file to end in .sql alone.",
+    line=1,
+)
 
 
 def recognise(folder: Path) -> str | None:
@@ -90,6 +98,8 @@ def _read_migration(file: NativeFile, variables: Mapping[str, str]) -> Migration
         up, down = read_python(file)
     else:
         up, down = read_sql(file, variables)
+        if file.name.lower().endswith(".up"):
+            up = replace(up, obstacle=_OF_A_PAIR)
     return Migration(Version.parse(file.version), file.name, Kind.VERSIONED, up, down)
 
 

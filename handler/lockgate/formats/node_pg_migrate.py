@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Markers, SessionRule
+from lockgate.core.marker import find_markers
 from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.folder import line_of, read_text
@@ -44,6 +45,7 @@ _SPACE = r"[\s\ufeff]"
 _FLAGS = re.MULTILINE | re.IGNORECASE
 _UP = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*up{_SPACE}+migration", _FLAGS)
 _DOWN = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*down{_SPACE}+migration", _FLAGS)
+_TOOL = "node-pg-migrate"
 _TABLE = "pgmigrations"
 _TABLE_SQL = """\
 CREATE TABLE IF NOT EXISTS pgmigrations (
@@ -82,8 +84,8 @@ def recognise(folder: Path) -> str | None:
     for name in list_names(folder):
         if not _PREFIX.match(name):
             return None
-        text = read_text(folder, name)
-        if _UP.search(text) or _DOWN.search(text):
+        # A comment that goes on is prose, although the tool would take it for its own.
+        if any(one.tool == _TOOL for one in find_markers(read_text(folder, name))):
             return f'{name} has the comment "Up Migration" or "Down Migration"'
     return None
 

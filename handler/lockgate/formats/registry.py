@@ -13,7 +13,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from lockgate.core.catalog import SessionRule, with_way_outside
 from lockgate.core.listing import list_catalog
@@ -32,6 +32,25 @@ if TYPE_CHECKING:
     from lockgate.core.listing import Listing
     from lockgate.histories.foreign import ForeignHistory
 
+# What a database has that a tool has migrated.
+_TABLES: Final = {
+    DEFAULT_FORMAT: "has none before Lockgate's first run",
+    "dbmate": "has schema_migrations (version)",
+    "rails": "has schema_migrations (version) and ar_internal_metadata",
+    "golang-migrate": "has schema_migrations (version, dirty)",
+    "goose": "has goose_db_version",
+    "sqlx": "has _sqlx_migrations",
+    "diesel": "has __diesel_schema_migrations",
+    "prisma": "has _prisma_migrations",
+    "knex": "has knex_migrations",
+    "node-pg-migrate": "has pgmigrations",
+    "graphile-migrate": "has graphile_migrate.migrations",
+    "yoyo": "has _yoyo_migration",
+    "alembic": "has alembic_version",
+    "sqitch": "has sqitch.changes",
+    "flyway": "has flyway_schema_history",
+    "liquibase": "has databasechangelog",
+}
 # What these two have is what the native format has as well, or nothing at all.
 _UNLIKE_OURS = tuple(name for name in FORMATS if name not in {DEFAULT_FORMAT, "dbmate", "sqlx"})
 
@@ -136,9 +155,17 @@ def recognise_format(folder: Path) -> str:
         problem = f"The folder {folder} may be of {len(found)} tools: {what}."
     else:
         problem = f"The folder {folder} is not recognised as any tool's{_name_marker(folder)}."
+    tables = (f"{name} {_TABLES[name]}" for name in found if name in _TABLES)
+    told = f" What tells them apart is the tool's table: {'; '.join(tables)}." if found else ""
     raise MigrationFileInvalid(
+<<<<<<< HEAD
         problem,
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
+=======
+        f"{problem} Nothing was changed.",
+        hint=f"Name it with LOCKGATE_FORMAT (or --format): one of"
+        f" {', '.join(found or FORMATS)}.{told}",
+>>>>>>> 3e430ed (files: each hint leads on; two tools that fit are told apart; up files of a pair are named)
     )
 
 

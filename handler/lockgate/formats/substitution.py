@@ -10,6 +10,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.unset_variable import describe_unset
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -108,9 +109,15 @@ def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_
 
 def _read_default(source: _Source, line: int, name: str, default: str | None) -> str:
     if default is None:
+        why, hint = describe_unset(name, f"${{{name}:-a default}}")
         raise MigrationFileInvalid(
+<<<<<<< HEAD
             f"{source.path}:{line}: the variable {name} is not set.",
             hint=f"Set {name} in the environment, or write ${{{name}:-a default}}.",
+=======
+            f"{source.path}:{line}: the variable {name} {why}. Nothing was changed.",
+            hint=hint,
+>>>>>>> 3e430ed (files: each hint leads on; two tools that fit are told apart; up files of a pair are named)
             file=source.path,
             line=line,
         )

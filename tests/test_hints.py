@@ -1,0 +1,124 @@
+"""Hints about files, followed: each leads on, and none in a circle."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action, Mend
+from lockgate.formats import alembic
+from lockgate.report import Report, Status
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+
+def hint_of(report: Report) -> str:
+    """Return what a refused run says is to be done."""
+    assert report.error is not None
+    assert report.error.hint is not None
+    return report.error.hint
+
+
+def follow(project: Project, hint: str) -> Report:
+    """Do what the command for a repair in a hint says, and go on with up."""
+    found = re.search(r"lockgate repair --(\w+) (\S+) --reason", hint)
+    assert found is not None, hint
+    report = project.do(
+        Action.REPAIR, mend=Mend(found[1]), version=found[2], reason="test", requested_by="test"
+    )
+    assert report.error is None, report.error
+    return project.run()
+
+
+def test_hint_on_an_edited_file_ends_the_drift(project: Project) -> None:
+    """Its text is taken over."""
+    project.write({"1_a.sql": "CREATE TABLE a ();"})
+    project.run()
+    project.write({"1_a.sql": "CREATE TABLE a (id int);"})
+    assert Status.UP_TO_DATE == follow(project, hint_of(project.run())).status
+
+
+def test_hint_on_a_deleted_file_ends_the_drift(project: Project) -> None:
+    """A file that is gone has no text to take over: its row is dropped."""
+    project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.sql": "SELECT 1;"})
+    project.run()
+    project.remove("1_a.sql")
+    hint = hint_of(project.run())
+    assert "--forget 1 " in hint
+    assert "accept" not in hint
+    assert Status.UP_TO_DATE == follow(project, hint).status
+
+
+@pytest.mark.parametrize("way", ["restore", "mark"])
+def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
+    """Neither up nor repair sends to the other: the part is restored, or the whole is marked."""
+    text = "-- migrate:up transaction:false\nCREATE TABLE a ();\nCREATE TABLE b ();\nnonsense;\n"
+    project.write({"1_a.sql": text})
+    project.run()
+    project.write({"1_a.sql": text.replace("TABLE a", "TABLE c").replace("nonsense;", "")})
+    hint = hint_of(project.run())
+    assert "accept" not in hint
+    if way == "mark":
+        assert Status.UP_TO_DATE == follow(project, hint).status
+        return
+    accepted = project.do(
+        Action.REPAIR, mend=Mend.ACCEPT, version="1", reason="test", requested_by="test"
+    )
+    assert hint_of(accepted).startswith("Restore the part of the file that was done already")
+    project.write({"1_a.sql": text.replace("nonsense;", "")})
+    assert Status.APPLIED == project.run().status
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("lockgate", "-- migrate:env on\nCOMMENT ON SCHEMA public IS '${AWS_REGION}';\n"),
+        (
+            "goose",
+            "-- +goose ENVSUB ON\n-- +goose Up\nCOMMENT ON SCHEMA public IS '${AWS_REGION}';\n",
+        ),
+    ],
+)
+def test_hint_on_a_withheld_variable_leads_on(project: Project, tool: str, text: str) -> None:
+    """It is said to be withheld, not to be unset, and the name that is proposed works."""
+    project.write({"1_a.sql": text})
+    values = {"AWS_REGION": "eu-west-1", "LOCKGATE_FORMAT": tool}
+    report = project.run(**values)
+    assert report.error is not None
+    assert "is withheld from migrations" in report.error.message
+    assert "as MIGRATION_AWS_REGION, and" in hint_of(report)
+    project.write({"1_a.sql": text.replace("AWS_REGION", "MIGRATION_AWS_REGION")})
+    assert Status.APPLIED == project.run(**values, MIGRATION_AWS_REGION="eu-west-1").status
+
+
+def test_hint_on_a_missing_alembic_names_what_pypi_has() -> None:
+    """Lockgate is not published: its extra cannot be installed by name."""
+    hint = alembic._MISSING_LIBRARY.hint
+    assert "lockgate[" not in hint
+    assert "pip install 'alembic>=1.13,<2'" in hint
+
+
+def test_up_files_alone_are_named_with_both_tools(project: Project) -> None:
+    """They are no migrations of the native format, and what tells the two tools apart is said."""
+    project.write({"1_a.up.sql": "CREATE TABLE a ();"})
+    hint = hint_of(project.run())
+    assert "LOCKGATE_FORMAT=golang-migrate" in hint
+    assert "LOCKGATE_FORMAT=sqlx" in hint
+    assert "what tells them apart" in hint_of(project.run(LOCKGATE_FORMAT="auto")).lower()
+    assert Status.APPLIED == project.run(LOCKGATE_FORMAT="golang-migrate").status
+
+
+@pytest.mark.parametrize("tool", ["lockgate", "auto", "sqlx", "node-pg-migrate"])
+def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
+    project: Project, tool: str
+) -> None:
+    """What is prose makes the folder nobody's."""
+    project.write(
+        {"1_a.sql": "-- migrate:up\n-- Up migration is all there is\nCREATE TABLE a ();\n"}
+    )
+    if tool in {"sqlx", "node-pg-migrate"}:
+        project.write({"1_a.sql": "CREATE TABLE a ();\n"})
+    assert Status.APPLIED == project.run(LOCKGATE_FORMAT=tool).status
