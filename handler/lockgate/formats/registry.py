@@ -158,14 +158,9 @@ def recognise_format(folder: Path) -> str:
     tables = (f"{name} {_TABLES[name]}" for name in found if name in _TABLES)
     told = f" What tells them apart is the tool's table: {'; '.join(tables)}." if found else ""
     raise MigrationFileInvalid(
-<<<<<<< HEAD
         problem,
-        hint=f"Name it with LOCKGATE_FORMAT (or --format): one of {', '.join(FORMATS)}.",
-=======
-        f"{problem} Nothing was changed.",
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of"
         f" {', '.join(found or FORMATS)}.{told}",
->>>>>>> 3e430ed (files: each hint leads on; two tools that fit are told apart; up files of a pair are named)
     )
 
 

@@ -111,13 +111,8 @@ def _read_default(source: _Source, line: int, name: str, default: str | None) ->
     if default is None:
         why, hint = describe_unset(name, f"${{{name}:-a default}}")
         raise MigrationFileInvalid(
-<<<<<<< HEAD
-            f"{source.path}:{line}: the variable {name} is not set.",
-            hint=f"Set {name} in the environment, or write ${{{name}:-a default}}.",
-=======
-            f"{source.path}:{line}: the variable {name} {why}. Nothing was changed.",
+            f"{source.path}:{line}: the variable {name} {why}.",
             hint=hint,
->>>>>>> 3e430ed (files: each hint leads on; two tools that fit are told apart; up files of a pair are named)
             file=source.path,
             line=line,
         )
