@@ -77,6 +77,15 @@ def test_invalid_indexes_of_others_are_told_from_those_of_the_statement() -> Non
     assert [12, 14] == [one.oid for one in find_strange(NAMELESS, seen, None)]
 
 
+def test_what_a_rebuild_has_left_is_its_own_whatever_its_name() -> None:
+    """The statement names the index or the table, and not the copies."""
+    copy = replace(BROKEN, oid=12, name="t_v_ccnew")
+    reindex = Verification(Question.REINDEXED, name="t")
+    seen = Found(indexes=(BROKEN, copy))
+    assert (copy,) == find_own(reindex, seen, STOOD_THERE)
+    assert (BROKEN,) == find_strange(reindex, seen, STOOD_THERE)
+
+
 def of(question: Question) -> Verification:
     """Return a question about something called x."""
     return Verification(question, name="x", table="y")

@@ -142,9 +142,10 @@ def find_own(verification: Verification, found: Found, before: Before) -> tuple[
     """Return the indexes that a statement has made: they are new, and as it asks for.
 
     Only the holder of the lock begins the statement, so a like one of another session is of no use to
-    anybody but in its place.
+    anybody but in its place. What a rebuild makes has no name that the statement knows.
     """
-    name = None if verification.name is None else identifier_value(verification.name)
+    name = verification.name if verification.question is Question.INDEX_BUILT else None
+    name = None if name is None else identifier_value(name)
     return tuple(
         index
         for index in found.indexes

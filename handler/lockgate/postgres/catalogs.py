@@ -19,7 +19,8 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from lockgate.postgres.connection import Connection
 
-# Every index as one value. A key that is an expression has no name.
+# Every index as one value. A key that is an expression has no name. To drop one takes its owner's rights
+# and its schema's: an owner of a table has none in that of its TOAST table.
 _INDEXES = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
            c.oid::bigint, n.nspname, c.relname, t.relname, i.indisvalid, i.indisunique, m.amname,
@@ -30,7 +31,8 @@ SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
               ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0),
            (SELECT min(p.pid) FROM pg_catalog.pg_stat_progress_create_index AS p
             WHERE p.index_relid = c.oid AND p.pid <> pg_catalog.pg_backend_pid()),
-           pg_catalog.pg_has_role(c.relowner, 'USAGE')) ORDER BY c.oid)::text, '[]')
+           pg_catalog.pg_has_role(c.relowner, 'USAGE')
+               AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) ORDER BY c.oid)::text, '[]')
 FROM pg_catalog.pg_index AS i
 JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -118,12 +118,18 @@ class LoneStatement:
 
     def _name_strange(self, found: Found, before: Before | None) -> None:
         """Name the invalid indexes that are not this statement's; they are left alone."""
+        own = () if before is None else find_own(self.verification, found, before)
+        for index in own:
+            if not index.may_drop and not index.is_valid and index.builder is None:
+                self._name_kept(index)
         for index in find_strange(self.verification, found, before):
             name = describe(index)
-            self.session.notes[index.oid] = (
+            # What was said of one that this run has left still holds.
+            self.session.notes.setdefault(
+                index.oid,
                 f"Index {name} on {index.table} is invalid, and this migration did not make it"
                 f" ({self.step.migration.label}). It was left alone. If no session builds it:"
-                f" DROP INDEX CONCURRENTLY {name};"
+                f" DROP INDEX CONCURRENTLY {name};",
             )
 
     def _occupied(self, index: Index) -> StepFailed:
@@ -191,15 +197,18 @@ class LoneStatement:
     def _drop_own(self, before: Found) -> None:
         """Drop what the statement has just left; what it may not drop is named."""
         recorded = Before.read(before.facts(), None)
-        own = find_own(self.verification, self._ask(recorded), recorded)
-        invalid = tuple(one for one in own if not one.is_valid and one.builder is None)
-        for index in invalid:
-            if not index.may_drop:
-                self.session.notes[index.oid] = (
-                    f"Migration {self.step.migration.label} left the invalid index {describe(index)},"
-                    f" which this role may not drop. As its owner: DROP INDEX {describe(index)};"
-                )
+        found = self._ask(recorded)
+        self._name_strange(found, recorded)
+        own = find_own(self.verification, found, recorded)
+        invalid = (one for one in own if not one.is_valid and one.builder is None)
         self._drop(tuple(index for index in invalid if index.may_drop))
+
+    def _name_kept(self, index: Index) -> None:
+        name = describe(index)
+        self.session.notes[index.oid] = (
+            f"Migration {self.step.migration.label} was interrupted and left the invalid index {name},"
+            f" which this role may not drop. As a superuser: DROP INDEX CONCURRENTLY {name};"
+        )
 
     @property
     def _may_have_committed(self) -> bool:
