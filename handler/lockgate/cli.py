@@ -151,9 +151,8 @@ def _run_engine(options: argparse.Namespace, environment: Mapping[str, str]) -> 
 
 
 def _make_progress(options: argparse.Namespace, environment: Mapping[str, str]) -> Progress:
-    return Progress(
-        None if options.quiet else Screen(sys.stderr, environment, plain=options.no_color)
-    )
+    screen = Screen(sys.stderr, environment, plain=options.no_color)
+    return Progress(None if options.quiet else screen, words=screen)
 
 
 def _carry_out(
@@ -188,7 +187,9 @@ def _run(
         deadline.interrupt(signal_name)
         progress.announce_stop(signal_name)
 
-    runner = make_runner(settings, deadline, progress.emit, run_id=run_id, address=address)
+    runner = make_runner(
+        settings, deadline, progress.emit, run_id=run_id, address=address, tell=progress.tell
+    )
     read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
     runner.means = replace(runner.means, read_catalog=read_catalog)
     with progress, caught_signals(stop):

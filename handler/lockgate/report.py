@@ -120,6 +120,8 @@ class ErrorInfo:
     line: int | None = None
     column: int | None = None
     excerpt: str | None = None
+    detail: str | None = None
+    context: str | None = None
     blockers: tuple[Blocker, ...] = ()
     state_after: StateAfter = StateAfter.UNKNOWN
     state_evidence: Evidence = Evidence.NONE

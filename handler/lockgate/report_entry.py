@@ -105,6 +105,8 @@ def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
         line=failure.line,
         column=failure.column,
         excerpt=failure.excerpt,
+        detail=failure.detail,
+        context=failure.context,
         blockers=tuple(
             Blocker(b.pid, b.user, b.application, b.state, b.age_seconds, b.query)
             for b in failure.blockers

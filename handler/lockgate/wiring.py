@@ -139,12 +139,13 @@ def make_runner(
     run_id: str,
     base: Path | None = None,
     address: Address | None = None,
+    tell: Callable[[str, str], None] | None = None,
 ) -> Runner:
     """Put together what one request needs. Opens nothing yet.
 
     ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
     if it is ``None``. ``address`` is where messages send further commands, a terminal if it is
-    ``None``.
+    ``None``. ``tell`` shows what a migration says, row data included, to the person before a terminal.
     """
     clock = SystemClock()
     source = AccessSource(settings)
@@ -163,7 +164,7 @@ def make_runner(
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations
     means = Means(
-        database=Database(connector, tables, options, clock, deadline, run_id, emit),
+        database=Database(connector, tables, options, clock, deadline, run_id, emit, tell),
         require_folder=partial(require_folder, folder),
         list_folder=partial(list_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import field
 
 from lockgate.value import dataclass
 
@@ -42,7 +43,8 @@ class Failure:
     stayed. It must not be tried again on a guess. ``is_deferred``: a constraint failed that is checked
     behind the script; ``is_of_all``: at the end, so that any of the transaction's migrations may have
     broken it. ``together`` are the migrations of the transaction, where none of them is known
-    to be the one.
+    to be the one. ``detail`` and ``context`` are the server's, a line each; they hold names alone.
+    ``kept_back`` is what may hold row data: it goes to the terminal in which the migration runs.
     """
 
     migration: str
@@ -59,6 +61,9 @@ class Failure:
     is_deferred: bool = False
     is_of_all: bool = False
     together: tuple[str, ...] = ()
+    detail: str | None = None
+    context: str | None = None
+    kept_back: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def describe(self) -> str:
         """Return the failure as a sentence or two: what, why, where."""
@@ -74,6 +79,9 @@ class Failure:
             said = f"{said[:_LONGEST_WORDS]}…"
         when = " when its deferred constraints were checked" if self.is_deferred else ""
         text = f"{what} failed{when}: {said}{code}. {place}".rstrip() + ("." if place else "")
+        for label, lines in (("Detail", self.detail), ("In", self.context)):
+            if lines is not None:
+                text += f" {label}: {'; '.join(lines.splitlines())}."
         if self.blockers:
             text += (
                 " It waited for " + " and ".join(_describe_blocker(b) for b in self.blockers) + "."

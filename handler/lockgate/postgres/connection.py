@@ -46,7 +46,7 @@ class Result:
 
 # Waiting has a context too, the row that was waited for; its message says nothing of it.
 _WAITED = frozenset({"55P03", "40P01", "57014"})
-_OWN_BLOCK = "inline_code_block"
+OWN_BLOCK = "inline_code_block"
 
 
 class StatementError(Exception):
@@ -94,7 +94,7 @@ def _is_of_function(fields: dict[str, str]) -> bool:
     context = fields.get("W", "").splitlines()
     if not context or fields.get("C") in _WAITED:
         return False
-    return len(context) > 1 or _OWN_BLOCK not in context[0]
+    return len(context) > 1 or OWN_BLOCK not in context[0]
 
 
 class _Message(core.Context):  # type: ignore[misc]

@@ -13,18 +13,21 @@ CHECK_ALL = "SET CONSTRAINTS ALL IMMEDIATE"
 # setting back.
 CHECK_DEFERRED = """DO $lockgate$
 DECLARE
-    former pg_catalog.jsonb := coalesce(
-        nullif(pg_catalog.current_setting('lockgate.checked', true), ''), '{}');
+    note pg_catalog.text := pg_catalog.current_setting('lockgate.checked', true);
+    former pg_catalog.jsonb := '{}';
     written pg_catalog.jsonb;
     recent pg_catalog.oid[];
-    clear text;
-    shared text;
+    clear pg_catalog.text;
+    shared pg_catalog.text;
 BEGIN
+    IF note OPERATOR(pg_catalog.<>) '' THEN
+        former := note;
+    END IF;
     SELECT pg_catalog.jsonb_object_agg(relation, rows)
                FILTER (WHERE rows OPERATOR(pg_catalog.>) 0),
            pg_catalog.array_agg(relation)
-               FILTER (WHERE rows::text OPERATOR(pg_catalog.<>)
-                             coalesce(former OPERATOR(pg_catalog.->>) relation::text, '0')
+               FILTER (WHERE rows::pg_catalog.text OPERATOR(pg_catalog.<>)
+                             coalesce(former OPERATOR(pg_catalog.->>) relation::pg_catalog.text, '0')
                           OR NOT pg_catalog.current_setting('track_counts')::pg_catalog.bool)
     INTO written, recent
     FROM (
@@ -57,7 +60,7 @@ BEGIN
             OR one.confrelid OPERATOR(pg_catalog.=) ANY (recent))
           AND pg_catalog.has_schema_privilege(one.connamespace, 'USAGE')
     ) AS named;
-    PERFORM pg_catalog.set_config('lockgate.checked', written::text, true);
+    PERFORM pg_catalog.set_config('lockgate.checked', written::pg_catalog.text, true);
     IF clear IS NOT NULL THEN
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', clear, ' IMMEDIATE');
         EXECUTE pg_catalog.concat('SET CONSTRAINTS ', clear, ' DEFERRED');
@@ -76,7 +79,7 @@ $lockgate$"""
 # RESET ALL that leaves the note of the last check, to the end of the transaction.
 RESET_ALL_BUT_CHECKED = """DO $lockgate$
 DECLARE
-    checked text := pg_catalog.current_setting('lockgate.checked', true);
+    checked pg_catalog.text := pg_catalog.current_setting('lockgate.checked', true);
 BEGIN
     RESET ALL;
     PERFORM pg_catalog.set_config('lockgate.checked', checked, true);

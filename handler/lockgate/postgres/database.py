@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
-from lockgate.core.failure import ConnectionLost, StepFailed
+from lockgate.core.failure import ConnectionLost, StepFailed, mask
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
@@ -91,7 +91,9 @@ class Database:
         deadline: Deadline,
         run_id: str,
         emit: Callable[..., None],
+        tell: Callable[[str, str], None] | None = None,
     ) -> None:
+        self._tell = tell
         self._connector = connector
         self._tables = tables
         self._options = options
@@ -112,6 +114,8 @@ class Database:
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
+        # The values to hide of the migrations under way, ``None`` while there are none.
+        self._hidden: tuple[str, ...] | None = None
         # It is on record that this run has committed something.
         self._has_committed = False
         self._notes: dict[int, str] = {}
@@ -342,13 +346,14 @@ class Database:
             collects_facts=collects_facts,
             has_committed=self._has_committed,
             notes=self._notes,
+            tell=self._tell,
         )
         watch = self._watch
         assert watch is not None
         self._history = None
         self._lookahead = self._lookahead or Lookahead()
         try:
-            with watch.under_way(self._connected):
+            with watch.under_way(self._connected), self._heard(segment):
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
                 self._has_committed = True
                 if segment.leaves is not SessionRule.NEW:
@@ -558,8 +563,20 @@ class Database:
             self._connection.close()
             self._connection = None
 
+    @contextmanager
+    def _heard(self, segment: Segment) -> Iterator[None]:
+        """Let a terminal hear what the migrations of a segment say, without the values to hide."""
+        self._hidden = tuple(value for step in segment.steps for value in step.script.hidden)
+        try:
+            yield
+        finally:
+            self._hidden = None
+
     def _log_notice(self, fields: dict[str, str]) -> None:
-        # Without its text, which a trigger may have put rows into.
+        # Without its text, which a trigger may have put rows into; a terminal sees it.
+        if self._tell is not None and self._hidden is not None:
+            self._tell(fields.get("V", "NOTICE"), mask(fields.get("M", ""), self._hidden))
+            return
         if fields.get("V") == "WARNING" and self._warnings < _MOST_WARNINGS:
             self._warnings += 1
             self._emit("server_warned", sqlstate=fields.get("C"))

@@ -118,11 +118,19 @@ class Executor:
             self.session.roll_back()
             self.session.memo.clear()
             self.session.memo.update(memo)
+            if isinstance(error, StepFailed):
+                self._tell(error.failure)
             if isinstance(error, StepFailed) and len(segment.steps) > 1:
                 raise StepFailed(self._blame(segment, error.failure)) from error
             raise
         for one in done:
             self.on_applied(one)
+
+    def _tell(self, failure: Failure) -> None:
+        """Show a terminal what no report holds of a failure."""
+        if self.session.tell is not None:
+            for word, text in failure.kept_back:
+                self.session.tell(word, text)
 
     def _blame(self, segment: Segment, failure: Failure) -> Failure:
         """Return the failure of a segment of many with the migration at fault, if that is known."""

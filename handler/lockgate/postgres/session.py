@@ -14,8 +14,9 @@ from lockgate.core.analysis import Mode, place_of
 from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
 from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Stamp
+from lockgate.core.words import kept_back, shown_context, shown_detail
 from lockgate.errors import LockLost
-from lockgate.postgres.connection import Connection, StatementError
+from lockgate.postgres.connection import OWN_BLOCK, Connection, StatementError
 from lockgate.postgres.constraints import RESET_ALL_BUT_CHECKED
 from lockgate.postgres.contact import note_commit_sql
 from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
@@ -91,6 +92,7 @@ class Session:
     ``collects_facts``.
     ``has_committed``: it is on record that the run has committed something.
     ``notes`` are warnings about invalid indexes that stay, by their oid.
+    ``tell`` shows what a migration said to the terminal in which it runs, and to nobody else.
     """
 
     connection: Connection
@@ -108,6 +110,7 @@ class Session:
     facts: list[str] = field(default_factory=list)
     has_committed: bool = False
     notes: dict[int, str] = field(default_factory=dict)
+    tell: Callable[[str, str], None] | None = None
 
     def roll_back(self) -> None:
         """End a transaction that failed, if one is open."""
@@ -177,6 +180,7 @@ class Session:
             application_name=name,
             lock_timeout=self._lock_timeout_ms(step),
             statement_timeout=self._statement_timeout_ms(step.script.options),
+            messages=self._least_message(step),
             others=_OTHERS if self.server_version < _HAS_TRANSACTION_TIMEOUT else _OTHERS_NOW,
         )
 
@@ -217,6 +221,14 @@ class Session:
             return given
         # A concurrent build waits for old snapshots; a short timeout would leave it invalid.
         return self.timeouts.lock_timeout_ms if step.analysis.mode is not Mode.STATEMENTS else 0
+
+    def _least_message(self, step: Step) -> str:
+        """Return from which severity on the server's messages are wanted.
+
+        Notices that nobody reads would fill the way back while COPY data still goes out.
+        """
+        has_data = any(one.copy_data is not None for one in step.analysis.statements)
+        return "warning" if self.tell is None or has_data else "notice"
 
     def _statement_timeout_ms(self, options: Options) -> int:
         wanted = options.statement_timeout_ms
@@ -290,6 +302,9 @@ class Session:
                 ),
                 sqlstate=error.sqlstate,
                 hint=_hint(error, script),
+                detail=shown_detail(error.fields, script.hidden),
+                context=shown_context(error.fields, script.hidden),
+                kept_back=kept_back(error.fields, script.hidden),
                 statement=blame.statement,
                 file=script.path,
                 line=line,
@@ -315,11 +330,11 @@ _AS_NEW = (
 )
 
 # A statement whose client is gone ends by itself: the server looks for a closed socket, and its
-# kernel notices one that only fell silent. Notices nobody reads would fill the way back while COPY
-# data still goes out. No timeout of the role's or the database's applies to migrations.
+# kernel notices one that only fell silent. No timeout of the role's or the database's applies to
+# migrations.
 _OTHERS = """('client_connection_check_interval', '2000'), ('tcp_keepalives_idle', '10'),
     ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
-    ('client_min_messages', 'warning'), ('idle_in_transaction_session_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'),
     ('idle_session_timeout', '0')"""
 _OTHERS_NOW = f"{_OTHERS}, ('transaction_timeout', '0')"
 _HAS_TRANSACTION_TIMEOUT = 170000
@@ -331,7 +346,8 @@ SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record,
        pg_catalog.pg_advisory_unlock_all()
 FROM (VALUES
     ('application_name', {application_name}), ('lock_timeout', '{lock_timeout}'),
-    ('statement_timeout', '{statement_timeout}'), {others}) AS settings (name, value)
+    ('statement_timeout', '{statement_timeout}'), ('client_min_messages', '{messages}'),
+    {others}) AS settings (name, value)
 """
 _MARK = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record"
 
@@ -385,7 +401,16 @@ def _check_failure(error: StatementError, migration: Migration, script: Script |
         hint=_HINTS.get(error.sqlstate),
         file=migration.path if script is None else script.path,
         is_deferred=True,
+        detail=shown_detail(error.fields, hidden),
+        context=_without_own(shown_context(error.fields, hidden)),
+        kept_back=kept_back(error.fields, hidden),
     )
+
+
+def _without_own(context: str | None) -> str | None:
+    """Return a context without our own block, the outermost function."""
+    lines = (context or "").splitlines()
+    return "\n".join(line for line in lines if OWN_BLOCK not in line) or None
 
 
 def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:

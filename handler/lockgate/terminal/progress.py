@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from lockgate.duration import format_duration
-from lockgate.terminal.line import Line, Span, Style, clean
+from lockgate.terminal.line import Line, Span, Style, clean, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +50,12 @@ _SENTENCES = {
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
+# A loop may raise a notice for each row.
+MOST_TOLD = 100
+_LONGEST_TOLD = 4_000
+_OF_ERRORS = frozenset({"ERROR", "DETAIL", "CONTEXT"})
+
+
 class Progress:
     """Shows events on a screen: a line for what happened, and a live one for what goes on.
 
@@ -57,12 +63,14 @@ class Progress:
     ``labels`` may be given for them, by id, once the files are read.
     """
 
-    def __init__(self, screen: Screen | None) -> None:
-        """Take ``None`` to show nothing."""
+    def __init__(self, screen: Screen | None, words: Screen | None = None) -> None:
+        """Take ``None`` to show nothing. ``words`` is where errors are shown in full all the same."""
         self._screen = screen
+        self._words = screen or words
         self._live: AbstractContextManager[Doing] | None = None
         self._doing: Doing | None = None
         self._last: Line | None = None
+        self._told = 0
         self.applied: set[str] = set()
         self.labels: Mapping[str, str] = NO_LABELS
 
@@ -95,6 +103,19 @@ class Progress:
             self._screen.show([line])
         if name == "migration_applied":
             self.applied.add(str(fields["migration"]))
+
+    def tell(self, word: str, text: str) -> None:
+        """Show what the server said of a migration, with psql's word for it; some of it is row data."""
+        if self._words is None or (self._screen is None and word not in _OF_ERRORS):
+            return
+        self._told += word not in _OF_ERRORS
+        if self._told <= MOST_TOLD or word in _OF_ERRORS:
+            lines = labelled(Span(word, Style.DIM), text[:_LONGEST_TOLD], None, indent=4)
+            self._words.show(lines)
+        elif self._told == MOST_TOLD + 1:
+            self._words.show(
+                [(Span("    … what else the migrations say is not shown", Style.DIM),)]
+            )
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:

@@ -1,0 +1,65 @@
+"""What the server adds to an error: names, which are shown everywhere, and row data, which is not.
+
+``fields`` are those of the protocol's error: ``C`` SQLSTATE, ``M`` message, ``D`` detail, ``W`` context,
+``R`` the server's routine that raised it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.core.failure import mask, without_row_data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Their details name objects: what depends on what (2BP01), what uses a column (0A000), and names and
+# types that do not fit (class 42). Constraints (class 23) and values (class 22) quote rows.
+_OF_NAMES = ("2BP01", "0A000", "42")
+# RAISE in PL/pgSQL, with any SQLSTATE: then the detail is its author's, and may hold anything.
+_RAISED = "exec_stmt_raise"
+_MOST_LINES = 10
+_LONGEST_LINE = 300
+# A function with its line, in the server's language. What it ran follows in quotation marks, and may
+# hold row data; so no line with any is taken.
+_FUNCTION = re.compile(
+    r"PL/pgSQL[\w .,()\[\]$/-]*[0-9][\w .,()\[\]$/-]*"
+    r"|SQL function \"[^\"]*\" (?:statement [0-9]+|during \w+)"
+)
+
+
+def shown_detail(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
+    """Return the detail if it holds names alone; ``hidden`` are values that are masked."""
+    if not fields.get("C", "").startswith(_OF_NAMES) or fields.get("R") == _RAISED:
+        return None
+    return _shorten(fields.get("D", "").splitlines(), hidden)
+
+
+def shown_context(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
+    """Return the functions in which the error came up, with their lines, the innermost first."""
+    lines = fields.get("W", "").splitlines()
+    return _shorten([line for line in lines if _FUNCTION.fullmatch(line)], hidden)
+
+
+def kept_back(fields: Mapping[str, str], hidden: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return what the server said and no report has, each with psql's word for it.
+
+    It is for the terminal that a migration runs in.
+    """
+    said, detail, context = (fields.get(name, "") for name in "MDW")
+    kept = (
+        ("ERROR", "" if without_row_data(fields.get("C", ""), said) == said else said),
+        ("DETAIL", "" if shown_detail(fields, ()) == detail else detail),
+        ("CONTEXT", "" if shown_context(fields, ()) == context else context),
+    )
+    return tuple((word, mask(text, hidden)) for word, text in kept if text)
+
+
+def _shorten(lines: list[str], hidden: tuple[str, ...]) -> str | None:
+    if not lines:
+        return None
+    shown = [mask(line[:_LONGEST_LINE], hidden) for line in lines[:_MOST_LINES]]
+    if len(lines) > _MOST_LINES:
+        shown.append(f"and {len(lines) - _MOST_LINES} more")
+    return "\n".join(shown)
