@@ -8,11 +8,10 @@ AWS or an embedded server.
 from __future__ import annotations
 
 import getpass
-import os
 import socket
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +30,7 @@ from lockgate.settings import FirstRun, Settings, read_environment, read_setting
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
 from lockgate.terminal.line import clean
+from lockgate.terminal.output import open_output
 from lockgate.terminal.progress import Progress
 from lockgate.terminal.report import describe_report
 from lockgate.terminal.screen import Screen
@@ -38,7 +38,7 @@ from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.listing import Listing
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 1 failed, 2 refused, 3 busy, 4 incomplete; 130 if a second Ctrl-C ended it at once.
     """
-    _show_what_streams_can()
+    open_output()
     options = parse_arguments(arguments)
     try:
         status = COMMANDS[options.run](options, read_environment())
@@ -99,25 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"\nStopped. {describe_state(_STOPPED)}\n")
         return EXIT_KILLED
     return status
-
-
-def _show_what_streams_can() -> None:
-    """Let a character that a stream's encoding lacks become "?" instead of an exception."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Write output that nobody need read to its end, as before ``| head``."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at its end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # What the engine does.
@@ -295,11 +276,11 @@ def _say(
     applied: set[str],
 ) -> int:
     """Print a report in its JSON form, and return the exit status that it means."""
-    with _reader_may_leave():
-        if options.json:
-            sys.stdout.write(to_text(report) + "\n")
-        else:
-            _show(report, options, environment, applied)
+    if options.json:
+        sys.stdout.write(to_text(report) + "\n")
+    else:
+        _show(report, options, environment, applied)
+    sys.stdout.flush()
     return EXIT_STATUSES[Status(report["status"])]
 
 
@@ -392,7 +373,7 @@ def _run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> in
     try:
         read_folder(folder, {})
         is_right = False
-        with _reader_may_leave(), caught_signals(_stop_at_once):
+        with caught_signals(_stop_at_once):
             version = next_version(folder, datetime.now(UTC))
             is_right = run_demo(_invoke_handler, folder, version, narration)
     except LockgateError as error:
