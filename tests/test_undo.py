@@ -418,6 +418,160 @@ def test_down_that_loses_nothing_is_let_through(full: Project, script: str) -> N
     assert Status.ROLLED_BACK == report.status, report.error
 
 
+REWRITES = {
+    "another type": "ALTER TABLE account ALTER email TYPE int USING NULL;",
+    "the same type": "ALTER TABLE account ALTER email TYPE text USING NULL;",
+    "shorter": "ALTER TABLE account ALTER email TYPE varchar(1) USING left(email, 1);",
+    "of a partition": "ALTER TABLE parted ALTER v TYPE text USING '';",
+}
+
+
+@pytest.mark.parametrize("script", REWRITES.values(), ids=REWRITES.keys())
+def test_down_that_rewrites_values_is_refused(full: Project, script: str) -> None:
+    """A rewritten column with one value in it counts as lost."""
+    full.database.run(
+        "CREATE TABLE parted (k int, v text) PARTITION BY LIST (k);"
+        " CREATE TABLE parted_1 PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1, 'v')"
+    )
+    full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{script}\n"})
+    full.run()
+    before = full.database.run("SELECT string_agg(email, '' ORDER BY id) FROM account")
+    code, message = error_of(down(full, steps=1))
+    assert "data-loss-refused" == code
+    assert " (rewritten), " in message
+    assert before == full.database.run("SELECT string_agg(email, '' ORDER BY id) FROM account")
+    full.database.run("UPDATE account SET email = NULL; DELETE FROM parted")
+    assert Status.ROLLED_BACK == down(full, steps=1).status
+
+
+def test_composite_of_nulls_is_a_value(full: Project) -> None:
+    """`IS NOT NULL` is false of a composite with one NULL in it; its column is not empty."""
+    full.database.run(
+        "CREATE TYPE pair AS (a int, b int); CREATE TABLE pairs (p pair);"
+        " INSERT INTO pairs VALUES (ROW(1, NULL))"
+    )
+    text = "-- migrate:up\nSELECT 1;\n-- migrate:down\nALTER TABLE pairs DROP p;\n"
+    full.write({"1_x.sql": text})
+    full.run()
+    assert "public.pairs.p, " in error_of(down(full, steps=1))[1]
+
+
+def test_rows_beside_the_history_are_watched_too(full: Project) -> None:
+    """With Lockgate's tables in `public`, only these are left out, not what else is there."""
+    full.settings["LOCKGATE_SCHEMA"] = "public"
+    full.write({"1_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nDROP TABLE account;\n"})
+    full.run()
+    assert "public.account, about 3 rows" in error_of(down(full, steps=1))[1]
+    assert [[3]] == full.database.run("SELECT count(*) FROM account")
+
+
+@pytest.mark.parametrize("place", ["the database", "the script", "the script and back"])
+def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place: str) -> None:
+    """Without `track_counts` nobody sees a DELETE, so nothing is run."""
+    script = "DELETE FROM account;"
+    if place == "the database":
+        full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")
+    else:
+        script = f"SET LOCAL track_counts = off; {script}"
+    if place == "the script and back":
+        script += " SET LOCAL track_counts = on;"
+    full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{script}\n"})
+    full.run()
+    code, message = error_of(down(full, steps=1))
+    assert "data-loss-refused" == code
+    assert "track_counts is off" in message
+    assert [[3]] == full.database.run("SELECT count(*) FROM account")
+    assert Status.ROLLED_BACK == down(full, steps=1, allow_data_loss=True).status
+
+
+def test_down_that_touches_a_foreign_table_is_refused(full: Project) -> None:
+    """Nobody counts the rows of a foreign table."""
+    full.database.run(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        " CREATE FOREIGN TABLE far (id int) SERVER s"
+    )
+    text = "-- migrate:up\nSELECT 1;\n-- migrate:down\nDROP FOREIGN TABLE far;\n"
+    full.write({"1_x.sql": text})
+    full.run()
+    message = error_of(down(full, steps=1))[1]
+    assert "foreign table public.far, whose rows cannot be counted" in message
+
+
+def test_down_that_deletes_large_objects_is_refused(full: Project) -> None:
+    """A large object's data are rows of the system's."""
+    full.database.run("SELECT lo_from_bytea(4711, 'x')")
+    text = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT lo_unlink(4711);\n"
+    full.write({"1_x.sql": text})
+    full.run()
+    assert "pg_catalog.pg_largeobject (deleted)" in error_of(down(full, steps=1))[1]
+
+
+def test_trigger_that_waits_for_the_commit_is_watched_too(full: Project) -> None:
+    """A deferred trigger deletes rows before the last look."""
+    full.database.run(
+        "CREATE TABLE small (id int); CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN DELETE FROM public.account; RETURN NULL; END';"
+        " CREATE CONSTRAINT TRIGGER late AFTER INSERT ON small DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION t()"
+    )
+    text = "-- migrate:up\nSELECT 1;\n-- migrate:down\nINSERT INTO small VALUES (1);\n"
+    full.write({"1_x.sql": text})
+    full.run()
+    assert "public.account (deleted), at least 3 rows" in error_of(down(full, steps=1))[1].replace(
+        "about", "at least"
+    )
+
+
+def test_down_names_what_it_drops_and_its_migration_did_not_create(full: Project) -> None:
+    """Policies, triggers, constraints, functions and views that were there are warned of."""
+    full.database.run(
+        "CREATE VIEW ids AS SELECT id FROM account; CREATE POLICY mine ON account USING (true);"
+        " CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        " CREATE TRIGGER late AFTER INSERT ON account FOR EACH ROW EXECUTE FUNCTION t();"
+        " ALTER TABLE account ADD CONSTRAINT positive CHECK (id > 0)"
+    )
+    full.write(
+        {
+            "1_x.sql": "-- migrate:up\nCREATE VIEW own AS SELECT 1 AS x;\n-- migrate:down\n"
+            "DROP VIEW own; DROP VIEW ids; DROP POLICY mine ON account;"
+            " DROP TRIGGER late ON account; DROP FUNCTION t;"
+            " ALTER TABLE account DROP CONSTRAINT positive;\n"
+        }
+    )
+    full.run()
+    report = down(full, steps=1)
+    assert Status.ROLLED_BACK == report.status
+    assert (
+        (
+            "The down script dropped what its migration is not known to have created: view public.ids,"
+            " function public.t(), trigger late on public.account, policy mine on public.account,"
+            " constraint positive on public.account. The next up may not bring it back."
+        ),
+    ) == report.warnings
+
+
+def test_down_of_what_its_migration_created_warns_of_nothing(full: Project) -> None:
+    """What goes with its migration is no surprise."""
+    text = (
+        "-- migrate:up\nCREATE TABLE t (id int PRIMARY KEY); CREATE VIEW v AS SELECT 1 AS x;\n"
+        "-- migrate:down\nDROP TABLE t; DROP VIEW v;\n"
+    )
+    full.write({"1_x.sql": text})
+    full.run()
+    assert () == down(full, steps=1).warnings
+
+
+def test_durations_of_a_down_are_each_migrations_own(project: Project) -> None:
+    """Three migrations that take as long are reported as taking as long, not as a sum."""
+    pause = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT pg_sleep(0.3);\n"
+    project.write({f"{number}_x.sql": pause for number in (1, 2, 3)})
+    project.run()
+    report = down(project, target="0")
+    durations = [entry.duration_ms or 0 for entry in report.reverted]
+    assert 3 == len(durations)
+    assert all(300 <= one < 590 for one in durations), durations
+
+
 def test_down_in_python_is_watched_too(full: Project) -> None:
     """What a function drops counts as well."""
     text = "def up(c):\n    pass\n\ndef down(c):\n    c.exec_driver_sql('DROP TABLE account')\n"

@@ -77,6 +77,11 @@ def is_no_op(script: Script) -> bool:
     return statements is not None and all(_does_nothing(script.sql, one) for one in statements)
 
 
+def may_stop_counting(script: Script) -> bool:
+    """Tell whether a script names the setting without which the server counts no changed rows."""
+    return "track_counts" in script.sql.lower()
+
+
 def _is_empty_sql(script: Script) -> bool:
     if script.language is not Language.SQL:
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, analyse_script
-from lockgate.core.down_script import is_empty_down, is_no_op
+from lockgate.core.down_script import is_empty_down, is_no_op, may_stop_counting
 from lockgate.core.migration import Direction, Kind, Language
 from lockgate.core.segment import Cause, Segment
 from lockgate.errors import LockgateError, UndoRefused
@@ -97,6 +97,8 @@ def _why_not_down(step: Step) -> str | None:
 def _why_not(script: Script) -> str | None:
     if script.language is Language.PYTHON:
         return "by Python"
+    if may_stop_counting(script):
+        return "by a script that sets track_counts"
     try:
         mode = analyse_script(script).mode
     except LockgateError:

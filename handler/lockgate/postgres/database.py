@@ -16,7 +16,7 @@ from lockgate.core.failure import ConnectionLost, StepFailed, mask
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
-from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OWN_PATH, OwnConnection
+from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
 from lockgate.postgres.strangers import guard_sql
 from lockgate.value import dataclass
@@ -50,7 +50,7 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 # Somebody looks at our tables, or mends them by hand; soon they are free again.
 _IN_THE_WAY = frozenset({"55P03", "40P01"})
 _FINISH_RETRIES = 2
-_DESCRIPTION_TIMEOUT_MS = 30_000
+_DESCRIPTION_TIMEOUT_MS = 10_000
 # At a transaction's beginning and before its COMMIT.
 _LOOKS = 2
 # A loop may warn a million times; the log has been told by then.
@@ -361,6 +361,7 @@ class Database:
 
                     self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
+            self._notes.clear()
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
             raise
@@ -382,26 +383,35 @@ class Database:
             )
         if may_lose_rows:
             return None
+        from lockgate.core.down_script import may_stop_counting
         from lockgate.postgres.loss import LossGuard
 
-        return LossGuard(self._connected, self._tables.schema_name)
+        return LossGuard(
+            self._connected,
+            self._tables,
+            tuple(step.migration.migration_id for step in segment.steps),
+            any(may_stop_counting(step.script) for step in segment.steps),
+            self._notes.append,
+        )
+
+    def take_notes(self) -> list[str]:
+        """Return what the last segments did on which somebody should act, and forget it."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def describe(self) -> Description | None:
         """Return a description of all user objects, or ``None`` where the server refuses one."""
         from lockgate.core.undo_facts import read_description
         from lockgate.postgres.description import description_sql
-        from lockgate.postgres.session import BEGIN
 
         limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
         query = description_sql(self._tables, self._server_version)
-        message = [BEGIN, f"SET LOCAL {OWN_PATH}", limit, query, "COMMIT"]
         try:
-            results = self._connected.send(";\n".join(message), is_watched=True)
+            results = self._own().send(f"{limit};\n{query}")
         except StatementError as error:
-            self._connected.send("ROLLBACK")
             self._emit("description_refused", sqlstate=error.sqlstate)
             return None
-        return read_description(results[3].rows[0][0])
+        return read_description(results[1].rows[0][0])
 
     def store_undo_facts(self, stamp: Stamp, facts: str) -> None:
         """Keep what a run did, for an older package that may undo it."""

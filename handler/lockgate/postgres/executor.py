@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, Unit, UnitMode
 from lockgate.core.failure import OutOfTime, StepFailed
-from lockgate.core.migration import Language
+from lockgate.core.migration import Direction, Language
 from lockgate.core.segment import note_sharing
 from lockgate.errors import LockgateError
 from lockgate.postgres.history_table import records_sql
@@ -161,7 +162,7 @@ class Executor:
             done = self._add_bodies(writer, segment)
             close_segment(self.session, writer, segment)
         ahead = partial(self.lookahead.write, self.session, following)
-        return done + self.session.send(writer, ahead).done
+        return _separate_durations(done + self.session.send(writer, ahead).done)
 
     def _apply_guarded(self, guard: Guard, segment: Segment) -> list[Done]:
         """Run everything but the commit, and see to it that no row is lost by that."""
@@ -299,3 +300,15 @@ class Executor:
             writer.add_script(step.migration, script, (statement,), span, index)
             done += send()
         return done
+
+
+def _separate_durations(done: list[Done]) -> list[Done]:
+    """Give what is undone in one transaction its own time each.
+
+    The server counts from the transaction's start, since the row of the one before is gone.
+    """
+    if all(one.direction is Direction.UP for one in done):
+        return done
+    pairs = pairwise(done)
+    own = [(now, (now.applied_at - before.applied_at).total_seconds()) for before, now in pairs]
+    return [*done[:1], *(replace(one, duration_ms=round(1000 * took)) for one, took in own)]

@@ -6,6 +6,8 @@ rolled back, those tables are locked and looked into, and only then it is run ag
 
     BEGIN; look; script; look   -> nothing gone: go on to the commit
                                 -> something gone: ROLLBACK; BEGIN; lock; look inside; script; look
+
+Not seen: values that an UPDATE overwrites, since down scripts restore values so.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.failure import Failure, StepFailed
 from lockgate.errors import DataLossRefused
 from lockgate.postgres.connection import StatementError
+from lockgate.postgres.description import own_relations_sql
+from lockgate.postgres.dropped_objects import Object, describe_dropped, objects_sql, writers_sql
 from lockgate.postgres.own_session import OWN_PATH
-from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.quoting import quote_identifier
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lockgate.postgres.connection import Connection
+    from lockgate.postgres.schema import Tables
 
-# Ordinary tables that take up space on disk; a partition stands for its partitioned table. What a
-# transaction has deleted and inserted so far is counted by the server as it goes.
+# Ordinary tables (of a partitioned one, its partitions), foreign ones, and large objects. What a
+# transaction has deleted and inserted so far is counted by the server as it goes. A column whose row in
+# the catalog was written by this transaction was altered.
 _LOOK = """
 SELECT c.oid::bigint, n.nspname, c.relname,
        pg_catalog.pg_relation_filenode(c.oid)::bigint,
@@ -35,12 +41,22 @@ SELECT c.oid::bigint, n.nspname, c.relname,
        greatest(c.reltuples::bigint, pg_catalog.pg_stat_get_live_tuples(c.oid), 0),
        coalesce(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), 0),
        coalesce(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid), 0),
-       (SELECT pg_catalog.json_object_agg(a.attnum, a.attname)::text FROM pg_catalog.pg_attribute AS a
-        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+       (SELECT pg_catalog.json_object_agg(
+                   a.attnum, pg_catalog.json_build_array(a.attname, a.xmin::text))::text
+        FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+       c.relkind = 'f',
+       c.relkind = 'f' AND EXISTS (
+           SELECT FROM pg_catalog.pg_locks AS l
+           WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
+             AND l.relation = c.oid AND l.mode <> 'AccessShareLock'),
+       pg_catalog.current_setting('track_counts')::boolean
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't'
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', {schema})
+WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't'
+  AND (n.nspname NOT IN ('pg_catalog', 'information_schema')
+       OR c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass)
+  AND c.oid NOT IN ({own})
 """
 # A look must find what it names, and leave to the script the path that it found.
 _KEEP_PATH = """
@@ -49,7 +65,7 @@ SELECT pg_catalog.set_config('lockgate.path', pg_catalog.current_setting('search
 _GIVE_BACK_PATH = """
 SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('lockgate.path'), true)
 """
-# A policy would hide rows without a word; so it is an error here.
+# A policy would hide rows without a word; so it is an error here. A composite of NULLs is a value.
 _HOLDS = """
 SAVEPOINT lockgate_look;
 SET LOCAL row_security = off;
@@ -72,7 +88,10 @@ class _Table:
     estimate: int
     deleted: int
     inserted: int
-    columns: dict[str, str]
+    columns: dict[str, list[str]]
+    is_foreign: bool
+    is_locked: bool
+    is_counted: bool
 
     @property
     def sql(self) -> str:
@@ -85,20 +104,30 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A table, or one column of it, that a script took away or emptied."""
+    """A table, or one column of it, that a script took away, emptied or rewrote.
+
+    ``estimate`` is the number of rows; ``None`` where nobody can count.
+    """
 
     table: str
     label: str
     column: str | None
-    estimate: int
+    estimate: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class LossGuard:
-    """Lets the scripts of one run lose no row."""
+    """Lets the scripts of one run lose no row.
+
+    ``migration_ids`` are what is undone; ``may_stop_counting``: their scripts name track_counts.
+    ``warn`` is told what else they drop.
+    """
 
     connection: Connection
-    own_schema: str
+    tables: Tables
+    migration_ids: tuple[str, ...]
+    may_stop_counting: bool
+    warn: Callable[[str], None]
 
     def watch(self, label: str, begin: Callable[[], None], work: Callable[[], None]) -> None:
         """Open a transaction, do the work in it, and leave it open if no row is lost by it.
@@ -127,30 +156,54 @@ class LossGuard:
             lost = self._find_full(empty)
             if lost:
                 raise self._refuse(lost)
-            before = self._look()
+            writers = [row[0] for row in self._ask(writers_sql(self.tables, self.migration_ids))]
+            before, objects = self._look(), self._read_objects(writers)
             work()
+            # A trigger that waits for the COMMIT would run behind the look.
+            self.connection.send("SET CONSTRAINTS ALL IMMEDIATE", is_watched=True)
             after = self._look()
-            deleted = list(_find_deleted(before, after))
-            if deleted:
-                raise self._refuse(deleted)
+            if not self._counts(before, after):
+                raise self._refuse_blind()
+            lost = [*_find_deleted(before, after), *_find_foreign(before, after)]
+            if lost:
+                raise self._refuse(lost)
             gone = set(_find_gone(before, after)) - empty
             if not gone:
+                tables = before.keys() - after.keys()
+                self._report(describe_dropped(objects, self._read_objects(writers), tables))
                 return
             self.connection.send("ROLLBACK")
             empty |= gone
         raise self._refuse(sorted(empty, key=lambda one: one.label))
 
     def _look(self) -> dict[int, _Table]:
-        look = _LOOK.format(schema=quote_literal(self.own_schema))
-        message = ";\n".join([_KEEP_PATH, f"SET LOCAL {OWN_PATH}", look, _GIVE_BACK_PATH])
-        return {row[0]: _to_table(row) for row in self.connection.send(message)[2].rows}
+        rows = self._ask(_LOOK.format(own=own_relations_sql(self.tables)))
+        return {row[0]: _to_table(row) for row in rows}
+
+    def _report(self, dropped: str | None) -> None:
+        if dropped is not None:
+            self.warn(dropped)
+
+    def _read_objects(self, writers: Sequence[str]) -> list[Object]:
+        return [Object(*row) for row in self._ask(objects_sql(writers))]
+
+    def _ask(self, query: str) -> tuple[tuple[Any, ...], ...]:
+        message = ";\n".join([_KEEP_PATH, f"SET LOCAL {OWN_PATH}", query, _GIVE_BACK_PATH])
+        return self.connection.send(message)[2].rows
+
+    def _counts(self, before: dict[int, _Table], after: dict[int, _Table]) -> bool:
+        """Tell whether the server counts deleted rows, and did so all the time."""
+        looks = [*before.values(), *after.values()]
+        return not self.may_stop_counting and all(one.is_counted for one in looks)
 
     def _find_full(self, gone: Iterable[Gone]) -> list[Gone]:
         """Lock what went away in the attempt before and return what of it holds rows."""
         return [one for one in sorted(gone, key=lambda one: one.label) if self._holds_rows(one)]
 
     def _holds_rows(self, one: Gone) -> bool:
-        condition = "" if one.column is None else f" WHERE {one.column} IS NOT NULL"
+        condition = ""
+        if one.column is not None:
+            condition = f" WHERE pg_catalog.num_nonnulls({one.column}) = 1"
         sql = _HOLDS.format(table=one.table, condition=condition)
         try:
             return bool(self.connection.send(sql)[3].rows[0][0])
@@ -173,33 +226,52 @@ class LossGuard:
             " migration.",
         )
 
+    def _refuse_blind(self) -> DataLossRefused:
+        with contextlib.suppress(StatementError):
+            self.connection.send("ROLLBACK")
+        return DataLossRefused(
+            "The down script cannot be watched for lost rows: track_counts is off, or the script sets"
+            " it. It was rolled back.",
+            hint="Run ALTER DATABASE … SET track_counts = on and invoke again, or set"
+            ' "allow_data_loss": true in the command (in a terminal: --allow-data-loss).',
+        )
+
 
 def _to_table(row: tuple[Any, ...]) -> _Table:
-    _, schema, name, filenode, size, estimate, deleted, inserted, columns = row
-    return _Table(
-        schema, name, filenode, size, estimate, deleted, inserted, json.loads(columns or "{}")
-    )
+    _, schema, name, filenode, size, estimate, deleted, inserted, columns, *rest = row
+    columns = json.loads(columns or "{}")
+    return _Table(schema, name, filenode, size, estimate, deleted, inserted, columns, *rest)
 
 
-def _find_deleted(before: dict[int, _Table], after: dict[int, _Table]) -> Iterable[Gone]:
+def _find_foreign(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
+    """Yield the foreign tables that are gone or were written to: their rows are counted by nobody."""
+    for oid, table in before.items():
+        if table.is_foreign and (oid not in after or after[oid].is_locked):
+            yield Gone(table.sql, f"foreign table {table.label}", None, None)
+
+
+def _find_deleted(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
     for oid, table in after.items():
         count = table.deleted - (before[oid].deleted if oid in before else 0)
         if oid in before and count > 0:
             yield Gone(table.sql, f"{table.label} (deleted)", None, count)
 
 
-def _find_gone(before: dict[int, _Table], after: dict[int, _Table]) -> Iterable[Gone]:
+def _find_gone(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
     for oid, table in before.items():
-        if table.size == 0:
+        if table.size == 0 or table.is_foreign:
             continue
         now = after.get(oid)
         if now is None or _is_emptied(table, now):
             yield Gone(table.sql, table.label, None, table.estimate)
             continue
-        for number, name in table.columns.items():
+        is_rewritten = now.filenode != table.filenode
+        for number, (name, writer) in table.columns.items():
+            label, column = f"{table.label}.{name}", quote_identifier(name)
             if number not in now.columns:
-                label = f"{table.label}.{name}"
-                yield Gone(table.sql, label, quote_identifier(name), table.estimate)
+                yield Gone(table.sql, label, column, table.estimate)
+            elif is_rewritten and now.columns[number][1] != writer:
+                yield Gone(table.sql, f"{label} (rewritten)", column, table.estimate)
 
 
 def _is_emptied(before: _Table, now: _Table) -> bool:
@@ -212,6 +284,8 @@ def _is_emptied(before: _Table, now: _Table) -> bool:
 
 
 def _describe(one: Gone) -> str:
+    if one.estimate is None:
+        return f"{one.label}, whose rows cannot be counted"
     about = f"about {one.estimate:,} rows" if one.estimate > 1 else "at least 1 row"
     return f"{one.label}, {about}"
 

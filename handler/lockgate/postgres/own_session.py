@@ -56,6 +56,11 @@ _SESSION = (
 )
 
 
+def local_settings_sql() -> str:
+    """Return the statement that makes our settings, for this transaction or savepoint."""
+    return _LOCAL_SETTINGS.format(lock_timeout=OWN_LOCK_TIMEOUT_MS)
+
+
 def role_sql(set_role: str | None) -> str:
     """Return what makes a transaction act as ``set_role``, else as the role that a session begins with.
 
@@ -105,5 +110,5 @@ class OwnConnection:
         setup = () if self.begins_run is None else (*_SESSION, _name_sql(self.begins_run))
         start = ("SET LOCAL ROLE NONE", _REMEMBER_START) if self.names_session else ()
         user = "SET LOCAL SESSION AUTHORIZATION DEFAULT"
-        settings = _LOCAL_SETTINGS.format(lock_timeout=OWN_LOCK_TIMEOUT_MS)
+        settings = local_settings_sql()
         return [_ISOLATION, *mode, *setup, user, settings, *start, role_sql(self.set_role)]

@@ -24,7 +24,7 @@ from lockgate.core.undo_proof import (
 )
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.description import description_sql
-from lockgate.postgres.own_session import OWN_PATH
+from lockgate.postgres.own_session import local_settings_sql
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.undo_facts import begin_sql, end_sql
 from lockgate.value import dataclass
@@ -42,17 +42,16 @@ _LOOK_TIMEOUT_MS = 5_000
 _CANCELLED = "57014"
 _LOCK_REFUSED = frozenset({"55P03", "40P01"})
 
-# Looks leave the script the path and the timeouts that it found.
+# Looks leave the script the settings that it found.
 _LOOK = """
 SAVEPOINT lockgate_look;
-SET LOCAL {path};
-SET LOCAL row_security = off;
+{settings};
 SET LOCAL statement_timeout = {timeout};
 {query};
 ROLLBACK TO SAVEPOINT lockgate_look;
 RELEASE SAVEPOINT lockgate_look
 """
-_QUERY_PLACE = 4
+_QUERY_PLACE = 3
 
 _TABLES = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
@@ -209,7 +208,7 @@ class UndoGuard:
         return found
 
     def _ask(self, query: str, *, timeout_ms: int = _LOOK_TIMEOUT_MS) -> Sequence[Sequence[Any]]:
-        message = _LOOK.format(path=OWN_PATH, timeout=timeout_ms, query=query)
+        message = _LOOK.format(settings=local_settings_sql(), timeout=timeout_ms, query=query)
         return self.connection.send(message, is_watched=True)[_QUERY_PLACE].rows
 
     def _send(self, sql: str) -> None:
