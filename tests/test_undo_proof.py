@@ -383,7 +383,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "counting switched off": (
-        "migration 2 did what cannot be undone safely: track_counts is off",
+        "migration 2 step ran with track_counts changed by the script.",
         [("SET LOCAL track_counts = off; DELETE FROM audit_log;", "SELECT one();")],
     ),
     "trigger that waits for the COMMIT": (
@@ -604,6 +604,15 @@ def test_undo_in_a_schema_of_the_application_compares_the_rest(project: Project)
     assert [[100]] == project.database.run("SELECT count(*) FROM audit_log")
     assert report.error is not None
     assert f"{UNPROVED}table public.audit_log would be gone." in report.error.message, report.error
+
+
+def test_run_whose_changed_rows_are_not_counted_keeps_everything(full: Project) -> None:
+    """Without `track_counts` nobody can tell whether a migration wrote rows."""
+    full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")
+    report = fail(full, ORDERS)
+    assert [] == names(report)
+    assert report.error is not None
+    assert "track_counts is off, so changed rows are not counted." in report.error.message
 
 
 # A newer package's work, by an older package.

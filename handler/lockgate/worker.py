@@ -411,8 +411,6 @@ class Worker:
                     collects_facts=self._facts is not None and work.undone is None,
                     undone=work.undone,
                 )
-                for note in self.means.database.take_notes():
-                    self.draft.warn(note)
                 if seen is not None and self._facts is not None:
                     self._facts.transactions.append(seen)
                 self.draft.trail.note_success()

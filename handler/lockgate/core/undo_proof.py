@@ -98,7 +98,7 @@ def _why_not(script: Script) -> str | None:
     if script.language is Language.PYTHON:
         return "by Python"
     if may_stop_counting(script):
-        return "by a script that sets track_counts"
+        return "with track_counts changed by the script"
     try:
         mode = analyse_script(script).mode
     except LockgateError:

@@ -331,6 +331,7 @@ class Database:
         from lockgate.postgres.executor import Executor, Lookahead
         from lockgate.postgres.session import Session
 
+        dropped: list[str] = []
         session = Session(
             connection=self._connected,
             tables=self._tables,
@@ -340,7 +341,7 @@ class Database:
             clock=self._clock,
             set_role=self._options.set_role,
             server_version=self._server_version,
-            guard=self._make_guard(segment, undone, may_lose_rows=may_lose_rows),
+            guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
             memo=self._memo,
             kept=self._kept,
             collects_facts=collects_facts,
@@ -361,10 +362,12 @@ class Database:
 
                     self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
-            self._notes.clear()
             if watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=watch.blockers)) from error
             raise
+        # Told once it is true.
+        for text in dropped:
+            self._notes[-1 - len(self._notes)] = text
         if len(session.facts) != _LOOKS:
             return None
         from lockgate.core.undo_facts import read_transaction
@@ -373,7 +376,12 @@ class Database:
         return read_transaction(ids, *session.facts)
 
     def _make_guard(
-        self, segment: Segment, undone: UndoFacts | None, *, may_lose_rows: bool
+        self,
+        segment: Segment,
+        undone: UndoFacts | None,
+        dropped: list[str],
+        *,
+        may_lose_rows: bool,
     ) -> Guard | None:
         if undone is not None:
             from lockgate.postgres.undo_guard import UndoGuard
@@ -391,13 +399,8 @@ class Database:
             self._tables,
             tuple(step.migration.migration_id for step in segment.steps),
             any(may_stop_counting(step.script) for step in segment.steps),
-            self._notes.append,
+            dropped.append,
         )
-
-    def take_notes(self) -> list[str]:
-        """Return what the last segments did on which somebody should act, and forget it."""
-        notes, self._notes = self._notes, []
-        return notes
 
     def describe(self) -> Description | None:
         """Return a description of all user objects, or ``None`` where the server refuses one."""
