@@ -422,7 +422,10 @@ def test_reference_that_dangles_is_found() -> None:
         ),
         (
             {**OWN_GROUP, "S3PrefixListId": "pl-00000001"},
-            ["With S3PrefixListId a secret needs WithSecretsManagerEndpoint."],
+            [
+                "With S3PrefixListId a secret needs WithSecretsManagerEndpoint.",
+                "With S3PrefixListId give Host, or WithRdsEndpoint to find it.",
+            ],
         ),
     ],
     ids=["no credentials", "half a group", "endpoints nowhere", "a secret out of reach"],

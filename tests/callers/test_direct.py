@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from lockgate import errors
 from lockgate.callers.direct import answer, read_request, to_exception
 from lockgate.core.request import Action, Caller, Mend, Request
+from lockgate.core.run_record import RunRecord
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import Entry, ErrorInfo, Report, Status
@@ -399,3 +401,13 @@ def test_operators_command_that_does_not_fit_is_refused(
     with pytest.raises(RequestInvalid) as caught:
         read_request(event, ALL_ACTIONS)
     assert (f"{problem}", hint) == (caught.value.message, caught.value.hint)
+
+
+def test_long_history_fits_into_what_lambda_returns() -> None:
+    """A thousand runs with the longest reasons are cut, and counted whole."""
+    now = datetime(2026, 11, 30, tzinfo=UTC)
+    record = RunRecord("r", "up", "applied", now, now, "direct", reason="é" * 1_000)
+    value = answer({}, Report(Status.UP_TO_DATE, Action.HISTORY, "1", runs=(record,) * 1_000))
+    assert len(json.dumps(value)) <= 5_500_000
+    assert 1_000 == value["counts"]["runs"]
+    assert 0 < len(value["runs"]) < 1_000

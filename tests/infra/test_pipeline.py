@@ -154,6 +154,17 @@ def test_role_may_invoke_the_function_that_deploys_alone(template: str, role: st
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
+)
+def test_role_may_read_why_a_stack_failed(template: str, role: str) -> None:
+    """Without the events of the stack a deploy that failed has no reason."""
+    assert "cloudformation:DescribeStackEvents" in str(
+        read_template(FOLDER / template)["Resources"]
+    )
+    assert role in read_template(FOLDER / template)["Resources"]
+
+
 # GitHub Actions.
 
 

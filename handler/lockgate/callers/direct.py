@@ -36,6 +36,8 @@ _MAX_MESSAGE = 24_000
 # with a stack of its own. More than 4,096 bytes there, and nothing of it is shown.
 _MAX_MESSAGE_OF_EMPTY = 2_800
 _LONGEST_TEXT = 4_000
+# Lambda returns 6 MB; a thousand runs with a thousand letters of reason each are more.
+_MAX_RESULT = 5_500_000
 
 _EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
 _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
@@ -237,14 +239,18 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
 
 
 def answer(event: object, report: Report) -> dict[str, Any]:
-    """Return what the function returns for a successful run.
+    """Return what the function returns for a successful run, within what Lambda lets it return.
 
     Raises:
         LockgateError: the run did not succeed; see `to_exception`.
     """
     if not report.is_success:
         raise to_exception(report, _MAX_MESSAGE if event else _MAX_MESSAGE_OF_EMPTY)
-    return report.to_json()
+    value = report.to_json()
+    # Escaped as the runtime may do, which is the longest form.
+    if len(json.dumps(value)) > _MAX_RESULT:
+        value = json.loads(_shorten(value, _MAX_RESULT))
+    return value
 
 
 def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
