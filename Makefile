@@ -79,7 +79,7 @@ $(PEERS)/.installed: benchmarks/package.json benchmarks/requirements.txt | .venv
 	  --prefix $(PEERS)
 	@touch $@
 
-build: .venv/.has-dev ## build what is deployed; MIGRATIONS=DIR packs your own
+build: .venv/.has-dev ## build what is deployed, with your migrations: make build MIGRATIONS=DIR
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
 
 clean: ## remove what make has made

@@ -3,9 +3,9 @@
 
 Knows files, pip and zip; imports nothing of Lockgate, so that it runs on any Python from 3.11 on::
 
-    python infra/build.py                                  build/lockgate-arm64.zip
-    python infra/build.py --arch x86_64 --migrations db/   another machine, other migrations
-    python infra/build.py --directory DIR                  a folder instead; `sam build` uses it
+    python infra/build.py --migrations db/                 build/lockgate-arm64.zip
+    python infra/build.py --arch x86_64 --migrations db/   for another machine
+    python infra/build.py --migrations db/ --directory DIR  a folder instead; `sam build` uses it
     python infra/build.py --layer                          build/lockgate-layer-arm64.zip
     python build.py --handler DIR --requirements FILE      a Lockgate that pip has installed
 
@@ -365,10 +365,8 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--migrations",
-        type=Path,
-        default=ROOT / "migrations",
         metavar="DIR",
-        help="the migrations to ship; default: migrations/ of this repository",
+        help="the migrations to ship; there is no default: no package holds an example by mistake",
     )
     what.add_argument(
         "--layer", action="store_true", help="a layer for a function of one's own: no migrations"
@@ -416,7 +414,7 @@ def _build(options: argparse.Namespace) -> str:
     machine = _find_machine(options.arch)
     recipe = Recipe(
         machine=machine,
-        migrations=options.migrations.resolve(),
+        migrations=_find_migrations(options),
         compiler=None if options.no_compile else find_compiler(options.python),
         handler=options.handler.resolve(),
         requirements=options.requirements.resolve(),
@@ -430,6 +428,24 @@ def _build(options: argparse.Namespace) -> str:
         folder = Path(scratch).resolve() / "task"
         fill(recipe, folder)
         return _describe(write_package(folder, output))
+
+
+def _find_migrations(options: argparse.Namespace) -> Path:
+    """Return the folder of migrations; a layer has none, and its recipe does not look at it.
+
+    Raises:
+        BuildFailed: none was named.
+    """
+    if options.layer:
+        return ROOT
+    # The Makefiles pass what nobody set as an empty text.
+    if not options.migrations:
+        raise BuildFailed(
+            "No folder of migrations was named. Nothing was built. Name yours, for sam build by its"
+            ' whole path: MIGRATIONS="$PWD/db/migrations" sam build, or make build'
+            " MIGRATIONS=db/migrations, or --migrations db/migrations."
+        )
+    return Path(options.migrations).resolve()
 
 
 def _describe(package: Package) -> str:

@@ -149,6 +149,45 @@ def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) 
     assert (tmp_path / "lockgate" / "__pycache__" / "__init__.cpython-313.pyc").is_file()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["make", "-f", "handler/Makefile", "build-Migrate", "PYTHON=python3"],
+        ["make", "-f", "handler/Makefile", "build-Operate", "PYTHON=python3", "MIGRATIONS="],
+        [sys.executable, "infra/build.py", "--directory", "{folder}"],
+        [sys.executable, "infra/build.py", "--output", "{folder}/lockgate.zip"],
+        [sys.executable, "infra/build.py", "--migrations", "", "--directory", "{folder}"],
+    ],
+)
+def test_build_without_a_folder_of_migrations_is_refused(
+    command: list[str], tmp_path: Path
+) -> None:
+    """No package holds the repository's example because somebody forgot a variable."""
+    environment = {key: value for key, value in os.environ.items() if key != "MIGRATIONS"}
+    done = subprocess.run(
+        [part.replace("{folder}", str(tmp_path)) for part in command],
+        cwd=build.ROOT,
+        env={**environment, "ARTIFACTS_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "No folder of migrations was named. Nothing was built." in done.stderr
+    assert 'MIGRATIONS="$PWD/db/migrations" sam build' in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_build_without_a_folder_of_migrations_is_refused() -> None:
+    """What make would run has no folder, and the recipe refuses that."""
+    done = subprocess.run(
+        ["make", "--dry-run", "build"], cwd=build.ROOT, capture_output=True, text=True, check=False
+    )
+    assert "--migrations" not in done.stdout
+    assert "infra/build.py" in done.stdout
+
+
 def test_zip_does_not_depend_on_times_or_modes(tmp_path: Path) -> None:
     """Two checkouts of one commit give one package."""
     packages = []

@@ -70,6 +70,7 @@ def test_steps_of_the_build_lay_out_what_the_zip_has(
     first, last = read_stages()
     context, work, task = (tmp_path / name for name in ("context", "build", "task"))
     context.mkdir()
+    work.mkdir()
     for name in ("handler", "infra", "migrations"):
         (context / name).symlink_to(build.ROOT / name)
     for step in first:
@@ -77,7 +78,7 @@ def test_steps_of_the_build_lay_out_what_the_zip_has(
             case "COPY":
                 copy(step, context, work, MIGRATIONS="migrations")
             case "RUN":
-                run(step, work, compiler)
+                run(step, work, compiler, MIGRATIONS="migrations")
     (copied,) = (step.text for step in last if step.word == "COPY")
     assert f"--from=build /build/task/ {build.TASK_ROOT}/" == copied
     shutil.copytree(work / "task", task)
@@ -91,6 +92,16 @@ def test_steps_of_the_build_lay_out_what_the_zip_has(
         for path in task.rglob("*")
         if path.is_file()
     }
+
+
+def test_build_without_a_folder_of_migrations_is_refused(tmp_path: Path) -> None:
+    """It ends before anything is copied, and says what to give."""
+    steps = read_steps()
+    refuse = steps[next(i for i, step in enumerate(steps) if step == Step("ARG", "MIGRATIONS")) + 1]
+    done = subprocess.run(
+        ["/bin/sh", "-c", refuse.text], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (1, True) == (done.returncode, "--build-arg MIGRATIONS=db/migrations" in done.stderr)
 
 
 def test_what_the_image_copies_is_not_ignored() -> None:

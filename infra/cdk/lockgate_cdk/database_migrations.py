@@ -79,7 +79,7 @@ class DatabaseMigrations(Construct):
         port: int | None = None,
         dbname: str | None = None,
         username: str | None = None,
-        migrations: str | os.PathLike[str] = "migrations",
+        migrations: str | os.PathLike[str],
         target: str | None = None,
         reason: str | None = None,
         first_run: str | None = None,
@@ -116,7 +116,7 @@ class DatabaseMigrations(Construct):
             port: port; else the secret's, or 5432.
             dbname: database; else the secret's, or postgres.
             username: user; else the secret's.
-            migrations: the folder of migrations, seen from where the app is run.
+            migrations: the folder of migrations, seen from where the app is run. It must be named.
             target: the last version to apply; else all of them.
             reason: text for the history of runs.
             first_run: ``allow`` lets the first run go on in a database that has tables already.
