@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.foreign_folder import ForeignFolder
 
+from lockgate.core import sql_statement, sql_token
 from lockgate.core.analysis import Mode, analyse_script
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.sqitch import complete_history
@@ -15,6 +17,8 @@ from lockgate.formats.sqitch_uri import canonical_uri
 from lockgate.histories.foreign import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
     from pathlib import Path
 
 HEAD = "%syntax-version=1.0.0\n%project=flipr\n\n"
@@ -81,12 +85,127 @@ def test_command_that_is_psqls_own_business_is_left_out(
     "command", ["\\set ON_ERROR_STOP off", "\\set a 1", "\\i b.sql", "\\encoding LATIN1", "\\gexec"]
 )
 def test_command_that_concerns_the_database_is_refused(folder: ForeignFolder, command: str) -> None:
-    """The hint says whose it is."""
+    """The hint says what to do, and how to adopt what Sqitch did."""
     script = folder.read_one(make_files(f"a {SIGNED}", a=f"SELECT 1\n{command}\n")).up
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(script)
-    assert "deploy/a.sql:2:1: psql meta-command" in caught.value.message
-    assert "Only psql knows its commands" in (caught.value.hint or "")
+    word = command.split(maxsplit=1)[0]
+    expected = f"deploy/a.sql:2: the script has the psql command {word}, which is not SQL."
+    assert expected in caught.value.message
+    assert "lockgate adopt --from sqitch --format sqitch --reason" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("sql", "mode"),
+    [
+        ("COMMIT;CREATE TABLE t ();", Mode.SHARED),
+        ("CREATE TABLE t ();\nCOMMIT;\nSELECT 1;", Mode.SHARED),
+        ("ROLLBACK;\nCREATE TABLE t ();\nEND", Mode.SHARED),
+        ("abort work; end transaction; COMMIT AND NO CHAIN; SELECT 1", Mode.SHARED),
+        ("BEGIN;\nSELECT 1;\nCOMMIT;\nCOMMIT; -- a; b\n", Mode.OWN_TRANSACTION),
+        ("BEGIN;\nBEGIN;\nSELECT 1;\nstart transaction;\nCOMMIT;", Mode.OWN_TRANSACTION),
+        ("COMMIT;", Mode.SHARED),
+        ("COMMIT -- a; b\n;SELECT 1;", Mode.SHARED),
+    ],
+)
+def test_what_psql_only_warns_of_is_left_out(folder: ForeignFolder, sql: str, mode: Mode) -> None:
+    """A COMMIT outside of a transaction and a BEGIN in one do nothing there."""
+    up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
+    found = analyse_script(up)
+    words = [one.words[0] for one in found.statements]
+    expected = {
+        Mode.SHARED: [w for w in words if w in {"CREATE", "SELECT"}],
+        Mode.OWN_TRANSACTION: ["BEGIN", "SELECT", "COMMIT"],
+    }
+    assert (mode, expected[mode], len(sql)) == (found.mode, words, len(up.sql))
+    assert up.text == sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "word"),
+    [
+        ("SELECT 1;\nBEGIN;\nSELECT 1;", "BEGIN"),
+        ("BEGIN;\nROLLBACK;", "ROLLBACK"),
+        ("BEGIN;\nCOMMIT AND CHAIN;\nCOMMIT;", "COMMIT"),
+        ("COMMIT AND CHAIN;", "COMMIT"),
+        ("BEGIN;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nCOMMIT;", "BEGIN"),
+        ("BEGIN;\nPREPARE TRANSACTION 'x';", "PREPARE"),
+    ],
+)
+def test_transaction_that_cannot_be_followed_is_refused(
+    folder: ForeignFolder, sql: str, word: str
+) -> None:
+    """What psql would roll back, or leave open, is refused with the way past it."""
+    up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
+    with pytest.raises(MigrationFileInvalid, match=f"this {word} has no partner") as caught:
+        analyse_script(up)
+    assert "lockgate adopt --from sqitch --format sqitch --reason" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "\\copy t from stdin",
+        "  \\copy t (a, b) FROM STDIN with (format csv, header)",
+        "\\copy public.t from stdin null ''",
+    ],
+)
+def test_copy_of_psql_reads_the_lines_below_it(folder: ForeignFolder, command: str) -> None:
+    """It is a COPY with its data; every statement stays where it is."""
+    sql = f"SELECT 1;\n{command}\n1\t2\n\\.\nSELECT 2;\n"
+    up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
+    found = analyse_script(up)
+    assert ["SELECT", "COPY", "SELECT"] == [one.words[0] for one in found.statements]
+    copied = found.statements[1]
+    assert "COPY" + command.strip()[5:] == "COPY" + up.sql[copied.start + 4 : copied.end]
+    assert "1\t2\n" == up.sql[slice(*(copied.copy_data or ()))]
+    assert (sql, len(sql)) == (up.text, len(up.sql))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "\\copy t from 'a.csv'",
+        "\\copy t from pstdin",
+        "\\copy t to stdout",
+        "\\copy t from program 'x'",
+        "\\copy t from stdin; -- x\n1\n\\.",
+        "\\copy (select * from stdin) to 'x'",
+        "SELECT 1\n\\copy t from stdin\n1\n\\.\n;",
+    ],
+)
+def test_copy_of_a_file_is_refused(folder: ForeignFolder, sql: str) -> None:
+    """What it reads or writes is not in the script."""
+    up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
+    with pytest.raises(MigrationFileInvalid, match=r"has the psql command \\copy"):
+        analyse_script(up)
+
+
+@pytest.mark.parametrize("quote", ["'", "$$", "$a$"])
+def test_copy_of_psql_in_a_string_is_a_string(folder: ForeignFolder, quote: str) -> None:
+    """Text that only looks like a command stays."""
+    line = "\\copy t from stdin\n"
+    line = "\\copy t from stdin\n"
+    sql = f"SELECT {quote}\n{line}{quote};\nCOPY t FROM stdin;\n\\{line}\\.\n"
+    up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
+    assert (sql, 2) == (up.sql, len(analyse_script(up).statements))
+
+
+def test_script_of_many_commands_is_read_once(
+    folder: ForeignFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command that is left out costs a step, not another look at the whole script."""
+    looks: Counter[str] = Counter()
+    match_tokens = sql_token.match_tokens
+
+    def count(sql: str, *arguments: int | None, **others: Any) -> Iterator[re.Match[str]]:
+        looks["all"] += 1
+        return match_tokens(sql, *arguments, **others)
+
+    monkeypatch.setattr(sql_statement, "match_tokens", count)
+    files = make_files(f"a {SIGNED}", a="\\echo on\nSELECT 1;\n" * 200)
+    assert 200 == len(analyse_script(folder.read_one(files).up).statements)
+    assert looks["all"] < 10 * 200
 
 
 def test_plan_has_the_ids_that_sqitch_gives() -> None:

@@ -72,3 +72,58 @@ def test_new_enum_value_is_used_behind_its_commit(project: Project) -> None:
         project.run(Action.UP).status,
         project.run(Action.UP).status,
     )
+
+
+COMMITS = (
+    "CREATE TABLE t (id int);"
+    " CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT;"
+    " INSERT INTO t VALUES (2); END $$;"
+)
+PLAN = "%syntax-version=1.0.0\n%project=p\n\n"
+SIGNED = "2026-01-01T12:00:00Z P <p@example.com>"
+FOLDERS = {
+    "golang-migrate": {"1_a.up.sql": COMMITS, "2_b.up.sql": "{}"},
+    "prisma": {"1_a/migration.sql": COMMITS, "2_b/migration.sql": "{}"},
+    "sqitch": {
+        "sqitch.plan": f"{PLAN}a {SIGNED}\nb {SIGNED}\n",
+        "deploy/a.sql": COMMITS,
+        "deploy/b.sql": "{}",
+    },
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("call", ["-- why\nCALL p();\n", "DO $$ BEGIN CALL p(); END $$"])
+def test_call_that_commits_runs_alone_in_its_file(project: Project, name: str, call: str) -> None:
+    """The tool sends it in no transaction, so it may commit."""
+    project.settings["LOCKGATE_FORMAT"] = name
+    files = FOLDERS[name].items()
+    project.write({path: call if text == "{}" else text for path, text in files})
+    report = project.run(Action.UP)
+    assert ("applied", None) == (report.status, report.error)
+    assert [[2]] == project.database.run("SELECT count(*) FROM t")
+    assert "up_to_date" == project.run(Action.UP).status
+
+
+@pytest.mark.parametrize("name", ["golang-migrate", "prisma"])
+def test_call_that_commits_beside_others_is_refused_by_the_server(
+    project: Project, name: str
+) -> None:
+    """There the tool fails too; the hint is what its files can do."""
+    project.settings["LOCKGATE_FORMAT"] = name
+    files = FOLDERS[name].items()
+    project.write({p: "SELECT 1;\nCALL p();" if text == "{}" else text for p, text in files})
+    report = project.run(Action.UP)
+    assert report.error is not None
+    assert "2D000" == report.error.sqlstate
+    hint = "Put the statement alone in a file, so that it runs outside a transaction."
+    assert hint == report.error.hint
+
+
+def test_call_beside_others_runs_as_by_psql(project: Project) -> None:
+    """Each statement is committed by itself."""
+    project.settings["LOCKGATE_FORMAT"] = "sqitch"
+    files = FOLDERS["sqitch"].items()
+    project.write({p: "SELECT 1;\nCALL p();" if text == "{}" else text for p, text in files})
+    report = project.run(Action.UP)
+    assert ("applied", None) == (report.status, report.error)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
-from lockgate.core.migration import Language, Script
+from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
 from lockgate.core.sharing import find_lone_reason, may_write
 from lockgate.core.sql import (
     SHARED,
@@ -268,7 +268,7 @@ def _refuse_mixture(
 
 
 def _way_outside(script: Script) -> str:
-    if script.outside is None:
+    if script.outside in {None, ALONE_OUTSIDE}:
         return ""
     return f", or {script.outside} to run the file statement by statement"
 

@@ -90,6 +90,8 @@ class Options:
 NO_OPTIONS = Options()
 # As the rest of a sentence: how a file of the native format leaves the transaction.
 NATIVE_OUTSIDE = "write transaction:false on the marker line"
+# Of a tool that sends a file as one message, which is in no transaction if it is one statement.
+ALONE_OUTSIDE = "put the statement alone in a file"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,23 +13,27 @@ from lockgate.core.sql_setting import client_encoding_of
 from lockgate.core.sql_statement import (
     SqlTextInvalid,
     Statement,
+    iterate_statements,
     line_and_column,
     split_statements,
 )
-from lockgate.core.sql_text import redact_literals, sendable, spell_statement, spell_tokens
-from lockgate.core.sql_token import Token, TokenKind, mentions, tokenize
+from lockgate.core.sql_text import blank, redact_literals, sendable, spell_statement, spell_tokens
+from lockgate.core.sql_token import Skip, Token, TokenKind, mentions, tokenize
 
 __all__ = [
     "SHARED",
     "Classification",
     "Control",
+    "Skip",
     "SqlTextInvalid",
     "Statement",
     "Token",
     "TokenKind",
     "Transactionality",
+    "blank",
     "classify",
     "client_encoding_of",
+    "iterate_statements",
     "line_and_column",
     "may_be_alone",
     "mentions",

@@ -20,6 +20,8 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lockgate.core.sql_token import Skip
+
 # Enough for CREATE UNIQUE INDEX CONCURRENTLY IF; every rule looks at fewer.
 _MOST_WORDS = 5
 # A name in a message is no longer than PostgreSQL lets names be.
@@ -93,18 +95,24 @@ def split_statements(
             ``BEGIN ATOMIC`` or COPY data; or it holds a psql meta-command other than ``\restrict``
             and ``\unrestrict``, or a NUL character.
     """
+    return tuple(iterate_statements(sql, standard_conforming_strings=standard_conforming_strings))
+
+
+def iterate_statements(
+    sql: str, *, standard_conforming_strings: bool = True, skip: Skip | None = None
+) -> Iterator[Statement]:
+    """Yield what `split_statements` returns, and raise what it does once it comes to it.
+
+    ``skip`` is asked at each backslash command, and returns where to go on behind it, or ``None``.
+    """
     nul = sql.find("\0")
     if nul >= 0:
         raise SqlTextInvalid("NUL character", sql=sql, offset=nul)
-    return tuple(_iterate_statements(sql, standard_conforming_strings=standard_conforming_strings))
-
-
-def _iterate_statements(sql: str, *, standard_conforming_strings: bool) -> Iterator[Statement]:
     before = strings = standard_conforming_strings
     follow = mentions(sql, _STRING_SETTING)
     position, last = 0, len(sql.rstrip(_NOTHING))
     while position < last:
-        statement, position = _read_part(sql, position, strings=strings)
+        statement, position = _read_part(sql, position, strings=strings, skip=skip)
         if statement is None:
             return
         if _is_routine(statement) and _ATOMIC.search(sql, statement.start, statement.end):
@@ -117,7 +125,9 @@ def _iterate_statements(sql: str, *, standard_conforming_strings: bool) -> Itera
             strings = string_setting_after(text, now=strings, before=before)
 
 
-def _read_part(sql: str, position: int, *, strings: bool) -> tuple[Statement | None, int]:
+def _read_part(
+    sql: str, position: int, *, strings: bool, skip: Skip | None = None
+) -> tuple[Statement | None, int]:
     """Read up to the next semicolon outside parentheses; return what it ends, and where to go on.
 
     Empty parts are passed over.
@@ -127,7 +137,7 @@ def _read_part(sql: str, position: int, *, strings: bool) -> tuple[Statement | N
     in_words = True
     open_at: list[int] = []
     # This loop runs over every token of every migration, hence its plainness.
-    for match in match_tokens(sql, position, standard_conforming_strings=strings):
+    for match in match_tokens(sql, position, standard_conforming_strings=strings, skip=skip):
         kind = match.lastgroup
         if kind in _EDGES:
             if kind == "end" or (kind == "semicolon" and not open_at):

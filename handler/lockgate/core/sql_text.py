@@ -23,7 +23,7 @@ from lockgate.core.sql_token import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lockgate.core.sql_statement import Statement
 
@@ -46,16 +46,26 @@ def sendable(sql: str) -> str:
     # For nearly every text the search for the word is all there is to do.
     if "restrict" not in sql:
         return text
-    pieces: list[str] = []
-    position = 0
+    return blank(text, _find_free_lines(sql))
+
+
+def _find_free_lines(sql: str) -> Iterator[tuple[int, int]]:
+    """Yield where there are lines of pg_dump's that are in no token and no COPY data."""
     taken = _taken_spans(sql)
     last = (0, 0)
     for match in re.finditer(RESTRICT, sql):
         start, end = match.span()
         while last[1] <= start:
             last = next(taken, (len(sql), len(sql) + 1))
-        if last[0] <= start:
-            continue
+        if start < last[0]:
+            yield start, end
+
+
+def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return a text with spaces in the place of some stretches, given in their order."""
+    pieces: list[str] = []
+    position = 0
+    for start, end in spans:
         pieces += [text[position:start], " " * (end - start)]
         position = end
     return "".join([*pieces, text[position:]])

@@ -7,6 +7,7 @@ Knows quotes, comments, dollar tags and operators. Knows no statements: where on
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,9 @@ from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Given where a backslash command begins, return where it ends, or None if it is not left out.
+Skip = Callable[[int], int | None]
 
 
 class TokenKind(StrEnum):
@@ -128,6 +132,7 @@ _LOWER: Final = {ord(capital): capital.lower() for capital in "ABCDEFGHIJKLMNOPQ
 _UPPER: Final = {ord(small): chr(capital) for capital, small in _LOWER.items()}
 _KINDS: Final = {kind.value: kind for kind in TokenKind}
 _LAST: Final = frozenset({"end", "comment", "unfinished"})
+_MAY_BE_SPACE: Final = frozenset({"comment", "meta_command"})
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 # PostgreSQL lets an operator end in + or - only if it has one of these in it.
 _FREE_OPERATOR = re.compile(r"[~!@#^&|`?%]")
@@ -139,19 +144,20 @@ def match_tokens(
     end: int | None = None,
     *,
     standard_conforming_strings: bool = True,
+    skip: Skip | None = None,
 ) -> Iterator[re.Match[str]]:
     """Yield one match per token: ``lastgroup`` is its kind, and the group of that name its place.
 
     The loop under `tokenize` and `split_statements`, without a value built for every token. A text
     that ends in an open comment yields ``comment`` last, in another open thing ``unfinished``,
-    every other text ``end``.
+    every other text ``end``. ``skip`` is asked at each backslash command where to go on behind it.
     """
     grammar = _grammar_of(standard_conforming_strings=standard_conforming_strings)
     stop = len(sql) if end is None else end
     while True:
         for match in grammar.finditer(sql, start, stop):
-            if match.lastgroup == "comment":
-                after = _end_of_comment(sql, match.end(), stop)
+            if match.lastgroup in _MAY_BE_SPACE:
+                after = _find_end_of_space(sql, match, stop, skip)
                 if after is not None:
                     start = after
                     break
@@ -237,6 +243,13 @@ def split_operator(text: str) -> list[str]:
         return [text]
     stop = max(1, len(text.rstrip("+-")))
     return [text[:stop], *text[stop:]]
+
+
+def _find_end_of_space(sql: str, match: re.Match[str], stop: int, skip: Skip | None) -> int | None:
+    """Return where a comment with others in it ends, or a command that is left out."""
+    if match.lastgroup == "comment":
+        return _end_of_comment(sql, match.end(), stop)
+    return None if skip is None else skip(match.start("meta_command"))
 
 
 def _end_of_comment(sql: str, position: int, stop: int) -> int | None:

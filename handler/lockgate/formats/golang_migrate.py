@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
-from lockgate.core.migration import Version
+from lockgate.core.migration import ALONE_OUTSIDE, Version
 from lockgate.formats import sqlx
 from lockgate.formats.scripts import (
     PROGRAMS,
@@ -42,7 +42,7 @@ _STAND_IN = (
     " (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 )
 # How a file leaves the transaction.
-OUTSIDE = None
+OUTSIDE = ALONE_OUTSIDE
 SESSION = SessionRule.KEPT
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
-from lockgate.core.migration import Version
+from lockgate.core.migration import ALONE_OUTSIDE, Version
 from lockgate.formats.collation import find_undecided, plain_key
 from lockgate.formats.folder import has_file, list_folders, read_text, require_folder
 from lockgate.formats.scripts import (
@@ -18,6 +18,7 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
+from lockgate.formats.tool_transaction import outside_where_single
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
     applied_steps_count integer NOT NULL DEFAULT 0
 )"""
 # How a file leaves the transaction.
-OUTSIDE = None
+OUTSIDE = ALONE_OUTSIDE
 SESSION = SessionRule.KEPT
 
 
@@ -76,7 +77,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
                 "Restore the file or remove the folder, at which Prisma stops too; or point"
                 " LOCKGATE_MIGRATIONS (or --dir) at prisma/migrations itself.",
             )
-        script = read_script(folder, path)
+        script = outside_where_single(read_script(folder, path))
         migrations.append(make_versioned(Version.stored(name), "", script, None))
     return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 

@@ -1,7 +1,7 @@
 """Scripts that a tool hands to psql: what psql does with them besides sending them.
 
 psql commits each statement by itself unless the script says BEGIN, and fills its variables in.
-Its own commands begin with a backslash; those that concern a database, `core.sql` refuses.
+Its own commands begin with a backslash; `psql_text` leaves out those that do nothing to a database.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
 from lockgate.core.sql import (
+    Control,
     SqlTextInvalid,
     TokenKind,
     Transactionality,
     classify,
+    may_be_alone,
     split_statements,
     tokenize,
 )
 from lockgate.formats.folder import line_of, read_text
+from lockgate.formats.psql_text import make_sent_text
 from lockgate.formats.scripts import make_script
 
 if TYPE_CHECKING:
@@ -29,12 +32,9 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.sql import Statement
 
-# What psql does by these, it does to its own output; that an error ends the script, Sqitch says too.
-_IDLE = re.compile(
-    r"\\(?:echo|qecho|warn|timing|pset|x|encoding[ \t]+'?utf-?8'?"
-    r"|set[ \t]+(?:ON_ERROR_STOP[ \t]+'?(?:on|true|1)'?|QUIET|ECHO|VERBOSITY|SHOW_CONTEXT))"
-    r"(?![\w+])[^\r\n]*",
-    re.IGNORECASE,
+_WAY_PAST = (
+    "Or deploy the change with Sqitch and take that over: lockgate adopt --from sqitch --format sqitch"
+    ' --reason "deployed by Sqitch"'
 )
 _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
 
@@ -43,43 +43,39 @@ def read_psql_script(folder: Path, path: str) -> Script:
     """Return a script that runs as psql would run it.
 
     Where psql would have committed statement by statement and that can matter (a statement that no
-    transaction may hold, an enum value used by the next one), the script has ``transaction`` False;
-    any other runs in one transaction, or in those that it begins itself.
+    transaction may hold, a call, an enum value used by the next one), the script has ``transaction``
+    False; any other runs in one transaction, or in those that it begins itself.
 
-    A psql variable in it is an obstacle.
+    A psql variable in it is an obstacle, and so is a command that concerns the database, and a
+    transaction of its own that does not end in COMMIT.
 
     Raises:
         MigrationFileInvalid: it cannot be read.
     """
     text = read_text(folder, path)
-    sent = _without_idle_commands(text)
-    statements = _split(sent)
+    sent = make_sent_text(text)
+    statements, obstacle = _split(sent)
     transaction = False if _needs_commits(sent, statements) else None
     substituted = None if sent == text else sent
     script = make_script(text, path, transaction=transaction, substituted=substituted)
-    return replace(script, obstacle=_find_obstacle(sent, statements))
+    found = obstacle or _find_open_transaction(sent, statements) or _find_variable(sent, statements)
+    return replace(script, obstacle=found)
 
 
-def _without_idle_commands(text: str) -> str:
-    """Return the text with spaces in the place of commands that do nothing to a database."""
-    while True:
-        try:
-            split_statements(text)
-        except SqlTextInvalid as error:
-            found = _IDLE.match(text, error.offset)
-            if found is None:
-                return text
-            text = f"{text[: found.start()]}{' ' * len(found[0])}{text[found.end() :]}"
-        else:
-            return text
-
-
-def _split(text: str) -> tuple[Statement, ...]:
+def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
+    """Return the statements, or what keeps a script with a command of psql's from being run."""
     try:
-        return split_statements(text)
-    except SqlTextInvalid:
-        # The plan says what is wrong with it, and where, when it is to run.
-        return ()
+        return split_statements(text), None
+    except SqlTextInvalid as error:
+        if not text.startswith("\\", error.offset):
+            # The plan says what is wrong with it, and where, when it is to run.
+            return (), None
+        command = text[error.offset :].split(maxsplit=1)[0]
+        return (), Obstacle(
+            f"has the psql command {command}, which is not SQL",
+            f"Write out what it does as SQL. {_WAY_PAST}",
+            error.line or 1,
+        )
 
 
 def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
@@ -88,17 +84,49 @@ def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
     if Transactionality.ALONE in kinds:
         return True
     has_own = any(one.control is not None for one in classes)
-    return Transactionality.ENUM_VALUE in kinds and not has_own and len(statements) > 1
+    if has_own:
+        return False
+    # A procedure that is called may commit, which only the server knows.
+    calls = any(may_be_alone(text, statement) for statement in statements)
+    return calls or (Transactionality.ENUM_VALUE in kinds and len(statements) > 1)
 
 
-def _find_obstacle(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+    """Find what leaves a script in a transaction that is not committed, or that nobody can follow.
+
+    `psql_text` has left out what psql only warns of.
+    """
+    begin: Statement | None = None
+    for statement in statements:
+        match classify(text, statement).control:
+            case None | Control.SAVEPOINT:
+                continue
+            case Control.BEGIN if begin is None:
+                begin = statement
+            case Control.COMMIT if begin is not None:
+                begin = None
+            case _:
+                return _make_unpaired(text, statement)
+    return None if begin is None else _make_unpaired(text, begin)
+
+
+def _make_unpaired(text: str, statement: Statement) -> Obstacle:
+    word = text[statement.start : statement.end].split(maxsplit=1)[0].upper()
+    return Obstacle(
+        f"has a transaction of its own that cannot be followed: this {word} has no partner",
+        f"End each BEGIN with one COMMIT, and with nothing else. {_WAY_PAST}",
+        line_of(text, statement.start),
+    )
+
+
+def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
     if _MAYBE_VARIABLE.search(text) is None:
         return None
     for offset, name in _find_variables(text, statements):
         return Obstacle(
             f"uses the psql variable {name}, which only psql fills in",
             "Write its value in, or read it with current_setting() and set it by ALTER ROLE or"
-            " ALTER DATABASE.",
+            f" ALTER DATABASE. {_WAY_PAST}",
             line_of(text, offset),
         )
     return None

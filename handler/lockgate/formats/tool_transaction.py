@@ -14,7 +14,9 @@ from lockgate.core.sql import (
     Control,
     SqlTextInvalid,
     Transactionality,
+    blank,
     classify,
+    may_be_alone,
     split_statements,
 )
 
@@ -29,7 +31,18 @@ _STEPS_OUT = (Control.COMMIT, Control.BEGIN)
 def outside_where_needed(script: Script) -> Script:
     """Return a script that runs statement by statement if one of them cannot be in a transaction."""
     kinds = (one.transactionality for _, one in _classify(script))
-    return _outside(script) if Transactionality.ALONE in kinds else script
+    return _outside(script) if Transactionality.ALONE in kinds else outside_where_single(script)
+
+
+def outside_where_single(script: Script) -> Script:
+    """Return a script of a tool that sends a file as one message, so that it runs as it does there.
+
+    A message of one statement is in no transaction: a procedure may commit, and a partitioned table
+    be rebuilt.
+    """
+    found = _classify(script)
+    is_single = len(found) == 1 and may_be_alone(script.sql, found[0][0])
+    return _outside(script) if is_single else script
 
 
 def leave_transaction(script: Script) -> Script:
@@ -47,7 +60,9 @@ def leave_transaction(script: Script) -> Script:
         return script
     ends = [one for one, kind in controls if kind is not Control.SAVEPOINT]
     surplus = ends[:1] if len(ends) % 2 else [ends[0], ends[-1]]
-    return replace(_outside(script), substituted=_blank(script.sql, surplus))
+    return replace(
+        _outside(script), substituted=blank(script.sql, ((one.start, one.end) for one in surplus))
+    )
 
 
 def _classify(script: Script) -> list[tuple[Statement, Classification]]:
@@ -61,11 +76,3 @@ def _classify(script: Script) -> list[tuple[Statement, Classification]]:
 
 def _outside(script: Script) -> Script:
     return replace(script, options=replace(script.options, transaction=False))
-
-
-def _blank(text: str, statements: list[Statement]) -> str:
-    """Return the text with spaces in the place of statements, so that all others stay where they are."""
-    for statement in statements:
-        end = text.find(";", statement.end) + 1 or len(text)
-        text = text[: statement.start] + " " * (end - statement.start) + text[end:]
-    return text
