@@ -216,14 +216,36 @@ def test_script_in_another_encoding_stores_nothing(project: Project) -> None:
     assert [[None]] == project.database.run("SELECT to_regclass('account')")
 
 
-@pytest.fixture
-def latin(project: Project) -> Project:
-    """Give a project whose database is in LATIN1."""
+def recode(project: Project, encoding: str) -> Project:
+    """Make a project's database anew, in an encoding."""
     name = project.database.name
     admin = Database(project.database.server, "postgres")
     admin.run(f'DROP DATABASE "{name}"')
-    admin.run(f"CREATE DATABASE \"{name}\" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    admin.run(f"CREATE DATABASE \"{name}\" ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
     return project
+
+
+@pytest.fixture
+def latin(project: Project) -> Project:
+    """Give a project whose database is in LATIN1."""
+    return recode(project, "LATIN1")
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_JP", "UTF8"])
+@pytest.mark.parametrize("head", ["", "-- migrate:up transaction:false\n"])
+def test_error_is_placed_whatever_the_encoding_of_the_database(
+    project: Project, encoding: str, head: str
+) -> None:
+    """Statement, line and column count characters of the file, though SQL_ASCII counts bytes."""
+    recode(project, encoding)
+    lines = ["SELECT 1; -- äöü äöü äöü", "SELECT 'äöü äöü äöü';", "SELECT 1;"]
+    bad = "  SELECT 'ä', nonsense;"
+    project.write({"1_a.sql": head + "\n".join([*lines, bad, *["SELECT 1;"] * 20])})
+    error = project.run().error
+    assert error is not None
+    place = (4, 4 + bool(head), bad.index("nonsense") + 1)
+    assert ("42703", *place) == (error.sqlstate, error.statement, error.line, error.column)
+    assert f"{bad}\n{' ' * bad.index('nonsense')}^" == error.excerpt
 
 
 def test_text_is_converted_to_the_encoding_of_the_database(latin: Project) -> None:

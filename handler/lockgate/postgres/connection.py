@@ -273,13 +273,24 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             yield
         except DatabaseError as error:
             self._usock.settimeout(None)
-            raise StatementError(error.args[0], message.results) from None
+            fields = self._with_characters(error.args[0], message.statement)
+            raise StatementError(fields, message.results) from None
         except (OSError, InterfaceError) as error:
             # The system's own, of a network that fell silent, has a number.
             if limit is not None and isinstance(error, TimeoutError) and error.errno is None:
                 self.sever()
                 raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
             raise ConnectionLost("the connection to the server broke") from error
+
+    def _with_characters(self, fields: dict[str, str], sql: str) -> dict[str, str]:
+        """Return an error's fields with its position in characters of what was sent.
+
+        The server counts characters in its own encoding; one that has none, SQL_ASCII, counts bytes.
+        """
+        if "P" not in fields or self.parameter_statuses.get("server_encoding") != "SQL_ASCII":
+            return fields
+        before = sql.encode(self._client_encoding)[: int(fields["P"]) - 1]
+        return {**fields, "P": str(len(before.decode(self._client_encoding, "ignore")) + 1)}
 
     def cancel(self) -> None:
         """Ask the server, over a second socket, to cancel what this connection is running.
