@@ -151,7 +151,7 @@ def test_limits_are_the_codes_own() -> None:
     """Each number that is ours is read off the code."""
     rows = [row[0] for row in read_table(INDEX, "| limit | of | what then |")]
     timeout = TEMPLATE["Globals"]["Function"]["Timeout"]
-    service = TEMPLATE["Resources"]["Migration"]["Properties"]["ServiceTimeout"]
+    service = TEMPLATE["Parameters"]["ServiceTimeout"]["Default"]
     zipped, unzipped = build.ZIPPED_LIMIT_BYTES, build.UNZIPPED_LIMIT_BYTES
 
     assert {

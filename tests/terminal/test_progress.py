@@ -27,6 +27,11 @@ EVENTS: list[tuple[str, dict[str, Any], str | None]] = [
         {"sqlstate": "22P05"},
         "  ! The database cannot hold the report (22P05); the run is recorded.",
     ),
+    (
+        "description_refused",
+        {"sqlstate": "57014"},
+        "  ! The server describes no objects (57014); nothing will be undone.",
+    ),
     ("lock_waited_for", {"holder": "feed"}, "  ! Waiting for the lock, which run feed holds."),
     ("lock_taken", {"token": 7, "former_run": None}, None),
     (

@@ -38,6 +38,7 @@ _SENTENCES = {
     "segment_retried": "Migration {migration} did not get its locks ({sqlstate}); trying again.",
     "segment_split": "{migrations} migrations were too much for one transaction ({sqlstate}).",
     "undo_started": "A migration failed; undoing what this run had applied.",
+    "description_refused": "The server describes no objects ({sqlstate}); nothing will be undone.",
     "undo_failed": "It could not be undone: {reason}",
     "rollback_refused": "The database is ahead and was not brought back: {reason}",
     "connection_lost": "The connection broke: {reason}.",
