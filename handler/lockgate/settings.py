@@ -112,6 +112,7 @@ FORMATS = (
     "knex",
     "node-pg-migrate",
     "graphile-migrate",
+    "postgres-migrations",
     "sqitch",
     "yoyo",
     "alembic",
@@ -132,6 +133,7 @@ TOOLS = (
     "knex",
     "node-pg-migrate",
     "graphile-migrate",
+    "postgres-migrations",
     "sqitch",
     "yoyo",
     "alembic",
@@ -199,6 +201,13 @@ def _format(value: str) -> str:
     return value
 
 
+def _modules(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in value.split(","))
+    if not all(part.isidentifier() for name in names for part in name.split(".")):
+        raise ValueError("it takes names of Python modules, with commas between")
+    return names
+
+
 def _actions(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(","))
     if not set(names) <= set(ACTIONS):
@@ -238,6 +247,7 @@ class Settings:
     schema: str = "lockgate"
     migrations: str = "migrations"
     format: str = DEFAULT_FORMAT
+    alembic_plugins: tuple[str, ...] = ()
     first_run: FirstRun = FirstRun.REFUSE
     rollback: Rollback = Rollback.RUN
     allow_data_loss: bool = False
@@ -276,6 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_SCHEMA", "schema", _schema, "`lockgate`", "Schema of Lockgate's own tables."),
     Setting("LOCKGATE_MIGRATIONS", "migrations", _text, "`migrations`", "Folder of the migrations; relative to the function's code, or to the working folder in a terminal."),
     Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
+    Setting("LOCKGATE_ALEMBIC_PLUGINS", "alembic_plugins", _modules, "none", "Python modules, with commas between, that add operations to Alembic; they are imported before revisions run ([Alembic](formats/alembic.md))."),
     Setting("LOCKGATE_FIRST_RUN", "first_run", _choice(FirstRun), "`refuse`", "The first run on a database with tables that nobody accounts for: `refuse`, or `allow` where the request does not say otherwise ([first contact](undo.md#first-contact))."),
     Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What down scripts undo by themselves: `off` nothing, `run` the work of a run that failed, `deploy` also that of a newer package than this one."),
     Setting("LOCKGATE_ALLOW_DATA_LOSS", "allow_data_loss", _flag, "`false`", "Let down scripts drop tables and columns that hold rows, and delete rows."),

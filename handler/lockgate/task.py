@@ -152,6 +152,7 @@ class Task:
         refusal = self._find_first_contact(plan)
         if refusal is not None:
             raise refusal
+        self.means.database.check_steps(plan.steps)
         if self.request.action is not Action.UP:
             self._warn_of_ahead(plan)
             if not self.probe.is_held:

@@ -160,6 +160,7 @@ def make_runner(
         set_role=settings.set_role,
         pooler=settings.pooler,
         timeouts=Timeouts(settings.lock_timeout_ms, settings.statement_timeout_ms),
+        alembic_plugins=settings.alembic_plugins,
     )
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations

@@ -45,6 +45,7 @@ _TABLES: Final = {
     "knex": "has knex_migrations",
     "node-pg-migrate": "has pgmigrations",
     "graphile-migrate": "has graphile_migrate.migrations",
+    "postgres-migrations": "has migrations (id, name, hash, executed_at)",
     "yoyo": "has _yoyo_migration",
     "alembic": "has alembic_version",
     "sqitch": "has sqitch.changes",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import configparser
 import re
-import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from lockgate.core.python_source import PythonInvalid, parse_python
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import has_file, read_text
+from lockgate.formats.toml import find_table, read_toml
 from lockgate.histories.detect import TableName
 
 if TYPE_CHECKING:
@@ -97,11 +98,8 @@ def _find_sqitch(folder: Path, _variables: Mapping[str, str]) -> TableName | Non
 
 def _find_sqlx(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
     for path in _list_files(folder, "sqlx.toml"):
-        try:
-            document: Any = tomllib.loads(read_text(folder.resolve(), path))
-        except tomllib.TOMLDecodeError as error:
-            raise _unreadable(path, str(error)) from None
-        name = document.get("migrate", {}).get("table-name")
+        document = read_toml(read_text(folder.resolve(), path), path)
+        name = find_table(document, path, "migrate").get("table-name")
         if isinstance(name, str) and name:
             return TableName(name, f"migrate.table-name in {path}")
     return None
@@ -138,8 +136,8 @@ def _find_alembic(folder: Path, _variables: Mapping[str, str]) -> TableName | No
     below = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/**/env.py"))
     for relative in (*_list_files(folder, "env.py"), *below):
         try:
-            tree = ast.parse(read_text(folder.resolve(), relative))
-        except (SyntaxError, ValueError):
+            tree = parse_python(read_text(folder.resolve(), relative))
+        except PythonInvalid:
             continue
         tables = set(_list_keywords(tree, "version_table"))
         schemas = set(_list_keywords(tree, "version_table_schema"))
@@ -159,7 +157,7 @@ def _list_keywords(tree: ast.AST, name: str) -> Iterator[str]:
 
 def _list_files(folder: Path, *names: str) -> list[str]:
     places = (f"{place}{name}" for place in ("", "../") for name in names)
-    return [path for path in places if (folder.resolve() / path).is_file()]
+    return [path for path in places if has_file(folder.resolve(), path)]
 
 
 def _unreadable(path: str, why: str) -> MigrationFileInvalid:

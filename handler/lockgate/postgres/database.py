@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed, mask
+from lockgate.core.migration import Language
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
 from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.outcome import Done, Stamp, Taken
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
-    from lockgate.core.segment import Segment
+    from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.postgres.connector import Connector
@@ -77,6 +78,7 @@ class DatabaseOptions:
     set_role: str | None
     pooler: Pooler
     timeouts: Timeouts
+    alembic_plugins: tuple[str, ...] = ()
 
 
 class Database:
@@ -308,6 +310,19 @@ class Database:
         with self._refusals():
             self._own(writes=True).send(f"{_ROLE_PATH};\n{sql}")
 
+    def check_steps(self, steps: Sequence[Step]) -> None:
+        """Check that what Python scripts call is there, before anything of them runs.
+
+        Raises:
+            MigrationFileInvalid: a revision calls an operation that Alembic does not have.
+        """
+        texts = [one.script for one in steps if one.script.language is Language.PYTHON]
+        if texts:
+            from lockgate.postgres.alembic_operations import check_operations, import_plugins
+
+            import_plugins(self._options.alembic_plugins)
+            check_operations(texts)
+
     def apply(
         self,
         segment: Segment,
@@ -332,6 +347,10 @@ class Database:
         from lockgate.postgres.session import Session
 
         dropped: list[str] = []
+        if any(one.script.language is Language.PYTHON for one in segment.steps):
+            from lockgate.postgres.alembic_operations import import_plugins
+
+            import_plugins(self._options.alembic_plugins)
         session = Session(
             connection=self._connected,
             tables=self._tables,

@@ -1,0 +1,43 @@
+"""postgres-migrations' ``migrations``: a row per number, with the SHA-1 of its file's name and text."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lockgate.histories.foreign import ForeignHistory, ForeignRow
+from lockgate.histories.tables import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.histories.foreign import Ask
+
+FORMAT = "postgres-migrations"
+SHAPE = Shape(
+    "migrations",
+    ("id", "name", "hash", "executed_at"),
+    fits=lambda found: found.columns["id"] == "integer",
+)
+
+# Number 0 is the tool's own migration, which makes the table.
+_READ = """
+SELECT id::text, name::text, executed_at::timestamptz, hash::text
+  FROM {table}
+ WHERE id > 0
+ ORDER BY id
+"""
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied, in the order of the numbers."""
+    return ForeignHistory(table, tuple(ForeignRow(*row) for row in ask(_READ.format(table=table))))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return the SHA-1 of name and text; of a program, the tool sums up what that returns."""
+    if not migration.path.lower().endswith(".sql"):
+        return None
+    content = (folder / migration.path).read_bytes()
+    return hashlib.sha1(migration.path.encode() + content, usedforsecurity=False).hexdigest()

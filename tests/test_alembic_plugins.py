@@ -1,0 +1,92 @@
+"""Operations that plugins add to Alembic: found before anything runs, or brought by a setting."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.request import Action
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.project import Project
+
+PLUGIN = """from alembic.operations import MigrateOperation, Operations
+
+
+@Operations.register_operation("{name}")
+class Made(MigrateOperation):
+    @classmethod
+    def {name}(cls, operations):
+        return operations.invoke(cls())
+
+
+@Operations.implementation_for(Made)
+def make(operations, operation):
+    operations.execute("CREATE TABLE made_by_plugin ()")
+"""
+FIRST = (
+    'from alembic import op\nrevision = "a"\ndown_revision = None\n\n\n'
+    'def upgrade():\n    op.execute("CREATE TABLE made_first ()")\n'
+)
+SECOND = (
+    '{imports}from alembic import op\nrevision = "b"\ndown_revision = "a"\n\n\n'
+    "def upgrade():\n    op.{name}()\n\n\ndef downgrade():\n    op.nobody_has_this()\n"
+)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the name of a module that adds an operation of the same name, not yet imported."""
+    name = f"op_{tmp_path.name.lower()}"
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / f"{name}.py").write_text(PLUGIN.format(name=name))
+    monkeypatch.syspath_prepend(str(folder))
+    assert name not in sys.modules
+    return name
+
+
+@pytest.fixture
+def revisions(project: Project, plugin: str) -> Project:
+    """Give a project whose second revision calls the plugin's operation."""
+    project.write({"a.py": FIRST, "b.py": SECOND.format(imports="", name=plugin)})
+    project.settings["LOCKGATE_FORMAT"] = "alembic"
+    return project
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE, Action.UP])
+def test_operation_that_nobody_has_is_found_before_anything_runs(
+    revisions: Project, plugin: str, action: Action
+) -> None:
+    """File, line and setting are named, and the first revision is not run."""
+    error = revisions.run(action).error
+    assert error is not None
+    assert f"b.py:7: the revision calls op.{plugin}, which Alembic does not" in error.message
+    assert "LOCKGATE_ALEMBIC_PLUGINS=MODULE" in (error.hint or "")
+    assert [] == revisions.database.run("SELECT FROM pg_class WHERE relname = 'made_first'")
+
+
+def test_plugin_that_the_setting_names_is_imported(revisions: Project, plugin: str) -> None:
+    """Its operation works."""
+    report = revisions.run(LOCKGATE_ALEMBIC_PLUGINS=plugin)
+    assert (Status.APPLIED, None) == (report.status, report.error)
+    assert [[]] == revisions.database.run("SELECT FROM pg_class WHERE relname = 'made_by_plugin'")
+
+
+def test_plugin_that_a_revision_imports_is_enough(revisions: Project, plugin: str) -> None:
+    """Then no setting is needed."""
+    revisions.write({"b.py": SECOND.format(imports=f"import {plugin}\n", name=plugin)})
+    assert Status.APPLIED == revisions.run().status
+
+
+def test_plugin_that_is_not_installed_is_named(revisions: Project) -> None:
+    """The hint is the command that installs it."""
+    error = revisions.run(LOCKGATE_ALEMBIC_PLUGINS="not_there_at_all").error
+    assert error is not None
+    assert "The module not_there_at_all of LOCKGATE_ALEMBIC_PLUGINS cannot be" in error.message
+    assert (error.hint or "").startswith("Install what has it: pip install not-there-at-all;")
