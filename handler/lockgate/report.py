@@ -55,7 +55,11 @@ class DatabaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One migration in one of the report's lists. Fields that say nothing there are ``None``."""
+    """One migration in one of the report's lists. Fields that say nothing there are ``None``.
+
+    ``recorded_by`` is the action that wrote its row without a run of it. ``statements_done`` of
+    ``statements_total`` are done where it is in the database in part.
+    """
 
     version: str | None
     name: str
@@ -65,6 +69,9 @@ class Entry:
     applied_at: datetime | None = None
     state: str | None = None
     reason: str | None = None
+    recorded_by: str | None = None
+    statements_done: int | None = None
+    statements_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from lockgate.report_entry import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
@@ -79,6 +79,7 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 class ReportDraft:
     """Collects what one request meets; `to_report` makes the value.
 
+    ``actions`` are those of the runs that wrote the history, by their ids, where they are to be shown.
     ``listing`` is there as long as ``catalog`` is but a part of it.
     """
 
@@ -100,6 +101,7 @@ class ReportDraft:
     recorded: tuple[Entry, ...] = ()
     forgotten: tuple[Entry, ...] = ()
     runs: tuple[RunRecord, ...] = ()
+    actions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     backup: dict[str, Any] | None = None
     error: LockgateError | None = None
@@ -406,7 +408,7 @@ class ReportDraft:
     def _listed_history(self) -> tuple[Entry, ...]:
         if self.request.action is not Action.STATUS:
             return ()
-        return tuple(row_entry(row) for row in self.history.rows)
+        return tuple(row_entry(row, self.actions.get(row.run_id)) for row in self.history.rows)
 
     def _lock(self) -> LockInfo | None:
         if self.token is None and self.holder is None and self.waited_ms == 0:

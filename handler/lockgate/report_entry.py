@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.history import State
+from lockgate.core.older_package import UNRUN
 from lockgate.core.state_after import describe_state
 from lockgate.errors import LockgateError, public_class
 from lockgate.report import Blocker, Entry, ErrorInfo
@@ -55,15 +56,20 @@ def done_entry(migration: Migration, done: Done) -> Entry:
     )
 
 
-def row_entry(row: Applied) -> Entry:
-    """Return the entry of a row of the history."""
+def row_entry(row: Applied, action: str | None = None) -> Entry:
+    """Return the entry of a row of the history; ``action`` is that of the run that wrote it."""
+    recorded_by = action if action in UNRUN else None
+    is_half = row.state in {State.PARTIAL, State.REVERTING}
     return Entry(
         version=version_text(row.version),
         name=row.name,
         kind=row.kind,
-        duration_ms=row.duration_ms,
+        duration_ms=row.duration_ms if recorded_by is None else None,
         applied_at=row.applied_at,
         state=row.state,
+        recorded_by=recorded_by,
+        statements_done=row.statements_done if is_half else None,
+        statements_total=row.statements_total if is_half else None,
     )
 
 

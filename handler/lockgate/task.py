@@ -144,6 +144,8 @@ class Task:
             self.draft.holder = (
                 self.means.database.read_holder() if self.probe.has_history else None
             )
+            if self.draft.history.rows:
+                self.draft.actions = self.means.database.read_actions()
             refusal = self._find_first_contact(plan)
             if refusal is not None:
                 self.draft.warn(f"An up would be refused: {refusal.message}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lockgate.core.older_package import UNRUN
 from lockgate.duration import format_duration
 from lockgate.terminal.line import (
     EMPTY,
@@ -299,10 +300,20 @@ def _history_rows(report: Value) -> list[list[Cell]]:
             Cell(clean(entry["name"])),
             Cell(describe_time(entry["applied_at"]), Style.DIM),
             Cell(_describe_ms(entry["duration_ms"]), Style.DIM, is_number=True),
-            Cell("" if entry["state"] == "applied" else clean(str(entry["state"])), Style.WARNING),
+            _describe_state(entry),
         ]
         for entry in report["history"]
     ]
+
+
+def _describe_state(entry: Value) -> Cell:
+    """Return how a row came about, or how much of the migration is there; nothing of most."""
+    if entry["state"] == "applied":
+        return Cell(UNRUN.get(str(entry.get("recorded_by")), ""), Style.DIM)
+    text = str(entry["state"])
+    if entry.get("statements_total") is not None:
+        text += f", up to statement {entry['statements_done']} of {entry['statements_total']}"
+    return Cell(clean(text), Style.WARNING)
 
 
 def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
