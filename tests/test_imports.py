@@ -42,7 +42,7 @@ LAYERS = (
     ("settings",),
     ("duration",),
     ("errors",),
-    ("start", "value"),
+    ("invisible", "start", "value"),
     ("stand_in",),
 )
 

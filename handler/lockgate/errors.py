@@ -1,4 +1,4 @@
-"""The exception tree. Knows what can go wrong and how to say it; imports nothing of ours.
+"""The exception tree. Knows what can go wrong and how to say it; knows nothing of ours.
 
 ::
 
@@ -36,6 +36,8 @@ names, so a caller always sees one of them, never a grandchild (`public_class`).
 from __future__ import annotations
 
 from typing import ClassVar
+
+from lockgate.invisible import name_invisible
 
 
 class LockgateError(Exception):
@@ -89,7 +91,7 @@ class MigrationFileInvalid(RequestRefused):
         column: int | None = None,
         **fields: object,
     ) -> None:
-        super().__init__(message, hint=hint, **fields)
+        super().__init__(name_invisible(message), hint=hint, **fields)
         self.file = file
         self.line = line
         self.column = column

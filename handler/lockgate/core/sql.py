@@ -17,7 +17,14 @@ from lockgate.core.sql_statement import (
     line_and_column,
     split_statements,
 )
-from lockgate.core.sql_text import blank, redact_literals, sendable, spell_statement, spell_tokens
+from lockgate.core.sql_text import (
+    blank,
+    find_invisible,
+    redact_literals,
+    sendable,
+    spell_statement,
+    spell_tokens,
+)
 from lockgate.core.sql_token import Skip, Token, TokenKind, mentions, tokenize
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "blank",
     "classify",
     "client_encoding_of",
+    "find_invisible",
     "iterate_statements",
     "line_and_column",
     "may_be_alone",

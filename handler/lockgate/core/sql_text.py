@@ -21,6 +21,7 @@ from lockgate.core.sql_token import (
     split_operator,
     tokenize,
 )
+from lockgate.invisible import is_invisible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _BOM = "\ufeff"
 _HIDDEN = "?"
+_UNQUOTED = frozenset({TokenKind.WORD, TokenKind.PARAMETER, TokenKind.OTHER})
 
 
 # The units of one script, which may be thousands, are each sent from the same text.
@@ -157,6 +159,22 @@ def _common_start(one: str, other: str) -> str:
             break
         same += 1
     return " ".join(one.split(" ")[:same])
+
+
+def find_invisible(sql: str, statement: Statement) -> int | None:
+    """Return where the first invisible character of a statement stands, outside of anything quoted.
+
+    It is a letter to PostgreSQL, which makes other names and keywords of what it is in.
+    """
+    if sql.isascii():
+        return None
+    for token in _tokens(sql, statement):
+        if token.kind in _UNQUOTED:
+            places = (at for at in range(token.start, token.end) if is_invisible(sql[at]))
+            found = next(places, None)
+            if found is not None:
+                return found
+    return None
 
 
 def _tokens(sql: str, statement: Statement) -> Iterator[Token]:

@@ -14,14 +14,16 @@ from lockgate.core.analysis import Mode, place_of
 from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
 from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Stamp
+from lockgate.core.sql import find_invisible
 from lockgate.core.words import kept_back, shown_context, shown_detail
 from lockgate.errors import LockLost
+from lockgate.invisible import name_character, name_invisible
 from lockgate.postgres.connection import OWN_BLOCK, Connection, StatementError
 from lockgate.postgres.constraints import RESET_ALL_BUT_CHECKED
 from lockgate.postgres.contact import note_commit_sql
 from lockgate.postgres.history_table import Progress, make_row, record_sql, revert_sql
 from lockgate.postgres.lock_table import fence_sql
-from lockgate.postgres.message import Message, MessageWriter, Part, find_blame, find_results
+from lockgate.postgres.message import Blame, Message, MessageWriter, Part, find_blame, find_results
 from lockgate.postgres.own_session import OWN_PATH, role_sql
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 from lockgate.postgres.strangers import STRANGER_FOUND, guard_sql, refuse_new_stranger
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.migration import Migration, Options, Script
     from lockgate.core.segment import Step
+    from lockgate.core.sql import Statement
     from lockgate.postgres.database import Timeouts
     from lockgate.postgres.guard import Guard
     from lockgate.postgres.schema import Tables
@@ -45,6 +48,8 @@ COMMIT = "COMMIT"
 COMMIT_LATER = "SET LOCAL synchronous_commit = off"
 
 # What only the server knows of a statement: a partitioned table, a procedure that commits.
+# Syntax errors, and names that do not exist.
+_SYNTAX = "42"
 _NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000"})
 _LATER = "Nothing is wrong with the file: invoke again when the sessions in the way are done."
 _HINTS = {
@@ -297,11 +302,11 @@ class Session:
         return StepFailed(
             Failure(
                 migration=migration.label,
-                message=mask(
-                    without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden
+                message=name_invisible(
+                    mask(without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden)
                 ),
                 sqlstate=error.sqlstate,
-                hint=_hint(error, script),
+                hint=_hint(error, script, _statement_of(blame)),
                 detail=shown_detail(error.fields, script.hidden),
                 context=shown_context(error.fields, script.hidden),
                 kept_back=kept_back(error.fields, script.hidden),
@@ -367,10 +372,29 @@ def _to_done(row: tuple[Any, ...]) -> Done:
     return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
 
 
-def _hint(error: StatementError, script: Script) -> str | None:
+def _statement_of(blame: Blame) -> Statement | None:
+    """Return the statement that failed, where it is known."""
+    if blame.statement is None:
+        return None
+    return blame.piece.statements[blame.statement - blame.piece.first - 1]
+
+
+def _hint(error: StatementError, script: Script, statement: Statement | None) -> str | None:
     """Return what the server advises, and what we do."""
     theirs = mask(error.fields.get("H", ""), script.hidden)
-    return f"{theirs} {_find_hint(error.sqlstate, script) or ''}".strip() or None
+    ours = _find_hint(error.sqlstate, script)
+    if error.sqlstate.startswith(_SYNTAX) and statement is not None:
+        ours = _hint_at_invisible(script, statement) or ours
+    return f"{theirs} {ours or ''}".strip() or None
+
+
+def _hint_at_invisible(script: Script, statement: Statement) -> str | None:
+    offset = find_invisible(script.sql, statement)
+    if offset is None:
+        return None
+    line, column = place_of(script, offset)
+    name = name_character(script.sql[offset])
+    return f"{script.path}:{line}:{column} has an invisible character: {name}. Take it out."
 
 
 def _find_hint(sqlstate: str, script: Script) -> str | None:
