@@ -9,6 +9,7 @@
     │   ├── MigrationFileInvalid    with file, line and column
     │   ├── OutOfOrderFound
     │   ├── OutcomeUnknown          an interrupted statement that no catalog tells about
+    │   ├── SessionNeeded           a migration that needs a session, and a pooler lends transactions
     │   ├── TargetUnsuitable        a pooler, a standby, a role without rights
     │   ├── BackupFailed            no backup, where the run may not do without one
     │   ├── HistoryUnusable         the history is newer than this package, or damaged
@@ -107,6 +108,12 @@ class OutcomeUnknown(RequestRefused):
     """A statement outside a transaction was interrupted, and nobody can tell whether it is done."""
 
     code = "outcome-unknown"
+
+
+class SessionNeeded(RequestRefused):
+    """A migration needs a session of its own, and the pooler lends one for a transaction only."""
+
+    code = "session-needed"
 
 
 class TargetUnsuitable(RequestRefused):

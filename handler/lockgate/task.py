@@ -201,6 +201,7 @@ class Task:
             is_fresh=self.probe.is_fresh,
             most_statements=int(self.probe.lock_slots * _LOCK_TABLE_SHARE),
             target=self.request.target,
+            is_borrowed=self.means.database.is_borrowed,
         )
 
     # Under the lock.

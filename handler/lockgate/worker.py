@@ -17,7 +17,7 @@ from lockgate.core.backup import Purpose
 from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
-from lockgate.core.refusal import find_refusal, find_unknown
+from lockgate.core.refusal import find_borrowed_refusal, find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
     find_undo_refusal,
@@ -531,10 +531,11 @@ def reverse(
 
     Raises:
         UndoRefused: one of them has no way back.
+        SessionNeeded: one needs a session, and there is none but for a transaction.
     """
     scripts = database.read_scripts([row.migration_id for row in rows]) if rows else {}
     reversal = make_reversal(rows, scripts, former or {}, catalog, policy, substitute)
-    refusal = find_undo_refusal(reversal)
+    refusal = find_undo_refusal(reversal) or find_borrowed_refusal(reversal.steps, policy)
     if refusal is not None:
         raise refusal
     return reversal

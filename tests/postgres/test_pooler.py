@@ -38,13 +38,13 @@ auth_type = plain
 auth_file = {folder}/users
 pool_mode = {mode}
 server_tls_sslmode = require
-default_pool_size = 3
+default_pool_size = {size}
 """
 
 
 @contextmanager
-def run_pooler(project: Project, folder: Path, mode: str) -> Iterator[None]:
-    """Run a pooler before the project's server, and lead the project through it."""
+def run_pooler(project: Project, folder: Path, mode: str, *, size: int = 3) -> Iterator[int]:
+    """Run a pooler before the project's server, lead the project through it, and give its port."""
     database = project.database
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -55,7 +55,12 @@ def run_pooler(project: Project, folder: Path, mode: str) -> Iterator[None]:
     settings = folder / "pgbouncer.ini"
     settings.write_text(
         CONFIGURATION.format(
-            host=database.host, port=database.port, own_port=port, folder=folder, mode=mode
+            host=database.host,
+            port=database.port,
+            own_port=port,
+            folder=folder,
+            mode=mode,
+            size=size,
         )
     )
     # PgBouncer refuses to run as root.
@@ -71,7 +76,7 @@ def run_pooler(project: Project, folder: Path, mode: str) -> Iterator[None]:
             ),
             "LOCKGATE_TLS": "off",
         }
-        yield
+        yield port
     finally:
         process.terminate()
         process.wait(timeout=10)
@@ -107,7 +112,7 @@ def test_pooler_that_is_allowed_is_worked_through(
     project.write(
         {
             "1_t.sql": "CREATE TABLE t (i int);",
-            "2_index.sql": "CREATE INDEX CONCURRENTLY t_i ON t (i);",
+            "2_index.sql": "CREATE INDEX t_i ON t (i);",
             "3_fill.py": (
                 "def up(connection):\n    connection.exec_driver_sql('INSERT INTO t VALUES (1)')\n"
             ),
@@ -198,3 +203,102 @@ def test_look_leaves_the_session_of_the_pool_as_it_was(
             assert [[0]] == ask_as_application(project, "SELECT count(*) FROM application")
     finally:
         project.database.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def connect(project: Project, port: int) -> pg8000.native.Connection:
+    """Connect as an application does, through the pooler."""
+    database = project.database
+    return pg8000.native.Connection(
+        database.user,
+        host="127.0.0.1",
+        port=port,
+        database=database.name,
+        password=database.password,
+    )
+
+
+STATE = """
+SELECT (SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings
+        WHERE source = 'session' AND name !~ '^transaction_'),
+       current_user::text, session_user::text, current_setting('role'),
+       (SELECT count(*)::int FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
+       (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory'),
+       (SELECT count(*)::int FROM pg_prepared_statements WHERE from_sql)
+"""
+PLAIN = {
+    "1_t.sql": "CREATE TABLE t (i int); INSERT INTO t VALUES (1);",
+    "2_own.sql": "BEGIN;\nSET LOCAL work_mem = '8MB';\nINSERT INTO t VALUES (2);\nCOMMIT;",
+    "3_local.sql": "SELECT set_config('search_path', 'public', true); SET LOCAL ROLE pg_monitor;",
+    "4_temporary.sql": "CREATE TEMP TABLE x ON COMMIT DROP AS SELECT 1; INSERT INTO t VALUES (3);",
+    "5_path.sql": "CREATE TABLE where_am_i AS SELECT current_setting('search_path') AS path;",
+    "6_fill.py": "def up(connection):\n    connection.exec_driver_sql('INSERT INTO t VALUES (4)')\n",
+}
+
+
+@pytest.mark.parametrize("atomicity", ["migration", "run"])
+@pytest.mark.parametrize("has_role", [True, False])
+def test_run_leaves_nothing_in_a_session_that_it_borrows(
+    project: Project, tmp_path: Path, atomicity: str, *, has_role: bool
+) -> None:
+    """What an application had set is as it was, and a migration does not find it."""
+    project.write(PLAIN)
+    if has_role:
+        project.settings["LOCKGATE_SET_ROLE"] = project.database.user
+    with run_pooler(project, tmp_path, "transaction", size=1) as port:
+        application = connect(project, port)
+        application.run("SET search_path = pg_catalog")
+        application.run("SET statement_timeout = '1234ms'")
+        before = application.run(STATE)
+        report = project.run(LOCKGATE_POOLER="lease", LOCKGATE_ATOMICITY=atomicity)
+        after = application.run(STATE)
+        application.close()
+    assert Status.APPLIED == report.status, report.error
+    assert before == after
+    assert [['"$user", public']] == project.database.run("SELECT path FROM public.where_am_i")
+    assert [[4]] == project.database.run("SELECT count(*) FROM public.t")
+
+
+NEEDS = {
+    "index": "CREATE INDEX CONCURRENTLY ON t (i);",
+    "steps": "-- migrate:up transaction:false\nSET search_path = s;\nINSERT INTO t VALUES (2);",
+    "set": "SET search_path = s; INSERT INTO t VALUES (2);",
+    "reset": "RESET ALL;",
+    "around": "SET search_path = s;\nBEGIN;\nINSERT INTO t VALUES (2);\nCOMMIT;",
+    "set_config": "SELECT pg_catalog.set_config('search_path', 's', false);",
+    "do": "DO $$ BEGIN PERFORM set_config('search_path', 's', false); END $$;",
+    "do_set": "DO $$ BEGIN SET search_path = s; END $$;",
+    "temporary": "CREATE TEMPORARY TABLE x (i int);",
+    "prepare": "PREPARE q AS SELECT 1;",
+    "lock": "SELECT pg_advisory_lock(1);",
+    "listen": "LISTEN channel;",
+}
+
+
+@pytest.mark.parametrize("script", NEEDS.values(), ids=NEEDS)
+def test_migration_that_needs_a_session_is_refused_before_anything_runs(
+    project: Project, tmp_path: Path, script: str
+) -> None:
+    """Plan, validate and up say which one it is and why; nothing before it is applied either."""
+    project.write({"1_t.sql": "CREATE TABLE t (i int);", "2_next.sql": script})
+    with run_pooler(project, tmp_path, "transaction"):
+        reports = [
+            project.run(action, LOCKGATE_POOLER="lease")
+            for action in (Action.PLAN, Action.VALIDATE, Action.UP)
+        ]
+    for report in reports:
+        assert Status.REFUSED == report.status
+        assert report.error is not None
+        assert "session-needed" == report.error.code
+        assert report.error.message.startswith("Migration 2 next ")
+    assert [[None]] == project.database.run("SELECT to_regclass('public.t')")
+
+
+def test_down_script_that_needs_a_session_is_refused_too(project: Project, tmp_path: Path) -> None:
+    """What is undone runs in a borrowed session as well."""
+    down = "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nSET work_mem = '8MB'; DROP TABLE t;"
+    project.write({"1_t.sql": down})
+    project.run()
+    with run_pooler(project, tmp_path, "transaction"):
+        report = project.do(Action.DOWN, steps=1, reason="test", LOCKGATE_POOLER="lease")
+    assert report.error is not None
+    assert "session-needed" == report.error.code

@@ -13,6 +13,7 @@ class Policy:
     ``is_fresh``: no history and no tables of anybody's. ``most_statements`` bounds what one
     transaction may hold, by the server's lock table. ``is_older``: versions are ahead, and it is on
     record that exactly these migrations were applied before them (`core.older_package`).
+    ``is_borrowed``: a pooler lends the session, for one transaction at a time.
     """
 
     atomicity: Atomicity = Atomicity.AUTO
@@ -21,3 +22,4 @@ class Policy:
     most_statements: int = 2_500
     target: str | None = None
     is_older: bool = False
+    is_borrowed: bool = False

@@ -55,7 +55,16 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
             file=first.path,
             migration=first.label,
         )
-    return None
+    return find_borrowed_refusal(plan.steps, policy)
+
+
+def find_borrowed_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError | None:
+    """Return why steps cannot run in a session that is borrowed, or ``None`` if they may."""
+    if not policy.is_borrowed:
+        return None
+    from lockgate.core.session_need import find_session_need  # noqa: PLC0415 - behind a pooler
+
+    return find_session_need(steps)
 
 
 def _advise(drift: Drift) -> str:
@@ -123,9 +132,8 @@ def make_session_unknown(step: Step) -> OutcomeUnknown:
         f" {row.statements_total}, which may have set its session: a setting, a role, a temporary"
         f" object or a lock. The session of this run differs. {migration.path}. The rest was not run.",
         hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a session set as"
-        f" the file sets it; then: lockgate repair --{mend} {migration.migration_id}"
-        ' --reason "…" --apply.'
-        " A plain SET outside of any block is run again by itself.",
+        f" the file sets it; then: {_repair(mend, migration.migration_id)}. A plain SET outside of any"
+        " block is run again by itself.",
         file=migration.path,
         migration=migration.label,
     )

@@ -136,6 +136,11 @@ class Database:
         return self._watch is not None and self._watch.has_cancelled
 
     @property
+    def is_borrowed(self) -> bool:
+        """Whether a pooler lends the session, for one transaction at a time."""
+        return self._is_pooled and self._options.pooler == "lease"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Warnings about what the run has found or left behind."""
         return tuple(self._notes.values())
@@ -363,7 +368,9 @@ class Database:
             guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
             memo=self._memo,
             kept=self._kept,
-            collects_facts=collects_facts,
+            # What is counted before a transaction may be another session's.
+            collects_facts=collects_facts and not self.is_borrowed,
+            is_borrowed=self.is_borrowed,
             has_committed=self._has_committed,
             notes=self._notes,
             tell=self._tell,
@@ -568,12 +575,11 @@ class Database:
 
     def _own_of_run(self) -> OwnConnection:
         """Return the connection for what begins a run, whose session is set up unless it is borrowed."""
-        is_borrowed = self._is_pooled and self._options.pooler == "lease"
         return OwnConnection(
             self._connected,
             self._options.set_role,
             writes=True,
-            begins_run=None if is_borrowed else self._run_id,
+            begins_run=None if self.is_borrowed else self._run_id,
             names_session=not self._is_pooled,
         )
 

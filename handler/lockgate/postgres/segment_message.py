@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what stands before a segment's first script."""
+    if session.is_borrowed:
+        writer.add(Part.CONTROL, BEGIN)
+        session.prepare(writer, segment.steps[0])
+        return
     # Before the transaction, so that a script may set up its own as its first statement.
     session.prepare_alone(writer, segment.steps[0], with_facts=wants_facts(session, segment))
     writer.add(Part.CONTROL, BEGIN)

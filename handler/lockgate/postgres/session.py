@@ -96,6 +96,7 @@ class Session:
     ``facts`` are the looks at a transaction that an automatic undo needs (`undo_facts`), if it
     ``collects_facts``.
     ``has_committed``: it is on record that the run has committed something.
+    ``is_borrowed``: a pooler lends it for one transaction at a time, so that nothing may be set beyond.
     ``notes`` are warnings about invalid indexes that stay, by their oid.
     ``tell`` shows what a migration said to the terminal in which it runs, and to nobody else.
     """
@@ -112,6 +113,7 @@ class Session:
     memo: dict[str, Any] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     collects_facts: bool = False
+    is_borrowed: bool = False
     facts: list[str] = field(default_factory=list)
     has_committed: bool = False
     notes: dict[int, str] = field(default_factory=dict)
@@ -169,10 +171,20 @@ class Session:
         It begins when the one that it stands ``behind`` has ended. ``is_checked``: the note of which
         constraints were checked in this transaction stays.
         """
+        if self.is_borrowed:
+            self._prepare_locally(writer, step, behind)
+            return
         as_new = (*self._as_new(), *self.kept)
         if is_checked:
             as_new = tuple(RESET_ALL_BUT_CHECKED if sql == _RESET_ALL else sql for sql in as_new)
         writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
+        writer.add(Part.MARK, self._settings_sql(step), migration=behind)
+
+    def _prepare_locally(self, writer: MessageWriter, step: Step, behind: Migration | None) -> None:
+        """Do the same in a transaction that is open, for no longer than it lasts."""
+        writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        writer.add(Part.CONTROL, _LOCALLY_AS_NEW)
+        writer.add(Part.CONTROL, role_sql(self.set_role))
         writer.add(Part.MARK, self._settings_sql(step), migration=behind)
 
     def _settings_sql(self, step: Step) -> str:
@@ -182,6 +194,8 @@ class Session:
         """
         name = quote_literal(self._application_name(step.migration.migration_id))
         return _MAKE_SETTINGS.format(
+            is_local="true" if self.is_borrowed else "false",
+            unlock="" if self.is_borrowed else _UNLOCK,
             application_name=name,
             lock_timeout=self._lock_timeout_ms(step),
             statement_timeout=self._statement_timeout_ms(step.script.options),
@@ -347,12 +361,21 @@ _HAS_TRANSACTION_TIMEOUT = 170000
 # Rows are kept of what begins with this column.
 _MAKE_SETTINGS = """
 SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record,
-       pg_catalog.count(pg_catalog.set_config(name, value, false)),
-       pg_catalog.pg_advisory_unlock_all()
+       pg_catalog.count(pg_catalog.set_config(name, value, {is_local})){unlock}
 FROM (VALUES
     ('application_name', {application_name}), ('lock_timeout', '{lock_timeout}'),
     ('statement_timeout', '{statement_timeout}'), ('client_min_messages', '{messages}'),
     {others}) AS settings (name, value)
+"""
+_UNLOCK = ", pg_catalog.pg_advisory_unlock_all()"
+# Whoever had a borrowed session before may have set anything; it gets that back at the end.
+_LOCALLY_AS_NEW = """
+SELECT pg_catalog.count(pg_catalog.set_config(name, reset_val, true))
+FROM pg_catalog.pg_settings
+WHERE source OPERATOR(pg_catalog.=) 'session'
+  AND name OPERATOR(pg_catalog.!~) '^transaction_'
+  AND (context OPERATOR(pg_catalog.=) 'user'
+       OR pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')
 """
 _MARK = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record"
 

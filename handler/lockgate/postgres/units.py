@@ -50,7 +50,8 @@ class UnitRunner:
 
         Raises what `Executor.apply` does.
         """
-        self._send_prelude()
+        if not self.session.is_borrowed:
+            self._send_prelude()
         if self.step.script.language is Language.PYTHON:
             return self._apply_python()
         start = self._resume()
@@ -92,7 +93,8 @@ class UnitRunner:
             writer.add(Part.CONTROL, BEGIN)
             self._add_script(writer, unit.first, unit.last + 1)
         else:
-            self._add_script(writer, unit.first, unit.last)
+            self._add_begin(writer, unit)
+            self._add_script(writer, unit.first + 1, unit.last)
         self._add_end(writer, unit)
         return self.session.flush(writer)
 
@@ -103,7 +105,7 @@ class UnitRunner:
         def begin() -> None:
             writer = MessageWriter()
             if is_block:
-                self._add_script(writer, unit.first, unit.first + 1)
+                self._add_begin(writer, unit)
             else:
                 writer.add(Part.CONTROL, BEGIN)
             self.session.flush(writer)
@@ -117,6 +119,12 @@ class UnitRunner:
         writer = MessageWriter()
         self._add_end(writer, unit)
         return self.session.flush(writer)
+
+    def _add_begin(self, writer: MessageWriter, unit: Unit) -> None:
+        """Add the BEGIN of a block of the script's own, and what a borrowed session needs behind it."""
+        self._add_script(writer, unit.first, unit.first + 1)
+        if self.session.is_borrowed:
+            self.session.prepare(writer, self.step)
 
     def _add_end(self, writer: MessageWriter, unit: Unit) -> None:
         """Add a unit's row and its commit; a script's own COMMIT comes after the row."""

@@ -1,0 +1,95 @@
+"""Whether a migration needs a session of its own, which a pooler of transactions does not give.
+
+Behind such a pooler each transaction may run in another session, and what is set beyond its end is left
+to whoever comes next. Reads texts; what a function sets is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode
+from lockgate.core.migration import Language
+from lockgate.errors import SessionNeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lockgate.core.segment import Step
+    from lockgate.core.sql import Statement
+
+_SETTERS = frozenset(
+    {"CLOSE", "DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}
+)
+_LOCAL = frozenset({"CONSTRAINTS", "LOCAL", "TRANSACTION"})
+_TEMPORARY = re.compile(
+    r"\bcreate\s+(?:(?:global|local)\s+)?temp(?:orary)?\b|\bpg_temp\s*\.|\binto\s+temp(?:orary)?\b",
+    re.IGNORECASE,
+)
+_ENDS_WITH_COMMIT = re.compile(r"\bon\s+commit\s+drop\b", re.IGNORECASE)
+_SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
+_SET_CONFIG_LOCALLY = re.compile(
+    r"\bset_config\s*\((?:[^()]|\([^()]*\))*,\s*'?(?:true|t|on|1)'?\s*\)", re.IGNORECASE
+)
+_IN_BLOCK = re.compile(
+    r"(?:;|\bbegin|\bthen|\belse|\bloop|['$])\s*set\s+(?!local\b|constraints\b|transaction\b)",
+    re.IGNORECASE,
+)
+_CALLS = {
+    "takes an advisory lock for its session": re.compile(
+        r"\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(", re.IGNORECASE
+    ),
+    "opens a cursor beyond its transaction": re.compile(r"\bwith\s+hold\b", re.IGNORECASE),
+    "sets the seed of its session": re.compile(r"\bsetseed\s*\(", re.IGNORECASE),
+}
+
+
+def find_session_need(steps: Iterable[Step]) -> SessionNeeded | None:
+    """Return why one of some steps cannot run behind a pooler of transactions, or ``None``."""
+    for step in steps:
+        need = _find_need(step)
+        if need is not None:
+            return _refuse(step, need)
+    return None
+
+
+def _find_need(step: Step) -> str | None:
+    script, analysis = step.script, step.analysis
+    if analysis.mode is Mode.STATEMENTS:
+        return f"runs outside a transaction ({analysis.reason})"
+    if script.language is Language.PYTHON:
+        return "sets its session" if analysis.sets_session else _find_call(script.text)
+    needs = (_find_of_statement(script.sql, statement) for statement in analysis.statements)
+    return next((need for need in needs if need is not None), None)
+
+
+def _find_of_statement(sql: str, statement: Statement) -> str | None:
+    text = sql[statement.start : statement.end]
+    words = statement.words
+    if words[:1] and words[0] in _SETTERS and (words[1:2] or ("",))[0] not in _LOCAL:
+        return f"sets its session ({words[0]})"
+    if words[:1] == ("DO",) and _IN_BLOCK.search(text):
+        return "sets its session (SET in a DO block)"
+    return _find_call(text)
+
+
+def _find_call(text: str) -> str | None:
+    if len(_SET_CONFIG.findall(text)) > len(_SET_CONFIG_LOCALLY.findall(text)):
+        return "sets its session (set_config)"
+    if len(_TEMPORARY.findall(text)) > len(_ENDS_WITH_COMMIT.findall(text)):
+        return "makes a temporary object that outlives its transaction"
+    return next((need for need, sign in _CALLS.items() if sign.search(text)), None)
+
+
+def _refuse(step: Step, need: str) -> SessionNeeded:
+    migration = step.migration
+    return SessionNeeded(
+        f"Migration {migration.label} {need}, and LOCKGATE_POOLER=lease says that the pooler before the"
+        f" database lends a session for one transaction only. {step.script.path}.",
+        hint="Run this migration over a connection to the database itself, without LOCKGATE_POOLER; or"
+        " write it so that it needs no more than its transaction: SET LOCAL, set_config(…, true),"
+        " CREATE TEMPORARY TABLE … ON COMMIT DROP, no transaction:false.",
+        file=step.script.path,
+        migration=migration.label,
+    )
