@@ -144,7 +144,7 @@ def test_cancel_ends_the_statement_on_the_server(
     """A cancel from another thread ends what runs, with 57014, over TLS."""
     sending = Background.start(lambda: connection.send("SELECT pg_sleep(600)"))
     wait_until(lambda: is_asleep(database), "a statement that sleeps")
-    connection.cancel()
+    connection.cancel(5, lambda: True)
     with pytest.raises(StatementError) as caught:
         sending.result()
     assert "57014" == caught.value.sqlstate

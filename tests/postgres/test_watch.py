@@ -53,8 +53,10 @@ class Line:
     fails: Exception | None = None
     done: list[str] = field(default_factory=list)
 
-    def cancel(self) -> None:
+    def cancel(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
         """Note it."""
+        assert seconds > 0
+        assert is_wanted()
         self.done.append("cancel")
 
     def sever(self) -> None:

@@ -88,6 +88,7 @@ class Proxy:
         self._at, self._moment, self._fault = at, moment, fault
         self._gate = gate
         self._lock = threading.Lock()
+        self._is_silent = False
         self._links: list[Link] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -113,6 +114,12 @@ class Proxy:
         if self._failure is not None:
             raise self._failure
 
+    def fall_silent(self) -> None:
+        """Relay nothing any more, of connections to come either: a network that fell silent."""
+        self._is_silent = True
+        for link in self._links:
+            link.freeze()
+
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
@@ -133,7 +140,8 @@ class Proxy:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = Link(client, upstream)
             self._links.append(link)
-            self._start(self._relay_client, link)
+            if not self._is_silent:
+                self._start(self._relay_client, link)
 
     def _relay_client(self, link: Link) -> None:
         with contextlib.suppress(OSError, EOFError):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 
 _SLICE_SECONDS = 0.2
+# One step may wait until this share of the reserve is left; later ones share what is above the least.
+_WAIT_UNTIL_RESERVE_SHARE = 0.5
+_LEAST_RESERVE_SHARE = 0.3
+_LEAST_WAIT_MS = 50.0
 
 
 class Clock(Protocol):
@@ -52,6 +56,18 @@ class Deadline:
         """Return what is left for work, never below 0, or ``None`` without a deadline."""
         left = self.remaining_ms()
         return None if left is None else max(0, left - self.reserve_ms)
+
+    def patience_ms(self, most_ms: float) -> float:
+        """Return how long one step may wait for an answer, at most ``most_ms``.
+
+        A network may have fallen silent, and there must be time left to answer whoever invoked.
+        """
+        left_ms = self.remaining_ms()
+        if left_ms is None:
+            return most_ms
+        first_ms = left_ms - self.reserve_ms * _WAIT_UNTIL_RESERVE_SHARE
+        later_ms = (left_ms - self.reserve_ms * _LEAST_RESERVE_SHARE) / 2
+        return min(most_ms, max(first_ms, later_ms, _LEAST_WAIT_MS))
 
     def interrupt(self, by: str) -> None:
         """Ask the run to stop as it does at its deadline. Safe in a signal handler."""

@@ -10,6 +10,7 @@ import contextlib
 import re
 import socket
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost
@@ -118,15 +119,18 @@ class Dial:
     tls: ssl.SSLContext | None
 
 
-def open_socket(dial: Dial) -> socket.socket:
+def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
     """Return a connected socket with a connect timeout still set on it.
+
+    ``peer`` is the address of the very server that is meant, if one was found before.
 
     Raises:
         TlsRefused: the server answered that it has no TLS.
         OSError: no connection; ``ssl.SSLCertVerificationError`` for a certificate that is not
             trusted.
     """
-    sock = socket.create_connection((dial.host, dial.port), dial.connect_timeout)
+    address = (dial.host, dial.port) if peer is None else peer[:2]
+    sock = socket.create_connection(address, dial.connect_timeout)
     try:
         _set_options(sock)
         return sock if dial.tls is None else _start_tls(sock, dial.tls, dial.host)
@@ -292,16 +296,16 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         before = sql.encode(self._client_encoding)[: int(fields["P"]) - 1]
         return {**fields, "P": str(len(before.decode(self._client_encoding, "ignore")) + 1)}
 
-    def cancel(self) -> None:
+    def cancel(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
         """Ask the server, over a second socket, to cancel what this connection is running.
 
-        May be called from another thread. The server does not answer: whether the statement was
-        cancelled is seen on this connection only.
+        May be called from another thread. ``is_wanted`` is asked again once the socket is open; each
+        step of opening it takes ``seconds`` at most. The server does not answer: whether the statement
+        was cancelled is seen on this connection only.
         """
-        dial = Dial(
-            self.dial.host, self.dial.port, min(5.0, self.dial.connect_timeout), self.dial.tls
-        )
-        with open_socket(dial) as sock:
+        with open_socket(replace(self.dial, connect_timeout=seconds), self.peer) as sock:
+            if not is_wanted():
+                return
             sock.sendall(struct.pack("!ii", 16, _CANCEL_REQUEST_CODE) + self._backend_key_data)
             with contextlib.suppress(OSError):
                 sock.recv(1)

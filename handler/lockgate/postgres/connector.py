@@ -35,7 +35,6 @@ _REJECTED = frozenset({"28P01", "28000"})
 _WAITED_FOR = frozenset({"57P03", "53300", "57P01", "57P02"})
 # Statements of ours are short, and wait for locks no longer than lock_timeout.
 ANSWER_SECONDS = 30.0
-_LEAST_ANSWER_SECONDS = 0.5
 _OBSERVER_MS = 2_000
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -190,12 +189,7 @@ class Connector:
 
     def _answer_seconds(self) -> float:
         """Return how long a short statement of ours may go unanswered, in seconds."""
-        left_ms = self._deadline.remaining_ms()
-        if left_ms is None:
-            return ANSWER_SECONDS
-        # Half of the reserve is left for what comes after a silence.
-        until_ms = left_ms - self._deadline.reserve_ms / 2
-        return min(ANSWER_SECONDS, max(_LEAST_ANSWER_SECONDS, until_ms / 1000))
+        return self._deadline.patience_ms(ANSWER_SECONDS * 1000) / 1000
 
     def _open(
         self,
@@ -207,13 +201,10 @@ class Connector:
         endpoint = access.endpoint
         if timeout_ms is None:
             timeout_ms = self._patience.connect_timeout_ms
-        left = self._deadline.work_ms()
-        if left is not None:
-            timeout_ms = max(1_000, min(timeout_ms, left))
         dial = Dial(
             host=endpoint.host,
             port=endpoint.port,
-            connect_timeout=timeout_ms / 1000,
+            connect_timeout=self._deadline.patience_ms(timeout_ms) / 1000,
             tls=self._accesses.context(endpoint.host),
         )
         try:

@@ -29,6 +29,7 @@ _CANCEL_EVERY_SECONDS = 1.0
 _SEVER_AT_RESERVE_SHARE = 0.5
 _QUERY_CHARACTERS = 200
 _LONGEST_LOOK_SECONDS = 3.0
+_LONGEST_CANCEL_SECONDS = 5.0
 
 _BLOCKERS = """
 SELECT a.pid, a.usename, a.application_name, a.state,
@@ -78,6 +79,7 @@ class Watch:
         self._observer: Connection | None = None
         self._sampled = 0.0
         self._cancelled = 0.0
+        self._canceller: threading.Thread | None = None
         self.has_cancelled = False
         self.blockers: tuple[Blocking, ...] = ()
 
@@ -91,7 +93,7 @@ class Watch:
         self._stopping.set()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout=_LONGEST_LOOK_SECONDS)
+                thread.join(self._patience_seconds(_LONGEST_LOOK_SECONDS))
         self._close_observer()
 
     @contextmanager
@@ -103,8 +105,10 @@ class Watch:
         try:
             yield
         finally:
-            with self._lock:
-                self._active = None
+            # A cancel that is under way must not hit the next message; one that is stuck is not sent.
+            self._active = None
+            if self._lock.acquire(timeout=self._patience_seconds(_LONGEST_CANCEL_SECONDS)):
+                self._lock.release()
 
     def _run(self, look: Callable[[Connection], None]) -> None:
         _leave_signals_to_main_thread()
@@ -130,10 +134,22 @@ class Watch:
             self._cancelled = now
             # Set before the request leaves: the statement may end before this thread runs again.
             self.has_cancelled = True
-            # Under the lock, so that the cancel cannot hit the message after this one.
-            with self._lock, contextlib.suppress(OSError, TlsRefused):
-                if self._active is connection:
-                    connection.cancel()
+            # In a thread of its own: a network that fell silent must not hold up the severing.
+            if self._canceller is None or not self._canceller.is_alive():
+                self._canceller = threading.Thread(
+                    target=self._cancel, args=(connection,), name="lockgate-cancel", daemon=True
+                )
+                self._canceller.start()
+            self._canceller.join(_TICK_SECONDS)
+
+    def _cancel(self, connection: Connection) -> None:
+        seconds = self._patience_seconds(_LONGEST_CANCEL_SECONDS)
+        with self._lock, contextlib.suppress(OSError, TlsRefused):
+            if self._active is connection:
+                connection.cancel(seconds, lambda: self._active is connection)
+
+    def _patience_seconds(self, most: float) -> float:
+        return self._deadline.patience_ms(most * 1000) / 1000
 
     def observe(self, connection: Connection) -> None:
         """Look, now and then, who blocks what is under way, and how far an index is."""
