@@ -278,6 +278,35 @@ def test_wrong_setting_of_the_environment_keeps_its_name(
     assert 'LOCKGATE_ATOMICITY cannot be "all"' in run("up").out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment", "waited"),
+    [
+        ([], {}, "10 s"),
+        (["--connect-budget", "3s"], {"LOCKGATE_CONNECT_BUDGET": "70s"}, "3 s"),
+        ([], {"LOCKGATE_CONNECT_BUDGET": "70s"}, "70 s"),
+    ],
+)
+def test_mistyped_host_is_waited_for_ten_seconds_unless_told_otherwise(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environment: dict[str, str],
+    waited: str,
+) -> None:
+    """Nobody in a terminal waits for two minutes; who needs longer has an option and a setting."""
+    write("1_a.sql", "SELECT 1")
+    now = [0.0]
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: now[0])
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: now.append(now.pop() + seconds))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    outcome = run("up", "--database-url", "postgresql://u:p@127.0.0.1:1/x", *arguments)
+
+    assert f"127.0.0.1:1 could not be reached in {waited}" in outcome.out
+    assert "--connect-budget 2min" in outcome.out
+
+
 def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection exits with 1 when the budget is over; waiting is said once."""
     write("1_a.sql", "SELECT 1")

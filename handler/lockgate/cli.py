@@ -72,7 +72,10 @@ OPTION_SETTINGS = {
     "rollback": "LOCKGATE_ROLLBACK",
     "lock_wait": "LOCKGATE_LOCK_WAIT",
     "lock_timeout": "LOCKGATE_LOCK_TIMEOUT",
+    "connect_budget": "LOCKGATE_CONNECT_BUDGET",
 }
+# Somebody waits, and has more likely mistyped a host than let a database fall asleep.
+_CONNECT_BUDGET = "10s"
 # Options that say which database and which folder, and so are part of a further command.
 _REPEATED = ("database_url", "secret", "dir", "format", "ca_file", "schema", "set_role")
 # The formats that read what `new` writes.
@@ -227,7 +230,7 @@ def merge_environment(
 
 def _read_settings(merged: Mapping[str, str], options: argparse.Namespace) -> Settings:
     try:
-        return read_settings(merged)
+        return read_settings({"LOCKGATE_CONNECT_BUDGET": _CONNECT_BUDGET, **merged})
     except SettingInvalid as error:
         raise _name_option(error, options) from None
 

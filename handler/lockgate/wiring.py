@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
-from lockgate.core.target import is_loopback
+from lockgate.core.target import is_on_this_machine
 from lockgate.formats.folder import require_folder
 from lockgate.formats.registry import list_folder
 from lockgate.ports import Means, Rules
@@ -100,7 +100,7 @@ class BackupWhenDue:
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Back up; see `core.backup.Backup.before_change`."""
         # RDS is never on this machine, and nobody asked for it.
-        if self._settings.backup is None and is_loopback(purpose.endpoint.host):
+        if self._settings.backup is None and is_on_this_machine(purpose.endpoint.host):
             return
         if self._backup is None:
             self._backup = self._make()

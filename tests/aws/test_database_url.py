@@ -39,6 +39,11 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
             ConnectionParts("u@corp", "p/w:", "::1", 5433, "my db"),
         ),
         ("postgresql://app@[::1]/orders", ConnectionParts("app", None, "::1", None, "orders")),
+        ("postgresql:///d?host=/srv/Pg", ConnectionParts(host="/srv/Pg", dbname="d")),
+        ("postgresql://a@/d?host=/srv&port=1", ConnectionParts("a", None, "/srv", 1, "d")),
+        ("postgresql://a@%2Fsrv%2FPg:7/d", ConnectionParts("a", None, "/srv/Pg", 7, "d")),
+        ("postgresql://a@%2fsrv/d", ConnectionParts("a", None, "/srv", None, "d")),
+        ("postgresql:///d?host=db.example", ConnectionParts(host="db.example", dbname="d")),
         ("postgresql://a@h?sslmode=disable", ConnectionParts("a", None, "h", tls=Tls.OFF)),
         ("postgresql://a@h/?sslmode=require", ConnectionParts("a", None, "h", tls=Tls.REQUIRE)),
         (
@@ -114,3 +119,22 @@ def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
     except SettingInvalid as error:
         shown = f"{error} {error.__context__}"
     assert WORD not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql://a:p@h/d?sslmode=prefer", "Write ?sslmode=verify-full"),
+        ("postgresql://a:p@h/d?sslmode=verify-ca", "?sslmode=require to encrypt without verifying"),
+        ("postgresql://a:p@h/d?connect_timeout=3", "Take connect_timeout out of the URL, and set"),
+        ("postgresql://a:p@h/d?target_session_attrs=any", "Keep sslmode, host, port, and take"),
+        ("postgresql://a:p/q@h/d", "percent-encoded: @ is %40, / is %2F, % is %25."),
+        ("postgresql://a:%zz%ff@h/d", "To encode: python3 -c 'import urllib.parse;"),
+        ("postgresql://a:p@h/d?host=/srv", "Keep the host and the port either before"),
+    ],
+)
+def test_hint_leads_to_a_url_that_is_read(url: str, hint: str) -> None:
+    """It is about the part that was wrong, not about another."""
+    with pytest.raises(SettingInvalid) as caught:
+        parse_database_url(url, "LOCKGATE_DATABASE_URL")
+    assert hint in (caught.value.hint or "")

@@ -51,6 +51,82 @@ def test_secret_of_each_shape_is_read(
     assert expected == secret.parts
 
 
+WHOLE = ConnectionParts("app", WORD, "db.example", 6543, "orders")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {**MASTER, "host": "db.example:6543", "dbname": "orders"},
+        {**MASTER, "host": "db.example:6543", "port": 6543, "dbname": "orders"},
+        {**MASTER, "host": " db.example\n", "port": 6543, "database": "orders"},
+        {**MASTER, "hostname": "db.example", "port": "6543", "db": "orders"},
+        {**MASTER, "endpoint": "db.example:6543", "dbName": "orders"},
+        {**MASTER, "host": "db.example", "port": 6543, "db_name": "orders"},
+        {**MASTER, "host": "db.example", "port": 6543, "databaseName": "orders"},
+        {**MASTER, "host": "db.example", "port": 6543, "dbname": "orders", "database": "orders"},
+        {"user": "app", "passwd": WORD, "host": "db.example:6543", "db": "orders"},
+        {
+            "PGUSER": "app",
+            "PGPASSWORD": WORD,
+            "PGHOST": "db.example",
+            "PGPORT": "6543",
+            "PGDATABASE": "orders",
+        },
+        {
+            "DB_USER": "app",
+            "DB_PASSWORD": WORD,
+            "DB_HOST": "db.example",
+            "DB_PORT": "6543",
+            "DB_NAME": "orders",
+        },
+        {
+            "POSTGRES_USER": "app",
+            "POSTGRES_PASSWORD": WORD,
+            "POSTGRES_HOST": "db.example",
+            "POSTGRES_PORT": "6543",
+            "POSTGRES_DB": "orders",
+        },
+        {"DATABASE_URL": f"postgresql://app:{WORD}@db.example:6543/orders"},
+        {"uri": f"postgresql://app:{WORD}@db.example:6543", "database": "orders"},
+    ],
+)
+def test_secret_with_other_keys_is_read_as_it_is_meant(
+    make_secret: Callable[..., str], secrets: Any, value: object
+) -> None:
+    """Nothing that names the database is passed over, so nothing else is connected to."""
+    secret = read_secret(secrets, make_secret(value), SecretStage.CURRENT)
+    assert secret is not None
+    assert secret.parts == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"host": "h:5432", "port": 5433}, "has a port in host and another one in port."),
+        ({"host": "h", "hostname": "i"}, "has 2 values for host: host, hostname differ."),
+        ({"dbname": "a", "database": "b"}, "has 2 values for dbname: database, dbname differ."),
+        ({"user": "other"}, "has 2 values for username: user, username differ."),
+        ({"host": "https://h"}, "has a host that is not the name or the address of a host."),
+        ({"host": "postgresql://h/d"}, "has a host that is not the name"),
+        ({"host": "h/d"}, "has a host that is not the name"),
+        ({"host": "h:54x"}, "has a host that is not the name"),
+        ({"host": "u@h"}, "has a host that is not the name"),
+        ({"url": f"postgresql://app:{WORD}@h/a", "dbname": "b"}, "has a dbname in url and another"),
+        ({"dbname": "\ud800"}, "has a dbname that is no text."),
+    ],
+)
+def test_secret_that_says_two_things_is_refused_unquoted(
+    make_secret: Callable[..., str], secrets: Any, value: dict[str, Any], problem: str
+) -> None:
+    """Rather than to wait for a host that is none, or to migrate another database."""
+    arn = make_secret({**MASTER, **value})
+    with pytest.raises(SettingInvalid) as caught:
+        read_secret(secrets, arn, SecretStage.CURRENT)
+    assert problem in caught.value.message
+    assert WORD not in str(caught.value)
+
+
 def test_secret_keeps_what_names_it(make_secret: Callable[..., str], secrets: Any) -> None:
     """Name, version, stage and RDS's identifiers are kept; the origin shows none of the values."""
     arn = make_secret({**RDS_SECRET, "dbInstanceIdentifier": "main-1"})
@@ -97,7 +173,7 @@ def test_stage_decides_which_version_is_read(make_secret: Callable[..., str], se
             "holds neither a JSON object nor a postgresql:// URL.",
         ),
         (
-            {"user": "app", "password": WORD},
+            {"password": WORD},
             CredentialsRejected,
             "lacks username, and it has no url either.",
         ),

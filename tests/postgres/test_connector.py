@@ -5,7 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from tests.support.waiting import LONGEST_SECONDS, Background
@@ -21,7 +25,7 @@ from lockgate.settings import Tls
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.database import Database
     from tests.support.project import Project
@@ -358,3 +362,94 @@ def test_rejected_secret_is_read_afresh_and_then_given_up(database: Database) ->
         make_connector(accesses, clock).connect("test")
     assert ["AWSCURRENT"] * 3 == accesses.asked
     assert clock.now > 1
+
+
+PASSWORDS = [
+    "\U0001f511key",
+    "a\tb",
+    "a\n",
+    "\u00adsoft",
+    "\u00ad",
+    "a\u00a0b",
+    "\u2168",
+    "\u05d0a",
+    "\ue000",
+    "\u0627b1",
+    "plain",
+    "e\u0301\U0001f600",
+]
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_password_that_saslprep_forbids_or_changes_signs_in(ready: Project, password: str) -> None:
+    """As with libpq: prepared where that is possible, else as the bytes are."""
+    name = f"odd_{ready.database.name}"
+    quoted = password.replace("'", "''")
+    ready.database.run(
+        f"CREATE ROLE {name} LOGIN PASSWORD E'{quoted}';"
+        f'GRANT CREATE ON DATABASE "{ready.database.name}" TO {name};'
+        f"GRANT ALL ON SCHEMA public TO {name}"
+    )
+    try:
+        address = url(ready, user=name, password=quote(password, safe=""))
+        report = ready.run(LOCKGATE_DATABASE_URL=address)
+        assert (None, Status.APPLIED) == (report.error, report.status)
+        wrong = url(ready, user=name, password=quote(f"{password}\u00e4\n", safe=""))
+        refused = ready.run(LOCKGATE_DATABASE_URL=wrong).error
+        assert refused is not None
+        assert "credentials-rejected" == refused.code
+        assert "The password ends with a line break, which counts" in (refused.hint or "")
+    finally:
+        ready.database.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+@contextmanager
+def unix_socket(project: Project, folder: Path) -> Iterator[Path]:
+    """Listen on a Unix socket, and lead each connection to the project's server."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / ".s.PGSQL.5432"))
+    listener.listen()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((project.database.host, project.database.port))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=copy, args=ends, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield folder
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.mark.parametrize("form", ["postgresql://{login}@/{name}?host={folder}", "{encoded}"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_unix_socket_is_connected_to_without_tls(ready: Project, form: str) -> None:
+    """It is on this machine, so nothing is encrypted, and a statement can be cancelled."""
+    database = ready.database
+    ready.settings.pop("LOCKGATE_DATABASE_URL", None)
+    with TemporaryDirectory() as name, unix_socket(ready, Path(name)) as folder:
+        login = f"{database.user}:{database.password}"
+        encoded = f"postgresql://{login}@{quote(str(folder), safe='')}/{database.name}"
+        address = form.format(login=login, name=database.name, folder=folder, encoded=encoded)
+        report = ready.run(LOCKGATE_DATABASE_URL=address)
+        assert (None, Status.APPLIED) == (report.error, report.status)
+        gone = ready.run(
+            LOCKGATE_DATABASE_URL=f"{address.partition('?')[0]}x?host=/nowhere"
+            if "?" in address
+            else address.replace("%2F", "%2Fnowhere%2F", 1),
+            LOCKGATE_CONNECT_BUDGET="300ms",
+        )
+        assert gone.error is not None
+        assert "there is no such socket" in gone.error.message

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lockgate.aws.database_url import parse_database_url
-from lockgate.aws.parts import ConnectionParts, SecretStage
-from lockgate.core.target import Access, Credentials, Endpoint
+from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host
+from lockgate.core.target import Access, Credentials, Endpoint, is_socket
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.settings import Settings, Tls
 from lockgate.value import dataclass
@@ -164,15 +164,18 @@ class AccessSource:
 
     def _complete(self, found: _Found) -> Access:
         settings, parts = self._settings, found.parts
-        host = _first(settings.host, parts.host)
+        host, port = _read_host(settings.host, settings.port)
+        host, port = _first(host, parts.host), _first(port, parts.port)
         username = _first(settings.username, parts.username)
+        if username is None and host is not None and is_socket(host):
+            username = _os_user()
         if host is None:
             raise _missing("host", "LOCKGATE_HOST", found.origin)
         if username is None:
             raise _missing("user", "LOCKGATE_USERNAME", found.origin)
         endpoint = Endpoint(
             host=host,
-            port=_first(settings.port, parts.port) or _DEFAULT_PORT,
+            port=port or _DEFAULT_PORT,
             dbname=_first(settings.dbname, parts.dbname) or _DEFAULT_DBNAME,
         )
         if settings.iam_auth:
@@ -216,6 +219,36 @@ def make_access(settings: Settings, clients: ClientFactory = make_client) -> Acc
         DatabaseUnreachable:
     """
     return AccessSource(settings, clients).access(SecretStage.CURRENT)
+
+
+def _read_host(text: str | None, port: int | None) -> tuple[str | None, int | None]:
+    """Return host and port of the settings; the host may have a port.
+
+    Raises:
+        SettingInvalid: it is not the name or the address of a host, or has another port.
+    """
+    if text is None:
+        return None, port
+    found = parse_host(text)
+    if found is None or (found[1] is not None and port not in {None, found[1]}):
+        raise SettingInvalid(
+            "LOCKGATE_HOST is not the name or the address of a host, or has another port than"
+            " LOCKGATE_PORT.",
+            hint="Give it the host alone, and LOCKGATE_PORT the port; a whole URL belongs in"
+            " LOCKGATE_DATABASE_URL.",
+            setting="LOCKGATE_HOST",
+        )
+    return found[0], found[1] if port is None else port
+
+
+def _os_user() -> str | None:
+    """Return who runs this process; a server that asks the socket for it wants that name."""
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return None
 
 
 def _first(preferred: Any, otherwise: Any) -> Any:

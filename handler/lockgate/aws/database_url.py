@@ -6,6 +6,7 @@ port or the query, and would be printed from there.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from lockgate.aws.parts import ConnectionParts, parse_port
@@ -15,7 +16,8 @@ from lockgate.settings import Tls
 _SCHEMES = ("postgresql://", "postgres://")
 _HINT = (
     "Write postgresql://user:password@host:5432/dbname, with every character of the user and the"
-    " password that is not a letter, a digit, - . _ or ~ percent-encoded: @ is %40, / is %2F."
+    " password that is not a letter, a digit, - . _ or ~ percent-encoded: @ is %40, / is %2F, % is %25."
+    """ To encode: python3 -c 'import urllib.parse; print(urllib.parse.quote(input(), safe=""))'"""
 )
 
 # libpq's sslmode (manual, section 32.19.3). What is missing here falls back to less than it asks.
@@ -25,11 +27,12 @@ _SSL_MODES = {"disable": Tls.OFF, "require": Tls.REQUIRE, "verify-full": Tls.VER
 _SETTINGS_INSTEAD = {
     "sslrootcert": "LOCKGATE_CA_FILE",
     "connect_timeout": "LOCKGATE_CONNECT_TIMEOUT",
-    "host": "LOCKGATE_HOST",
-    "port": "LOCKGATE_PORT",
     "dbname": "LOCKGATE_DBNAME",
     "user": "LOCKGATE_USERNAME",
 }
+
+
+_UNDERSTOOD = ("sslmode", "host", "port")
 
 
 def is_database_url(text: str) -> bool:
@@ -53,14 +56,16 @@ def parse_database_url(text: str, source: str) -> ConnectionParts:
     # After u:1234/word@host the parser takes u for the host and half a password for the database.
     if "@" in parts.path or "/" in parts.path.removeprefix("/"):
         raise _invalid(source, "has an unescaped / or @")
-    host, port = _read_address(parts, source)
+    address = _read_address(parts, source)
+    query = _read_query(parts.query, source)
+    host, port = _merge_address(address, query, source)
     return ConnectionParts(
         username=_decode(parts.username, source),
         password=_decode(parts.password, source),
         host=host,
         port=port,
         dbname=_decode(parts.path.removeprefix("/"), source),
-        tls=_read_tls(parts.query, source),
+        tls=_read_tls(query, source),
     )
 
 
@@ -77,6 +82,9 @@ def _read_address(parts: SplitResult, source: str) -> tuple[str | None, int | No
     if "," in address:
         raise _invalid(source, "names several hosts; name the writer's endpoint alone")
     host, colon, port_text = address.rpartition(":")
+    if address.lower().startswith("%2f"):
+        # The folder of a Unix socket, of which the parser would make small letters.
+        return _decode(host if colon else address, source), parse_port(port_text) if colon else None
     if not colon or port_text.endswith("]"):
         return _decode(parts.hostname, source), None
     port = parse_port(port_text) if port_text else None
@@ -101,28 +109,55 @@ def _unquote(part: str) -> str | None:
         return None
 
 
-def _read_tls(query: str, source: str) -> Tls | None:
-    tls = None
+def _read_query(query: str, source: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in _SETTINGS_INSTEAD:
             setting = _SETTINGS_INSTEAD[name]
-            raise _invalid(source, f"has the parameter {name}; set {setting} instead")
-        if name != "sslmode":
-            raise _invalid(source, "has a parameter other than sslmode; remove it")
-        if value not in _SSL_MODES:
-            raise _invalid(
-                source,
-                "asks for an sslmode other than verify-full, require and disable; allow and"
-                " prefer fall back to plain text, and verify-ca accepts a certificate of another"
-                " host",
-            )
-        tls = _SSL_MODES[value]
-    return tls
+            hint = f"Take {name} out of the URL, and set {setting} to its value."
+            raise _invalid(source, f"has the parameter {name}; set {setting} instead", hint)
+        if name not in _UNDERSTOOD:
+            hint = f"Keep {', '.join(_UNDERSTOOD)}, and take every other parameter out of the URL."
+            raise _invalid(source, "has a parameter other than sslmode; remove it", hint)
+        found[name] = value
+    return found
 
 
-def _invalid(source: str, problem: str) -> SettingInvalid:
-    return SettingInvalid(
-        f"The database URL in {source} {problem}.",
-        hint=_HINT,
-        source=source,
-    )
+def _merge_address(
+    address: tuple[str | None, int | None], query: dict[str, str], source: str
+) -> tuple[str | None, int | None]:
+    """Return host and port, which may be parameters: the only way to name a socket in plain letters."""
+    host, port = query.get("host") or None, None
+    if query.get("port"):
+        port = parse_port(query["port"])
+        if port is None:
+            raise _invalid(source, "has no valid port", "Write ?port=5432, or take it out.")
+    for one, other in zip(address, (host, port), strict=True):
+        if one is not None and other is not None and one != other:
+            hint = "Keep the host and the port either before the database, or behind the ?."
+            raise _invalid(source, "names two addresses", hint)
+    return _first(address[0], host), _first(address[1], port)
+
+
+def _first(one: Any, other: Any) -> Any:
+    return other if one is None else one
+
+
+def _read_tls(query: dict[str, str], source: str) -> Tls | None:
+    value = query.get("sslmode")
+    if value is None:
+        return None
+    if value not in _SSL_MODES:
+        raise _invalid(
+            source,
+            "asks for an sslmode other than verify-full, require and disable; allow and"
+            " prefer fall back to plain text, and verify-ca accepts a certificate of another"
+            " host",
+            "Write ?sslmode=verify-full, with LOCKGATE_CA_FILE for an authority of your own; or"
+            " ?sslmode=require to encrypt without verifying; or, on this machine, ?sslmode=disable.",
+        )
+    return _SSL_MODES[value]
+
+
+def _invalid(source: str, problem: str, hint: str = _HINT) -> SettingInvalid:
+    return SettingInvalid(f"The database URL in {source} {problem}.", hint=hint, source=source)

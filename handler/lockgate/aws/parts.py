@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from lockgate.value import dataclass
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from lockgate.settings import Tls
 
 _MAX_PORT = 65535
+# Underscores are in the names of containers.
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 class SecretStage(StrEnum):
@@ -42,3 +46,32 @@ def parse_port(value: object) -> int | None:
     if not significant or len(significant) > len(str(_MAX_PORT)) or int(significant) > _MAX_PORT:
         return None
     return int(significant)
+
+
+def parse_host(text: str) -> tuple[str, int | None] | None:
+    """Return the host and the port of ``host`` or ``host:port``, ``None`` for anything else.
+
+    A path is the folder of a Unix socket.
+    """
+    text = text.strip()
+    if text.startswith("/"):
+        return text, None
+    if _is_address(text):
+        return text, None
+    host, colon, port_text = text.rpartition(":")
+    port = parse_port(port_text) if colon else None
+    if not colon:
+        host = text
+    elif port is None:
+        return None
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    is_host = _HOST_NAME.fullmatch(host) is not None or _is_address(host)
+    return (host, port) if is_host else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text.removeprefix("[").removesuffix("]").partition("%")[0])
+    except ValueError:
+        return False
+    return not text.startswith("[")

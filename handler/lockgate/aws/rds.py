@@ -19,7 +19,7 @@ from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.rds_host import EndpointKind, RdsHost, parse_rds_host
 from lockgate.aws.secrets import ENGINES
 from lockgate.core.backup import BackupSource
-from lockgate.core.target import is_loopback
+from lockgate.core.target import is_on_this_machine
 from lockgate.errors import BackupFailed
 from lockgate.value import dataclass
 
@@ -100,7 +100,7 @@ def find_database(clients: ClientFactory, host: str, find_named: FindNamed) -> R
     Raises:
         BackupFailed: there is none, it is no PostgreSQL, or RDS cannot be asked.
     """
-    if is_loopback(host):
+    if is_on_this_machine(host):
         raise _not_ours(host)
     parsed = parse_rds_host(host)
     if parsed is not None:

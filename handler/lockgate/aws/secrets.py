@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, translated
 from lockgate.aws.database_url import is_database_url, parse_database_url
-from lockgate.aws.parts import ConnectionParts, SecretStage, parse_port
+from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host, parse_port
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.value import dataclass
 
@@ -158,25 +158,98 @@ def _parse_object(text: str, origin: str) -> dict[str, Any]:
     return content
 
 
+# What secrets call the fields, in small letters and without marks; RDS calls them as here. People write
+# DB_HOST, PGHOST, POSTGRES_HOST, dbName, databaseName.
+_PREFIXES = ("", "db", "pg", "postgres", "database")
+_NAMES: dict[str, tuple[str, ...]] = {
+    "url": ("url", "uri", "databaseurl", "databaseuri", "connectionstring", "connectionuri", "dsn"),
+    "host": (*(f"{prefix}host" for prefix in _PREFIXES), "hostname", "endpoint"),
+    "port": tuple(f"{prefix}port" for prefix in _PREFIXES),
+    "username": tuple(f"{prefix}{name}" for prefix in _PREFIXES for name in ("username", "user")),
+    "password": tuple(f"{prefix}{name}" for prefix in _PREFIXES for name in ("password", "passwd")),
+    "dbname": ("dbname", "database", "db", "databasename", "pgdatabase", "postgresdb"),
+}
+_MARKS = re.compile("[^a-z0-9]")
+
+
+def _find_value(content: dict[str, Any], field: str, origin: str) -> tuple[str, Any]:
+    """Return the key that gives a field, and its value, whatever the key is called.
+
+    Raises:
+        SettingInvalid: two keys give the field, with different values.
+    """
+    given = {
+        key: value
+        for key, value in content.items()
+        if _MARKS.sub("", key.lower()) in _NAMES[field] and value is not None and value != ""
+    }
+    texts = {str(value) for value in given.values()}
+    if len(texts) > 1:
+        raise SettingInvalid(
+            f"{origin} has {len(given)} values for {field}: {', '.join(sorted(given))} differ.",
+            hint=f"Keep one of these keys, or give them one value; RDS calls it {field}.",
+        )
+    return next(iter(given.items()), (field, None))
+
+
 def _read_parts(content: dict[str, Any], origin: str) -> ConnectionParts:
     _refuse_other_engine(content, origin)
-    url = _read_text(content, "url", origin)
+    parts = _read_fields(content, origin)
+    key, value = _find_value(content, "url", origin)
+    url = _check_text(key, value, origin)
     if url is not None:
-        return parse_database_url(url, origin[0].lower() + origin[1:])
-    username = _read_text(content, "username", origin)
-    if username is None:
-        keys = ", ".join(key for key in ("username", "password") if not content.get(key))
+        return _add_fields(parse_database_url(url, origin[0].lower() + origin[1:]), parts, origin)
+    if parts.username is None:
+        keys = ", ".join(key for key in ("username", "password") if getattr(parts, key) is None)
         raise CredentialsRejected(
             f"{origin} lacks {keys}, and it has no url either.",
             hint="Store a JSON object with username and password, or with url.",
         )
-    return ConnectionParts(
-        username=username,
-        password=_read_text(content, "password", origin),
-        host=_read_text(content, "host", origin),
-        port=_read_port(content, origin),
-        dbname=_read_text(content, "dbname", origin),
-    )
+    return parts
+
+
+def _read_fields(content: dict[str, Any], origin: str) -> ConnectionParts:
+    texts = {
+        field: _check_text(*_find_value(content, field, origin), origin)
+        for field in ("username", "password", "dbname")
+    }
+    host, port = _read_address(content, origin)
+    return ConnectionParts(host=host, port=port, **texts)
+
+
+def _read_address(content: dict[str, Any], origin: str) -> tuple[str | None, int | None]:
+    key, value = _find_value(content, "host", origin)
+    text = _check_text(key, value, origin)
+    port = _read_port(content, origin)
+    if text is None:
+        return None, port
+    found = parse_host(text)
+    if found is None:
+        raise SettingInvalid(
+            f"{origin} has a {key} that is not the name or the address of a host.",
+            hint=f"Store {key} as a host name alone, without a scheme, a path or a blank; a whole URL"
+            " belongs in url.",
+        )
+    if found[1] is not None and port is not None and found[1] != port:
+        raise SettingInvalid(
+            f"{origin} has a port in {key} and another one in port.",
+            hint="Keep one of them.",
+        )
+    return found[0], found[1] if port is None else port
+
+
+def _add_fields(url: ConnectionParts, fields: ConnectionParts, origin: str) -> ConnectionParts:
+    """Return a URL's parts, with what it lacks taken from the fields beside it."""
+    names = ("username", "password", "host", "port", "dbname")
+    for name in names:
+        ours, theirs = getattr(url, name), getattr(fields, name)
+        if ours is not None and theirs is not None and ours != theirs:
+            raise SettingInvalid(
+                f"{origin} has a {name} in url and another one beside it.",
+                hint=f"Keep url alone, or {name} and the other fields without url.",
+            )
+    lacking = {name: getattr(fields, name) for name in names if getattr(url, name) is None}
+    return replace(url, **lacking)
 
 
 def _refuse_other_engine(content: dict[str, Any], origin: str) -> None:
@@ -192,10 +265,18 @@ def _refuse_other_engine(content: dict[str, Any], origin: str) -> None:
 
 
 def _read_text(content: dict[str, Any], key: str, origin: str) -> str | None:
-    value = content.get(key)
+    return _check_text(key, content.get(key), origin)
+
+
+def _check_text(key: str, value: Any, origin: str) -> str | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or "\0" in value:
+    # Half of a character is valid in JSON, and nowhere else.
+    if (
+        not isinstance(value, str)
+        or "\0" in value
+        or value.encode(errors="ignore").decode() != value
+    ):
         raise SettingInvalid(
             f"{origin} has a {key} that is no text.",
             hint=f"Store {key} as a JSON string.",
@@ -204,13 +285,13 @@ def _read_text(content: dict[str, Any], key: str, origin: str) -> str | None:
 
 
 def _read_port(content: dict[str, Any], origin: str) -> int | None:
-    value = content.get("port")
-    if value is None or value == "":
+    key, value = _find_value(content, "port", origin)
+    if value is None:
         return None
     port = parse_port(value)
     if port is None:
         raise SettingInvalid(
-            f"{origin} has a port that is no port number.",
-            hint="Store port as a number from 1 to 65535.",
+            f"{origin} has a {key} that is no port number.",
+            hint=f"Store {key} as a number from 1 to 65535.",
         )
     return port

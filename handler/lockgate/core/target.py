@@ -34,6 +34,16 @@ class Access:
     credentials: Credentials
 
 
+def is_socket(host: str) -> bool:
+    """Return whether a host is the folder of a Unix socket."""
+    return host.startswith("/")
+
+
+def is_on_this_machine(host: str) -> bool:
+    """Return whether a host is a Unix socket, or names this machine; see `is_loopback`."""
+    return is_socket(host) or is_loopback(host)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host names this machine. A name is looked at, never resolved."""
     try:

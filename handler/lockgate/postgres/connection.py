@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.target import is_socket
 from lockgate.postgres.driver import DatabaseError, InterfaceError, core, legacy
 from lockgate.value import dataclass
 
@@ -25,6 +26,7 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _CANCEL_REQUEST_CODE = 80877102
 _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"d", b"c", b"f"
 _COPY_CHUNK = 1 << 16
+_AUTHENTICATION_SASL = struct.pack("!i", 10)
 _HEAD = struct.Struct("!ci")
 
 RECORD_COLUMN = "lockgate_record"
@@ -98,6 +100,20 @@ def _is_of_function(fields: dict[str, str]) -> bool:
     return len(context) > 1 or OWN_BLOCK not in context[0]
 
 
+def prepare_password(password: bytes) -> bytes:
+    """Return what PostgreSQL makes of a password: SASLprep, or its bytes where that forbids it.
+
+    See `pg_saslprep` and `scram_build_secret` of PostgreSQL: ASCII is taken as it is.
+    """
+    if password.isascii():
+        return password
+    try:
+        prepared: str = core.scramp.utils.saslprep(password.decode())
+    except (core.scramp.ScramException, UnicodeDecodeError):
+        return password
+    return prepared.encode() or password
+
+
 class _Message(core.Context):  # type: ignore[misc]
     """The state of one simple-query message under way."""
 
@@ -129,6 +145,8 @@ def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
         OSError: no connection; ``ssl.SSLCertVerificationError`` for a certificate that is not
             trusted.
     """
+    if is_socket(dial.host):
+        return _open_local(dial)
     address = (dial.host, dial.port) if peer is None else peer[:2]
     sock = socket.create_connection(address, dial.connect_timeout)
     try:
@@ -137,6 +155,17 @@ def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def _open_local(dial: Dial) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(dial.connect_timeout)
+        sock.connect(f"{dial.host}/.s.PGSQL.{dial.port}")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
@@ -344,6 +373,20 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             super().rollback()
 
     # What follows mends pg8000, a method each.
+
+    def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: core.Context) -> None:
+        """Sign in by SCRAM with a password that SASLprep forbids, as libpq does."""
+        if data[:4] != _AUTHENTICATION_SASL:
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+            return
+        password, user = self.password or b"", self.user
+        # The server takes the user from the start of the connection, and none from here.
+        self.password, self.user = b"-", b"-"
+        try:
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+        finally:
+            self.password, self.user = password, user
+        self.auth.password = prepare_password(password)
 
     def execute_simple(self, statement: str) -> core.Context:
         """Run a statement of SQLAlchemy's by the same path as a message of ours."""

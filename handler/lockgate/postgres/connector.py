@@ -97,7 +97,7 @@ class Connector:
         self._deadline = deadline
         self._emit = emit
         self._tried: list[str] = []
-        self._refused = ""
+        self._refused = self._rejected = ""
         self.access: Access | None = None
 
     def connect(
@@ -131,6 +131,7 @@ class Connector:
                 "Check that the secret's user exists and has this password; if the secret is being"
                 " rotated, invoke again when that is done."
             )
+        hint += describe_odd_end(self._rejected)
         raise CredentialsRejected(f"{self._refused} Tried: {'; '.join(self._tried)}.", hint=hint)
 
     def connect_observer(self) -> Connection:
@@ -157,7 +158,7 @@ class Connector:
             try:
                 connection = self._wait_for(access, application_name, on_notice)
             except _Rejected as error:
-                self._refused = str(error)
+                self._refused, self._rejected = str(error), access.credentials.password
                 if access.credentials.origin not in self._tried:
                     self._tried.append(access.credentials.origin)
                 continue
@@ -227,10 +228,30 @@ class Connector:
             raise _NotYet(_describe(error)) from error
 
 
+_ENDS = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a blank"}
+
+
+def describe_odd_end(password: str) -> str:
+    """Return a hint about a password that begins or ends with what somebody may not have meant."""
+    if not password:
+        return " No password was given."
+    found = [
+        f"{verb} with {_ENDS.get(character, 'white space')}"
+        for verb, character in (("begins", password[0]), ("ends", password[-1]))
+        if character.isspace()
+    ]
+    if not found:
+        return ""
+    return (
+        f" The password {' and '.join(found)}, which counts: if it is not meant, store it without."
+    )
+
+
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "the host does not resolve"),
     (TimeoutError, "the connection timed out"),
     (ConnectionRefusedError, "the connection was refused"),
+    (FileNotFoundError, "there is no such socket"),
     (ConnectionResetError, "the connection was reset"),
     (BrokenPipeError, "the connection was reset"),
     (ssl.SSLError, "the TLS handshake failed"),
@@ -302,6 +323,7 @@ def _unreachable(access: Access, error: Exception, waited_ms: float) -> Lockgate
     endpoint = access.endpoint
     return DatabaseUnreachable(
         f"{endpoint.host}:{endpoint.port} could not be reached in {waited_ms / 1000:.0f} s: {error}.",
-        hint="Check that the host is right, that it is running, and that the function's subnets and"
-        " security group lead to it.",
+        hint="Check that the host is right, that it is running, and that the network (a function's"
+        " subnets and security group) leads to it. If it only needs longer to wake up, in a terminal:"
+        " --connect-budget 2min; else set LOCKGATE_CONNECT_BUDGET.",
     )

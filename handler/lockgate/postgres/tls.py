@@ -6,7 +6,7 @@ import ssl
 from functools import cache
 from pathlib import Path
 
-from lockgate.core.target import is_loopback
+from lockgate.core.target import is_loopback, is_socket
 from lockgate.errors import SettingInvalid
 from lockgate.settings import Tls
 
@@ -21,11 +21,13 @@ def make_tls_context(
     """Return the context for a host, or ``None`` for a plain connection.
 
     ``verify-full`` trusts the RDS bundle, the system's store and ``ca_file``. There is no silent
-    fallback: a server without TLS, or with another certificate, is refused.
+    fallback: a server without TLS, or with another certificate, is refused. A Unix socket has no TLS.
 
     Raises:
         SettingInvalid: TLS is off for a host that is not loopback, or the CA file cannot be read.
     """
+    if is_socket(host):
+        return None
     if mode is Tls.OFF:
         if not off_anywhere and not is_loopback(host):
             raise SettingInvalid(

@@ -235,6 +235,9 @@ def _add_action(
     rules.add_argument("--rollback", metavar="LEVEL", help=", ".join(Rollback))
     rules.add_argument("--format", metavar="TOOL", help="whose migrations these are, or auto")
     rules.add_argument("--lock-wait", metavar="TIME", help="for another run to end, such as 30s")
+    rules.add_argument(
+        "--connect-budget", metavar="TIME", help="for the database to wake up (default: 10s)"
+    )
     rules.add_argument("--lock-timeout", metavar="TIME", help="for locks on tables, such as 5s")
     _add_output(command)
     return command
