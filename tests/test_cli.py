@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -629,3 +630,42 @@ def test_reader_that_leaves_is_no_error() -> None:
     assert process.wait(LONGEST_SECONDS) == 0
     assert "Traceback" not in err
     assert "Broken" not in err
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("down", "--reason", "test", "--steps", "1", "--target", "1"),
+        ("down", "--reason", "test"),
+        ("plan", "--down"),
+        ("plan", "--down", "--steps", "1", "--target", "1"),
+        ("plan", "--steps", "1"),
+        ("baseline", "--reason", "test"),
+    ],
+)
+def test_hint_of_a_refused_command_leads_on(run: Run, words: tuple[str, ...]) -> None:
+    """Each line of it that is a command is one that is carried out."""
+    Path("migrations").mkdir()
+    Path("migrations/1_a.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n")
+    if words[0] != "baseline":
+        assert 0 == run("up").status
+    refused = run(*words, "--json").report["error"]
+    commands = [one for one in refused["hint"].splitlines() if one.startswith("lockgate ")]
+    assert commands
+    for command in commands:
+        _, *hinted = shlex.split(command.replace("VERSION", "1"))
+        outcome = run(*hinted, "--json")
+        assert 0 == outcome.status, outcome.report["error"]
+
+
+@pytest.mark.usefixtures("here")
+def test_hint_does_not_ask_for_what_the_environment_has(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option that names a database leaves the environment's host aside, and says so."""
+    Path("migrations").mkdir()
+    monkeypatch.setenv("LOCKGATE_HOST", "db.example.com")
+    error = run("status", "--database-url", "postgresql:///x", "--json").report["error"]
+    assert "LOCKGATE_HOST is left aside" in error["message"]
+    assert error["hint"].startswith("--database-url takes the place of LOCKGATE_HOST")

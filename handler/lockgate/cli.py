@@ -23,7 +23,7 @@ from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import NOT_BEGUN, describe_state, make_unknown
-from lockgate.errors import LockgateError, SettingInvalid, UnexpectedFailure
+from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid, UnexpectedFailure
 from lockgate.report import SUCCESSES, Report, Status, to_text
 from lockgate.report_draft import refuse_report, status_of
 from lockgate.settings import FirstRun, Settings, read_environment, read_settings
@@ -155,7 +155,8 @@ def _carry_out(
             address = Address(options=_repeat_options(options))
             request = _make_request(options)
             claim = make_unknown("the run ended before it could look")
-            return _run(settings, request, progress, run_id, address)
+            report = _run(settings, request, progress, run_id, address)
+            return _without_circle(report, environment, options)
     except LockgateError as error:
         return refuse_report(run_id, error, claim)
     except Exception as error:  # noqa: BLE001 - a defect is reported like every other failure
@@ -228,6 +229,25 @@ def merge_environment(
     return merged
 
 
+def _without_circle(
+    report: Report, environment: Mapping[str, str], options: argparse.Namespace
+) -> Report:
+    """Return the report without a hint to set what is set, and left aside by an option."""
+    error = report.error
+    if error is None or error.hint is None or not options.database_url:
+        return report
+    for name in _LEFT_BEHIND["database_url"]:
+        if name in environment and error.hint == f"Set {name}.":
+            hint = (
+                f"--database-url takes the place of {name} in the environment: write"
+                " --database-url postgresql://USER@HOST:PORT/DATABASE, or leave the option out."
+            )
+            message = error.message.replace(f"{name} is not set", f"{name} is left aside")
+            error = replace(error, message=message, hint=hint)
+            return replace(report, error=error, next_action=hint)
+    return report
+
+
 def _read_settings(merged: Mapping[str, str], options: argparse.Namespace) -> Settings:
     try:
         return read_settings({"LOCKGATE_CONNECT_BUDGET": _CONNECT_BUDGET, **merged})
@@ -249,7 +269,12 @@ def _make_request(options: argparse.Namespace) -> Request:
     given = {name: getattr(options, name, None) for name in REQUEST_OPTIONS}
     values = {name: value for name, value in given.items() if value is not None}
     values["requested_by"] = options.requested_by or _find_user()
-    return make_request(options.action, Caller("terminal", {"host": socket.gethostname()}), values)
+    caller = Caller("terminal", {"host": socket.gethostname()})
+    try:
+        return make_request(options.action, caller, values)
+    except RequestInvalid as error:
+        hint = error.fields.get("in_terminal") or error.hint
+        raise RequestInvalid(error.message, hint=str(hint)) from None
 
 
 def _find_user() -> str | None:

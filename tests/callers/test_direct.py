@@ -349,7 +349,7 @@ def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, 
         ),
         (
             {"action": "down", "steps": 1, "target": "7", **OPERATOR},
-            "A down needs to know how far.",
+            "A down takes target or steps, and both were given.",
             'Send either "steps" (how many migrations) or "target" (the version to stop at).',
         ),
         (

@@ -180,7 +180,8 @@ def _explain(error: LockgateError, name: str) -> LockgateError:
     # The request may have arrived, and the function may be at work.
     return FunctionFailed(
         f"Function {name} was invoked, and its answer did not arrive ({code}).",
-        hint="Look with --action status. Invoked again, a run waits for the one that is at work.",
+        hint=f"lockgate invoke {name} --action status\nInvoked again, a run waits for the one that is at"
+        " work.",
     )
 
 

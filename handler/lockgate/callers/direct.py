@@ -36,6 +36,8 @@ _MAX_MESSAGE = 24_000
 # with a stack of its own. More than 4,096 bytes there, and nothing of it is shown.
 _MAX_MESSAGE_OF_EMPTY = 2_800
 _LONGEST_TEXT = 4_000
+_REASON = {Action.DOWN: " --reason '…'", Action.PLAN: ""}
+_DOWN = {Action.DOWN: "lockgate down", Action.PLAN: "lockgate plan --down"}
 # Lambda returns 6 MB; a thousand runs with a thousand letters of reason each are more.
 _MAX_RESULT = 5_500_000
 
@@ -219,21 +221,34 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
             raise _refuse(
                 f"A repair does one thing to one migration; {len(mends)} were asked for.",
                 'Send one of "accept", "forget" and "mark", each with a version.',
+                in_terminal="lockgate repair --accept VERSION --reason '…'\n--forget and --mark take the"
+                " place of --accept.",
             )
         rest = {name: value for name, value in values.items() if name != mends[0]}
         values = {"dry_run": True, **rest, "mend": mends[0], "version": values[mends[0]]}
     is_down = action is Action.DOWN or values.get("is_down", False)
     if is_down and ("target" in values) == ("steps" in values):
+        is_both = "target" in values
         raise _refuse(
-            "A down needs to know how far.",
+            "A down takes target or steps, and both were given."
+            if is_both
+            else "A down needs to know how far.",
             'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+            in_terminal=f"{_DOWN[action]} --steps 1{_REASON[action]}\n"
+            f"{_DOWN[action]} --target VERSION{_REASON[action]}",
         )
     if "steps" in values and not is_down:
-        raise _refuse('"steps" is only for a down.', 'Send "direction": "down" with it.')
+        raise _refuse(
+            '"steps" is only for a down.',
+            'Send "direction": "down" with it.',
+            in_terminal=f"{_DOWN[Action.PLAN]} --steps {values['steps']}",
+        )
     if action is Action.BASELINE and "target" not in values:
         raise _refuse(
             "A baseline needs its version.",
             'Send "target": the last version that is there already.',
+            in_terminal="lockgate baseline --target VERSION --reason '…' --dry-run\nVERSION is the last"
+            " one that is there already.",
         )
     return Request(action=action, caller=caller, **values)
 
@@ -326,8 +341,9 @@ def _read_value(key: Key, command: Mapping[Any, Any]) -> Any:
     )
 
 
-def _refuse(problem: str, hint: str) -> RequestInvalid:
-    return RequestInvalid(problem, hint=hint)
+def _refuse(problem: str, hint: str, *, in_terminal: str | None = None) -> RequestInvalid:
+    """Return the refusal; ``in_terminal`` is the hint for whoever types options."""
+    return RequestInvalid(problem, hint=hint, in_terminal=in_terminal)
 
 
 def _kind(value: object) -> str:
