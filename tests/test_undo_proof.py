@@ -147,6 +147,15 @@ UNDONE: dict[str, list[tuple[str, str]]] = {
             "DROP TABLE log;",
         )
     ],
+    "identity column with rows": [
+        (
+            (
+                "CREATE TABLE item (id int GENERATED ALWAYS AS IDENTITY, n text);"
+                " INSERT INTO item (n) VALUES ('a'), ('b');"
+            ),
+            "DROP TABLE item;",
+        )
+    ],
     "schema with a table": [
         ("CREATE SCHEMA app; CREATE TABLE app.t (id int);", "DROP SCHEMA app CASCADE;")
     ],
@@ -497,6 +506,11 @@ MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
         "ALTER TABLE account ADD c colour",
         "table public.account was created or changed by another transaction.",
     ),
+    "a number of a new sequence": (
+        ("CREATE SEQUENCE numbers;", "DROP SEQUENCE numbers;"),
+        "SELECT nextval('numbers')",
+        "sequence public.numbers was used by others.",
+    ),
     "a grant on a new table": (
         ORDERS,
         "GRANT SELECT ON orders TO PUBLIC",
@@ -685,3 +699,73 @@ def test_older_package_keeps_what_has_no_record(full: Project) -> None:
     report = full.run(LOCKGATE_ROLLBACK="deploy")
     assert Status.UP_TO_DATE == report.status
     assert "migration 2 a ran without a record of what it changed." in report.warnings[0]
+
+
+def test_release_that_was_cut_off_and_finished_is_undone_by_both_records(full: Project) -> None:
+    """A run whose time was over keeps what it did as well; the next run adds the rest."""
+    from lockgate.core.deadline import Deadline  # noqa: PLC0415
+
+    before = full.database.dump(without=("lockgate",))
+    full.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    assert full.run().is_success
+    deadline = Deadline(None, 0)
+    full.write(
+        {
+            "2_a.sql": migration(*ORDERS),
+            "3_b.sql": migration("SELECT pg_sleep(60);", "SELECT one();"),
+        }
+    )
+
+    from tests.support.waiting import Background, is_asleep, wait_until  # noqa: PLC0415
+
+    def stop() -> None:
+        wait_until(lambda: is_asleep(full.database), "the sleep of the second migration")
+        deadline.interrupt("the test")
+
+    stopping = Background.start(stop)
+    assert Status.INCOMPLETE == full.run(deadline=deadline).status
+    stopping.result()
+    full.write({"3_b.sql": migration(*PHONE)})
+    assert Status.APPLIED == full.run().status
+    full.remove("2_a.sql")
+    full.remove("3_b.sql")
+    report = full.run()
+    assert ["3", "2"] == names(report), report.warnings
+    assert before == full.database.dump(without=("lockgate",))
+
+
+FORMATS = {
+    "dbmate": {
+        "001_a.sql": "-- migrate:up\nCREATE TABLE IF NOT EXISTS {table} (id int);\n"
+        "-- migrate:down\nDROP TABLE {table};\n",
+        "002_b.sql": f"-- migrate:up\n{BAD}\n-- migrate:down\nSELECT 1;\n",
+    },
+    "goose": {
+        "00001_a.sql": "-- +goose Up\nCREATE TABLE IF NOT EXISTS {table} (id int);\n"
+        "-- +goose Down\nDROP TABLE {table};\n",
+        "00002_b.sql": f"-- +goose Up\n{BAD}\n-- +goose Down\nSELECT 1;\n",
+    },
+    "golang-migrate": {
+        "1_a.up.sql": "CREATE TABLE IF NOT EXISTS {table} (id int);\n",
+        "1_a.down.sql": "DROP TABLE {table};\n",
+        "2_b.up.sql": f"{BAD}\n",
+        "2_b.down.sql": "SELECT 1;\n",
+    },
+}
+
+
+@pytest.mark.parametrize(("table", "is_undone"), [("orders", True), ("audit_log", False)])
+@pytest.mark.parametrize("tool", FORMATS)
+def test_proof_decides_in_every_format(
+    project: Project, tool: str, table: str, *, is_undone: bool
+) -> None:
+    """What a tool's own down script would drop is dropped if the run created it, else kept."""
+    project.database.run(BEFORE)
+    before = project.database.dump(without=("lockgate",))
+    project.settings |= {"LOCKGATE_FORMAT": tool, "LOCKGATE_FIRST_RUN": "allow"}
+    project.write({name: text.replace("{table}", table) for name, text in FORMATS[tool].items()})
+    report = project.run()
+    assert Status.FAILED == report.status
+    assert is_undone is bool(report.reverted), report.error
+    assert before == project.database.dump(without=("lockgate",))
+    assert [[100]] == project.database.run("SELECT count(*) FROM audit_log")

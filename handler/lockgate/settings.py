@@ -288,7 +288,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
     Setting("LOCKGATE_ALEMBIC_PLUGINS", "alembic_plugins", _modules, "none", "Python modules, with commas between, that add operations to Alembic; they are imported before revisions run ([Alembic](formats/alembic.md))."),
     Setting("LOCKGATE_FIRST_RUN", "first_run", _choice(FirstRun), "`refuse`", "The first run on a database with tables that nobody accounts for: `refuse`, or `allow` where the request does not say otherwise ([first contact](undo.md#first-contact))."),
-    Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What down scripts undo by themselves: `off` nothing, `run` the work of a run that failed, `deploy` also that of a newer package than this one."),
+    Setting("LOCKGATE_ROLLBACK", "rollback", _choice(Rollback), "`run`", "What is undone automatically, where that is proved to be safe: `off` nothing, `run` the work of a failed run, `deploy` also what a newer package applied."),
     Setting("LOCKGATE_ALLOW_DATA_LOSS", "allow_data_loss", _flag, "`false`", "Let down scripts drop tables and columns that hold rows, and delete rows."),
     Setting("LOCKGATE_BACKUP", "backup", _choice(BackupMode), "`record` where RDS may be asked", "Before a change, on RDS: `off`, `record` (the latest restorable time, in the report) or `snapshot` (take one and wait for it; [backups](backups.md))."),
     Setting("LOCKGATE_BACKUP_KEEP", "backup_keep", _number, "`5`", "How many of its own snapshots of this database Lockgate keeps, the newest ones."),

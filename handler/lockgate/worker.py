@@ -479,6 +479,9 @@ class Worker:
                     hint="Invoke again: the run goes on where it stopped.",
                 ) from error
             self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+            if self._facts is not None and self._facts.transactions:
+                # A server that crashed may have lost commits, and give their numbers to others.
+                self._facts = None
             try:
                 self.held.stamp = self.means.database.recover(self.held.stamp) or self.held.stamp
             except ConnectionLost as again:

@@ -61,6 +61,15 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sequence stands that a transaction created or altered; ``None``: it was never used."""
+
+    oid: int
+    label: str
+    last: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionFacts:
     """What one transaction did, looked at before its COMMIT.
 
@@ -73,6 +82,7 @@ class TransactionFacts:
     written: tuple[tuple[int, str], ...] = ()
     made: tuple[Made, ...] = ()
     blind: str | None = None
+    sequences: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +103,9 @@ class UndoFacts:
                 one.migrations,
                 one.xid,
                 one.written,
-                [dataclasses.astuple(m) for m in one.made],
+                [dataclasses.astuple(made) for made in one.made],
                 one.blind,
+                [dataclasses.astuple(place) for place in one.sequences],
             ]
             for one in self.transactions
         ]
@@ -115,8 +126,9 @@ class UndoFacts:
                 tuple((oid, label) for oid, label in written),
                 tuple(Made(*made) for made in mades),
                 blind,
+                tuple(Place(*place) for place in places),
             )
-            for migrations, xid, written, mades, blind in kept["transactions"]
+            for migrations, xid, written, mades, blind, places in kept["transactions"]
         ]
         return cls(before, transactions)
 
@@ -132,4 +144,5 @@ def read_transaction(migrations: tuple[str, ...], begin: str, end: str) -> Trans
         (oid, label) for oid, label, count in seen["written"] if count != counts.get(str(oid), 0)
     )
     made = tuple(Made(*one) for one in seen["made"])
-    return TransactionFacts(migrations, int(seen["xid"]), written, made, blind)
+    places = tuple(Place(*one) for one in seen["sequences"])
+    return TransactionFacts(migrations, int(seen["xid"]), written, made, blind, places)

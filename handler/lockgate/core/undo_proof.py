@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Script
     from lockgate.core.segment import Step
-    from lockgate.core.undo_facts import Description, Made, TransactionFacts, UndoFacts
+    from lockgate.core.undo_facts import (
+        Description,
+        Made,
+        Place,
+        TransactionFacts,
+        UndoFacts,
+    )
 
 # Catalogs keep 32 bits of a transaction's number, which come again after so many transactions.
 _XID_BITS = 0xFFFFFFFF
@@ -195,6 +201,24 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
             continue
         if entry.written_by - own - (was.written_by if was is not None else frozenset()):
             return Unproved(entry.name, "was created or changed by another transaction")
+    return None
+
+
+def find_places(facts: UndoFacts) -> dict[int, Place]:
+    """Return where the sequences stood that the run created, by oid."""
+    return {
+        place.oid: place
+        for one in facts.transactions
+        for place in one.sequences
+        if ("pg_class", place.oid) not in facts.before
+    }
+
+
+def check_places(facts: UndoFacts, now: dict[int, int | None]) -> Unproved | None:
+    """Return a sequence of the run that others took numbers from: these may be in use."""
+    for oid, place in find_places(facts).items():
+        if now.get(oid, place.last) != place.last:
+            return Unproved(f"sequence {place.label}", "was used by others")
     return None
 
 

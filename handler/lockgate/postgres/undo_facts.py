@@ -55,6 +55,13 @@ SELECT pg_catalog.json_build_object(
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't' AND c.oid >= 16384
           AND pg_catalog.age(c.xmin) <= 0 AND c.oid NOT IN ({own})), '[]'),
+    'sequences', coalesce((
+        SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+                   c.oid::bigint, n.nspname || '.' || c.relname,
+                   pg_catalog.pg_sequence_last_value(c.oid)))
+        FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND pg_catalog.age(c.xmin) <= 0), '[]'),
     'blind', coalesce(
         (SELECT CASE c.relkind WHEN 'f' THEN 'foreign table ' ELSE 'sequence ' END
                 || n.nspname || '.' || c.relname || ' was used'

@@ -17,8 +17,10 @@ from lockgate.core.undo_proof import (
     Creation,
     Unproved,
     check_end,
+    check_places,
     check_start,
     find_creations,
+    find_places,
     find_widened,
     refuse_undo,
 )
@@ -79,6 +81,11 @@ SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
 FROM pg_catalog.pg_attribute
 WHERE attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attrelid IN ({oids})
 """
+_PLACES = """
+SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
+           oid::bigint, pg_catalog.pg_sequence_last_value(oid)))::text, '[]')
+FROM pg_catalog.pg_class WHERE relkind = 'S' AND oid IN ({oids})
+"""
 _HAS_FOREIGN_ROWS = "SELECT EXISTS (SELECT FROM ONLY {table} WHERE xmin::text <> '{xid}')"
 # A value counts, whatever is in it: a composite of NULLs alone is one.
 _HAS_VALUES = "SELECT EXISTS (SELECT FROM ONLY {table} WHERE {condition})"
@@ -136,9 +143,16 @@ class UndoGuard:
         if moved is not None:
             return Unproved(f"table {moved.label}", "was changed by another session just now")
         now, (xid,) = self._describe(), self._ask("SELECT pg_catalog.pg_current_xact_id()::text")[0]
-        return check_start(self.facts, now, int(xid)) or self._prove_rows(
-            creations, widened, locked
+        return (
+            check_start(self.facts, now, int(xid))
+            or self._prove_rows(creations, widened, locked)
+            or self._prove_sequences()
         )
+
+    def _prove_sequences(self) -> Unproved | None:
+        oids = ", ".join(map(str, find_places(self.facts)))
+        rows = self._ask_json(_PLACES.format(oids=oids)) if oids else []
+        return check_places(self.facts, dict(rows))
 
     def _prove_rows(
         self, creations: dict[int, Creation], widened: dict[int, int], locked: dict[int, _Table]
