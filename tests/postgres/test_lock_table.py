@@ -245,3 +245,14 @@ def test_two_takers_of_one_expired_holder_make_one_owner(started: Project) -> No
     reports = started.run_at_once(4)
     assert [Status.APPLIED] + [Status.UP_TO_DATE] * 3 == sorted(r.status for r in reports)
     assert [[1]] == started.database.run("SELECT count(*) FROM account")
+
+
+@pytest.mark.parametrize(
+    "values",
+    ["owner = 'x'", "owner = 'x', taken_at = 'infinity', expires_at = 'infinity', caller = 'test'"],
+)
+def test_lock_row_that_was_written_by_hand_is_taken_over(started: Project, values: str) -> None:
+    """A row without times, or with endless ones, is no defect: its lease counts as over."""
+    started.database.run(f"UPDATE lockgate.migration_lock SET {values}")
+    assert Status.PLANNED == started.run(Action.STATUS).status
+    assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0").status

@@ -68,7 +68,8 @@ class Link:
 class Proxy:
     """Listens on loopback; calls ``fault(link)`` at message ``at`` (from 1), once.
 
-    ``gate(link)`` is called before every message is handed on, and may hold it back.
+    ``gate(link)`` is called before every message is handed on, and may hold it back. ``break_all``:
+    every connection is broken at its next message.
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class Proxy:
         self.has_struck = False
         self._failure: BaseException | None = None
         self._target = (host, port)
-        self._at, self._moment, self._fault = at, moment, fault
+        self._at, self._moment, self.fault = at, moment, fault
+        self.break_all = False
         self._gate = gate
         self._lock = threading.Lock()
         self._is_silent = False
@@ -104,9 +106,7 @@ class Proxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.refuse_more()
         for link in self._links:
             link.reset()
         for thread in self._threads:
@@ -119,6 +119,12 @@ class Proxy:
         self._is_silent = True
         for link in self._links:
             link.freeze()
+
+    def refuse_more(self) -> None:
+        """Accept no further connection."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
@@ -156,6 +162,8 @@ class Proxy:
             while True:
                 frame = _read_frame(link.client)
                 number = self._number(frame) if is_counted else 0
+                if number and self.break_all:
+                    link.reset()
                 if number:
                     link.waiting.append(number)
                     if self._gate is not None:
@@ -193,10 +201,10 @@ class Proxy:
             return self.count
 
     def _strike(self, link: Link) -> None:
-        if self._fault is not None and not self.has_struck:
+        if self.fault is not None and not self.has_struck:
             self.has_struck = True
             try:
-                self._fault(link)
+                self.fault(link)
             except Exception as failure:
                 # Said by the test's own thread, instead of what follows from it.
                 self._failure = failure

@@ -73,12 +73,19 @@ _IS_AS_SEEN = """
 
 # A role that may not see backend_start sees NULL there. Then a session with the holder's process id
 # counts as alive; whether it is the holder's tells its application name, which everybody may see.
+#
+# A row that somebody wrote by hand may lack times, or have ones without end: its lease is over.
 _HOLDER = """
-SELECT l.owner, l.caller, l.token, l.backend_pid, l.backend_start::text,
+SELECT l.owner, coalesce(l.caller, 'unknown'), l.token, l.backend_pid, l.backend_start::text,
        extract(epoch FROM l.taken_at)::float8, extract(epoch FROM l.expires_at)::float8,
        extract(epoch FROM l.expires_at - pg_catalog.clock_timestamp())::float8,
        coalesce(r.caller_reference::text, '{{}}')
-FROM {lock} AS l
+FROM (
+    SELECT owner, caller, token, backend_pid, backend_start,
+           CASE WHEN isfinite(taken_at) THEN taken_at ELSE 'epoch' END AS taken_at,
+           CASE WHEN isfinite(expires_at) THEN expires_at ELSE 'epoch' END AS expires_at
+    FROM {lock}
+) AS l
 LEFT JOIN {run} AS r ON r.run_id = l.owner
 WHERE l.owner IS NOT NULL
 """
