@@ -189,6 +189,14 @@ def _set_options(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+class ProtocolBroken(Exception):
+    """Whoever answers does not speak PostgreSQL's protocol, or not all of it."""
+
+
+# What the driver raises by itself; anything else comes of an answer that it cannot read.
+_OF_THE_DRIVER = (OSError, InterfaceError, DatabaseError)
+
+
 class Connection(legacy.Connection):  # type: ignore[misc]
     """A connection whose `send` takes a whole message, and that SQLAlchemy can use as well.
 
@@ -233,6 +241,8 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             # What the server says is a DatabaseError, but pg8000 makes an exception of 28000.
             if isinstance(error, InterfaceError) and error.args and isinstance(error.args[0], dict):
                 raise DatabaseError(error.args[0]) from None
+            if isinstance(error, Exception) and not isinstance(error, _OF_THE_DRIVER):
+                raise ProtocolBroken from error
             raise
 
     @property
@@ -294,7 +304,14 @@ class Connection(legacy.Connection):  # type: ignore[misc]
 
     def _receive(self, message: _Message, *, is_watched: bool) -> None:
         with self._within_limit(message, is_watched=is_watched):
-            self.handle_messages(message)
+            try:
+                self.handle_messages(message)
+            except _OF_THE_DRIVER:
+                raise
+            except Exception as error:
+                # The driver reads each kind of message by its own code, without a look at what is in it.
+                self.sever()
+                raise InterfaceError("the answer is not PostgreSQL's") from error
             self._usock.settimeout(None)
 
     @contextlib.contextmanager

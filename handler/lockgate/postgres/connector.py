@@ -20,7 +20,7 @@ from lockgate.errors import (
     RunIncomplete,
     TargetUnsuitable,
 )
-from lockgate.postgres.connection import Connection, Dial, TlsRefused
+from lockgate.postgres.connection import Connection, Dial, ProtocolBroken, TlsRefused
 from lockgate.postgres.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
 from lockgate.value import dataclass
@@ -222,6 +222,8 @@ class Connector:
             raise _untrusted(access, error.verify_message) from error
         except TlsRefused as error:
             raise _without_tls(access) from error
+        except ProtocolBroken as error:
+            raise _without_protocol(access) from error
         except DatabaseError as error:
             raise _translate(access, error.args[0]) from error
         except (OSError, InterfaceError) as error:
@@ -316,6 +318,14 @@ def _without_tls(access: Access) -> LockgateError:
         f"{endpoint.host}:{endpoint.port} does not speak TLS. No credentials were sent.",
         hint="Turn TLS on in the server; for one on this machine, set LOCKGATE_TLS=off or add"
         " ?sslmode=disable to the URL.",
+    )
+
+
+def _without_protocol(access: Access) -> LockgateError:
+    endpoint = access.endpoint
+    return DatabaseUnreachable(
+        f"{endpoint.host}:{endpoint.port} does not speak PostgreSQL's protocol.",
+        hint="Check host and port: something other than PostgreSQL answers there.",
     )
 
 

@@ -5,6 +5,8 @@ Knows the facts that a run depends on. Changes nothing.
 
 from __future__ import annotations
 
+import struct
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from lockgate.postgres.strangers import (
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lockgate.core.target import Endpoint
     from lockgate.settings import Pooler
@@ -73,6 +75,18 @@ SELECT pg_catalog.current_database(), session_user, current_user,
 """
 
 
+@contextmanager
+def _read_as_postgres() -> Iterator[None]:
+    """Refuse a server whose answer has not the shape that PostgreSQL gives it."""
+    try:
+        yield
+    except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
+        raise TargetUnsuitable(
+            "The server does not answer as PostgreSQL does.",
+            hint="Check host and port: a pooler's console or another product may answer there.",
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at a server, and the words for what it refuses."""
@@ -102,14 +116,19 @@ class Look:
         try:
             results = OwnConnection(connection, self.set_role).send(message, meanwhile=meanwhile)
         except StatementError as error:
-            self._refuse_old(error.results)
-            if len(error.results) <= _FACTS_PLACE:
-                raise self.refusal(error) from error
-            probe = self._to_probe(error.results, connection)
-            if error.sqlstate != _UNDEFINED_TABLE:
-                raise self.refusal(error) from error
-            return probe
-        return self._with_digest(self._to_probe(results, connection), results[-1])
+            with _read_as_postgres():
+                return self._read_refused(error, connection)
+        with _read_as_postgres():
+            return self._with_digest(self._to_probe(results, connection), results[-1])
+
+    def _read_refused(self, error: StatementError, connection: Connection) -> Probe:
+        self._refuse_old(error.results)
+        if len(error.results) <= _FACTS_PLACE:
+            raise self.refusal(error) from error
+        probe = self._to_probe(error.results, connection)
+        if error.sqlstate != _UNDEFINED_TABLE:
+            raise self.refusal(error) from error
+        return probe
 
     def _refuse_old(self, results: list[Result]) -> None:
         if results and results[_SERVER_PLACE].rows[0][0] < OLDEST_SERVER:
