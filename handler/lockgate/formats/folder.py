@@ -137,7 +137,11 @@ def _refuse_circle(
 
 def show_name(name: str) -> str:
     """Return a name with whatever cannot be shown written as an escape."""
-    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # A setting may hold half a character that stands for no byte.
+        shown = name.encode("utf-8", "backslashreplace").decode()
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], shown)
 
 

@@ -66,7 +66,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         near = difflib.get_close_matches(word, known, n=1)
         advice = f"; did you mean {near[0]}?" if near else ""
         options.parser.error(f"{word} is not understood{advice}")
+    for name, value in vars(options).items():
+        if value == []:
+            # argparse reads ``--option=--`` as an option that was given nothing.
+            setattr(options, name, "--")
     return options
+
+
+_MOST_DIGITS = 6
 
 
 class _Help(argparse.HelpFormatter):
@@ -74,7 +81,11 @@ class _Help(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         given = read_environment().get("COLUMNS", "")
-        columns = int(given) if given.isdecimal() and int(given) else read_width(sys.stdout)
+        columns = (
+            int(given)
+            if given.isdecimal() and len(given) < _MOST_DIGITS and int(given)
+            else read_width(sys.stdout)
+        )
         super().__init__(prog, width=(columns or _WIDTH) - 2)
 
 
