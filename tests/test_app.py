@@ -749,7 +749,7 @@ def break_with(secret: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(app, "make_runner"), (task, "make_plan"), (task, "lease_for")]
+    ("module", "name"), [(app, "make_runner"), (task, "plan_forward"), (task, "lease_for")]
 )
 def test_defect_is_answered_without_its_message(
     function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
@@ -768,7 +768,7 @@ def test_defect_is_an_error_to_a_direct_caller(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The class is public, the message a report, and neither quotes the defect."""
-    monkeypatch.setattr(task, "make_plan", break_with("hush"))
+    monkeypatch.setattr(task, "plan_forward", break_with("hush"))
     error, report = function.invoke_failing({})
     assert errors.UnexpectedFailure is type(error)
     assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])

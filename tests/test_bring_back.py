@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 UP = "-- migrate:up\nCREATE TABLE {0} (id int);\n-- migrate:down\nDROP TABLE {0};\n"
 FILES = {f"{n}_{name}.sql": UP.format(name) for n, name in enumerate(("a", "b", "c", "d"), 1)}
-OPERATOR = {"reason": "r", "requested_by": "me"}
+OPERATOR: dict[str, Any] = {"reason": "r", "requested_by": "me"}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.histories.test_choice import TABLES
@@ -245,7 +245,7 @@ def test_run_of_an_earlier_build_is_judged_by_its_status_and_report(
 def test_baselined_and_adopted_databases_are_known(first: Project) -> None:
     """An operator has said what is there."""
     first.database.run("CREATE TABLE account (id int)")
-    given = {"reason": "r", "requested_by": "me"}
+    given: dict[str, Any] = {"reason": "r", "requested_by": "me"}
     assert Status.APPLIED == first.do(Action.BASELINE, target="1", **given).status
     assert ["0002"] == [entry.version for entry in first.run().applied]
 

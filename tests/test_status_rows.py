@@ -13,7 +13,7 @@ from lockgate.terminal.report import describe_report
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-OPERATOR = {"reason": "r", "requested_by": "me"}
+OPERATOR: dict[str, Any] = {"reason": "r", "requested_by": "me"}
 FILES = {f"{number}_x.sql": "SELECT 1;" for number in (1, 2)}
 PARTIAL = (
     "-- migrate:up transaction:false\n"
