@@ -8,7 +8,7 @@ import pytest
 from tests.support.disturbed import act_as_another
 from tests.support.waiting import Background, wait_until
 
-from lockgate.postgres import lone_statement
+from lockgate.postgres.invalid_index import drop_invalid
 from lockgate.report import Status
 
 if TYPE_CHECKING:
@@ -158,7 +158,6 @@ def test_index_that_another_session_has_just_made_valid_is_not_dropped(
             "2_unique.sql": "CREATE UNIQUE INDEX CONCURRENTLY t_v ON t (v);",
         }
     )
-    drop_invalid = lone_statement.drop_invalid
     made: list[int] = []
 
     def drop_late(connection: Connection, index: Index) -> None:
@@ -169,7 +168,7 @@ def test_index_that_another_session_has_just_made_valid_is_not_dropped(
             made.append(project.database.run("SELECT 't_v'::regclass::oid::bigint")[0][0])
         drop_invalid(connection, index)
 
-    monkeypatch.setattr(lone_statement, "drop_invalid", drop_late)
+    monkeypatch.setattr("lockgate.postgres.lone_statement.drop_invalid", drop_late)
     assert Status.FAILED == project.run().status
     assert ["t_v"] == list_indexes(project, valid=True)
     assert [made] == project.database.run("SELECT 't_v'::regclass::oid::bigint")
@@ -227,12 +226,13 @@ def test_interrupted_rebuild_leaves_nothing(
         project.database.run("GRANT ALL ON SCHEMA public TO disturbed_owner")
         project.database.run("ALTER SCHEMA public OWNER TO disturbed_owner")
     project.write({"1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);", "2_reindex.sql": reindex})
-    settings = {} if is_superuser else {"LOCKGATE_DATABASE_URL": project.address()}
-    project.run(target="1", **settings)
+    if not is_superuser:
+        project.settings["LOCKGATE_DATABASE_URL"] = project.address()
+    project.run(target="1")
     blocker = project.database.connect()
     blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
     blocker.run("SELECT 1 FROM o")
-    running = Background.start(lambda: project.run(**settings))
+    running = Background.start(project.run)
     wait_until(lambda: list_indexes(project, valid=False), "a rebuild that waits")
     left = list_indexes(project, valid=False)
     end_sessions(project)

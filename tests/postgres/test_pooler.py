@@ -254,7 +254,8 @@ def test_run_leaves_nothing_in_a_session_that_it_borrows(
         application.close()
     assert Status.APPLIED == report.status, report.error
     assert before == after
-    assert [['"$user", public']] == project.database.run("SELECT path FROM public.where_am_i")
+    (path,) = project.database.run("SELECT path FROM public.where_am_i")
+    assert ['"$user", public'] == path
     assert [[4]] == project.database.run("SELECT count(*) FROM public.t")
 
 

@@ -64,7 +64,8 @@ def interrupt(project: Project, script: str, how: Interruption) -> Report:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name LIKE 'lockgate run=%'"
     )
-    return running.result()
+    report: Report = running.result()
+    return report
 
 
 def count_rows(project: Project) -> dict[str, int]:

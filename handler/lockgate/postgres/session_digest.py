@@ -39,7 +39,8 @@ _NOT_COUNTED: Final = (
     "search_path",
     "statement_timeout",
 )
-# A new session reads the settings of its role and database anew: so they count as well.
+# A new session reads the settings of its role and database anew: so they count as well. Without a
+# temporary schema, which is asked first, no catalog is read: a digest is made with each statement.
 _DIGEST: Final = """(
     SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
                pg_catalog.string_agg(line, E'\\n' ORDER BY line COLLATE "C"),
@@ -65,13 +66,16 @@ _DIGEST: Final = """(
         WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()
         UNION ALL
         SELECT 'relation ' || relname FROM pg_catalog.pg_class
-        WHERE relnamespace = pg_catalog.pg_my_temp_schema()
+        WHERE pg_catalog.pg_my_temp_schema() <> 0
+          AND relnamespace = pg_catalog.pg_my_temp_schema()
         UNION ALL
         SELECT 'type ' || typname FROM pg_catalog.pg_type
-        WHERE typnamespace = pg_catalog.pg_my_temp_schema()
+        WHERE pg_catalog.pg_my_temp_schema() <> 0
+          AND typnamespace = pg_catalog.pg_my_temp_schema()
         UNION ALL
         SELECT 'routine ' || proname FROM pg_catalog.pg_proc
-        WHERE pronamespace = pg_catalog.pg_my_temp_schema()
+        WHERE pg_catalog.pg_my_temp_schema() <> 0
+          AND pronamespace = pg_catalog.pg_my_temp_schema()
     ) AS lines)"""
 
 # The server lists no settings of programs' own. Their names are found where a script sets them.
