@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.lease import LockFreed
 from lockgate.core.listing import find_known
 from lockgate.core.request import Action, Request
 from lockgate.errors import DatabaseUnreachable, LockgateError
@@ -61,7 +62,7 @@ class Runner:
         """Carry out, from the start again where the connection breaks before there is a lock."""
         for attempt in range(MOST_RECOVERIES + 1):
             try:
-                return self._carry_out(request, draft)
+                return self._carry_out_anew(request, draft)
             except ConnectionLost as error:
                 self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
                 draft.trail.note_lost_connection()
@@ -72,6 +73,14 @@ class Runner:
                         hint="Invoke again.",
                     ) from error
         raise AssertionError("unreachable")
+
+    def _carry_out_anew(self, request: Request, draft: ReportDraft) -> Status:
+        """Carry out, and again where another run held the lock and may have done the work."""
+        while True:
+            try:
+                return self._carry_out(request, draft)
+            except LockFreed:
+                draft.holder = None
 
     def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
         probe, listing = self._look(request, draft)

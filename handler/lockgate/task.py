@@ -12,7 +12,15 @@ from lockgate import __version__
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.file_warnings import warn_of_applied
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
-from lockgate.core.lease import Holder, Terms, lease_for, poll_pause
+from lockgate.core.lease import (
+    Claim,
+    Holder,
+    LockFreed,
+    Terms,
+    decide_claim,
+    lease_for,
+    poll_pause,
+)
 from lockgate.core.listing import has_same_down
 from lockgate.core.outcome import Stamp, Taken
 from lockgate.core.policy import Policy
@@ -408,22 +416,36 @@ class Task:
         )
 
     def _wait_for_lock(self) -> Taken:
+        """Take the lock, at once or as soon as its holder is seen to be over.
+
+        Raises:
+            LockFreed: it was held, and its holder gave it back.
+        """
         terms = self._terms()
-        started, attempt = self.means.clock.monotonic(), 0
+        started, attempt, before_ms = self.means.clock.monotonic(), 0, self.draft.waited_ms
         while (taken := self.means.database.take_lock(terms)) is None:
-            self.draft.waited_ms = round((self.means.clock.monotonic() - started) * 1000)
-            self.draft.holder = self.means.database.read_holder() or self.draft.holder
-            if self.means.deadline.interrupted_by is not None:
-                raise self._stopped()
-            if self.draft.waited_ms >= self.means.rules.lock_wait_ms or self.means.deadline.is_over:
-                raise _busy(self.draft.holder)
-            if attempt == 0:
-                self.means.emit(
-                    "lock_waited_for", holder=self.draft.holder and self.draft.holder.run_id
-                )
-            self.means.deadline.pause(self.means.clock, poll_pause(attempt, self.means.jitter()))
+            while True:
+                waited = self.means.clock.monotonic() - started
+                self.draft.waited_ms = before_ms + round(waited * 1000)
+                holder = self.means.database.read_holder()
+                self.draft.holder = holder or self.draft.holder
+                if self.means.deadline.interrupted_by is not None:
+                    raise self._stopped()
+                has_waited = self.draft.waited_ms >= self.means.rules.lock_wait_ms
+                if has_waited or self.means.deadline.is_over:
+                    raise _busy(self.draft.holder)
+                if holder is None and attempt:
+                    raise LockFreed
+                if holder is None or decide_claim(holder) is not Claim.WAIT:
+                    break
+                if attempt == 0 and not before_ms:
+                    self.means.emit("lock_waited_for", holder=holder.run_id)
+                pause = poll_pause(attempt, self.means.jitter(), holder.runs)
+                self.means.deadline.pause(self.means.clock, pause)
+                attempt += 1
             attempt += 1
-        self.draft.waited_ms = round((self.means.clock.monotonic() - started) * 1000)
+        waited = self.means.clock.monotonic() - started
+        self.draft.waited_ms = before_ms + round(waited * 1000)
         self.draft.holder = None
         return taken
 

@@ -20,7 +20,13 @@ LEASE_MARGIN_MS = 30_000
 TERMINAL_LEASE_MS = 12 * 3_600_000
 
 _FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 0.8
+_LONGEST_PAUSE_SECONDS = 0.9
+# All runs that wait for one lock ask so often together, at most.
+_POLLS_PER_SECOND = 60
+
+
+class LockFreed(Exception):
+    """The lock was held and is free: what was planned may be done by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Holder:
     ``pid`` and ``started`` name its session on the server.
 
     ``is_alive``: a session with its process id exists, as far as this role may see. ``is_known``:
-    that session surely is the holder's. ``reference`` is its caller's own.
+    that session surely is the holder's. ``reference`` is its caller's own. ``runs`` is how many runs are
+    connected to this database, the holder and those that wait included.
     """
 
     run_id: str
@@ -64,6 +71,7 @@ class Holder:
     is_known: bool
     at: str | None = None
     reference: dict[str, str] = field(default_factory=dict)
+    runs: int = 1
 
 
 class Claim(StrEnum):
@@ -91,7 +99,10 @@ def lease_for(remaining_ms: int | None) -> int:
     return TERMINAL_LEASE_MS if remaining_ms is None else remaining_ms + LEASE_MARGIN_MS
 
 
-def poll_pause(attempt: int, jitter: float) -> float:
-    """Return the seconds to pause before poll ``attempt`` (from 0); ``jitter`` is from 0 to 1."""
+def poll_pause(attempt: int, jitter: float, runs: int = 1) -> float:
+    """Return the seconds to pause before poll ``attempt`` (from 0) of one of so many ``runs``.
+
+    ``jitter`` is from 0 to 1. The lock is found free within a second, by whichever run asks first.
+    """
     pause = min(_FIRST_PAUSE_SECONDS * 1.5 ** min(attempt, 20), _LONGEST_PAUSE_SECONDS)
-    return pause * (0.5 + jitter / 2)
+    return max(pause, runs / _POLLS_PER_SECOND) * (0.75 + jitter / 4)

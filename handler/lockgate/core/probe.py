@@ -15,6 +15,7 @@ class Probe:
     ``user`` signed in, ``role`` is the one that it acts as. ``lock_slots`` is the size of the server's
     lock table; ``is_fresh`` says that no schema but ours holds a table;
     ``unfinished`` counts migrations that are applied in part;
+    ``is_limitless``: it is an Aurora PostgreSQL Limitless Database;
     ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
     ``has_columns``: our tables have every column of this release (`postgres.schema.ADDED_COLUMNS`).
     """
@@ -30,6 +31,7 @@ class Probe:
     is_fresh: bool
     behind_pooler: bool
     has_columns: bool = False
+    is_limitless: bool = False
     digest: str | None = None
     down_digest: str | None = None
     count: int = 0

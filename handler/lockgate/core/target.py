@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from ipaddress import ip_address
 
@@ -32,6 +33,22 @@ class Access:
 
     endpoint: Endpoint
     credentials: Credentials
+
+
+_DSQL = re.compile(r".+\.dsql(-[a-z0-9]+)?\.[a-z0-9-]+\.on\.aws(\.cn)?\.?", re.IGNORECASE)
+_RDS_PROXY = re.compile(
+    r".+\.proxy-[a-z0-9]+\.[a-z0-9-]+\.rds\.amazonaws\.(com|com\.cn|eu)\.?", re.IGNORECASE
+)
+
+
+def is_dsql(host: str) -> bool:
+    """Return whether a host is an endpoint of Aurora DSQL."""
+    return _DSQL.fullmatch(host) is not None
+
+
+def is_rds_proxy(host: str) -> bool:
+    """Return whether a host is an endpoint of RDS Proxy."""
+    return _RDS_PROXY.fullmatch(host) is not None
 
 
 def is_socket(host: str) -> bool:

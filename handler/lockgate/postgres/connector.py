@@ -23,6 +23,7 @@ from lockgate.errors import (
 from lockgate.postgres.connection import Connection, Dial, ProtocolBroken, TlsRefused
 from lockgate.postgres.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
+from lockgate.postgres.unsuitable import refuse_dsql
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ class Connector:
             access = read()
             if access is None:
                 continue
+            refuse_dsql(access.endpoint)
             try:
                 connection = self._wait_for(access, application_name, on_notice)
             except _Rejected as error:

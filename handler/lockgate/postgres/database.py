@@ -16,10 +16,11 @@ from lockgate.core.failure import ConnectionLost, StepFailed, mask
 from lockgate.core.migration import Language
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_pooler, refuse_read_only
+from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_read_only
 from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
 from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
 from lockgate.postgres.strangers import guard_sql
+from lockgate.postgres.unsuitable import refuse_limitless, refuse_pooler
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ class Database:
         # the lock that was free before that, if it was.
         self._history: History | None = None
         self._free_token: int | None = None
+        # Who was seen to hold the lock.
+        self._holder: Holder | None = None
         self._memo: dict[str, Any] = {}
         self._kept: tuple[str, ...] = ()
         self._warnings = 0
@@ -154,6 +157,7 @@ class Database:
         self._server_version = probe.version_number
         self._is_pooled = probe.behind_pooler
         self._free_token = None if probe.is_held else probe.lock_token
+        refuse_limitless(probe)
         refuse_pooler(probe, self._options.pooler, self.endpoint)
         return probe
 
@@ -202,7 +206,8 @@ class Database:
         from lockgate.postgres.lock_table import read_holder
 
         with self._refusals():
-            return read_holder(self._own(), self._tables)
+            self._holder = read_holder(self._own(), self._tables, self._holder)
+        return self._holder
 
     def take_lock(self, terms: Terms) -> Taken | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`.

@@ -24,7 +24,7 @@ from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.strangers import guard_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lockgate.postgres.own_session import OwnConnection
     from lockgate.postgres.schema import Tables
@@ -79,7 +79,9 @@ _HOLDER = """
 SELECT l.owner, coalesce(l.caller, 'unknown'), l.token, l.backend_pid, l.backend_start::text,
        extract(epoch FROM l.taken_at)::float8, extract(epoch FROM l.expires_at)::float8,
        extract(epoch FROM l.expires_at - pg_catalog.clock_timestamp())::float8,
-       coalesce(r.caller_reference::text, '{{}}')
+       coalesce(r.caller_reference::text, '{{}}'),
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
+        WHERE a.datname = pg_catalog.current_database() AND a.application_name LIKE 'lockgate run=%')
 FROM (
     SELECT owner, caller, token, backend_pid, backend_start,
            CASE WHEN isfinite(taken_at) THEN taken_at ELSE 'epoch' END AS taken_at,
@@ -230,14 +232,29 @@ def _session_sql(*, is_pooled: bool) -> dict[str, str]:
     return {"session_pid": "pg_catalog.pg_backend_pid()", "session_start": start}
 
 
-def read_holder(connection: OwnConnection, tables: Tables) -> Holder | None:
-    """Return who holds the lock, or ``None`` if nobody does."""
-    rows = connection.send(_HOLDER.format(lock=tables.lock, run=tables.run))[0].rows
-    if not rows:
+def read_holder(
+    connection: OwnConnection, tables: Tables, seen: Holder | None = None
+) -> Holder | None:
+    """Return who holds the lock, or ``None`` if nobody does.
+
+    It takes one message where the holder is the one that was ``seen`` last, else two.
+    """
+    query = _HOLDER.format(lock=tables.lock, run=tables.run)
+    found: Sequence[tuple[Any, ...]] = ()
+    if seen is not None and seen.pid is not None:
+        session = _SESSION.format(**_names(seen.run_id, seen.pid, seen.started))
+        results = connection.send(f"{query};\nSET LOCAL ROLE NONE;\n{session}")
+        found = results[2].rows
+    else:
+        results = connection.send(query)
+    if not results[0].rows:
         return None
-    owner, caller, token, pid, started, taken_at, expires_at, remaining, reference = rows[0]
-    session = _SESSION.format(**_names(owner, pid, started))
-    found = [] if pid is None else _as_session_user(connection, session)
+    owner, caller, token, pid, started, taken_at, expires_at, remaining, reference, runs = results[
+        0
+    ].rows[0]
+    is_seen = seen is not None and (owner, pid, started) == (seen.run_id, seen.pid, seen.started)
+    if pid is not None and not is_seen:
+        found = _as_session_user(connection, _SESSION.format(**_names(owner, pid, started)))
     is_known, application = found[0] if found else (False, None)
     return Holder(
         run_id=owner,
@@ -252,6 +269,7 @@ def read_holder(connection: OwnConnection, tables: Tables) -> Holder | None:
         is_alive=pid is None or bool(found),
         is_known=bool(is_known),
         at=application.rpartition(" at=")[2] if application and " at=" in application else None,
+        runs=runs,
     )
 
 

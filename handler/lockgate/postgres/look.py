@@ -27,17 +27,23 @@ from lockgate.postgres.strangers import (
     refuse_new_stranger,
     refuse_stranger,
 )
+from lockgate.postgres.unsuitable import IS_LIMITLESS
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lockgate.core.target import Endpoint
-    from lockgate.settings import Pooler
 
 OLDEST_SERVER = 140000
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
 _NO_SUCH_SETTING, _READ_ONLY = "42704", "25006"
+_NO_POSTGRES = {
+    _NO_SUCH_SETTING: ("The server is older than PostgreSQL 14", "Upgrade the server."),
+    "0A000": (
+        "The server does not support a statement that PostgreSQL supports",
+        "Use PostgreSQL, RDS or Aurora PostgreSQL; what only speaks its protocol is not migrated.",
+    ),
+}
 _SERVER_PLACE, _FACTS_PLACE = 0, 1
 
 # For one message whose names are looked up on the path that there is: operators are PostgreSQL's first.
@@ -70,7 +76,7 @@ SELECT pg_catalog.current_database(), session_user, current_user,
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
                              WHERE d.classid = 'pg_catalog.pg_class'::regclass
                                AND d.objid = c.oid AND d.deptype = 'e')),
-       ({stranger}), ({hidden}),
+       ({stranger}), ({hidden}), ({limitless}),
        {has_columns}
 """
 
@@ -108,6 +114,7 @@ class Look:
             schema=quote_literal(self.tables.schema_name),
             stranger=first_stranger_sql(self.tables),
             hidden=hidden_sql(self.tables),
+            limitless=IS_LIMITLESS,
             has_columns=has_columns_sql(self.tables),
         )
         # A table of a stranger's is not even read: what it is and does, the stranger decides.
@@ -141,7 +148,7 @@ class Look:
     def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
         self._refuse_old(results)
         number, version, pid = results[_SERVER_PLACE].rows[0]
-        (database, user, role, read_only, slots, has_schema, is_fresh, stranger, hidden,
+        (database, user, role, read_only, slots, has_schema, is_fresh, stranger, hidden, is_limitless,
          has_columns) = results[_FACTS_PLACE].rows[0]  # fmt: skip
         if stranger is not None:
             raise refuse_stranger(self.tables.schema_name, Stranger.parse(stranger), role)
@@ -156,6 +163,7 @@ class Look:
             is_read_only=read_only,
             lock_slots=slots,
             has_schema=has_schema,
+            is_limitless=is_limitless,
             is_fresh=is_fresh,
             behind_pooler=connection.backend_pid != pid,
             has_columns=has_columns,
@@ -199,11 +207,9 @@ class Look:
                 f"The tables in schema {schema} are not Lockgate's: {error}.",
                 hint="Set LOCKGATE_SCHEMA to another name.",
             )
-        if error.sqlstate == _NO_SUCH_SETTING:
-            return TargetUnsuitable(
-                f"The server is older than PostgreSQL 14: {error}.",
-                hint="Upgrade the server.",
-            )
+        if error.sqlstate in _NO_POSTGRES:
+            said, hint = _NO_POSTGRES[error.sqlstate]
+            return TargetUnsuitable(f"{said}: {error}.", hint=hint)
         return TargetUnsuitable(
             f"The server refused a statement of Lockgate's own ({error.sqlstate}): {error}."
             " No migration was run by it.",
@@ -253,19 +259,4 @@ def refuse_read_only(probe: Probe) -> None:
             f"Database {probe.database} is read-only here (a standby, or"
             " default_transaction_read_only).",
             hint="Connect to the writer: the cluster endpoint, not the reader endpoint.",
-        )
-
-
-def refuse_pooler(probe: Probe, policy: Pooler, endpoint: Endpoint | None) -> None:
-    """Refuse a pooler before the database, unless a setting allows it. RDS Proxy pins and works.
-
-    Raises:
-        TargetUnsuitable: there is one, and ``LOCKGATE_POOLER`` is ``refuse``.
-    """
-    is_proxy = endpoint is not None and ".proxy-" in endpoint.host
-    if probe.behind_pooler and policy == "refuse" and not is_proxy:
-        raise TargetUnsuitable(
-            "A connection pooler is before the database, and the lock needs one session.",
-            hint="Connect to the database itself; or set LOCKGATE_POOLER=session if the pooler"
-            " pools sessions, LOCKGATE_POOLER=lease if it pools transactions.",
         )
