@@ -1,6 +1,6 @@
 """What a statement means for the transaction around it.
 
-Knows which statements PostgreSQL 14 to 18 refuse in a transaction block, which ones control
+Knows which statements PostgreSQL 14 to 19 refuse in a transaction block, which ones control
 transactions, and which only set the session. Knows no server: whether a table is partitioned, or a
 called procedure commits, is not to be read off a text.
 """
@@ -75,9 +75,9 @@ _TRANSACTION_END = re.compile("commit|rollback", re.IGNORECASE)
 def classify(sql: str, statement: Statement) -> Classification:
     """Say how ``statement`` of the text ``sql`` gets along with a transaction.
 
-    REINDEX of one table or index counts as shared, as does CLUSTER of one table: only the server
-    knows whether it is partitioned, and refuses it then (25001). So does CALL, whose procedure may
-    commit (2D000); `may_be_alone` has them. DROP SUBSCRIPTION counts as alone: every one with a
+    REINDEX of one table or index counts as shared, as does CLUSTER or REPACK of one table: only the
+    server knows whether it is partitioned, and refuses it then (25001). So does CALL, whose procedure
+    may commit (2D000); `may_be_alone` has them. DROP SUBSCRIPTION counts as alone: every one with a
     replication slot is.
     """
     words = statement.words
@@ -94,9 +94,10 @@ def may_be_alone(sql: str, statement: Statement) -> bool:
     """Tell whether only the server knows if a statement that counts as shared may be in a transaction.
 
     A procedure, called directly or by a DO block, may commit; a table or index may be partitioned.
+    WAIT FOR refuses a transaction that holds a snapshot.
     """
     match statement.words[:1]:
-        case ("CALL",) | ("REINDEX",) | ("CLUSTER",):
+        case ("CALL",) | ("REINDEX",) | ("CLUSTER",) | ("REPACK",) | ("WAIT",):
             return True
         case ("DO",):
             return calls_procedure(_read_tokens(sql, statement)[1:])
@@ -186,6 +187,15 @@ def _classify_reindex(sql: str, statement: Statement) -> Classification:
 def _classify_cluster(sql: str, statement: Statement) -> Classification:
     _, rest = _read_options(_read_tokens(sql, statement)[1:])
     return _alone("CLUSTER without a table") if rest in ([], ["VERBOSE"]) else SHARED
+
+
+def _classify_repack(sql: str, statement: Statement) -> Classification:
+    """Tell apart the forms of PostgreSQL 19's REPACK; of one table, it is as CLUSTER is."""
+    options, rest = _read_options(_read_tokens(sql, statement)[1:])
+    for option in ("concurrently", "analyze", "analyse"):
+        if _is_on(options, option, default=False):
+            return _alone(f"REPACK ({option.upper()})")
+    return _alone("REPACK without a table") if rest[:2] in ([], ["USING", "INDEX"]) else SHARED
 
 
 def _classify_alter_table(sql: str, statement: Statement) -> Classification:
@@ -320,6 +330,7 @@ _RULES: Final[dict[_Words, _Rule]] = {
     ("PREPARE", "TRANSACTION"): _classify_prepare,
     ("REINDEX",): _classify_reindex,
     ("RELEASE",): _control(Control.SAVEPOINT),
+    ("REPACK",): _classify_repack,
     ("RESET",): SESSION,
     ("ROLLBACK",): _classify_rollback,
     ("ROLLBACK", "PREPARED"): _alone("ROLLBACK PREPARED"),
