@@ -53,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["sent"] += len(sql)
         return send(connection, sql, *arguments, **others)
 
-    def count_digested(sql: str, statement: Any) -> str:
+    def count_digested(sql: str, statement: Any) -> Any:
         counts["digested"] += statement.end - statement.start
         return spell(sql, statement)
 

@@ -157,7 +157,13 @@ def _read_part(
     if first is None or last is None:
         return None, len(sql)
     start = first.start(first.lastgroup or 0)
-    return Statement(start, last.end(), None, tuple(words), strings), match.end()
+    return Statement(start, last.end(), None, _share(tuple(words)), strings), match.end()
+
+
+# Millions of statements may begin with the same words.
+@lru_cache(maxsize=1 << 10)
+def _share(words: tuple[str, ...]) -> tuple[str, ...]:
+    return words
 
 
 def _follow_parentheses(sql: str, match: re.Match[str], open_at: list[int]) -> None:

@@ -89,19 +89,21 @@ def spell_tokens(sql: str) -> str:
     Raises:
         SqlTextInvalid: As `split_statements`.
     """
-    return "".join(spell_statement(sql, statement) for statement in split_statements(sql))
+    statements = split_statements(sql)
+    return "".join(piece for statement in statements for piece in spell_statement(sql, statement))
 
 
-def spell_statement(sql: str, statement: Statement) -> str:
-    """Return one statement's part of `spell_tokens`.
+def spell_statement(sql: str, statement: Statement) -> Iterator[str]:
+    """Yield one statement's part of `spell_tokens`, in a few pieces.
 
     Unquoted words come in lower case, all else verbatim, a semicolon whether or not the script has
     one there, and the lines of COPY data as one piece.
     """
-    spelled = "".join(_spell_tokens(sql, statement)) + ";\0"
-    if statement.copy_data is None:
-        return spelled
-    return f"{spelled}{sql[slice(*statement.copy_data)]}\0"
+    yield "".join(_spell_tokens(sql, statement))
+    yield ";\0"
+    if statement.copy_data is not None:
+        yield sql[slice(*statement.copy_data)]
+        yield "\0"
 
 
 def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:

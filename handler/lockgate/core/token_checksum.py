@@ -36,7 +36,8 @@ class TokenDigest:
         if stop < self._count:
             self._restart()
         for statement in statements[self._count : stop]:
-            self._digest.update(spell_statement(self._sql, statement).encode())
+            for piece in spell_statement(self._sql, statement):
+                self._digest.update(piece.encode())
         self._count = stop
         return "sha256-tokens:" + self._digest.hexdigest()
 

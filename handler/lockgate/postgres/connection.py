@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost
@@ -28,6 +29,8 @@ _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"d", b"c", b"f"
 _COPY_CHUNK = 1 << 16
 _AUTHENTICATION_SASL = struct.pack("!i", 10)
 _HEAD = struct.Struct("!ci")
+# The length itself, and the NUL behind the text.
+_QUERY_FRAME = 5
 
 RECORD_COLUMN = "lockgate_record"
 _RECORD_NAME = RECORD_COLUMN.encode() + b"\0"
@@ -45,6 +48,12 @@ class Result:
 
     tag: str
     rows: tuple[tuple[Any, ...], ...]
+
+
+# A message of millions of statements has as many results, and hardly two kinds of them.
+@lru_cache(maxsize=1 << 8)
+def _result_without_rows(tag: str) -> Result:
+    return Result(tag, ())
 
 
 # Waiting has a context too, the row that was waited for; its message says nothing of it.
@@ -405,6 +414,16 @@ class Connection(legacy.Connection):  # type: ignore[misc]
             self.password, self.user = password, user
         self.auth.password = prepare_password(password)
 
+    def send_QUERY(self, sql: str) -> None:
+        """Write a message; pg8000 holds five copies of its text at once, which counts for a long one."""
+        encoded = sql.encode(self._client_encoding)
+        try:
+            self._sock.write(_HEAD.pack(core.QUERY, len(encoded) + _QUERY_FRAME))
+            self._sock.write(encoded)
+            self._sock.write(b"\0")
+        except (AttributeError, ValueError) as error:
+            raise InterfaceError("the connection is closed") from error
+
     def execute_simple(self, statement: str) -> core.Context:
         """Run a statement of SQLAlchemy's by the same path as a message of ours."""
         message = _Message(statement, ())
@@ -468,8 +487,10 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         if last.isdigit():
             context.row_count = max(context.row_count, 0) + int(last)
         if isinstance(context, _Message):
-            rows = () if context.rows is None else tuple(tuple(row) for row in context.rows)
-            context.results.append(Result(tag, rows))
+            if context.rows is None:
+                context.results.append(_result_without_rows(tag))
+            else:
+                context.results.append(Result(tag, tuple(tuple(row) for row in context.rows)))
             context.last_rows, context.rows = context.rows, None
         if self.lent is not None and tag in {"COMMIT", "BEGIN", "PREPARE TRANSACTION"}:
             context.error = InterfaceError(TRANSACTION_ENDED)
@@ -495,9 +516,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]
         if text is None:
             self._send_message(_COPY_FAIL, b"no data came with this COPY FROM STDIN\0")
         else:
-            encoded = text.encode(self._client_encoding)
-            for start in range(0, len(encoded), _COPY_CHUNK):
-                self._send_message(_COPY_DATA, encoded[start : start + _COPY_CHUNK])
+            for start in range(0, len(text), _COPY_CHUNK):
+                chunk = text[start : start + _COPY_CHUNK]
+                self._send_message(_COPY_DATA, chunk.encode(self._client_encoding))
             self._send_message(_COPY_DONE, b"")
         if not isinstance(context, _Message):
             # pg8000 sends such a statement by the extended protocol, which a Sync sets right again.

@@ -104,7 +104,7 @@ class MessageWriter:
     ) -> None:
         """Add statements of ours; ``results`` is how many they are."""
         self._migrations += migration is not None and part in _COUNTED
-        self._append(sql + ";\n", Piece(part, self._length, len(sql), results, migration))
+        self._append(sql, ";\n", Piece(part, self._length, len(sql), results, migration))
 
     def add_script(
         self,
@@ -158,12 +158,13 @@ class MessageWriter:
             statements=tuple(statements),
         )
         # The newline ends a comment, the semicolon a statement, that the script left open.
-        self._append(text + "\n;\n", piece)
+        self._append(text, "\n;\n", piece)
 
-    def _append(self, text: str, piece: Piece) -> None:
-        self._texts.append(text)
+    def _append(self, text: str, end: str, piece: Piece) -> None:
+        # Apart, for a text may be so long that another copy of it counts.
+        self._texts += (text, end)
         self._pieces.append(piece)
-        self._length += len(text)
+        self._length += len(text) + len(end)
 
     def take(self) -> Message:
         """Return the message and begin anew."""
