@@ -665,6 +665,7 @@ def test_hint_does_not_ask_for_what_the_environment_has(
 ) -> None:
     """An option that names a database leaves the environment's host aside, and says so."""
     Path("migrations").mkdir()
+    Path("migrations/1_a.sql").write_text("SELECT 1;")
     monkeypatch.setenv("LOCKGATE_HOST", "db.example.com")
     error = run("status", "--database-url", "postgresql:///x", "--json").report["error"]
     assert "LOCKGATE_HOST is left aside" in error["message"]

@@ -71,8 +71,10 @@ def _make_lossy(stream: io.TextIOBase | None, number: int) -> io.TextIOBase:
             stream.reconfigure(errors="replace")
         return stream
     stream.flush()
+    file = _LossyFile(raw.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(_LossyFile(raw.fileno(), "w", closefd=False)),
+        # An unbuffered stream (PYTHONUNBUFFERED) stays one.
+        file if stream.buffer is raw else io.BufferedWriter(file),  # type: ignore[arg-type]
         stream.encoding,
         "replace",
         line_buffering=stream.line_buffering,
