@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PAGE = "docs/formats.md"
 VECTORS = read_table(PAGE, "| text | checksums |")
 
-# What is said of a folder, and a folder of which it is said.
-REFUSED: dict[str, dict[str, bytes]] = {
+# What is said of a folder, and a folder of which it is said; a text is where a link leads.
+REFUSED: dict[str, dict[str, bytes | str]] = {
     "does not exist": {},
     "holds no migration": {"README.md": b""},
     "is no migration's name": {"V1__a.sql": b""},
@@ -34,6 +34,9 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "Two files have version 7": {"7_a.sql": b"", "0007_b.sql": b""},
     "the file is not UTF-8": {"1.sql": b"\xff"},
     "the name is not UTF-8": {"1_\udcff.sql": b""},
+    "the name holds a control character": {"1_\n.sql": b""},
+    "cannot be read": {"1.sql": "nowhere"},
+    "is a link to a folder that is read already": {"a": "."},
     "is not known; did you mean": {"1.sql": b"-- migrate:upp"},
     "a second -- migrate:up": {"1.sql": b"-- migrate:up\n-- migrate:up"},
     "stands below": {"1.sql": b"-- migrate:down\n-- migrate:up"},
@@ -44,9 +47,11 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "it takes": {"1.sql": b"-- migrate:up transaction:no"},
     "stands there twice": {"1.sql": b"-- migrate:up transaction:true transaction:false"},
     "the variable TEAM is not set": {"1.sql": b"-- migrate:env on\n${TEAM}"},
+    "is withheld from migrations": {"1.sql": b"-- migrate:env on\n${AWS_REGION}"},
     "has several lines": {"1.sql": b"-- migrate:env on\n${LINES}"},
     "Python syntax error": {"1.py": b"def up("},
     "has no function up(connection)": {"1.py": b""},
+    "so that calling it does nothing": {"1.py": b"def up(connection): yield"},
     "unterminated": {"1.sql": b"SELECT 'open"},
     "unbalanced": {"1.sql": b"SELECT (1"},
     "psql meta-command": {"1.sql": b"\\d"},
@@ -87,12 +92,15 @@ def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
 
 @pytest.mark.parametrize(("phrase", "files"), REFUSED.items())
 def test_refusal_says_what_the_page_quotes(
-    phrase: str, files: dict[str, bytes], tmp_path: Path
+    phrase: str, files: dict[str, bytes | str], tmp_path: Path
 ) -> None:
     """Each quoted phrase is in a message that somebody can get."""
     folder = tmp_path / "migrations"
     for name, content in files.items():
         folder.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
+        if isinstance(content, str):
+            (folder / name).symlink_to(content)
+        else:
+            (folder / name).write_bytes(content)
     with pytest.raises(MigrationFileInvalid, match=re.escape(phrase)):
         make_plan(read_folder(folder, {"LINES": "1\n2"}), EMPTY_HISTORY, Policy())
