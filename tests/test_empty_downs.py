@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,7 +67,7 @@ FOLDERS = [
 ]
 
 
-def down(project: Project, **settings: str) -> Report:
+def down(project: Project, **settings: Any) -> Report:
     """Undo the last migration as an operator does."""
     return project.do(Action.DOWN, steps=1, reason="test", requested_by="test", **settings)
 

@@ -85,13 +85,13 @@ def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
 def test_hint_on_a_withheld_variable_leads_on(project: Project, tool: str, text: str) -> None:
     """It is said to be withheld, not to be unset, and the name that is proposed works."""
     project.write({"1_a.sql": text})
-    values = {"AWS_REGION": "eu-west-1", "LOCKGATE_FORMAT": tool}
-    report = project.run(**values)
+    project.settings |= {"AWS_REGION": "eu-west-1", "LOCKGATE_FORMAT": tool}
+    report = project.run()
     assert report.error is not None
     assert "is withheld from migrations" in report.error.message
     assert "as MIGRATION_AWS_REGION, and" in hint_of(report)
     project.write({"1_a.sql": text.replace("AWS_REGION", "MIGRATION_AWS_REGION")})
-    assert Status.APPLIED == project.run(**values, MIGRATION_AWS_REGION="eu-west-1").status
+    assert Status.APPLIED == project.run(MIGRATION_AWS_REGION="eu-west-1").status
 
 
 def test_hint_on_a_missing_alembic_names_what_pypi_has() -> None:

@@ -41,11 +41,14 @@ def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
 
 def _find_mistake(migration: Migration, catalog: Catalog) -> str | None:
     obstacle = migration.up.obstacle
-    if obstacle is None or not obstacle.is_mistake:
-        obstacle = find_stray_marker(migration, catalog.markers)
-    if obstacle is None:
-        return None
+    if obstacle is not None and obstacle.is_mistake:
+        return _describe(migration, obstacle.why, obstacle.line)
+    stray = find_stray_marker(migration, catalog.markers)
+    return None if stray is None else _describe(migration, stray.why, stray.line)
+
+
+def _describe(migration: Migration, why: str, line: int) -> str:
     return (
-        f"Migration {migration.label} was applied although its file {obstacle.why}."
-        f" {migration.path}:{obstacle.line}. Check that the database has what the file means."
+        f"Migration {migration.label} was applied although its file {why}."
+        f" {migration.path}:{line}. Check that the database has what the file means."
     )
