@@ -171,7 +171,7 @@ def test_first_run_beside_another_project_is_refused_and_names_its_history(first
     assert "it holds 2 tables (public.account, public.orders)" in message
     assert "Another Lockgate history is in schema billing." in message
     assert report.error is not None
-    assert "set LOCKGATE_SCHEMA=billing." in (report.error.hint or "")
+    assert "set LOCKGATE_SCHEMA=billing;" in (report.error.hint or "")
     assert Status.APPLIED == first.do(Action.UP, first_run=FirstRun.ALLOW).status
 
 
@@ -298,7 +298,7 @@ def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project)
     assert (report.error.hint or "").startswith(
         "If the database has the migrations up to some version already, write that version behind:"
         " lockgate baseline --reason 'the database has these migrations' --dry-run --target (one of"
-        " 0001, 0002, 0003, 0004, 0005, …, 0026, 0027, 0028, 0029, 0030)."
+        " 0001, 0002, 0003, 0004, 0005, …, 0026, 0027, 0028, 0029, 0030); or, if the tables"
     )
 
 

@@ -98,12 +98,12 @@ def make_refusal(
         hint = _hint_at_baseline(address, versions)
     if contact.projects:
         hint += (
-            f" If these migrations belong to the history in schema {contact.projects[0]}: set"
-            f" LOCKGATE_SCHEMA={contact.projects[0]}."
+            f"; if these migrations belong to the history in schema {contact.projects[0]}: set"
+            f" LOCKGATE_SCHEMA={contact.projects[0]}"
         )
     return FirstContact(
         f"{contact.describe()} {source} would be applied from its beginning.",
-        hint=f"{hint} If the tables have nothing to do with these migrations:"
+        hint=f"{hint}; or, if the tables have nothing to do with these migrations:"
         f" {way_on}{address.explain()}",
     )
 
@@ -117,17 +117,17 @@ def _hint_at_adoption(contact: Contact, address: Address) -> str:
         )
         for history in contact.histories
     ]
-    return f"Take the history over: {'; or: '.join(commands)};"
+    return f"Take the history over: {'; or: '.join(commands)}"
 
 
 def _hint_at_baseline(address: Address, versions: Sequence[str]) -> str:
     reason = "the database has these migrations"
     command = address.write("baseline", "--reason", reason, "--dry-run", "--target")
     if not versions:
-        return "Check that this is the right database."
+        return "Check that this is the right database"
     return (
         "If the database has the migrations up to some version already, write that version behind:"
-        f" {command} (one of {_shorten_middle(versions)})."
+        f" {command} (one of {_shorten_middle(versions)})"
     )
 
 
