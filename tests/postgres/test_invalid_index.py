@@ -209,8 +209,13 @@ REINDEXES = {
     "index": "REINDEX INDEX CONCURRENTLY t_v;",
     "schema": "REINDEX SCHEMA CONCURRENTLY public;",
     "options": "REINDEX (CONCURRENTLY, VERBOSE) TABLE public.t;",
-    "database": "REINDEX (CONCURRENTLY) DATABASE;",
+    "database": "REINDEX (CONCURRENTLY) DATABASE {database};",
 }
+
+
+def write_rebuild(project: Project, reindex: str) -> str:
+    """Return a rebuild that names the database, as servers before 16 require."""
+    return reindex.format(database=f'"{project.database.name}"')
 
 
 @pytest.mark.parametrize("is_superuser", [True, False], ids=["superuser", "owner"])
@@ -225,7 +230,12 @@ def test_interrupted_rebuild_leaves_nothing(
         act_as_another(project)
         project.database.run("GRANT ALL ON SCHEMA public TO disturbed_owner")
         project.database.run("ALTER SCHEMA public OWNER TO disturbed_owner")
-    project.write({"1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);", "2_reindex.sql": reindex})
+    project.write(
+        {
+            "1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);",
+            "2_reindex.sql": write_rebuild(project, reindex),
+        }
+    )
     if not is_superuser:
         project.settings["LOCKGATE_DATABASE_URL"] = project.address()
     project.run(target="1")
@@ -257,7 +267,8 @@ def test_failed_rebuild_leaves_nothing(project: Project, reindex: str) -> None:
     project.write(
         {
             "1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);",
-            "2_r.sql": f"-- migrate:up transaction:false lock_timeout:300ms\n{reindex}",
+            "2_r.sql": "-- migrate:up transaction:false lock_timeout:300ms\n"
+            + write_rebuild(project, reindex),
         }
     )
     project.run(target="1")
