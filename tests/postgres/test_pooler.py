@@ -303,3 +303,17 @@ def test_down_script_that_needs_a_session_is_refused_too(project: Project, tmp_p
         report = project.do(Action.DOWN, steps=1, reason="test", LOCKGATE_POOLER="lease")
     assert report.error is not None
     assert "session-needed" == report.error.code
+
+
+def test_run_leaves_the_session_of_a_transaction_pooler_as_it_was(
+    project: Project, tmp_path: Path
+) -> None:
+    """What a run and its scripts set is gone before the pooler lends the session to somebody else."""
+    project.write({"1_t.sql": "CREATE TABLE t ();"})
+    project.run()
+    project.write({f"{number}_x.sql": f"CREATE TABLE x{number} ();" for number in (2, 3, 4)})
+    with run_pooler(project, tmp_path, "transaction"):
+        before = ask_as_application(project)
+        report = project.run(LOCKGATE_POOLER="lease", LOCKGATE_ATOMICITY="migration")
+        assert (None, 3) == (report.error, len(report.applied))
+        assert before == ask_as_application(project)

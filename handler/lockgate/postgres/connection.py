@@ -213,6 +213,9 @@ class Connection(legacy.Connection):  # type: ignore[misc]
     `commit`/`rollback` calling ``lent`` instead.
     """
 
+    password: bytes | None
+    user: bytes
+
     def __init__(
         self,
         dial: Dial,

@@ -631,11 +631,16 @@ class Database:
         self._watch = Watch(
             self._deadline,
             self._clock,
-            self._connector.connect_observer,
+            self._open_observer,
             self._emit,
             sample_after_ms=sample_after_ms,
         )
         self._watch.start()
+
+    def _open_observer(self) -> Connection:
+        if self._is_pooled:
+            raise OSError("a pooler's process ids are not the server's")
+        return self._connector.connect_observer()
 
     def _stop_watch(self) -> None:
         if self._watch is not None:
