@@ -154,7 +154,7 @@ FROM pg_settings WHERE source = 'session' OR name IN ('search_path', 'lock_timeo
 """
 
 
-def ask_as_application(project: Project, sql: str = SESSION) -> list[list[str]]:
+def ask_as_application(project: Project, sql: str = SESSION) -> list[list[Any]]:
     """Ask through the pooler, in the session that the last client of it had."""
     url = urlsplit(project.settings["LOCKGATE_DATABASE_URL"])
     database = project.database
@@ -166,7 +166,7 @@ def ask_as_application(project: Project, sql: str = SESSION) -> list[list[str]]:
         database=database.name,
     )
     try:
-        rows: list[list[str]] = application.run(sql)
+        rows: list[list[Any]] = application.run(sql)
     finally:
         application.close()
     return rows

@@ -153,7 +153,7 @@ def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None
     code, message = read_error(project.run())
     assert "history-unusable" == code
     assert message.startswith("The tables in schema lockgate are not Lockgate's: column ")
-    assert message.endswith("No migration was run.")
+    assert message.endswith("Nothing was changed.")
     assert before == project.database.dump(without=())
 
 

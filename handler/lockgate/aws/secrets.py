@@ -209,7 +209,7 @@ def _read_parts(content: dict[str, Any], origin: str) -> ConnectionParts:
 
 
 def _read_fields(content: dict[str, Any], origin: str) -> ConnectionParts:
-    texts = {
+    texts: dict[str, Any] = {
         field: _check_text(*_find_value(content, field, origin), origin)
         for field in ("username", "password", "dbname")
     }

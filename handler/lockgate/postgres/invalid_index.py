@@ -65,7 +65,8 @@ def drop_invalid(connection: Connection, index: Index) -> None:
 def _take_aside(connection: Connection, index: Index) -> bool:
     """Give an index its own name; return whether it still is what it was."""
     schema = quote_identifier(index.schema)
-    rows = connection.send(_IS_TABLE.format(oid=index.oid), is_watched=True)[0].rows
+    is_table = f"SET LOCAL {OWN_PATH};\n{_IS_TABLE.format(oid=index.oid)}"
+    rows = connection.send(is_table, is_watched=True)[1].rows
     lock = _LOCK.format(table=f"{schema}.{quote_identifier(index.table)}")
     statements = [
         "BEGIN",
