@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.fuzz.targets import FOREIGN_NAMES
+
+from lockgate.core.history import EMPTY_HISTORY
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Policy
+from lockgate.core.refusal import find_refusal
+from lockgate.errors import LockgateError
+from lockgate.formats.registry import read_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +42,8 @@ CONTENTS = {
     "minus signs": b"x = " + b"-" * DEEP + b"1",
     "comments in comments": b"/*" * DEEP,
     "dollar quotes": b"$a$" * (DEEP + 1),
-    "a long line": b"x" * 1_000_000,
-    "many lines": b"\n" * 500_000,
+    "a long line": b"x" * 200_000,
+    "many lines": b"\n" * 10_000,
     "carriage returns": b"\r" * 10_000,
     "a long number": b"x = " + b"9" * 10_000,
     "a number": b"9" * 5_000,
@@ -47,14 +56,14 @@ CONTENTS = {
     "tags": b"<a>" * DEEP,
     "an anchor in itself": b"a: &a [*a, *a]\n",
     "a YAML tag": b"!!python/object/apply:os.system ['true']",
-    "indentation": b"".join(b" " * i + b"a:\n" for i in range(1_000)),
+    "indentation": b"".join(b" " * i + b"a:\n" for i in range(300)),
     "an escape": b'"\\ud800"',
     "a TOML date": b"a = 9999-99-99",
     "infinity": b"1e999",
     "not a number": b"NaN",
-    "markers": b"-- migrate:up\n-- migrate:down\n" * 5_000,
-    "goose markers": b"-- +goose Up\n-- +goose StatementBegin\n" * 5_000,
-    "changesets": b"--liquibase formatted sql\n" + b"--changeset a:1\n" * 5_000,
+    "markers": b"-- migrate:up\n-- migrate:down\n" * 1_000,
+    "goose markers": b"-- +goose Up\n-- +goose StatementBegin\n" * 300,
+    "changesets": b"--liquibase formatted sql\n" + b"--changeset a:1\n" * 300,
     "a plan": b"%syntax-version=1.0.0\n%project=a\n\na 2026-99-99T99:99:99Z x <x> # y\n",
     "variables": b"${" * DEEP,
     "a Python coding": b"# -*- coding: rot13 -*-\nqrs hc(p): cnff\n",
@@ -65,7 +74,7 @@ CONTENTS = {
     "lambda": b"up = " + b"lambda: " * DEEP + b"1",
     "psql": b"\\" * DEEP,
     "COPY": b"COPY t FROM stdin;\n" * 2_000,
-    "restrict": b"\\restrict a\n" * 20_000,
+    "restrict": b"\\restrict a\n" * 5_000,
     "quotes": b"'" * (DEEP + 1),
     "escapes": b"E'" + b"\\" * DEEP,
     "unicode escapes": b"U&'\\" + b"+" * DEEP,
@@ -118,19 +127,28 @@ def read(
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_any_content_of_any_file_is_read_or_refused(
-    read: Callable[..., Ending], tmp_path: Path, content: bytes
+    tmp_path: Path, hurry: None, content: bytes
 ) -> None:
     """A file of every name that some tool looks at, one after the other, in its own format and auto."""
+    del hurry
     folder = tmp_path / "m"
-    places = [(tool, name) for tool, names in FOREIGN_NAMES.items() for name in names]
-    for tool, name in [*places, *(("", name) for name in OTHER_NAMES)]:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        (folder / "1_b.sql").write_text("SELECT 1;")
-        ending = read(tool)
-        assert ending.report is not None
-        path.unlink()
+    for tool, names in {**FOREIGN_NAMES, "lockgate": OTHER_NAMES}.items():
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            for chosen in {tool, "auto"}:
+                read_readably(chosen, folder)
+            path.unlink()
+
+
+def read_readably(tool: str, folder: Path) -> None:
+    """Read a folder and everything that would be run, or be told what is wrong with a file."""
+    with warnings.catch_warnings(record=True), suppress(LockgateError):
+        catalog = read_migrations(tool, folder, {})
+        plan = make_plan(catalog, EMPTY_HISTORY, Policy())
+        refusal = find_refusal(plan, Policy())
+        assert refusal is None or refusal.message
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
@@ -162,7 +180,7 @@ def make_deep(path: Path) -> None:
     here = path.with_suffix("")
     for _ in range(200):
         here /= "d"
-    here.mkdir(parents=True)
+    here.mkdir(parents=True, exist_ok=True)
     (here / path.name).write_text("SELECT 1;")
 
 
