@@ -231,7 +231,7 @@ class LossGuard:
             self.connection.send("ROLLBACK")
         return DataLossRefused(
             "The down script cannot be watched for lost rows: track_counts is off, or the script sets"
-            " it. It was rolled back.",
+            " it.",
             hint="Run ALTER DATABASE … SET track_counts = on and invoke again, or set"
             ' "allow_data_loss": true in the command (in a terminal: --allow-data-loss).',
         )
