@@ -90,7 +90,7 @@ run "defaults_make_both_functions_and_migrate" {
   }
 
   assert {
-    condition     = aws_lambda_function.this["migrate"].environment[0].variables == tomap({ LOCKGATE_SECRET_ARN = var.secret_arn })
+    condition     = aws_lambda_function.this["migrate"].environment[0].variables == tomap({ LOCKGATE_SECRET_ARN = var.secret_arn, LOCKGATE_OPERATE = aws_lambda_function.this["operate"].function_name })
     error_message = "The function has the settings that were given, and no empty ones."
   }
 
@@ -181,6 +181,7 @@ run "choices_are_handed_on" {
       LOCKGATE_PORT       = "6432"
       LOCKGATE_DBNAME     = "shop"
       LOCKGATE_USERNAME   = "me"
+      LOCKGATE_OPERATE    = aws_lambda_function.this["operate"].function_name
       LOCKGATE_ATOMICITY  = "run"
       APP_ROLE            = "shop"
     })
@@ -280,6 +281,7 @@ run "iam_signs_in_without_a_secret" {
       LOCKGATE_IAM_AUTH = "true"
       LOCKGATE_HOST     = "db.example.com"
       LOCKGATE_USERNAME = "lockgate"
+      LOCKGATE_OPERATE  = aws_lambda_function.this["operate"].function_name
     })
     error_message = "The address is in the settings, and no secret is."
   }
