@@ -74,7 +74,7 @@ def _make_lossy(stream: io.TextIOBase | None, number: int) -> io.TextIOBase:
     file = _LossyFile(raw.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         # An unbuffered stream (PYTHONUNBUFFERED) stays one.
-        file if stream.buffer is raw else io.BufferedWriter(file),  # type: ignore[arg-type]
+        file if stream.buffer is raw else io.BufferedWriter(file),
         stream.encoding,
         "replace",
         line_buffering=stream.line_buffering,
