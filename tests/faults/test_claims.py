@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
-    Strike = Callable[[Project, Proxy, Deadline, Link], object]
+    Strike = Callable[[Project, Proxy, Deadline, Link], None]
 
 MIGRATIONS = {
     "01_tables.sql": (

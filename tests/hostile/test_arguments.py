@@ -130,6 +130,7 @@ def test_any_value_of_any_setting_ends_readably(
         end_readably("up", "--json", environment=environment)
 
 
+VALUES: tuple[Any, ...] = ("\0", "\ud800", -1, 10**400, [], {}, None, True, "x" * 100_000)
 EVENTS: list[Any] = [
     *(
         None,
@@ -152,7 +153,7 @@ EVENTS: list[Any] = [
     *(
         {"action": "up", key: value}
         for key in ("target", "steps", "reason", "limit", "dry_run", "x")
-        for value in ("\0", "\ud800", -1, 10**400, [], {}, None, True, "x" * 100_000)
+        for value in VALUES
     ),
     {"tf": None},
     {"tf": {"action": []}},
@@ -175,7 +176,7 @@ def test_any_event_is_answered_readably(
     del hurry
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)
-    context = LambdaContext(deadline_ms=60_000)
+    context: Any = LambdaContext(deadline_ms=60_000)
     try:
         answer = json.dumps(app.lambda_handler(EVENTS[number], context))
     except LockgateError as error:

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -57,7 +57,7 @@ def _fill_descriptors() -> None:
             os.set_inheritable(number, True)
 
 
-def _make_lossy(stream: io.TextIOBase | None, number: int) -> io.TextIOBase:
+def _make_lossy(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:
         return io.TextIOWrapper(
             io.BufferedWriter(_LossyFile(number, "w", closefd=False)), "utf-8", "replace"
