@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from lockgate.core.catalog import NATIVE_MARKERS
 from lockgate.core.marker import find_markers
-from lockgate.core.migration import Direction
+from lockgate.core.migration import (
+    NO_OPTIONS,
+    Direction,
+    Kind,
+    Language,
+    Migration,
+    Script,
+    Version,
+)
+from lockgate.core.stray_marker import find_stray_marker
+
+# Gone through again for each line, it took minutes.
+_MOST_SECONDS = 20
 
 DOWNS = """\
 --- migrate:down
@@ -197,3 +212,13 @@ def test_line_that_opens_an_up_script_to_any_tool_is_found(line: str) -> None:
 def test_prose_is_no_marker(line: str) -> None:
     """A comment that speaks of a way, and is not one."""
     assert [] == find_markers(f"{line}\n")
+
+
+def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
+    """A comment of many lines that look like markers is gone through once."""
+    text = "/*\n" + "-- down\n" * 20_000 + "*/\nSELECT 1;"
+    script = Script(text, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
+    migration = Migration(Version.parse("1"), "a", Kind.VERSIONED, script, None)
+    begun = time.monotonic()
+    assert find_stray_marker(migration, NATIVE_MARKERS) is None
+    assert time.monotonic() - begun < _MOST_SECONDS

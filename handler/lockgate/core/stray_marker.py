@@ -94,18 +94,18 @@ def _outside_of_literals(script: Script, markers: list[Marker]) -> Iterator[Mark
     spans = iter([*tokens, (len(text), len(text))])
     behind = 0
     start, end = next(spans)
+    comments: set[int] | None = None
     for marker in markers:
         while end <= marker.offset and start < len(text):
-            behind = end
+            behind, comments = end, None
             start, end = next(spans)
-        if start == marker.offset or (
-            start > marker.offset
-            and any(
-                behind + one.start() == marker.offset
-                for one in _COMMENT.finditer(text[behind:start])
-            )
-        ):
+        if start == marker.offset:
             yield marker
+        elif start > marker.offset:
+            if comments is None:
+                comments = {one.start() for one in _COMMENT.finditer(text, behind, start)}
+            if marker.offset in comments:
+                yield marker
 
 
 def _describe(marker: Marker, script: Script, markers: Markers | None) -> Stray:
