@@ -386,7 +386,6 @@ HOSTILE = (
     "x\\'; DROP TABLE account; --",
     "$$; DROP TABLE account; $$",
     "%s %(a)s {x} {{y}} :a $1 ${HOME}",
-    "\x1b[2J\x07\r\nDROP",
     "x*\\ -- DROP TABLE account;",
     "x' at=9 token=7",
 )

@@ -95,4 +95,5 @@ def test_other_hash_is_not_adopted(adopted: Project) -> None:
     assert report.error is not None
     assert report.error.message == (
         "Files were edited after graphile-migrate applied them, by its own checksums: 000001 one."
+        " Nothing was changed."
     )

@@ -183,7 +183,7 @@ def test_edited_file_is_not_adopted(adopted: Project) -> None:
     """Prisma's own digest tells."""
     adopted.write({"1_a/migration.sql": FIRST + "SELECT 1;\n"})
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
-    expected = "Files were edited after prisma applied them, by its own checksums: 1_a."
+    expected = "Files were edited after prisma applied them, by its own checksums: 1_a. Nothing was changed."
     assert report.error is not None
     assert report.error.message == expected
 
@@ -195,7 +195,7 @@ def test_failed_migration_is_not_adopted(adopted: Project) -> None:
     expected = (
         "prisma's table public._prisma_migrations is not clean. 2_b: It failed, or still runs. Look"
         " what it has done, then tell Prisma: prisma migrate resolve --applied 2_b, or --rolled-back"
-        " 2_b."
+        " 2_b. Nothing was changed."
     )
     assert report.error is not None
     assert report.error.message == expected

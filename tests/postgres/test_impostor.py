@@ -89,4 +89,4 @@ def test_impostor_hears_no_credentials(
     assert b"\x00\x00\x00\x08\x04\xd2\x16\x2f" == heard
     assert report.error is not None
     assert said in report.error.message
-    assert "No credentials were sent, and nothing was changed." in report.error.message
+    assert "No credentials were sent. Nothing was changed." in report.error.message
