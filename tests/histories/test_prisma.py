@@ -184,7 +184,8 @@ def test_edited_file_is_not_adopted(adopted: Project) -> None:
     adopted.write({"1_a/migration.sql": FIRST + "SELECT 1;\n"})
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (
-        "Files were edited after prisma applied them, by its own checksums: 1_a. Nothing was changed."
+        "Files were edited after prisma applied them, by its own checksums: 1_a."
+        " Nothing was changed."
     )
     assert report.error is not None
     assert report.error.message == expected
