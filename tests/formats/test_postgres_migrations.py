@@ -20,9 +20,9 @@ OUTSIDE = "-- postgres-migrations disable-transaction\n"
 def test_names_are_read_as_the_tool_reads_them(tmp_path: Path) -> None:
     """A dash, an underscore or nothing stands behind the number; order is by number."""
     files = {"10-j.sql": "", "0002_b-c.SQL": "", "1-a.sql": "", "3c.sql": "", "note.txt": ""}
-    files |= {f"{number}-x.sql": "" for number in range(4, 10)}
+    files |= {f"{number}-x{number}.sql": "" for number in range(4, 10)}
     catalog = read_folder(write_folder(tmp_path / "m", files), {})
-    expected = [("1", "a"), ("0002", "b-c"), ("3", "c"), ("4", "x")]
+    expected = [("1", "a"), ("0002", "b-c"), ("3", "c"), ("4", "x4")]
     assert expected == list_versions(catalog)[:4]
     assert ("10", "j") == list_versions(catalog)[-1]
     assert {None} == {migration.down for migration in catalog.migrations}
@@ -51,13 +51,19 @@ def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, 
         ({"a.sql": ""}, "a.sql does not begin with a number from 1 on"),
         ({"0-a.sql": ""}, "0-a.sql does not begin with a number from 1 on"),
         ({"-1-a.sql": ""}, "-1-a.sql does not begin with a number from 1 on"),
+        ({"1-a.sql": "", "2_a.sql": ""}, "2_a.sql has the name of 1-a.sql"),
+        ({"1-create-migrations-table.sql": ""}, "has the name of the tool's own migration"),
+        ({f"1-{'a' * 101}.sql": ""}, "has a name of 101 characters"),
+        ({"1-a.sql": "", ".2-b.sql": ""}, ".2-b.sql is not a migration"),
+        ({"1-a.sql": "", "__b.JS": ""}, "__b.JS is not a migration"),
+        ({"1-a.sql": "", "2-b.sql/note.txt": ""}, "2-b.sql is not a migration"),
         ({}, "holds no migration"),
     ],
 )
 def test_what_the_tool_stops_at_is_refused(
     tmp_path: Path, files: dict[str, str], expected: str
 ) -> None:
-    """Numbers count from 1 without a gap."""
+    """Numbers count from 1 without a gap, and its table takes a name once; `tests/proofs` compares."""
     assert expected in read_refused(read_folder, write_folder(tmp_path / "m", files))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
-from lockgate.formats.folder import read_text
+from lockgate.formats.folder import read_text, show_name
 from lockgate.formats.javascript import make_code_script
 from lockgate.formats.scripts import (
     catalog_by_number,
@@ -35,8 +35,12 @@ _OUTSIDE = "-- postgres-migrations disable-transaction"
 _CODE = re.compile(r"\bgenerateSql\b")
 # graphile-migrate's committed files have such names, too.
 _OTHER_HEADER = "--! "
+_SUFFIXES = (".sql", ".js")
 _TOOL = "postgres-migrations"
 _TABLE = "migrations"
+# The name of the tool's own migration, which makes its table; a name is there once.
+_OWN_NAME = "create-migrations-table"
+_MOST_CHARACTERS = 100
 _TABLE_SQL = """\
 CREATE TABLE IF NOT EXISTS migrations (
     id integer PRIMARY KEY,
@@ -51,7 +55,7 @@ SESSION = SessionRule.KEPT
 
 def recognise(folder: Path) -> str | None:
     """Return the tool's own comment or function, or numbers from 1 with a dash behind them."""
-    names = list_names(folder, (".sql", ".js"))
+    names = list_names(folder, _SUFFIXES)
     texts = {name: read_text(folder, name) for name in names}
     for name, text in texts.items():
         if _OUTSIDE in text or (name.lower().endswith(".js") and _CODE.search(text)):
@@ -72,11 +76,14 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
     Raises:
         MigrationFileInvalid: the folder is missing or empty, a name does not begin with a number, or
-            the numbers do not count from 1.
+            the numbers do not count from 1; or the tool's table does not take a name.
     """
     del variables
-    migrations = [_read_migration(folder, name) for name in list_names(folder, (".sql", ".js"))]
+    names = list_names(folder, _SUFFIXES)
+    _refuse_passed_over(folder, names)
+    migrations = [_read_migration(folder, name) for name in names]
     catalog = catalog_by_number(migrations, folder)
+    _refuse_names(catalog.migrations)
     for place, migration in enumerate(catalog.migrations, start=1):
         if migration.version is None or migration.version.key != (place,):
             raise unusable_file(
@@ -86,6 +93,38 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
                 f"Rename the file to begin with {place}, or restore the file that is missing.",
             )
     return with_stand_in(catalog, _TABLE, _TABLE_SQL)
+
+
+def _refuse_passed_over(folder: Path, names: list[str]) -> None:
+    """Refuse a hidden file, and a folder, whose name has the suffix of a migration."""
+    listed = {one.name for one in folder.iterdir() if one.name.lower().endswith(_SUFFIXES)}
+    for name in sorted(listed - set(names)):
+        raise unusable_file(
+            show_name(name),
+            f"is not a migration, and {_TOOL} stops at such a name",
+            "Move it out of the folder.",
+        )
+
+
+def _refuse_names(migrations: tuple[Migration, ...]) -> None:
+    """Refuse a name that the tool could not record: one that is there already, or a longer one."""
+    known = {_OWN_NAME: f"the tool's own migration {_OWN_NAME}"}
+    for migration in migrations:
+        # Without a name, the tool records the file's.
+        name = migration.name or migration.path
+        if len(name) > _MOST_CHARACTERS:
+            raise unusable_file(
+                migration.path,
+                f"has a name of {len(name)} characters, and {_TOOL} records {_MOST_CHARACTERS} at most",
+                "Give it a shorter name.",
+            )
+        if name in known:
+            raise unusable_file(
+                migration.path,
+                f"has the name of {known[name]}, and {_TOOL} records a name once",
+                "Give it a name of its own; its number is not part of the name.",
+            )
+        known[name] = migration.path
 
 
 def _read_migration(folder: Path, name: str) -> Migration:

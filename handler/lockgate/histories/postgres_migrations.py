@@ -37,7 +37,23 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
     """Return the SHA-1 of name and text; of a program, the tool sums up what that returns."""
-    if not migration.path.lower().endswith(".sql"):
+    if not _is_script(migration):
         return None
+    return _sum(migration.path, (folder / migration.path).read_bytes())
+
+
+def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
+    """Accept a script also if a program of its name returned exactly this text to the tool."""
+    if not _is_script(migration):
+        return True
     content = (folder / migration.path).read_bytes()
-    return hashlib.sha1(migration.path.encode() + content, usedforsecurity=False).hexdigest()
+    program = f"{migration.path[: -len('.sql')]}.js"
+    return checksum in {_sum(migration.path, content), _sum(program, content)}
+
+
+def _is_script(migration: Migration) -> bool:
+    return migration.path.lower().endswith(".sql")
+
+
+def _sum(name: str, content: bytes) -> str:
+    return hashlib.sha1(name.encode() + content, usedforsecurity=False).hexdigest()
