@@ -183,13 +183,11 @@ def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
     assert Status.APPLIED == first.run().status
 
 
-def test_stub_table_of_a_run_that_failed_is_accounted_for(first: Project) -> None:
-    """It was made by the run, and is empty."""
+def test_stub_table_of_a_run_that_was_killed_is_accounted_for(first: Project) -> None:
+    """The run made it and could not drop it; it is empty."""
     first.settings["LOCKGATE_FORMAT"] = "dbmate"
-    first.write({"0003_x.sql": "-- migrate:up\nDELETE FROM schema_migrations; SELECT nothing;\n"})
-    assert Status.FAILED == first.run().status
-    assert "schema_migrations" in tables_of(first)
-    first.remove("0003_x.sql")
+    first.write({"0003_x.sql": "-- migrate:up\nDELETE FROM schema_migrations;\n"})
+    first.database.run("CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY)")
     assert Status.APPLIED == first.run().status
 
 

@@ -122,7 +122,7 @@ def test_missing_down_script_stops_everything(deployed: Project) -> None:
         "undo-refused",
         (
             "There is no way back from: 6 b (it has no down script); 5 a (it has no down script)."
-            " No migration was run."
+            " No migration was undone."
         ),
     ) == error_of(report)
     assert 6 == len(deployed.history())
@@ -307,6 +307,9 @@ def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> No
     report = deployed.run()
     assert Status.FAILED == report.status
     assert before == deployed.database.dump(without=("lockgate",))
+    assert ([], ["a"]) == (list(report.applied), [entry.name for entry in report.reverted])
+    assert report.error is not None
+    assert "rolled_back" == report.error.state_after
     deployed.remove("R__b.sql")
     assert Status.APPLIED == deployed.run().status
     assert [[2]] == deployed.database.run("SELECT x FROM a")

@@ -19,6 +19,7 @@ from lockgate.errors import (
     DriftDetected,
     LockgateError,
     MigrationFailed,
+    OutcomeUnknown,
     RequestRefused,
     RunIncomplete,
 )
@@ -115,6 +116,8 @@ class ReportDraft:
     _inside: float = 0.0
     _has_begun: bool = False
     _undone_rows: dict[str, Applied] = field(default_factory=dict)
+    # Of repeatable migrations that get their former text back, its checksum.
+    _restored: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = self.monotonic()
@@ -151,6 +154,13 @@ class ReportDraft:
         if self.request.action is not Action.UP:
             self.waiting, self.segments = reversal.steps, reversal.segments or self.segments
         self._undone_rows |= {row.migration_id: row for step in reversal.steps if (row := step.row)}
+        from lockgate.core.segment import Cause
+
+        self._restored |= {
+            step.migration.migration_id: step.script.checksum
+            for step in reversal.steps
+            if step.cause is Cause.RESTORED
+        }
 
     def see_nothing(self) -> None:
         """Note that there is nothing to undo."""
@@ -195,23 +205,29 @@ class ReportDraft:
         self.done = {
             row.migration_id: Done(row.migration_id, row.duration_ms, row.applied_at)
             for row in self.history.rows
-            if row.run_id == self.run_id and row.state is State.APPLIED
+            if row.run_id == self.run_id
+            and row.state is State.APPLIED
+            and not self._is_restored(row)
         }
 
     def know_reverted(self) -> None:
         """Take the history's word for what this run has undone, after a connection broke."""
         from lockgate.core.outcome import Done
 
-        left = {row.migration_id for row in self.history.rows}
+        left = {row.migration_id for row in self.history.rows if not self._is_restored(row)}
         for migration_id, row in self._undone_rows.items():
             if migration_id not in left and migration_id not in self.reverted:
                 self.reverted[migration_id] = Done(migration_id, 0, row.applied_at, Direction.DOWN)
+
+    def _is_restored(self, row: Applied) -> bool:
+        """Tell whether a repeatable migration has its former text back."""
+        return self._restored.get(row.migration_id) == row.checksum
 
     def on_applied(self, emit: Callable[..., None]) -> Callable[[Done], None]:
         """Return what to call for each migration that is in the database for good."""
 
         def note(done: Done) -> None:
-            if done.direction is Direction.DOWN:
+            if done.direction is Direction.DOWN or done.migration_id in self._restored:
                 self.done.pop(done.migration_id, None)
                 self.reverted[done.migration_id] = done
                 emit(
@@ -272,6 +288,9 @@ class ReportDraft:
                 has_committed=failure is not None and failure.has_committed,
                 has_failed_step=is_own_end
                 and (failure is not None or self.trail.under_way is not None),
+                is_outcome_unknown=isinstance(self.error, OutcomeUnknown),
+                action=self.request.action,
+                stub=self.trail.stub,
             )
         )
 
@@ -488,5 +507,7 @@ def claim_of(report: Report) -> StateClaim:
         kept=tuple(entry.version or entry.name for entry in report.applied),
         undone=undone,
         in_part=error.migration,
+        is_outcome_unknown=error.code == OutcomeUnknown.code,
+        action=report.action,
         reason="the run itself could not know it",
     )

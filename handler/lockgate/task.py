@@ -273,13 +273,16 @@ class Task:
             if isinstance(error, LockLost):
                 self.draft.trail.note_lost_lock()
             worker.look_again()
-            return self.draft.fail(error)
+            status = self.draft.fail(error)
+            worker.drop_stub()
+            return status
         finally:
             worker.note()
 
     def _doubt_commits(self) -> None:
         """Note that what was committed may be lost, if the server crashed before the last commit."""
-        if self.draft.done or self.draft.reverted or self.draft.recorded:
+        draft = self.draft
+        if draft.done or draft.reverted or draft.recorded or draft.forgotten:
             self.draft.trail.note_lost_connection()
 
     def _leave_behind(self, status: Status, reason: str) -> Status:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.amendment import Amendment
-    from lockgate.core.catalog import Catalog
+    from lockgate.core.catalog import Catalog, MadeStub, StandIn
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.reversal import Substitute
@@ -92,6 +92,7 @@ class Worker:
     _former: dict[str, StoredScripts] = field(default_factory=dict)
     _facts: UndoFacts | None = None
     _has_begun: bool = False
+    _stub: MadeStub | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -158,9 +159,30 @@ class Worker:
         self._remember(plan)
         self._refuse_first_contact(plan)
         if plan.has_pending and self.catalog.stand_in is not None:
-            self.means.database.create_stand_in(self.catalog.stand_in.sql)
+            self._make_stub(self.catalog.stand_in)
         self._begin_facts(plan)
         return _Work(plan.segments)
+
+    def _make_stub(self, stub: StandIn) -> None:
+        trail = self.draft.trail
+        is_first, trail.stub = trail.stub is None, stub.table
+        try:
+            made = self.means.database.create_stand_in(stub.sql)
+        except LockgateError:
+            trail.stub = None if is_first else trail.stub
+            raise
+        if made.tables:
+            self._stub = made
+        elif is_first:
+            trail.stub = None
+
+    def drop_stub(self) -> None:
+        """Drop the stub that this run made, if the run failed and nothing is left that needs it."""
+        if self._stub is None or not self.draft.claim().is_of_stub_alone:
+            return
+        with contextlib.suppress(ConnectionLost, LockgateError):
+            if self.means.database.drop_stand_in(self._stub, self.held.stamp):
+                self.draft.trail.stub = None
 
     def _begin_facts(self, plan: Plan) -> None:
         """Describe the database before the first change, if what follows may have to be undone."""

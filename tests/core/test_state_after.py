@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import lockgate
+from lockgate.core.request import Action
 from lockgate.core.state_after import (
     NOT_BEGUN,
     Evidence,
@@ -98,8 +99,66 @@ ELSEWHERE = {
             "answer",
             (
                 "Migration 2 runs outside a transaction: what of it was done before stays, and the next"
-                " run resumes after that. Applied before it by this run, and still there: 1."
+                " run resumes after that or says why it cannot. Applied before it by this run, and"
+                " still there: 1."
             ),
+        ),
+        (
+            replace(SENT, in_part="2", is_outcome_unknown=True),
+            "partly_applied",
+            "answer",
+            "Migration 2 runs outside a transaction: what of it was done before stays.",
+        ),
+        (
+            replace(SENT, in_part="2", action=Action.DOWN),
+            "partly_applied",
+            "answer",
+            (
+                "The down script of migration 2 runs outside a transaction: what of it was done before"
+                " stays, and the next run resumes after that or says why it cannot."
+            ),
+        ),
+        (
+            RunFacts(has_tried=True, action=Action.DOWN),
+            "unchanged",
+            "no_lock",
+            "No migration was undone.",
+        ),
+        (
+            RunFacts(has_tried=True, has_lock=True, action=Action.REPAIR),
+            "unchanged",
+            "nothing_sent",
+            "The history is as it was.",
+        ),
+        (
+            replace(SENT, action=Action.BASELINE),
+            "rolled_back",
+            "answer",
+            "What this run wrote was rolled back; the history is as it was.",
+        ),
+        (
+            RunFacts(has_tried=True, has_lock=True, stub="public.knex_migrations"),
+            "partly_applied",
+            "answer",
+            (
+                "What this run did was rolled back, but the empty table public.knex_migrations, which"
+                " this run made for the migrations, may still be there."
+            ),
+        ),
+        (
+            replace(SENT, has_failed_step=True, stub="goose", undone_own=("1",)),
+            "partly_applied",
+            "answer",
+            (
+                "It was rolled back, but the empty table goose, which this run made for the migrations,"
+                " may still be there. Undone by this run: 1."
+            ),
+        ),
+        (
+            replace(SENT, kept=("1",), stub="goose"),
+            "kept",
+            "answer",
+            "Applied by this run, and still there: 1.",
         ),
         (
             replace(SENT, in_part="2", has_committed=True),

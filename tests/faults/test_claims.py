@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.claim import find_false_claim, read_contents
+from tests.support.claim import Claims, read_contents
 from tests.support.database import running_server, temporary_database
 from tests.support.disturbed import FAULT_STRIDE, through
 from tests.support.project import Project
@@ -218,7 +218,6 @@ def test_claim_of_a_disturbed_run_is_true(
                 continue
             state = report.error.state_after
             found[state] = found.get(state, 0) + 1
-            said = json.loads(report.to_text())
-            problem = find_false_claim(said, states, 0, read_contents(database), fault.may_be)
-            assert problem is None, f"message {at}, {moment}: {problem}. {report.error.message}"
+            claims = Claims(states, may_be=fault.may_be)
+            claims.check(report, database, f"message {at}, {moment}")
     record_property("claims", json.dumps(found))

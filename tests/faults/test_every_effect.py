@@ -16,9 +16,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.claim import Claims, read_contents
 from tests.support.database import running_server, temporary_database
 from tests.support.disturbed import (
     FAULT_STRIDE,
+    IDS,
     MIGRATIONS,
     Outcome,
     act_as_another,
@@ -34,6 +36,7 @@ from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action
 from lockgate.postgres.connector import Connector
 from lockgate.report import Status
 
@@ -98,6 +101,20 @@ def undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tuple[in
                 report = run_disturbed(project, proxy, Deadline(None, 1_000))
             assert Status.APPLIED == report.status, report.error
             found[role] = (proxy.count, observe(project))
+    return found
+
+
+@pytest.fixture(scope="module")
+def claims(own_server: EmbeddedServer, folder: Path) -> dict[Role, Claims]:
+    """Give the contents after each number of migrations, to compare what a failed run claims with."""
+    found = {}
+    for role in Role:
+        with fresh_project(own_server, folder, role) as project:
+            states = [read_contents(project.database)]
+            for version in [*IDS, None]:
+                assert project.do(Action.UP, target=version).is_success
+                states.append(read_contents(project.database))
+            found[role] = Claims(states)
     return found
 
 
@@ -177,6 +194,7 @@ def test_run_disturbed_at_every_message_ends_the_same(
     own_server: EmbeddedServer,
     folder: Path,
     undisturbed: dict[Role, tuple[int, Outcome]],
+    claims: dict[Role, Claims],
     fault: Strike,
     moment: Moment,
     role: Role,
@@ -203,6 +221,7 @@ def test_run_disturbed_at_every_message_ends_the_same(
                     f"message {at} of {messages}, {moment}: {disturbed.status} {disturbed.error}"
                 )
                 assert proxy.has_struck, where
+                claims[role].check(disturbed, project.database, where)
                 if fault not in UNTIMELY:
                     # The server comes back and there is time: the run itself makes it whole.
                     assert Status.APPLIED == disturbed.status, where

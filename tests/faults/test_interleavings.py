@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.support.claim import CLAIMING_NOTHING
 from tests.support.database import temporary_database
 from tests.support.disturbed import FAULT_STRIDE
 from tests.support.project import Project
@@ -34,11 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockgate.local.server import EmbeddedServer
+    from lockgate.report import Report
 
 RUNS = st.sampled_from([0, 1])
 # As many as there is time for: fewer where every few messages have to do as well.
 EXAMPLES = min(40, max(5, 80 // FAULT_STRIDE))
-FIRST = "CREATE TABLE effect (id int NOT NULL);\nINSERT INTO effect VALUES (1);"
+# `by` says which run's session wrote a row.
+FIRST = (
+    "CREATE TABLE effect (id int NOT NULL, by text DEFAULT current_setting('application_name'));\n"
+    "INSERT INTO effect VALUES (1);"
+)
 KINDS = {
     "sql": "INSERT INTO effect VALUES ({n});",
     "own": "BEGIN;\nINSERT INTO effect VALUES ({n});\nCOMMIT;",
@@ -63,6 +69,7 @@ class Interleaving(RuleBasedStateMachine):
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.project = Project(folder, self.stack.enter_context(temporary_database(self.server)))
         self.runs: dict[int, SteppedRun] = {}
+        self.all_runs: list[SteppedRun] = []
         self.last = 1
         self.token = 0
         self.kinds: dict[int, str] = {}
@@ -85,6 +92,7 @@ class Interleaving(RuleBasedStateMachine):
         run = self.runs.get(which)
         if run is None or run.is_over:
             self.runs[which] = self.stack.enter_context(SteppedRun(self.project))
+            self.all_runs.append(self.runs[which])
 
     @rule(which=RUNS, count=st.integers(1, 8))
     def step(self, which: int, count: int) -> None:
@@ -174,6 +182,8 @@ class Interleaving(RuleBasedStateMachine):
                 run.let_go()
             for run in self.runs.values():
                 run.join()
+            for run in self.all_runs:
+                self._assert_claim_is_true(run.join())
             report = self.project.run(LOCKGATE_LOCK_WAIT="60s")
             assert report.is_success, report.error
             assert Status.UP_TO_DATE == self.project.run().status
@@ -182,6 +192,23 @@ class Interleaving(RuleBasedStateMachine):
             self.counted.append(1)
         finally:
             self.stack.close()
+
+    def _assert_claim_is_true(self, report: Report) -> None:
+        """Compare what a failed run claims with the rows that its own sessions wrote."""
+        if report.error is None or report.error.state_after in CLAIMING_NOTHING:
+            return
+        listed = {int(entry.version or 0) for entry in report.applied}
+        with_rows = {n for n in listed if self.kinds.get(n) != "index"}
+        expected = with_rows | {n + 1000 for n in listed if self.kinds.get(n) == "steps"}
+        if report.error.state_after != "kept":
+            expected = set()
+        written: set[int] = set()
+        if self._has_tables("effect"):
+            rows = self.project.database.run(
+                "SELECT id FROM effect WHERE by LIKE :session", session=f"%{report.run_id}%"
+            )
+            written = {row[0] for row in rows}
+        assert expected == written, report.error
 
     def _assert_whole(self) -> None:
         expected = {n for n, kind in self.kinds.items() if kind != "index"} | {1}

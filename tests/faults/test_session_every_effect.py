@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.claim import Claims, read_contents
 from tests.support.database import temporary_database
 from tests.support.disturbed import FAULT_STRIDE, finish, kill, run_disturbed, run_killed
 from tests.support.project import Project
@@ -100,10 +101,12 @@ def test_script_that_set_its_session_never_goes_on_elsewhere(
     """At each message the connection breaks once, or the process is killed."""
     with temporary_database(server) as database:
         project = make_project(tmp_path, database, setter)
+        before = read_contents(database)
         with Proxy(server.host, server.port) as proxy:
             report = run_disturbed(project, proxy, Deadline(None, 1_000))
         assert Status.APPLIED == report.status, report.error
         assert WHOLE == database.run(FACTS)[0]
+        claims = Claims([before, before, read_contents(database)], start=1)
     points = range(1, proxy.count + 1, max(1, FAULT_STRIDE // 2))
     refused = 0
     for at in points:
@@ -122,7 +125,8 @@ def test_script_that_set_its_session_never_goes_on_elsewhere(
                 if is_kill:
                     run_killed(project, proxy, victim)
                 else:
-                    run_disturbed(project, proxy, Deadline(lambda: 600_000, 1_000))
+                    report = run_disturbed(project, proxy, Deadline(lambda: 600_000, 1_000))
+                    claims.check(report, database, f"message {at}, {moment}")
             assert proxy.has_struck
             where = f"message {at}, {moment}"
             refused += assert_whole_or_refused(project, is_plain=is_plain, where=where)

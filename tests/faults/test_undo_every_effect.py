@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.claim import Claims, read_contents
 from tests.support.database import temporary_database
 from tests.support.disturbed import (
     choose_points,
@@ -123,6 +124,17 @@ def interrupt(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
     return lambda _link: deadline.interrupt("the test")
 
 
+def read_claims_of_down(server: EmbeddedServer, folder: Path) -> Claims:
+    """Return the contents after each number of migrations that a down leaves."""
+    with deployed_project(server, folder) as project:
+        states = [read_contents(project.database)]
+        for _ in DOWNS:
+            report = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")
+            assert Status.ROLLED_BACK == report.status, report.error
+            states.append(read_contents(project.database))
+    return Claims(states[::-1], start=len(DOWNS))
+
+
 def count_messages(server: EmbeddedServer, folder: Path) -> int:
     """Return how many messages an undisturbed down sends, once it is known to be right."""
     with deployed_project(server, folder) as project:
@@ -144,6 +156,7 @@ def test_down_disturbed_at_every_message_ends_the_same(
 ) -> None:
     """However one message of a down is disturbed, a further down makes it whole."""
     messages = count_messages(server, tmp_path)
+    claims = read_claims_of_down(server, tmp_path)
     points = choose_points(messages, moment, int(fault is interrupt))
     for at in points:
         with deployed_project(server, tmp_path) as project:
@@ -153,6 +166,7 @@ def test_down_disturbed_at_every_message_ends_the_same(
                 disturbed = undo_through(project, proxy, deadline)
             where = f"message {at} of {messages}, {moment}: {disturbed.status} {disturbed.error}"
             assert proxy.has_struck, where
+            claims.check(disturbed, project.database, where)
             if fault is terminate:
                 assert Status.ROLLED_BACK == disturbed.status, where
             again = undo(project)
@@ -240,6 +254,16 @@ def count_undo_messages(server: EmbeddedServer, folder: Path) -> int:
         return proxy.count
 
 
+def read_claims_of_undo(server: EmbeddedServer, folder: Path) -> Claims:
+    """Return the contents after each number of migrations that a failed run leaves."""
+    with project_in_use(server, folder) as project:
+        states = [read_contents(project.database)]
+        for version in ["1", "2", "3", "4"]:
+            assert project.do(Action.UP, target=version).is_success
+            states.append(read_contents(project.database))
+    return Claims(states)
+
+
 @pytest.mark.parametrize("moment", list(Moment))
 def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
     server: EmbeddedServer,
@@ -278,6 +302,7 @@ def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
 ) -> None:
     """However one message of a failed run and its undo is disturbed, all of it is undone or nothing."""
     points = choose_points(count_undo_messages(server, tmp_path), moment)
+    claims = read_claims_of_undo(server, tmp_path)
     outcomes = set()
     for at in points:
         with project_in_use(server, tmp_path) as project:
@@ -291,6 +316,7 @@ def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
             where = f"message {at}, {moment}: {report.status} {report.error} {report.warnings}"
             assert Status.FAILED == report.status, where
             left = project.database.run(LEFT)[0]
+            claims.check(report, project.database, where)
             is_undone = bool(report.reverted)
             outcomes.add(is_undone)
             assert (ALL_UNDONE if is_undone else KEPT) == left, where

@@ -7,15 +7,19 @@ schema that is left out, and what pg_dump passes over, broken indexes and detach
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.support.database import Database
+
+    from lockgate.report import Report
 
 # What differs from one dump to the next, and where a sequence is: nextval is never taken back.
 _NOISE = re.compile(r"^(--.*|\\(un)?restrict .*|SELECT pg_catalog\.setval.*|SET .*|)$")
@@ -25,12 +29,37 @@ WHERE NOT i.indisvalid AND c.relnamespace::regnamespace::text NOT IN ('{without}
 UNION ALL SELECT 'detaching', inhrelid::regclass FROM pg_inherits WHERE inhdetachpending
 ORDER BY 1, 2
 """
+_WAIT = "60s"
 CLAIMING_NOTHING = frozenset({"partly_applied", "unknown"})
 
 
-def read_contents(database: Database, without: str = "lockgate") -> str:
-    """Return schema and rows as text that is equal where the contents are."""
-    dumped = _run(database, "pg_dump", "--no-comments", f"--exclude-schema={without}")
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What claims are compared with: ``states`` are the contents behind each number of migrations.
+
+    ``start`` is how many there were before; ``table`` names one to compare instead of everything.
+    """
+
+    states: Sequence[str]
+    start: int = 0
+    may_be: frozenset[str] = CLAIMING_NOTHING
+    table: str | None = None
+
+    def check(self, report: Report, database: Database, where: str = "") -> None:
+        """Compare the claim of a run, if it failed and makes one, with what is there."""
+        if report.error is None:
+            return
+        said = json.loads(report.to_text())
+        is_claim = said["error"]["state_after"] not in CLAIMING_NOTHING
+        after = read_contents(database, table=self.table) if is_claim else ""
+        problem = find_false_claim(said, self.states, self.start, after, self.may_be)
+        assert problem is None, f"{where}: {problem}. {report.error.message}"
+
+
+def read_contents(database: Database, without: str = "lockgate", table: str | None = None) -> str:
+    """Return schema and rows as text that is equal where the contents are; or of one table."""
+    chosen = f"--exclude-schema={without}" if table is None else f"--table={table}"
+    dumped = _run(database, "pg_dump", "--no-comments", f"--lock-wait-timeout={_WAIT}", chosen)
     lines: list[str] = []
     rows: list[str] | None = None
     for line in dumped.splitlines():

@@ -36,6 +36,14 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeStub:
+    """What a run made for a `StandIn`: tables by name and oid, and schemas; names are quoted."""
+
+    tables: tuple[tuple[str, int], ...] = ()
+    schemas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Markers:
     """The lines that open the two scripts in one file, as a format's author writes them."""
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lockgate.core.request import Action
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MOST_NAMED = 10
+_AMENDING = frozenset({Action.BASELINE, Action.ADOPT, Action.REPAIR})
 
 
 class StateAfter(StrEnum):
@@ -54,7 +56,8 @@ class StateClaim:
 
     ``kept`` is what the run applied and is still there, ``undone`` what it undid. ``in_part`` is the
     migration of which a part may have stayed; ``has_committed``: it commits by itself.
-    ``has_failed_step``: the failure is a migration's own. ``reason`` is why nothing is known.
+    ``has_failed_step``: the failure is a migration's own. ``is_outcome_unknown``: it is refused to go
+    on. ``stub`` is another tool's empty table that may have stayed. ``reason`` is why nothing is known.
     """
 
     state: StateAfter
@@ -64,7 +67,15 @@ class StateClaim:
     in_part: str | None = None
     has_committed: bool = False
     has_failed_step: bool = False
+    is_outcome_unknown: bool = False
+    action: Action | None = None
+    stub: str | None = None
     reason: str = ""
+
+    @property
+    def is_of_stub_alone(self) -> bool:
+        """Whether nothing but the stub may be left of the run."""
+        return self.state is StateAfter.PARTLY_APPLIED and self.in_part is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,9 @@ class RunFacts:
     in_part: str | None = None
     has_committed: bool = False
     has_failed_step: bool = False
+    is_outcome_unknown: bool = False
+    action: Action | None = None
+    stub: str | None = None
 
 
 NOT_BEGUN = StateClaim(StateAfter.UNCHANGED, Evidence.NOT_BEGUN)
@@ -99,11 +113,10 @@ def make_unknown(reason: str) -> StateClaim:
 
 def find_state(facts: RunFacts) -> StateClaim:
     """Decide in which state a run leaves the database when it fails."""
-    if not facts.has_sent:
-        if facts.has_lock:
-            return StateClaim(StateAfter.UNCHANGED, Evidence.NOTHING_SENT)
+    if not facts.has_sent and facts.stub is None:
         evidence = Evidence.NO_LOCK if facts.has_tried else Evidence.NOT_BEGUN
-        return StateClaim(StateAfter.UNCHANGED, evidence)
+        evidence = Evidence.NOTHING_SENT if facts.has_lock else evidence
+        return StateClaim(StateAfter.UNCHANGED, evidence, action=facts.action)
     if facts.is_in_doubt:
         return make_unknown("the connection was lost while the run worked")
     return StateClaim(
@@ -114,11 +127,14 @@ def find_state(facts: RunFacts) -> StateClaim:
         in_part=facts.in_part,
         has_committed=facts.has_committed,
         has_failed_step=facts.has_failed_step,
+        is_outcome_unknown=facts.is_outcome_unknown,
+        action=facts.action,
+        stub=facts.stub,
     )
 
 
 def _find_known_state(facts: RunFacts) -> StateAfter:
-    if facts.in_part is not None:
+    if facts.in_part is not None or (facts.stub is not None and not facts.kept):
         return StateAfter.PARTLY_APPLIED
     if facts.kept or facts.undone_others:
         return StateAfter.KEPT
@@ -131,7 +147,7 @@ def describe_state(claim: StateClaim) -> str:
         case StateAfter.UNCHANGED if claim.evidence is Evidence.NOT_BEGUN:
             return "Nothing was changed."
         case StateAfter.UNCHANGED:
-            return "No migration was run."
+            return _describe_nothing(claim)
         case StateAfter.UNKNOWN:
             return f"What the database holds now is not known: {claim.reason}."
         case StateAfter.ROLLED_BACK:
@@ -156,8 +172,16 @@ def describe_briefly(state: StateAfter) -> str:
             return ""
 
 
+def _describe_nothing(claim: StateClaim) -> str:
+    if claim.action is Action.DOWN:
+        return "No migration was undone."
+    return "The history is as it was." if claim.action in _AMENDING else "No migration was run."
+
+
 def _describe_rollback(claim: StateClaim) -> str:
     subject = "It" if claim.has_failed_step else "What this run did"
+    if claim.action in _AMENDING:
+        return "What this run wrote was rolled back; the history is as it was."
     if not claim.undone:
         return f"{subject} was rolled back; the schema is as it was."
     undone = _name(claim.undone)
@@ -169,9 +193,24 @@ def _describe_rollback(claim: StateClaim) -> str:
 def _describe_part(claim: StateClaim) -> str:
     if claim.has_committed:
         return "What it committed by itself stays; see what that is before you go on."
+    if claim.in_part is None:
+        return _describe_stub(claim)
+    subject = (
+        f"igration {claim.in_part} runs outside a transaction: what of it was done before stays"
+    )
+    subject = f"The down script of m{subject}" if claim.action is Action.DOWN else f"M{subject}"
+    if claim.is_outcome_unknown:
+        return f"{subject}."
+    return f"{subject}, and the next run resumes after that or says why it cannot."
+
+
+def _describe_stub(claim: StateClaim) -> str:
+    if claim.stub is None:
+        return describe_briefly(claim.state)
+    subject = "It" if claim.has_failed_step else "What this run did"
     return (
-        f"Migration {claim.in_part} runs outside a transaction: what of it was done before stays, and"
-        " the next run resumes after that."
+        f"{subject} was rolled back, but the empty table {claim.stub}, which this run made for the"
+        " migrations, may still be there."
     )
 
 

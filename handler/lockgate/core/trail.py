@@ -26,7 +26,8 @@ class Trail:
 
     ``under_way`` is the segment that was sent last and is not known to be done. ``outside`` holds the
     migrations that this run has begun outside a transaction. ``is_cut_off``: another session of this
-    run's, or another run, may still write, so that to read the history proves nothing.
+    run's, or another run, may still write, so that to read the history proves nothing. ``stub`` is
+    another tool's empty history table that this run has made and not dropped, as far as it knows.
     """
 
     has_tried: bool = False
@@ -35,6 +36,7 @@ class Trail:
     was_read: bool = False
     is_cut_off: bool = False
     under_way: Segment | None = None
+    stub: str | None = None
     outside: list[str] = field(default_factory=list)
 
     def note_attempt(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lockgate.core.amendment import Amendment
+    from lockgate.core.catalog import MadeStub
     from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History, StoredScripts
@@ -311,14 +312,30 @@ class Database:
         """The schema of our own tables."""
         return self._tables.schema_name
 
-    def create_stand_in(self, sql: str) -> None:
+    def create_stand_in(self, sql: str) -> MadeStub:
         """Create another tool's history table, empty, for migrations that touch it.
+
+        Returns what was missing before.
 
         Raises:
             TargetUnsuitable: the role may not.
         """
+        from lockgate.postgres.stub import creation_sql, read_made
+
         with self._refusals():
-            self._own(writes=True).send(f"{_ROLE_PATH};\n{sql}")
+            return read_made(self._own(writes=True).send(creation_sql(sql))[-1])
+
+    def drop_stand_in(self, made: MadeStub, stamp: Stamp) -> bool:
+        """Drop what `create_stand_in` made, and return True; change nothing if somebody uses it."""
+        from lockgate.postgres.lock_table import fence_sql
+        from lockgate.postgres.stub import removal_sql
+
+        fence = fence_sql(self._tables, stamp.token, stamp.run_id)
+        try:
+            self._own(writes=True).send(removal_sql(made, fence))
+        except StatementError:
+            return False
+        return True
 
     def check_steps(self, steps: Sequence[Step]) -> None:
         """Check that what Python scripts call is there, before anything of them runs.

@@ -171,7 +171,7 @@ def _sum_up(former: Sequence[Mapping[str, Any]]) -> StateClaim:
     if kept and state in {StateAfter.UNCHANGED, StateAfter.ROLLED_BACK}:
         state = StateAfter.KEPT
     evidence = Evidence(last.get("state_evidence", Evidence.NONE))
-    part = str(last.get("migration"))
+    part = last.get("migration")
     return StateClaim(state, evidence, kept, in_part=part, reason="the last report says no more")
 
 
