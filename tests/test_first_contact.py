@@ -285,6 +285,8 @@ def test_status_reports_what_up_would_refuse(first: Project) -> None:
     report = first.run(Action.STATUS)
     assert Status.PLANNED == report.status
     assert "An up would be refused: This is the first run" in report.warnings[0]
+    assert "lockgate baseline" in (report.next_action or "")
+    assert '"action": "up", "first_run": "allow"' in (report.next_action or "")
 
 
 def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project) -> None:
@@ -294,9 +296,10 @@ def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project)
     report = first.run()
     assert report.error is not None
     assert (report.error.hint or "").startswith(
-        "If the database has the migrations up to some version already, write that version behind:"
-        " lockgate baseline --reason 'the database has these migrations' --dry-run --target (one of"
-        " 0001, 0002, 0003, 0004, 0005, …, 0026, 0027, 0028, 0029, 0030); or, if the tables"
+        "If the database already has the migrations up to some version, record them:"
+        " lockgate baseline --reason 'the database has these migrations' --dry-run --target VERSION"
+        " (VERSION is one of 0001, 0002, 0003, 0004, 0005, …, 0026, 0027, 0028, 0029, 0030);"
+        " or, if the tables"
     )
 
 

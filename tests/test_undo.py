@@ -128,6 +128,18 @@ def test_missing_down_script_stops_everything(deployed: Project) -> None:
     assert 6 == len(deployed.history())
 
 
+def test_missing_down_script_is_added_by_the_command_in_the_hint(deployed: Project) -> None:
+    """Of a single migration the hint has the version; following it makes the way back."""
+    deployed.write({"5_a.sql": "SELECT 1;"})
+    deployed.run()
+    refused = down(deployed, target="4")
+    assert refused.error is not None
+    assert 'lockgate repair --accept 5 --reason "…" --apply' in (refused.error.hint or "")
+    deployed.write({"5_a.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;"})
+    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="5")
+    assert ["5"] == names(down(deployed, target="4"))
+
+
 def test_down_undoes_in_reverse_of_application(project: Project) -> None:
     """What came in later, even below, goes first: it may rest on what is above it."""
     project.write({"1_account.sql": ACCOUNT, "3_email.sql": EMAIL})
@@ -285,7 +297,8 @@ def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> N
     assert [] == names(report)
     assert error_of(report)[1].endswith(
         " What this run had applied was not undone: There is no way back from: 5 x (it has no down"
-        " script). It was rolled back. Applied before it by this run, and still there: 5, 6."
+        " script). The failed migration was rolled back. Applied before it by this run, and still"
+        " there: 5, 6."
     )
     assert 6 == len(deployed.history())
 

@@ -49,12 +49,13 @@ def _is_allowed(means: Means, request: Request) -> bool:
 
 def _way_on(means: Means, request: Request) -> str:
     """Return how this caller allows a first run, as a sentence."""
+    action = "up" if request.action is Action.STATUS else str(request.action)
     match request.caller.name:
         case "terminal":
-            return means.address.write(str(request.action), "--first-run", "allow")
+            return means.address.write(action, "--first-run", "allow")
         case "cloudformation":
             return "deploy with the parameter FirstRun (the resource's property FirstRun) = allow."
         case "codedeploy":
             return "set LOCKGATE_FIRST_RUN=allow on the function for this deployment."
         case _:
-            return f'send {{"action": "{request.action}", "first_run": "allow"}}.'
+            return f'send {{"action": "{action}", "first_run": "allow"}}.'

@@ -104,6 +104,7 @@ class ReportDraft:
     runs: tuple[RunRecord, ...] = ()
     actions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    advice: str | None = None
     backup: dict[str, Any] | None = None
     error: LockgateError | None = None
     blamed: tuple[Failure, Segment] | None = None
@@ -471,7 +472,7 @@ class ReportDraft:
                 return "Send the same with dry_run false (in a terminal: with --apply) to do it."
             if self.request.dry_run:
                 return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
-            return "Run up to apply what is pending."
+            return self.advice or "Run up to apply what is pending."
         return None
 
 

@@ -157,6 +157,7 @@ class Task:
             refusal = self._find_first_contact(plan)
             if refusal is not None:
                 self.draft.warn(f"An up would be refused: {refusal.message}")
+                self.draft.advice = refusal.hint
             return seen
         refuse_plan(plan, policy)
         refusal = self._find_first_contact(plan)

@@ -79,7 +79,7 @@ ELSEWHERE = {
             replace(SENT, has_failed_step=True, kept=("1",)),
             "kept",
             "answer",
-            "It was rolled back. Applied before it by this run, and still there: 1.",
+            "The failed migration was rolled back. Applied before it by this run, and still there: 1.",
         ),
         (
             replace(SENT, kept=("1",)),
@@ -91,7 +91,7 @@ ELSEWHERE = {
             replace(SENT, has_failed_step=True, undone_others=("9",)),
             "kept",
             "answer",
-            "It was rolled back. Undone by this run: 9.",
+            "The failed migration was rolled back. Undone by this run: 9.",
         ),
         (
             replace(SENT, has_failed_step=True, in_part="2", kept=("1",)),

@@ -75,7 +75,8 @@ def test_failing_migration_fails_the_hook(function: Function, deployment: Deploy
     assert ("failed", "migration-failed") == (failed["status"], failed["error_code"])
     assert "2_broken.sql:1:1. " in failed["error"]
     assert (
-        "It was rolled back. Applied before it by this run, and still there: 1." in failed["error"]
+        "The failed migration was rolled back. Applied before it by this run, and still there: 1."
+        in failed["error"]
     )
     assert [1] == function.failures_measured()
 

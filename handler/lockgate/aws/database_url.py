@@ -118,7 +118,7 @@ def _read_query(query: str, source: str) -> dict[str, str]:
             raise _invalid(source, f"has the parameter {name}; set {setting} instead", hint)
         if name not in _UNDERSTOOD:
             hint = f"Keep {', '.join(_UNDERSTOOD)}, and take every other parameter out of the URL."
-            raise _invalid(source, "has a parameter other than sslmode; remove it", hint)
+            raise _invalid(source, "has a parameter other than sslmode, host and port", hint)
         found[name] = value
     return found
 

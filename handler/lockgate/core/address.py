@@ -33,6 +33,9 @@ class Address:
 
     def explain(self) -> str:
         """Return what a reader has to fill in, as a sentence behind a blank; empty if nothing."""
+        if self.function is None:
+            has_blank = any(":PASSWORD@" in option for option in self.options)
+            return " (replace PASSWORD by the password)" if has_blank else ""
         if self.function != UNKNOWN_FUNCTION:
             return ""
         return (

@@ -102,7 +102,7 @@ def make_refusal(
             f" LOCKGATE_SCHEMA={contact.projects[0]}"
         )
     return FirstContact(
-        f"{contact.describe()} {source} would be applied from its beginning.",
+        f"{contact.describe()} All migrations in {source} would be applied, from the first on.",
         hint=f"{hint}; or, if the tables have nothing to do with these migrations:"
         f" {way_on}{address.explain()}",
     )
@@ -126,8 +126,8 @@ def _hint_at_baseline(address: Address, versions: Sequence[str]) -> str:
     if not versions:
         return "Check that this is the right database"
     return (
-        "If the database has the migrations up to some version already, write that version behind:"
-        f" {command} (one of {_shorten_middle(versions)})"
+        "If the database already has the migrations up to some version, record them:"
+        f" {command} VERSION (VERSION is one of {_shorten_middle(versions)})"
     )
 
 

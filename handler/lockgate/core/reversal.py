@@ -146,10 +146,17 @@ def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
         f"There is no way back from: {named}{rest}.",
-        hint="Go on forward: put what should change in a new migration. Or write the down script that is"
-        " missing into the file, and take it into the history: lockgate repair --accept VERSION"
+        hint="Put what should change in a new migration. Or write the missing down script into the file,"
+        f" and take it into the history: lockgate repair --accept {_name_missing(reversal)}"
         ' --reason "…" --apply',
     )
+
+
+def _name_missing(reversal: Reversal) -> str:
+    """Return the version that a hint can name: of the only migration without a way back."""
+    (label, _), *others = reversal.missing
+    version = label.split(" ")[0]
+    return version if not others and version.isdigit() else "VERSION"
 
 
 def _undo(

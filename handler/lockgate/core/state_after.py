@@ -153,7 +153,7 @@ def describe_state(claim: StateClaim) -> str:
         case StateAfter.ROLLED_BACK:
             return _describe_rollback(claim)
         case StateAfter.KEPT:
-            parts = ["It was rolled back."] if claim.has_failed_step else []
+            parts = ["The failed migration was rolled back."] if claim.has_failed_step else []
         case StateAfter.PARTLY_APPLIED:
             parts = [_describe_part(claim)]
     return " ".join([*parts, *_describe_rest(claim)])

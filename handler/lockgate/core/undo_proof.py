@@ -57,7 +57,7 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
         found.describe(),
         hint="What is applied stays, and the next run goes on from there. To undo it all the same:"
         f' lockgate down --steps {count} --reason "…" (to a function:'
-        f' {{"action": "down", "steps": {count}, "reason": "…"}}).',
+        f' {{"action": "down", "steps": {count}, "reason": "…", "requested_by": "…"}}).',
     )
 
 

@@ -288,7 +288,8 @@ def _translate(access: Access, fields: object) -> Exception:
     if sqlstate == "3D000":
         return TargetUnsuitable(
             f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}.",
-            hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or set LOCKGATE_DBNAME.",
+            hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or correct its name in the"
+            " URL, the secret or LOCKGATE_DBNAME.",
         )
     return TargetUnsuitable(
         f"{endpoint.host}:{endpoint.port} does not let {access.credentials.username} connect to"
