@@ -222,3 +222,10 @@ def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
     begun = time.monotonic()
     assert find_stray_marker(migration, NATIVE_MARKERS) is None
     assert time.monotonic() - begun < _MOST_SECONDS
+
+
+def test_line_of_many_options_is_read_at_once() -> None:
+    """A line that is not quite a marker's options can be read in one way only."""
+    begun = time.monotonic()
+    find_markers("-- migration:down a" + ":bbbb" * 35 + ":\n")
+    assert time.monotonic() - begun < _MOST_SECONDS

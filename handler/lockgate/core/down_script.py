@@ -53,7 +53,7 @@ def find_missing_way_back(migration: Migration) -> str | None:
 
 def describe_unusable(error: MigrationFileInvalid) -> str:
     """Return what is wrong with a down script, as the rest of a sentence."""
-    problem = error.message.removesuffix("").removesuffix(".")
+    problem = error.message.removesuffix(".")
     return f"its down script cannot be run: {problem}"
 
 

@@ -59,7 +59,10 @@ _JOINED = re.compile(
     r"(?P<tool>[a-z]+)(?P<sign>\s*[:;=.,_|>~+@/\\-]+\s*)(?P<way>[a-z]+)(?P<rest>.*)", re.DOTALL
 )
 _SIGIL = re.compile(r"[+@!]\s*(?:(?P<tool>[a-z]+)\s+)?(?P<way>up|down|undo)\b")
-_OPTIONS = re.compile(r"\s*(?:(?:\w+\s*[:=]\s*\w+|no_?transaction)\s*)*|\s*[^\w\s'\"].*", re.DOTALL)
+# Words are taken whole, so that there is one way to read a line.
+_OPTIONS = re.compile(
+    r"\s*(?:(?:\w++\s*[:=]\s*\w++|no_?transaction)\s*)*|\s*[^\w\s'\"].*", re.DOTALL
+)
 _TERN = re.compile(r"\W*create\s+above\W+drop\s+below\W*")
 _LIQUIBASE = re.compile(
     r"liquibase\s+formatted\s+sql|changeset\s+[^\s:]+:\S+|liquibase\s+rollback\b"

@@ -38,13 +38,16 @@ _PARTS = {
     "LOCK": re.compile(
         r"\block\s+table\b|\block\s+(?:only\s+)?[\w.\"]+(?:\s*\*)?\s+in\s", re.IGNORECASE
     ),
-    "COPY ... FREEZE": re.compile(r"\bcopy\b[^;]*\bfreeze\b", re.IGNORECASE),
+    # Each search ends at the next COPY, so that a long text is gone through once.
+    "COPY ... FREEZE": re.compile(
+        r"\bcopy\b(?:(?!\b(?:copy|freeze)\b)[^;])*+\bfreeze\b", re.IGNORECASE
+    ),
 }
 # What a rollback does not take back, or hands to somebody else. Names of extensions count wherever
 # they stand; those of `REPLAYABLE_EXTENSIONS` do not reach outside.
 _REACHES_OUTSIDE = re.compile(
     r"\bdblink|\bhttp|\bpg_(?:background|cron|net|file|logical|replication|terminate|cancel|reload|rotate)"
-    r"|\b(?:cron|net|aws_\w+)\.|\blo_(?:export|import)\b|\bprogram\b|\bcopy\b[^;]*\bto\b"
+    r"|\b(?:cron|net|aws_\w+)\.|\blo_(?:export|import)\b|\bprogram\b|\bcopy\b(?:(?!\b(?:copy|to)\b)[^;])*+\bto\b"
     r"|\bforeign\s+(?:table|data|schema)\b|\bcreate\s+server\b|\bpl(?:pythonu|python3u|perlu|tclu)\b"
     r"|\bload\s+'",
     re.IGNORECASE,

@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _BEFORE_STATEMENT = frozenset({"", ";", "BEGIN", "THEN", "ELSE", "LOOP", ">>"})
 _OTHER_LANGUAGES = re.compile(
     r"\bplpy\.(?:commit|rollback)\b|\bspi_(?:commit|rollback)\b"
-    r"|^\s*+(?:commit|rollback)[ \t]*+(?:;|$)",
+    r"|^[^\S\n]*+(?:commit|rollback)[ \t]*+(?:;|$)",
     re.MULTILINE,
 )
 

@@ -43,8 +43,8 @@ _DATE_DIGITS = 17
 _LINE = "(?:^|(?<=[\r\u2028\u2029]))"
 _SPACE = r"[\s\ufeff]"
 _FLAGS = re.MULTILINE | re.IGNORECASE
-_UP = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*up{_SPACE}+migration", _FLAGS)
-_DOWN = re.compile(rf"{_LINE}{_SPACE}*--[\s\ufeff-]*down{_SPACE}+migration", _FLAGS)
+_UP = re.compile(rf"{_LINE}{_SPACE}*+--[\s\ufeff-]*+up{_SPACE}++migration", _FLAGS)
+_DOWN = re.compile(rf"{_LINE}{_SPACE}*+--[\s\ufeff-]*+down{_SPACE}++migration", _FLAGS)
 _TOOL = "node-pg-migrate"
 _TABLE = "pgmigrations"
 _TABLE_SQL = """\

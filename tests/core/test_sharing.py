@@ -1,0 +1,46 @@
+"""What keeps a script from sharing a transaction, from texts alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lockgate.core.migration import NO_OPTIONS, Language, Script
+from lockgate.core.sharing import find_lone_reason, may_replay
+from lockgate.core.sql import split_statements
+
+# Hundreds of times what it takes where each text is gone through once.
+_MOST_SECONDS = 5.0
+
+
+def make_script(sql: str) -> Script:
+    """Return a script of SQL."""
+    return Script(sql, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("COPY t FROM '/tmp/a' (FREEZE)", "COPY ... FREEZE"),
+        (
+            "DO $$ BEGIN EXECUTE 'COPY a FROM b; COPY t FROM ''c'' WITH (FREEZE)'; END $$",
+            "COPY ... FREEZE",
+        ),
+        ("DO $$ BEGIN COPY t FROM '/tmp/a'; PERFORM freeze(); END $$", None),
+        ("INSERT INTO t VALUES ('lock, copy and unfreeze')", None),
+    ],
+)
+def test_copy_with_freeze_is_found_in_its_own_statement(sql: str, expected: str | None) -> None:
+    """FREEZE counts behind a COPY, and not behind the semicolon that ends it."""
+    assert expected == find_lone_reason(make_script(sql), split_statements(sql))
+
+
+def test_long_text_with_the_words_of_a_copy_is_gone_through_once() -> None:
+    """A row of prose that speaks of copies takes a time that grows with its length."""
+    text = "you may copy the text and lock it " * 20_000
+    sql = f"INSERT INTO t VALUES ('{text}')"
+    begun = time.monotonic()
+    assert find_lone_reason(make_script(sql), split_statements(sql)) is None
+    assert may_replay(make_script(sql))
+    assert time.monotonic() - begun < _MOST_SECONDS
