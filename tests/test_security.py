@@ -135,6 +135,24 @@ def test_hostile_path_does_not_reach_into_going_down(trapped: Project) -> None:
     assert None is trapped.do(Action.DOWN, steps=1, reason="test", requested_by="ada").error
 
 
+def test_hostile_path_does_not_hide_the_values_of_a_column(project: Project) -> None:
+    """An equality of somebody else's that is never true does not make a column look empty."""
+    script = (
+        "-- migrate:up\nCREATE TABLE public.t (i integer, j integer);\n"
+        "-- migrate:down\nALTER TABLE public.t DROP COLUMN j;"
+    )
+    project.write({"1_t.sql": script})
+    project.run()
+    project.database.run(
+        "INSERT INTO public.t VALUES (1, 2);"
+        "CREATE FUNCTION public.never(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false';"
+        "CREATE OPERATOR public.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = public.never);"
+        f'ALTER DATABASE "{project.database.name}" SET search_path = public, pg_catalog'
+    )
+    report = project.do(Action.DOWN, steps=1, reason="test", requested_by="ada")
+    assert "data-loss-refused" == (report.error and report.error.code)
+
+
 @pytest.mark.parametrize(
     ("tool", "table"),
     [

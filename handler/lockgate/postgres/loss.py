@@ -203,7 +203,8 @@ class LossGuard:
     def _holds_rows(self, one: Gone) -> bool:
         condition = ""
         if one.column is not None:
-            condition = f" WHERE pg_catalog.num_nonnulls({one.column}) = 1"
+            # The path is the session's own here.
+            condition = f" WHERE pg_catalog.num_nonnulls({one.column}) OPERATOR(pg_catalog.=) 1"
         sql = _HOLDS.format(table=one.table, condition=condition)
         try:
             return bool(self.connection.send(sql)[3].rows[0][0])

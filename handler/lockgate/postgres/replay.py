@@ -9,6 +9,7 @@ from lockgate.core.sharing import REPLAYABLE_EXTENSIONS, may_replay
 from lockgate.postgres.connection import StatementError
 from lockgate.postgres.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.message import MessageWriter, Part
+from lockgate.postgres.own_session import OWN_PATH
 from lockgate.postgres.segment_message import add_whole, may_travel, open_segment
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def find_culprit(session: Session, segment: Segment) -> Failure | None:
     if session.deadline.is_over or not all(map(_may_replay, segment.steps)):
         return None
     try:
-        found = {name for (name,) in session.connection.send(_EXTENSIONS)[0].rows}
+        asked = session.connection.send(f"SET LOCAL {OWN_PATH};\n{_EXTENSIONS}")
+        found = {name for (name,) in asked[1].rows}
         if not found <= REPLAYABLE_EXTENSIONS:
             return None
         _replay(session, segment)
