@@ -10,6 +10,7 @@ import pytest
 
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, TargetUnsuitable
+from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS
 from lockgate.postgres.schema import ADDED_COLUMNS, LAYOUT_VERSION, Tables, creation_sql
 from lockgate.report import Report, Status
 
@@ -117,6 +118,24 @@ def test_tables_of_an_earlier_build_get_the_columns_that_they_lack(project: Proj
         " WHERE c.relnamespace = 'lockgate'::regnamespace AND NOT a.attisdropped"
     )
     assert {(table, name) for table, name, _ in ADDED_COLUMNS} <= {tuple(row) for row in found}
+
+
+def test_tables_in_use_get_their_columns_once_they_are_free(project: Project) -> None:
+    """A column waits for another session's transaction, and is added after it."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.database.run("ALTER TABLE lockgate.migration_history DROP COLUMN session_digest")
+    project.write({"2_more.sql": "SELECT 1;"})
+    reader = project.database.connect()
+    reader.run("BEGIN")
+    reader.run("SELECT FROM lockgate.migration_history")
+    # Longer than one try waits for a lock.
+    release = threading.Timer(OWN_LOCK_TIMEOUT_MS / 1000 + 1, lambda: reader.run("COMMIT"))
+    release.start()
+    report = project.run()
+    release.join()
+    reader.close()
+    assert Status.APPLIED == report.status, report.error
 
 
 @pytest.mark.parametrize("action", [Action.UP, Action.STATUS, Action.PLAN, Action.VALIDATE])

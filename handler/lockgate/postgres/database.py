@@ -167,6 +167,7 @@ class Database:
 
         Raises:
             TargetUnsuitable: the role may not, or the server is a standby.
+            DatabaseBusy: another session has one of the tables in use.
         """
         refuse_read_only(probe)
         if probe.has_history and probe.has_lock and probe.has_columns:
@@ -176,7 +177,10 @@ class Database:
             try:
                 self._own(writes=True).send(sql)
             except StatementError as error:
-                if error.sqlstate not in CREATION_RACES or attempt == _CREATION_TRIES - 1:
+                is_race = error.sqlstate in CREATION_RACES
+                # A run of an earlier build may have a table in use that lacks a column.
+                is_in_the_way = error.sqlstate in _IN_THE_WAY and self._may_wait_again()
+                if attempt == _CREATION_TRIES - 1 or not (is_race or is_in_the_way):
                     raise self._look.uninstallable(error, probe) from error
                 self._clock.sleep(random.uniform(0.01, 0.1) * (attempt + 1))  # noqa: S311 - jitter
             else:

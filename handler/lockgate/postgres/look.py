@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.probe import Probe
-from lockgate.errors import HistoryUnusable, LockgateError, TargetUnsuitable
+from lockgate.errors import DatabaseBusy, HistoryUnusable, LockgateError, TargetUnsuitable
 from lockgate.postgres.connection import Connection, Result, StatementError
 from lockgate.postgres.digest import Digest, digest_sql
 from lockgate.postgres.own_session import OwnConnection
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 140000
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
-_NO_SUCH_SETTING, _READ_ONLY = "42704", "25006"
+_NO_SUCH_SETTING, _LOCK_NOT_AVAILABLE = "42704", "55P03"
 _NO_POSTGRES = {
     _NO_SUCH_SETTING: ("The server is older than PostgreSQL 14", "Upgrade the server."),
     "0A000": (
@@ -240,6 +240,12 @@ class Look:
                 hint="As the database's owner: GRANT CREATE ON DATABASE"
                 f" {write_name(probe.database)} TO {write_name(probe.role)}; or CREATE SCHEMA"
                 f" {write_name(schema)} AUTHORIZATION {write_name(probe.role)}.",
+            )
+        if error.sqlstate == _LOCK_NOT_AVAILABLE:
+            return DatabaseBusy(
+                f"Another session has a table in schema {schema} in use, to which this release adds a"
+                " column.",
+                hint="Invoke again once that session has ended its transaction.",
             )
         return TargetUnsuitable(
             f"Lockgate's tables could not be created in schema {schema}: {error}"
