@@ -51,6 +51,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     def count_sent(connection: Connection, sql: str, *arguments: Any, **others: Any) -> Any:
         counts["sent"] += len(sql)
+        counts["session digests"] += sql.count("'script ' ||")
         return send(connection, sql, *arguments, **others)
 
     def count_digested(sql: str, statement: Any) -> Any:
@@ -78,6 +79,15 @@ def test_script_of_many_statements_costs_what_they_do(
         assert (Status.APPLIED, None) == (report.status, report.error)
         costs.append(Counter(counted))
     few, many = costs
-    assert {"sent", "digested"} == few.keys()
+    assert {"sent", "digested", "session digests"} == few.keys()
     for what in few:
         assert many[what] < 5 * few[what], (kind, what)
+
+
+def test_plain_rows_keep_the_digest_of_the_session(project: Project, counted: Counter[str]) -> None:
+    """A row that cannot set the session takes no digest: the server would take longer for it."""
+    project.database.run("CREATE TABLE t (id int)")
+    project.write({"1_a.sql": OUTSIDE + "".join(map(insert, range(FEW)))})
+    report = project.run()
+    assert (Status.APPLIED, None) == (report.status, report.error)
+    assert 1 == counted["session digests"]

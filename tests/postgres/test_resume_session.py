@@ -119,6 +119,13 @@ UNREPEATABLE = {
     "default": "INSERT INTO public.called (j) VALUES (1);",
     "block": "BEGIN;\nSET search_path = s1;\nCOMMIT;",
     "trigger": "INSERT INTO public.watched VALUES (1);",
+    "trigger_of_its_own": (
+        "INSERT INTO public.u VALUES (1); CREATE TRIGGER fire BEFORE INSERT ON public.u FOR EACH ROW"
+        " EXECUTE FUNCTION public.fire(); INSERT INTO public.u VALUES (2);"
+    ),
+    "plain_behind_another": (
+        "INSERT INTO public.u VALUES (1); SELECT public.set_it(); INSERT INTO public.u VALUES (2);"
+    ),
     "cascade": "DELETE FROM public.parent WHERE i = 1;",
     "temporary": "CREATE TEMPORARY TABLE t (i int);",
     "temporary_as": "CREATE TEMP TABLE t AS SELECT 1 AS i;",

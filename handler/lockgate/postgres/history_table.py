@@ -97,6 +97,8 @@ _SESSION = """
 UPDATE {history} SET session_digest = {session_digest} WHERE migration_id = {migration_id}
 """
 
+_RECORDED = "(SELECT session_digest FROM {history} WHERE migration_id = {migration_id})"
+
 _ACCEPT = """
 UPDATE {history}
 SET up_checksum = {up_checksum}, up_token_checksum = {up_token_checksum}, name = {name},
@@ -241,6 +243,12 @@ def session_digest_sql(tables: Tables, migration: Migration, session_digest: str
         migration_id=quote_literal(migration.migration_id),
         session_digest=session_digest,
     )
+
+
+def recorded_digest_sql(tables: Tables, migration: Migration) -> str:
+    """Return the expression that is the digest which a migration's row has already."""
+    migration_id = quote_literal(migration.migration_id)
+    return _RECORDED.format(history=tables.history, migration_id=migration_id)
 
 
 def forget_sql(tables: Tables, migration: Migration) -> str:

@@ -107,6 +107,7 @@ class StepRecord:
 
     def note_failure(self, unit: Unit) -> None:
         """Record what is done; of a migration of which nothing is, no row stays."""
+        self.script_session.is_recorded = False
         row, progress = self.step.row, self.before(unit)
         if self.step.direction is Direction.DOWN and progress.done == 0:
             total = 1 if row is None else row.statements_total

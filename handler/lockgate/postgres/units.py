@@ -59,6 +59,7 @@ class UnitRunner:
         for unit in self.step.analysis.units:
             if unit.first < start:
                 continue
+            self.script_session.expect(unit)
             if unit.mode is UnitMode.SESSION:
                 self._send_alone(unit)
                 continue
