@@ -102,6 +102,19 @@ def test_work_that_is_returned_fails_the_migration(project: Project, name: str) 
     assert [] == project.history()
 
 
+def test_error_without_words_is_the_migrations_own(project: Project) -> None:
+    """An exception that fails as it is asked what it says is the migration's failure, by its name."""
+    text = (
+        "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\n\n"
+        "def up(connection):\n    raise Mute\n"
+    )
+    project.write({"1_a.py": text})
+    error = project.run().error
+    assert error is not None
+    assert "migration-failed" == error.code
+    assert "Migration 1 a failed: Mute. 1_a.py:6:5." in error.message
+
+
 @pytest.mark.parametrize("name", FINE)
 def test_function_that_works_may_use_generators_and_return_values(
     project: Project, name: str

@@ -17,8 +17,12 @@ MAKE, DROP = "CREATE TABLE made ();\n", "DROP TABLE made;\n"
 STRAY = [
     ("lockgate", {"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"}, "1_a.sql:3:1"),
     ("lockgate", {"1_a.sql": f"{MAKE}\n  -- down\n{DROP}"}, "1_a.sql:3:3"),
-    ("lockgate", {"1_a.sql": f"-- up\n{MAKE}-- down\n{DROP}"}, "1_a.sql:1:1"),
-    ("lockgate", {"1_a.sql": f"-- up\n{MAKE}"}, "1_a.sql:1:1"),
+    ("lockgate", {"1_a.sql": f"-- up\n{MAKE}-- down\n{DROP}"}, "1_a.sql:3:1"),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}COPY made FROM stdin;\n'\n\\.\n-- down\n{DROP}"},
+        "1_a.sql:5:1",
+    ),
     ("lockgate", {"1_a.sql": f"-- @UP\n{MAKE}-- @DOWN\n{DROP}"}, "1_a.sql:1:1"),
     ("lockgate", {"1_a.sql": f"/* migrate:up */\n{MAKE}"}, "1_a.sql:1:1"),
     ("lockgate", {"1_a.sql": f"{MAKE}---- create above / drop below ----\n{DROP}"}, "1_a.sql:2:1"),
@@ -26,7 +30,7 @@ STRAY = [
     ("lockgate", {"1_a.sql": f"{MAKE}--rollback {DROP}"}, "1_a.sql:2:1"),
     (
         "lockgate",
-        {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}-- up\n"},
+        {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}-- up\n{DROP}"},
         "1_a.sql:5:1",
     ),
     ("lockgate", {"R__a.sql": f"SELECT 1;\n-- rollback\n{DROP}"}, "R__a.sql:2:1"),
@@ -53,6 +57,13 @@ STRAY = [
     ("rails", {"1_a.sql": f"{MAKE}-- down\n{DROP}"}, "1_a.sql:2:1"),
 ]
 FINE = [
+    ("lockgate", {"1_a.sql": f"-- Up\n{MAKE}"}),
+    ("lockgate", {"1_a.sql": f"-- ===== up =====\n{MAKE}-- To roll back:\n-- DROP TABLE made;\n"}),
+    ("lockgate", {"1_a.sql": f"{MAKE}-- Rollback:\n-- DROP TABLE made;\n\n/* Undo */\n"}),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}CREATE TABLE b (c text);\nCOPY b FROM stdin;\n-- down\n\\.\n"},
+    ),
     ("lockgate", {"1_a.sql": f"-- Down migration is a no-op\n-- up to 10 rows\n{MAKE}"}),
     ("lockgate", {"1_a.sql": f"/*\n-- down\n*/\n{MAKE}"}),
     ("lockgate", {"1_a.sql": f"{MAKE}COMMENT ON TABLE made IS '\n-- down\n';\n"}),
@@ -129,7 +140,7 @@ def test_applied_file_with_a_stray_marker_is_a_warning(project: Project) -> None
     """An upgrade stops no deploy: up goes on, validate and status say what to look at."""
     project.write({"1_a.sql": MAKE})
     project.run()
-    text = f"{MAKE}-- down\n"
+    text = f"{MAKE}-- down\nSELECT 1;\n"
     project.write({"1_a.sql": text, "2_b.sql": "SELECT 1;"})
     project.do(Action.REPAIR, mend="accept", version="1", reason="test", requested_by="test")
     for action in (Action.STATUS, Action.VALIDATE):

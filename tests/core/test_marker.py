@@ -93,6 +93,15 @@ DOWNS = """\
 -- rolback
 -- rollbak
 -- roll back
+-- down (undo)
+-- Down script below
+-- rollback starts here
+-- ## migrate:down
+-- > migrate:down
+-- migrate:dn
+-- migrate:d
+-- migr\u0430te:down
+-- db:rollback
 -- revert
 -- downgrade
 -- @DOWN
@@ -134,6 +143,15 @@ PROSE = """\
 -- rollback;
 -- This migration sets up the schema
 -- sign up
+-- To rollback:
+-- To roll back:
+-- 1. up
+-- -1 down
+-- a down
+-- part d
+-- section u
+-- @param up the direction
+-- @author down
 -- back up the table
 -- Undo the change made in 0003
 -- undo this later

@@ -42,10 +42,16 @@ _TOOLS = frozenset(
     }
     | {"sqitch", "liquibase", "diesel", "sqlx", "knex", "umzug", "postgrator", "mybatis", "evolve"}
     | {"evolution", "evolutions", "lockgate", "migrator", "sql-migrate", "dbup", "yoyo", "alembic"}
+    | {"dbdeploy", "mig", "nessie", "nomad"}
 )
-_NOUNS = frozenset({"script", "section", "part", "sql", "begin", "start", "end", "block"})
+_NOUNS = frozenset(
+    {"script", "section", "part", "sql", "begin", "begins", "start", "starts", "end", "block"}
+    | {"below", "commands", "follows", "here", "statements"}
+)
 # Fuzzy words are long enough to be no other word by one slip.
-_SLIPS = {"pu": "up", "upp": "up", "u": "up", "p": "up", "migrateup": "up", "migratedown": "down"}
+_SLIPS = {"pu": "up", "upp": "up", "dn": "down", "migrateup": "up", "migratedown": "down"}
+# They are a way only behind a tool's name and a sign; a section may be called so.
+_LETTERS = {"u": "up", "p": "up", "d": "down"}
 _TYPO_LETTERS = {
     "migrate": 2,
     "migration": 2,
@@ -56,8 +62,9 @@ _TYPO_LETTERS = {
 }
 _WORD = re.compile(r"[a-z0-9]+")
 _JOINED = re.compile(
-    r"(?P<tool>[a-z]+)(?P<sign>\s*[:;=.,_|>~+@/\\-]+\s*)(?P<way>[a-z]+)(?P<rest>.*)", re.DOTALL
+    r"(?P<tool>[^\W\d_]+)(?P<sign>\s*[:;=.,_|>~+@/\\-]+\s*)(?P<way>[a-z]+)(?P<rest>.*)", re.DOTALL
 )
+_ORNAMENTS = "#*=~>:.- "
 _SIGIL = re.compile(r"[+@!]\s*(?:(?P<tool>[a-z]+)\s+)?(?P<way>up|down|undo)\b")
 # Words are taken whole, so that there is one way to read a line.
 _OPTIONS = re.compile(
@@ -77,13 +84,15 @@ class Marker:
     """One line that is a marker to some tool, or nearly one.
 
     ``direction`` is what it opens. ``tool`` is the format that it belongs to, where it is one of ours.
-    ``offset`` is where its comment sign stands, and ``text`` is the line.
+    ``offset`` is where its comment sign stands, and ``text`` is the line. ``is_word``: it has no sign of
+    a tool, and may be the heading of a comment.
     """
 
     direction: Direction
     text: str
     offset: int
     tool: str | None = None
+    is_word: bool = False
 
 
 def find_markers(text: str) -> list[Marker]:
@@ -107,15 +116,16 @@ def _read_line(line: re.Match[str]) -> Marker | None:
             return None
         is_open = not end
     shown = line[0].strip()
-    found = _classify(_normalise(content), is_sure=not is_open and sign != "-")
+    text = _normalise(content)
+    found = _classify(text, is_sure=not is_open and sign != "-")
     if found is None:
         return None
-    return Marker(found[0], shown, line.start("sign"), found[1])
+    return Marker(found[0], shown, line.start("sign"), found[1], is_word=_is_word(text))
 
 
 # Most comment lines have none of these letters in this order, and need no second look.
 _MAYBE = re.compile(
-    r"u.?p|p.?u|\bu\b|d.?o|d.?w|o.?d|u.?n.?d|roll|r.?o.?l.?b|rev|below|formatted|changeset"
+    r"u.?p|p.?u|\b[ud]\b|d.?n|d.?o|d.?w|o.?d|u.?n.?d|roll|r.?o.?l.?b|rev|below|formatted|changeset"
     r"|[^\x00-\x7f]",
     re.IGNORECASE,
 )
@@ -135,9 +145,9 @@ def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | Non
     if _TERN.fullmatch(text) or _SQITCH.fullmatch(text):
         return Direction.DOWN, None
     sigil = _SIGIL.match(text)
-    if sigil is not None and (sigil["tool"] or _is_bare(text[sigil.end() :])):
+    if sigil is not None and _is_sign(sigil, text):
         return _way_of(sigil["way"]), "goose" if sigil["tool"] == "goose" else None
-    joined = _JOINED.match(text)
+    joined = _JOINED.match(text.lstrip(_ORNAMENTS))
     if joined is not None:
         found = _classify_joined(joined)
         if found is not None:
@@ -147,9 +157,9 @@ def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | Non
 
 def _classify_joined(joined: re.Match[str]) -> Direction | None:
     """Return the direction of ``migrate:down`` and what comes near it."""
-    if _correct(joined["tool"]) not in _TOOLS:
+    if _correct(joined["tool"]) not in _TOOLS | {"db", "schema"}:
         return None
-    way = _correct(joined["way"])
+    way = _LETTERS.get(joined["way"], _correct(joined["way"]))
     if way not in _UPS | _DOWNS:
         return None
     is_tight = joined["tool"] == "migrate" and joined["sign"] == ":"
@@ -171,10 +181,25 @@ def _classify_words(text: str, *, is_sure: bool) -> tuple[Direction, str | None]
     corrected = [_correct(word) for word in words]
     ways = [word for word in corrected if word in _UPS | _DOWNS]
     others = [word for word in corrected if word not in _UPS | _DOWNS]
-    if len(ways) != 1 or not all(word in _TOOLS | _NOUNS for word in others):
+    if len({_way_of(way) for way in ways}) != 1 or not all(
+        word in _TOOLS | _NOUNS for word in others
+    ):
         return None
     is_node = corrected == [ways[0], "migration"] and ways[0] in {"up", "down"}
     return _way_of(ways[0]), "node-pg-migrate" if is_node else None
+
+
+def _is_sign(sigil: re.Match[str], text: str) -> bool:
+    """Return whether what has a tool's sign is a marker; ``@param up`` is documentation."""
+    if sigil["tool"] is None:
+        return _is_bare(text[sigil.end() :])
+    return not text.startswith("@") or sigil["tool"] in _TOOLS
+
+
+def _is_word(text: str) -> bool:
+    """Return whether a marker has neither a tool's name nor its sign."""
+    words = [_correct(word) for word in _WORD.findall(text)]
+    return text[:1] not in {"+", "@", "!"} and all(word in _UPS | _DOWNS | _NOUNS for word in words)
 
 
 def _is_bare(text: str) -> bool:
@@ -198,7 +223,7 @@ def _correct(word: str) -> str:
 def _distance(one: str, other: str) -> int:
     """Return how many letters are to be changed, added, left out or swapped with the next."""
     if abs(len(one) - len(other)) > max(_TYPO_LETTERS.values()):
-        return len(one)
+        return len(other)
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, start=1):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import NATIVE_MARKERS
 from lockgate.core.marker import Marker, find_markers
 from lockgate.core.migration import Direction, Language
-from lockgate.core.sql import line_and_column, tokenize
+from lockgate.core.sql import SqlTextInvalid, line_and_column, split_statements, tokenize
 from lockgate.errors import MigrationFileInvalid
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from lockgate.core.catalog import Markers
     from lockgate.core.migration import Migration, Script
@@ -45,7 +45,7 @@ def find_stray_marker(migration: Migration, markers: Markers | None) -> Stray | 
         if direction is Direction.DOWN and script.path != migration.up.path:
             continue
         found = [m for m in find_markers(script.text) if not _opens(m, direction, markers)]
-        for marker in _outside_of_literals(script, found):
+        for marker in _find_comments(script.text, found):
             if _counts(marker, migration, direction, markers):
                 return _describe(marker, script, markers)
     return None
@@ -80,18 +80,21 @@ def _counts(
     """Return whether the line could be meant: "up" above a script that is all up says nothing."""
     if marker.direction is not direction:
         return True
+    if marker.is_word:
+        return False
     if direction is Direction.DOWN or markers is None or migration.path.endswith(".up.sql"):
         return False
     return migration.down is None and migration.empty_down is None
 
 
-def _outside_of_literals(script: Script, markers: list[Marker]) -> Iterator[Marker]:
-    """Yield the markers that are comments; a function's body and a string may hold any line."""
+def _find_comments(text: str, markers: list[Marker]) -> Iterator[Marker]:
+    """Yield the markers that are comments; a function's body, a string and COPY data hold any line.
+
+    One word with no SQL below it is left out: what it speaks of is in comments.
+    """
     if not markers:
         return
-    text = script.text
-    tokens: Iterable[tuple[int, int]] = ((one.start, one.end) for one in tokenize(text))
-    spans = iter([*tokens, (len(text), len(text))])
+    spans = iter([*_find_spans(text), (len(text), len(text))])
     behind = 0
     start, end = next(spans)
     comments: set[int] | None = None
@@ -101,11 +104,28 @@ def _outside_of_literals(script: Script, markers: list[Marker]) -> Iterator[Mark
             start, end = next(spans)
         if start == marker.offset:
             yield marker
-        elif start > marker.offset:
+        elif start > marker.offset and not (marker.is_word and start == len(text)):
             if comments is None:
                 comments = {one.start() for one in _COMMENT.finditer(text, behind, start)}
             if marker.offset in comments:
                 yield marker
+
+
+def _find_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each token is, and the data lines of each COPY."""
+    try:
+        statements = split_statements(text)
+    except SqlTextInvalid:
+        yield from ((one.start, one.end) for one in tokenize(text))
+        return
+    for one in statements:
+        strings = one.standard_conforming_strings
+        for token in tokenize(text, one.start, one.end, standard_conforming_strings=strings):
+            yield token.start, token.end
+        if one.copy_data is not None:
+            first, last = one.copy_data
+            # From the line break above: what begins there is no token.
+            yield first - 1, last
 
 
 def _describe(marker: Marker, script: Script, markers: Markers | None) -> Stray:

@@ -308,7 +308,15 @@ def _server_fields(error: BaseException) -> dict[str, Any] | None:
 
 def _has_ended(error: BaseException) -> bool:
     """Whether it was the server that saw a transaction begun or ended, so that it is too late."""
-    return TRANSACTION_ENDED in str(getattr(error, "orig", error))
+    return TRANSACTION_ENDED in _text(getattr(error, "orig", error))
+
+
+def _text(error: BaseException) -> str:
+    """Return what an error says; a migration's own may fail at saying it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the migration's code, which may raise anything
+        return ""
 
 
 def _message(error: BaseException, fields: dict[str, Any] | None) -> str:
@@ -320,4 +328,4 @@ def _message(error: BaseException, fields: dict[str, Any] | None) -> str:
         return f"{TRANSACTION_ENDED}; the transaction belongs to the run"
     if hasattr(error, "orig") or hasattr(error, "statement"):
         return type(error).__name__
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{type(error).__name__}: {_text(error)}".removesuffix(": ")
