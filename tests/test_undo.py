@@ -481,12 +481,20 @@ def test_rows_beside_the_history_are_watched_too(full: Project) -> None:
     assert [[3]] == full.database.run("SELECT count(*) FROM account")
 
 
-@pytest.mark.parametrize("place", ["the database", "the script", "the script and back"])
+@pytest.mark.parametrize(
+    "place", ["the database", "the script", "the script and back", "a function"]
+)
 def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place: str) -> None:
     """Without `track_counts` nobody sees a DELETE, so nothing is run."""
     script = "DELETE FROM account;"
     if place == "the database":
         full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")
+    elif place == "a function":
+        full.database.run(
+            "CREATE FUNCTION purge() RETURNS void LANGUAGE sql SET track_counts = off"
+            " AS 'DELETE FROM account'"
+        )
+        script = "SELECT purge();"
     else:
         script = f"SET LOCAL track_counts = off; {script}"
     if place == "the script and back":

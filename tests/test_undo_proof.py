@@ -30,6 +30,9 @@ INSERT INTO part VALUES (1);
 CREATE SEQUENCE counter;
 CREATE POLICY mine ON account USING (true);
 COMMENT ON TABLE account IS 'people';
+CREATE TYPE place AS (town text);
+CREATE TABLE shop AS SELECT ROW('x')::place AS at;
+CREATE TABLE part_9 (id int);
 """
 EVERYTHING = """
 SELECT (SELECT count(*) FROM account), (SELECT count(email) FROM account),
@@ -410,6 +413,15 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
             )
         ],
     ),
+    "table that was there made a partition": (
+        "migration 2 did what cannot be undone safely: table public.part_9 was made a part of another.",
+        [
+            (
+                "ALTER TABLE part ATTACH PARTITION part_9 FOR VALUES IN (9);",
+                "ALTER TABLE part DETACH PARTITION part_9;",
+            )
+        ],
+    ),
     "own transaction": (
         "migration 2 step is undone in a transaction of its own.",
         [("CREATE TABLE t ();", "BEGIN; DROP TABLE t; COMMIT;")],
@@ -510,6 +522,14 @@ MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
         ("CREATE SEQUENCE numbers;", "DROP SEQUENCE numbers;"),
         "SELECT nextval('numbers')",
         "sequence public.numbers was used by others.",
+    ),
+    "a value in a new attribute of a type": (
+        (
+            "ALTER TYPE place ADD ATTRIBUTE street text CASCADE;",
+            "ALTER TYPE place DROP ATTRIBUTE street CASCADE;",
+        ),
+        "UPDATE shop SET at = ROW('x', 'y')::place",
+        "type public.place has new attributes, whose values in tables are not looked for.",
     ),
     "a grant on a new table": (
         ORDERS,
@@ -627,6 +647,44 @@ def test_run_whose_changed_rows_are_not_counted_keeps_everything(full: Project) 
     assert [] == names(report)
     assert report.error is not None
     assert "track_counts is off, so changed rows are not counted." in report.error.message
+
+
+@pytest.mark.parametrize("down", ["DROP TABLE orders; SELECT purge();", "DROP TABLE orders;"])
+def test_run_beside_a_function_that_stops_counting_keeps_everything(
+    full: Project, down: str
+) -> None:
+    """What such a function deletes is counted nowhere, whoever calls it."""
+    full.database.run(
+        "CREATE FUNCTION purge() RETURNS void LANGUAGE sql SET track_counts = off"
+        " AS 'DELETE FROM public.audit_log'"
+    )
+    report = fail(full, (ORDERS[0], down))
+    assert [] == names(report)
+    assert report.error is not None
+    assert f"{UNPROVED}function public.purge() switches off" in report.error.message
+    assert [[100]] == full.database.run("SELECT count(*) FROM audit_log")
+
+
+@pytest.mark.parametrize("write", ["INSERT INTO audit_log VALUES (1)", "DELETE FROM empty"])
+def test_undo_counts_no_rows_of_the_migration_that_failed(full: Project, write: str) -> None:
+    """The server counts them although they were rolled back; they are not the down script's."""
+    full.database.run("INSERT INTO empty VALUES (1)")
+    full.write(
+        {"2_a.sql": migration(*ORDERS), "99_bad.sql": migration(f"{write}; {BAD}", "SELECT 1;")}
+    )
+    report = full.run()
+    assert ["2"] == names(report), report.error
+
+
+def test_run_that_alters_what_an_earlier_migration_filled_is_undone(full: Project) -> None:
+    """Each transaction answers for its own rows, however fast one follows another."""
+    report = fail(
+        full,
+        ("CREATE TABLE kind (id int); INSERT INTO kind VALUES (1);", "DROP TABLE kind;"),
+        ("ALTER TABLE kind ADD name text;", "ALTER TABLE kind DROP name;"),
+        ("CREATE INDEX ON kind (id);", "DROP INDEX kind_id_idx;"),
+    )
+    assert ["4", "3", "2"] == names(report), report.error
 
 
 # A newer package's work, by an older package.

@@ -201,6 +201,10 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
             continue
         if entry.written_by - own - (was.written_by if was is not None else frozenset()):
             return Unproved(entry.name, "was created or changed by another transaction")
+        if was is not None and entry.kind == "type" and (entry.columns or 0) > (was.columns or 0):
+            return Unproved(
+                entry.name, "has new attributes, whose values in tables are not looked for"
+            )
     return None
 
 

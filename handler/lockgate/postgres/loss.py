@@ -23,6 +23,7 @@ from lockgate.postgres.description import own_relations_sql
 from lockgate.postgres.dropped_objects import Object, describe_dropped, objects_sql, writers_sql
 from lockgate.postgres.own_session import OWN_PATH
 from lockgate.postgres.quoting import quote_identifier
+from lockgate.postgres.undo_facts import BLINDING_FUNCTIONS
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ SELECT c.oid::bigint, n.nspname, c.relname,
            SELECT FROM pg_catalog.pg_locks AS l
            WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
              AND l.relation = c.oid AND l.mode <> 'AccessShareLock'),
-       pg_catalog.current_setting('track_counts')::boolean
+       pg_catalog.current_setting('track_counts')::boolean AND NOT EXISTS ({blinding})
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't'
@@ -177,7 +178,8 @@ class LossGuard:
         raise self._refuse(sorted(empty, key=lambda one: one.label))
 
     def _look(self) -> dict[int, _Table]:
-        rows = self._ask(_LOOK.format(own=own_relations_sql(self.tables)))
+        own = own_relations_sql(self.tables)
+        rows = self._ask(_LOOK.format(own=own, blinding=BLINDING_FUNCTIONS))
         return {row[0]: _to_table(row) for row in rows}
 
     def _report(self, dropped: str | None) -> None:
@@ -231,8 +233,8 @@ class LossGuard:
         with contextlib.suppress(StatementError):
             self.connection.send("ROLLBACK")
         return DataLossRefused(
-            "The down script cannot be watched for lost rows: track_counts is off, or the script sets"
-            " it.",
+            "The down script cannot be watched for lost rows: track_counts is off, or the script or a"
+            " function of the database sets it.",
             hint="Run ALTER DATABASE … SET track_counts = on and invoke again, or set"
             ' "allow_data_loss": true in the command (in a terminal: --allow-data-loss).',
         )

@@ -34,7 +34,7 @@ def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> N
 def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what stands behind a segment's last row."""
     if wants_facts(session, segment):
-        writer.add(Part.FACTS, end_sql(session.tables))
+        writer.add(Part.FACTS, end_sql(session.tables, session.server_version))
     writer.add(Part.CONTROL, COMMIT_LATER)
     session.add_fence(writer)
     writer.add(Part.CONTROL, COMMIT)

@@ -27,7 +27,7 @@ from lockgate.postgres.message import Blame, Message, MessageWriter, Part, find_
 from lockgate.postgres.own_session import OWN_PATH, role_sql
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 from lockgate.postgres.strangers import STRANGER_FOUND, guard_sql, refuse_new_stranger
-from lockgate.postgres.undo_facts import begin_sql
+from lockgate.postgres.undo_facts import begin_alone_sql
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Session:
         self.prepare(writer, step)
         if with_facts:
             writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
-            writer.add(Part.FACTS, begin_sql(self.tables))
+            writer.add(Part.FACTS, begin_alone_sql(self.server_version))
         writer.add(Part.CONTROL, COMMIT)
 
     def mark(self, writer: MessageWriter, migration: Migration) -> None:

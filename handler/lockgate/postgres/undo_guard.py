@@ -28,7 +28,7 @@ from lockgate.postgres.connection import StatementError
 from lockgate.postgres.description import description_sql
 from lockgate.postgres.own_session import local_settings_sql
 from lockgate.postgres.quoting import quote_literal
-from lockgate.postgres.undo_facts import begin_sql, end_sql
+from lockgate.postgres.undo_facts import BLINDING_FUNCTIONS, begin_sql, end_sql
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
@@ -147,12 +147,18 @@ class UndoGuard:
             check_start(self.facts, now, int(xid))
             or self._prove_rows(creations, widened, locked)
             or self._prove_sequences()
+            or self._prove_counting()
         )
 
     def _prove_sequences(self) -> Unproved | None:
         oids = ", ".join(map(str, find_places(self.facts)))
         rows = self._ask_json(_PLACES.format(oids=oids)) if oids else []
         return check_places(self.facts, dict(rows))
+
+    def _prove_counting(self) -> Unproved | None:
+        found = self._ask(f"{BLINDING_FUNCTIONS} ORDER BY 1 LIMIT 1")
+        why = "switches off that the server counts changed rows"
+        return Unproved(f"function {found[0][0]}", why) if found else None
 
     def _prove_rows(
         self, creations: dict[int, Creation], widened: dict[int, int], locked: dict[int, _Table]
@@ -194,11 +200,13 @@ class UndoGuard:
 
     def _undo(self, work: Callable[[], None]) -> Unproved | None:
         known = set(self._ask_json(_RELATIONS))
-        counts = self._ask(begin_sql(self.tables))[0][0]
+        counts = self._ask(begin_sql())[0][0]
         work()
         # A trigger that waits for the COMMIT would run behind the last look.
         self._send("SET CONSTRAINTS ALL IMMEDIATE")
-        seen = read_transaction((), counts, self._ask(end_sql(self.tables))[0][0])
+        seen = read_transaction(
+            (), counts, self._ask(end_sql(self.tables, self.server_version))[0][0]
+        )
         if seen.blind is not None:
             return Unproved("the undo", f"did what cannot be seen: {seen.blind}")
         creations = find_creations(self.facts)
