@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,3 +123,86 @@ def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
     if tool in {"sqlx", "node-pg-migrate"}:
         project.write({"1_a.sql": "CREATE TABLE a ();\n"})
     assert Status.APPLIED == project.run(LOCKGATE_FORMAT=tool).status
+
+
+def follow_past_psql(project: Project, hint: str, sql: str) -> Report:
+    """Go past a script that only psql can run, as the hint says; ``sql`` is what psql does."""
+    target = re.search(r"lockgate up --target (\S+), then", hint)
+    if target is not None:
+        assert project.run(target=target[1].strip("'")).error is None
+    project.database.run(sql)
+    command = shlex.split(hint[hint.index("lockgate repair") :])
+    _, _, option, version, _, reason, apply = command
+    assert ("--mark", "run with psql", "--apply") == (option, reason, apply)
+    report = project.do(
+        Action.REPAIR, mend=Mend.MARK, version=version, reason=reason, requested_by="test"
+    )
+    assert report.error is None, report.error
+    return project.run()
+
+
+OF_PSQL = {
+    "lockgate": {"1_a.sql": "CREATE TABLE a ();", "2_b.sql": "\\i b.sql\n", "3_c.sql": "SELECT 1;"},
+    "goose": {
+        "1_a.sql": "-- +goose Up\nCREATE TABLE a ();\n",
+        "2_b.sql": "-- +goose Up\n\\i b.sql;\n-- +goose Down\nDROP TABLE b;\n",
+    },
+    "flyway": {"V1__a.sql": "CREATE TABLE a ();", "V2__b.sql": "SELECT 1 \\gexec\n"},
+    "sqitch": {
+        "sqitch.plan": "%syntax-version=1.0.0\n%project=p\n\n"
+        "a 2026-01-01T12:00:00Z P <p@example.com>\nb/c 2026-01-01T12:00:00Z P <p@example.com>\n",
+        "deploy/a.sql": "CREATE TABLE a ();",
+        "deploy/b/c.sql": "\\i b.sql\n",
+    },
+    "yoyo": {"a.sql": "CREATE TABLE a ();", "b c.sql": "-- depends: a\n\\set x 1\n"},
+}
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["fresh", "begun"])
+@pytest.mark.parametrize("tool", OF_PSQL)
+def test_hint_on_a_script_of_psql_leads_past_it(
+    project: Project, tool: str, *, is_begun: bool
+) -> None:
+    """What stands before it is applied, psql runs it, and it counts as applied."""
+    project.settings["LOCKGATE_FORMAT"] = tool
+    project.write(OF_PSQL[tool])
+    hint = hint_of(project.run())
+    if tool == "sqitch":
+        assert "lockgate adopt --from sqitch --format sqitch --reason" in hint
+        assert Status.APPLIED == project.run(target="a").status
+        hint = hint_of(project.run())
+        assert "adopt" not in hint
+    elif is_begun:
+        assert "lockgate up --target" in hint
+        first = {"yoyo": "a"}.get(tool, "1")
+        assert Status.APPLIED == project.run(target=first).status
+        hint = hint_of(project.run())
+        assert "lockgate up --target" not in hint
+    assert ("the up part of the file alone" in hint) == (tool == "goose")
+    assert follow_past_psql(project, hint, "CREATE TABLE b ()").error is None
+    assert Status.UP_TO_DATE == project.run().status
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "word"),
+    [
+        ("\\copy b from 'rows.txt'\n", "COPY b FROM stdin;\n1\n2\n\\.\n", "COPY … FROM stdin;"),
+        ("\\i b.sql\n", "INSERT INTO b VALUES (1), (2);\n", "the text of that file"),
+        ("\\ir b.sql\n", "INSERT INTO b VALUES (1), (2);\n", "the text of that file"),
+        ("\\echo on\n", "", "Take it out"),
+        ("\\connect other\n", "", "Take it out"),
+        ("SELECT 'SELECT 1' \\gexec\n", "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$;\n", "a DO block"),
+        ("\\set x 1\n", "", "Write the value in"),
+        ("SELECT 1 \\g\n", "SELECT 1;\n", "a semicolon"),
+        ("\\watch\n", "", "Only psql knows its commands"),
+    ],
+)
+def test_hint_on_a_command_of_psql_says_what_to_write_instead(
+    project: Project, written: str, instead: str, word: str
+) -> None:
+    """What it names in its place is accepted."""
+    text = "CREATE TABLE b (id int);\n{}SELECT 2;\n"
+    project.write({"1_a.sql": text.format(written)})
+    assert word in hint_of(project.run())
+    project.write({"1_a.sql": text.format(instead)})
+    assert Status.APPLIED == project.run().status

@@ -1,7 +1,8 @@
 """A proxy that understands PostgreSQL's framing, and does something at a chosen message.
 
 Only for connections without TLS. Messages of the run's own connections are counted, those of its
-observer are not; a message is an *effect* of the run: a simple query, or a Sync.
+observer are not; a message is an *effect* of the run: a simple query, or a Sync. With `copies` the
+pieces of COPY data and its end are counted too. They have no answer of their own, and so no AFTER.
 
 ::
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CANCEL = 80877102
-_QUERY, _SYNC = b"Q", b"S"
+_ANSWERED = frozenset({b"Q", b"S"})
+_COPY_FRAMES = frozenset({b"d", b"c"})
 _KEY_DATA, _READY = b"K", b"Z"
 
 
@@ -81,6 +83,7 @@ class Proxy:
         moment: Moment = Moment.BEFORE,
         fault: Callable[[Link], None] | None = None,
         gate: Callable[[Link], None] | None = None,
+        copies: bool = False,
     ) -> None:
         self.count = 0
         self.has_struck = False
@@ -89,6 +92,7 @@ class Proxy:
         self._at, self._moment, self.fault = at, moment, fault
         self.break_all = False
         self._gate = gate
+        self._counted = _ANSWERED | _COPY_FRAMES if copies else _ANSWERED
         self._lock = threading.Lock()
         self._is_silent = False
         self._links: list[Link] = []
@@ -162,12 +166,8 @@ class Proxy:
             while True:
                 frame = _read_frame(link.client)
                 number = self._number(frame) if is_counted else 0
-                if number and self.break_all:
-                    link.reset()
                 if number:
-                    link.waiting.append(number)
-                    if self._gate is not None:
-                        self._gate(link)
+                    self._hold(link, frame, number)
                 if number == self._at and self._moment is Moment.BEFORE:
                     self._strike(link)
                 if not link.is_frozen:
@@ -177,6 +177,14 @@ class Proxy:
         if not link.is_answered:
             # A server that hung up on the first word: nobody else would tell the client.
             _close_quietly(link.client)
+
+    def _hold(self, link: Link, frame: bytes, number: int) -> None:
+        if self.break_all:
+            link.reset()
+        if frame[:1] in _ANSWERED:
+            link.waiting.append(number)
+        if self._gate is not None:
+            self._gate(link)
 
     def _relay_server(self, link: Link) -> None:
         with contextlib.suppress(OSError, EOFError):
@@ -194,7 +202,7 @@ class Proxy:
             _close_quietly(link.client)
 
     def _number(self, frame: bytes) -> int:
-        if frame[:1] not in {_QUERY, _SYNC}:
+        if frame[:1] not in self._counted:
             return 0
         with self._lock:
             self.count += 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
 from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
+from lockgate.core.psql_command import describe_instead, find_command
 from lockgate.core.sharing import find_lone_reason, may_write
 from lockgate.core.sql import (
     SHARED,
@@ -191,6 +192,7 @@ def _refuse_obstacle(script: Script) -> None:
             hint=found.hint,
             file=script.path,
             line=found.line,
+            psql=found.psql,
         )
 
 
@@ -199,14 +201,14 @@ def _split(script: Script) -> tuple[Statement, ...]:
         return split_statements(script.sql)
     except SqlTextInvalid as error:
         line = script.first_line + (error.line or 1) - 1
+        command = find_command(script.sql, error)
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}.",
-            hint="Only psql knows its commands: take it out, or write out what it does."
-            if error.message.startswith("psql meta-command")
-            else "Correct the file.",
+            hint="Correct the file." if command is None else describe_instead(command),
             file=script.path,
             line=line,
             column=error.column,
+            psql=None if command is None else "psql",
         ) from None
 
 

@@ -99,13 +99,15 @@ class Obstacle:
     """Why a script cannot be run; one that was applied already is left alone.
 
     ``why`` completes the sentence that begins with the file. ``is_mistake``: the script was run, and
-    did not do what its author meant, so that whoever looks should be warned.
+    did not do what its author meant, so that whoever looks should be warned. ``psql`` is the tool that
+    runs the script by psql, which can.
     """
 
     why: str
     hint: str
     line: int
     is_mistake: bool = False
+    psql: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import analyse_script
+from lockgate.core.analysis import Analysis, analyse_script
 from lockgate.core.catalog import Catalog, Markers, Order
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
 from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.psql_command import with_way_past
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.core.stray_marker import refuse_stray_marker
-from lockgate.errors import RequestInvalid
+from lockgate.errors import MigrationFileInvalid, RequestInvalid
 from lockgate.settings import OutOfOrder
 from lockgate.value import dataclass
 
@@ -116,8 +117,10 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
         *_find_outdated(waiting, rows, ahead),
     )
     skipped_ids = {one.migration.migration_id for one in skipped}
+    taken = [m for m in waiting if m.migration_id not in skipped_ids]
     steps = [
-        _make_step(m, rows, catalog.markers) for m in waiting if m.migration_id not in skipped_ids
+        _make_step(m, rows, catalog.markers, _analyse(m, before, history))
+        for before, m in zip([None, *taken], taken, strict=False)
     ]
     return Plan(
         segments=make_segments(steps, policy, catalog.session),
@@ -229,13 +232,22 @@ def _is_early(
     )
 
 
+def _analyse(migration: Migration, previous: Migration | None, history: History) -> Analysis:
+    try:
+        return analyse_script(migration.up)
+    except MigrationFileInvalid as error:
+        raise with_way_past(error, migration, previous, history) from None
+
+
 def _make_step(
-    migration: Migration, rows: dict[Version | str, Applied], markers: Markers | None
+    migration: Migration,
+    rows: dict[Version | str, Applied],
+    markers: Markers | None,
+    analysis: Analysis,
 ) -> Step:
     row = rows.get(migration.version or migration.name)
     cause = Cause.PENDING
     if row is not None:
         cause = Cause.RESUMED if row.state is State.PARTIAL else Cause.CHANGED
-    analysis = analyse_script(migration.up)
     refuse_stray_marker(migration, markers)
     return Step(migration, analysis, cause, row)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
+from lockgate.core.psql_command import describe_instead, find_command
 from lockgate.core.sql import (
     Control,
     SqlTextInvalid,
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.sql import Statement
 
-_WAY_PAST = (
-    "Or deploy the change with Sqitch and take that over: lockgate adopt --from sqitch --format sqitch"
-    ' --reason "deployed by Sqitch"'
-)
+_TOOL = "sqitch"
 _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
 
 
@@ -67,15 +65,12 @@ def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
     try:
         return split_statements(text), None
     except SqlTextInvalid as error:
-        if not text.startswith("\\", error.offset):
+        command = find_command(text, error)
+        if command is None:
             # The plan says what is wrong with it, and where, when it is to run.
             return (), None
-        command = text[error.offset :].split(maxsplit=1)[0]
-        return (), Obstacle(
-            f"has the psql command {command}, which is not SQL",
-            f"Write out what it does as SQL. {_WAY_PAST}",
-            error.line or 1,
-        )
+        why = f"has the psql command {command}, which is not SQL"
+        return (), Obstacle(why, describe_instead(command), error.line or 1, psql=_TOOL)
 
 
 def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
@@ -114,8 +109,9 @@ def _make_unpaired(text: str, statement: Statement) -> Obstacle:
     word = text[statement.start : statement.end].split(maxsplit=1)[0].upper()
     return Obstacle(
         f"has a transaction of its own that cannot be followed: this {word} has no partner",
-        f"End each BEGIN with one COMMIT, and with nothing else. {_WAY_PAST}",
+        "End each BEGIN with one COMMIT, and with nothing else.",
         line_of(text, statement.start),
+        psql=_TOOL,
     )
 
 
@@ -126,8 +122,9 @@ def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | N
         return Obstacle(
             f"uses the psql variable {name}, which only psql fills in",
             "Write its value in, or read it with current_setting() and set it by ALTER ROLE or"
-            f" ALTER DATABASE. {_WAY_PAST}",
+            " ALTER DATABASE.",
             line_of(text, offset),
+            psql=_TOOL,
         )
     return None
 

@@ -1,0 +1,88 @@
+r"""What leads on from a script that only psql can run: what to write instead, and the way past it.
+
+Knows psql's commands by name. Reads no script.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.errors import MigrationFileInvalid
+
+if TYPE_CHECKING:
+    from lockgate.core.history import History
+    from lockgate.core.migration import Migration
+    from lockgate.core.sql import SqlTextInvalid
+
+_IDLE = "Take it out: it does nothing to a database."
+_FILE = "Put the text of that file in its place."
+_VALUE = "Write the value in, or keep it in a setting of the database for current_setting()."
+_BLOCK = "Write a DO block instead: IF … THEN … END IF, and EXECUTE for text that is SQL."
+_COPY = "Write COPY … FROM stdin; in its place, with the rows in the lines below it and \\. behind them."
+_SEND = "Write a semicolon in its place."
+_OTHER = "Only psql knows its commands: take it out, or write out as SQL what it does."
+_INSTEAD = {
+    **dict.fromkeys(("i", "ir", "include", "include_relative"), _FILE),
+    **dict.fromkeys(("set", "unset", "gset", "getenv", "prompt"), _VALUE),
+    **dict.fromkeys(("if", "elif", "else", "endif", "gexec"), _BLOCK),
+    **dict.fromkeys(("g", "gx", ";"), _SEND),
+    **dict.fromkeys(("echo", "qecho", "warn", "timing", "pset", "x", "o", "t", "a"), _IDLE),
+    **dict.fromkeys(("c", "connect"), "Take it out: the settings say which database it is."),
+    "copy": _COPY,
+    "encoding": "Take it out: the file is UTF-8.",
+    "q": "Take it out, with all that stands below it.",
+}
+
+
+def find_command(text: str, error: SqlTextInvalid) -> str | None:
+    """Return the command at which a text could not be split, or ``None`` if it was something else."""
+    if not text.startswith("\\", error.offset):
+        return None
+    return text[error.offset :].split(maxsplit=1)[0]
+
+
+def describe_instead(command: str) -> str:
+    r"""Return what to write instead of a command such as ``\i``, as a sentence."""
+    return _INSTEAD.get(command.removeprefix("\\"), _OTHER)
+
+
+def with_way_past(
+    error: MigrationFileInvalid, migration: Migration, previous: Migration | None, history: History
+) -> MigrationFileInvalid:
+    """Return the refusal of a script, with the way past it where psql can run that.
+
+    ``previous`` is what waits before it.
+    """
+    tool = error.fields.get("psql")
+    if tool is None:
+        return error
+    is_first = not history.rows and history.known_to is None
+    if tool == "sqitch" and is_first:
+        past = (
+            "Or deploy the change with Sqitch and take that over: lockgate adopt --from sqitch"
+            ' --format sqitch --reason "deployed by Sqitch"'
+        )
+    else:
+        past = _describe_past(migration, previous)
+    return MigrationFileInvalid(
+        error.message,
+        hint=f"{error.hint} {past}",
+        file=error.file,
+        line=error.line,
+        column=error.column,
+    )
+
+
+def _describe_past(migration: Migration, previous: Migration | None) -> str:
+    from shlex import quote  # noqa: PLC0415 - for a refusal
+
+    down = migration.down or migration.empty_down
+    is_shared = down is not None and down.path == migration.path
+    what = "the up part of the file alone" if is_shared else "the file"
+    first = ""
+    if previous is not None and previous.version is not None:
+        first = f"lockgate up --target {quote(previous.migration_id)}, then "
+    return (
+        f"Or {first}run {what} with psql, and count it as applied: lockgate repair"
+        f' --mark {quote(migration.migration_id)} --reason "run with psql" --apply'
+    )
