@@ -120,7 +120,9 @@ def test_copied_rows_are_there_once_whatever_disturbs_the_run(
         with Proxy(server.host, server.port, copies=counts_copies) as proxy:
             disturb(project, proxy, None)
         assert WHOLE == database.run(FACTS)[0]
-    points = choose_points(proxy.count, moment, list(FAULTS).index(fault), FAULT_STRIDE)
+    # Where a format differs, the script runs the same way.
+    stride = FAULT_STRIDE if name == "lockgate" else 2 * FAULT_STRIDE
+    points = choose_points(proxy.count, moment, list(FAULTS).index(fault), stride)
     for at in points:
         with temporary_database(server) as database:
             project = make_project(tmp_path, database, name)

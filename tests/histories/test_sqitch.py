@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.tables import find_table, make_ask
 
+from lockgate import cli
 from lockgate.core.request import Action
 from lockgate.formats.sqitch import read_folder
 from lockgate.formats.sqitch_plan import read_plan
@@ -76,14 +78,20 @@ def plan(database: Database, tmp_path: Path) -> Project:
     for name in ("a", "b"):
         (tmp_path / f"deploy/{name}.sql").write_text(f"CREATE TABLE {name} ();")
     (tmp_path / "sqitch.plan").write_text(PLAN + PLAN.splitlines()[-1].replace("a", "b", 1) + "\n")
-    first = read_plan((tmp_path / "sqitch.plan").read_text(), "sqitch.plan").changes[0]
-    digest = hashlib.sha1((tmp_path / "deploy/a.sql").read_bytes(), usedforsecurity=False)
     database.run(f"{SETUP}; DELETE FROM registry.changes WHERE project = 'flipr'")
-    database.run(
-        f"INSERT INTO registry.changes VALUES ('{first.change_id}', '{digest.hexdigest()}', 'a', 'p',"
-        " now(), now())"
-    )
+    deploy(database, tmp_path, "a")
     return Project(tmp_path, database, {"LOCKGATE_FORMAT": "sqitch"})
+
+
+def deploy(database: Database, folder: Path, name: str) -> None:
+    """Say in the registry that a change of the plan was deployed."""
+    changes = read_plan((folder / "sqitch.plan").read_text(), "sqitch.plan").changes
+    change = next(one for one in changes if one.name == name)
+    digest = hashlib.sha1((folder / f"deploy/{name}.sql").read_bytes(), usedforsecurity=False)
+    database.run(
+        f"INSERT INTO registry.changes VALUES ('{change.change_id}', '{digest.hexdigest()}', '{name}',"
+        " 'p', now(), now())"
+    )
 
 
 def test_adoption_takes_the_projects_changes_by_their_ids(plan: Project) -> None:
@@ -104,3 +112,39 @@ def test_adoption_refuses_a_change_whose_plan_was_edited(plan: Project) -> None:
         report.status,
         "which the plan of p does not have" in report.error.message,
     )
+
+
+def test_hint_on_a_script_of_psql_adopts_what_sqitch_did(
+    plan: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its command takes over what Sqitch deployed, and the change is not run again."""
+    plan.write({"deploy/b.sql": "\\i other.sql\n"})
+    refused = plan.run()
+    assert refused.error is not None
+    hint = refused.error.hint or ""
+    deploy(plan.database, plan.folder, "b")
+    for name, value in plan.database.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCKGATE_MIGRATIONS", str(plan.folder))
+    assert 0 == cli.main(shlex.split(hint[hint.index("lockgate adopt") :])[1:])
+    assert Status.UP_TO_DATE == plan.run().status
+    assert [("a", "applied"), ("b", "applied")] == plan.history()
+
+
+def test_hint_on_a_script_of_psql_behind_an_adoption_leads_past_it(
+    plan: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history cannot be adopted into: the change is run with psql and counts as applied."""
+    plan.do(Action.ADOPT, source="sqitch", reason="we move")
+    plan.write({"deploy/b.sql": "\\i other.sql\n"})
+    refused = plan.run()
+    assert refused.error is not None
+    hint = refused.error.hint or ""
+    assert "adopt" not in hint
+    plan.database.run("CREATE TABLE b ()")
+    for name, value in plan.database.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCKGATE_MIGRATIONS", str(plan.folder))
+    monkeypatch.setenv("LOCKGATE_FORMAT", "sqitch")
+    assert 0 == cli.main(shlex.split(hint[hint.index("lockgate repair") :])[1:])
+    assert Status.UP_TO_DATE == plan.run().status
