@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -186,6 +187,18 @@ def test_make_build_without_a_folder_of_migrations_is_refused() -> None:
     )
     assert "--migrations" not in done.stdout
     assert "infra/build.py" in done.stdout
+
+
+def test_documented_size_is_that_of_the_package(package: Path) -> None:
+    """Who plans for Lambda's limits reads these numbers."""
+    with zipfile.ZipFile(package) as archive:
+        unzipped = sum(member.file_size for member in archive.infolist())
+    measured = (package.stat().st_size / 1024**2, unzipped / 1024**2)
+    for page in ("README.md", "docs/cold-start.md", "docs/adopt/README.md"):
+        text = (build.ROOT / page).read_text()
+        found = re.search(r"(\d\.\d)(?: MB zipped)?(?:,| and) (\d\d) MB", text)
+        assert found is not None, page
+        assert measured == pytest.approx(tuple(map(float, found.groups())), rel=0.04), page
 
 
 def test_zip_does_not_depend_on_times_or_modes(tmp_path: Path) -> None:
