@@ -55,7 +55,7 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
     count = sum(1 for step in steps if step.row is not None and step.row.version is not None)
     return UndoRefused(
         found.describe(),
-        hint="What is applied stays, and the next run goes on from there. To undo it all the same:"
+        hint="The next run goes on from what is applied. To undo it all the same:"
         f' lockgate down --steps {count} --reason "…" (to a function:'
         f' {{"action": "down", "steps": {count}, "reason": "…", "requested_by": "…"}}).',
     )
