@@ -40,15 +40,19 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 ORDER BY n.nspname, c.relname
 """
 # Of a run that noted nothing, its status and report tell: one of an earlier build, or one that changed
-# nothing. Breaking a lock changes no migration.
+# nothing. Breaking a lock changes no migration. Without the column, as in tables of an earlier build,
+# its name means the NULL outside of the subquery.
 _HAS_CHANGED = """
 SELECT EXISTS (
-    SELECT FROM {run} AS r
-    WHERE r.action <> 'unlock'
-      AND (coalesce((pg_catalog.to_jsonb(r) ->> 'has_committed')::boolean, false)
-           OR r.status IN ('applied', 'rolled_back')
-           OR r.report -> 'applied' -> 0 IS NOT NULL
-           OR r.report -> 'reverted' -> 0 IS NOT NULL))
+    SELECT FROM (VALUES (NULL::boolean)) AS earlier_build (has_committed), LATERAL (
+        SELECT FROM {run} AS r
+        WHERE r.action <> 'unlock'
+          AND (has_committed
+               OR r.status IN ('applied', 'rolled_back')
+               OR r.report -> 'applied' -> 0 IS NOT NULL
+               OR r.report -> 'reverted' -> 0 IS NOT NULL)
+        LIMIT 1
+    ) AS changed)
 """
 _NOTE = """
 UPDATE {run} SET has_committed = true WHERE run_id = {run_id} AND has_committed IS NOT TRUE

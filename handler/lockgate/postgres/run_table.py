@@ -27,13 +27,17 @@ SELECT r.run_id, r.action FROM {run} AS r
 WHERE r.run_id IN (SELECT h.run_id FROM {history} AS h)
 """
 
-# Tables of an earlier build lack the column, and their runs the digest.
+# Tables of an earlier build lack the column: then its name means the NULL outside of the subquery. A
+# whole row as JSON would have the server read every report and every description of a database.
 _HAS_RECORDED = """
 SELECT EXISTS (
-    SELECT FROM {run} AS r
-    WHERE r.token < {token} AND r.finished_at IS NOT NULL
-      AND r.status IN ('applied', 'up_to_date', 'rolled_back')
-      AND pg_catalog.to_jsonb(r) ->> 'catalog_digest' = {digest})
+    SELECT FROM (VALUES (NULL::text)) AS earlier_build (catalog_digest), LATERAL (
+        SELECT FROM {run} AS r
+        WHERE r.token < {token} AND r.finished_at IS NOT NULL
+          AND r.status IN ('applied', 'up_to_date', 'rolled_back')
+          AND catalog_digest = {digest}
+        LIMIT 1
+    ) AS recorded)
 """
 
 # Tokens only grow, so the newest is the highest.
