@@ -827,3 +827,16 @@ def test_proof_decides_in_every_format(
     assert is_undone is bool(report.reverted), report.error
     assert before == project.database.dump(without=("lockgate",))
     assert [[100]] == project.database.run("SELECT count(*) FROM audit_log")
+
+
+@pytest.mark.parametrize("word", ["", "TEMPORARY"])
+def test_table_that_a_down_creates_and_drops_is_not_blamed_on_others(
+    full: Project, word: str
+) -> None:
+    """Whose a table was that came and went during the undo cannot be known, and is not claimed."""
+    down = f"CREATE {word} TABLE scratch (id int); DROP TABLE scratch; DROP TABLE made;"
+    report = fail(full, ("CREATE TABLE made (id int);", down))
+    assert [] == names(report)
+    assert report.error is not None
+    expected = f"{UNPROVED}a down script drops a table that was not there when the undo began."
+    assert expected in report.error.message

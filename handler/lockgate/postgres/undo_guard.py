@@ -215,7 +215,8 @@ class UndoGuard:
                 return Unproved(f"table {label}", "would be written to by a down script")
         found = check_end(self.facts.before, self._describe())
         if found is None and not known.issuperset(self._ask_json(_GONE)):
-            return Unproved("a table", "that another session has just created would be dropped")
+            # Its own, or one that another session created in the meantime: the server does not tell.
+            return Unproved("a down script", "drops a table that was not there when the undo began")
         return found
 
     def _describe(self) -> Description:
