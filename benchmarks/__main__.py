@@ -12,7 +12,7 @@ from benchmarks.bench import SERVER_SETTINGS, Bench, Results, Runner
 from benchmarks.machine import describe_machine
 from benchmarks.measure import make_environment
 from benchmarks.page import publish
-from benchmarks.peer import Peer, Task, Tools
+from benchmarks.peer import Peer, Tools
 from benchmarks.peers import PEERS
 from benchmarks.record import add_to, make_record, read_record, write_record
 from benchmarks.row import ROWS, Row
@@ -112,9 +112,7 @@ def run(
 
 def is_able(peer: Peer, row: Row) -> bool:
     """Whether a peer takes part in a row."""
-    return max(row.applied, row.pending) <= peer.most and (
-        row.task is Task.UP or peer.check is not None
-    )
+    return max(row.applied, row.pending) <= peer.most and peer.can(row.task)
 
 
 def find_runners(tools: Tools, names: Sequence[str], home: Path) -> list[Runner]:

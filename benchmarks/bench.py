@@ -87,7 +87,7 @@ class Bench:
             if row.applied:
                 ready = self._prepare(runner, row.applied)
             else:
-                ready = self._make_fresh(runner, f"fresh-{row.pending}")
+                ready = self._make_fresh(runner, f"fresh-{row.name}")
             self._time(row, runner, ready, outcome)
         except ProgramFailed as error:
             is_full = _OUT_OF_LOCKS.search(str(error)) is not None
@@ -98,7 +98,7 @@ class Bench:
 
     def _time(self, row: Row, runner: Runner, ready: _Ready, outcome: Outcome) -> None:
         pending = ready.count + row.pending
-        runner.peer.write(ready.folder, make_changes(pending), ready.count)
+        runner.peer.write(ready.folder, row.make_changes(pending), ready.count)
         self._admin("CHECKPOINT")
         with open_way(self.server.host, self.server.port, row.delay_ms) as way:
             sample = self._run(runner, ready, row.task, way.port)

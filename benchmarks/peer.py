@@ -29,10 +29,11 @@ class Kind(StrEnum):
 
 
 class Task(StrEnum):
-    """What is measured: applying what is pending, or reading and checking it without applying."""
+    """What is measured: applying what is pending, also statement by statement, or checking it alone."""
 
     UP = "up"
     CHECK = "check"
+    OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class Peer:
     ``write(folder, changes, applied)`` writes a folder whose first ``applied`` changes are in the
     database already; it is called again with more changes. ``start(program, folder, target)`` returns
     what is run, in the folder. ``most`` is the largest folder that it is measured with.
+    ``goes_outside``: its files can say that each statement is to be committed by itself.
     """
 
     name: str
@@ -113,11 +115,16 @@ class Peer:
     start: Callable[[Path, Path, Target], Command]
     most: int = 1_000
     check: Callable[[Path, Path, Target], Command] | None = None
+    goes_outside: bool = False
+
+    def can(self, task: Task) -> bool:
+        """Tell whether this peer has such a thing."""
+        return {Task.CHECK: self.check is not None, Task.OUTSIDE: self.goes_outside}.get(task, True)
 
     def command(self, task: Task, program: Path, folder: Path, target: Target) -> Command | None:
         """Return what is run for a task; ``None`` where this peer has no such thing."""
-        if task is Task.UP:
-            return self.start(program, folder, target)
+        if task is not Task.CHECK:
+            return self.start(program, folder, target) if self.can(task) else None
         return None if self.check is None else self.check(program, folder, target)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.peer import Task
+from benchmarks.workload import make_changes, make_long_change
+
+if TYPE_CHECKING:
+    from benchmarks.workload import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of work. ``rounds`` is how often each peer does it unless the caller says otherwise."""
+    """One kind of work. ``rounds`` is how often each peer does it unless the caller says otherwise.
+
+    ``statements``: the one pending migration has so many, each committed by itself.
+    """
 
     name: str
     title: str
@@ -18,6 +26,11 @@ class Row:
     rounds: int
     delay_ms: float = 0
     task: Task = Task.UP
+    statements: int = 0
+
+    def make_changes(self, count: int) -> list[Change]:
+        """Return the first so many migrations; with ``statements``, one of so many instead."""
+        return [make_long_change(self.statements)] if self.statements else make_changes(count)
 
 
 # Fresh databases come first: what they end as is what later rows begin with.
@@ -29,6 +42,8 @@ NEAR = (
     Row("one", "1 pending, 1,000 applied", 1_000, 1, 15),
     Row("nothing-10000", "nothing pending, 10,000 applied", 10_000, 0, 7),
     Row("check-10000", "10,000 read and checked, not applied", 0, 10_000, 5, task=Task.CHECK),
+    Row("outside-500", "500 statements outside a transaction", 0, 1, 3, 0, Task.OUTSIDE, 500),
+    Row("outside-4000", "4,000 statements outside a transaction", 0, 1, 3, 0, Task.OUTSIDE, 4_000),
 )
 FAR = (
     Row("far-fresh-100", "100 pending, 1 ms away", 0, 100, 3, 1.0),

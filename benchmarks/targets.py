@@ -46,6 +46,7 @@ _RATIOS = (
     ("lockgate", "nothing-1000", "pg8000-each", "nothing-1000", 1.3),
     ("lockgate", "one", "pg8000-each", "one", 1.3),
     ("lockgate", "nothing-10000", "lockgate", "nothing-1000", 1.5),
+    ("lockgate", "outside-4000", "lockgate", "outside-500", 12.0),
     ("lockgate", "far-fresh-1000", "psql-1", "far-fresh-1000", 0.85),
     ("lockgate", "far-fresh-10000", "psql-each", "far-fresh-10000", 0.4),
     ("lockgate-each", "far-fresh-1000", "psql-each", "far-fresh-1000", 0.85),

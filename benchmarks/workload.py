@@ -12,12 +12,16 @@ _FIRST_VERSION = 20_240_101_000_000
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One migration. ``number`` counts from 1; ``up`` and ``down`` are whole scripts."""
+    """One migration. ``number`` counts from 1; ``up`` and ``down`` are whole scripts.
+
+    ``is_outside``: each statement of ``up`` is committed by itself.
+    """
 
     number: int
     name: str
     up: str
     down: str
+    is_outside: bool = False
 
     @property
     def version(self) -> str:
@@ -28,6 +32,13 @@ class Change:
 def make_changes(count: int) -> list[Change]:
     """Return so many migrations: ten to a module, each module two tables and what is done to them."""
     return [_make_change(number) for number in range(1, count + 1)]
+
+
+def make_long_change(statements: int) -> Change:
+    """Return one migration of so many statements, for outside of a transaction."""
+    rows = "".join(f"INSERT INTO long VALUES ({n}, 'row {n}');\n" for n in range(1, statements))
+    up = f"CREATE TABLE long (id int, name text);\n{rows}"
+    return Change(1, "fill_long", up, "DROP TABLE long;\n", is_outside=True)
 
 
 def _make_change(number: int) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,3 +175,48 @@ def test_down_that_cannot_run_is_a_warning_and_no_way_back(
     assert report.error is not None
     assert "its down script cannot be run: " in report.error.message
     assert 1 == len(project.history())
+
+
+UNREADABLE = {
+    "string": ("SELECT 'x", "unterminated quoted string"),
+    "parenthesis": ("SELECT (1;", "unbalanced parenthesis"),
+    "command of psql": ("\\i x.sql\n", "\\i"),
+    "COPY data": ("COPY a FROM stdin;\n1\n", "COPY data without"),
+    "NUL": ("DROP TABLE a;\0", "NUL character"),
+    "own transaction": ("BEGIN; DROP TABLE a;", "transaction"),
+}
+DOWN_FILES = {
+    "lockgate": ("1_a.sql", "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\n"),
+    "golang-migrate": ("1_a.down.sql", ""),
+    "sqlx": ("1_a.down.sql", ""),
+    "flyway": ("U1__a.sql", ""),
+    "sqitch": ("revert/a.sql", ""),
+}
+UP_FILES = {
+    "golang-migrate": {"1_a.up.sql": "CREATE TABLE a ();"},
+    "sqlx": {"1_a.up.sql": "CREATE TABLE a ();"},
+    "flyway": {"V1__a.sql": "CREATE TABLE a ();"},
+    "sqitch": {"sqitch.plan": PLAN, "deploy/a.sql": "CREATE TABLE a ();"},
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("tool", DOWN_FILES)
+def test_down_script_that_cannot_be_run_is_a_warning_with_its_place(
+    project: Project, tool: str, kind: str
+) -> None:
+    """An up applies the rest, each look says what is wrong and where, and a down is refused so."""
+    project.settings["LOCKGATE_FORMAT"] = tool
+    path, head = DOWN_FILES[tool]
+    text, problem = UNREADABLE[kind]
+    project.write(UP_FILES.get(tool, {}) | {path: head + text})
+    line = head.count("\n") + 1
+    place = re.compile(rf"{re.escape(path)}:{line}:.*{re.escape(problem)}")
+    for action in (Action.PLAN, Action.VALIDATE, Action.UP, Action.VALIDATE):
+        report = project.run(action)
+        assert report.error is None, report.error
+        assert place.search(" ".join(report.warnings)), (action, report.warnings)
+    refused = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")
+    assert refused.error is not None
+    assert "undo-refused" == refused.error.code
+    assert place.search(refused.error.message), refused.error.message

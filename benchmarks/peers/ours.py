@@ -21,7 +21,8 @@ def find(tools: Tools) -> Path | None:
 def write(folder: Path, changes: Sequence[Change], _applied: int) -> None:
     """Write the native format."""
     for change in changes:
-        text = f"-- migrate:up\n{change.up}\n-- migrate:down\n{change.down}"
+        options = " transaction:false" if change.is_outside else ""
+        text = f"-- migrate:up{options}\n{change.up}\n-- migrate:down\n{change.down}"
         write_new(folder / "migrations" / f"{change.version}_{change.name}.sql", text)
 
 
@@ -41,6 +42,8 @@ def start_check(program: Path, _folder: Path, target: Target) -> Command:
 
 
 OURS = (
-    Peer("lockgate", Kind.OURS, find, write, start, most=10_000, check=start_check),
+    Peer(
+        "lockgate", Kind.OURS, find, write, start, most=10_000, check=start_check, goes_outside=True
+    ),
     Peer("lockgate-each", Kind.OURS, find, write, start_each, most=10_000),
 )

@@ -29,6 +29,8 @@ FRESH = Row("fresh-1000", "20 pending", 0, 20, 1)
 NOTHING = Row("nothing-1000", "nothing pending", 20, 0, 1)
 ONE = Row("one", "1 pending", 20, 1, 1)
 FAR = Row("far-fresh-1000", "20 pending, away", 0, 20, 1, 0.2)
+OUTSIDE = Row("outside-500", "30 statements", 0, 1, 1, 0, Task.OUTSIDE, 30)
+LONGER = Row("outside-4000", "60 statements", 0, 1, 1, 0, Task.OUTSIDE, 60)
 CHECK = Row("check-10000", "20 checked", 0, 20, 1, task=Task.CHECK)
 
 
@@ -66,6 +68,19 @@ def test_every_kind_of_row_is_measured(
     assert record == read_record(tmp_path / "record.json")
     assert all(peer.name in describe(record) and peer.name in draw(record) for peer in peers)
     assert "1 pending: lockgate ÷ pg8000-each" in [target.what for target in find_targets(record)]
+
+
+def test_statements_outside_a_transaction_are_measured_by_their_number(
+    bench: Bench, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """Each number has a database and a folder of its own, and the target is the ratio of both."""
+    runners = [one for one in find_runners(server, tmp_path, NEAR) if one.peer.can(Task.OUTSIDE)]
+    assert ["lockgate"] == [runner.peer.name for runner in runners]
+    rows = (OUTSIDE, LONGER)
+    results: Results = {row.name: bench.run_row(row, runners, 2) for row in rows}
+    record = make_record({}, rows, [runner.peer for runner in runners], results)
+    assert [None, None] == [results[row.name]["lockgate"].failed for row in rows]
+    assert ["60 statements: lockgate ÷ 30 statements"] == [t.what for t in find_targets(record)]
 
 
 def test_round_trips_are_counted_behind_the_delay(

@@ -233,4 +233,7 @@ def _restore(row: Applied, former: StoredScripts | None, substitute: Substitute)
         hidden=hidden,
     )
     migration = Migration(row.version, row.name, Kind.REPEATABLE, script, None)
-    return Step(migration, analyse_script(script), Cause.RESTORED, row)
+    try:
+        return Step(migration, analyse_script(script), Cause.RESTORED, row)
+    except MigrationFileInvalid as error:
+        return f"its former text cannot be run: {error.message.removesuffix('.')}"

@@ -404,7 +404,8 @@ def _texts(migration: Migration) -> Row:
         "up_token_checksum": find_token_checksum(up.text) if is_sql else None,
         "up_script": up.text if migration.kind is Kind.REPEATABLE else None,
         "down_checksum": None if down is None else down.checksum,
-        "down_script": None if down is None else down.text,
+        # No text of PostgreSQL holds a NUL, and a script with one can never be run.
+        "down_script": None if down is None or "\0" in down.text else down.text,
         "down_options": None if down is None else _stored_options(down),
         "language": up.language,
     }
