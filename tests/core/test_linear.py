@@ -1,0 +1,106 @@
+r"""What a script costs, counted and not timed: four times the text is four times the work and memory.
+
+The work is the calls that are made and the characters of the new texts that they return, which a copy of
+the whole script for each of its lines would multiply.
+"""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.checksum import text_checksum
+from lockgate.core.migration import Language, Options, Script
+from lockgate.core.sql import sendable, split_statements
+from lockgate.core.token_checksum import find_token_checksum
+from lockgate.postgres.message import MessageWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from lockgate.core.migration import Migration
+
+# A little more than four: what is asked once does not grow, and lists grow in steps.
+MOST = 4.5
+KINDS: dict[str, Callable[[int], str]] = {
+    "restrict": lambda n: "\\restrict abc\n" * n + "SELECT 1;\n",
+    "restrict between": lambda n: "\\restrict abc\nSELECT 1;\n\\unrestrict abc\n" * (n // 2),
+    "inserts": lambda n: "".join(f"INSERT INTO t VALUES ({i}, 'row {i}');\n" for i in range(n)),
+    "one insert": lambda n: "INSERT INTO t VALUES (0)" + ",\n(1)" * (2 * n) + ";\n",
+    "comments": lambda n: "-- why\n" * n + "SELECT 1;\n",
+    "copy": lambda n: "COPY t FROM stdin;\n1\ta\n\\.\n" * (n // 2),
+    "copy data": lambda n: "COPY t FROM stdin;\n" + "1\ta\n" * (4 * n) + "\\.\n",
+}
+
+
+def read(text: str) -> None:
+    """Do with a script what a run does before it sends it."""
+    split_statements.cache_clear()
+    script = Script(text, "1_a.sql", 1, Language.SQL, Options(), text_checksum(text))
+    analysis = analyse_script(script)
+    assert Mode.SHARED is analysis.mode
+    find_token_checksum(text)
+    sendable(text)
+    writer = MessageWriter()
+    migration: Migration | None = None
+    writer.add_script(migration, script, analysis.statements, (0, len(text)))  # type: ignore[arg-type]
+    writer.take()
+
+
+def count_work(text: str) -> int:
+    """Return the calls made and the characters of texts returned."""
+    work = 0
+
+    def note(_frame: FrameType, event: str, value: object) -> None:
+        nonlocal work
+        work += 1
+        if event == "return" and isinstance(value, str) and value is not text:
+            work += len(value)
+
+    sys.setprofile(note)
+    try:
+        read(text)
+    finally:
+        sys.setprofile(None)
+    return work
+
+
+def measure_peak(text: str) -> int:
+    """Return the most bytes held at once while a script is read."""
+    tracemalloc.start()
+    try:
+        read(text)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        split_statements.cache_clear()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_work_on_a_script_grows_with_its_length(kind: str) -> None:
+    """Nothing is done to the whole for each of its lines."""
+    make = KINDS[kind]
+    read(make(10))
+    assert count_work(make(4 * 2_000)) <= MOST * count_work(make(2_000))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_for_a_script_grows_with_its_length(kind: str) -> None:
+    """As much of it is held at once, however long it is."""
+    make = KINDS[kind]
+    read(make(10))
+    assert measure_peak(make(4 * 2_000)) <= MOST * measure_peak(make(2_000))
+
+
+def test_memory_for_a_large_script_is_a_multiple_of_it() -> None:
+    """Five megabytes of INSERT take no more than some copies and a value for each statement."""
+    count = 120_000
+    text = KINDS["inserts"](count)
+    assert len(text) > 5_000_000
+    per_statement = 400
+    assert measure_peak(text) < 6 * len(text) + per_statement * count
