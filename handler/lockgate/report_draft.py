@@ -81,7 +81,8 @@ class ReportDraft:
     """Collects what one request meets; `to_report` makes the value.
 
     ``actions`` are those of the runs that wrote the history, by their ids, where they are to be shown.
-    ``listing`` is there as long as ``catalog`` is but a part of it.
+    ``sent`` is what was sent to be written in the history. ``listing`` is there as long as ``catalog``
+    is but a part of it.
     """
 
     run_id: str
@@ -108,6 +109,7 @@ class ReportDraft:
     backup: dict[str, Any] | None = None
     error: LockgateError | None = None
     blamed: tuple[Failure, Segment] | None = None
+    sent: Amendment | None = None
     trail: Trail = field(default_factory=Trail)
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, int] = field(default_factory=dict)
@@ -291,6 +293,8 @@ class ReportDraft:
                 and (failure is not None or self.trail.under_way is not None),
                 is_outcome_unknown=isinstance(self.error, OutcomeUnknown),
                 action=self.request.action,
+                has_amended=self.sent is not None
+                and self.sent.is_written(self.history, self.run_id),
                 stub=self.trail.stub,
             )
         )

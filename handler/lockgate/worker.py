@@ -353,8 +353,14 @@ class Worker:
         recoveries = 0
         while True:
             try:
-                amendment = decide(self._read_history())
+                history = self._read_history()
+                sent = self.draft.sent
+                # The answer may have been lost, not the work: to decide anew would be refused.
+                if sent is not None and sent.is_written(history, self.means.run_id):
+                    return sent
+                amendment = decide(history)
                 if not amendment.is_empty:
+                    self.draft.sent = amendment
                     self.draft.trail.note_sending(None)
                     self.means.database.amend(amendment, self.held.stamp)
             except ConnectionLost as error:

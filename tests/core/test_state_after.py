@@ -137,6 +137,12 @@ ELSEWHERE = {
             "What this run wrote was rolled back; the history is as it was.",
         ),
         (
+            replace(SENT, action=Action.REPAIR, was_read=True, has_amended=True),
+            "kept",
+            "history",
+            "What this run wrote to the history stays.",
+        ),
+        (
             RunFacts(has_tried=True, has_lock=True, stub="public.knex_migrations"),
             "partly_applied",
             "answer",

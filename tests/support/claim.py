@@ -37,13 +37,13 @@ CLAIMING_NOTHING = frozenset({"partly_applied", "unknown"})
 class Claims:
     """What claims are compared with: ``states`` are the contents behind each number of migrations.
 
-    ``start`` is how many there were before; ``table`` names one to compare instead of everything.
+    ``start`` is how many there were before; ``query`` is for what to compare instead of everything.
     """
 
     states: Sequence[str]
     start: int = 0
     may_be: frozenset[str] = CLAIMING_NOTHING
-    table: str | None = None
+    query: str | None = None
 
     def check(self, report: Report, database: Database, where: str = "") -> None:
         """Compare the claim of a run, if it failed and makes one, with what is there."""
@@ -51,14 +51,16 @@ class Claims:
             return
         said = json.loads(report.to_text())
         is_claim = said["error"]["state_after"] not in CLAIMING_NOTHING
-        after = read_contents(database, table=self.table) if is_claim else ""
+        after = read_contents(database, query=self.query) if is_claim else ""
         problem = find_false_claim(said, self.states, self.start, after, self.may_be)
         assert problem is None, f"{where}: {problem}. {report.error.message}"
 
 
-def read_contents(database: Database, without: str = "lockgate", table: str | None = None) -> str:
-    """Return schema and rows as text that is equal where the contents are; or of one table."""
-    chosen = f"--exclude-schema={without}" if table is None else f"--table={table}"
+def read_contents(database: Database, without: str = "lockgate", query: str | None = None) -> str:
+    """Return schema and rows as text that is equal where the contents are; or the rows of a query."""
+    if query is not None:
+        return _run(database, "psql", "-XAtc", query)
+    chosen = f"--exclude-schema={without}"
     dumped = _run(database, "pg_dump", "--no-comments", f"--lock-wait-timeout={_WAIT}", chosen)
     lines: list[str] = []
     rows: list[str] | None = None
@@ -93,6 +95,7 @@ def find_false_claim(
         return None if after == states[start] else f"{state} is claimed, and something changed"
     assert "kept" == state
     end = start + len(report["applied"]) - len(report["reverted"])
+    end += 1 if report["recorded"] or report["forgotten"] else 0
     if end == start:
         return "kept is claimed, and nothing is listed as kept"
     return (

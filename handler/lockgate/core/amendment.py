@@ -51,6 +51,16 @@ class Amendment:
         """Whether there is nothing to write."""
         return not (self.recorded or self.accepted or self.forgotten)
 
+    def is_written(self, history: History, run_id: str) -> bool:
+        """Whether a run wrote all of it, by a history that was read since."""
+        rows = {row.migration_id: row for row in history.rows}
+        written = {one for one, row in rows.items() if row.run_id == run_id}
+        return (
+            all(record.migration.migration_id in written for record in self.recorded)
+            and all(has_texts(rows.get(one.migration_id), one) for one in self.accepted)
+            and not any(row.migration_id in rows for row in self.forgotten)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -60,6 +70,12 @@ class Claimed:
     applied_at: datetime | None = None
     is_edited: bool = False
     problem: str | None = None
+
+
+def has_texts(row: Applied | None, migration: Migration) -> bool:
+    """Return whether a row has the checksums of a file, both of them."""
+    down = None if migration.down is None else migration.down.checksum
+    return row is not None and (row.checksum, row.down_checksum) == (migration.up.checksum, down)
 
 
 def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:

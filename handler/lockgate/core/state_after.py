@@ -85,6 +85,7 @@ class RunFacts:
     ``has_tried``: it has sent something that changes Lockgate's tables, at least. ``is_in_doubt``: a
     connection broke while it worked, and the history was not read since. ``was_read``: the history
     was read after the last message. ``undone_own`` are migrations that this run had applied before.
+    ``has_amended``: what it wrote in the history itself is there.
     """
 
     has_tried: bool = False
@@ -100,6 +101,7 @@ class RunFacts:
     has_failed_step: bool = False
     is_outcome_unknown: bool = False
     action: Action | None = None
+    has_amended: bool = False
     stub: str | None = None
 
 
@@ -136,7 +138,7 @@ def find_state(facts: RunFacts) -> StateClaim:
 def _find_known_state(facts: RunFacts) -> StateAfter:
     if facts.in_part is not None or (facts.stub is not None and not facts.kept):
         return StateAfter.PARTLY_APPLIED
-    if facts.kept or facts.undone_others:
+    if facts.kept or facts.undone_others or facts.has_amended:
         return StateAfter.KEPT
     return StateAfter.ROLLED_BACK
 
@@ -152,6 +154,8 @@ def describe_state(claim: StateClaim) -> str:
             return f"What the database holds now is not known: {claim.reason}."
         case StateAfter.ROLLED_BACK:
             return _describe_rollback(claim)
+        case StateAfter.KEPT if claim.action in _AMENDING:
+            return "What this run wrote to the history stays."
         case StateAfter.KEPT:
             parts = ["The failed migration was rolled back."] if claim.has_failed_step else []
         case StateAfter.PARTLY_APPLIED:

@@ -1,0 +1,283 @@
+"""What requests other than an up claim when they fail, compared with the database.
+
+A down, an automatic undo, the way back to an older package, a run that makes another tool's history
+table, and what only writes the history: of that, the history itself is compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from tests.faults.test_claims import FAULTS, LOST, Fault
+from tests.faults.test_undo_every_effect import DOWNS, UNDOABLE
+from tests.support.claim import Claims, read_contents
+from tests.support.database import temporary_database
+from tests.support.disturbed import FAULT_STRIDE, choose_points, through
+from tests.support.project import Project
+from tests.support.proxy import Link, Moment, Proxy
+
+from lockgate.core.deadline import Deadline
+from lockgate.core.request import Action, Mend
+from lockgate.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lockgate.local.server import EmbeddedServer
+    from lockgate.report import Report
+
+OPERATOR = {"reason": "test", "requested_by": "test"}
+HISTORY = "SELECT migration_id, state, up_checksum FROM lockgate.migration_history ORDER BY 1"
+STUB = {
+    "1_a.sql": "-- migrate:up\nCREATE TABLE a (); DELETE FROM schema_migrations;\n",
+    "2_b.sql": "-- migrate:up\nSELECT nothing;\n",
+}
+ROWS = {name: f"CREATE TABLE {name[2]} (i int);" for name in ("1_a.sql", "2_b.sql", "3_c.sql")}
+BACK = {
+    name: f"-- migrate:up\nCREATE TABLE {name[2]} (i int);\n-- migrate:down\nDROP TABLE {name[2]};\n"
+    for name in ROWS
+}
+
+
+class Scenario:
+    """A request that is disturbed. If it has a ``query``, its rows are compared."""
+
+    files: ClassVar[dict[str, str]] = ROWS
+    start: ClassVar[int] = 0
+    query: ClassVar[str | None] = None
+    expected: ClassVar[frozenset[Status]] = frozenset({Status.APPLIED})
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        project.write(self.files)
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        return project.run(deadline=deadline)
+
+    def read(self, project: Project) -> list[str]:
+        """Return the contents after each number of migrations, from those before on."""
+        states = [read_contents(project.database, query=self.query)]
+        self.send(project)
+        return [*states, read_contents(project.database, query=self.query)]
+
+
+class Down(Scenario):
+    """Everything is undone."""
+
+    files = DOWNS
+    start = len(DOWNS)
+    expected = frozenset({Status.ROLLED_BACK})
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        super().prepare(project)
+        assert Status.APPLIED == project.run().status
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        return project.do(Action.DOWN, deadline=deadline, target="0", **OPERATOR)
+
+    def read(self, project: Project) -> list[str]:
+        """Return the contents after each number of migrations, from those before on."""
+        states = [read_contents(project.database)]
+        for _ in self.files:
+            assert project.do(Action.DOWN, steps=1, **OPERATOR).is_success
+            states.append(read_contents(project.database))
+        return states[::-1]
+
+
+class Undo(Scenario):
+    """A run that fails undoes what it did."""
+
+    files: ClassVar[dict[str, str]] = {**UNDOABLE, "5_bad.sql": "SELECT nonsense;"}
+    expected = frozenset({Status.FAILED})
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        project.database.run("CREATE TABLE effect (what text); INSERT INTO effect VALUES ('a')")
+        super().prepare(project)
+
+    def read(self, project: Project) -> list[str]:
+        """Return the contents after each number of migrations, from those before on."""
+        states = [read_contents(project.database)]
+        for version in sorted(name[0] for name in UNDOABLE):
+            assert project.do(Action.UP, target=version).is_success
+            states.append(read_contents(project.database))
+        return states
+
+
+class Back(Down):
+    """An older package undoes what a newer one applied, and fails then."""
+
+    files = BACK
+    start = len(BACK)
+    expected = frozenset({Status.ROLLED_BACK})
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        project.settings["LOCKGATE_ROLLBACK"] = "deploy"
+        project.write({"1_a.sql": BACK["1_a.sql"]})
+        assert Status.APPLIED == project.run().status
+        project.write(BACK)
+        assert Status.APPLIED == project.run().status
+        for name in ("2_b.sql", "3_c.sql"):
+            project.remove(name)
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        return project.run(deadline=deadline)
+
+
+class Stub(Scenario):
+    """A first run makes another tool's history table, and fails."""
+
+    files = STUB
+    expected = frozenset({Status.FAILED})
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        project.settings["LOCKGATE_FORMAT"] = "dbmate"
+        super().prepare(project)
+
+    def read(self, project: Project) -> list[str]:
+        """Return the contents after each number of migrations, from those before on."""
+        states = [read_contents(project.database)]
+        assert project.do(Action.UP, target="1").is_success
+        return [*states, read_contents(project.database)]
+
+
+class Baseline(Scenario):
+    """Rows are written without a run."""
+
+    query = HISTORY
+
+    def prepare(self, project: Project) -> None:
+        """Write the files beside a history without rows, which has a table all the same."""
+        super().prepare(project)
+        assert Status.APPLIED == project.do(Action.BASELINE, target="1", **OPERATOR).status
+        project.database.run("DELETE FROM lockgate.migration_history")
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        return project.do(Action.BASELINE, deadline=deadline, target="3", **OPERATOR)
+
+
+class Adopt(Baseline):
+    """Another tool's history is taken over."""
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        project.database.run(
+            "CREATE TABLE schema_migrations (version varchar PRIMARY KEY);"
+            "INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3')"
+        )
+        super().prepare(project)
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        return project.do(Action.ADOPT, deadline=deadline, **OPERATOR)
+
+
+class Forget(Baseline):
+    """A row is dropped from the history."""
+
+    def prepare(self, project: Project) -> None:
+        """Bring project and database to where the request is sent."""
+        super().prepare(project)
+        assert Status.APPLIED == project.do(Action.BASELINE, target="1", **OPERATOR).status
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        given = {**OPERATOR, "dry_run": False}
+        return project.do(Action.REPAIR, deadline=deadline, mend=Mend.FORGET, version="1", **given)
+
+
+class Mark(Forget):
+    """A row is written by hand."""
+
+    def send(self, project: Project, deadline: Deadline | None = None) -> Report:
+        """Send the request."""
+        given = {**OPERATOR, "dry_run": False}
+        return project.do(Action.REPAIR, deadline=deadline, mend=Mend.MARK, version="2", **given)
+
+
+SCENARIOS = (Down, Undo, Back, Stub, Baseline, Adopt, Forget, Mark)
+NAMES = (
+    "server gone",
+    "connection broken again and again",
+    "lock stolen",
+    "lock stolen, connection broken",
+    "deadline",
+    "deadline, connection broken",
+    "deadline, network silent",
+)
+BROKEN_ONCE = "connection broken"
+
+
+def break_once(_project: Project, _proxy: Proxy, _deadline: Deadline, link: Link) -> None:
+    """Break this connection."""
+    link.reset()
+
+
+CHOSEN = {**{name: FAULTS[name] for name in NAMES}, BROKEN_ONCE: Fault(break_once, LOST)}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How many messages a request sends, and what its claims are compared with."""
+
+    count: int
+    claims: Claims
+
+
+def look(server: EmbeddedServer, folder: Path, scenario: Scenario) -> Known:
+    """Return what an undisturbed request does."""
+    with temporary_database(server) as database:
+        project = Project(folder, database)
+        scenario.prepare(project)
+        with Proxy(server.host, server.port) as proxy:
+            project.settings |= through(project, proxy)
+            report = scenario.send(project)
+            assert report.status in scenario.expected, report.error
+    with temporary_database(server) as database:
+        project = Project(folder, database)
+        scenario.prepare(project)
+        states = scenario.read(project)
+    return Known(proxy.count, Claims(states, scenario.start, LOST, scenario.query))
+
+
+@pytest.mark.parametrize("moment", list(Moment))
+@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("kind", SCENARIOS)
+def test_claim_of_a_disturbed_request_is_true(
+    server: EmbeddedServer,
+    tmp_path: Path,
+    kind: type[Scenario],
+    name: str,
+    moment: Moment,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """However a request fails, what it says of the database is what an independent look finds there."""
+    scenario, fault = kind(), CHOSEN[name]
+    known = look(server, tmp_path, scenario)
+    found: dict[str, int] = {}
+    for at in choose_points(known.count, moment, list(CHOSEN).index(name), FAULT_STRIDE):
+        with temporary_database(server) as database:
+            project = Project(tmp_path, database)
+            scenario.prepare(project)
+            deadline = Deadline(lambda: 600_000, 1_000)
+            proxy = Proxy(server.host, server.port, at=at, moment=moment)
+            proxy.fault = partial(fault.strike, project, proxy, deadline)
+            with proxy:
+                project.settings |= {**through(project, proxy), "LOCKGATE_CONNECT_BUDGET": "1s"}
+                report = scenario.send(project, deadline)
+            known.claims.check(report, database, f"message {at} of {known.count}, {moment}")
+            state = "none" if report.error is None else str(report.error.state_after)
+            found[state] = found.get(state, 0) + 1
+    record_property("claims", json.dumps(found))
