@@ -62,12 +62,6 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
 
-_HINTS = {
-    Direction.UP: "Fix the file and invoke again.",
-    Direction.DOWN: "What ran is the down script in the history. Mend it in the file, take that over"
-    " (repair, accept), and invoke again.",
-}
-
 _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
     (RequestRefused, Status.REFUSED),
     (DriftDetected, Status.REFUSED),
@@ -262,7 +256,7 @@ class ReportDraft:
         failure, segment = self.blamed
         self.error = MigrationFailed(
             f"{failure.describe()} {note}".rstrip(),
-            hint=" ".join(filter(None, (failure.hint or _HINTS[segment.steps[0].direction], hint))),
+            hint=" ".join(filter(None, (failure.hint or _advise(failure, segment), hint))),
         )
         return self.error
 
@@ -478,6 +472,17 @@ class ReportDraft:
                 return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
             return self.advice or "Run up to apply what is pending."
         return None
+
+
+def _advise(failure: Failure, segment: Segment) -> str:
+    """Return what to do about a script that failed."""
+    if segment.steps[0].direction is Direction.UP:
+        return "Fix the file and invoke again."
+    version = failure.migration.split(" ")[0]
+    return (
+        "What ran is the down script in the history. Correct it in the file, take that into the history:"
+        f' lockgate repair --accept {version} --reason "…" --apply; then ask again.'
+    )
 
 
 def refuse_report(run_id: str, error: LockgateError, claim: StateClaim) -> Report:
