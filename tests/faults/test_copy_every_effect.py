@@ -75,7 +75,11 @@ WHOLE = ["1 2 3 4 5 6 7", LARGE_ROWS, sum(range(LARGE_ROWS)), ["applied"]]
 
 def terminate(database: Database) -> Callable[[Link], None]:
     """End the session on the server."""
-    return lambda link: database.run("SELECT pg_terminate_backend(:pid, 60000)", pid=link.pid)
+
+    def end(link: Link) -> None:
+        database.run("SELECT pg_terminate_backend(:pid, 60000)", pid=link.pid)
+
+    return end
 
 
 def reset(_database: Database) -> Callable[[Link], None]:
