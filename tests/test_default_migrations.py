@@ -76,6 +76,7 @@ def test_default_migrations_apply_once(database: Database) -> None:
     assert (first.error, first.status) == (None, Status.APPLIED)
     assert len(list(FOLDER.glob("*.*"))) == len(first.applied)
     assert (second.status, second.applied) == (Status.UP_TO_DATE, ())
+    assert ((), ()) == (tuple(first.warnings), tuple(second.warnings))
 
 
 def test_default_migrations_touch_their_own_schema_alone(database: Database) -> None:
