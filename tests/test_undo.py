@@ -508,6 +508,32 @@ def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place
     assert Status.ROLLED_BACK == down(full, steps=1, allow_data_loss=True).status
 
 
+@pytest.mark.parametrize("of", ["place", "place[]", "home"])
+def test_down_that_drops_an_attribute_of_a_type_in_use_is_refused(full: Project, of: str) -> None:
+    """The values are in columns of that type, or of types made of it."""
+    full.database.run(
+        "CREATE TYPE place AS (town text, street text); CREATE DOMAIN home AS place;"
+        f" CREATE TABLE shop (at {of})"
+    )
+    down_sql = "ALTER TYPE place DROP ATTRIBUTE street CASCADE;"
+    full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{down_sql}\n"})
+    full.run()
+    code, message = error_of(down(full, steps=1))
+    assert "data-loss-refused" == code
+    assert "attribute public.place.street, whose values cannot be counted" in message
+    assert Status.ROLLED_BACK == down(full, steps=1, allow_data_loss=True).status
+
+
+def test_down_that_drops_an_attribute_of_a_type_that_nothing_uses_runs(full: Project) -> None:
+    """A function may take it; no value of it is kept anywhere."""
+    up = "CREATE TYPE place AS (town text); ALTER TYPE place ADD ATTRIBUTE street text;"
+    up += " CREATE FUNCTION f(place) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+    down_sql = "ALTER TYPE place DROP ATTRIBUTE street CASCADE;"
+    full.write({"1_x.sql": f"-- migrate:up\n{up}\n-- migrate:down\n{down_sql}\n"})
+    full.run()
+    assert Status.ROLLED_BACK == down(full, steps=1).status
+
+
 def test_down_that_touches_a_foreign_table_is_refused(full: Project) -> None:
     """Nobody counts the rows of a foreign table."""
     full.database.run(

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from lockgate.postgres.connection import Connection
     from lockgate.postgres.schema import Tables
 
-# Ordinary tables (of a partitioned one, its partitions), foreign ones, and large objects. What a
+# Ordinary tables (of a partitioned one, its partitions), foreign ones, composite types, and large
+# objects. What a
 # transaction has deleted and inserted so far is counted by the server as it goes. A column whose row in
 # the catalog was written by this transaction was altered.
 _LOOK = """
@@ -51,10 +52,18 @@ SELECT c.oid::bigint, n.nspname, c.relname,
            SELECT FROM pg_catalog.pg_locks AS l
            WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
              AND l.relation = c.oid AND l.mode <> 'AccessShareLock'),
-       pg_catalog.current_setting('track_counts')::boolean AND NOT EXISTS ({blinding})
+       pg_catalog.current_setting('track_counts')::boolean AND NOT EXISTS ({blinding}),
+       c.relkind = 'c' AND EXISTS (
+           SELECT FROM pg_catalog.pg_depend AS d
+           WHERE d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+             AND d.refobjid IN (c.reltype, (SELECT t.typarray FROM pg_catalog.pg_type AS t
+                                            WHERE t.oid = c.reltype))
+             AND d.deptype = 'n'
+             AND d.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
+                               'pg_catalog.pg_type'::pg_catalog.regclass))
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'f') AND c.relpersistence <> 't'
+WHERE c.relkind IN ('r', 'f', 'c') AND c.relpersistence <> 't'
   AND (n.nspname NOT IN ('pg_catalog', 'information_schema')
        OR c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass)
   AND c.oid NOT IN ({own})
@@ -80,7 +89,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table as one look found it."""
+    """A table as one look found it, or a composite type, which columns of tables may have."""
 
     schema: str
     name: str
@@ -93,6 +102,7 @@ class _Table:
     is_foreign: bool
     is_locked: bool
     is_counted: bool
+    is_used_type: bool
 
     @property
     def sql(self) -> str:
@@ -166,6 +176,7 @@ class LossGuard:
             if not self._counts(before, after):
                 raise self._refuse_blind()
             lost = [*_find_deleted(before, after), *_find_foreign(before, after)]
+            lost += _find_attributes(before, after)
             if lost:
                 raise self._refuse(lost)
             gone = set(_find_gone(before, after)) - empty
@@ -253,6 +264,15 @@ def _find_foreign(before: dict[int, _Table], after: dict[int, _Table]) -> Iterat
             yield Gone(table.sql, f"foreign table {table.label}", None, None)
 
 
+def _find_attributes(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
+    """Yield what composite types lost that others use: nobody looks for values in all these columns."""
+    for oid, one in before.items():
+        if one.is_used_type and oid in after:
+            for number, (name, _) in one.columns.items():
+                if number not in after[oid].columns:
+                    yield Gone(one.sql, f"attribute {one.label}.{name}", name, None)
+
+
 def _find_deleted(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
     for oid, table in after.items():
         count = table.deleted - (before[oid].deleted if oid in before else 0)
@@ -288,7 +308,7 @@ def _is_emptied(before: _Table, now: _Table) -> bool:
 
 def _describe(one: Gone) -> str:
     if one.estimate is None:
-        return f"{one.label}, whose rows cannot be counted"
+        return f"{one.label}, whose {'rows' if one.column is None else 'values'} cannot be counted"
     about = f"about {one.estimate:,} rows" if one.estimate > 1 else "at least 1 row"
     return f"{one.label}, {about}"
 
