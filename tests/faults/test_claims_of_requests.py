@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from tests.faults.test_claims import FAULTS, LOST, Fault
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lockgate.local.server import EmbeddedServer
     from lockgate.report import Report
 
-OPERATOR = {"reason": "test", "requested_by": "test"}
+OPERATOR: dict[str, Any] = {"reason": "test", "requested_by": "test"}
 HISTORY = "SELECT migration_id, state, up_checksum FROM lockgate.migration_history ORDER BY 1"
 STUB = {
     "1_a.sql": "-- migrate:up\nCREATE TABLE a (); DELETE FROM schema_migrations;\n",
