@@ -202,8 +202,8 @@ class ProtocolBroken(Exception):
     """Whoever answers does not speak PostgreSQL's protocol, or not all of it."""
 
 
-# What the driver raises by itself; anything else comes of an answer that it cannot read.
-_OF_THE_DRIVER = (OSError, InterfaceError, DatabaseError)
+# What the driver raises by itself, and we for it; anything else comes of an answer that it cannot read.
+_OF_THE_DRIVER = (OSError, InterfaceError, DatabaseError, ConnectionLost)
 
 
 class Connection(legacy.Connection):  # type: ignore[misc]
