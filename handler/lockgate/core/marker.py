@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import lru_cache
 
 from lockgate.core.migration import Direction
 from lockgate.value import dataclass
@@ -136,7 +136,7 @@ def _normalise(content: str) -> str:
     return plain.lower().strip()
 
 
-@cache
+@lru_cache(maxsize=1_000)
 def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
     """Return direction and tool of what a comment says; one word alone has to be in a sure comment."""
     if _LIQUIBASE.match(text):
