@@ -185,7 +185,7 @@ UNREADABLE = {
     "NUL": ("DROP TABLE a;\0", "NUL character"),
     "own transaction": ("BEGIN; DROP TABLE a;", "transaction"),
 }
-DOWN_FILES = {
+DOWN_PLACES = {
     "lockgate": ("1_a.sql", "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\n"),
     "golang-migrate": ("1_a.down.sql", ""),
     "sqlx": ("1_a.down.sql", ""),
@@ -201,13 +201,13 @@ UP_FILES = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-@pytest.mark.parametrize("tool", DOWN_FILES)
+@pytest.mark.parametrize("tool", DOWN_PLACES)
 def test_down_script_that_cannot_be_run_is_a_warning_with_its_place(
     project: Project, tool: str, kind: str
 ) -> None:
     """An up applies the rest, each look says what is wrong and where, and a down is refused so."""
     project.settings["LOCKGATE_FORMAT"] = tool
-    path, head = DOWN_FILES[tool]
+    path, head = DOWN_PLACES[tool]
     text, problem = UNREADABLE[kind]
     project.write(UP_FILES.get(tool, {}) | {path: head + text})
     line = head.count("\n") + 1
