@@ -177,7 +177,7 @@ def test_down_that_cannot_run_is_a_warning_and_no_way_back(
     assert 1 == len(project.history())
 
 
-UNREADABLE = {
+UNREADABLE_DOWNS = {
     "string": ("SELECT 'x", "unterminated quoted string"),
     "parenthesis": ("SELECT (1;", "unbalanced parenthesis"),
     "command of psql": ("\\i x.sql\n", "\\i"),
@@ -200,7 +200,7 @@ UP_FILES = {
 }
 
 
-@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("kind", UNREADABLE_DOWNS)
 @pytest.mark.parametrize("tool", DOWN_PLACES)
 def test_down_script_that_cannot_be_run_is_a_warning_with_its_place(
     project: Project, tool: str, kind: str
@@ -208,7 +208,7 @@ def test_down_script_that_cannot_be_run_is_a_warning_with_its_place(
     """An up applies the rest, each look says what is wrong and where, and a down is refused so."""
     project.settings["LOCKGATE_FORMAT"] = tool
     path, head = DOWN_PLACES[tool]
-    text, problem = UNREADABLE[kind]
+    text, problem = UNREADABLE_DOWNS[kind]
     project.write(UP_FILES.get(tool, {}) | {path: head + text})
     line = head.count("\n") + 1
     place = re.compile(rf"{re.escape(path)}:{line}:.*{re.escape(problem)}")
