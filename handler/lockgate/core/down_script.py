@@ -32,7 +32,7 @@ _LITERAL_WORDS = frozenset({"SELECT", "VALUES", "AS", "NULL", "TRUE", "FALSE"})
 _BEFORE_NAMES = frozenset({"AS", "::"})
 _BLOCK_ENDS = frozenset({Control.BEGIN, Control.COMMIT, Control.ROLLBACK, Control.SAVEPOINT})
 _SETTERS = frozenset({("SET",), ("RESET",)})
-_EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*;?)\s*")
+_EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*+;?+)\s*+")
 
 
 def find_missing_way_back(migration: Migration) -> str | None:

@@ -169,7 +169,7 @@ def _classify_joined(joined: re.Match[str]) -> Direction | None:
 def _classify_words(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
     """Return the direction of a line of which each word is a tool, a way or a noun of this trade."""
     plain = text.replace("roll back", "rollback").replace("roll-back", "rollback")
-    words = _WORD.findall(re.sub(r"\s+\w+\s*[:=]\s*\w+\s*$", "", plain))
+    words = _WORD.findall(re.sub(r"(?<!\s)\s++\w++\s*+[:=]\s*+\w++\s*+$", "", plain))
     if not 0 < len(words) <= _MOST_WORDS:
         return None
     if len(words) == 1:

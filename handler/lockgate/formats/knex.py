@@ -37,12 +37,13 @@ if TYPE_CHECKING:
 _SUFFIX = ".sql"
 _HALF = re.compile(r"(.+)([._-])(up|down)\.sql", re.DOTALL | re.IGNORECASE)
 _POSTGRATOR = re.compile(r"[0-9]+\.(?:do|undo)\.(?:.*\.)?sql", re.DOTALL | re.IGNORECASE)
-_COMMENT = re.compile(r"//[^\n\r]*|/\*.*?\*/", re.DOTALL)
+# One that does not end stays.
+_COMMENT = re.compile(r"//[^\n\r]*|/\*.*?\*/|(?P<open>/\*.*)", re.DOTALL)
 _STUB = re.compile(
-    r"""\s*(?:(['"])use\ strict\1\s*;?\s*)?
+    r"""\s*+(?:(['"])use\ strict\1\s*+;?+\s*+)?
     module\.exports\s*=\s*require\(\s*(['"`])(?:knex-migrate-sql-file|knex-sql-file-migration)\2\s*\)
-    \(\s*\)\s*;?\s*
-    (?:module\.exports\.config\s*=\s*\{\s*transaction\s*:\s*(true|false)\s*,?\s*\}\s*;?\s*)?""",
+    \(\s*\)\s*+;?+\s*+
+    (?:module\.exports\.config\s*=\s*\{\s*transaction\s*:\s*(true|false)\s*+,?+\s*+\}\s*+;?+\s*+)?""",
     re.VERBOSE,
 )
 _STUB_TRANSACTION = 3
@@ -206,7 +207,7 @@ def _read_stub(folder: Path, name: str) -> re.Match[str] | None:
     """Return what knex-migrate-sql-file's script says, if the file is that and nothing more."""
     if not name.endswith(".js"):
         return None
-    return _STUB.fullmatch(_COMMENT.sub("", read_text(folder, name)))
+    return _STUB.fullmatch(_COMMENT.sub(r"\g<open>", read_text(folder, name)))
 
 
 # Texts.

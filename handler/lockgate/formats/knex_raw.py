@@ -8,7 +8,7 @@ from lockgate.core.migration import Obstacle
 from lockgate.core.sql import TokenKind, tokenize
 from lockgate.formats.folder import line_of
 
-_QUESTION = re.compile(r"(\\*)\?")
+_QUESTION = re.compile(r"(?<!\\)(\\*+)\?")
 
 
 def as_raw_sends(text: str) -> tuple[str, Obstacle | None]:

@@ -29,9 +29,9 @@ _BOM = "\ufeff"
 # A line of the YAML that root changelogs are written in: indent, dash, key, value.
 _YAML = re.compile(
     r"""(?P<indent>[ ]*)(?P<dash>-[ ]+)?(?P<key>[A-Za-z]+):"""
-    r"""(?:[ ]+(?P<value>"[^"\\]*"|'[^']*'|[^\s"'#&*!|>{}\[\]%@`][^#]*?))?[ ]*(?:[ ]\#.*)?"""
+    r"""(?:[ ]+(?P<value>"[^"\\]*"|'[^']*'|[^\s"'#&*!|>{}\[\]%@`](?:[^#]*[^# ])?))?[ ]*(?:[ ]\#.*)?"""
 )
-_YAML_EMPTY = re.compile(r"\s*(?:#.*|---)?\s*")
+_YAML_EMPTY = re.compile(r"\s*+(?:#.*|---\s*+)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,25 +7,28 @@ Line numbers stay what they are. Knows no files.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING
 
 from lockgate.core.sql import TokenKind, tokenize
 from lockgate.value import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Liquibase's tokens, as far as they decide where a comment is: to it a quotation mark in a body that
 # is quoted by dollars opens a string, and so does a bracket that something other than a digit follows.
 _LEXER = re.compile(
-    r"""(?P<comment>--[^\r\n]*|/\*[^*]*\*(?:\*|[^*/][^*]*\*)*/)
+    r"""(?P<comment>--[^\r\n]*)
+    |(?P<block>/\*)
     |'(?:''|\\.|[^\\'])*(?:'|\\')
     |"(?:""|\\.|[^\\"])*(?:"|\\")
     |"[^\n\r"]+"
     |`[^\n\r`]+`
-    |\[[^0-9\]][^\n\r\]]*\]""",
+    |(?P<bracket>\[[^0-9\]])""",
     re.VERBOSE | re.DOTALL,
 )
+_BRACKET_END = re.compile(r"[\n\r\]]|\Z")
 _PARAMETER = re.compile(r"\$\{([^${}]*)\}")
 # Patterns that say no more than "at the beginning of a line", and delimiters that are no pattern.
 _AT_LINE = re.compile(
@@ -59,6 +62,29 @@ def fill_parameters(text: str, find: Callable[[str, int], str | None]) -> str:
     return _PARAMETER.sub(value, text)
 
 
+def _find_comments(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where Liquibase sees comments.
+
+    Ends are looked for here rather than by the pattern, and kept: a text may open thousands of comments
+    and brackets and close none.
+    """
+    last_end = text.rfind("*/")
+    position = bracket_end = 0
+    while (found := _LEXER.search(text, position)) is not None:
+        position = found.end()
+        if found["comment"] is not None:
+            yield found.span()
+        elif found["block"] is not None and position <= last_end:
+            position = text.index("*/", position) + 2
+            yield found.start(), position
+        elif found["bracket"] is not None:
+            if bracket_end < position:
+                end = _BRACKET_END.search(text, position)
+                bracket_end = len(text) if end is None else end.start()
+            is_closed = text.startswith("]", bracket_end)
+            position = bracket_end + 1 if is_closed else found.start() + 1
+
+
 def strip_body_comments(text: str) -> str:
     """Take the comments out of bodies that are quoted by dollars, where the server would keep them.
 
@@ -66,14 +92,15 @@ def strip_body_comments(text: str) -> str:
     """
     if "$" not in text:
         return text
-    comments = [match.span() for match in _LEXER.finditer(text) if match["comment"] is not None]
+    comments = deque(_find_comments(text))
     pieces: list[str] = []
     position = 0
     for token in tokenize(text):
         if token.kind is not TokenKind.DOLLAR_STRING:
             continue
         body_lines = 0
-        for start, end in comments:
+        while comments and comments[0][0] < token.end:
+            start, end = comments.popleft()
             if token.start < start and end < token.end:
                 pieces.append(text[position:start])
                 body_lines += text.count("\n", start, end)

@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 _HALF = re.compile(r"(.*)\.(up|down)\.sql", re.DOTALL)
 _PREFIX = re.compile(r"[0-9]+")
 _DATE_DIGITS = 17
-# Where a line begins to JavaScript, and what a space is.
-_LINE = "(?:^|(?<=[\r\u2028\u2029]))"
+# A space to JavaScript; the comment, from the first of the spaces and dashes before its words, so that
+# none of them is read twice; and what ends a line.
 _SPACE = r"[\s\ufeff]"
-_FLAGS = re.MULTILINE | re.IGNORECASE
-_UP = re.compile(rf"{_LINE}{_SPACE}*+--[\s\ufeff-]*+up{_SPACE}++migration", _FLAGS)
-_DOWN = re.compile(rf"{_LINE}{_SPACE}*+--[\s\ufeff-]*+down{_SPACE}++migration", _FLAGS)
+_COMMENT = r"(?<![\s\ufeff-])(?P<before>[\s\ufeff-]++)(?a:{way})[\s\ufeff]++(?a:migration)"
+_UP = re.compile(_COMMENT.format(way="up"), re.IGNORECASE)
+_DOWN = re.compile(_COMMENT.format(way="down"), re.IGNORECASE)
+_DASHES = re.compile(rf"(?P<space>{_SPACE}*+)-++")
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
 _TOOL = "node-pg-migrate"
 _TABLE = "pgmigrations"
 _TABLE_SQL = """\
@@ -158,24 +160,41 @@ def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
 
 def _cut(text: str, path: str) -> tuple[Script, Script | None]:
     """Cut a text at the first comment of each direction; whichever comes first may be either."""
-    up, down = _UP.search(text), _DOWN.search(text)
+    up, down = _find_comment(text, _UP), _find_comment(text, _DOWN)
     if down is None:
-        return _piece(text, path, 0 if up is None else up.start(), len(text)), None
+        return _piece(text, path, 0 if up is None else up[0], len(text)), None
     if up is None:
         obstacle = Obstacle(
             "opens a down script and no up script; node-pg-migrate would run both as one",
             "Write -- Up Migration on a line above the up script.",
-            line_of(text, down.end()),
+            line_of(text, down[1]),
         )
         whole = replace(make_script(text, path), obstacle=obstacle)
-        return whole, _piece(text, path, down.start(), len(text))
-    first_end = max(up.start(), down.start())
-    up_end = first_end if up.start() < down.start() else len(text)
-    down_end = first_end if down.start() < up.start() else len(text)
+        return whole, _piece(text, path, down[0], len(text))
+    first_end = max(up[0], down[0])
+    up_end = first_end if up[0] < down[0] else len(text)
+    down_end = first_end if down[0] < up[0] else len(text)
     return (
-        _piece(text, path, up.start(), up_end),
-        _piece(text, path, down.start(), down_end),
+        _piece(text, path, up[0], up_end),
+        _piece(text, path, down[0], down_end),
     )
+
+
+def _find_comment(text: str, comment: re.Pattern[str]) -> tuple[int, int] | None:
+    """Return where the first such comment begins, at the start of a line, and where it ends."""
+    for found in comment.finditer(text):
+        for dashes in _DASHES.finditer(text, *found.span("before")):
+            space = dashes.span("space")
+            line = 0 if space[0] == 0 else _find_line(text, *space)
+            if line is not None and text.startswith("--", space[1]):
+                return line, found.end()
+    return None
+
+
+def _find_line(text: str, start: int, end: int) -> int | None:
+    """Return where the first line after a line end begins, between two places."""
+    found = _LINE_END.search(text, start, end)
+    return None if found is None else found.end()
 
 
 def _piece(text: str, path: str, start: int, end: int) -> Script:

@@ -25,7 +25,7 @@ _IDLE = re.compile(
 )
 # psql takes the whole line; a comment in it would hide the semicolon that is put at its end.
 _COPY = re.compile(
-    r"^([ \t]*)\\(copy[ \t](?:(?!--|/\*)[^\r\n;])*?[ \t]from[ \t]+stdin(?=[ \t\r\n]|\Z)"
+    r"^([ \t]*)\\(copy[ \t](?>(?:(?!--|/\*)[^\r\n;])*?[ \t]from[ \t]+stdin(?=[ \t\r\n]|\Z))"
     r"(?:(?!--|/\*)[^\r\n;])*)$",
     re.MULTILINE | re.IGNORECASE,
 )

@@ -20,7 +20,7 @@ CONFIG = "sqitch.conf"
 _PLAN = "sqitch.plan"
 _ENGINE = "pg"
 _SECTION = re.compile(r'[ \t]*\[([^\s\[\]"]+)(?:[ \t]*"((?:[^"\\\n]|\\.)*)")?\][ \t]*')
-_ASSIGNMENT = re.compile(r"[ \t]*([^\[=\s#;][^=\n]*?)[ \t]*(?:=[ \t]*(.*))?")
+_ASSIGNMENT = re.compile(r"[ \t]*([^\[=\s#;](?:[^=\n]*[^=\n \t])?)[ \t]*(?:=[ \t]*(.*))?")
 _COMMENT = re.compile(r"[ \t]*(?:[#;].*)?")
 _PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|\\(.)|([ \t]+)|([#;].*)|([^\s"\\#;]+)')
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}

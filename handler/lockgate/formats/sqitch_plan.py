@@ -18,7 +18,7 @@ _BLANK = r"[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _NOT_BLANK = r"[^ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000:@#\\]"
 # A sign and digits at the end would be a step back or forward from a name.
 _NAME = rf"(?![{_PUNCT}])(?:(?![~/=%^][0-9]+(?:$|{_BLANK})){_NOT_BLANK})+(?<![{_PUNCT}])\b"
-_NOTE = re.compile(rf"{_BLANK}*(?:#{_BLANK}*(.*))?$")
+_NOTE = re.compile(rf"(?<!{_BLANK}){_BLANK}*+(?:#{_BLANK}*(.*))?$")
 _PRAGMA = re.compile(
     rf"{_BLANK}*%{_BLANK}*([^\s=]+?)(?:{_BLANK}*={_BLANK}*(.+))?",
 )
@@ -27,13 +27,13 @@ _LINE = re.compile(
     (?P<name>{_NAME}){_BLANK}*
     (?:\[(?P<dependencies>[^]]+)\]{_BLANK}*)?
     (?P<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}Z){_BLANK}*
-    (?P<planner>[^<]+{_BLANK}+<[^>]+>)""".replace("\n    ", ""),
+    (?P<planner>[^<]+{_BLANK}<[^>]+>)""".replace("\n    ", ""),
 )
 _DEPENDENCY = re.compile(
     rf"(?P<conflicts>!?)(?:(?P<project>{_NAME}):)?"
     rf"(?:(?P<id>[0-9a-f]{{40}})|(?P<change>{_NAME})?(?:@(?P<tag>{_NAME}))?)"
 )
-_PLANNER = re.compile(rf"([^<]+){_BLANK}+(<[^>]+>)")
+_PLANNER = re.compile(rf"([^<]+){_BLANK}(<[^>]+>)")
 _ESCAPES = {"\\n": "\n", "\\r": "\r", "\\\\": "\\"}
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{40}")
 _RESERVED = ("ROOT", "HEAD")

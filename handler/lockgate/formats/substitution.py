@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _SWITCH = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:env[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE
 )
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\r\n]*))?\}")
+# One that does not end is taken to the end of its line, and left as it is.
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*+)(?::-([^}\r\n]*+))?(?:\}|(?P<open>))")
 _NEWLINE = re.compile(r"[\r\n]")
 
 
@@ -89,6 +90,8 @@ def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_
 
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
+        if match["open"] is not None:
+            return match[0]
         line = source.line_at(span[0] + match.start())
         found = source.variables.get(name)
         if found is None:
