@@ -30,6 +30,7 @@ CREATE TABLE public.child (i int REFERENCES public.parent ON DELETE CASCADE);
 INSERT INTO public.child VALUES (1);
 CREATE TRIGGER fire BEFORE DELETE ON public.child FOR EACH ROW EXECUTE FUNCTION public.fire();
 CREATE VIEW public.seen AS SELECT public.set_it() AS i;
+CREATE DOMAIN public.checked AS int CHECK (public.set_it() > 0);
 CREATE TABLE public.called (i int DEFAULT public.set_it(), j int);
 """
 SLEEP = "SELECT pg_catalog.pg_sleep(3);"
@@ -133,6 +134,10 @@ UNREPEATABLE = {
     "select_into": "SELECT 1 AS i INTO TEMP t;",
     "database": "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = s1',"
     " current_database()); END $$;",
+    "column_of_a_domain": "ALTER TABLE public.parent ADD COLUMN h public.checked DEFAULT 5;",
+    "type_of_a_domain": (
+        "INSERT INTO public.u VALUES (1); ALTER TABLE public.u ALTER COLUMN i TYPE public.checked;"
+    ),
     "undone": "SET search_path = s1; INSERT INTO public.u VALUES (1); DISCARD ALL;",
 }
 

@@ -62,6 +62,10 @@ _OPEN = frozenset(
     {"DATABASE", "EXECUTE", "EXTENSION", "GROUP", "PG_TEMP", "PROGRAM", "ROLE", "SELECT", "SYSTEM"}
     | {"TEMP", "TEMPORARY", "USER", "WITH"}
 )
+# These make PostgreSQL evaluate what the statement does not show: a check of a domain or of the table,
+# for every row.
+_EVALUATING = frozenset({"ADD", "ATTACH", "TYPE", "VALIDATE"})
+_WITH_ROWS = frozenset({("ALTER", "DOMAIN"), ("ALTER", "TABLE")})
 _OPEN_WRITES = {
     "COPY": frozenset({"PROGRAM", "PG_TEMP", "SELECT"}),
     "DELETE": frozenset({"PG_TEMP", "SELECT", "USING", "WITH"}),
@@ -94,6 +98,8 @@ def find_effect(sql: str, statement: Statement) -> SessionEffect:
     if first in _TRANSACTION or statement.words[:2] in _LOCAL:
         return NOTHING
     forbidden = _OPEN_WRITES.get(first, _OPEN)
+    if statement.words[:2] in _WITH_ROWS:
+        forbidden |= _EVALUATING
     if first not in _DDL and first not in _OPEN_WRITES:
         return VISIBLE
     tokens = fold_tokens(
