@@ -130,4 +130,5 @@ def _list_candidates(ask: Ask, condition: str) -> list[Candidate]:
 
 
 def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    """Return a literal that means the same however the session reads a backslash."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
