@@ -1,4 +1,4 @@
-"""The exception tree. Knows what can go wrong and how to say it; knows nothing of ours.
+"""The exception tree. Knows what can go wrong and how to say it; imports nothing else of Lockgate.
 
 ::
 

@@ -177,7 +177,7 @@ class Task:
     def _find_first_contact(self, plan: Plan) -> FirstContact | None:
         """Return why a first run would be refused; with nothing to apply, there is none.
 
-        Nothing is asked where the first look saw no table, and no schema of ours that could hide one.
+        Nothing is asked where the first look saw no table, and no schema of Lockgate that may hide one.
         """
         has_no_table = self.probe.is_fresh and not self.probe.has_schema
         if not plan.has_pending or has_no_table:

@@ -83,7 +83,7 @@ _SQITCH = re.compile(r"revert\s+[^\s:]+:\S+\s+from\s+\w+\s*")
 class Marker:
     """One line that is a marker to some tool, or nearly one.
 
-    ``direction`` is what it opens. ``tool`` is the format that it belongs to, where it is one of ours.
+    ``direction`` is what it opens. ``tool`` is the format that it belongs to, if Lockgate reads it.
     ``offset`` is where its comment sign stands, and ``text`` is the line. ``is_word``: it has no sign of
     a tool, and may be the heading of a comment.
     """

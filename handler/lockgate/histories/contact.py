@@ -1,4 +1,4 @@
-"""Which other tools have a history in a database that no run of ours has changed. Decides nothing."""
+"""Which other tools have a history in a database that no Lockgate run has changed. Decides nothing."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Statements of ours are answered well within what a silence is given (`connector.ANSWER_SECONDS`).
+# Lockgate's own statements are answered well within what a silent server is given
+# (`connector.ANSWER_SECONDS`).
 OWN_LOCK_TIMEOUT_MS = 5_000
 
 # Of our own statements every name and operator is PostgreSQL's, whatever path the role or the database

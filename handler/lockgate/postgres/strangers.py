@@ -1,6 +1,6 @@
 """Who else decides what our tables do: owners and triggers that this role must not trust.
 
-Whoever owns the schema can put other tables in the place of ours. A table may be a view or have a
+Whoever owns the schema can put other tables in place of Lockgate's. A table may be a view or have a
 trigger, which runs with this role's rights.
 """
 
@@ -16,7 +16,7 @@ from lockgate.value import dataclass
 if TYPE_CHECKING:
     from lockgate.postgres.schema import Tables
 
-# Square root of a negative number: how the guard refuses, and no other statement of ours.
+# Square root of a negative number: how the guard refuses, and no other statement of Lockgate does.
 STRANGER_FOUND = "2201F"
 
 OUR_TABLES = """
@@ -50,7 +50,7 @@ _GUARD = "SELECT pg_catalog.sqrt(CASE WHEN EXISTS ({strangers}) THEN -1 ELSE 1 E
 _FIRST_STRANGER = """
     SELECT pg_catalog.json_build_array(kind, name, owner)::text FROM ({strangers}) AS strangers LIMIT 1
 """
-# A policy filters what a role reads; a view or another table in the place of ours may, too.
+# A policy filters what a role reads; a view or another table in place of Lockgate's may, too.
 _FIRST_HIDDEN = """
     SELECT min(c.relname) FROM ({tables}) AS c
     WHERE c.relkind <> 'r' OR pg_catalog.row_security_active(c.oid)
@@ -72,7 +72,7 @@ class Stranger:
 
 
 def hidden_sql(tables: Tables) -> str:
-    """Return the query for the name of a relation of ours that does not show this role every row."""
+    """Return the query for the name of a Lockgate relation that does not show this role every row."""
     return _FIRST_HIDDEN.format(tables=our_tables_sql(tables))
 
 
@@ -126,7 +126,7 @@ def refuse_stranger(schema: str, stranger: Stranger, role: str) -> TargetUnsuita
 
 
 def refuse_hidden(schema: str, name: str, role: str) -> HistoryUnusable:
-    """Return the error of a relation of ours that may not show ``role`` every row."""
+    """Return the error of a Lockgate relation that may not show ``role`` every row."""
     table = f"{write_name(schema)}.{name}"
     return HistoryUnusable(
         f"{schema}.{name} does not show role {role} all of its rows: it has row-level security, or is"
