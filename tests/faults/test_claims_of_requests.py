@@ -16,7 +16,7 @@ from tests.faults.test_claims import FAULTS, LOST, Fault
 from tests.faults.test_undo_every_effect import DOWNS, UNDOABLE
 from tests.support.claim import Claims, read_contents
 from tests.support.database import temporary_database
-from tests.support.disturbed import FAULT_STRIDE, choose_points, through
+from tests.support.disturbed import SLOW_STRIDE, choose_points, through
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
@@ -267,7 +267,7 @@ def test_claim_of_a_disturbed_request_is_true(
     scenario, fault = kind(), CHOSEN[name]
     known = look(server, tmp_path, scenario)
     found: dict[str, int] = {}
-    for at in choose_points(known.count, moment, list(CHOSEN).index(name), FAULT_STRIDE):
+    for at in choose_points(known.count, moment, list(CHOSEN).index(name), SLOW_STRIDE):
         with temporary_database(server) as database:
             project = Project(tmp_path, database)
             scenario.prepare(project)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Every how many messages a fault strikes, before and after one. A run's process is killed twice as
 # often, and so is a run disturbed that goes on without an answer. CI takes 2 on one major version.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
+# The same for tests that wait for a server that does not come back, or compare dumps: seconds a message.
+SLOW_STRIDE = 1 if FAULT_STRIDE == 1 else 16 * FAULT_STRIDE
 
 
 def choose_points(
