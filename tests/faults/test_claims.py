@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.claim import Claims, read_contents
 from tests.support.database import running_server, temporary_database
-from tests.support.disturbed import SLOW_STRIDE, through
+from tests.support.disturbed import SLOW_STRIDE, choose_points, through
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
@@ -203,9 +203,8 @@ def test_claim_of_a_disturbed_run_is_true(
     """However a run fails, what it says of the database is what an independent look finds there."""
     count, states = undisturbed
     fault = FAULTS[name]
-    first = 1 + (list(FAULTS).index(name) + (moment is Moment.AFTER)) % SLOW_STRIDE
     found: dict[str, int] = {}
-    for at in range(first, count + 1, SLOW_STRIDE):
+    for at in choose_points(count, moment, 5 * list(FAULTS).index(name), SLOW_STRIDE):
         with temporary_database(own_server) as database:
             project = open_to(Project(folder, database))
             deadline = Deadline(lambda: 600_000, 1_000)

@@ -267,7 +267,7 @@ def test_claim_of_a_disturbed_request_is_true(
     scenario, fault = kind(), CHOSEN[name]
     known = look(server, tmp_path, scenario)
     found: dict[str, int] = {}
-    for at in choose_points(known.count, moment, list(CHOSEN).index(name), SLOW_STRIDE):
+    for at in choose_points(known.count, moment, 5 * list(CHOSEN).index(name), SLOW_STRIDE):
         with temporary_database(server) as database:
             project = Project(tmp_path, database)
             scenario.prepare(project)
