@@ -250,7 +250,9 @@ def _without_circle(
 
 def _read_settings(merged: Mapping[str, str], options: argparse.Namespace) -> Settings:
     try:
-        return read_settings({"LOCKGATE_CONNECT_BUDGET": _CONNECT_BUDGET, **merged})
+        # As everywhere, an empty value is not given.
+        budget = merged.get("LOCKGATE_CONNECT_BUDGET") or _CONNECT_BUDGET
+        return read_settings({**merged, "LOCKGATE_CONNECT_BUDGET": budget})
     except SettingInvalid as error:
         raise _name_option(error, options) from None
 

@@ -89,6 +89,11 @@ NOWHERE = {
 }
 
 
+def _is_long_wait(name: str, text: str) -> bool:
+    """Return whether a text is read as meant: many days, or, if empty, a terminal's ten seconds."""
+    return name.lower().endswith("_budget") and (text.endswith("d") or not text.strip())
+
+
 @pytest.mark.parametrize("option", sorted({*OPTION_SETTINGS, "target", "steps", "reason"}))
 def test_any_value_of_any_option_ends_readably(
     end_readably: Callable[..., Ending], option: str
@@ -96,6 +101,8 @@ def test_any_value_of_any_option_ends_readably(
     """An option that takes a value, with every text."""
     action = "down" if option in {"target", "steps"} else "up"
     for text in [*TEXTS, *(URLS if option == "database_url" else ())]:
+        if _is_long_wait(option, text):
+            continue
         end_readably(action, f"--{option.replace('_', '-')}", text, "--json", environment=NOWHERE)
         end_readably(action, f"--{option.replace('_', '-')}={text}", environment=NOWHERE)
 
@@ -121,8 +128,7 @@ def test_any_value_of_any_setting_ends_readably(
     for text in [*TEXTS, *URLS]:
         if "\0" in text or len(text) > 20_000 or "\ud800" in text:
             continue
-        if setting.endswith("_BUDGET") and text.endswith("d"):
-            # Read as meant: it would be waited for that long.
+        if _is_long_wait(setting, text):
             continue
         environment = {**NOWHERE, "AWS_EC2_METADATA_DISABLED": "true", setting: text}
         if setting == "LOCKGATE_SECRET_ARN":

@@ -157,7 +157,11 @@ def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
     if is_socket(dial.host):
         return _open_local(dial)
     address = (dial.host, dial.port) if peer is None else peer[:2]
-    sock = socket.create_connection(address, dial.connect_timeout)
+    try:
+        sock = socket.create_connection(address, dial.connect_timeout)
+    except UnicodeError as error:
+        # Of a name that no name server can have, Python's own encoding of names says so.
+        raise socket.gaierror(socket.EAI_NONAME, "the host name is not valid") from error
     try:
         _set_options(sock)
         return sock if dial.tls is None else _start_tls(sock, dial.tls, dial.host)

@@ -80,6 +80,6 @@ def is_behind_rds_proxy(host: str) -> bool:
         return True
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return any(is_rds_proxy(canonical) for *_, canonical, _ in found)
