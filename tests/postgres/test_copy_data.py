@@ -117,6 +117,7 @@ def needs_psql(server: object) -> None:
         pytest.skip("there is no psql")
 
 
+@pytest.mark.one_major
 @pytest.mark.usefixtures("needs_psql")
 @pytest.mark.parametrize("head", HEADS, ids=HEADS.values())
 @pytest.mark.parametrize("kind", SCRIPTS)
