@@ -4,7 +4,8 @@ A block's language may be followed by words that say what it is an example of::
 
     ```sql 0001_create.sql            a migration; with the others of its page it makes a folder
     ```sql refused 0001_create.sql    a file that is refused with the text block that follows
-    ```sql fails 0002_more.sql        one that fails, on top of the page's migrations, likewise
+    ```sql fails 0002_more.sql        one that fails, on top of the page's migrations; the text block
+                                      that follows is part of what the terminal prints
     ```json command                   a command that is accepted
     ```sql query                      what somebody on call may type
     ```json report, ```json excerpt   a report, whole or in part
