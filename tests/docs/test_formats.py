@@ -80,7 +80,7 @@ def test_vectors_cover_what_does_not_count() -> None:
 
 def test_every_option_is_documented() -> None:
     """The table of options is complete, and has no other."""
-    rows = read_table(PAGE, "| option | value | not given |")
+    rows = read_table(PAGE, "| option | value | default |")
     assert list(native_script._OPTIONS) == [row[0].strip("`") for row in rows]
 
 
