@@ -44,7 +44,7 @@ from benchmarks.processor import Processor, limit_processor, read_cpu_ms
 from infra import build
 from lockgate.local.certificates import make_certificates, write_certificates
 from lockgate.local.server import EmbeddedServer
-from lockgate.postgres.tls import RDS_ROOTS
+from lockgate.postgres.server.tls import RDS_ROOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -71,7 +71,7 @@ _NEEDLESS = (
     r"aws_lambda_powertools/event_handler/.*",
     r"aws_lambda_powertools/utilities/(?!__init__\.py$|typing/|jmespath_utils/).*",
     # The terminal's side; what it needs is not here.
-    r"lockgate/((local|terminal)/.*|aws/function\.py|cli\.py|__main__\.py)",
+    r"lockgate/((local|terminal)/.*|aws/function\.py|__main__\.py)",
     # pg8000, scramp and SQLAlchemy read their METADATA; the licences ask to be passed on.
     r"[^/]+\.dist-info/(?!METADATA$|(licenses/)?(LICEN[CS]E|NOTICE|AUTHORS|COPYING)[^/]*$).*",
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from asn1crypto import core, pem, x509
 
-FOLDER = Path(__file__).parents[1] / "handler" / "lockgate" / "postgres" / "rds-roots"
+FOLDER = Path(__file__).parents[1] / "handler" / "lockgate" / "postgres" / "server" / "rds-roots"
 
 
 def split_bundle(bundle: bytes, folder: Path) -> None:

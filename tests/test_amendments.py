@@ -8,7 +8,7 @@ import pytest
 
 from lockgate.core.request import Action, Mend
 from lockgate.postgres.database import Database
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -23,7 +23,9 @@ from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
 from tests.support.lambda_version import VersionedStack
 from tests.support.waiting import Background, is_asleep, wait_until
 
-from lockgate import app, errors, task
+from lockgate import errors
+from lockgate.awslambda import app
+from lockgate.engine import task
 from lockgate.errors import LockgateError
 from lockgate.wiring import SystemClock
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.core.request import Action, Mend
-from lockgate.report import Status
+from lockgate.report.report import Status
 from lockgate.terminal.arguments import parse_arguments
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 UP = "-- migrate:up\nCREATE TABLE {0} (id int);\n-- migrate:down\nDROP TABLE {0};\n"
 FILES = {f"{n}_{name}.sql": UP.format(name) for n, name in enumerate(("a", "b", "c", "d"), 1)}

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from tests.support.waiting import LONGEST_SECONDS, wait_until
 
-from lockgate import __version__, cli
-from lockgate.cli import main, merge_environment
+from lockgate import __version__
+from lockgate.terminal import cli
 from lockgate.terminal.arguments import make_parser
+from lockgate.terminal.cli import main, merge_environment
 from lockgate.wiring import SystemClock
 
 if TYPE_CHECKING:
@@ -599,9 +600,9 @@ def test_run_with_nothing_to_do_imports_little() -> None:
     """Neither colours nor AWS nor SQLAlchemy are paid for by who does not need them."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     script = (
-        "import sys; from lockgate.cli import main; main(['up', '--quiet']);"
+        "import sys; from lockgate.terminal.cli import main; main(['up', '--quiet']);"
         " print(*sorted({'rich', 'boto3', 'botocore', 'sqlalchemy', 'moto', 'lockgate.local',"
-        " 'lockgate.app'} & set(sys.modules)))"
+        " 'lockgate.awslambda.app'} & set(sys.modules)))"
     )
     for _ in range(2):
         result = subprocess.run(

@@ -15,7 +15,7 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.migration import Language
 from lockgate.core.request import Action, Caller, Request
 from lockgate.formats.lockgate import read_folder
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 from lockgate.settings import read_settings
 from lockgate.wiring import make_run_id, make_runner
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.core.request import Action
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

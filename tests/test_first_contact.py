@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.histories.test_choice import TABLES
 
-from lockgate.cli import main
 from lockgate.core.address import Address
 from lockgate.core.request import Action, Caller, Request
-from lockgate.report import Status
+from lockgate.report.report import Status
 from lockgate.settings import FirstRun
 from lockgate.terminal.arguments import parse_arguments
+from lockgate.terminal.cli import main
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 FILES = {
     f"000{number}_{name}.sql": f"-- migrate:up\nCREATE TABLE {name} (id int);\n"

@@ -10,7 +10,7 @@ import pytest
 
 from lockgate.core.request import Action, Mend
 from lockgate.formats import alembic
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.invisible import name_invisible
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

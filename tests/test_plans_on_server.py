@@ -8,12 +8,12 @@ import pytest
 from tests.support.database import Database
 
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 ALONE = "-- migrate:up transaction:false\n"
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);"

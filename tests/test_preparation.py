@@ -10,8 +10,8 @@ from moto import mock_aws
 
 from lockgate.aws import clients
 from lockgate.aws.clients import make_client
-from lockgate.postgres.tls import make_verifying_context
-from lockgate.preparation import prepare
+from lockgate.awslambda.warm_up import prepare
+from lockgate.postgres.server.tls import make_verifying_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

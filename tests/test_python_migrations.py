@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

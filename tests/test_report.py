@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-from lockgate import errors, report
+from lockgate import errors
 from lockgate.core import backup
 from lockgate.core.analysis import Mode
 from lockgate.core.deadline import Deadline
@@ -23,8 +23,9 @@ from lockgate.core.run_record import RunRecord
 from lockgate.core.segment import Cause
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
-from lockgate.report_draft import ReportDraft, refuse_report, status_of
+from lockgate.report import report
+from lockgate.report.draft import ReportDraft, refuse_report, status_of
+from lockgate.report.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

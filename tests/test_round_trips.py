@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.proxy import Proxy
 
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 LOOK, INSTALL, TAKE_LOCK, READ_HISTORY, FINISH = 1, 1, 1, 1, 1
 # Of a run that finds the beginning of its folder applied: the first look tells that.

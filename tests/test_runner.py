@@ -12,7 +12,7 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
 from lockgate.formats import lockgate as native
 from lockgate.postgres.database import Database as DatabaseOfRun
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

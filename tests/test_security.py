@@ -10,7 +10,7 @@ import pytest
 
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import SettingInvalid
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 from lockgate.settings import read_settings
 from lockgate.terminal.report import describe_report
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.cli import main
+from lockgate.terminal.cli import main
 from lockgate.terminal.progress import MOST_TOLD
 
 if TYPE_CHECKING:

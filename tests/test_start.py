@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate import start
+from lockgate.fast_start import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lockgate.core.request import Action, Mend
-from lockgate.report import Status
+from lockgate.report.report import Status
 from lockgate.terminal.report import describe_report
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import pytest
 from tests.support.claim import read_contents
 
 from lockgate.core.deadline import Deadline
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import ErrorInfo, Report
+    from lockgate.report.report import ErrorInfo, Report
 
 FAILING = "DELETE FROM {table}; SELECT nothing;"
 # By tool: the folder's files besides the one that fails, the failing one, and the stub that it names.

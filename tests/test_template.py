@@ -23,7 +23,7 @@ from tests.support.cfn_template import (
 from tests.support.permissions import find_actions
 
 from lockgate import __version__
-from lockgate.callers import cloudformation, direct
+from lockgate.awslambda.callers import cloudformation, direct
 from lockgate.core.request import OPERATOR_ACTIONS, Action
 from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, read_settings
@@ -599,7 +599,7 @@ def test_dashboard_shows_metrics_that_are_counted(template: dict[str, Any]) -> N
     names = {**PSEUDO_PARAMETERS, "Migrate": "f", "MigrateLogs": "g"}
     shown = json.loads(substitute(body, names | {f"{name}.Arn": name for name in alarms}))
     text = json.dumps(shown)
-    source = (ROOT / "handler/lockgate/app.py").read_text("utf-8")
+    source = (ROOT / "handler/lockgate/awslambda/app.py").read_text("utf-8")
 
     assert 5 == len(shown["widgets"])
     assert all(f'"{name}"' in source for name in re.findall(r'MetricName=\\"(\w+)', text))

@@ -9,7 +9,7 @@ from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Mend
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ import os
 import sys
 from contextlib import suppress
 
-from lockgate import start  # the first of ours: it makes the others cheap
+from lockgate.fast_start import start  # the first of ours: it makes the others cheap
 
 
 def main() -> None:
     """Carry out one command and end the process with its status."""
-    from lockgate.cli import main as run  # noqa: PLC0415 - its imports are what `start` makes cheap
+    from lockgate.terminal.cli import main as run  # noqa: PLC0415 - its imports are what `start` makes cheap
 
     start.finish()
     _leave(run())

@@ -14,22 +14,22 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate import start  # the first of ours: it makes the others cheap
 from lockgate.aws.clients import make_client
 from lockgate.aws.continuation import invoke_again
-from lockgate.callers import direct
-from lockgate.callers.delivery import Timing
-from lockgate.callers.detect import AWAITING, CallerKind, detect_caller
-from lockgate.callers.dialogue import Invocation, open_dialogue
+from lockgate.awslambda.callers import direct
+from lockgate.awslambda.callers.delivery import Timing
+from lockgate.awslambda.callers.detect import AWAITING, CallerKind, detect_caller
+from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import UnexpectedFailure
-from lockgate.report_draft import refuse_report
+from lockgate.fast_start import start  # the first of ours: it makes the others cheap
+from lockgate.report.draft import refuse_report
 from lockgate.settings import CfnResponse, read_answer_settings, read_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
     Handler = Callable[[Any, Any], dict[str, Any]]
 
@@ -60,7 +60,7 @@ def make_substitute(error: BaseException) -> Handler:
 
 def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
     if kind is CallerKind.TERRAFORM:
-        from lockgate.callers import terraform  # noqa: PLC0415 - for the events that need it
+        from lockgate.awslambda.callers import terraform  # noqa: PLC0415 - for the events that need it
 
         if terraform.is_deletion(event):
             return terraform.report_deletion("")
@@ -70,8 +70,8 @@ def _report(kind: CallerKind, event: Any, failure: UnexpectedFailure) -> Report:
 def _answer_awaiting(
     kind: CallerKind, event: Any, context: Any, failure: UnexpectedFailure
 ) -> dict[str, Any]:
-    from lockgate.callers.cloudformation import read_envelope  # noqa: PLC0415 - for the events that need it
-    from lockgate.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - for the events that need it
+    from lockgate.awslambda.callers.cloudformation import read_envelope  # noqa: PLC0415 - for the events that need it
+    from lockgate.awslambda.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - for the events that need it
 
     answering = read_answer_settings(read_environment())
     if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
@@ -116,8 +116,8 @@ def _emit(name: str, **fields: object) -> None:
 
 lambda_handler: Handler
 try:
-    from lockgate.app import lambda_handler
-    from lockgate.preparation import prepare
+    from lockgate.awslambda.app import lambda_handler
+    from lockgate.awslambda.warm_up import prepare
 
     prepare(read_environment())
 except BaseException as error:  # noqa: BLE001 - whatever it is, callers are answered

@@ -12,14 +12,14 @@ from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
 from lockgate.core.target import is_on_this_machine
+from lockgate.engine.ports import Means, Rules
+from lockgate.engine.run import Runner
 from lockgate.formats.folder import require_folder
 from lockgate.formats.registry import list_folder
-from lockgate.ports import Means, Rules
-from lockgate.postgres.connector import Connector, Patience
 from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
-from lockgate.postgres.schema import Tables
-from lockgate.postgres.tls import make_tls_context
-from lockgate.runner import Runner
+from lockgate.postgres.server.connector import Connector, Patience
+from lockgate.postgres.server.tls import make_tls_context
+from lockgate.postgres.tables.schema import Tables
 from lockgate.settings import BackupMode
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from lockgate.core.request import Action, Caller, Request
 from lockgate.core.snapshot import OLDEST_REUSED
 from lockgate.core.target import Endpoint
 from lockgate.errors import BackupFailed, RunIncomplete, TargetUnsuitable
-from lockgate.report_draft import ReportDraft
+from lockgate.report.draft import ReportDraft
 from lockgate.settings import BackupMode, Settings
 from lockgate.wiring import make_backup
 
@@ -482,7 +482,7 @@ from lockgate.core.backup import Purpose
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.target import Endpoint
-from lockgate.report_draft import ReportDraft
+from lockgate.report.draft import ReportDraft
 from lockgate.settings import BackupMode, Settings
 from lockgate.wiring import make_backup
 mode = {mode} and BackupMode({mode})

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.callers.conftest import NOW_SECONDS
 
-from lockgate.callers.carried import carry
-from lockgate.callers.cloudformation import (
+from lockgate.awslambda.callers.carried import carry
+from lockgate.awslambda.callers.cloudformation import (
     Envelope,
     RequestType,
     read_continuation,
     read_envelope,
     read_request,
 )
-from lockgate.callers.cloudformation_dialogue import open_stack
+from lockgate.awslambda.callers.cloudformation_dialogue import open_stack
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
-from lockgate.report import HolderInfo
+from lockgate.report.report import HolderInfo
 from lockgate.settings import FirstRun, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.dialogue import Invocation
 
     ReadEvent = Callable[[str], dict[str, Any]]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockgate.callers.cloudformation import Envelope, RequestType, read_envelope
-from lockgate.callers.cloudformation_answer import (
+from lockgate.awslambda.callers.cloudformation import Envelope, RequestType, read_envelope
+from lockgate.awslambda.callers.cloudformation_answer import (
     MAX_ANSWER_BYTES,
     encode_answer,
     make_answer,
@@ -26,8 +26,8 @@ from lockgate.errors import (
     SettingInvalid,
     UnexpectedFailure,
 )
-from lockgate.report import Entry, ErrorInfo, Report, Status
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
+from lockgate.report.report import Entry, ErrorInfo, Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

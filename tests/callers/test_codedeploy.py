@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.callers.conftest import NOW_SECONDS
 
-from lockgate.callers.carried import carry
-from lockgate.callers.codedeploy import HOOK_SECONDS, open_hook
+from lockgate.awslambda.callers.carried import carry
+from lockgate.awslambda.callers.codedeploy import HOOK_SECONDS, open_hook
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.dialogue import Invocation
 
     ReadEvent = Callable[[str], dict[str, Any]]
 

@@ -10,8 +10,8 @@ import pytest
 from tests.support.aws_api import find_flaws
 
 from lockgate import errors
-from lockgate.callers.codepipeline import make_token, read_job, read_request
-from lockgate.callers.codepipeline_answer import (
+from lockgate.awslambda.callers.codepipeline import make_token, read_job, read_request
+from lockgate.awslambda.callers.codepipeline_answer import (
     Result,
     make_continuation,
     make_result,
@@ -21,8 +21,8 @@ from lockgate.callers.codepipeline_answer import (
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError
-from lockgate.report import Entry, ErrorInfo, Report, Status
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
+from lockgate.report.report import Entry, ErrorInfo, Report, Status
 from lockgate.settings import Settings
 
 JOB_ID = "11111111-abcd-1111-abcd-111111abcdef"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.callers.detect import CallerKind, detect_caller
+from lockgate.awslambda.callers.detect import CallerKind, detect_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_caller_is_imported_when_it_calls() -> None:
     script = (
         "import sys\n"
         "import lockgate.entry\n"
-        "names = ('boto3', 'http.client', 'lockgate.callers.')\n"
+        "names = ('boto3', 'http.client', 'lockgate.awslambda.callers.')\n"
         "print(*sorted(name for name in sys.modules if name.startswith(names)))\n"
     )
     ran = subprocess.run(
@@ -89,5 +89,5 @@ def test_caller_is_imported_when_it_calls() -> None:
         text=True,
         check=True,
     )
-    found = [name.removeprefix("lockgate.callers.") for name in ran.stdout.split()]
+    found = [name.removeprefix("lockgate.awslambda.callers.") for name in ran.stdout.split()]
     assert ["delivery", "detect", "dialogue", "direct", "emergency"] == found

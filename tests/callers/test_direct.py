@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate import errors
-from lockgate.callers.direct import answer, read_request, to_exception
+from lockgate.awslambda.callers.direct import answer, read_request, to_exception
 from lockgate.core.request import Action, Caller, Mend, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report import Entry, ErrorInfo, Report, Status
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
+from lockgate.report.report import Entry, ErrorInfo, Report, Status
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from lockgate.callers.reason import make_reason
+from lockgate.awslambda.callers.reason import make_reason
 from lockgate.core.request import Action
 from lockgate.core.state_after import StateAfter
 from lockgate.errors import SettingInvalid
-from lockgate.report import Entry, ErrorInfo, Report, Status
+from lockgate.report.report import Entry, ErrorInfo, Report, Status
 
 FIRST = Entry("0007", "add_orders", "versioned")
 SECOND = Entry("0008", "fill_orders", "versioned")

@@ -14,9 +14,9 @@ import pytest
 from tests.callers.put_server import Play, PutServer
 from tests.support.waiting import Background
 
-from lockgate.callers import response_url
-from lockgate.callers.delivery import Answer, Answerer, Timing
-from lockgate.callers.response_url import check_response_url, put_answer
+from lockgate.awslambda.callers import response_url
+from lockgate.awslambda.callers.delivery import Answer, Answerer, Timing
+from lockgate.awslambda.callers.response_url import check_response_url, put_answer
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 from lockgate.local.certificates import make_certificates
 

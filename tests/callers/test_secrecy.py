@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.callers.put_server import Play, PutServer
 
-from lockgate.callers import direct, terraform
-from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.dialogue import open_dialogue
+from lockgate.awslambda.callers import direct, terraform
+from lockgate.awslambda.callers.detect import CallerKind, detect_caller
+from lockgate.awslambda.callers.dialogue import open_dialogue
 from lockgate.errors import LockgateError
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lockgate.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.dialogue import Invocation
 
 WORD = "SENTINEL"
 SETTINGS = Settings()

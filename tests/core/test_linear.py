@@ -15,9 +15,9 @@ import pytest
 from lockgate.core.analysis import Mode, analyse_script
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Language, Options, Script
-from lockgate.core.sql import sendable, split_statements
+from lockgate.core.sql.script import sendable, split_statements
 from lockgate.core.token_checksum import find_token_checksum
-from lockgate.postgres.message import MessageWriter
+from lockgate.postgres.server.message import MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

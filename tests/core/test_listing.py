@@ -15,8 +15,8 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.listing import digest_lines, find_known, has_same_down, list_catalog, make_line
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.probe import Probe
-from lockgate.postgres.digest import digest_sql
-from lockgate.postgres.schema import Tables, creation_sql
+from lockgate.postgres.tables.digest import digest_sql
+from lockgate.postgres.tables.schema import Tables, creation_sql
 
 if TYPE_CHECKING:
     import pg8000.native

@@ -8,7 +8,7 @@ import pytest
 
 from lockgate.core.migration import NO_OPTIONS, Language, Script
 from lockgate.core.sharing import find_lone_reason, may_replay
-from lockgate.core.sql import split_statements
+from lockgate.core.sql.script import split_statements
 
 # Hundreds of times what it takes where each text is gone through once.
 _MOST_SECONDS = 5.0

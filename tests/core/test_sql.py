@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
     TokenKind,

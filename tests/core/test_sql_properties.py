@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
     redact_literals,

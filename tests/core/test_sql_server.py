@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pg8000.native import Connection, DatabaseError
 
-from lockgate.core.sql import Control, Transactionality, classify, split_statements
+from lockgate.core.sql.script import Control, Transactionality, classify, split_statements
 
 if TYPE_CHECKING:
     from tests.support.database import Database

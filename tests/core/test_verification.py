@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lockgate.core.index_shape import IndexShape
-from lockgate.core.sql import split_statements
+from lockgate.core.sql.script import split_statements
 from lockgate.core.verification import (
     HARMLESS,
     UNKNOWN,

@@ -14,10 +14,10 @@ from tests.docs.markdown import ADOPT_PAGES, ROOT, find_blocks, read_page, read_
 from tests.support.cfn_template import read_template
 
 from infra import build
-from lockgate import app
-from lockgate.callers.cloudformation_answer import MAX_ANSWER_BYTES
+from lockgate.awslambda import app
+from lockgate.awslambda.callers.cloudformation_answer import MAX_ANSWER_BYTES
 from lockgate.core.continuation import MOST_HOPS
-from lockgate.postgres.look import OLDEST_SERVER
+from lockgate.postgres.tables.look import OLDEST_SERVER
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -25,11 +25,11 @@ from tests.docs.markdown import (
     to_one_line,
 )
 
-from lockgate.callers import codepipeline, terraform
-from lockgate.callers.delivery import Timing
-from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.dialogue import Invocation, open_dialogue
-from lockgate.callers.direct import read_request
+from lockgate.awslambda.callers import codepipeline, terraform
+from lockgate.awslambda.callers.delivery import Timing
+from lockgate.awslambda.callers.detect import CallerKind, detect_caller
+from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
+from lockgate.awslambda.callers.direct import read_request
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
@@ -37,7 +37,7 @@ from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, MigrationFileInvalid
 from lockgate.formats.lockgate import read_folder
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
 from lockgate.settings import ACTIONS, Settings
 
 if TYPE_CHECKING:

@@ -24,14 +24,14 @@ from tests.docs.markdown import (
 )
 
 from lockgate import errors
-from lockgate.callers import direct
-from lockgate.cli import COMMANDS, EXIT_STATUSES, OPTION_SETTINGS
+from lockgate.awslambda.callers import direct
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, public_class
-from lockgate.report import SUCCESSES, Status
-from lockgate.report_draft import status_of
+from lockgate.report.draft import status_of
+from lockgate.report.report import SUCCESSES, Status
 from lockgate.settings import SETTINGS
 from lockgate.terminal.arguments import make_parser
+from lockgate.terminal.cli import COMMANDS, EXIT_STATUSES, OPTION_SETTINGS
 
 PACKAGE = ROOT / "handler/lockgate"
 TERMINAL_ONLY = {"terminal", "local"}
@@ -244,7 +244,7 @@ def test_every_log_event_has_its_row() -> None:
 
 def test_every_metric_has_its_row() -> None:
     """What is counted is in the table, and nothing else."""
-    source = (PACKAGE / "app.py").read_text("utf-8")
+    source = (PACKAGE / "awslambda/app.py").read_text("utf-8")
     counted = set(re.findall(r'"([A-Z][a-z]+[A-Z][A-Za-z]+)":? ?[:,]', source))
     assert counted == set(cells("docs/operations.md", "| metric | unit | means |"))
 

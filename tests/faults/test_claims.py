@@ -20,7 +20,7 @@ from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,14 +22,14 @@ from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Mend
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from lockgate.local.server import EmbeddedServer
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 OPERATOR: dict[str, Any] = {"reason": "test", "requested_by": "test"}
 HISTORY = "SELECT migration_id, state, up_checksum FROM lockgate.migration_history ORDER BY 1"

@@ -23,7 +23,7 @@ from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

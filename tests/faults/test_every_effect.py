@@ -37,8 +37,8 @@ from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.postgres.connector import Connector
-from lockgate.report import Status
+from lockgate.postgres.server.connector import Connector
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,13 +29,13 @@ from tests.support.project import Project
 from tests.support.stepped import SteppedRun
 
 from lockgate.core.request import Action, Caller, Request
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockgate.local.server import EmbeddedServer
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 RUNS = st.sampled_from([0, 1])
 # As many as there is time for: fewer where every few messages have to do as well.

@@ -9,7 +9,7 @@ import pytest
 from tests.support.proxy import Moment, Proxy
 
 from lockgate.core.deadline import Deadline
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

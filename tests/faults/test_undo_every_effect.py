@@ -25,14 +25,14 @@ from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lockgate.local.server import EmbeddedServer
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 # `effect` counts what was undone: twice or never would show.
 DOWNS = {

@@ -12,7 +12,7 @@ from tests.support.aws_api import AwsApi
 from tests.support.hurry import LEFT_MS, LIVES_MS, hurried
 from tests.support.lambda_context import LambdaContext, ManualClock
 
-from lockgate import app
+from lockgate.awslambda import app
 from lockgate.wiring import SystemClock
 
 if TYPE_CHECKING:

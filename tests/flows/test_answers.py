@@ -22,7 +22,8 @@ from tests.support.cloudformation import Bucket
 from tests.support.lambda_context import LambdaContext
 from tests.support.waiting import Background, is_asleep, wait_until
 
-from lockgate import app, entry
+from lockgate import entry
+from lockgate.awslambda import app
 from lockgate.errors import LockgateError, UnexpectedFailure
 
 if TYPE_CHECKING:

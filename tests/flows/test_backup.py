@@ -16,7 +16,7 @@ from tests.support.aws import save_time
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.rds import ScriptedRds
 
-from lockgate import app
+from lockgate.awslambda import app
 from lockgate.errors import RequestRefused, RunIncomplete
 from lockgate.wiring import SystemClock
 

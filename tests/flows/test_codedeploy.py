@@ -13,9 +13,9 @@ from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, wait_until
 
-from lockgate import app
-from lockgate.callers.carried import carry
-from lockgate.callers.codedeploy import HOOK_SECONDS
+from lockgate.awslambda import app
+from lockgate.awslambda.callers.carried import carry
+from lockgate.awslambda.callers.codedeploy import HOOK_SECONDS
 from lockgate.core.continuation import MOST_HOPS, Continuation
 from lockgate.errors import UnexpectedFailure
 

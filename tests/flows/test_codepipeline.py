@@ -13,8 +13,8 @@ from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, wait_until
 
-from lockgate import app
-from lockgate.callers import codepipeline
+from lockgate.awslambda import app
+from lockgate.awslambda.callers import codepipeline
 from lockgate.errors import RequestRefused, UnexpectedFailure
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs, hurried
 from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
-from lockgate import app
+from lockgate.awslambda import app
 from lockgate.core.continuation import MOST_HOPS
 from lockgate.errors import RunIncomplete
 

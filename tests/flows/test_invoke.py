@@ -18,12 +18,12 @@ from tests.support.hurry import SLEEPS
 from tests.support.waiting import Background, Gate, wait_until
 
 from lockgate.aws import function as remote_function
-from lockgate.cli import main
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, public_class
 from lockgate.local.certificates import make_certificates
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 from lockgate.terminal import remote
+from lockgate.terminal.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -410,7 +410,7 @@ def test_function_that_is_not_started_is_waited_for(
 ) -> None:
     """Nothing ran, so it says that it waits, once, and invokes again."""
     slept: list[float] = []
-    monkeypatch.setattr("lockgate.cli.time.sleep", slept.append)
+    monkeypatch.setattr("lockgate.terminal.cli.time.sleep", slept.append)
     asked: list[str] = []
     not_yet = refuse(502, error_type, asked)
 
@@ -429,7 +429,7 @@ def test_function_that_does_not_start_is_given_up(
 ) -> None:
     """After five minutes the command ends, and does not claim that anything may have been done."""
     slept: list[float] = []
-    monkeypatch.setattr("lockgate.cli.time.sleep", slept.append)
+    monkeypatch.setattr("lockgate.terminal.cli.time.sleep", slept.append)
     api.function = refuse(502, "ResourceNotReadyException", [])
     outcome = run("--json")
     assert (3, "function-busy", 300) == (

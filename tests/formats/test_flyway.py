@@ -15,7 +15,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.flyway import read_folder, recognise
 from lockgate.formats.flyway_names import Name, NameKind, NameRules, parse_name
 from lockgate.histories.flyway import TABLE_SQL
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

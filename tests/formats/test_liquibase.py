@@ -19,7 +19,7 @@ from lockgate.formats.liquibase_text import (
     strip_body_comments,
 )
 from lockgate.histories.liquibase import TABLE_SQL
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.foreign_folder import ForeignFolder
 
-from lockgate.core import sql_statement, sql_token
 from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.sql import statement as sql_statement
+from lockgate.core.sql import token as sql_token
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.sqitch import complete_history
 from lockgate.formats.sqitch_plan import Change, read_plan

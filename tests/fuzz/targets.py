@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lockgate.callers import cloudformation, direct, terraform
-from lockgate.callers.cloudformation import RequestType
-from lockgate.callers.cloudformation_answer import MAX_ANSWER_BYTES, encode_answer, make_answer
-from lockgate.callers.delivery import Timing
-from lockgate.callers.detect import CallerKind, detect_caller
-from lockgate.callers.dialogue import Invocation, open_dialogue
-from lockgate.callers.response_url import check_response_url
+from lockgate.awslambda.callers import cloudformation, direct, terraform
+from lockgate.awslambda.callers.cloudformation import RequestType
+from lockgate.awslambda.callers.cloudformation_answer import (
+    MAX_ANSWER_BYTES,
+    encode_answer,
+    make_answer,
+)
+from lockgate.awslambda.callers.delivery import Timing
+from lockgate.awslambda.callers.detect import CallerKind, detect_caller
+from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
+from lockgate.awslambda.callers.response_url import check_response_url
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Language
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
     classify,
@@ -40,13 +44,13 @@ from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
 from lockgate.formats.lockgate import read_folder
 from lockgate.formats.registry import read_migrations
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
 from lockgate.settings import ACTIONS, SETTINGS, Settings, read_answer_settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lockgate.callers.dialogue import Dialogue
+    from lockgate.awslambda.callers.dialogue import Dialogue
     from lockgate.core.request import Request
 
 NOW = 1_790_000_000.0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.fuzz import targets
 from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
 
-from lockgate.callers import cloudformation, direct
+from lockgate.awslambda.callers import cloudformation, direct
 from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, Settings
 

@@ -12,7 +12,7 @@ from lockgate.core.request import Action
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 # For each tool: columns of its table, its default name, a row that names the migration below, and files.
 TABLES = {

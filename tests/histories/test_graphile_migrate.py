@@ -11,7 +11,7 @@ from tests.support.tables import find_table
 
 from lockgate.core.request import Action
 from lockgate.histories import graphile_migrate
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.database import Database

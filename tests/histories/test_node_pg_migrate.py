@@ -10,7 +10,7 @@ from tests.support.tables import find_table
 from lockgate.core.request import Action
 from lockgate.histories import node_pg_migrate
 from lockgate.histories.foreign import ForeignRow
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.database import Database

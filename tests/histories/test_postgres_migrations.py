@@ -11,7 +11,7 @@ from tests.support.tables import find_table, make_ask
 from lockgate.core.request import Action
 from lockgate.histories import postgres_migrations
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.database import Database

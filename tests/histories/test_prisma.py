@@ -13,7 +13,7 @@ from lockgate.core.request import Action
 from lockgate.formats.prisma import read_folder
 from lockgate.histories import prisma
 from lockgate.histories.foreign import ForeignState
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from pathlib import Path

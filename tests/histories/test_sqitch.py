@@ -11,13 +11,13 @@ import pytest
 from tests.support.project import Project
 from tests.support.tables import find_table, make_ask
 
-from lockgate import cli
 from lockgate.core.request import Action
 from lockgate.formats.sqitch import read_folder
 from lockgate.formats.sqitch_plan import read_plan
 from lockgate.histories import sqitch
 from lockgate.histories.foreign import ForeignHistory, ForeignRow
-from lockgate.report import Status
+from lockgate.report.report import Status
+from lockgate.terminal import cli
 
 if TYPE_CHECKING:
     from pathlib import Path

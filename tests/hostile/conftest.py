@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.cli import EXIT_STATUSES, main
+from lockgate.terminal.cli import EXIT_STATUSES, main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.lambda_context import LambdaContext
 
-from lockgate import app
-from lockgate.cli import OPTION_SETTINGS
+from lockgate.awslambda import app
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError
 from lockgate.settings import SETTINGS
+from lockgate.terminal.cli import OPTION_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -81,7 +81,7 @@ def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path)
     assert names >= {
         "lockgate/__init__.py",
         "lockgate/__pycache__/__init__.cpython-313.pyc",
-        "lockgate/postgres/rds-roots/01cecb18.0",
+        "lockgate/postgres/server/rds-roots/01cecb18.0",
         "sqlalchemy/__init__.py",
         "pg8000/__init__.py",
         "aws_lambda_powertools/logging/logger.py",

@@ -26,7 +26,7 @@ import importlib, json, marshal, pathlib, sys
 sys.dont_write_bytecode = True
 layer = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(layer))
-from lockgate.app import lambda_handler
+from lockgate.awslambda.app import lambda_handler
 from lockgate.entry import lambda_handler as entry
 
 class Context:

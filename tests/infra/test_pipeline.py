@@ -15,7 +15,7 @@ import yaml
 from tests.support.cfn_template import read_template
 
 from infra import build
-from lockgate.callers.direct import read_request
+from lockgate.awslambda.callers.direct import read_request
 from lockgate.core.request import Action
 from lockgate.settings import Settings
 from lockgate.terminal.arguments import make_parser

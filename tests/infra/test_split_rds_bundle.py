@@ -13,7 +13,7 @@ from asn1crypto import pem, x509
 from infra.split_rds_bundle import FOLDER, name_subject, split_bundle
 
 from lockgate.local.certificates import Certificates, make_certificates, write_certificates
-from lockgate.postgres.tls import RDS_ROOTS
+from lockgate.postgres.server.tls import RDS_ROOTS
 
 if TYPE_CHECKING:
     from pathlib import Path

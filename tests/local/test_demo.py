@@ -23,7 +23,7 @@ def start(folder: Path, temporary: Path, **environment: str) -> subprocess.Popen
     """Start the demo with a temporary folder of its own, and a user's environment to be ignored."""
     temporary.mkdir()
     return subprocess.Popen(
-        [sys.executable, "-m", "lockgate.cli", "demo", "--dir", str(folder)],
+        [sys.executable, "-m", "lockgate.terminal.cli", "demo", "--dir", str(folder)],
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT / "handler"),

@@ -18,9 +18,9 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
-from lockgate.postgres.connector import Connector, Patience
-from lockgate.postgres.tls import make_tls_context
-from lockgate.report import Report, Status
+from lockgate.postgres.server.connector import Connector, Patience
+from lockgate.postgres.server.tls import make_tls_context
+from lockgate.report.report import Report, Status
 from lockgate.settings import Tls
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.core import sql_text, token_checksum
-from lockgate.postgres.connection import Connection
-from lockgate.report import Status
+from lockgate.core import token_checksum
+from lockgate.core.sql import text as sql_text
+from lockgate.postgres.server.connection import Connection
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,19 +10,20 @@ from tests.support.proxy import Link, Moment, Proxy
 from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.postgres import connector, lock, own_session
 from lockgate.postgres.database import Database
-from lockgate.postgres.lock_table import take_over_lock
-from lockgate.report import Status
+from lockgate.postgres.server import connector, own_session
+from lockgate.postgres.tables import lock
+from lockgate.postgres.tables.lock_table import take_over_lock
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Stamp, Taken
-    from lockgate.postgres.connection import Connection
-    from lockgate.postgres.schema import Tables
-    from lockgate.report import Report
+    from lockgate.postgres.server.connection import Connection
+    from lockgate.postgres.tables.schema import Tables
+    from lockgate.report.report import Report
 
 TABLE = "CREATE TABLE account (id int);"
 STEAL = "UPDATE lockgate.migration_lock SET token = token + 1, owner = 'thief'"

@@ -21,7 +21,7 @@ from lockgate.wiring import make_run_id, make_runner
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 CASES = [
     # What it answers to the request for TLS, at which address, and whether its authority is known.

@@ -8,14 +8,14 @@ import pytest
 from tests.support.disturbed import act_as_another
 from tests.support.waiting import Background, wait_until
 
-from lockgate.postgres.invalid_index import drop_invalid
-from lockgate.report import Status
+from lockgate.postgres.apply.invalid_index import drop_invalid
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
     from lockgate.core.evidence import Index
-    from lockgate.postgres.connection import Connection
+    from lockgate.postgres.server.connection import Connection
 
 TABLE = (
     "CREATE TABLE t (id int PRIMARY KEY, v int, note text); CREATE TABLE o (id int);"
@@ -168,7 +168,7 @@ def test_index_that_another_session_has_just_made_valid_is_not_dropped(
             made.append(project.database.run("SELECT 't_v'::regclass::oid::bigint")[0][0])
         drop_invalid(connection, index)
 
-    monkeypatch.setattr("lockgate.postgres.lone_statement.drop_invalid", drop_late)
+    monkeypatch.setattr("lockgate.postgres.apply.lone_statement.drop_invalid", drop_late)
     assert Status.FAILED == project.run().status
     assert ["t_v"] == list_indexes(project, valid=True)
     assert [made] == project.database.run("SELECT 't_v'::regclass::oid::bigint")

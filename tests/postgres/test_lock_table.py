@@ -8,7 +8,7 @@ import pytest
 from tests.support.waiting import Background, Gate, hang_up
 
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

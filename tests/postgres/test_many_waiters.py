@@ -9,7 +9,7 @@ import pytest
 from tests.support.waiting import Background, wait_until
 
 from lockgate.core.request import Action
-from lockgate.report import Report, Status
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

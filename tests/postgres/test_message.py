@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
-from lockgate.core.sql import split_statements
-from lockgate.postgres.connection import Connection, Dial, Result, StatementError
-from lockgate.postgres.message import (
+from lockgate.core.sql.script import split_statements
+from lockgate.postgres.server.connection import Connection, Dial, Result, StatementError
+from lockgate.postgres.server.message import (
     MOST_CHARACTERS,
     MOST_MIGRATIONS,
     Blame,
@@ -23,7 +23,7 @@ from lockgate.postgres.message import (
     find_blame,
     find_results,
 )
-from lockgate.postgres.tls import make_tls_context
+from lockgate.postgres.server.tls import make_tls_context
 from lockgate.settings import Tls
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

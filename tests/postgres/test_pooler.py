@@ -15,7 +15,7 @@ import pg8000.native
 import pytest
 
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from tests.support.waiting import Background, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

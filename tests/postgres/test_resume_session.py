@@ -9,12 +9,12 @@ import pytest
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 BEFORE = """
 CREATE SCHEMA s1; CREATE SCHEMA s2;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lockgate import __version__
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

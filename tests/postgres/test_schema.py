@@ -10,9 +10,9 @@ import pytest
 
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, TargetUnsuitable
-from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS
-from lockgate.postgres.schema import ADDED_COLUMNS, LAYOUT_VERSION, Tables, creation_sql
-from lockgate.report import Report, Status
+from lockgate.postgres.server.own_session import OWN_LOCK_TIMEOUT_MS
+from lockgate.postgres.tables.schema import ADDED_COLUMNS, LAYOUT_VERSION, Tables, creation_sql
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

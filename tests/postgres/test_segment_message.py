@@ -9,8 +9,8 @@ import pytest
 from lockgate.core.analysis import analyse_script
 from lockgate.core.segment import Cause, Step
 from lockgate.formats.registry import read_migrations
-from lockgate.postgres.message import MOST_CHARACTERS, MOST_MIGRATIONS
-from lockgate.postgres.segment_message import make_batches, may_be_ahead
+from lockgate.postgres.apply.segment_message import make_batches, may_be_ahead
+from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path

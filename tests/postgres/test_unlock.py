@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from tests.support.waiting import Background, Gate
 
 from lockgate.core.request import Action, Caller, Request
-from lockgate.postgres import lock
-from lockgate.postgres.lock_table import break_lock
-from lockgate.report import Report, Status
+from lockgate.postgres.tables import lock
+from lockgate.postgres.tables.lock_table import break_lock
+from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     import pytest
     from tests.support.project import Project
 
     from lockgate.core.lease import Holder, Terms
-    from lockgate.postgres.connection import Connection
-    from lockgate.postgres.schema import Tables
+    from lockgate.postgres.server.connection import Connection
+    from lockgate.postgres.tables.schema import Tables
 
 
 def unlock(project: Project) -> Report:

@@ -9,8 +9,8 @@ import pytest
 
 from lockgate.core.request import Action
 from lockgate.core.target import is_dsql, is_rds_proxy
-from lockgate.postgres.unsuitable import is_behind_rds_proxy
-from lockgate.report import Status
+from lockgate.postgres.server.unsuitable import is_behind_rds_proxy
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -13,9 +13,9 @@ from tests.support.waiting import Background, is_asleep, wait_until
 from lockgate.core.deadline import Deadline
 from lockgate.core.failure import Blocking, ConnectionLost
 from lockgate.errors import DatabaseUnreachable
-from lockgate.postgres.connection import Connection, Result, StatementError
-from lockgate.postgres.watch import Watch
-from lockgate.report import Status
+from lockgate.postgres.server.connection import Connection, Result, StatementError
+from lockgate.postgres.server.watch import Watch
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

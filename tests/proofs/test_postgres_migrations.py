@@ -11,7 +11,7 @@ from tests.support.folders import write_folder
 from tests.support.project import Project
 
 from lockgate.core.request import Action
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from pathlib import Path

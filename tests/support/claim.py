@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.database import Database
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 # What differs from one dump to the next, and where a sequence is: nextval is never taken back.
 _NOISE = re.compile(r"^(--.*|\\(un)?restrict .*|SELECT pg_catalog\.setval.*|SET .*|)$")

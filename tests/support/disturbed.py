@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from tests.support.proxy import Moment
 from tests.support.waiting import LONGEST_SECONDS
 
-from lockgate.report import Status
+from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
     from tests.support.proxy import Proxy
 
     from lockgate.core.deadline import Deadline
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 # Every how many messages a fault strikes, before and after one. A run's process is killed twice as
 # often, and so is a run disturbed that goes on without an answer. CI takes 2 on one major version.
@@ -187,7 +187,7 @@ def run_killed(
         **through(project, proxy),
         "LOCKGATE_MIGRATIONS": str(project.folder),
     }
-    arguments = [sys.executable, "-m", "lockgate.cli", *command, "--quiet"]
+    arguments = [sys.executable, "-m", "lockgate.terminal.cli", *command, "--quiet"]
     process = subprocess.Popen(
         arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

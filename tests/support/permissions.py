@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "handler/lockgate"
 TEMPLATE = ROOT / "template.yaml"
 # Not deployed (infra/build.py).
-LEFT_OUT = {"local", "terminal", "cli.py", "__main__.py"}
+LEFT_OUT = {"local", "terminal", "__main__.py"}
 SNAPSHOTS = "aws/snapshots.py"
 
 # Where IAM's name is not the operation's.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tests.support.database import Database
 
-    from lockgate.report import Report
-    from lockgate.runner import Runner
+    from lockgate.engine.run import Runner
+    from lockgate.report.report import Report
 
 CALLER = Caller("test", {"case": "one"})
 

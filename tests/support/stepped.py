@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.project import Project
 
-    from lockgate.report import Report
+    from lockgate.report.report import Report
 
 _STEP_SECONDS = 0.3
 

@@ -9,7 +9,7 @@ import pytest
 
 from lockgate.core.backup import BackupInfo, BackupKind, BackupSource, SnapshotInfo
 from lockgate.core.request import Action
-from lockgate.report import (
+from lockgate.report.report import (
     Blocker,
     DatabaseInfo,
     DriftEntry,

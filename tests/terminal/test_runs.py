@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from lockgate.core.request import Action
 from lockgate.core.run_record import RunRecord
-from lockgate.report import DatabaseInfo, Report, Status
+from lockgate.report.report import DatabaseInfo, Report, Status
 from lockgate.terminal.report import describe_report
 
 AT = datetime(2026, 11, 22, 10, 2, 11, tzinfo=UTC)

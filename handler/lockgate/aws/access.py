@@ -17,8 +17,8 @@ from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host
 from lockgate.core.target import Access, Credentials, Endpoint, is_socket
 from lockgate.errors import CredentialsRejected, SettingInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import Settings, Tls
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.aws.clients import ClientFactory

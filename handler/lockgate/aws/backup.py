@@ -26,8 +26,8 @@ from lockgate.aws.snapshots import Snapshots
 from lockgate.core.backup import BackupInfo, BackupKind, Notes, Purpose, SnapshotInfo
 from lockgate.core.snapshot import RUN_TAG, Snapshot, find_surplus, make_tags
 from lockgate.errors import BackupFailed, LockgateError
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import BackupMode
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,8 +14,8 @@ from dataclasses import field
 from typing import Any
 
 from lockgate.errors import CredentialsRejected, LockgateError
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import read_environment
-from lockgate.value import dataclass
 
 # Called with a service's name and a region, or None for the environment's region.
 ClientFactory = Callable[[str, str | None], Any]

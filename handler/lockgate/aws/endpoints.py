@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.aws.clients import Call, ClientFactory, region_of, translated
 from lockgate.aws.secrets import ENGINES, Secret
 from lockgate.errors import DatabaseUnreachable, SettingInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient

@@ -23,8 +23,8 @@ from lockgate.errors import (
     LockgateError,
     RequestInvalid,
 )
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import read_environment
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

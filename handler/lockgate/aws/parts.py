@@ -8,7 +8,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from lockgate.settings import Tls

@@ -21,7 +21,7 @@ from lockgate.aws.secrets import ENGINES
 from lockgate.core.backup import BackupSource
 from lockgate.core.target import is_on_this_machine
 from lockgate.errors import BackupFailed
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

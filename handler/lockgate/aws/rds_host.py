@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]"
 # Both orders are in use in China.

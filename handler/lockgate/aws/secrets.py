@@ -16,7 +16,7 @@ from lockgate.aws.clients import Call, translated
 from lockgate.aws.database_url import is_database_url, parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host, parse_port
 from lockgate.errors import CredentialsRejected, SettingInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

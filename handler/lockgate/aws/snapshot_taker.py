@@ -17,7 +17,7 @@ from lockgate.aws.rds import RdsDatabase, describe
 from lockgate.core.deadline import Clock, Deadline
 from lockgate.core.snapshot import Progress, Snapshot, find_asked_for, name_snapshot
 from lockgate.errors import BackupFailed, RunIncomplete
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from lockgate.aws.endpoints import ResourceKind
 from lockgate.aws.rds import RdsDatabase, asking
 from lockgate.core.snapshot import Snapshot
 from lockgate.errors import BackupFailed
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

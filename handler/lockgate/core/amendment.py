@@ -13,7 +13,7 @@ from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
 from lockgate.core.request import Mend
 from lockgate.errors import AmendmentRefused
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from lockgate.core.failure import mask
 from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
 from lockgate.core.psql_command import describe_instead, find_command
 from lockgate.core.sharing import find_lone_reason, may_write
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     SHARED,
     Classification,
     Control,
@@ -30,7 +30,7 @@ from lockgate.core.sql import (
     split_statements,
 )
 from lockgate.errors import MigrationFileInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

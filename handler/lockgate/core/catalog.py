@@ -6,7 +6,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 
 from lockgate.core.migration import Migration, Script, Version
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 
 class Order(StrEnum):

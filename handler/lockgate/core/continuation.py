@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 # Lambda cuts a chain of about 16 invocations of itself. A caller that invokes anew may do so more often.
 MOST_HOPS = 8

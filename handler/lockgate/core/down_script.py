@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Kind, Language
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
     TokenKind,
@@ -22,7 +22,7 @@ from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 # The function of each direction in a Python file: ours, Alembic's.
 _DOWNS = ("down", "downgrade")

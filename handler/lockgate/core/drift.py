@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Direction, Kind, Language, Migration, Version
 from lockgate.core.token_checksum import find_token_checksum
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from typing import Any
 
 from lockgate.core.index_shape import IndexShape, identifier_value
 from lockgate.core.verification import Question, Verification
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 
 class Verdict(StrEnum):

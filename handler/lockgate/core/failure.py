@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import field
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 # Compiled where a step fails, which takes longer than most modules.
 #

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, Order
 from lockgate.core.migration import Kind, Language, Options, Version
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime

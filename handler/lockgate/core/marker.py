@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 from lockgate.core.migration import Direction
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad\ufe58\ufe63\uff0d"
 # A line that is a comment and nothing else, or was meant as one: editors make a dash of two hyphens.

@@ -8,7 +8,7 @@ import re
 from dataclasses import field
 from enum import StrEnum
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 
 class Kind(StrEnum):

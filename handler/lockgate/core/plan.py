@@ -19,8 +19,8 @@ from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.core.stray_marker import refuse_stray_marker
 from lockgate.errors import MigrationFileInvalid, RequestInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import OutOfOrder
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

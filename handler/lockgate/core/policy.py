@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import Atomicity, OutOfOrder
-from lockgate.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

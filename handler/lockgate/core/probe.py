@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lockgate.errors import MigrationFileInvalid
 if TYPE_CHECKING:
     from lockgate.core.history import History
     from lockgate.core.migration import Migration
-    from lockgate.core.sql import SqlTextInvalid
+    from lockgate.core.sql.script import SqlTextInvalid
 
 _IDLE = "Take it out: it does nothing to a database."
 _FILE = "Put the text of that file in its place."

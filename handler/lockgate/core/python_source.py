@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # What makes a function do more than to return: everything that runs other code, or is not finished.

@@ -17,8 +17,8 @@ from lockgate.core.plan import find_version
 from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import MigrationFileInvalid, RequestInvalid, UndoRefused
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import Atomicity
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -10,8 +10,8 @@ from lockgate.core.analysis import Analysis, Mode
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
 from lockgate.core.sharing import find_shared, may_defer
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.settings import Atomicity
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.failure import Failure

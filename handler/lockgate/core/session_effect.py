@@ -11,13 +11,13 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql_token import fold_tokens
-from lockgate.value import dataclass
+from lockgate.core.sql.token import fold_tokens
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 
 class Effect(StrEnum):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lockgate.core.segment import Step
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 _SETTERS = frozenset(
     {"CLOSE", "DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}

@@ -9,13 +9,13 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Language
-from lockgate.core.sql import Transactionality, classify, mentions
+from lockgate.core.sql.script import Transactionality, classify, mentions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lockgate.core.migration import Script
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 # A script without any of these words needs no closer look.
 _SIGNS = ("constraints", "lock", "freeze", "transaction", "savepoint")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import NATIVE_MARKERS
 from lockgate.core.marker import Marker, find_markers
 from lockgate.core.migration import Direction, Language
-from lockgate.core.sql import SqlTextInvalid, line_and_column, split_statements, tokenize
+from lockgate.core.sql.script import SqlTextInvalid, line_and_column, split_statements, tokenize
 from lockgate.errors import MigrationFileInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

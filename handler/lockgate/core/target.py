@@ -6,7 +6,7 @@ import re
 from dataclasses import field
 from ipaddress import ip_address
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from lockgate.core.sql import SqlTextInvalid, spell_statement, split_statements
+from lockgate.core.sql.script import SqlTextInvalid, spell_statement, split_statements
 
 
 class TokenDigest:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.history import State
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.failure import Failure

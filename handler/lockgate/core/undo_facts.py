@@ -10,7 +10,7 @@ import json
 from dataclasses import field
 from typing import Any
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 # A class of objects and an oid: two objects of one database never share both.
 Key = tuple[str, int]

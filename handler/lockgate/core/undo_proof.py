@@ -13,7 +13,7 @@ from lockgate.core.down_script import is_empty_down, is_no_op, may_stop_counting
 from lockgate.core.migration import Direction, Kind, Language
 from lockgate.core.segment import Cause, Segment
 from lockgate.errors import LockgateError, UndoRefused
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -15,11 +15,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.index_shape import IndexShape, read_shape
-from lockgate.core.sql import Token, TokenKind, tokenize
-from lockgate.value import dataclass
+from lockgate.core.sql.script import Token, TokenKind, tokenize
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 # As `formats.native_script` finds its marker lines: behind every line ending, in capitals too.
 _VERIFY = re.compile(

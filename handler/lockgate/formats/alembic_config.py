@@ -11,10 +11,10 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import has_file, has_folder, read_text
 from lockgate.formats.scripts import unusable_file
 from lockgate.formats.toml import find_table, read_toml
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

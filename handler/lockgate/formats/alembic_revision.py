@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Direction, Obstacle
 from lockgate.core.python_source import PythonInvalid, find_idle, only_raises, parse_python
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.python_file import is_down_empty, make_idle_obstacle
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import NATIVE_MARKERS, SessionRule
 from lockgate.core.migration import Version
-from lockgate.core.sql import tokenize
+from lockgate.core.sql.script import tokenize
 from lockgate.formats import lockgate
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.scripts import (

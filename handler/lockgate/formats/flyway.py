@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import SessionRule
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway_config import FlywayConfig, read_config
 from lockgate.formats.flyway_names import (
     PROGRAM_SUFFIXES,
@@ -35,7 +36,6 @@ from lockgate.formats.scripts import (
 )
 from lockgate.formats.tool_transaction import outside_where_needed
 from lockgate.histories.flyway import TABLE_SQL
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

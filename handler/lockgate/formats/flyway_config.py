@@ -11,13 +11,13 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway_names import NameRules
 from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import unusable_file
 from lockgate.formats.toml import find_table, read_toml
 from lockgate.histories.flyway import TABLE
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

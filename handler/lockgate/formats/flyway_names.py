@@ -9,8 +9,8 @@ import re
 from enum import StrEnum
 
 from lockgate.core.migration import Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.histories.flyway import make_version_text
-from lockgate.value import dataclass
 
 _VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")
 # What is not SQL and would run under Flyway: Java and its kin, and scripts of a shell.

@@ -10,8 +10,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import line_of
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.formats.flyway_config import FlywayConfig

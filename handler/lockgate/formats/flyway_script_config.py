@@ -9,11 +9,11 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway_placeholders import fill_placeholders
 from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import refuse, unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import has_file, line_of, read_text
 from lockgate.formats.json5 import Json5Invalid, read_json5
 from lockgate.formats.scripts import unusable_file
 from lockgate.formats.unset_variable import describe_unset
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,9 +11,9 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.goose_variables import fill_line
 from lockgate.formats.scripts import make_script, unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,9 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.scripts import unusable_file
 from lockgate.formats.unset_variable import describe_unset
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule, StandIn
 from lockgate.core.migration import Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import has_folder, read_text, require_folder
 from lockgate.formats.gmrc import Settings, read_settings
 from lockgate.formats.graphile_placeholders import fill_placeholders, find_obstacle
@@ -22,7 +23,6 @@ from lockgate.formats.scripts import (
     make_versioned,
     unusable_file,
 )
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

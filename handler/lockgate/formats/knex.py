@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Script, Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import read_text
 from lockgate.formats.javascript import find_code, list_code, make_code_script
 from lockgate.formats.knex_raw import as_raw_sends
@@ -25,7 +26,6 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

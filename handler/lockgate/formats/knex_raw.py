@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lockgate.core.migration import Obstacle
-from lockgate.core.sql import TokenKind, tokenize
+from lockgate.core.sql.script import TokenKind, tokenize
 from lockgate.formats.folder import line_of
 
 _QUESTION = re.compile(r"(?<!\\)(\\*+)\?")

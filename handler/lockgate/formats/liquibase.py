@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Kind, Migration, Script, Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.liquibase_file import (
     FIRST_LINE,
@@ -29,7 +30,6 @@ from lockgate.histories.liquibase import (
     TABLE_SQL,
     make_changeset_id,
 )
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,9 +12,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import read_text
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

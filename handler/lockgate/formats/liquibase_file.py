@@ -11,9 +11,9 @@ import sys
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql import tokenize
+from lockgate.core.sql.script import tokenize
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import list_files, read_text, require_folder
 from lockgate.formats.liquibase_changelog import (
     SUFFIXES,
@@ -21,7 +22,6 @@ from lockgate.formats.liquibase_parameters import is_for_database, refuse_contex
 from lockgate.formats.liquibase_settings import LiquibaseSettings, read_settings
 from lockgate.formats.scripts import unusable_file
 from lockgate.histories.liquibase import normalise_path
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,9 +10,9 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.liquibase_text import fill_parameters
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

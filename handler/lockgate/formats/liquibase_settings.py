@@ -9,10 +9,10 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import has_file, read_text
 from lockgate.formats.properties import Entry, read_properties
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

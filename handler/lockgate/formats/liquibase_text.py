@@ -10,8 +10,8 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql import TokenKind, tokenize
-from lockgate.value import dataclass
+from lockgate.core.sql.script import TokenKind, tokenize
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

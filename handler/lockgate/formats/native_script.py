@@ -13,8 +13,8 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import NO_OPTIONS, Language, Options, Script
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import line_of
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,7 +171,7 @@ def _refuse_above(file: NativeFile, first_marker: int) -> None:
     header = file.text[:first_marker]
     if not header or header.isspace():
         return
-    from lockgate.core.sql import tokenize  # noqa: PLC0415 - most files have no header
+    from lockgate.core.sql.script import tokenize  # noqa: PLC0415 - most files have no header
 
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import Obstacle, Script, Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.folder import line_of, read_text
 from lockgate.formats.javascript import find_code, list_code, make_code_script
@@ -27,7 +28,6 @@ from lockgate.formats.scripts import (
     unusable_file,
     with_stand_in,
 )
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

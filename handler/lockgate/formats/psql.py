@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
 from lockgate.core.psql_command import describe_instead, find_command
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
     TokenKind,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Script
-    from lockgate.core.sql import Statement
+    from lockgate.core.sql.script import Statement
 
 _TOOL = "sqitch"
 _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")

@@ -9,12 +9,12 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql import Control, SqlTextInvalid, blank, classify, iterate_statements
+from lockgate.core.sql.script import Control, SqlTextInvalid, blank, classify, iterate_statements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lockgate.core.sql import Skip, Statement
+    from lockgate.core.sql.script import Skip, Statement
 
 # What psql does by these, it does to its own output; that an error ends the script, Sqitch says too.
 _IDLE = re.compile(

@@ -14,7 +14,7 @@ from lockgate.core.python_source import (
     parse_python,
 )
 from lockgate.errors import MigrationFileInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.python_source import Idle

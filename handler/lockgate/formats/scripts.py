@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
-from lockgate.core.sql import tokenize
+from lockgate.core.sql.script import tokenize
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import list_files, no_migrations, read_text
 from lockgate.formats.tool_transaction import leave_transaction
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,9 +9,9 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import has_file, line_of, read_text
 from lockgate.formats.scripts import unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

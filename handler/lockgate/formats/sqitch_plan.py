@@ -9,9 +9,9 @@ import hashlib
 import re
 from dataclasses import field, replace
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.scripts import unusable_file
 from lockgate.formats.sqitch_uri import canonical_uri
-from lockgate.value import dataclass
 
 _PUNCT = re.escape("-!\"#$%&'()*+,./:;<=>?@[\\]^`{|}~")
 _BLANK = r"[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"

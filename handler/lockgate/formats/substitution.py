@@ -10,8 +10,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.unset_variable import describe_unset
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

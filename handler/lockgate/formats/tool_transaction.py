@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Language
-from lockgate.core.sql import (
+from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
     Transactionality,
@@ -22,7 +22,7 @@ from lockgate.core.sql import (
 
 if TYPE_CHECKING:
     from lockgate.core.migration import Script
-    from lockgate.core.sql import Classification, Statement
+    from lockgate.core.sql.script import Classification, Statement
 
 _MAYBE_COMMIT = re.compile(r"^[ \t]*(?:COMMIT|END)\b", re.MULTILINE | re.IGNORECASE)
 _STEPS_OUT = (Control.COMMIT, Control.BEGIN)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.folder import no_migrations, read_content, read_text, require_folder
 from lockgate.formats.scripts import (
     list_names,
@@ -20,7 +21,6 @@ from lockgate.formats.scripts import (
     with_stand_in,
 )
 from lockgate.formats.yoyo_python import read_python_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.migration import Language, Obstacle
 from lockgate.core.python_source import PythonInvalid, parse_python
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.scripts import make_script, unusable_file
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

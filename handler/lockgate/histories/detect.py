@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from lockgate.core.amendment import Claimed, find_migration
 from lockgate.core.plan import find_version
 from lockgate.errors import AmendmentRefused
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.histories.foreign import ForeignState, ForeignTool, find_tool
 from lockgate.histories.tables import find_tables
 from lockgate.settings import TOOLS
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

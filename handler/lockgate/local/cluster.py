@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.errors import SettingInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.local.postmaster import quote_tail
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from lockgate.local.binaries import Binaries

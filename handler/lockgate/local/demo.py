@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from unittest.mock import patch
 
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.local.lambda_context import DemoContext
 from lockgate.local.psql import create_database, run_psql
 from lockgate.local.secrets_manager import LocalSecretsManager
 from lockgate.local.server import EmbeddedServer
 from lockgate.local.signed_url import SignedUrls
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

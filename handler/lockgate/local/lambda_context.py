@@ -6,7 +6,7 @@ import time
 import uuid
 from dataclasses import field
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 _NAME = "lockgate"
 

@@ -12,7 +12,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from lockgate.errors import SettingInvalid
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import quote
 
 from lockgate.errors import DatabaseUnreachable
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.local.binaries import Binaries, find_binaries
 from lockgate.local.cluster import SUPERUSER, Cluster, prepare_cluster
 from lockgate.local.dump import dump_schema
 from lockgate.local.postmaster import Postmaster
 from lockgate.local.privileges import choose_run_as
-from lockgate.value import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

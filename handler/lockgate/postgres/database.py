@@ -15,13 +15,13 @@ from lockgate.core.catalog import SessionRule
 from lockgate.core.failure import ConnectionLost, StepFailed, mask
 from lockgate.core.migration import Language
 from lockgate.errors import DatabaseBusy, LockgateError, TargetUnsuitable
-from lockgate.postgres.connection import Connection, StatementError
-from lockgate.postgres.look import OWN_OPERATORS, Look, refuse_read_only
-from lockgate.postgres.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
-from lockgate.postgres.schema import CREATION_RACES, Tables, creation_sql
-from lockgate.postgres.strangers import guard_sql
-from lockgate.postgres.unsuitable import refuse_limitless, refuse_pooler
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.server.connection import Connection, StatementError
+from lockgate.postgres.server.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
+from lockgate.postgres.server.unsuitable import refuse_limitless, refuse_pooler
+from lockgate.postgres.tables.look import OWN_OPERATORS, Look, refuse_read_only
+from lockgate.postgres.tables.schema import CREATION_RACES, Tables, creation_sql
+from lockgate.postgres.tables.strangers import guard_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
-    from lockgate.postgres.connector import Connector
-    from lockgate.postgres.executor import Lookahead
-    from lockgate.postgres.guard import Guard
-    from lockgate.postgres.lock import Lock
-    from lockgate.postgres.watch import Watch
+    from lockgate.postgres.apply.executor import Lookahead
+    from lockgate.postgres.apply.guard import Guard
+    from lockgate.postgres.server.connector import Connector
+    from lockgate.postgres.server.watch import Watch
+    from lockgate.postgres.tables.lock import Lock
     from lockgate.settings import Pooler
 
 _CREATION_TRIES = 8
@@ -62,7 +62,9 @@ _MOST_WARNINGS = 20
 
 def _import_more() -> None:
     """Import what a run that has the lock needs next."""
-    from lockgate.postgres import executor, run_table, watch  # noqa: F401
+    from lockgate.postgres.apply import executor  # noqa: F401
+    from lockgate.postgres.server import watch  # noqa: F401
+    from lockgate.postgres.tables import run_table  # noqa: F401
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class Database:
 
     def read_history(self) -> History:
         """Return the history, without asking where it must be as it was read before, or kept."""
-        from lockgate.postgres.history_table import read_history
+        from lockgate.postgres.tables.history_table import read_history
 
         if self._history is None:
             with self._refusals():
@@ -201,14 +203,14 @@ class Database:
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the last runs, the newest first."""
-        from lockgate.postgres.run_table import read_runs
+        from lockgate.postgres.tables.run_table import read_runs
 
         with self._refusals():
             return read_runs(self._own(), self._tables, limit)
 
     def read_holder(self) -> Holder | None:
         """Return who holds the lock."""
-        from lockgate.postgres.lock_table import read_holder
+        from lockgate.postgres.tables.lock_table import read_holder
 
         with self._refusals():
             self._holder = read_holder(self._own(), self._tables, self._holder)
@@ -240,7 +242,7 @@ class Database:
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return what the history keeps of the text of some migrations."""
-        from lockgate.postgres.history_table import read_scripts
+        from lockgate.postgres.tables.history_table import read_scripts
 
         with self._refusals():
             return read_scripts(self._own(), self._tables, migration_ids)
@@ -267,10 +269,10 @@ class Database:
         Raises:
             LockLost: another run has the lock; nothing was written.
         """
-        from lockgate.postgres.contact import note_commit_sql
-        from lockgate.postgres.history_table import amendment_sql
-        from lockgate.postgres.lock_table import fence_sql
-        from lockgate.postgres.session import lock_lost
+        from lockgate.postgres.apply.session import lock_lost
+        from lockgate.postgres.tables.contact import note_commit_sql
+        from lockgate.postgres.tables.history_table import amendment_sql
+        from lockgate.postgres.tables.lock_table import fence_sql
 
         self._history = None
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
@@ -285,28 +287,28 @@ class Database:
 
     def has_changed_anything(self) -> bool:
         """Tell whether a run is recorded that has committed, adopted or baselined anything."""
-        from lockgate.postgres.contact import has_changed_anything
+        from lockgate.postgres.tables.contact import has_changed_anything
 
         with self._refusals():
             return has_changed_anything(self._own(), self._tables)
 
     def has_recorded(self, digest: str, token: int) -> bool:
         """Tell whether a run that took the lock before a token finished with exactly this catalog."""
-        from lockgate.postgres.run_table import has_recorded
+        from lockgate.postgres.tables.run_table import has_recorded
 
         with self._refusals():
             return has_recorded(self._own(), self._tables, digest, token)
 
     def read_actions(self) -> dict[str, str]:
         """Return the action of each run that has rows in the history, by its id."""
-        from lockgate.postgres.run_table import read_actions
+        from lockgate.postgres.tables.run_table import read_actions
 
         with self._refusals():
             return read_actions(self._own(), self._tables)
 
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
-        from lockgate.postgres.contact import list_tables
+        from lockgate.postgres.tables.contact import list_tables
 
         with self._refusals():
             return list_tables(self._own())
@@ -324,15 +326,15 @@ class Database:
         Raises:
             TargetUnsuitable: the role may not.
         """
-        from lockgate.postgres.stub import creation_sql, read_made
+        from lockgate.postgres.tables.stub import creation_sql, read_made
 
         with self._refusals():
             return read_made(self._own(writes=True).send(creation_sql(sql))[-1])
 
     def drop_stand_in(self, made: MadeStub, stamp: Stamp) -> bool:
         """Drop what `create_stand_in` made, and return True; change nothing if somebody uses it."""
-        from lockgate.postgres.lock_table import fence_sql
-        from lockgate.postgres.stub import removal_sql
+        from lockgate.postgres.tables.lock_table import fence_sql
+        from lockgate.postgres.tables.stub import removal_sql
 
         fence = fence_sql(self._tables, stamp.token, stamp.run_id)
         try:
@@ -349,7 +351,7 @@ class Database:
         """
         texts = [one.script for one in steps if one.script.language is Language.PYTHON]
         if texts:
-            from lockgate.postgres.alembic_operations import check_operations, import_plugins
+            from lockgate.postgres.apply.alembic_operations import check_operations, import_plugins
 
             import_plugins(self._options.alembic_plugins)
             check_operations(texts)
@@ -374,12 +376,12 @@ class Database:
             DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
             UndoRefused: it cannot be proved that the undo of what is ``undone`` is safe.
         """
-        from lockgate.postgres.executor import Executor, Lookahead
-        from lockgate.postgres.session import Session
+        from lockgate.postgres.apply.executor import Executor, Lookahead
+        from lockgate.postgres.apply.session import Session
 
         dropped: list[str] = []
         if any(one.script.language is Language.PYTHON for one in segment.steps):
-            from lockgate.postgres.alembic_operations import import_plugins
+            from lockgate.postgres.apply.alembic_operations import import_plugins
 
             import_plugins(self._options.alembic_plugins)
         session = Session(
@@ -410,7 +412,7 @@ class Database:
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
                 self._has_committed = True
                 if segment.leaves is not SessionRule.NEW:
-                    from lockgate.postgres.kept_session import read_kept
+                    from lockgate.postgres.server.kept_session import read_kept
 
                     self._kept = read_kept(self._connected, segment.leaves)
         except StepFailed as error:
@@ -436,7 +438,7 @@ class Database:
         may_lose_rows: bool,
     ) -> Guard | None:
         if undone is not None:
-            from lockgate.postgres.undo_guard import UndoGuard
+            from lockgate.postgres.apply.undo_guard import UndoGuard
 
             return UndoGuard(
                 self._connected, self._tables, self._server_version, undone, segment.steps
@@ -444,7 +446,7 @@ class Database:
         if may_lose_rows:
             return None
         from lockgate.core.down_script import may_stop_counting
-        from lockgate.postgres.loss import LossGuard
+        from lockgate.postgres.apply.loss import LossGuard
 
         return LossGuard(
             self._connected,
@@ -457,7 +459,7 @@ class Database:
     def describe(self) -> Description | None:
         """Return a description of all user objects, or ``None`` where the server refuses one."""
         from lockgate.core.undo_facts import read_description
-        from lockgate.postgres.description import description_sql
+        from lockgate.postgres.apply.description import description_sql
 
         limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
         query = description_sql(self._tables, self._server_version)
@@ -470,14 +472,14 @@ class Database:
 
     def store_undo_facts(self, stamp: Stamp, facts: str) -> None:
         """Keep what a run did, for an older package that may undo it."""
-        from lockgate.postgres.run_table import undo_facts_sql
+        from lockgate.postgres.tables.run_table import undo_facts_sql
 
         with self._refusals():
             self._own(writes=True).send(undo_facts_sql(self._tables, stamp.run_id, facts))
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
         """Return what some runs kept of what they did, the oldest run first."""
-        from lockgate.postgres.run_table import read_undo_facts
+        from lockgate.postgres.tables.run_table import read_undo_facts
 
         with self._refusals():
             return read_undo_facts(self._own(), self._tables, run_ids)
@@ -495,9 +497,9 @@ class Database:
             DatabaseUnreachable: the server did not come back in time.
             ConnectionLost: the new connection broke as well.
         """
-        from lockgate.postgres.lock_table import retake_lock
-        from lockgate.postgres.run_table import is_finished
-        from lockgate.postgres.session import lock_lost
+        from lockgate.postgres.apply.session import lock_lost
+        from lockgate.postgres.tables.lock_table import retake_lock
+        from lockgate.postgres.tables.run_table import is_finished
 
         self._drop_connection()
         self._open()
@@ -519,7 +521,7 @@ class Database:
 
     def _end_former_session(self) -> None:
         """End the session that a broken connection of this run has left, if it holds the lock."""
-        from lockgate.postgres.lock_table import read_holder
+        from lockgate.postgres.tables.lock_table import read_holder
 
         holder = read_holder(self._own(), self._tables)
         is_ours = holder is not None and holder.run_id == self._run_id
@@ -565,8 +567,8 @@ class Database:
         return left_ms is None or left_ms > 2 * OWN_LOCK_TIMEOUT_MS
 
     def _finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None:
-        from lockgate.postgres.lock_table import release_sql
-        from lockgate.postgres.run_table import finish_sql
+        from lockgate.postgres.tables.lock_table import release_sql
+        from lockgate.postgres.tables.run_table import finish_sql
 
         statements = [
             guard_sql(self._tables),
@@ -610,7 +612,7 @@ class Database:
         )
 
     def _lock(self) -> Lock:
-        from lockgate.postgres.lock import Lock
+        from lockgate.postgres.tables.lock import Lock
 
         return Lock(self._own_of_run(), self._tables, self._clock)
 
@@ -646,7 +648,7 @@ class Database:
             self._emit("server_warned", sqlstate=fields.get("C"))
 
     def _start_watch(self) -> None:
-        from lockgate.postgres.watch import Watch
+        from lockgate.postgres.server.watch import Watch
 
         sample_after_ms = max(200, int(self._options.timeouts.lock_timeout_ms * 0.5))
         self._watch = Watch(

@@ -6,7 +6,7 @@ import unicodedata
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.value import dataclass
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

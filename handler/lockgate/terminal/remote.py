@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.callers.direct import KEYS, read_request
+from lockgate.awslambda.callers.direct import KEYS, read_request
 from lockgate.core.state_after import (
     NOT_BEGUN,
     Evidence,
@@ -24,8 +24,8 @@ from lockgate.errors import (
     RequestInvalid,
     RunIncomplete,
 )
-from lockgate.report import FORMAT, Report, Status
-from lockgate.report_draft import refuse_report
+from lockgate.report.draft import refuse_report
+from lockgate.report.report import FORMAT, Report, Status
 from lockgate.settings import ACTIONS, Settings
 
 if TYPE_CHECKING:

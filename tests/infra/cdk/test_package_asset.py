@@ -97,7 +97,7 @@ def test_digest_changes_with_the_engine_its_dependencies_and_the_options(
     handler = Path(shutil.copytree(ROOT / "handler", tmp_path / "handler"))
     monkeypatch.setattr(package, "_HANDLER", handler)
     assert compute_digest(Order(folder, "arm64")) in digests
-    (handler / "lockgate" / "runner.py").write_text("")
+    (handler / "lockgate" / "entry.py").write_text("")
     digests.add(compute_digest(Order(folder, "arm64")))
     recipe = _make(tmp_path / "recipe")
     for source in ("infra/build.py", "handler/requirements.txt"):

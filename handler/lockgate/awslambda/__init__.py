@@ -1,0 +1,1 @@
+"""The function: what Lambda calls, and the callers that it answers."""

@@ -1,0 +1,91 @@
+"""The dialogue with CloudFormation: one PUT to the signed URL, over as many invocations as it takes."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lockgate.awslambda.callers.carried import carry
+from lockgate.awslambda.callers.cloudformation import (
+    Envelope,
+    read_continuation,
+    read_envelope,
+    read_request,
+)
+from lockgate.awslambda.callers.cloudformation_answer import encode_answer, make_answer
+from lockgate.awslambda.callers.delivery import Answer
+from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
+from lockgate.awslambda.callers.response_url import check_response_url, put_answer
+from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.core.continuation import Continuation
+    from lockgate.core.request import Request
+    from lockgate.report.report import HolderInfo, Report
+    from lockgate.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StackDialogue:
+    """One event of a stack. Its URL was looked at; it is a secret."""
+
+    envelope: Envelope
+    continuation: Continuation
+    invocation: Invocation
+    event: Mapping[str, Any] = field(repr=False)
+    url: str = field(repr=False)
+    loopback: bool = False
+
+    @property
+    def kind(self) -> CallerKind:
+        """CloudFormation."""
+        return CallerKind.CLOUDFORMATION
+
+    @property
+    def needs_run(self) -> bool:
+        """Whether there is more to do than to answer; for a Delete and a check there is not."""
+        return self.envelope.needs_run
+
+    def read_request(self, settings: Settings) -> Request:
+        """Return the request of a Create or Update; see `cloudformation.read_request`."""
+        return read_request(self.envelope, settings, hop=self.continuation.hop)
+
+    def make_answer(self, outcome: Outcome) -> Answer:
+        """Return the answer; see `cloudformation_answer.make_answer`."""
+        answer = make_answer(self.envelope, outcome)
+        body, timing = encode_answer(answer), self.invocation.timing
+        deliver = partial(put_answer, self.url, body, timing, loopback=self.loopback)
+        return Answer(answer["Status"], deliver)
+
+    def is_left_to(self, holder: HolderInfo) -> bool:
+        """Return whether the holder is a run for the same event; see `is_at_work`."""
+        return is_at_work(holder, self.kind, self.envelope.reference, self.invocation.now())
+
+    def go_on(self, report: Report) -> None:
+        """Hand the event to a further invocation of this function."""
+        del report  # the next one reads from the history how far this one came
+        self.invocation.invoke_again(carry(self.event, self.continuation.next()))
+
+
+def open_stack(
+    event: Mapping[str, Any], invocation: Invocation, *, loopback: bool
+) -> StackDialogue:
+    """Return the dialogue of an event that came from CloudFormation itself.
+
+    Raises:
+        RequestInvalid: the event lacks what it takes to answer, or its URL is not CloudFormation's.
+    """
+    envelope = read_envelope(event)
+    return StackDialogue(
+        envelope=envelope,
+        continuation=read_continuation(event, invocation.now()),
+        invocation=invocation,
+        event=event,
+        url=check_response_url(envelope.response_url, loopback=loopback),
+        loopback=loopback,
+    )

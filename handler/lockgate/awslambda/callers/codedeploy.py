@@ -1,0 +1,141 @@
+"""A CodeDeploy lifecycle hook: its event, its request, and the status that it waits for.
+
+CodeDeploy hears `Succeeded` or `Failed` and no reason, so the reason is in the log only. It waits an
+hour; a longer run goes on in further invocations that the function makes itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lockgate.aws.clients import Call, region_of
+from lockgate.awslambda.callers.carried import carry, read_carried
+from lockgate.awslambda.callers.delivery import Answer, tell
+from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
+from lockgate.awslambda.callers.direct import is_storable, refuse_disallowed
+from lockgate.core.continuation import Continuation
+from lockgate.core.request import Action, Caller, Request
+from lockgate.errors import RequestInvalid, UnexpectedFailure
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.report.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.report.report import HolderInfo
+    from lockgate.settings import Settings
+
+HOOK_SECONDS = 3_600
+
+_MAX_ID = 4_096
+_CALL = Call(
+    subject="CodeDeploy",
+    permission="codedeploy:PutLifecycleEventHookExecutionStatus",
+    service="codedeploy",
+    verb="told the outcome",
+    error_class=UnexpectedFailure,
+    meanings={
+        "LifecycleEventAlreadyCompletedException": (
+            "the hook is over (LifecycleEventAlreadyCompletedException), answered before or out of time",
+            "See the deployment's events; invoke the function before the deployment if it needs longer.",
+        ),
+    },
+)
+_OVER = frozenset({"LifecycleEventAlreadyCompletedException"})
+
+
+@dataclass(frozen=True, slots=True)
+class HookDialogue:
+    """One execution of a hook. Its id is what proves to CodeDeploy whose status it is."""
+
+    deployment_id: str
+    continuation: Continuation
+    invocation: Invocation
+    execution_id: str = field(repr=False)
+    event: Mapping[str, Any] = field(repr=False)
+    client: Any = field(repr=False)
+
+    @property
+    def kind(self) -> CallerKind:
+        """CodeDeploy."""
+        return CallerKind.CODEDEPLOY
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """What tells this execution from any other; of its id a digest."""
+        digest = hashlib.sha256(self.execution_id.encode()).hexdigest()
+        return {"deployment_id": self.deployment_id, "hook_digest": digest[:16]}
+
+    @property
+    def needs_run(self) -> bool:
+        """Always."""
+        return True
+
+    def read_request(self, settings: Settings) -> Request:
+        """Return an up: a hook has no room for a command.
+
+        Raises:
+            RequestInvalid: ``up`` is not allowed here.
+        """
+        refuse_disallowed(Action.UP, settings)
+        reference = self.reference
+        if self.continuation.hop:
+            reference["hop"] = str(self.continuation.hop)
+        return Request(Action.UP, Caller(self.kind, reference))
+
+    def make_answer(self, outcome: Outcome) -> Answer:
+        """Return the status of the hook."""
+        is_success = isinstance(outcome, Report) and outcome.is_success
+        status = "Succeeded" if is_success else "Failed"
+        return Answer(status, partial(self._put, status))
+
+    def is_left_to(self, holder: HolderInfo) -> bool:
+        """Return whether the holder is a run for the same hook; see `is_at_work`."""
+        return is_at_work(holder, self.kind, self.reference, self.invocation.now())
+
+    def go_on(self, report: Report) -> None:
+        """Hand the event to a further invocation of this function."""
+        del report  # the next one reads from the history how far this one came
+        self.invocation.invoke_again(carry(self.event, self.continuation.next()))
+
+    def _put(self, status: str) -> None:
+        call = partial(
+            self.client.put_lifecycle_event_hook_execution_status,
+            deploymentId=self.deployment_id,
+            lifecycleEventHookExecutionId=self.execution_id,
+            status=status,
+        )
+        tell(call, _CALL, _OVER, self.invocation.timing)
+
+
+def open_hook(event: Mapping[str, Any], invocation: Invocation) -> HookDialogue:
+    """Return the dialogue of a hook's event.
+
+    Raises:
+        RequestInvalid: an id is missing or cannot be one; there is nobody to answer.
+    """
+    now = invocation.now()
+    carried = read_carried(event, now, HOOK_SECONDS)
+    return HookDialogue(
+        deployment_id=_read_id(event, "DeploymentId"),
+        execution_id=_read_id(event, "LifecycleEventHookExecutionId"),
+        continuation=carried or Continuation(0, now, HOOK_SECONDS),
+        invocation=invocation,
+        event=event,
+        client=invocation.clients("codedeploy", region_of(invocation.function_arn)),
+    )
+
+
+def _read_id(event: Mapping[str, Any], name: str) -> str:
+    value = event.get(name)
+    if isinstance(value, str) and 0 < len(value) <= _MAX_ID and is_storable(value):
+        return value
+    raise RequestInvalid(
+        f"The event's {name} is missing or no text, so nobody could be told the outcome.",
+        hint="Let CodeDeploy invoke the function, as a hook in an AppSpec.",
+    )

@@ -1,0 +1,127 @@
+"""The dialogue with CodePipeline: a result for each job, by its API. Knows boto3's names of the calls.
+
+The client is made before the run, so that nothing has to be imported when time is short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lockgate.aws.clients import Call, region_of
+from lockgate.awslambda.callers.codepipeline import (
+    Job,
+    counts_steps,
+    make_token,
+    read_job,
+    read_request,
+)
+from lockgate.awslambda.callers.codepipeline_answer import (
+    Result,
+    count_done,
+    make_continuation,
+    make_result,
+    summarise_done,
+)
+from lockgate.awslambda.callers.delivery import Answer, tell
+from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
+from lockgate.errors import RunIncomplete, UnexpectedFailure
+from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.core.continuation import Continuation
+    from lockgate.core.request import Request
+    from lockgate.report.report import HolderInfo, Report
+    from lockgate.settings import Settings
+
+_CALL = Call(
+    subject="CodePipeline",
+    permission="codepipeline:PutJobSuccessResult and codepipeline:PutJobFailureResult",
+    service="codepipeline",
+    verb="told the outcome",
+    error_class=UnexpectedFailure,
+    meanings={
+        "JobNotFoundException": (
+            "it knows no job of this id in this account and region (JobNotFoundException)",
+            "Only CodePipeline may invoke the function with a job; see who did in CloudTrail.",
+        ),
+        "InvalidJobStateException": (
+            "the job is over (InvalidJobStateException), answered before or out of time",
+            "See the action in the pipeline; a longer timeout is set there.",
+        ),
+    },
+)
+_OVER = frozenset({"InvalidJobStateException"})
+
+
+@dataclass(frozen=True, slots=True)
+class JobDialogue:
+    """One job of a pipeline's action."""
+
+    job: Job
+    invocation: Invocation
+    client: Any = field(repr=False)
+
+    @property
+    def kind(self) -> CallerKind:
+        """CodePipeline."""
+        return CallerKind.CODEPIPELINE
+
+    @property
+    def continuation(self) -> Continuation:
+        """The how-manieth job of the action this is."""
+        return self.job.continuation
+
+    @property
+    def needs_run(self) -> bool:
+        """Always."""
+        return True
+
+    def read_request(self, settings: Settings) -> Request:
+        """Return the request in the job's UserParameters; see `codepipeline.read_request`."""
+        return read_request(self.job, settings)
+
+    def make_answer(self, outcome: Outcome) -> Answer:
+        """Return the result that ends the action."""
+        result = make_result(self.job, outcome)
+        status = "Succeeded" if result.is_success else "Failed"
+        return Answer(status, partial(self._put, result))
+
+    def is_left_to(self, holder: HolderInfo) -> bool:
+        """Return whether the holder is a run for the same job; see `is_at_work`."""
+        return is_at_work(holder, self.kind, self.job.reference, self.invocation.now())
+
+    def go_on(self, report: Report) -> None:
+        """Answer the job with a token, upon which CodePipeline sends the next one.
+
+        Raises:
+            RunIncomplete: the command would mean more the next time.
+        """
+        if counts_steps(self.job):
+            raise RunIncomplete(
+                f"The run stopped before it was done. {summarise_done(report)} It does not go on by"
+                " itself, since steps count from what is applied at that moment.",
+                hint="Ask for the rest with target instead of steps.",
+            )
+        token = make_token(self.job, self.job.past.done + count_done(report))
+        self._put(make_continuation(self.job, report, token))
+
+    def _put(self, result: Result) -> None:
+        call = partial(getattr(self.client, result.operation), **result.arguments)
+        tell(call, _CALL, _OVER, self.invocation.timing)
+
+
+def open_job(event: Mapping[str, Any], invocation: Invocation) -> JobDialogue:
+    """Return the dialogue of a job's event.
+
+    Raises:
+        RequestInvalid: it has no job id, so there is nobody to answer.
+    """
+    job = read_job(event, invocation.now())
+    client = invocation.clients("codepipeline", region_of(invocation.function_arn))
+    return JobDialogue(job, invocation, client)

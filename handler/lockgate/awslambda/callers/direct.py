@@ -1,0 +1,402 @@
+"""A JSON command in, the report or an error out: console, CLI, CI job, Step Functions.
+
+Knows the keys of a command. Messages name the keys of a refused event and never a value other than
+that of ``action`` and ``target``: events of other services hold credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from lockgate import errors
+from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
+from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.report.report import MAX_LISTED, Report, Status, to_text
+from lockgate.settings import TOOLS, FirstRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from lockgate.settings import Settings
+
+_CALLER = Caller(CallerKind.DIRECT)
+_MAX_TEXT = 1_000
+_MAX_VERSION = 500
+_MAX_SHOWN = 40
+# Two identifiers with their quotes and the dot between them.
+_MAX_TABLE = 140
+# Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
+# and the rest is the runtime's.
+_MAX_MESSAGE = 24_000
+# An empty event may be a CDK Trigger's, which puts the message into its answer to CloudFormation, whole,
+# with a stack of its own. More than 4,096 bytes there, and nothing of it is shown.
+_MAX_MESSAGE_OF_EMPTY = 2_800
+_LONGEST_TEXT = 4_000
+_REASON = {Action.DOWN: " --reason '…'", Action.PLAN: ""}
+_DOWN = {Action.DOWN: "lockgate down", Action.PLAN: "lockgate plan --down"}
+# Lambda returns 6 MB; a thousand runs with a thousand letters of reason each are more.
+_MAX_RESULT = 5_500_000
+
+_EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
+_CONSOLE_DEFAULT = {"key1", "key2", "key3"}
+
+# Keys that give away what sent an event, and what to say of it.
+_FOREIGN = {
+    "LifecycleEventHookExecutionId": (
+        "a CodeDeploy lifecycle hook without its DeploymentId",
+        "Let CodeDeploy invoke the function, as a hook in an AppSpec.",
+    ),
+    "tf": (
+        "a Terraform invocation whose tf is no object",
+        'Set lifecycle_scope = "CRUD" in aws_lambda_invocation, and leave tf to the provider.',
+    ),
+    "RequestType": (
+        "a CloudFormation request without its StackId",
+        "Let CloudFormation invoke the function, through a custom resource's ServiceToken.",
+    ),
+    "Records": ("a batch of records of SNS, SQS, S3 or a stream", _EXAMPLES),
+    "detail-type": (
+        "an EventBridge event",
+        f"Give the rule's target a constant input. {_EXAMPLES}",
+    ),
+    "requestContext": ("an HTTP request", "Invoke the function itself; it serves no HTTP."),
+}
+
+_CLASS_BY_STATUS = {
+    Status.BUSY: errors.DatabaseBusy,
+    Status.REFUSED: errors.RequestRefused,
+    Status.INCOMPLETE: errors.RunIncomplete,
+}
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether PostgreSQL can hold a text of JSON's: no NUL, no half of a surrogate pair."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+
+
+def _read_text(value: object) -> str:
+    if isinstance(value, str) and value.strip() and len(value) <= _MAX_TEXT and is_storable(value):
+        return value
+    raise ValueError(f"text of 1 to {_MAX_TEXT:,} characters")
+
+
+def read_version(value: object) -> str:
+    """Return the version that text or a whole number stands for.
+
+    Raises:
+        ValueError: it is neither; the message says what is accepted.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and 0 < len(text) <= _MAX_VERSION and text.isprintable():
+        return text
+    raise ValueError("a version, such as 20261122093000")
+
+
+def _read_table(value: object) -> str:
+    """Return the name of a table, ``table`` or ``schema.table``.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TABLE and value.isprintable():
+        return value.strip()
+    raise ValueError("the name of a table, such as app.goose_db_version")
+
+
+def _read_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true or false")
+
+
+def _read_count(value: object) -> int:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        return int(text)
+    raise ValueError("a whole number from 1 to 99999")
+
+
+def read_first_run(value: object) -> FirstRun:
+    """Return what a first run does where tables are there already.
+
+    Raises:
+        ValueError: it is neither; the message says what is accepted.
+    """
+    if isinstance(value, str) and value in list(FirstRun):
+        return FirstRun(value)
+    raise ValueError('"refuse" or "allow"')
+
+
+def _read_direction(value: object) -> bool:
+    if isinstance(value, str) and value in {"up", "down"}:
+        return value == "down"
+    raise ValueError('"up" or "down"')
+
+
+def _read_tool(value: object) -> str:
+    if isinstance(value, str) and value in TOOLS:
+        return value
+    raise ValueError(f"one of {', '.join(TOOLS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a command: how its value is read, and the actions that accept it.
+
+    ``field`` is the request's that it fills, where that has another name.
+    """
+
+    name: str
+    read: Callable[[object], Any]
+    actions: frozenset[Action]
+    field: str | None = None
+
+
+_ADOPTIONS = frozenset({Action.BASELINE, Action.ADOPT, Action.REPAIR})
+_REPAIR = frozenset({Action.REPAIR})
+
+KEYS = (
+    Key("target", read_version, frozenset({Action.UP, Action.PLAN, Action.DOWN, Action.BASELINE})),
+    Key("steps", _read_count, frozenset({Action.DOWN, Action.PLAN})),
+    Key("direction", _read_direction, frozenset({Action.PLAN}), "is_down"),
+    Key("allow_data_loss", _read_flag, frozenset({Action.DOWN})),
+    Key("accept", read_version, _REPAIR),
+    Key("forget", read_version, _REPAIR),
+    Key("mark", read_version, _REPAIR),
+    Key("from", _read_tool, frozenset({Action.ADOPT}), "source"),
+    Key("table", _read_table, frozenset({Action.ADOPT})),
+    Key("dry_run", _read_flag, _ADOPTIONS),
+    Key("limit", _read_count, frozenset({Action.HISTORY})),
+    Key("first_run", read_first_run, frozenset({Action.UP, Action.PLAN, Action.VALIDATE})),
+    Key("reason", _read_text, frozenset(Action)),
+    Key("requested_by", _read_text, frozenset(Action)),
+    Key("execution", _read_text, frozenset(Action)),
+)
+
+
+def read_request(event: object, settings: Settings, caller: Caller = _CALLER) -> Request:
+    """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
+
+    ``execution`` names the run of whatever sent the command, and becomes the caller's reference.
+
+    Raises:
+        RequestInvalid: the event is no command, a key or value is not known, or the action is not
+            among those that this function may carry out.
+    """
+    command = {} if event is None else event
+    if not isinstance(command, dict):
+        raise _refuse(f"The event is {_kind(command)}, not a JSON object.", _EXAMPLES)
+    _refuse_foreign(command)
+    action = _read_action(command, settings)
+    _refuse_unknown_keys(command, action)
+    values = {
+        key.field or key.name: _read_value(key, command) for key in KEYS if key.name in command
+    }
+    for needed in ("reason", "requested_by"):
+        if action in OPERATOR_ACTIONS and needed not in values:
+            raise _refuse(
+                f'The action "{action}" needs {needed}.',
+                f'Send {{"action": "{action}", "requested_by": "…", "reason": "…"}}; both are recorded'
+                " with the run.",
+            )
+    if "execution" in values:
+        reference = {**caller.reference, "execution": values.pop("execution")}
+        caller = Caller(caller.name, reference)
+    return make_request(action, caller, values)
+
+
+def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Request:
+    """Return the request of what was asked for, once it is known to go together.
+
+    Raises:
+        RequestInvalid: a key is missing, or two contradict each other.
+    """
+    mends = [mend for mend in Mend if mend in values]
+    if action is Action.REPAIR:
+        if len(mends) != 1:
+            raise _refuse(
+                f"A repair does one thing to one migration; {len(mends)} were asked for.",
+                'Send one of "accept", "forget" and "mark", each with a version.',
+                in_terminal="lockgate repair --accept VERSION --reason '…'\n--forget and --mark take the"
+                " place of --accept.",
+            )
+        rest = {name: value for name, value in values.items() if name != mends[0]}
+        values = {"dry_run": True, **rest, "mend": mends[0], "version": values[mends[0]]}
+    is_down = action is Action.DOWN or values.get("is_down", False)
+    if is_down and ("target" in values) == ("steps" in values):
+        is_both = "target" in values
+        raise _refuse(
+            "A down takes target or steps, and both were given."
+            if is_both
+            else "A down needs to know how far.",
+            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+            in_terminal=f"{_DOWN[action]} --steps 1{_REASON[action]}\n"
+            f"{_DOWN[action]} --target VERSION{_REASON[action]}",
+        )
+    if "steps" in values and not is_down:
+        raise _refuse(
+            '"steps" is only for a down.',
+            'Send "direction": "down" with it.',
+            in_terminal=f"{_DOWN[Action.PLAN]} --steps {values['steps']}",
+        )
+    if action is Action.BASELINE and "target" not in values:
+        raise _refuse(
+            "A baseline needs its version.",
+            'Send "target": the last version that is there already.',
+            in_terminal="lockgate baseline --target VERSION --reason '…' --dry-run\nVERSION is the last"
+            " one that is there already.",
+        )
+    return Request(action=action, caller=caller, **values)
+
+
+def answer(event: object, report: Report) -> dict[str, Any]:
+    """Return what the function returns for a successful run, within what Lambda lets it return.
+
+    Raises:
+        LockgateError: the run did not succeed; see `to_exception`.
+    """
+    if not report.is_success:
+        raise to_exception(report, _MAX_MESSAGE if event else _MAX_MESSAGE_OF_EMPTY)
+    value = report.to_json()
+    # Escaped as the runtime may do, which is the longest form.
+    if len(json.dumps(value)) > _MAX_RESULT:
+        value = json.loads(_shorten(value, _MAX_RESULT))
+    return value
+
+
+def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
+    """Return the error that tells a caller of a failed run.
+
+    Its class is a public one, so that Lambda's ``errorType`` is a name to build on; its message is
+    the report as JSON, lists shortened until it has at most so many characters as a JSON text, which
+    Step Functions does not cut (``counts`` keeps the whole numbers).
+    """
+    hint = report.error.hint if report.error is not None else None
+    return class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
+
+
+def refuse_disallowed(action: Action, settings: Settings) -> None:
+    """Refuse an action that this function may not carry out.
+
+    Raises:
+        RequestInvalid: ``LOCKGATE_ALLOWED_ACTIONS`` does not name the action.
+    """
+    if action not in settings.allowed_actions:
+        raise _refuse(
+            f'The action "{action}" is not allowed on this function; it accepts'
+            f" {_list(settings.allowed_actions)}.",
+            "Invoke the function that may do it, or add it to LOCKGATE_ALLOWED_ACTIONS.",
+        )
+
+
+def _refuse_foreign(command: Mapping[Any, Any]) -> None:
+    if command.keys() == _CONSOLE_DEFAULT:
+        raise _refuse("The event is the Lambda console's default test event.", _EXAMPLES)
+    for key, (sender, hint) in _FOREIGN.items():
+        if key in command:
+            raise _refuse(f"The event is {sender}.", hint)
+
+
+def _read_action(command: Mapping[Any, Any], settings: Settings) -> Action:
+    value = command.get("action", Action.UP.value)
+    if not isinstance(value, str):
+        raise _refuse(f"The action is {_kind(value)}, not text.", _EXAMPLES)
+    accepted = [action for action in Action if action in settings.allowed_actions]
+    if value not in list(Action):
+        raise _refuse(
+            f"The action {_show(value)} is not known.{_nearest(value, accepted)}"
+            f" Known here: {_list(accepted)}.",
+            _EXAMPLES,
+        )
+    action = Action(value)
+    refuse_disallowed(action, settings)
+    return action
+
+
+def _refuse_unknown_keys(command: Mapping[Any, Any], action: Action) -> None:
+    known = ["action", *(key.name for key in KEYS if action in key.actions)]
+    unknown = [str(key) for key in command if key not in known]
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise _refuse(
+            f'The key {_show(unknown[0])}{more} is not known for the action "{action}".'
+            f"{_nearest(unknown[0], known)} Known: {_list(known)}.",
+            _EXAMPLES,
+        )
+
+
+def _read_value(key: Key, command: Mapping[Any, Any]) -> Any:
+    value = command[key.name]
+    try:
+        return key.read(value)
+    except ValueError as error:
+        accepted = str(error)
+    shown = f" {_show(value)}" if key.name == "target" and isinstance(value, str) else ""
+    raise _refuse(
+        f"The {key.name}{shown} cannot be read.", f"Send {accepted}, or leave {key.name} out."
+    )
+
+
+def _refuse(problem: str, hint: str, *, in_terminal: str | None = None) -> RequestInvalid:
+    """Return the refusal; ``in_terminal`` is the hint for whoever types options."""
+    return RequestInvalid(problem, hint=hint, in_terminal=in_terminal)
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list"}
+    return "null" if value is None else kinds.get(type(value), "an object")
+
+
+def _show(text: str) -> str:
+    short = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+    return json.dumps(short, ensure_ascii=False)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - for who has mistyped
+
+    near = difflib.get_close_matches(word.lower(), [str(item) for item in known], n=1)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(str(name) for name in names) or "none"
+
+
+def class_of(report: Report) -> type[LockgateError]:
+    """Return the public class of the error that a run which did not succeed ends in."""
+    if report.error is None:
+        return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
+    named = getattr(errors, report.error.type, None)
+    if not isinstance(named, type) or not issubclass(named, LockgateError):
+        return errors.UnexpectedFailure
+    return errors.public_class(named(""))
+
+
+def _shorten(value: dict[str, Any], most: int) -> str:
+    """Return the report as JSON text that is short enough: first long texts are cut, then lists.
+
+    Without lists a report has a fixed number of texts, so it is short enough in the end.
+    """
+    text_length, list_length = _LONGEST_TEXT, MAX_LISTED
+    text = to_text(value)
+    while len(json.dumps(text)) > most and text_length > 1:
+        text = to_text(_cut(value, text_length, list_length))
+        list_length //= 2
+        if list_length == 0:
+            text_length //= 2
+    return text
+
+
+def _cut(value: Any, text_length: int, list_length: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= text_length else f"{value[:text_length]}…"
+    if isinstance(value, list):
+        return [_cut(item, text_length, list_length) for item in value[:list_length]]
+    if isinstance(value, dict):
+        return {key: _cut(item, text_length, list_length) for key, item in value.items()}
+    return value

@@ -1,0 +1,62 @@
+"""The answer for a run that hangs. Knows threads; decides nothing about the run.
+
+::
+
+    |------------- work_ms ------------|---- reserve ----|
+     run ... heeds neither deadline nor cancel ...   ^   Lambda kills
+                                                     a second thread answers
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from lockgate.core.state_after import make_unknown
+from lockgate.errors import LockgateError, RunIncomplete
+from lockgate.report.draft import refuse_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.awslambda.callers.delivery import Answerer
+    from lockgate.awslambda.callers.dialogue import Dialogue
+    from lockgate.core.deadline import Deadline
+
+# When this share of the reserve is left and the run still hangs, the second thread answers.
+_ANSWER_AT_RESERVE_SHARE = 0.3
+_WHY = "the run is still at work"
+
+
+def start_emergency(
+    answerer: Answerer,
+    dialogue: Dialogue,
+    deadline: Deadline,
+    run_id: str,
+    on_end: Callable[[LockgateError | None], object],
+) -> threading.Timer:
+    """Answer from a second thread if the run hangs until Lambda is about to kill it.
+
+    ``on_end`` hears of it when it answered, or why it could not. Cancel what is returned once the
+    answer is given.
+    """
+    error = RunIncomplete(
+        "The run did not stop in time; its session ends with this invocation.",
+        hint='Invoke with {"action": "status"} to see where the database stands.',
+    )
+
+    def answer() -> None:
+        mine = dialogue.make_answer(refuse_report(run_id, error, make_unknown(_WHY)))
+        try:
+            given = answerer.give(mine)
+        except LockgateError as failure:
+            on_end(failure)
+            return
+        if given is mine:
+            on_end(None)
+
+    left_ms = (deadline.remaining_ms() or 0) - deadline.reserve_ms * _ANSWER_AT_RESERVE_SHARE
+    timer = threading.Timer(max(0.0, left_ms / 1000), answer)
+    timer.daemon = True
+    timer.start()
+    return timer

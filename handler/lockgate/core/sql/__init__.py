@@ -1,0 +1,1 @@
+"""Reads PostgreSQL's SQL."""

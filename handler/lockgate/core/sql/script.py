@@ -1,0 +1,55 @@
+"""SQL as text: split, classify, redact. The door to the ``sql_*`` modules; adds nothing itself."""
+
+from lockgate.core.sql.kind import (
+    SHARED,
+    Classification,
+    Control,
+    Transactionality,
+    classify,
+    may_be_alone,
+    own_transaction,
+)
+from lockgate.core.sql.setting import client_encoding_of
+from lockgate.core.sql.statement import (
+    SqlTextInvalid,
+    Statement,
+    iterate_statements,
+    line_and_column,
+    split_statements,
+)
+from lockgate.core.sql.text import (
+    blank,
+    find_invisible,
+    redact_literals,
+    sendable,
+    spell_statement,
+    spell_tokens,
+)
+from lockgate.core.sql.token import Skip, Token, TokenKind, mentions, tokenize
+
+__all__ = [
+    "SHARED",
+    "Classification",
+    "Control",
+    "Skip",
+    "SqlTextInvalid",
+    "Statement",
+    "Token",
+    "TokenKind",
+    "Transactionality",
+    "blank",
+    "classify",
+    "client_encoding_of",
+    "find_invisible",
+    "iterate_statements",
+    "line_and_column",
+    "may_be_alone",
+    "mentions",
+    "own_transaction",
+    "redact_literals",
+    "sendable",
+    "spell_statement",
+    "spell_tokens",
+    "split_statements",
+    "tokenize",
+]

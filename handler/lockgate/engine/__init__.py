@@ -1,0 +1,1 @@
+"""What a run does, from the request to the report."""

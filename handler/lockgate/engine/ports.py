@@ -1,0 +1,134 @@
+"""What a run needs of the world, as protocols and values. Knows shapes; does nothing."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Protocol
+
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.settings import FirstRun, Rollback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lockgate.core.address import Address
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.backup import Backup
+    from lockgate.core.catalog import Catalog, MadeStub
+    from lockgate.core.contact import Table
+    from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.history import History, StoredScripts
+    from lockgate.core.lease import Holder, Terms
+    from lockgate.core.listing import Listing
+    from lockgate.core.outcome import Done, Stamp, Taken
+    from lockgate.core.probe import Probe
+    from lockgate.core.reversal import Substitute
+    from lockgate.core.run_record import RunRecord
+    from lockgate.core.segment import Segment, Step
+    from lockgate.core.target import Endpoint
+    from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
+    from lockgate.histories.detect import TableName
+    from lockgate.histories.foreign import Ask
+    from lockgate.settings import Atomicity, OutOfOrder
+
+
+# How often a run takes up its work after a broken connection.
+MOST_RECOVERIES = 3
+
+
+class Database(Protocol):
+    """What a run needs of a database; `postgres.database.Database` is the real one."""
+
+    @property
+    def endpoint(self) -> Endpoint | None: ...
+    @property
+    def was_cancelled(self) -> bool: ...
+    @property
+    def is_borrowed(self) -> bool: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe: ...
+    def install(self, probe: Probe) -> None: ...
+    def keep_history(self, history: History) -> None: ...
+    def read_history(self) -> History: ...
+    def read_runs(self, limit: int) -> tuple[RunRecord, ...]: ...
+    def take_lock(self, terms: Terms) -> Taken | None: ...
+    def read_holder(self) -> Holder | None: ...
+    def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None: ...
+    def apply(
+        self,
+        segment: Segment,
+        stamp: Stamp,
+        on_applied: Callable[[Done], None],
+        *,
+        following: Segment | None = None,
+        may_lose_rows: bool = True,
+        collects_facts: bool = False,
+        undone: UndoFacts | None = None,
+    ) -> TransactionFacts | None: ...
+    def describe(self) -> Description | None: ...
+    def store_undo_facts(self, stamp: Stamp, facts: str) -> None: ...
+    def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]: ...
+    def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]: ...
+    def amend(self, amendment: Amendment, stamp: Stamp) -> None: ...
+    def create_stand_in(self, sql: str) -> MadeStub: ...
+    def drop_stand_in(self, made: MadeStub, stamp: Stamp) -> bool: ...
+    def check_steps(self, steps: Sequence[Step]) -> None: ...
+    def has_changed_anything(self) -> bool: ...
+    def has_recorded(self, digest: str, token: int) -> bool: ...
+    def read_actions(self) -> dict[str, str]: ...
+    def list_tables(self) -> tuple[Table, ...]: ...
+    @property
+    def schema(self) -> str: ...
+    @property
+    def ask(self) -> Ask: ...
+    def recover(self, stamp: Stamp) -> Stamp | None: ...
+    def finish(self, stamp: Stamp, outcome: dict[str, str | None]) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """The lock while a run holds it; its token grows when a broken connection is taken up again."""
+
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about a run. Times in milliseconds."""
+
+    atomicity: Atomicity
+    out_of_order: OutOfOrder
+    lock_wait_ms: int
+    lock_retries: int
+    rollback: Rollback = Rollback.RUN
+    first_run: FirstRun = FirstRun.REFUSE
+    may_lose_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
+
+    ``address`` is where the reader of a message sends a further command. ``find_table_name`` returns
+    what a tool's settings call its history table. ``require_folder`` raises where there is none to list.
+    ``read_catalog`` is called with a listing, and how many of its first migrations are known.
+    """
+
+    database: Database
+    require_folder: Callable[[], None]
+    list_folder: Callable[[], Listing]
+    read_catalog: Callable[[Listing, int], Catalog]
+    rules: Rules
+    clock: Clock
+    deadline: Deadline
+    emit: Callable[..., None]
+    run_id: str
+    substitute: Substitute
+    backup: Backup
+    folder: Path
+    find_table_name: Callable[[str], TableName | None]
+    address: Address
+    jitter: Callable[[], float] = random.random

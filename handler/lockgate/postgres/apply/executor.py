@@ -1,0 +1,314 @@
+"""Carrying out one segment. Knows transactions shared by migrations; retries nothing.
+
+What most migrations do not need is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import Mode, Unit, UnitMode
+from lockgate.core.failure import OutOfTime, StepFailed
+from lockgate.core.migration import Direction, Language
+from lockgate.core.segment import note_sharing
+from lockgate.errors import LockgateError
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.apply.ledger import Ledger
+from lockgate.postgres.apply.segment_message import (
+    add_batch,
+    add_check,
+    add_row,
+    add_whole,
+    close_segment,
+    is_many,
+    make_batches,
+    may_be_ahead,
+    may_travel,
+    open_segment,
+    write_first,
+)
+from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.tables.history_table import records_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lockgate.core.failure import Failure
+    from lockgate.core.outcome import Done, Stamp
+    from lockgate.core.segment import Segment, Step
+    from lockgate.postgres.apply.guard import Guard
+    from lockgate.postgres.apply.session import Session
+
+# Another session was in the way, or somebody cancelled: to run it once more proves nothing.
+_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "53200", "55006"})
+
+# What is written ahead says how much time is left.
+_MOST_SECONDS_AHEAD = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """The first message of a segment, and what it was written by."""
+
+    segment: Segment
+    stamp: Stamp
+    kept: tuple[str, ...]
+    written_at: float
+    writer: MessageWriter
+
+
+@dataclass(slots=True)
+class Lookahead:
+    """Writes the next segment's first message while the server works on this one."""
+
+    _ahead: _Ahead | None = None
+
+    def write(self, session: Session, segment: Segment | None) -> None:
+        """Write it where that can be done before its turn."""
+        writer = None if segment is None else write_first(session, segment)
+        if segment is not None and writer is not None:
+            now = session.clock.monotonic()
+            self._ahead = _Ahead(segment, session.stamp, session.kept, now, writer)
+
+    def take(self, session: Session, segment: Segment) -> MessageWriter | None:
+        """Return it if it is this segment's, and what it says still holds."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.segment is not segment:
+            return None
+        # The stamp is another one after a recovery only, which begins with an earlier segment; to send
+        # an old one would be refused.
+        is_as_was = (ahead.stamp, ahead.kept) == (session.stamp, session.kept)
+        is_new = session.clock.monotonic() - ahead.written_at < _MOST_SECONDS_AHEAD
+        return ahead.writer if is_as_was and is_new else None
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Applies segments over a run's session."""
+
+    session: Session
+    on_applied: Callable[[Done], None]
+    lookahead: Lookahead
+
+    def apply(self, segment: Segment, following: Segment | None = None) -> None:
+        """Apply a segment; tell `on_applied` of each migration that is in the database for good.
+
+        ``following`` is the segment that is applied next, if all goes well.
+
+        Raises:
+            StepFailed: a migration failed. Of a shared segment nothing remains; of statements
+                outside a transaction those before it do, and the history says how many.
+            OutcomeUnknown: nobody can tell whether a statement outside a transaction was done.
+            LockLost: another run has the lock now; the transaction was rolled back.
+            OutOfTime: the deadline came between two statements outside a transaction.
+            ConnectionLost: the outcome is not known.
+        """
+        memo = copy.deepcopy(self.session.memo)
+        try:
+            if segment.mode is Mode.SHARED:
+                done = self._apply_shared(segment, following)
+            else:
+                from lockgate.postgres.apply.units import UnitRunner
+
+                done = UnitRunner.of(self.session, segment.steps[0]).apply()
+        except (StepFailed, LockgateError, OutOfTime) as error:
+            self.session.roll_back()
+            self.session.memo.clear()
+            self.session.memo.update(memo)
+            if isinstance(error, StepFailed):
+                self._tell(error.failure)
+            if isinstance(error, StepFailed) and len(segment.steps) > 1:
+                raise StepFailed(self._blame(segment, error.failure)) from error
+            raise
+        for one in done:
+            self.on_applied(one)
+
+    def _tell(self, failure: Failure) -> None:
+        """Show a terminal what no report holds of a failure."""
+        if self.session.tell is not None:
+            for word, text in failure.kept_back:
+                self.session.tell(word, text)
+
+    def _blame(self, segment: Segment, failure: Failure) -> Failure:
+        """Return the failure of a segment of many with the migration at fault, if that is known."""
+        if failure.is_of_all and failure.sqlstate not in _TRANSIENT:
+            from lockgate.postgres.apply.replay import find_culprit
+
+            labels = tuple(step.migration.label for step in segment.steps)
+            failure = find_culprit(self.session, segment) or replace(
+                failure, together=labels, file=None
+            )
+        return note_sharing(segment, failure)
+
+    def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
+        """Apply migrations in one transaction, in as few messages as they fit."""
+        writer = self.lookahead.take(self.session, segment) or write_first(self.session, segment)
+        if self.session.guard is not None:
+            writer = MessageWriter()
+            done = self._apply_guarded(self.session.guard, segment)
+            close_segment(self.session, writer, segment)
+        elif is_many(segment):
+            done, writer = self._apply_many(segment, writer)
+            close_segment(self.session, writer, segment)
+        elif writer is not None:
+            done = []
+        else:
+            writer = MessageWriter()
+            open_segment(self.session, writer, segment)
+            done = self._add_bodies(writer, segment)
+            close_segment(self.session, writer, segment)
+        ahead = partial(self.lookahead.write, self.session, following)
+        return _separate_durations(done + self.session.send(writer, ahead).done)
+
+    def _apply_guarded(self, guard: Guard, segment: Segment) -> list[Done]:
+        """Run everything but the commit, and see to it that no row is lost by that."""
+        done: list[Done] = []
+
+        def begin() -> None:
+            writer = MessageWriter()
+            open_segment(self.session, writer, segment)
+            self.session.flush(writer)
+
+        def work() -> None:
+            writer = MessageWriter()
+            done[:] = self._add_bodies(writer, segment)
+            done.extend(self.session.flush(writer))
+
+        guard.watch(segment.steps[0].migration.label, begin, work)
+        return done
+
+    def _apply_many(
+        self, segment: Segment, first: MessageWriter | None
+    ) -> tuple[list[Done], MessageWriter]:
+        """Run all scripts; return what is recorded, and the message that brings the last rows.
+
+        While the server works on a message, the next is written; what is recorded of the migrations
+        in a message stands at the end of the next::
+
+            script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
+        """
+        ledger = Ledger(self.session.stamp)
+        done: list[Done] = []
+        writer = first or MessageWriter()
+        batches = make_batches(segment.steps)
+        if first is None:
+            open_segment(self.session, writer, segment)
+            done += self._add_batch(writer, segment, batches[0], ledger, is_first=True)
+        for batch, following in zip(batches, [*batches[1:], []], strict=True):
+            upcoming = MessageWriter()
+            work = partial(self._work_ahead, ledger, segment, batch, upcoming, following)
+            began = self.session.clock.monotonic()
+            answer = self.session.send(writer, work)
+            ledger.note(answer.marks)
+            done += answer.done
+            if self.session.clock.monotonic() - began >= _MOST_SECONDS_AHEAD:
+                upcoming.take()
+            if following and upcoming.is_empty:
+                done += self._add_batch(upcoming, segment, following, ledger, is_first=False)
+            rows = records_sql(
+                self.session.tables,
+                ledger.take(),
+                is_new=all(step.row is None for step in segment.steps),
+            )
+            upcoming.add(Part.RECORD, rows, migration=batch[-1].migration)
+            writer = upcoming
+        return done, writer
+
+    def _work_ahead(
+        self,
+        ledger: Ledger,
+        segment: Segment,
+        batch: Sequence[Step],
+        upcoming: MessageWriter,
+        following: Sequence[Step],
+    ) -> None:
+        """Do what can be done while the server works on a batch: its rows, and the next message."""
+        ledger.draft(batch)
+        if following and may_be_ahead(following):
+            add_batch(self.session, upcoming, segment, following, is_first=False)
+
+    def _add_batch(
+        self,
+        writer: MessageWriter,
+        segment: Segment,
+        batch: Sequence[Step],
+        ledger: Ledger,
+        *,
+        is_first: bool,
+    ) -> list[Done]:
+        """Add scripts, running now what cannot travel with others."""
+        done: list[Done] = []
+
+        def send() -> list[Done]:
+            ledger.draft(batch)
+            answer = self.session.send(writer)
+            ledger.note(answer.marks)
+            done.extend(answer.done)
+            return answer.done
+
+        def add_body(writer: MessageWriter, step: Step) -> None:
+            self._add_body(writer, step, send)
+
+        add_batch(self.session, writer, segment, batch, is_first=is_first, add_body=add_body)
+        return done
+
+    def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
+        done: list[Done] = []
+        previous: str | None = None
+        for step in segment.steps:
+            if previous is not None:
+                self.session.prepare(writer, step, is_checked=segment.checks)
+            done += self._add_body(writer, step, partial(self.session.flush, writer))
+            add_check(writer, segment, step)
+            add_row(self.session, writer, step, previous)
+            previous = step.migration.migration_id
+            if writer.is_full:
+                done += self.session.flush(writer)
+        return done
+
+    def _add_body(
+        self, writer: MessageWriter, step: Step, send: Callable[[], list[Done]]
+    ) -> list[Done]:
+        """Add a script to the message, or run it now where it cannot travel with others."""
+        script, statements = step.script, step.analysis.statements
+        if may_travel(step):
+            add_whole(writer, step)
+            return []
+        if script.language is Language.PYTHON:
+            from lockgate.postgres.apply.python_step import run_python
+
+            done = send()
+            run_python(
+                self.session.connection,
+                step.migration,
+                script,
+                step.direction,
+                in_transaction=True,
+                memo=self.session.memo,
+            )
+            return done
+        from lockgate.postgres.apply.units import unit_span
+
+        # The server reads a message by the setting before it, so each statement goes alone.
+        done = []
+        for index, statement in enumerate(statements):
+            span = unit_span(step, Unit(UnitMode.WRAPPED, index, index))
+            writer.add_script(step.migration, script, (statement,), span, index)
+            done += send()
+        return done
+
+
+def _separate_durations(done: list[Done]) -> list[Done]:
+    """Give what is undone in one transaction its own time each.
+
+    The server counts from the transaction's start, since the row of the one before is gone.
+    """
+    if all(one.direction is Direction.UP for one in done):
+        return done
+    pairs = pairwise(done)
+    own = [(now, (now.applied_at - before.applied_at).total_seconds()) for before, now in pairs]
+    return [*done[:1], *(replace(one, duration_ms=round(1000 * took)) for one, took in own)]

@@ -1,0 +1,53 @@
+"""The rows of a transaction that is still open. Knows when its migrations ended; writes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from lockgate.postgres.apply.segment_message import whole_progress
+from lockgate.postgres.tables.history_table import Row, make_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lockgate.core.outcome import Stamp
+    from lockgate.core.segment import Step
+    from lockgate.postgres.apply.session import Mark
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Ledger:
+    """Rows: first what is known of them, then the times."""
+
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+        self._drafts: dict[str, Row] = {}
+        self._begun = Decimal()
+        self._ended: list[Row] = []
+
+    def draft(self, steps: Iterable[Step]) -> None:
+        """Make the rows but for their times, which takes a while: scripts are digested."""
+        for step in steps:
+            migration = step.migration
+            if migration.migration_id not in self._drafts:
+                row = make_row(migration, self._stamp, whole_progress(step))
+                self._drafts[migration.migration_id] = row
+
+    def note(self, marks: Iterable[Mark]) -> None:
+        """Note when migrations ended; a mark of none tells when the next could begin."""
+        for mark in marks:
+            if mark.migration is not None:
+                row = self._drafts.pop(mark.migration.migration_id)
+                ended_at = _EPOCH + timedelta(microseconds=int(mark.epoch * 1_000_000))
+                row["applied_at"] = ended_at.isoformat()
+                row["duration_ms"] = max(0, round((mark.epoch - self._begun) * 1000))
+                self._ended.append(row)
+            self._begun = mark.epoch
+
+    def take(self) -> list[Row]:
+        """Return what ended since it was asked last."""
+        ended, self._ended = self._ended, []
+        return ended

@@ -1,0 +1,73 @@
+"""Finding the migration that broke a deferred constraint: its transaction once more, never committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.failure import StepFailed
+from lockgate.core.sharing import REPLAYABLE_EXTENSIONS, may_replay
+from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
+from lockgate.postgres.apply.segment_message import add_whole, may_travel, open_segment
+from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.own_session import OWN_PATH
+
+if TYPE_CHECKING:
+    from lockgate.core.failure import Failure
+    from lockgate.core.segment import Segment, Step
+    from lockgate.postgres.apply.session import Session
+
+# What a function may do is known of these languages and extensions alone.
+_EXTENSIONS = """
+SELECT extname FROM pg_catalog.pg_extension
+UNION ALL
+SELECT 'a language' FROM pg_catalog.pg_language
+WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c')
+UNION ALL
+SELECT 'a server' FROM pg_catalog.pg_foreign_server
+"""
+
+
+def find_culprit(session: Session, segment: Segment) -> Failure | None:
+    """Run a segment again with every constraint checked after each migration, and roll it back.
+
+    Returns the first failure of such a check. ``None`` where there is none, or where the scripts might
+    do something that a rollback does not take back, so that they were not run.
+    """
+    if session.deadline.is_over or not all(map(_may_replay, segment.steps)):
+        return None
+    try:
+        asked = session.connection.send(f"SET LOCAL {OWN_PATH};\n{_EXTENSIONS}")
+        found = {name for (name,) in asked[1].rows}
+        if not found <= REPLAYABLE_EXTENSIONS:
+            return None
+        _replay(session, segment)
+    except StepFailed as error:
+        return error.failure if error.failure.is_deferred else None
+    except StatementError:
+        return None
+    finally:
+        session.roll_back()
+    return None
+
+
+def _may_replay(step: Step) -> bool:
+    return may_travel(step) and may_replay(step.script)
+
+
+def _replay(session: Session, segment: Segment) -> None:
+    writer = MessageWriter()
+    open_segment(session, writer, segment)
+    for place, step in enumerate(segment.steps):
+        if place:
+            session.prepare(writer, step, is_checked=True)
+        add_whole(writer, step)
+        writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
+        # The end of the savepoint gives every constraint back the mode that it had.
+        writer.add(Part.CONTROL, "SAVEPOINT lockgate_check")
+        writer.add(Part.CHECK, CHECK_ALL, migration=step.migration)
+        writer.add(Part.CONTROL, "ROLLBACK TO lockgate_check")
+        writer.add(Part.CONTROL, "RELEASE lockgate_check")
+        if writer.is_full:
+            session.flush(writer)
+    session.flush(writer)

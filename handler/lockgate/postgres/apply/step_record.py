@@ -1,0 +1,129 @@
+"""How far one script that runs statement by statement has come, written to its row of the history.
+
+Knows rows and their transactions. Runs nothing of the script.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.history import State
+from lockgate.core.migration import Direction
+from lockgate.core.resumption import begun_state
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.apply.session import BEGIN, COMMIT, COMMIT_LATER
+from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.tables.history_table import Progress, forget_sql, session_digest_sql
+
+if TYPE_CHECKING:
+    from lockgate.core.analysis import Unit
+    from lockgate.core.outcome import Done
+    from lockgate.core.segment import Step
+    from lockgate.core.token_checksum import TokenDigest
+    from lockgate.postgres.apply.script_session import ScriptSession
+    from lockgate.postgres.apply.session import Session
+
+
+@dataclass(slots=True)
+class StepRecord:
+    """The row of one step, and what it says of the session that the script has so far.
+
+    ``has_row``: the row was written by this run already, and holds the scripts.
+    """
+
+    session: Session
+    step: Step
+    script_session: ScriptSession
+    digest: TokenDigest
+    has_row: bool = False
+
+    def before(self, unit: Unit, facts: str | None = None) -> Progress:
+        """Return the progress before a unit; with ``facts``, it is about to be attempted."""
+        return Progress(
+            begun_state(self.step.direction),
+            unit.first,
+            len(self.step.analysis.statements),
+            None if facts is None else unit.first + 1,
+            self.digest.after(unit.first),
+            facts,
+        )
+
+    def after(self, unit: Unit) -> Progress:
+        """Return the progress once a unit is done."""
+        if unit is self.step.analysis.last_unit:
+            return self.whole()
+        done, total = unit.last + 1, len(self.step.analysis.statements)
+        state = begun_state(self.step.direction)
+        return Progress(state, done, total, None, self.digest.after(done))
+
+    def whole(self) -> Progress:
+        """Return the progress of the whole script."""
+        total = max(1, len(self.step.analysis.statements))
+        state = State.APPLIED if self.step.direction is Direction.UP else State.REVERTING
+        return Progress(state, total, total)
+
+    def add(self, writer: MessageWriter, progress: Progress, *, in_block: bool = False) -> None:
+        """Add the row to a transaction that is open, and the fence.
+
+        Inside a block of the script's own, what is set may not outlive it: `add_session` comes after.
+        """
+        digest = "NULL"
+        if not _is_whole(progress) and progress.done > 0 and not in_block:
+            digest = self.script_session.capture(writer)
+        migration = self.step.migration
+        record = self.session.record(
+            self.step,
+            progress,
+            has_scripts=self.has_row,
+            previous=migration.migration_id,
+            session_digest=digest,
+        )
+        self.has_row = True
+        self.session.own_role(writer)
+        writer.add(Part.RECORD, record, migration=migration)
+        self.session.add_fence(writer)
+
+    def add_session(self, writer: MessageWriter, progress: Progress) -> None:
+        """Add a transaction that records the session alone; should it be lost, nothing is claimed."""
+        if _is_whole(progress):
+            return
+        writer.add(Part.CONTROL, BEGIN)
+        digest = self.script_session.capture(writer)
+        self.session.own_role(writer)
+        update = session_digest_sql(self.session.tables, self.step.migration, digest)
+        writer.add(Part.CONTROL, update)
+        writer.add(Part.CONTROL, COMMIT_LATER)
+        self.session.add_fence(writer)
+        writer.add(Part.CONTROL, COMMIT)
+
+    def write(self, progress: Progress) -> list[Done]:
+        """Write the row in a transaction of its own; return what is whole by that."""
+        writer = MessageWriter()
+        writer.add(Part.CONTROL, BEGIN)
+        self.add(writer, progress)
+        writer.add(Part.CONTROL, COMMIT)
+        done = self.session.flush(writer)
+        return done if _is_whole(progress) else []
+
+    def note_failure(self, unit: Unit) -> None:
+        """Record what is done; of a migration of which nothing is, no row stays."""
+        self.script_session.is_recorded = False
+        row, progress = self.step.row, self.before(unit)
+        if self.step.direction is Direction.DOWN and progress.done == 0:
+            total = 1 if row is None else row.statements_total
+            self.write(Progress(State.APPLIED, total, total))
+            return
+        if progress.done > 0 or (row is not None and row.state is State.APPLIED):
+            self.write(progress)
+            return
+        writer = MessageWriter()
+        writer.add(Part.CONTROL, BEGIN)
+        self.session.own_role(writer)
+        writer.add(Part.CONTROL, forget_sql(self.session.tables, self.step.migration))
+        self.session.add_fence(writer)
+        writer.add(Part.CONTROL, COMMIT)
+        self.session.flush(writer)
+
+
+def _is_whole(progress: Progress) -> bool:
+    return progress.done == progress.total and progress.attempting is None

@@ -1,0 +1,192 @@
+"""A migration that shares no transaction, unit by unit, each recorded so that it can be resumed.
+
+What takes effect in a transaction is recorded in it. What cannot is a `LoneStatement`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from lockgate.core.analysis import Unit, UnitMode
+from lockgate.core.failure import OutOfTime, StepFailed
+from lockgate.core.migration import Direction, Language
+from lockgate.core.refusal import make_unknown
+from lockgate.core.resumption import begun_state, find_begun, has_verify
+from lockgate.core.token_checksum import TokenDigest
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.apply.lone_statement import LoneStatement, without_return
+from lockgate.postgres.apply.loss import unwatched
+from lockgate.postgres.apply.python_step import run_python, verify_python
+from lockgate.postgres.apply.script_session import ScriptSession
+from lockgate.postgres.apply.session import BEGIN, COMMIT, Session
+from lockgate.postgres.apply.step_record import StepRecord
+from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.tables.history_table import Progress
+
+if TYPE_CHECKING:
+    from lockgate.core.outcome import Done
+    from lockgate.core.segment import Step
+    from lockgate.postgres.apply.guard import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRunner:
+    """Applies one migration that shares no transaction."""
+
+    session: Session
+    step: Step
+    script_session: ScriptSession
+    record: StepRecord
+
+    @classmethod
+    def of(cls, session: Session, step: Step) -> Self:
+        """Return that of a step."""
+        script_session = ScriptSession.of(session, step)
+        digest = TokenDigest(step.script.sql)
+        return cls(session, step, script_session, StepRecord(session, step, script_session, digest))
+
+    def apply(self) -> list[Done]:
+        """Apply what of the migration is not done yet, and return it once it is whole.
+
+        Raises what `Executor.apply` does.
+        """
+        if not self.session.is_borrowed:
+            self._send_prelude()
+        if self.step.script.language is Language.PYTHON:
+            return self._apply_python()
+        start = self._resume()
+        done: list[Done] = []
+        for unit in self.step.analysis.units:
+            if unit.first < start:
+                continue
+            self.script_session.expect(unit)
+            if unit.mode is UnitMode.SESSION:
+                self._send_alone(unit)
+                continue
+            if self.session.deadline.is_over:
+                raise OutOfTime
+            done = self._apply_unit(unit)
+        return done or self.record.write(self.record.whole())
+
+    def _resume(self) -> int:
+        """Set the session as the part that is done had set it; return where to go on.
+
+        Raises:
+            OutcomeUnknown: it cannot be set so.
+        """
+        row = find_begun(self.step)
+        if row is None or row.statements_done == 0:
+            return 0
+        for unit in self.step.analysis.units:
+            if unit.mode is UnitMode.SESSION and unit.first < row.statements_done:
+                self._send_alone(unit)
+        if row.statements_done < len(self.step.analysis.statements):
+            self.script_session.check(row)
+        return row.statements_done
+
+    def _apply_unit(self, unit: Unit) -> list[Done]:
+        if unit.mode is UnitMode.ALONE:
+            return LoneStatement.of(self.session, self.step, self.record, unit).apply()
+        if self.session.guard is not None:
+            return self._apply_guarded(self.session.guard, unit)
+        writer = MessageWriter()
+        if unit.mode is UnitMode.WRAPPED:
+            writer.add(Part.CONTROL, BEGIN)
+            self._add_script(writer, unit.first, unit.last + 1)
+        else:
+            self._add_begin(writer, unit)
+            self._add_script(writer, unit.first + 1, unit.last)
+        self._add_end(writer, unit)
+        return self.session.flush(writer)
+
+    def _apply_guarded(self, guard: Guard, unit: Unit) -> list[Done]:
+        """Run a unit but for its commit, and see to it that no row is lost by that."""
+        is_block = unit.mode is UnitMode.BLOCK
+
+        def begin() -> None:
+            writer = MessageWriter()
+            if is_block:
+                self._add_begin(writer, unit)
+            else:
+                writer.add(Part.CONTROL, BEGIN)
+            self.session.flush(writer)
+
+        def work() -> None:
+            writer = MessageWriter()
+            self._add_script(writer, unit.first + is_block, unit.last + (not is_block))
+            self.session.flush(writer)
+
+        guard.watch(self.step.migration.label, begin, work)
+        writer = MessageWriter()
+        self._add_end(writer, unit)
+        return self.session.flush(writer)
+
+    def _add_begin(self, writer: MessageWriter, unit: Unit) -> None:
+        """Add the BEGIN of a block of the script's own, and what a borrowed session needs behind it."""
+        self._add_script(writer, unit.first, unit.first + 1)
+        if self.session.is_borrowed:
+            self.session.prepare(writer, self.step)
+
+    def _add_end(self, writer: MessageWriter, unit: Unit) -> None:
+        """Add a unit's row and its commit; a script's own COMMIT comes after the row."""
+        progress = self.record.after(unit)
+        if unit.mode is not UnitMode.BLOCK:
+            self.record.add(writer, progress)
+            writer.add(Part.CONTROL, COMMIT)
+            return
+        self.record.add(writer, progress, in_block=True)
+        self._add_script(writer, unit.last, unit.last + 1)
+        self.record.add_session(writer, progress)
+
+    def _apply_python(self) -> list[Done]:
+        migration, row, script = self.step.migration, find_begun(self.step), self.step.script
+        connection, direction = self.session.connection, self.step.direction
+        if self.session.guard is not None:
+            raise unwatched(migration.label, "a Python function outside a transaction")
+        if row is not None and row.attempting is not None:
+            if not has_verify(script):
+                raise make_unknown(self.step)
+            # It tells whether `up` is done; of a `down`, that nothing of it is left.
+            if verify_python(connection, migration) is (direction is Direction.UP):
+                return self.record.write(self.record.whole())
+        self.record.write(Progress(begun_state(direction), 0, 1, attempting=1))
+        # One that fails stays as begun: what it has committed until then, nobody knows.
+        memo = self.session.memo
+        try:
+            run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
+        except StepFailed as error:
+            if not has_verify(script):
+                raise without_return(error) from error
+            raise
+        return self.record.write(self.record.whole())
+
+    # Messages.
+
+    def _send_prelude(self) -> None:
+        writer = MessageWriter()
+        self.session.prepare_alone(writer, self.step)
+        self.session.flush(writer)
+
+    def _send_alone(self, unit: Unit) -> None:
+        writer = MessageWriter()
+        self._add_script(writer, unit.first, unit.last + 1)
+        self.session.flush(writer)
+
+    def _add_script(self, writer: MessageWriter, first: int, behind: int) -> None:
+        """Add the statements from ``first`` up to ``behind``, comments between them included."""
+        statements = self.step.analysis.statements
+        if first == behind:
+            return
+        start = statements[first].start
+        stop = unit_span(self.step, Unit(UnitMode.WRAPPED, first, behind - 1))[1]
+        script = self.step.script
+        writer.add_script(
+            self.step.migration, script, statements[first:behind], (start, stop), first
+        )
+
+
+def unit_span(step: Step, unit: Unit) -> tuple[int, int]:
+    """Return where a unit begins and ends in its script, COPY data included."""
+    last = step.analysis.statements[unit.last]
+    end = last.end if last.copy_data is None else last.copy_data[1] + 2
+    return step.analysis.statements[unit.first].start, end

@@ -1,0 +1,202 @@
+"""Threads that watch what is under way: who blocks it, and when its time is over.
+
+Knows two connections and a deadline. Knows no migrations. It only looks and cancels; what a cancelled
+statement means is for whoever sent it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lockgate.core.failure import Blocking, ConnectionLost
+from lockgate.core.sql.script import redact_literals
+from lockgate.errors import LockgateError
+from lockgate.postgres.server.connection import Connection, StatementError, TlsRefused
+from lockgate.postgres.server.own_session import OWN_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lockgate.core.deadline import Clock, Deadline
+
+_TICK_SECONDS = 0.1
+_CANCEL_EVERY_SECONDS = 1.0
+# A connection that does not answer a cancel is broken off when this share of the reserve is left.
+_SEVER_AT_RESERVE_SHARE = 0.5
+_QUERY_CHARACTERS = 200
+_LONGEST_LOOK_SECONDS = 3.0
+_LONGEST_CANCEL_SECONDS = 5.0
+
+_BLOCKERS = """
+SELECT a.pid, a.usename, a.application_name, a.state,
+       extract(epoch FROM pg_catalog.clock_timestamp()
+                          - coalesce(a.xact_start, a.query_start))::float8,
+       a.query
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids({pid})) AS b (pid)
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = b.pid
+"""
+
+
+_PROGRESS = """
+SELECT p.phase,
+       CASE WHEN p.blocks_total > 0 THEN p.blocks_done ELSE p.tuples_done END,
+       CASE WHEN p.blocks_total > 0 THEN p.blocks_total ELSE p.tuples_total END
+FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.pid = {pid}
+"""
+
+
+class Watch:
+    """Runs from `start` to `stop`; `under_way` marks a message.
+
+    Two threads, so that looking, which needs a connection, never holds up cancelling.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        clock: Clock,
+        open_observer: Callable[[], Connection],
+        emit: Callable[..., None],
+        *,
+        sample_after_ms: int,
+    ) -> None:
+        self._deadline = deadline
+        self._clock = clock
+        self._open_observer = open_observer
+        self._emit = emit
+        self._sample_after = sample_after_ms / 1000
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(look,), name=f"lockgate-{name}", daemon=True)
+            for name, look in (("deadline", self.enforce), ("observer", self.observe))
+        ]
+        self._active: Connection | None = None
+        self._observer: Connection | None = None
+        self._sampled = 0.0
+        self._cancelled = 0.0
+        self._canceller: threading.Thread | None = None
+        self.has_cancelled = False
+        self.blockers: tuple[Blocking, ...] = ()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads, and with them what they opened. May be repeated."""
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(self._patience_seconds(_LONGEST_LOOK_SECONDS))
+        self._close_observer()
+
+    @contextmanager
+    def under_way(self, connection: Connection) -> Iterator[None]:
+        """Mark the time that one segment takes."""
+        with self._lock:
+            self._active = connection
+            self._sampled, self.blockers = self._clock.monotonic(), ()
+        try:
+            yield
+        finally:
+            # A cancel that is under way must not hit the next message; one that is stuck is not sent.
+            self._active = None
+            if self._lock.acquire(timeout=self._patience_seconds(_LONGEST_CANCEL_SECONDS)):
+                self._lock.release()
+
+    def _run(self, look: Callable[[Connection], None]) -> None:
+        _leave_signals_to_main_thread()
+        while not self._stopping.wait(_TICK_SECONDS):
+            connection = self._active
+            if connection is not None:
+                look(connection)
+
+    def enforce(self, connection: Connection) -> None:
+        """Cancel what is under way if time is over, and break it off if that did not help."""
+        if self._deadline.is_over:
+            self._interrupt(connection, self._clock.monotonic())
+
+    def _interrupt(self, connection: Connection, now: float) -> None:
+        remaining = self._deadline.remaining_ms()
+        if (
+            remaining is not None
+            and remaining < self._deadline.reserve_ms * _SEVER_AT_RESERVE_SHARE
+        ):
+            self.has_cancelled = True
+            connection.sever()
+        elif now - self._cancelled >= _CANCEL_EVERY_SECONDS:
+            self._cancelled = now
+            # Set before the request leaves: the statement may end before this thread runs again.
+            self.has_cancelled = True
+            # In a thread of its own: a network that fell silent must not hold up the severing.
+            if self._canceller is None or not self._canceller.is_alive():
+                self._canceller = threading.Thread(
+                    target=self._cancel, args=(connection,), name="lockgate-cancel", daemon=True
+                )
+                self._canceller.start()
+            self._canceller.join(_TICK_SECONDS)
+
+    def _cancel(self, connection: Connection) -> None:
+        seconds = self._patience_seconds(_LONGEST_CANCEL_SECONDS)
+        with self._lock, contextlib.suppress(OSError, TlsRefused):
+            if self._active is connection:
+                connection.cancel(seconds, lambda: self._active is connection)
+
+    def _patience_seconds(self, most: float) -> float:
+        return self._deadline.patience_ms(most * 1000) / 1000
+
+    def observe(self, connection: Connection) -> None:
+        """Look, now and then, who blocks what is under way, and how far an index is."""
+        now = self._clock.monotonic()
+        if self._deadline.is_over or now - self._sampled < self._sample_after:
+            return
+        self._sampled = now
+        # Whatever fails here is no failure of the run.
+        try:
+            if self._observer is None:
+                self._observer = self._open_observer()
+            if self._stopping.is_set():
+                # Stopped while it connected, and nobody waited for that.
+                self._close_observer()
+                return
+            self._sample(connection, self._observer)
+        except (LockgateError, StatementError, ConnectionLost, OSError):
+            self._close_observer()
+
+    def _close_observer(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.close()
+
+    def _sample(self, connection: Connection, observer: Connection) -> None:
+        looks = f"{_BLOCKERS};{_PROGRESS}".format(pid=connection.backend_pid)
+        *_, blockers, progress = observer.send(f"SET LOCAL {OWN_PATH};{looks}")
+        if blockers.rows:
+            self.blockers = tuple(_to_blocking(row) for row in blockers.rows)
+        for phase, done, total in progress.rows:
+            percent = round(100 * done / total) if total else None
+            self._emit("index_progress", phase=phase, done=done, total=total, percent=percent)
+
+
+def _leave_signals_to_main_thread() -> None:
+    """Block signals here: one that this thread took would not wake the main one from a wait."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _to_blocking(row: tuple[object, ...]) -> Blocking:
+    pid, user, application, state, age, query = row
+    return Blocking(
+        pid=int(str(pid)),
+        user=None if user is None else str(user),
+        application=str(application) if application else None,
+        state=None if state is None else str(state),
+        age_seconds=None if age is None else float(str(age)),
+        query=redact_literals(str(query))[:_QUERY_CHARACTERS] if query else None,
+    )

@@ -1,0 +1,113 @@
+"""Taking and breaking the lock. Knows what to do about a holder; the statements are `lock_table`'s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.lease import Claim, Holder, Terms, decide_claim
+from lockgate.errors import DatabaseBusy
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.tables.lock_table import (
+    break_lock,
+    is_holder_alive,
+    read_holder,
+    take_free_lock,
+    take_over_lock,
+    terminate_holder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.core.deadline import Clock
+    from lockgate.core.outcome import Taken
+    from lockgate.postgres.server.own_session import OwnConnection
+    from lockgate.postgres.tables.schema import Tables
+
+_TERMINATION_SECONDS = 5.0
+_TERMINATION_POLL_SECONDS = 0.05
+
+# A holder that is ended while its run finishes frees the row between two statements of the taker's.
+_ATTEMPTS = 3
+_ATTEMPT_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The lock of one history, over one connection."""
+
+    connection: OwnConnection
+    tables: Tables
+    clock: Clock
+
+    def take(self, terms: Terms, meanwhile: Callable[[], object] | None = None) -> Taken | None:
+        """Take the lock, or return ``None`` while another run has it.
+
+        ``meanwhile`` is called while the server works.
+
+        A holder whose lease is over and whose session still runs is ended first, so that not even a
+        statement outside a transaction goes on beside this run.
+
+        Raises:
+            DatabaseBusy: that session would not end, or this role may not end it.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self.clock.sleep(_ATTEMPT_SECONDS)
+            taken = take_free_lock(self.connection, self.tables, terms, meanwhile)
+            if taken is not None:
+                return taken
+            holder = read_holder(self.connection, self.tables)
+            if holder is None:
+                continue
+            if decide_claim(holder) is Claim.WAIT:
+                return None
+            self._make_way(holder)
+            taken = take_over_lock(self.connection, self.tables, terms, holder)
+            if taken is not None:
+                return taken
+        return None
+
+    def _make_way(self, holder: Holder) -> None:
+        if decide_claim(holder) is Claim.TERMINATE and not self.end_session(holder):
+            raise DatabaseBusy(
+                f"The lease of run {holder.run_id} is over, but its session (pid {holder.pid}) still"
+                " runs and this role may not end it.",
+                hint="End that session as its own role, or grant pg_signal_backend to this one;"
+                " then invoke again.",
+            )
+
+    def break_open(self, terms: Terms) -> tuple[Holder, bool] | None:
+        """Free the lock on purpose, fence its holder and end its session.
+
+        Returns the holder and whether its session is gone; ``None`` if nobody held the lock.
+
+        Raises:
+            DatabaseBusy: whenever it was to be broken, another run had just taken it.
+        """
+        for _ in range(_ATTEMPTS):
+            holder = read_holder(self.connection, self.tables)
+            if holder is None:
+                return None
+            if break_lock(self.connection, self.tables, terms, holder):
+                is_gone = not holder.is_alive or not holder.is_known or self.end_session(holder)
+                return holder, is_gone
+        raise DatabaseBusy(
+            f"The lock passed from run to run while it was to be broken, {_ATTEMPTS} times. It was"
+            " not broken.",
+            hint="See who holds it now, and whether it still needs to be broken.",
+        )
+
+    def end_session(self, holder: Holder) -> bool:
+        """End a holder's session; return whether it is gone."""
+        try:
+            terminate_holder(self.connection, holder)
+        except StatementError:
+            return False
+        ends_at = self.clock.monotonic() + _TERMINATION_SECONDS
+        while is_holder_alive(self.connection, holder):
+            if self.clock.monotonic() > ends_at:
+                return False
+            self.clock.sleep(_TERMINATION_POLL_SECONDS)
+        return True

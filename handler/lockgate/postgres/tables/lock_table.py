@@ -1,0 +1,337 @@
+"""The lock row: taken by one statement, by the server's clock. Knows no migrations.
+
+A lease lasts as long as the invocation can live, plus a margin, so nothing has to renew it::
+
+    take                                              Lambda kills           lease ends
+     |------------------ the invocation -------------------|------ margin ------|
+     token 7                                                                     anyone may take:
+                                                                                 token 8
+
+A holder whose backend is gone is replaced at once. The token only grows; whoever commits checks that
+it is still the holder of its token (`fence_sql`), so a run that was replaced cannot commit.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lockgate.core.lease import Holder, Terms
+from lockgate.core.outcome import Taken
+from lockgate.postgres.quoting import quote_literal
+from lockgate.postgres.server.own_session import SESSION_START
+from lockgate.postgres.tables.strangers import guard_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lockgate.postgres.server.own_session import OwnConnection
+    from lockgate.postgres.tables.schema import Tables
+
+# Taken only if it is as it was seen: a free row needs no look, and a holder that is over was looked at
+# in a statement before, by the server's clock. (Within one statement, another session's start would be
+# missed: what it sees of pg_stat_activity is older than the row that it waits for.) SKIP LOCKED: a
+# committing holder has the row for an instant, and a taker that waited inside the server would hold a
+# snapshot that CREATE INDEX CONCURRENTLY waits for. A run whose connection broke while it took the lock
+# takes it again; then its row is there already.
+_TAKE = """
+WITH held AS MATERIALIZED (
+    SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND {as_seen} FOR UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE {lock} AS l
+    SET token = l.token + 1,
+        owner = {run_id},
+        caller = {caller},
+        backend_pid = {session_pid},
+        backend_start = {session_start},
+        taken_at = pg_catalog.clock_timestamp(),
+        expires_at = pg_catalog.clock_timestamp() + {lease_ms} * interval '1 millisecond'
+    FROM held
+    WHERE l.lock_id = 1
+    RETURNING l.token
+), abandoned AS (
+    UPDATE {run} AS r
+    SET status = 'abandoned', finished_at = pg_catalog.clock_timestamp()
+    FROM held, taken
+    WHERE r.run_id = held.owner AND r.run_id <> {run_id} AND r.finished_at IS NULL
+), recorded AS (
+    INSERT INTO {run} (run_id, action, caller, caller_reference, requested_by, reason, token,
+                       started_at, status, package_version)
+    SELECT {run_id}, {action}, {caller}, {reference}::jsonb, {requested_by}, {reason}, taken.token,
+           pg_catalog.clock_timestamp(), 'running', {package_version}
+    FROM taken
+    ON CONFLICT (run_id) DO UPDATE SET token = excluded.token
+)
+SELECT taken.token, held.owner FROM taken, held
+"""
+
+_IS_FREE = "l.owner IS NULL"
+_IS_AS_SEEN = """
+    l.token = {token} AND l.owner = {owner} AND l.backend_pid IS NOT DISTINCT FROM {pid}
+"""
+
+# A role that may not see backend_start sees NULL there. Then a session with the holder's process id
+# counts as alive; whether it is the holder's tells its application name, which everybody may see.
+#
+# A row that somebody wrote by hand may lack times, or have ones without end: its lease is over.
+_HOLDER = """
+SELECT l.owner, coalesce(l.caller, 'unknown'), l.token, l.backend_pid, l.backend_start::text,
+       extract(epoch FROM l.taken_at)::float8, extract(epoch FROM l.expires_at)::float8,
+       extract(epoch FROM l.expires_at - pg_catalog.clock_timestamp())::float8,
+       coalesce(r.caller_reference::text, '{{}}'),
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity AS a
+        WHERE a.datname = pg_catalog.current_database() AND a.application_name LIKE 'lockgate run=%')
+FROM (
+    SELECT owner, caller, token, backend_pid, backend_start,
+           CASE WHEN isfinite(taken_at) THEN taken_at ELSE 'epoch' END AS taken_at,
+           CASE WHEN isfinite(expires_at) THEN expires_at ELSE 'epoch' END AS expires_at
+    FROM {lock}
+) AS l
+LEFT JOIN {run} AS r ON r.run_id = l.owner
+WHERE l.owner IS NOT NULL
+"""
+
+# Asked as the role that signed in, which may see and end its own sessions, whatever role it acts as.
+_SESSION = """
+SELECT a.backend_start IS NOT NULL OR a.application_name LIKE {name}, a.application_name
+FROM pg_catalog.pg_stat_activity AS a
+WHERE a.pid = {pid} AND a.pid <> pg_catalog.pg_backend_pid()
+  AND (a.backend_start = {started}::timestamptz OR a.backend_start IS NULL OR {started} IS NULL)
+"""
+
+_IS_ALIVE = """
+SELECT FROM pg_catalog.pg_stat_activity AS a
+WHERE a.pid = {pid}
+  AND (a.backend_start = {started}::timestamptz
+       OR ((a.backend_start IS NULL OR {started} IS NULL) AND a.application_name LIKE {name}))
+"""
+
+# The token grows here too: the former session of this run may still work behind a broken network.
+# A run whose lease is over was ended for another one, and must not come back before it.
+_RETAKE = """
+UPDATE {lock}
+SET token = token + 1, backend_pid = {session_pid}, backend_start = {session_start}
+WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
+  AND expires_at > pg_catalog.clock_timestamp()
+RETURNING token
+"""
+
+_RELEASE = """
+UPDATE {lock}
+SET owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL, taken_at = NULL,
+    expires_at = NULL
+WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
+"""
+
+# The token grows, so whoever held the lock cannot commit any more.
+_BREAK = """
+WITH held AS MATERIALIZED (
+    SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND {as_seen} FOR UPDATE
+), broken AS (
+    UPDATE {lock} AS l
+    SET token = l.token + 1, owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL,
+        taken_at = NULL, expires_at = NULL
+    FROM held WHERE l.lock_id = 1
+    RETURNING l.token
+), abandoned AS (
+    UPDATE {run} AS r SET status = 'abandoned', finished_at = pg_catalog.clock_timestamp()
+    FROM held WHERE r.run_id = held.owner AND r.finished_at IS NULL
+), recorded AS (
+    INSERT INTO {run} (run_id, action, caller, caller_reference, requested_by, reason, token,
+                       started_at, finished_at, status, package_version)
+    SELECT {run_id}, {action}, {caller}, {reference}::jsonb, {requested_by}, {reason}, broken.token,
+           pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), 'applied', {package_version}
+    FROM broken
+)
+SELECT broken.token, held.owner FROM broken, held
+"""
+
+# Division by zero is how a single statement refuses; `postgres/message.py` knows it by its place.
+_FENCE = """
+SELECT 1 / count(*) FROM (
+    SELECT FROM {lock} WHERE lock_id = 1 AND token = {token} AND owner = {run_id} FOR UPDATE
+) AS held
+"""
+
+
+def take_free_lock(
+    connection: OwnConnection,
+    tables: Tables,
+    terms: Terms,
+    meanwhile: Callable[[], object] | None = None,
+) -> Taken | None:
+    """Take the lock if nobody holds it, and record the run in the same statement.
+
+    Never waits inside the server; ``None`` if somebody holds it, or commits at this instant.
+    ``meanwhile`` is called while the server works.
+    """
+    return _take(connection, tables, terms, _IS_FREE, meanwhile)
+
+
+def take_over_lock(
+    connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder
+) -> Taken | None:
+    """Take the lock from a holder that is over, if it is still the one that was seen."""
+    return _take(connection, tables, terms, _as_seen(holder))
+
+
+def _as_seen(holder: Holder) -> str:
+    return _IS_AS_SEEN.format(
+        token=holder.token, owner=quote_literal(holder.run_id), pid=quote_literal(holder.pid)
+    )
+
+
+def _take(
+    connection: OwnConnection,
+    tables: Tables,
+    terms: Terms,
+    as_seen: str,
+    meanwhile: Callable[[], object] | None = None,
+) -> Taken | None:
+    sql = _TAKE.format(
+        **_terms_sql(tables, terms),
+        **_session_sql(is_pooled=terms.is_pooled),
+        lease_ms=terms.lease_ms,
+        as_seen=as_seen,
+    )
+    rows = connection.send(f"{guard_sql(tables)};\n{sql}", meanwhile=meanwhile)[1].rows
+    return None if not rows else Taken(*rows[0])
+
+
+def break_lock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
+    """Free the lock, fence its holder, and record who did it and why.
+
+    Returns False if it is not held any more by the one that was seen. Waits for the instant that a
+    holder needs to commit.
+    """
+    sql = _BREAK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
+    return bool(connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows)
+
+
+def _terms_sql(tables: Tables, terms: Terms) -> dict[str, str]:
+    request = terms.request
+    return {
+        "lock": tables.lock,
+        "run": tables.run,
+        "run_id": quote_literal(terms.run_id),
+        "caller": quote_literal(request.caller.name),
+        "reference": quote_literal(terms.reference_json),
+        "requested_by": quote_literal(request.requested_by),
+        "reason": quote_literal(request.reason),
+        "action": quote_literal(request.action),
+        "package_version": quote_literal(terms.package_version),
+    }
+
+
+def _session_sql(*, is_pooled: bool) -> dict[str, str]:
+    """Name this session in the lock's row; a pooler's session is anybody's, so it has no name."""
+    if is_pooled:
+        return {"session_pid": "NULL", "session_start": "NULL"}
+    start = f"pg_catalog.current_setting('{SESSION_START}')::timestamptz"
+    return {"session_pid": "pg_catalog.pg_backend_pid()", "session_start": start}
+
+
+def read_holder(
+    connection: OwnConnection, tables: Tables, seen: Holder | None = None
+) -> Holder | None:
+    """Return who holds the lock, or ``None`` if nobody does.
+
+    It takes one message where the holder is the one that was ``seen`` last, else two.
+    """
+    query = _HOLDER.format(lock=tables.lock, run=tables.run)
+    found: Sequence[tuple[Any, ...]] = ()
+    if seen is not None and seen.pid is not None:
+        session = _SESSION.format(**_names(seen.run_id, seen.pid, seen.started))
+        results = connection.send(f"{query};\nSET LOCAL ROLE NONE;\n{session}")
+        found = results[2].rows
+    else:
+        results = connection.send(query)
+    if not results[0].rows:
+        return None
+    owner, caller, token, pid, started, taken_at, expires_at, remaining, reference, runs = results[
+        0
+    ].rows[0]
+    is_seen = seen is not None and (owner, pid, started) == (seen.run_id, seen.pid, seen.started)
+    if pid is not None and not is_seen:
+        found = _as_session_user(connection, _SESSION.format(**_names(owner, pid, started)))
+    is_known, application = found[0] if found else (False, None)
+    return Holder(
+        run_id=owner,
+        caller=caller,
+        token=token,
+        pid=pid,
+        started=started,
+        taken_at=datetime.fromtimestamp(taken_at, UTC),
+        expires_at=datetime.fromtimestamp(expires_at, UTC),
+        remaining_seconds=remaining,
+        reference=json.loads(reference),
+        is_alive=pid is None or bool(found),
+        is_known=bool(is_known),
+        at=application.rpartition(" at=")[2] if application and " at=" in application else None,
+        runs=runs,
+    )
+
+
+def _names(owner: str, pid: int | None, started: str | None) -> dict[str, str]:
+    return {
+        "pid": quote_literal(pid),
+        "started": quote_literal(started),
+        "name": quote_literal(f"lockgate run={owner} %"),
+    }
+
+
+def _as_session_user(connection: OwnConnection, sql: str) -> list[tuple[Any, ...]]:
+    return list(connection.send(f"SET LOCAL ROLE NONE;\n{sql}")[1].rows)
+
+
+def terminate_holder(connection: OwnConnection, holder: Holder) -> None:
+    """Ask the server to end the holder's session, and no other that has its process id.
+
+    Raises:
+        StatementError: the role may not.
+    """
+    alive = _alive_sql(holder)
+    _as_session_user(
+        connection, f"SELECT pg_catalog.pg_terminate_backend({holder.pid}) WHERE EXISTS ({alive})"
+    )
+
+
+def is_holder_alive(connection: OwnConnection, holder: Holder) -> bool:
+    """Return whether the holder's session exists."""
+    return bool(_as_session_user(connection, f"SELECT 1 WHERE EXISTS ({_alive_sql(holder)})"))
+
+
+def _alive_sql(holder: Holder) -> str:
+    return _IS_ALIVE.format(**_names(holder.run_id, holder.pid, holder.started))
+
+
+def retake_lock(
+    connection: OwnConnection, tables: Tables, token: int, run_id: str, *, is_pooled: bool
+) -> int | None:
+    """Move a lock that is still held to this session; return its new token.
+
+    ``None``: it is not held with that token any more.
+    """
+    sql = _RETAKE.format(
+        lock=tables.lock,
+        token=token,
+        run_id=quote_literal(run_id),
+        **_session_sql(is_pooled=is_pooled),
+    )
+    rows = connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows
+    return rows[0][0] if rows else None
+
+
+def release_sql(tables: Tables, token: int, run_id: str) -> str:
+    """Return the statement that frees the lock, if it is still held with this token."""
+    return _RELEASE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))
+
+
+def fence_sql(tables: Tables, token: int, run_id: str) -> str:
+    """Return the statement that fails unless the lock is still held with this token.
+
+    It keeps the row locked to the end of the transaction, so that nobody can take the lock between
+    the check and the commit.
+    """
+    return _FENCE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))

@@ -1,0 +1,268 @@
+"""The first look at a server: one message, and what is wrong with the server if something is.
+
+Knows the facts that a run depends on. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.probe import Probe
+from lockgate.errors import DatabaseBusy, HistoryUnusable, LockgateError, TargetUnsuitable
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.quoting import quote_literal, write_name
+from lockgate.postgres.server.connection import Connection, Result, StatementError
+from lockgate.postgres.server.own_session import OwnConnection
+from lockgate.postgres.server.unsuitable import IS_LIMITLESS
+from lockgate.postgres.tables.digest import Digest, digest_sql
+from lockgate.postgres.tables.schema import LAYOUT_VERSION, Tables, has_columns_sql
+from lockgate.postgres.tables.strangers import (
+    STRANGER_FOUND,
+    Stranger,
+    first_stranger_sql,
+    guard_sql,
+    hidden_sql,
+    refuse_hidden,
+    refuse_new_stranger,
+    refuse_stranger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+OLDEST_SERVER = 140000
+_UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
+_NO_SUCH_SETTING, _LOCK_NOT_AVAILABLE = "42704", "55P03"
+_NO_POSTGRES = {
+    _NO_SUCH_SETTING: ("The server is older than PostgreSQL 14", "Upgrade the server."),
+    "0A000": (
+        "The server does not support a statement that PostgreSQL supports",
+        "Use PostgreSQL, RDS or Aurora PostgreSQL; what only speaks its protocol is not migrated.",
+    ),
+}
+_SERVER_PLACE, _FACTS_PLACE = 0, 1
+
+# For one message whose names are looked up on the path that there is: operators are PostgreSQL's first.
+# One without an exact match there may still be somebody else's, so its operands are cast.
+OWN_OPERATORS = """
+SELECT pg_catalog.set_config(
+    'search_path',
+    pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), true)
+"""
+
+# Asked first, so that it is answered where the server knows nothing of what comes after.
+_SERVER = """
+SELECT pg_catalog.current_setting('server_version_num')::integer,
+       pg_catalog.current_setting('server_version'), pg_catalog.pg_backend_pid()
+"""
+
+_FACTS = """
+SELECT pg_catalog.current_database(), session_user, current_user,
+       pg_catalog.current_setting('transaction_read_only')::boolean,
+       pg_catalog.current_setting('max_locks_per_transaction')::integer
+           * (pg_catalog.current_setting('max_connections')::integer
+              + pg_catalog.current_setting('max_prepared_transactions')::integer),
+       EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {schema}),
+       NOT EXISTS (
+           SELECT FROM pg_catalog.pg_class AS c
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+           WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+             AND n.nspname NOT IN ('pg_catalog', 'information_schema', {schema})
+             AND n.nspname !~ '^pg_'
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                             WHERE d.classid = 'pg_catalog.pg_class'::regclass
+                               AND d.objid = c.oid AND d.deptype = 'e')),
+       ({stranger}), ({hidden}), ({limitless}),
+       {has_columns}
+"""
+
+
+@contextmanager
+def _read_as_postgres() -> Iterator[None]:
+    """Refuse a server whose answer has not the shape that PostgreSQL gives it."""
+    try:
+        yield
+    except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
+        raise TargetUnsuitable(
+            "The server does not answer as PostgreSQL does.",
+            hint="Check host and port: a pooler's console or another product may answer there.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a server, and the words for what it refuses."""
+
+    tables: Tables
+    set_role: str | None
+
+    def probe(self, connection: Connection, meanwhile: Callable[[], object] | None = None) -> Probe:
+        """Look: one message, whether or not there is a history, that leaves nothing behind.
+
+        ``meanwhile`` is called while the server works.
+
+        Raises:
+            TargetUnsuitable: the server is too old, or somebody else's role decides about our tables.
+            HistoryUnusable: a newer release laid out our tables, or rows of them are hidden.
+            ConnectionLost: the connection broke.
+        """
+        facts = _FACTS.format(
+            schema=quote_literal(self.tables.schema_name),
+            stranger=first_stranger_sql(self.tables),
+            hidden=hidden_sql(self.tables),
+            limitless=IS_LIMITLESS,
+            has_columns=has_columns_sql(self.tables),
+        )
+        # A table of a stranger's is not even read: what it is and does, the stranger decides.
+        guard, digest = guard_sql(self.tables), digest_sql(self.tables)
+        message = f"{_SERVER};\n{facts};\nSET LOCAL transaction_read_only = on;\n{guard};\n{digest}"
+        try:
+            results = OwnConnection(connection, self.set_role).send(message, meanwhile=meanwhile)
+        except StatementError as error:
+            with _read_as_postgres():
+                return self._read_refused(error, connection)
+        with _read_as_postgres():
+            return self._with_digest(self._to_probe(results, connection), results[-1])
+
+    def _read_refused(self, error: StatementError, connection: Connection) -> Probe:
+        self._refuse_old(error.results)
+        if len(error.results) <= _FACTS_PLACE:
+            raise self.refusal(error) from error
+        probe = self._to_probe(error.results, connection)
+        if error.sqlstate != _UNDEFINED_TABLE:
+            raise self.refusal(error) from error
+        return probe
+
+    def _refuse_old(self, results: list[Result]) -> None:
+        if results and results[_SERVER_PLACE].rows[0][0] < OLDEST_SERVER:
+            raise TargetUnsuitable(
+                f"The server is PostgreSQL {results[_SERVER_PLACE].rows[0][1]}; Lockgate needs 14 or"
+                " later.",
+                hint="Upgrade the server.",
+            )
+
+    def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
+        self._refuse_old(results)
+        number, version, pid = results[_SERVER_PLACE].rows[0]
+        (database, user, role, read_only, slots, has_schema, is_fresh, stranger, hidden, is_limitless,
+         has_columns) = results[_FACTS_PLACE].rows[0]  # fmt: skip
+        if stranger is not None:
+            raise refuse_stranger(self.tables.schema_name, Stranger.parse(stranger), role)
+        if hidden is not None:
+            raise refuse_hidden(self.tables.schema_name, hidden, role)
+        return Probe(
+            database=database,
+            user=user,
+            role=role,
+            server_version=version.split(" ")[0],
+            version_number=number,
+            is_read_only=read_only,
+            lock_slots=slots,
+            has_schema=has_schema,
+            is_limitless=is_limitless,
+            is_fresh=is_fresh,
+            behind_pooler=connection.backend_pid != pid,
+            has_columns=has_columns,
+        )
+
+    def _with_digest(self, probe: Probe, result: Result) -> Probe:
+        digest = Digest(*result.rows[0])
+        if digest.layout_version is not None and digest.layout_version > LAYOUT_VERSION:
+            raise HistoryUnusable(
+                f"The tables in schema {self.tables.schema_name} have layout"
+                f" {digest.layout_version}; this package knows up to {LAYOUT_VERSION}.",
+                hint="Deploy the release of Lockgate that wrote them, or a later one.",
+            )
+        return replace(
+            probe,
+            digest=digest.digest,
+            down_digest=digest.down_digest,
+            count=digest.count,
+            unfinished=digest.unfinished,
+            has_lock=digest.layout_version is not None,
+            is_held=digest.owner is not None,
+            lock_token=digest.token,
+            is_fresh=probe.is_fresh and digest.count == 0,
+        )
+
+    def refusal(self, error: StatementError) -> LockgateError:
+        """Return what the server's refusal of a statement of ours means."""
+        schema = self.tables.schema_name
+        if self.set_role is not None and f'"{self.set_role}"' in str(error):
+            return self._refuse_role(self.set_role, error)
+        if error.sqlstate == STRANGER_FOUND:
+            return refuse_new_stranger(schema)
+        if error.sqlstate == _FORBIDDEN:
+            return TargetUnsuitable(
+                f"The role may not use the tables in schema {schema}: {error}.",
+                hint=f"Let the owner of schema {schema} run migrations, or set LOCKGATE_SET_ROLE to"
+                " that role.",
+            )
+        if error.sqlstate == _UNDEFINED_COLUMN:
+            return HistoryUnusable(
+                f"The tables in schema {schema} are not Lockgate's: {error}.",
+                hint="Set LOCKGATE_SCHEMA to another name.",
+            )
+        if error.sqlstate in _NO_POSTGRES:
+            said, hint = _NO_POSTGRES[error.sqlstate]
+            return TargetUnsuitable(f"{said}: {error}.", hint=hint)
+        return TargetUnsuitable(
+            f"The server refused a statement of Lockgate's own ({error.sqlstate}): {error}."
+            " No migration was run by it.",
+            hint=f"See what this role may do, and that nobody changed the tables in schema {schema}.",
+        )
+
+    def _refuse_role(self, role: str, error: StatementError) -> LockgateError:
+        if error.sqlstate == _FORBIDDEN:
+            return TargetUnsuitable(
+                f"The role that signs in may not act as the one in LOCKGATE_SET_ROLE: {error}.",
+                hint=f"GRANT {write_name(role)} to the role that signs in, or correct"
+                " LOCKGATE_SET_ROLE.",
+            )
+        return TargetUnsuitable(
+            f"LOCKGATE_SET_ROLE names a role that is not there: {error}.",
+            hint=f"Create it (CREATE ROLE {write_name(role)}), or correct LOCKGATE_SET_ROLE.",
+        )
+
+    def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
+        """Return what it means that our tables could not be created."""
+        schema = self.tables.schema_name
+        if error.sqlstate in {STRANGER_FOUND, _UNDEFINED_COLUMN}:
+            return self.refusal(error)
+        if error.sqlstate == _FORBIDDEN:
+            return TargetUnsuitable(
+                f"The role {probe.role} may not create Lockgate's tables in database"
+                f" {probe.database}: {error}.",
+                hint="As the database's owner: GRANT CREATE ON DATABASE"
+                f" {write_name(probe.database)} TO {write_name(probe.role)}; or CREATE SCHEMA"
+                f" {write_name(schema)} AUTHORIZATION {write_name(probe.role)}.",
+            )
+        if error.sqlstate == _LOCK_NOT_AVAILABLE:
+            return DatabaseBusy(
+                f"Another session has a table in schema {schema} in use, to which this release adds a"
+                " column.",
+                hint="Invoke again once that session has ended its transaction.",
+            )
+        return TargetUnsuitable(
+            f"Lockgate's tables could not be created in schema {schema}: {error}"
+            f" ({error.sqlstate}).",
+            hint="Mend what the message names and invoke again.",
+        )
+
+
+def refuse_read_only(probe: Probe) -> None:
+    """Refuse a server on which nothing can be written.
+
+    Raises:
+        TargetUnsuitable: it is a standby, or transactions are read-only by default.
+    """
+    if probe.is_read_only:
+        raise TargetUnsuitable(
+            f"Database {probe.database} is read-only here (a standby, or"
+            " default_transaction_read_only).",
+            hint="Connect to the writer: the cluster endpoint, not the reader endpoint.",
+        )

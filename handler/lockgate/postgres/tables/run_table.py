@@ -1,0 +1,146 @@
+"""The run table: one row for each run that wanted to change something. Begun by the lock's taking."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lockgate.core.run_record import RunRecord
+from lockgate.postgres.quoting import quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lockgate.postgres.server.own_session import OwnConnection
+    from lockgate.postgres.tables.schema import Tables
+
+_FINISH = """
+UPDATE {run}
+SET finished_at = pg_catalog.clock_timestamp(), status = {status}, from_version = {from_version},
+    to_version = {to_version}, report = {report}::jsonb{catalog_digest}
+WHERE run_id = {run_id}
+"""
+
+_READ_ACTIONS = """
+SELECT r.run_id, r.action FROM {run} AS r
+WHERE r.run_id IN (SELECT h.run_id FROM {history} AS h)
+"""
+
+# Tables of an earlier build lack the column: then its name means the NULL outside of the subquery. A
+# whole row as JSON would have the server read every report and every description of a database.
+_HAS_RECORDED = """
+SELECT EXISTS (
+    SELECT FROM (VALUES (NULL::text)) AS earlier_build (catalog_digest), LATERAL (
+        SELECT FROM {run} AS r
+        WHERE r.token < {token} AND r.finished_at IS NOT NULL
+          AND r.status IN ('applied', 'up_to_date', 'rolled_back')
+          AND catalog_digest = {digest}
+        LIMIT 1
+    ) AS recorded)
+"""
+
+# Tokens only grow, so the newest is the highest.
+_READ = """
+SELECT run_id, action, status, extract(epoch FROM started_at)::float8,
+       extract(epoch FROM finished_at)::float8, caller, caller_reference::text, requested_by, reason,
+       from_version, to_version, package_version,
+       pg_catalog.jsonb_extract_path_text(report, 'error', 'code')
+FROM {run}
+ORDER BY token DESC, started_at DESC, run_id
+LIMIT {limit}
+"""
+
+_IS_FINISHED = """
+SELECT finished_at IS NOT NULL AND status <> 'abandoned' FROM {run} WHERE run_id = {run_id}
+"""
+
+
+_STORE_FACTS = "UPDATE {run} SET undo_facts = {facts}::jsonb WHERE run_id = {run_id}"
+
+_READ_FACTS = """
+SELECT undo_facts::text FROM {run} WHERE run_id = ANY (ARRAY[{ids}]) ORDER BY token, run_id
+"""
+
+
+def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
+    """Return the statement that keeps what a run did."""
+    return _STORE_FACTS.format(
+        run=tables.run, facts=quote_literal(facts), run_id=quote_literal(run_id)
+    )
+
+
+def read_undo_facts(
+    connection: OwnConnection, tables: Tables, run_ids: Sequence[str]
+) -> list[str | None]:
+    """Return what some runs kept of what they did, the oldest run first."""
+    ids = ", ".join(quote_literal(one) for one in run_ids)
+    rows = connection.send(_READ_FACTS.format(run=tables.run, ids=ids))[0].rows
+    return [row[0] for row in rows]
+
+
+def is_finished(connection: OwnConnection, tables: Tables, run_id: str) -> bool:
+    """Return whether a run recorded its own end."""
+    sql = _IS_FINISHED.format(run=tables.run, run_id=quote_literal(run_id))
+    rows = connection.send(sql)[0].rows
+    return bool(rows and rows[0][0])
+
+
+def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -> str:
+    """Return the statement that records a run's end.
+
+    ``outcome`` has ``status``, ``from_version``, ``to_version``, ``report`` (JSON text) and
+    ``catalog_digest``, ``None`` where the run did not leave the catalog whole in the database.
+    """
+    values = {name: quote_literal(value) for name, value in outcome.items()}
+    digest = outcome["catalog_digest"]
+    values["catalog_digest"] = (
+        "" if digest is None else f", catalog_digest = {quote_literal(digest)}"
+    )
+    return _FINISH.format(run=tables.run, run_id=quote_literal(run_id), **values)
+
+
+def read_actions(connection: OwnConnection, tables: Tables) -> dict[str, str]:
+    """Return the action of each run that has rows in the history, by its id."""
+    rows = connection.send(_READ_ACTIONS.format(run=tables.run, history=tables.history))[0].rows
+    return dict(rows)
+
+
+def has_recorded(connection: OwnConnection, tables: Tables, digest: str, token: int) -> bool:
+    """Tell whether a run that took the lock before a token finished with exactly this catalog."""
+    sql = _HAS_RECORDED.format(run=tables.run, digest=quote_literal(digest), token=token)
+    return bool(connection.send(sql)[0].rows[0][0])
+
+
+def read_runs(connection: OwnConnection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:
+    """Return the last runs, the newest first."""
+    rows = connection.send(_READ.format(run=tables.run, limit=limit))[0].rows
+    return tuple(_to_record(*row) for row in rows)
+
+
+def _to_record(
+    run_id: str,
+    action: str,
+    status: str,
+    started: float,
+    finished: float | None,
+    caller: str,
+    reference: str,
+    *texts: str | None,
+) -> RunRecord:
+    requested_by, reason, from_version, to_version, package_version, error_code = texts
+    return RunRecord(
+        run_id=run_id,
+        action=action,
+        status=status,
+        started_at=datetime.fromtimestamp(started, UTC),
+        finished_at=None if finished is None else datetime.fromtimestamp(finished, UTC),
+        caller=caller,
+        reference=json.loads(reference),
+        requested_by=requested_by,
+        reason=reason,
+        from_version=from_version,
+        to_version=to_version,
+        package_version=package_version,
+        error_code=error_code,
+    )

@@ -1,0 +1,221 @@
+"""Our three tables and the view: their names, their layout, and how they come to be.
+
+Knows the DDL. Knows nothing of what the rows mean.
+"""
+
+from __future__ import annotations
+
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.quoting import quote_identifier, quote_literal
+from lockgate.postgres.tables.strangers import guard_sql
+
+LAYOUT_VERSION = 1
+
+# Columns that tables of an earlier build lack: table, name, type. They are added where they are missing.
+# An older package neither reads nor writes them, so they need no new layout version.
+ADDED_COLUMNS = (
+    ("migration_history", "session_digest", "text"),
+    ("migration_history", "attempt_facts", "jsonb"),
+    ("migration_run", "catalog_digest", "text"),
+    ("migration_run", "undo_facts", "jsonb"),
+    ("migration_run", "has_committed", "boolean"),
+)
+
+# What a race between two first runs can end in; `CREATE … IF NOT EXISTS` does not prevent it.
+CREATION_RACES = frozenset({"23505", "42P06", "42P07", "42710", "40P01", "40001", "XX000"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The qualified, quoted names of our tables in one schema."""
+
+    schema_name: str
+
+    @property
+    def schema(self) -> str:
+        """The schema, quoted."""
+        return quote_identifier(self.schema_name)
+
+    @property
+    def history(self) -> str:
+        """One row per migration that is in the database."""
+        return f"{self.schema}.migration_history"
+
+    @property
+    def run(self) -> str:
+        """One row per run that wanted to change something."""
+        return f"{self.schema}.migration_run"
+
+    @property
+    def lock(self) -> str:
+        """One row: who may migrate."""
+        return f"{self.schema}.migration_lock"
+
+    @property
+    def status(self) -> str:
+        """The view for dashboards: what is in the database, without scripts."""
+        return f"{self.schema}.status"
+
+
+_VIEW_COMMENT = "Lockgate: what is in the database. May be granted to dashboards."
+
+# A view reads with its owner's rights, so whoever is granted this one needs nothing else. A relation
+# of somebody else's by that name stays as it is: the schema may be public.
+_CREATE_VIEW = """
+DO $lockgate$
+BEGIN
+    IF pg_catalog.to_regclass({view_name}) IS NOT NULL
+       AND pg_catalog.obj_description(pg_catalog.to_regclass({view_name}), 'pg_class')
+           IS DISTINCT FROM {comment} THEN
+        RETURN;
+    END IF;
+    CREATE OR REPLACE VIEW {status} AS
+        SELECT h.version, h.name, h.kind, h.state, h.applied_at, h.duration_ms, h.run_id,
+               r.caller, r.requested_by, h.database_user, h.package_version
+        FROM {history} AS h
+        LEFT JOIN {run} AS r ON r.run_id = h.run_id;
+    COMMENT ON VIEW {status} IS {comment};
+    REVOKE ALL ON {status} FROM PUBLIC;
+END
+$lockgate$;
+"""
+
+_CREATE = """
+{create_schema}
+CREATE TABLE IF NOT EXISTS {history} (
+    migration_id       text        PRIMARY KEY,
+    version            text,
+    name               text        NOT NULL,
+    kind               text        NOT NULL CHECK (kind IN ('versioned', 'repeatable')),
+    up_checksum        text        NOT NULL,
+    up_token_checksum  text,
+    down_checksum      text,
+    down_script        text,
+    down_options       jsonb,
+    up_script          text,
+    language           text        NOT NULL CHECK (language IN ('sql', 'python')),
+    state              text        NOT NULL
+        CHECK (state IN ('applied', 'partial', 'reverting', 'stale')),
+    statements_done    integer     NOT NULL,
+    statements_total   integer     NOT NULL,
+    attempting         integer,
+    attempted_oid      bigint,
+    done_checksum      text,
+    applied_at         timestamptz NOT NULL,
+    duration_ms        bigint      NOT NULL,
+    run_id             text        NOT NULL,
+    token              bigint      NOT NULL,
+    database_user      text        NOT NULL,
+    package_version    text        NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {run} (
+    run_id             text        PRIMARY KEY,
+    action             text        NOT NULL,
+    caller             text        NOT NULL,
+    caller_reference   jsonb       NOT NULL,
+    requested_by       text,
+    reason             text,
+    token              bigint      NOT NULL,
+    started_at         timestamptz NOT NULL,
+    finished_at        timestamptz,
+    status             text        NOT NULL,
+    package_version    text        NOT NULL,
+    from_version       text,
+    to_version         text,
+    report             jsonb
+);
+CREATE TABLE IF NOT EXISTS {lock} (
+    lock_id            smallint    PRIMARY KEY CHECK (lock_id = 1),
+    layout_version     integer     NOT NULL,
+    token              bigint      NOT NULL,
+    owner              text,
+    caller             text,
+    backend_pid        integer,
+    backend_start      timestamptz,
+    taken_at           timestamptz,
+    expires_at         timestamptz
+);
+{guard};
+-- A row that somebody deleted comes back with a token that was never given before.
+INSERT INTO {lock} (lock_id, layout_version, token)
+SELECT 1, {layout}, greatest(0, (SELECT max(token) FROM {history}), (SELECT max(token) FROM {run}))
+ON CONFLICT (lock_id) DO NOTHING;
+-- A table of somebody else's by one of these names ends this, and nothing was created.
+SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
+SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
+SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
+{add_columns}
+REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
+{create_view}
+"""
+
+# ADD COLUMN needs the owner's rights even where the column exists, so only what is missing is added.
+_ADD_COLUMN = """
+DO $lockgate$
+BEGIN
+    IF NOT EXISTS ({column}) THEN
+        ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {type};
+    END IF;
+END
+$lockgate$;"""
+_COLUMN = """
+SELECT FROM pg_catalog.pg_attribute AS a
+JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = {schema} AND c.relname = {relation} AND a.attname = {column}
+  AND NOT a.attisdropped
+"""
+
+# A schema that was there before is its owner's, and what is in it may be meant for everybody.
+_CREATE_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS {schema};
+REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
+"""
+
+
+def has_columns_sql(tables: Tables) -> str:
+    """Return the condition that is true if our tables have every column of `ADDED_COLUMNS`."""
+    columns = (_column_sql(tables, table, name) for table, name, _ in ADDED_COLUMNS)
+    return " AND ".join(f"EXISTS ({column})" for column in columns)
+
+
+def _column_sql(tables: Tables, table: str, name: str) -> str:
+    return _COLUMN.format(
+        schema=quote_literal(tables.schema_name),
+        relation=quote_literal(table),
+        column=quote_literal(name),
+    )
+
+
+def _add_column_sql(tables: Tables, table: str, name: str, type_name: str) -> str:
+    return _ADD_COLUMN.format(
+        column=_column_sql(tables, table, name),
+        table=f"{tables.schema}.{table}",
+        name=name,
+        type=type_name,
+    )
+
+
+def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
+    """Return the statements of one transaction that create what is missing.
+
+    ``CREATE SCHEMA IF NOT EXISTS`` needs the right to create schemas even where the schema is there
+    already, so it is left out then: an owner may have prepared the schema for a lesser role.
+    """
+    create_view = _CREATE_VIEW.format(
+        status=tables.status,
+        history=tables.history,
+        run=tables.run,
+        view_name=quote_literal(tables.status),
+        comment=quote_literal(_VIEW_COMMENT),
+    )
+    return _CREATE.format(
+        create_schema="" if schema_exists else _CREATE_SCHEMA.format(schema=tables.schema),
+        add_columns="".join(_add_column_sql(tables, *column) for column in ADDED_COLUMNS),
+        create_view=create_view,
+        guard=guard_sql(tables),
+        history=tables.history,
+        run=tables.run,
+        lock=tables.lock,
+        layout=LAYOUT_VERSION,
+    )
