@@ -47,7 +47,12 @@ def make_vpc(stack: cdk.Stack) -> ec2.Vpc:
     return ec2.Vpc(stack, "Network", max_azs=2, subnet_configuration=[subnets])
 
 
-def make_cluster(stack: cdk.Stack, vpc: ec2.IVpc, name: str = "Database") -> rds.DatabaseCluster:
+def make_cluster(
+    stack: cdk.Stack,
+    vpc: ec2.IVpc,
+    name: str = "Database",
+    subnets: ec2.SubnetType = ec2.SubnetType.PRIVATE_ISOLATED,
+) -> rds.DatabaseCluster:
     """Return an Aurora cluster with a writer instance and a secret."""
     version = rds.AuroraPostgresEngineVersion.VER_16_8
     return rds.DatabaseCluster(
@@ -56,7 +61,7 @@ def make_cluster(stack: cdk.Stack, vpc: ec2.IVpc, name: str = "Database") -> rds
         engine=rds.DatabaseClusterEngine.aurora_postgres(version=version),
         writer=rds.ClusterInstance.serverless_v2("Writer"),
         vpc=vpc,
-        vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+        vpc_subnets=ec2.SubnetSelection(subnet_type=subnets),
     )
 
 

@@ -47,7 +47,7 @@ def _read_reference(
     return None
 
 
-def make_by_template(parameters: Mapping[str, str]) -> dict[str, Any]:
+def make_by_template(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flat resources of template.yaml, what all functions have in each of them."""
     template = read_template(TEMPLATE)
     resolved = resolve(template, {**NETWORK, **parameters})

@@ -46,7 +46,7 @@ def make_alarms(
 def _list_rules(function: lambda_.IFunction, *, has_destination: bool) -> Iterator[_Rule]:
     yield _Rule(
         "RunFailedAlarm",
-        "A migration run failed. The function's log has the report; its error says what to do.",
+        "A migration run failed. The function's log has the report.",
         _count(function, "RunFailed"),
     )
     yield _Rule(

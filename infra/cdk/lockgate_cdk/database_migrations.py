@@ -2,16 +2,19 @@
 
 ::
 
-    the database, its writer ─┐
-    security groups ──────────┤
-    endpoints ────────────────┼─> Migration (custom resource) ─> whatever depends on the construct
-    function, policies ───────┤
-    package ── its digest ────┘   CloudFormation calls when one of its properties changes, and
-                                  only then
+    function, its log, its role ─┐
+    security groups ─────────────┼─> CanAnswer ─┐
+    endpoints ───────────────────┘              │
+    the database, its writer ───────────────────┼─> Migration ─> whatever depends on the construct
+    package ── its digest ──────────────────────┘
+
+CanAnswer and Migration are custom resources. CloudFormation calls the function for CanAnswer once, and
+for Migration when one of its properties changes, and only then.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,7 @@ from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
 from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
 from lockgate_cdk.package import Order, compute_digest, make_code
 from lockgate_cdk.policies import Access, list_backup_statements, list_reach_statements
+from lockgate_cdk.resources import let_continue, make_check, make_migration
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +45,8 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
     from constructs import IConstruct
 
-_TYPE = "Custom::LockgateMigration"
+_AN_HOUR = cdk.Duration.hours(1)
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 60, 3_600
 # Set by arguments, or by how the construct works; each with the way to say it.
 _OWN_SETTINGS = {
     "LOCKGATE_SECRET_ARN": "Give secret=.",
@@ -83,6 +88,7 @@ class DatabaseMigrations(Construct):
         target: str | None = None,
         reason: str | None = None,
         first_run: str | None = None,
+        service_timeout: cdk.Duration = _AN_HOUR,
         environment: Mapping[str, str] | None = None,
         backup: str | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -119,7 +125,11 @@ class DatabaseMigrations(Construct):
             migrations: the folder of migrations, seen from where the app is run. It must be named.
             target: the last version to apply; else all of them.
             reason: text for the history of runs.
-            first_run: ``allow`` lets the first run go on in a database that has tables already.
+            first_run: ``allow`` lets the first run go on in a database that has tables already;
+                ``refuse`` does not. If it is not given, the setting ``LOCKGATE_FIRST_RUN`` in
+                ``environment`` counts; else ``refuse``.
+            service_timeout: how long CloudFormation waits for a migration, from a minute to an hour.
+                Two retries after a kill need 48 minutes.
             environment: further settings (docs/configuration.md) and variables of migrations.
             backup: ``off``, ``record`` or ``snapshot`` before a change; else recorded where possible.
             vpc_subnets: subnets of the functions; else the private ones.
@@ -144,6 +154,7 @@ class DatabaseMigrations(Construct):
             PackageNotBuilt: there is no such folder of migrations.
         """
         super().__init__(scope, construct_id)
+        _check_timeout(service_timeout)
         database = _choose_database(cluster, instance)
         if secret is None and iam_database_user_arn is None:
             secret = getattr(database, "secret", None)
@@ -174,7 +185,13 @@ class DatabaseMigrations(Construct):
             log_retention=log_retention,
             key=encryption_key,
         )
-        self.function, self.log_group = make_function(self, shared, MIGRATE, on_failure=on_failure)
+        self.function, self.log_group = make_function(
+            self,
+            shared,
+            # After it nobody waits for an answer, and an event that is still queued must not run.
+            replace(MIGRATE, max_event_age=service_timeout),
+            on_failure=on_failure,
+        )
         self.operate_function: lambda_.Function | None = None
         self.operate_log_group: logs.LogGroup | None = None
         if with_operate:
@@ -185,9 +202,18 @@ class DatabaseMigrations(Construct):
             self.function.add_environment("LOCKGATE_OPERATE", self.operate_function.function_name)
         if database is not None:
             self.connections.allow_to_default_port(database, "Functions of Lockgate")
-        self.resource = _make_resource(
+        # With the function: how often its events are repeated, and the route out of its subnets.
+        way_out = [
+            self.function,
+            *groups,
+            *(make_endpoint(self, endpoint, vpc, vpc_subnets) for endpoint in endpoints),
+        ]
+        self.check = make_check(self, self.function)
+        self.check.node.add_dependency(*way_out)
+        self.resource = make_migration(
             self,
             self.function,
+            service_timeout,
             {
                 "PackageDigest": digest,
                 "SecretArn": given_secret,
@@ -196,16 +222,14 @@ class DatabaseMigrations(Construct):
                 "DbName": dbname,
                 "Target": target,
                 "Reason": reason,
-                "FirstRun": None if first_run is None else FirstRun(first_run).value,
+                "FirstRun": _choose_first_run(first_run, environment or {}),
             },
         )
         self.resource.node.add_dependency(
-            # With it how often its events are repeated.
-            self.function,
-            _let_continue(self, self.function),
+            self.check,
+            *way_out,
+            let_continue(self, self.function),
             *_list_what_is_reached(database),
-            *groups,
-            *(make_endpoint(self, endpoint, vpc, vpc_subnets) for endpoint in endpoints),
         )
         if with_alarms:
             make_alarms(self, self.function, alarm_topic, has_destination=on_failure is not None)
@@ -244,6 +268,16 @@ class DatabaseMigrations(Construct):
     def run_id(self) -> str:
         """The run's id in the history and in the log."""
         return str(self.resource.get_att_string("RunId"))
+
+
+def _check_timeout(service_timeout: cdk.Duration) -> None:
+    """Refuse what the parameter ``ServiceTimeout`` of template.yaml refuses.
+
+    Raises:
+        ValueError: Lambda keeps no event for so short, or CloudFormation does not wait for so long.
+    """
+    if not _SHORTEST_SECONDS <= service_timeout.to_seconds() <= _LONGEST_SECONDS:
+        raise ValueError("service_timeout= must be from a minute to an hour.")
 
 
 def _choose_database(
@@ -286,6 +320,13 @@ def _read_access(
 def _find_full_arn(secret: secretsmanager.ISecret) -> str:
     """Return the ARN as policies need it; one without its ending matches any six characters."""
     return secret.secret_full_arn or f"{secret.secret_arn}-??????"
+
+
+def _choose_first_run(given: str | None, environment: Mapping[str, str]) -> str:
+    """Return the property as the template always has it; the setting counts if nothing is given."""
+    if given is None:
+        return environment.get("LOCKGATE_FIRST_RUN", FirstRun.REFUSE.value)
+    return FirstRun(given).value
 
 
 def _make_environment(
@@ -338,35 +379,6 @@ def _make_policies(scope: Construct, access: Access, backup: str | None) -> list
     )
     accept_findings(back_up, BACK_UP)
     return [reach, back_up]
-
-
-def _make_resource(
-    scope: Construct, function: lambda_.IFunction, properties: Mapping[str, str | int | None]
-) -> cdk.CustomResource:
-    """Return what CloudFormation calls the function for when one of ``properties`` changes.
-
-    It calls the function itself: the Provider framework of the CDK would allow 14 minutes, and write
-    the signed URL of the answer into the history of a state machine.
-    """
-    return cdk.CustomResource(
-        scope,
-        "Migration",
-        resource_type=_TYPE,
-        service_token=function.function_arn,
-        # Room for Lambda's two retries; the longest there is.
-        service_timeout=cdk.Duration.hours(1),
-        properties={name: value for name, value in properties.items() if value is not None},
-    )
-
-
-def _let_continue(scope: Construct, function: lambda_.Function) -> iam.Policy:
-    """Let a function go on in a further invocation; apart from the role, which it needs itself."""
-    role = function.role
-    assert role is not None
-    statement = iam.PolicyStatement(
-        actions=["lambda:InvokeFunction"], resources=[function.function_arn]
-    )
-    return iam.Policy(scope, "MigrateContinues", roles=[role], statements=[statement])
 
 
 def _list_what_is_reached(

@@ -49,7 +49,7 @@ class Duty:
 
 
 # Two retries are kept on purpose: an invocation that was killed is repeated, finds its predecessor's
-# lock, resumes, and still answers CloudFormation. After an hour nobody waits for an answer.
+# lock, resumes, and still answers CloudFormation, which waits for an hour at most.
 MIGRATE = Duty(
     "Migrate",
     description="Brings the database to the schema of this package.",
@@ -65,7 +65,8 @@ OPERATE = Duty(
     role_description="What the function for operators may do.",
     actions="status,plan,history,down,repair,baseline,adopt,unlock",
     retry_attempts=0,
-    max_event_age=Duration.minutes(1),
+    # Lambda makes a function that was idle active within minutes; its event must live as long.
+    max_event_age=Duration.minutes(10),
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infra` installs it")
 
+import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from tests.support.cdk_stack import NAME, make_shop, synthesise
@@ -44,6 +45,14 @@ CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "snapshots": ({"SecretArn": SECRET, "Backup": "snapshot"}, {"secret": SECRET, "backup": "snapshot"}),
     "a record": ({"SecretArn": SECRET, "Backup": "record"}, {"secret": SECRET, "backup": "record"}),
     "no backups": ({"SecretArn": SECRET, "Backup": "off"}, {"secret": SECRET, "backup": "off"}),
+    "a first run beside other tables": (
+        {"SecretArn": SECRET, "FirstRun": "allow"},
+        {"secret": SECRET, "first_run": "allow"},
+    ),
+    "a shorter wait": (
+        {"SecretArn": SECRET, "ServiceTimeout": 1_200},
+        {"secret": SECRET, "service_timeout": cdk.Duration.minutes(20)},
+    ),
 }  # fmt: skip
 
 
@@ -145,6 +154,21 @@ def test_migration_is_called_for_the_same_reasons(
 
     assert set(given) == set(construct)
     assert given["ServiceTimeout"] == int(construct["ServiceTimeout"])
+    assert given["FirstRun"] == construct["FirstRun"]
+
+
+def test_way_to_answer_is_tried_the_same(
+    pair: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    """Before the migration, of the same function, for as long."""
+    template, construct = (resources["CanAnswer"] for resources in pair)
+    alike = ("ServiceToken", "ServiceTimeout")
+
+    assert template["Type"] == construct["Type"]
+    assert [str(template["Properties"][name]) for name in alike] == [
+        construct["Properties"][name] for name in alike
+    ]
+    assert all("CanAnswer" in resources["Migration"]["DependsOn"] for resources in pair)
 
 
 def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:

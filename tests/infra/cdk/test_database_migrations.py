@@ -86,6 +86,48 @@ def test_migration_waits_for_the_writer_the_network_and_the_rights(made: dict[st
     } <= set(waits)
 
 
+def test_way_to_answer_is_tried_before_the_database_is_ready(made: dict[str, Any]) -> None:
+    """A VPC without a way to S3 fails within minutes, while the writer is still being made."""
+    waits = made["CanAnswer"]["DependsOn"]
+
+    assert "Custom::LockgateCheck" == made["CanAnswer"]["Type"]
+    assert "CanAnswer" in made["Migration"]["DependsOn"]
+    assert {"Migrate", "MigrateEventInvokeConfig", "SecurityGroup"} <= set(waits)
+    assert [] == [name for name in waits if made[name]["Type"] == "AWS::RDS::DBInstance"]
+
+
+def test_functions_wait_for_the_route_out_of_their_subnets(migrations: Path) -> None:
+    """With NAT the answer needs the default route, and CanAnswer has no time to wait for it."""
+    stack = cdk.Stack(make_app(), "Shop")
+    vpc = ec2.Vpc(stack, "Network", max_azs=2)
+    cluster = make_cluster(stack, vpc, subnets=ec2.SubnetType.PRIVATE_WITH_EGRESS)
+    DatabaseMigrations(stack, NAME, vpc=vpc, cluster=cluster, migrations=migrations)
+    made = synthesise(stack)
+
+    routes = {
+        name
+        for name in made["Migrate"]["DependsOn"]
+        if "NatGatewayId" in made[name].get("Properties", {})
+    }
+    assert 2 == len(routes)
+    assert "Migrate" in made["CanAnswer"]["DependsOn"]
+
+
+def test_endpoint_of_ones_own_can_be_waited_for(migrations: Path) -> None:
+    """What the check waits for, the migration waits for."""
+    shop = make_shop()
+    own = DatabaseMigrations(
+        shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
+    )
+    s3 = shop.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+    own.check.node.add_dependency(s3)
+    made = synthesise(shop.stack)
+
+    (endpoint,) = (name for name, one in made.items() if one["Type"] == "AWS::EC2::VPCEndpoint")
+    assert endpoint in made["CanAnswer"]["DependsOn"]
+    assert "CanAnswer" in made["Migration"]["DependsOn"]
+
+
 def test_database_lets_the_functions_in_and_they_are_let_out_to_it_and_https(
     made: dict[str, Any],
 ) -> None:
@@ -202,6 +244,34 @@ def test_target_and_reason_are_handed_on(migrations: Path) -> None:
     assert not {"Target", "Reason"} & set(migrate(migrations)["Migration"]["Properties"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "property_"),
+    [
+        ({}, "refuse"),
+        ({"first_run": "allow"}, "allow"),
+        ({"environment": {"LOCKGATE_FIRST_RUN": "allow"}}, "allow"),
+        ({"first_run": "refuse", "environment": {"LOCKGATE_FIRST_RUN": "allow"}}, "refuse"),
+    ],
+)
+def test_first_run_is_chosen_by_the_argument_and_else_by_the_setting(
+    migrations: Path, arguments: dict[str, Any], property_: str
+) -> None:
+    """The property is always there, as in the template, and does not override the setting."""
+    made = migrate(migrations, **arguments)
+
+    assert property_ == made["Migration"]["Properties"]["FirstRun"]
+
+
+def test_events_live_as_long_as_cloudformation_waits(migrations: Path) -> None:
+    """An event that is still queued afterwards must not run."""
+    made = migrate(migrations, service_timeout=cdk.Duration.minutes(20))
+    retries = made["MigrateEventInvokeConfig"]["Properties"]
+
+    assert "1200" == made["Migration"]["Properties"]["ServiceTimeout"]
+    assert 1_200 == retries["MaximumEventAgeInSeconds"]
+    assert "120" == made["CanAnswer"]["Properties"]["ServiceTimeout"]
+
+
 def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
     """The token is made by the function; the address must be said, and the cluster's secret rests."""
     made = migrate(
@@ -217,6 +287,7 @@ def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
         "LOCKGATE_HOST": "db.example.com",
         "LOCKGATE_PORT": "6432",
         "LOCKGATE_USERNAME": "lockgate",
+        "LOCKGATE_OPERATE": "<Operate>",
     } == made["Migrate"]["Properties"]["Environment"]["Variables"]
 
 
@@ -247,6 +318,7 @@ def test_endpoints_are_made_and_waited_for(migrations: Path) -> None:
         "RdsEndpoint": "rds",
     } == services
     assert set(services) <= set(made["Migration"]["DependsOn"])
+    assert set(services) <= set(made["CanAnswer"]["DependsOn"])
 
 
 def test_security_groups_of_ones_own_take_the_place_of_a_new_one(migrations: Path) -> None:
@@ -333,6 +405,14 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
         (
             {"environment": {"LOCKGATE_HOST": "db"}},
             "LOCKGATE_HOST is not taken from environment=. Give host=.",
+        ),
+        (
+            {"service_timeout": cdk.Duration.seconds(59)},
+            "service_timeout= must be from a minute to an hour.",
+        ),
+        (
+            {"service_timeout": cdk.Duration.minutes(61)},
+            "service_timeout= must be from a minute to an hour.",
         ),
     ],
 )
