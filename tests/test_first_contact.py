@@ -10,9 +10,9 @@ import pytest
 from tests.histories.test_choice import TABLES
 
 from lockgate.core.address import Address
+from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller, Request
 from lockgate.report.report import Status
-from lockgate.settings import FirstRun
 from lockgate.terminal.arguments import parse_arguments
 from lockgate.terminal.cli import main
 

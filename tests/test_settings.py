@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from lockgate.core.request import Action
-from lockgate.errors import SettingInvalid
-from lockgate.settings import (
-    ACTIONS,
-    FORMATS,
-    SETTINGS,
+from lockgate.core.policy import (
     Atomicity,
     BackupMode,
     CfnResponse,
@@ -20,8 +15,14 @@ from lockgate.settings import (
     OutOfOrder,
     Pooler,
     Rollback,
-    Settings,
     Tls,
+)
+from lockgate.core.request import Action
+from lockgate.errors import SettingInvalid
+from lockgate.settings import (
+    FORMATS,
+    SETTINGS,
+    Settings,
     read_answer_settings,
     read_environment,
     read_settings,
@@ -114,12 +115,12 @@ REFUSED = [
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         "up,destroy",
-        f"it takes some of {', '.join(ACTIONS)}, with commas between",
+        f"it takes some of {', '.join(Action)}, with commas between",
     ),
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         ",",
-        f"it takes some of {', '.join(ACTIONS)}, with commas between",
+        f"it takes some of {', '.join(Action)}, with commas between",
     ),
     ("LOCKGATE_CFN_RESPONSE", "none", "it takes one of direct, return"),
     *((name, "maybe", "it takes true or false") for name in FLAGS),
@@ -254,9 +255,10 @@ def test_broken_reserve_counts_as_not_given() -> None:
     assert Settings() == read_answer_settings({"LOCKGATE_RESERVE": "soon"})
 
 
-def test_allowed_actions_are_the_actions_there_are() -> None:
-    """Settings stand below requests, so the names are written twice, and held equal here."""
-    assert tuple(Action) == ACTIONS
+def test_every_action_may_be_allowed() -> None:
+    """The setting accepts each action by its name."""
+    environment = {"LOCKGATE_ALLOWED_ACTIONS": ",".join(Action)}
+    assert tuple(Action) == read_settings(environment).allowed_actions
 
 
 def test_environment_is_the_process_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,12 @@ from lockgate.awslambda.callers import direct
 from lockgate.awslambda.callers.delivery import Timing
 from lockgate.awslambda.callers.detect import AWAITING, CallerKind, detect_caller
 from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
+from lockgate.core.policy import CfnResponse
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import UnexpectedFailure
 from lockgate.fast_start import start  # the first of ours: it makes the others cheap
 from lockgate.report.draft import refuse_report
-from lockgate.settings import CfnResponse, read_answer_settings, read_environment
+from lockgate.settings import read_answer_settings, read_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

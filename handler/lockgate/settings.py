@@ -12,6 +12,17 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lockgate.core.policy import (
+    Atomicity,
+    BackupMode,
+    CfnResponse,
+    FirstRun,
+    OutOfOrder,
+    Pooler,
+    Rollback,
+    Tls,
+)
+from lockgate.core.request import Action
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -19,82 +30,6 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-class Atomicity(StrEnum):
-    """How much shares one transaction."""
-
-    AUTO = "auto"
-    RUN = "run"
-    MIGRATION = "migration"
-
-
-class OutOfOrder(StrEnum):
-    """What happens to a pending version below the latest applied one."""
-
-    REFUSE = "refuse"
-    APPLY = "apply"
-    SKIP = "skip"
-
-
-class Tls(StrEnum):
-    """How the server must prove who it is."""
-
-    VERIFY_FULL = "verify-full"
-    REQUIRE = "require"
-    OFF = "off"
-
-
-class Pooler(StrEnum):
-    """What to do behind a connection pooler."""
-
-    REFUSE = "refuse"
-    SESSION = "session"
-    LEASE = "lease"
-
-
-class CfnResponse(StrEnum):
-    """Who answers CloudFormation: this function, or the framework that called it."""
-
-    DIRECT = "direct"
-    RETURN = "return"
-
-
-class Rollback(StrEnum):
-    """What is undone by down scripts: nothing, a failed run's work, or also a newer deploy's."""
-
-    OFF = "off"
-    RUN = "run"
-    DEPLOY = "deploy"
-
-
-class FirstRun(StrEnum):
-    """What the first run on a database does where tables are there that nobody accounts for."""
-
-    REFUSE = "refuse"
-    ALLOW = "allow"
-
-
-class BackupMode(StrEnum):
-    """What is done before a run changes a database of RDS's."""
-
-    OFF = "off"
-    RECORD = "record"
-    SNAPSHOT = "snapshot"
-
-
-# `core.request.Action` in text: settings are below it.
-ACTIONS = (
-    "up",
-    "plan",
-    "status",
-    "validate",
-    "history",
-    "down",
-    "baseline",
-    "adopt",
-    "repair",
-    "unlock",
-)
 
 # The modules of `formats`, in text; each is named like the tool whose folders it reads.
 DEFAULT_FORMAT = "lockgate"
@@ -210,8 +145,8 @@ def _modules(value: str) -> tuple[str, ...]:
 
 def _actions(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(","))
-    if not set(names) <= set(ACTIONS):
-        raise ValueError(f"it takes some of {', '.join(ACTIONS)}, with commas between")
+    if not set(names) <= set(Action):
+        raise ValueError(f"it takes some of {', '.join(Action)}, with commas between")
     return names
 
 

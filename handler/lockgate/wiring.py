@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
+from lockgate.core.policy import BackupMode
 from lockgate.core.target import is_on_this_machine
 from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
@@ -20,7 +21,6 @@ from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
 from lockgate.postgres.server.connector import Connector, Patience
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.postgres.tables.schema import Tables
-from lockgate.settings import BackupMode
 
 if TYPE_CHECKING:
     import ssl

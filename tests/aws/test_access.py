@@ -11,9 +11,10 @@ import pytest
 
 from lockgate.aws.access import AccessSource, make_access
 from lockgate.aws.parts import SecretStage
+from lockgate.core.policy import Tls
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
-from lockgate.settings import Settings, Tls
+from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,12 +21,13 @@ from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.parts import SecretStage
 from lockgate.core.backup import NoBackup, Purpose
 from lockgate.core.deadline import Deadline
+from lockgate.core.policy import BackupMode
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.snapshot import OLDEST_REUSED
 from lockgate.core.target import Endpoint
 from lockgate.errors import BackupFailed, RunIncomplete, TargetUnsuitable
 from lockgate.report.draft import ReportDraft
-from lockgate.settings import BackupMode, Settings
+from lockgate.settings import Settings
 from lockgate.wiring import make_backup
 
 if TYPE_CHECKING:
@@ -483,7 +484,8 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.target import Endpoint
 from lockgate.report.draft import ReportDraft
-from lockgate.settings import BackupMode, Settings
+from lockgate.core.policy import BackupMode
+from lockgate.settings import Settings
 from lockgate.wiring import make_backup
 mode = {mode} and BackupMode({mode})
 settings = Settings(database_url='postgresql://app:pw@{host}/d', backup=mode)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts
+from lockgate.core.policy import Tls
 from lockgate.errors import SettingInvalid
-from lockgate.settings import Tls
 
 WORD = "hunter2"
 SSLMODE_REFUSED = (

@@ -20,10 +20,11 @@ from lockgate.awslambda.callers.cloudformation import (
 )
 from lockgate.awslambda.callers.cloudformation_dialogue import open_stack
 from lockgate.core.continuation import Continuation
+from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
 from lockgate.report.report import HolderInfo
-from lockgate.settings import FirstRun, Settings
+from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.plan import Plan, SkipReason, make_plan
-from lockgate.core.policy import Policy
+from lockgate.core.policy import Atomicity, OutOfOrder, Policy
 from lockgate.core.refusal import find_refusal
 from lockgate.core.segment import (
     SEGMENT_MIGRATIONS,
@@ -33,7 +33,6 @@ from lockgate.errors import (
     OutOfOrderFound,
     RequestInvalid,
 )
-from lockgate.settings import Atomicity, OutOfOrder
 
 AT = datetime(2026, 11, 22, tzinfo=UTC)
 SELECT = "SELECT 1;"

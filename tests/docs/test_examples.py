@@ -38,7 +38,7 @@ from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, MigrationFileInvalid
 from lockgate.formats.lockgate import read_folder
 from lockgate.report.draft import refuse_report
-from lockgate.settings import ACTIONS, Settings
+from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +178,7 @@ def test_state_machine_knows_every_error(block: Block) -> None:
     payload = {
         key.removesuffix(".$"): value for key, value in migrate["Parameters"]["Payload"].items()
     }
-    assert read_request(payload, Settings()).action in ACTIONS
+    assert read_request(payload, Settings()).action in Action
     public = {cls.__name__ for cls in LockgateError.__subclasses__()}
     retried = [name for rule in migrate["Retry"] for name in rule["ErrorEquals"]]
     ours = {name for name in retried if "." not in name}
@@ -192,13 +192,13 @@ def test_event_is_understood(block: Block) -> None:
     event = json.loads(block.text)
     kind = detect_caller(event)
     if kind is CallerKind.TERRAFORM:
-        assert terraform.read_request(event, Settings()).action in ACTIONS
+        assert terraform.read_request(event, Settings()).action in Action
         return
     timing = Timing(lambda: 60_000, lambda _: None)
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:x"
     nobody = Invocation(arn, timing, time.time, lambda *_: None, lambda _: None)
     dialogue = open_dialogue(kind, event, nobody, Settings())
-    assert dialogue.read_request(Settings()).action in ACTIONS
+    assert dialogue.read_request(Settings()).action in Action
 
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "action"))
@@ -233,7 +233,7 @@ def test_terraform_sends_a_command(block: Block) -> None:
     """The input of the resource is one, and Terraform finds the file well formed."""
     (body,) = re.findall(r"jsonencode\(\{ (.*) \}\)", block.text)
     command = dict(re.findall(r'(\w+) += "([^"]*)"', body))
-    assert read_request(command, Settings()).action in ACTIONS
+    assert read_request(command, Settings()).action in Action
     program = shutil.which("terraform")
     if program is not None:
         check = [program, "fmt", "-check", "-diff", "-"]
@@ -245,8 +245,8 @@ def test_terraform_sends_a_command(block: Block) -> None:
 def test_command_is_accepted(block: Block) -> None:
     """Each line is a command that the function carries out."""
     for line in block.text.splitlines():
-        settings = Settings(allowed_actions=ACTIONS)
-        assert read_request(json.loads(line), settings).action in ACTIONS
+        settings = Settings(allowed_actions=tuple(Action))
+        assert read_request(json.loads(line), settings).action in Action
 
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "template"))
@@ -297,7 +297,7 @@ def test_invoking_from_a_shell_does_not_repeat_itself(command: str) -> None:
     assert "--cli-read-timeout 0" in command
     payload = re.search(r"--payload '([^']*)'", command)
     assert payload is not None
-    assert read_request(json.loads(payload[1]), Settings()).action in ACTIONS
+    assert read_request(json.loads(payload[1]), Settings()).action in Action
 
 
 class _TemplateLoader(yaml.SafeLoader):

@@ -30,6 +30,7 @@ from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
 from lockgate.awslambda.callers.response_url import check_response_url
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Language
+from lockgate.core.request import Action
 from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
@@ -45,7 +46,7 @@ from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
 from lockgate.formats.lockgate import read_folder
 from lockgate.formats.registry import read_migrations
 from lockgate.report.draft import refuse_report
-from lockgate.settings import ACTIONS, SETTINGS, Settings, read_answer_settings, read_settings
+from lockgate.settings import SETTINGS, Settings, read_answer_settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from lockgate.core.request import Request
 
 NOW = 1_790_000_000.0
-_ALL = Settings(allowed_actions=ACTIONS)
+_ALL = Settings(allowed_actions=tuple(Action))
 # It tells nobody anything: no client is ever called.
 _INVOCATION = Invocation(
     "arn:aws:lambda:eu-west-1:123456789012:function:x",
@@ -237,7 +238,7 @@ def check_settings(environment: dict[str, str]) -> None:
     read_answer_settings(environment)
     with suppress(SettingInvalid):
         settings = read_settings(environment)
-        assert set(settings.allowed_actions) <= set(ACTIONS)
+        assert set(settings.allowed_actions) <= set(Action)
         assert all(name not in {"PASSWORD", "LOCKGATE_X"} for name in settings.variables)
 
 
@@ -247,7 +248,7 @@ _STACK = "arn:aws:cloudformation:eu-west-1:1:stack/a/b"
 _BUCKET = "https://cloudformation-custom-resource-response"
 _URL = f"{_BUCKET}-euwest1.s3.eu-west-1.amazonaws.com/a?X-Amz-Date=20260922T093000Z"
 _WORDS = (
-    *ACTIONS,
+    *Action,
     "",
     "1",
     "20261122093000",
@@ -325,7 +326,7 @@ class Source:
             case 1:
                 return self.object()
             case 2:
-                return {"action": ACTIONS[self.number(len(ACTIONS))]} | self.object()
+                return {"action": tuple(Action)[self.number(len(Action))]} | self.object()
             case _:
                 return _STACK_EVENT | self.object()
 

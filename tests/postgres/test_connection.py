@@ -10,9 +10,9 @@ import pytest
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.failure import ConnectionLost
+from lockgate.core.policy import Tls
 from lockgate.postgres.server.connection import Connection, Dial, StatementError
 from lockgate.postgres.server.tls import make_tls_context
-from lockgate.settings import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

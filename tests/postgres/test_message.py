@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
+from lockgate.core.policy import Tls
 from lockgate.core.sql.script import split_statements
 from lockgate.postgres.server.connection import Connection, Dial, Result, StatementError
 from lockgate.postgres.server.message import (
@@ -24,7 +25,6 @@ from lockgate.postgres.server.message import (
     find_results,
 )
 from lockgate.postgres.server.tls import make_tls_context
-from lockgate.settings import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host
+from lockgate.core.policy import Tls
 from lockgate.core.target import Access, Credentials, Endpoint, is_socket
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import Settings, Tls
 
 if TYPE_CHECKING:
     from lockgate.aws.clients import ClientFactory
     from lockgate.aws.endpoints import Discovered, Resource
     from lockgate.aws.secrets import Secret
+    from lockgate.settings import Settings
 
 _DEFAULT_PORT = 5432
 _DEFAULT_DBNAME = "postgres"

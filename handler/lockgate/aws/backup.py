@@ -24,10 +24,10 @@ from lockgate.aws.restore import make_restore
 from lockgate.aws.snapshot_taker import SnapshotTaker, WallClock
 from lockgate.aws.snapshots import Snapshots
 from lockgate.core.backup import BackupInfo, BackupKind, Notes, Purpose, SnapshotInfo
+from lockgate.core.policy import BackupMode
 from lockgate.core.snapshot import RUN_TAG, Snapshot, find_surplus, make_tags
 from lockgate.errors import BackupFailed, LockgateError
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import BackupMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from lockgate.aws.parts import ConnectionParts, parse_port
+from lockgate.core.policy import Tls
 from lockgate.errors import SettingInvalid
-from lockgate.settings import Tls
 
 _SCHEMES = ("postgresql://", "postgres://")
 _HINT = (

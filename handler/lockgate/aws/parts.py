@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.settings import Tls
+    from lockgate.core.policy import Tls
 
 _MAX_PORT = 65535
 # Underscores are in the names of containers.

@@ -24,18 +24,13 @@ from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
 from lockgate.awslambda.callers.emergency import start_emergency
 from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.policy import CfnResponse
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report.draft import claim_of, refuse_report
 from lockgate.report.report import Report, Status
-from lockgate.settings import (
-    CfnResponse,
-    Settings,
-    read_answer_settings,
-    read_environment,
-    read_settings,
-)
+from lockgate.settings import Settings, read_answer_settings, read_environment, read_settings
 from lockgate.wiring import SystemClock, make_run_id, make_runner
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lockgate.aws.clients import keep_client, region_of
+from lockgate.core.policy import Tls
 from lockgate.errors import LockgateError
 from lockgate.formats.registry import find_format
 from lockgate.postgres.server.tls import make_verifying_context
-from lockgate.settings import AUTO_FORMAT, Tls, read_settings
+from lockgate.settings import AUTO_FORMAT, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

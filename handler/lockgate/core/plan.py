@@ -14,13 +14,13 @@ from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
 from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.policy import OutOfOrder
 from lockgate.core.psql_command import with_way_past
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.core.stray_marker import refuse_stray_marker
 from lockgate.errors import MigrationFileInvalid, RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import OutOfOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

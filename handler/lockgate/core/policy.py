@@ -1,9 +1,72 @@
-"""What a plan is made by, as a value. Knows no migrations."""
+"""The policies that a user can choose, and the values that a plan is made by."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import Atomicity, OutOfOrder
+
+
+class Atomicity(StrEnum):
+    """How many migrations share one transaction."""
+
+    AUTO = "auto"
+    RUN = "run"
+    MIGRATION = "migration"
+
+
+class OutOfOrder(StrEnum):
+    """What to do with a pending version below the latest applied one."""
+
+    REFUSE = "refuse"
+    APPLY = "apply"
+    SKIP = "skip"
+
+
+class Tls(StrEnum):
+    """How the server must prove its identity."""
+
+    VERIFY_FULL = "verify-full"
+    REQUIRE = "require"
+    OFF = "off"
+
+
+class Pooler(StrEnum):
+    """How to work through a connection pooler."""
+
+    REFUSE = "refuse"
+    SESSION = "session"
+    LEASE = "lease"
+
+
+class CfnResponse(StrEnum):
+    """Who answers CloudFormation: this function, or the framework that called it."""
+
+    DIRECT = "direct"
+    RETURN = "return"
+
+
+class Rollback(StrEnum):
+    """Which work is undone automatically: none, a failed run's, or also a newer deploy's."""
+
+    OFF = "off"
+    RUN = "run"
+    DEPLOY = "deploy"
+
+
+class FirstRun(StrEnum):
+    """Whether a first run may start on a database with tables of unknown origin."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+class BackupMode(StrEnum):
+    """What to do before a run changes an RDS database."""
+
+    OFF = "off"
+    RECORD = "record"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)

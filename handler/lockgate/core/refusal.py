@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.drift import Severity
 from lockgate.core.migration import Direction, Language
+from lockgate.core.policy import OutOfOrder
 from lockgate.core.resumption import is_unknown, would_begin_again
 from lockgate.errors import (
     DriftDetected,
@@ -14,7 +15,6 @@ from lockgate.errors import (
     OutcomeUnknown,
     OutOfOrderFound,
 )
-from lockgate.settings import OutOfOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.settings import FirstRun
+    from lockgate.core.policy import FirstRun
 
 
 class Action(StrEnum):

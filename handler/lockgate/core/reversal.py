@@ -14,11 +14,11 @@ from lockgate.core.down_script import describe_unusable, find_missing_way_back, 
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
+from lockgate.core.policy import Atomicity
 from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import MigrationFileInvalid, RequestInvalid, UndoRefused
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import Atomicity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

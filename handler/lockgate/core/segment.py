@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from lockgate.core.analysis import Analysis, Mode
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
+from lockgate.core.policy import Atomicity
 from lockgate.core.sharing import find_shared, may_defer
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import Atomicity
 
 if TYPE_CHECKING:
     from lockgate.core.failure import Failure

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.contact import make_refusal
+from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action
 from lockgate.histories.contact import make_contact
-from lockgate.settings import FirstRun
 
 if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog

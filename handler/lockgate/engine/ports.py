@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Protocol
 
+from lockgate.core.policy import FirstRun, Rollback
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import FirstRun, Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing
     from lockgate.core.outcome import Done, Stamp, Taken
+    from lockgate.core.policy import Atomicity, OutOfOrder
     from lockgate.core.probe import Probe
     from lockgate.core.reversal import Substitute
     from lockgate.core.run_record import RunRecord
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.histories.detect import TableName
     from lockgate.histories.foreign import Ask
-    from lockgate.settings import Atomicity, OutOfOrder
 
 
 # How often a run takes up its work after a broken connection.

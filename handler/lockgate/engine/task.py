@@ -23,7 +23,7 @@ from lockgate.core.lease import (
 )
 from lockgate.core.listing import has_same_down
 from lockgate.core.outcome import Stamp, Taken
-from lockgate.core.policy import Policy
+from lockgate.core.policy import Policy, Rollback
 from lockgate.core.request import Action, Request
 from lockgate.engine.first_contact import find_first_contact
 from lockgate.engine.forward import hint_at_down, plan_forward
@@ -38,7 +38,6 @@ from lockgate.errors import (
 )
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Status
-from lockgate.settings import Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

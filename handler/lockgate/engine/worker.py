@@ -17,6 +17,7 @@ from lockgate.core.backup import Purpose
 from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
 from lockgate.core.history import Applied, History, StoredScripts, align_history
 from lockgate.core.migration import Kind
+from lockgate.core.policy import Rollback
 from lockgate.core.refusal import find_borrowed_refusal, find_refusal, find_unknown
 from lockgate.core.reversal import (
     Reversal,
@@ -48,7 +49,6 @@ from lockgate.errors import (
 )
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Status
-from lockgate.settings import Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

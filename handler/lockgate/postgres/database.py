@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Done, Stamp, Taken
+    from lockgate.core.policy import Pooler
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.connector import Connector
     from lockgate.postgres.server.watch import Watch
     from lockgate.postgres.tables.lock import Lock
-    from lockgate.settings import Pooler
 
 _CREATION_TRIES = 8
 # For one message.

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
+from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Rollback
 from lockgate.core.request import Action
-from lockgate.settings import TOOLS, Atomicity, FirstRun, OutOfOrder, Rollback, read_environment
+from lockgate.settings import TOOLS, read_environment
 from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 from lockgate.awslambda.callers.direct import make_request
 from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import NOT_BEGUN, describe_state, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid, UnexpectedFailure
 from lockgate.report.draft import refuse_report, status_of
 from lockgate.report.report import SUCCESSES, Report, Status, to_text
-from lockgate.settings import FirstRun, Settings, read_environment, read_settings
+from lockgate.settings import Settings, read_environment, read_settings
 from lockgate.terminal.arguments import REQUEST_OPTIONS, parse_arguments
 from lockgate.terminal.interrupts import caught_signals
 from lockgate.terminal.line import clean

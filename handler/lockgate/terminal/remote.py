@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.awslambda.callers.direct import KEYS, read_request
+from lockgate.core.request import Action
 from lockgate.core.state_after import (
     NOT_BEGUN,
     Evidence,
@@ -26,7 +27,7 @@ from lockgate.errors import (
 )
 from lockgate.report.draft import refuse_report
 from lockgate.report.report import FORMAT, Report, Status
-from lockgate.settings import ACTIONS, Settings
+from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -68,7 +69,7 @@ def make_command(options: argparse.Namespace) -> dict[str, Any]:
     if command.pop("direction", False):
         command["direction"] = "down"
     try:
-        read_request(command, Settings(allowed_actions=ACTIONS))
+        read_request(command, Settings(allowed_actions=tuple(Action)))
     except RequestInvalid as error:
         raise RequestInvalid(error.message, hint=_HINT, was_invoked=False) from None
     return command

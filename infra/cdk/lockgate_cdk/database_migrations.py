@@ -26,7 +26,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from lockgate.settings import BackupMode, FirstRun, read_settings
+from lockgate.core.policy import BackupMode, FirstRun
+from lockgate.settings import read_settings
 from lockgate_cdk.alarms import make_alarms
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings

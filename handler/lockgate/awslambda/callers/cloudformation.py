@@ -30,7 +30,8 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.settings import FirstRun, Settings
+    from lockgate.core.policy import FirstRun
+    from lockgate.settings import Settings
 
 # Each is echoed in the answer, which has to hold a reason too. CloudFormation's own are shorter: a
 # stack id has at most some 230 characters, a logical id 255, a physical id 1,024 bytes.

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
 from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.core.policy import FirstRun
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import MAX_LISTED, Report, Status, to_text
-from lockgate.settings import TOOLS, FirstRun
+from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

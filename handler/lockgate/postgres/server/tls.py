@@ -6,9 +6,9 @@ import ssl
 from functools import cache
 from pathlib import Path
 
+from lockgate.core.policy import Tls
 from lockgate.core.target import is_loopback, is_socket
 from lockgate.errors import SettingInvalid
-from lockgate.settings import Tls
 
 # Amazon's roots for RDS in every region, as AWS publishes them, laid out for OpenSSL to look the one up
 # that it needs (`infra/split_rds_bundle.py`).

@@ -9,9 +9,9 @@ from lockgate.core.target import is_dsql, is_rds_proxy
 from lockgate.errors import TargetUnsuitable
 
 if TYPE_CHECKING:
+    from lockgate.core.policy import Pooler
     from lockgate.core.probe import Probe
     from lockgate.core.target import Endpoint
-    from lockgate.settings import Pooler
 
 # Views and functions of this name are Limitless' own; the version says it too.
 IS_LIMITLESS = """
