@@ -33,10 +33,14 @@ ROOT = Path(__file__).parents[2]
 ADOPT_PAGES = tuple(
     sorted(f"docs/adopt/{path.name}" for path in (ROOT / "docs/adopt").glob("*.md"))
 )
+FORMAT_PAGES = tuple(
+    sorted(f"docs/formats/{path.name}" for path in (ROOT / "docs/formats").glob("*.md"))
+)
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
     *ADOPT_PAGES,
+    *FORMAT_PAGES,
 )
 
 _NAME = re.compile(r"(?:[0-9]+_\w+\.(?:sql|py)|R__\w+\.sql)")

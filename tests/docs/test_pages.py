@@ -12,6 +12,7 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.docs.markdown import (
     ADOPT_PAGES,
+    FORMAT_PAGES,
     PAGES,
     ROOT,
     find_blocks,
@@ -80,10 +81,13 @@ def test_page_has_one_title_and_no_heading_twice(page: str) -> None:
 
 def test_readme_leads_to_every_page() -> None:
     """A page that nothing links to is not read; a folder's pages are found by its own index."""
-    index = "docs/adopt/README.md"
-    found = {f"docs/adopt/{link}" for link in list_links(index)}
-    assert set(PAGES) - {"README.md", *ADOPT_PAGES} | {index} <= set(list_links("README.md"))
-    assert set(ADOPT_PAGES) - {index} <= found
+    folders = {"docs/adopt": ADOPT_PAGES, "docs/formats": FORMAT_PAGES}
+    indexes = {f"{folder}/README.md" for folder in folders}
+    others = set(PAGES) - {"README.md"} - {page for pages in folders.values() for page in pages}
+    assert others | indexes <= set(list_links("README.md"))
+    for folder, pages in folders.items():
+        found = {f"{folder}/{link}" for link in list_links(f"{folder}/README.md")}
+        assert set(pages) - indexes <= found
 
 
 @pytest.mark.parametrize("page", PAGES)
