@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
+# What was skipped, and why, in one line for each reason.
+pytest_plugins = ["tests.support.skips"]
+
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
 # What a test needs besides Python: a server, or another migration tool.
 MARKERS = {"sql": "postgres_root", "peer": "find_peer"}
