@@ -56,7 +56,7 @@ def list_operator_traps() -> Iterator[str]:
 
 def list_function_traps(database: Database) -> Iterator[str]:
     """Yield a function for every one of PostgreSQL's that a source of ours might mean."""
-    paths = [path for folder in SOURCES for path in folder.glob("*.py")]
+    paths = [path for folder in SOURCES for path in folder.rglob("*.py")]
     text = "".join(path.read_text("utf-8") for path in paths)
     names = sorted(set(re.findall(r"\b([a-z][a-z0-9_]+)\(", text)))
     rows = database.run(

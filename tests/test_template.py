@@ -516,6 +516,16 @@ def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
             assert re.findall(r"\w+Role", str(roles))
 
 
+def test_code_of_the_functions_may_not_touch_their_network(template: dict[str, Any]) -> None:
+    """Lambda creates the network interfaces with the role; the code that runs in it is denied EC2."""
+    policy = template["Resources"]["ReachDatabase"]["Properties"]["PolicyDocument"]
+    denied = [one for one in policy["Statement"] if one.get("Effect") == "Deny"]
+
+    assert [("ec2:*", "*")] == [(one["Action"], one["Resource"]) for one in denied]
+    (pattern,) = denied[0]["Condition"]["ArnLike"]["lambda:SourceFunctionArn"].values()
+    assert pattern.endswith(":function:*")
+
+
 def test_gateway_lets_answers_to_cloudformation_through_and_nothing_else(
     template: dict[str, Any],
 ) -> None:
