@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.engine import act_before_amendment
 
 from lockgate.core.request import Action, Mend
-from lockgate.postgres.database import Database
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.core.amendment import Amendment
-    from lockgate.core.outcome import Stamp
 
 ACCOUNT = "-- migrate:up\nCREATE TABLE account (id int);\n-- migrate:down\nDROP TABLE account;\n"
 GOOSE = """
@@ -178,15 +176,13 @@ def test_repair_that_lost_the_lock_writes_nothing(
     drifted: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is written about the history ends with the fence, as a migration does."""
-    amend = Database.amend
 
-    def amend_too_late(database: Database, amendment: Amendment, stamp: Stamp) -> None:
+    def take_over() -> None:
         drifted.database.run(
             "UPDATE lockgate.migration_lock SET token = token + 1, owner = 'other'"
         )
-        amend(database, amendment, stamp)
 
-    monkeypatch.setattr(Database, "amend", amend_too_late)
+    act_before_amendment(monkeypatch, take_over)
     before = drifted.history()
     report = do(drifted, Action.REPAIR, mend=Mend.FORGET, version="2")
     assert (Status.BUSY, "lock-lost") == (report.status, error_of(report)[0])

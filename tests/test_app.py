@@ -19,13 +19,13 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.support.cfn_template import read_template
 from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
+from tests.support.engine import DEFECTS
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
 from tests.support.lambda_version import VersionedStack
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate import errors
 from lockgate.awslambda import app
-from lockgate.engine import task
 from lockgate.errors import LockgateError
 from lockgate.wiring import SystemClock
 
@@ -750,9 +750,7 @@ def break_with(secret: str) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(app, "make_runner"), (task, "plan_forward"), (task, "lease_for")]
-)
+@pytest.mark.parametrize(("module", "name"), [(app, "make_runner"), *DEFECTS])
 def test_defect_is_answered_without_its_message(
     function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
@@ -770,7 +768,7 @@ def test_defect_is_an_error_to_a_direct_caller(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The class is public, the message a report, and neither quotes the defect."""
-    monkeypatch.setattr(task, "plan_forward", break_with("hush"))
+    monkeypatch.setattr(*DEFECTS[0], break_with("hush"))
     error, report = function.invoke_failing({})
     assert errors.UnexpectedFailure is type(error)
     assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])

@@ -10,14 +10,13 @@ import pg8000.dbapi
 import pg8000.native
 import pytest
 import sqlalchemy as sa
+from tests.support.engine import run_request
 
-from lockgate.core.deadline import Deadline
 from lockgate.core.migration import Language
 from lockgate.core.request import Action, Caller, Request
 from lockgate.formats.lockgate import read_folder
 from lockgate.report.report import Report, Status
 from lockgate.settings import read_settings
-from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     from tests.support.database import Database
@@ -31,8 +30,7 @@ BEFORE_SLUGS = "20260202090000"
 def run_up(database: Database, *, target: str | None = None) -> Report:
     """Apply the migrations as the function does."""
     settings = read_settings({**database.environment, "LOCKGATE_MIGRATIONS": str(FOLDER)})
-    runner = make_runner(settings, Deadline(None, 0), lambda *_, **__: None, run_id=make_run_id())
-    return runner.run(Request(Action.UP, Caller("test"), target=target))
+    return run_request(settings, Request(Action.UP, Caller("test"), target=target))
 
 
 def list_versioned() -> list[Migration]:

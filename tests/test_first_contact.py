@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.histories.test_choice import TABLES
+from tests.support.engine import act_before_lock
 
 from lockgate.core.address import Address
 from lockgate.core.policy import FirstRun
@@ -248,18 +249,16 @@ def test_baselined_and_adopted_databases_are_known(first: Project) -> None:
     assert ["0002"] == [entry.version for entry in first.run().applied]
 
 
-def test_first_run_is_refused_again_under_the_lock(first: Project) -> None:
+def test_first_run_is_refused_again_under_the_lock(
+    first: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A table that is made behind the first look is met before anything is applied."""
-    runner = first.runner()
-    database = runner.means.database
-    take_lock = database.take_lock
 
-    def make_table_first(terms: object) -> object:
+    def make_table() -> None:
         first.database.run("CREATE TABLE IF NOT EXISTS customer (id int)")
-        return take_lock(terms)  # type: ignore[arg-type]
 
-    database.take_lock = make_table_first  # type: ignore[method-assign,assignment]
-    report = runner.run(Request(Action.UP, Caller("test")))
+    act_before_lock(monkeypatch, make_table)
+    report = first.runner().run(Request(Action.UP, Caller("test")))
     assert "public.customer" in refusal(report)
     assert "account" not in tables_of(first)
 

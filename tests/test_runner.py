@@ -6,19 +6,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.engine import act_before_lock
 from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
 from lockgate.formats import lockgate as native
-from lockgate.postgres.database import Database as DatabaseOfRun
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.core.lease import Terms
-    from lockgate.core.outcome import Taken
 
 TABLE = (
     "-- migrate:up\nCREATE TABLE account (id int PRIMARY KEY);\n"
@@ -656,16 +654,8 @@ def test_history_is_read_again_where_another_run_had_the_lock(
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
-    take_lock = DatabaseOfRun.take_lock
     overtaking: list[Report] = []
-
-    def take_late(self: DatabaseOfRun, terms: Terms) -> Taken | None:
-        if not overtaking:
-            monkeypatch.setattr(DatabaseOfRun, "take_lock", take_lock)
-            overtaking.append(project.run())
-        return take_lock(self, terms)
-
-    monkeypatch.setattr(DatabaseOfRun, "take_lock", take_late)
+    act_before_lock(monkeypatch, lambda: overtaking.append(project.run()), is_once=True)
     report = project.run()
     assert ["2"] == versions(overtaking[0].applied)
     assert (Status.UP_TO_DATE, ()) == (report.status, report.applied)
@@ -678,17 +668,15 @@ def test_row_written_by_hand_before_the_lock_is_met_and_kept(
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
-    take_lock = DatabaseOfRun.take_lock
 
-    def take_late(self: DatabaseOfRun, terms: Terms) -> Taken | None:
+    def write_row() -> None:
         project.database.run(
             "INSERT INTO lockgate.migration_history SELECT (h).* FROM (SELECT jsonb_populate_record("
             "h, jsonb_build_object('migration_id', '2', 'version', '2', 'name', 'email', 'run_id',"
             " 'by hand')) AS h FROM lockgate.migration_history AS h) AS x"
         )
-        return take_lock(self, terms)
 
-    monkeypatch.setattr(DatabaseOfRun, "take_lock", take_late)
+    act_before_lock(monkeypatch, write_row)
     error = project.run().error
     rows = project.database.run(
         "SELECT migration_id, run_id = 'by hand' FROM lockgate.migration_history ORDER BY 1"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from tests.support.engine import BackupNotes
 from tests.support.rds import ScriptedRds, answer_error
 
 from lockgate.aws.access import AccessSource
@@ -22,11 +23,9 @@ from lockgate.aws.parts import SecretStage
 from lockgate.core.backup import NoBackup, Purpose
 from lockgate.core.deadline import Deadline
 from lockgate.core.policy import BackupMode
-from lockgate.core.request import Action, Caller, Request
 from lockgate.core.snapshot import OLDEST_REUSED
 from lockgate.core.target import Endpoint
 from lockgate.errors import BackupFailed, RunIncomplete, TargetUnsuitable
-from lockgate.report.draft import ReportDraft
 from lockgate.settings import Settings
 from lockgate.wiring import make_backup
 
@@ -70,7 +69,7 @@ class Scene:
     regions: list[str | None] = field(default_factory=list)
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     named: Resource | None = None
-    draft: ReportDraft | None = None
+    notes: BackupNotes | None = None
 
     def run(
         self,
@@ -82,12 +81,12 @@ class Scene:
         goal: str = GOAL,
         dbname: str = "shop",
         deadline: Deadline | None = None,
-    ) -> ReportDraft:
-        """Back up for one run and return its draft; `draft` has it where that raises."""
-        self.draft = ReportDraft(run_id, Request(Action.UP, Caller("test")), self.clock.monotonic)
+    ) -> BackupNotes:
+        """Back up for one run and return what it told; `notes` has it where that raises."""
+        self.notes = BackupNotes()
         backup = self.make(mode, keep=keep, deadline=deadline)
-        backup.before_change(make_purpose(host, run_id, goal, dbname), self.draft)
-        return self.draft
+        backup.before_change(make_purpose(host, run_id, goal, dbname), self.notes)
+        return self.notes
 
     def make(
         self, mode: BackupMode | None, *, keep: int = 5, deadline: Deadline | None = None
@@ -114,9 +113,9 @@ class Scene:
     @property
     def backup(self) -> dict[str, Any]:
         """What the last run's report says."""
-        assert self.draft is not None
-        assert self.draft.backup is not None
-        return self.draft.backup
+        assert self.notes is not None
+        assert self.notes.backup is not None
+        return self.notes.backup
 
     def _client(self, service: str, region: str | None) -> Any:
         assert service == "rds"
@@ -453,7 +452,7 @@ def test_off_backs_nothing_up() -> None:
     settings = Settings(backup=BackupMode.OFF)
     backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), print)
     assert isinstance(backup, NoBackup)
-    scene = ReportDraft("feed", Request(Action.UP, Caller("test")), time.monotonic)
+    scene = BackupNotes()
     backup.before_change(make_purpose("localhost"), scene)
     assert scene.backup is None
 
@@ -463,12 +462,12 @@ def test_default_backup_records_with_a_client_of_its_own(rds: Any) -> None:
     host = create_cluster(rds)["Endpoint"]
     settings = Settings(database_url=f"postgresql://app@{host}/shop")
     backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), print)
-    draft = ReportDraft("feed", Request(Action.UP, Caller("test")), time.monotonic)
-    backup.before_change(make_purpose(host), draft)
-    assert draft.backup is not None
-    draft.backup = None
-    backup.before_change(make_purpose(host), draft)
-    assert draft.backup is None
+    notes = BackupNotes()
+    backup.before_change(make_purpose(host), notes)
+    assert notes.backup is not None
+    notes.backup = None
+    backup.before_change(make_purpose(host), notes)
+    assert notes.backup is None
 
 
 @pytest.mark.parametrize(
@@ -477,13 +476,13 @@ def test_default_backup_records_with_a_client_of_its_own(rds: Any) -> None:
 def test_boto3_is_not_imported_where_nothing_is_asked(host: str, mode: str) -> None:
     """A terminal with a database of its own does not pay for AWS."""
     script = f"""
-import sys, time
+import sys
+from types import SimpleNamespace
 from lockgate.aws.access import AccessSource
 from lockgate.core.backup import Purpose
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.target import Endpoint
-from lockgate.report.draft import ReportDraft
 from lockgate.core.policy import BackupMode
 from lockgate.settings import Settings
 from lockgate.wiring import make_backup
@@ -491,8 +490,8 @@ mode = {mode} and BackupMode({mode})
 settings = Settings(database_url='postgresql://app:pw@{host}/d', backup=mode)
 backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), lambda *a, **f: None)
 assert "lockgate.aws.backup" not in sys.modules
-draft = ReportDraft("feed", Request(Action.UP, Caller("test")), time.monotonic)
-backup.before_change(Purpose("feed", Endpoint('{host}', 5432, "d"), None, "x"), draft)
+notes = SimpleNamespace(backup=None)
+backup.before_change(Purpose("feed", Endpoint('{host}', 5432, "d"), None, "x"), notes)
 print([name for name in sys.modules if name.startswith(('boto', 'moto'))])
 """
     handler = Path(__file__).parents[2] / "handler"
@@ -543,9 +542,9 @@ def test_second_call_of_a_run_takes_no_second_snapshot(scene: Scene, rds: Any) -
     """A broken connection makes the run begin again; its snapshot is still the right one."""
     host = create_of(rds, "aurora")
     backup = scene.make(SNAPSHOT)
-    draft = ReportDraft("feed", Request(Action.UP, Caller("test")), scene.clock.monotonic)
+    notes = BackupNotes()
     for _ in range(2):
-        backup.before_change(make_purpose(host), draft)
+        backup.before_change(make_purpose(host), notes)
     assert 1 == scene.rds.calls["create_db_cluster_snapshot"]
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.disturbed import through
+from tests.support.engine import act_before_finish
 from tests.support.proxy import Link, Moment, Proxy
 from tests.support.waiting import Background, Gate, hang_up, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.postgres.database import Database
 from lockgate.postgres.server import connector, own_session
 from lockgate.postgres.tables import lock
 from lockgate.postgres.tables.lock_table import take_over_lock
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
     from lockgate.core.lease import Holder, Terms
-    from lockgate.core.outcome import Stamp, Taken
+    from lockgate.core.outcome import Taken
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.tables.schema import Tables
     from lockgate.report.report import Report
@@ -277,17 +277,15 @@ def test_end_is_recorded_though_somebody_locks_the_runs(
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     other = started.database.connect()
     reports: list[str | None] = []
-    finish = Database._finish
 
-    def finish_in_a_crowd(database: Database, stamp: Stamp, outcome: dict[str, str | None]) -> None:
+    def crowd(outcome: dict[str, str | None]) -> None:
         reports.append(outcome["report"])
         other.run("ROLLBACK" if len(reports) > 1 else "BEGIN")
         if len(reports) == 1:
             other.run("LOCK TABLE lockgate.migration_run IN SHARE MODE")
-        finish(database, stamp, outcome)
 
     monkeypatch.setattr(own_session, "OWN_LOCK_TIMEOUT_MS", 100)
-    monkeypatch.setattr(Database, "_finish", finish_in_a_crowd)
+    act_before_finish(monkeypatch, crowd)
     assert Status.APPLIED == started.run().status
     assert [True, True] == [report is not None for report in reports]
     assert [] == started.emitted("report_not_stored")

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.engine import run_request
 from tests.support.waiting import LONGEST_SECONDS, Background
 
-from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.local.certificates import make_certificates, write_certificates
 from lockgate.settings import read_settings
-from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +62,7 @@ def run(host: str, port: int, ca_file: str, folder: Path) -> Report:
             "LOCKGATE_CONNECT_BUDGET": "0",
         }
     )
-    runner = make_runner(settings, Deadline(None, 0), lambda *_, **__: None, run_id=make_run_id())
-    return runner.run(Request(Action.UP, Caller("test")))
+    return run_request(settings, Request(Action.UP, Caller("test")))
 
 
 @pytest.mark.parametrize(("answer", "host", "is_known", "said"), CASES)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pg8000.exceptions
 import pytest
+from tests.support.engine import open_database
 
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, TargetUnsuitable
@@ -57,7 +58,7 @@ def test_twenty_first_installs_at_once_all_succeed(
     """Each saw a database without our tables and creates them; none fails, and there is one lock."""
     if schema_exists:
         project.database.run("CREATE SCHEMA lockgate")
-    databases = [project.runner().means.database for _ in range(RACERS)]
+    databases = [open_database(project.runner()) for _ in range(RACERS)]
     probes = [database.probe() for database in databases]
     assert not any(probe.has_history for probe in probes)
     barrier = threading.Barrier(RACERS)

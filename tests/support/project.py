@@ -6,12 +6,12 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.support.engine import make_engine
 from tests.support.waiting import LONGEST_SECONDS, Background
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
 from lockgate.settings import Settings, read_settings
-from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,11 +76,10 @@ class Project:
     def runner(self, *, deadline: Deadline | None = None, **overrides: str) -> Runner:
         """Return a runner that has done nothing yet."""
         settings = self.read_settings(**overrides)
-        return make_runner(
+        return make_engine(
             settings,
-            deadline or Deadline(None, settings.reserve_ms),
-            lambda name, **fields: self.events.append((name, fields)),
-            run_id=make_run_id(),
+            deadline=deadline or Deadline(None, settings.reserve_ms),
+            emit=lambda name, **fields: self.events.append((name, fields)),
         )
 
     def run(
