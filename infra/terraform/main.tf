@@ -44,7 +44,8 @@ locals {
       role_description               = "What the function for operators may do."
       reserved_concurrent_executions = var.operate_reserved_concurrent_executions
       maximum_retry_attempts         = 0
-      maximum_event_age_in_seconds   = 60
+      # Lambda makes a function that was idle active within minutes; its event must live as long.
+      maximum_event_age_in_seconds = 600
       environment_variables = {
         LOCKGATE_ALLOWED_ACTIONS = "status,plan,history,down,repair,baseline,adopt,unlock"
       }
@@ -497,7 +498,7 @@ resource "aws_cloudwatch_log_group" "this" {
 locals {
   # A query, since the database's name, a dimension too, may be known to the secret only.
   counted = { for name, description in {
-    RunFailed = "A migration run failed. The function's log has the report; its error says what to do."
+    RunFailed = "A migration run failed. The function's log has the report."
     LockBusy  = "A run gave up waiting for another one, which holds the migration lock. The report says which one, and until when."
   } : name => description if var.create && var.create_alarms }
 

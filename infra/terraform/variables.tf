@@ -170,13 +170,13 @@ variable "reason" {
 }
 
 variable "first_run" {
-  description = "allow lets the first run go on in a database that has tables already; else it is refused"
+  description = "`allow` lets the first run continue on a database that already has tables, `refuse` does not; else the setting `LOCKGATE_FIRST_RUN` decides"
   type        = string
   default     = null
 
   validation {
     condition     = var.first_run == null ? true : contains(["allow", "refuse"], var.first_run)
-    error_message = "first_run takes allow or refuse."
+    error_message = "It takes allow or refuse."
   }
 }
 

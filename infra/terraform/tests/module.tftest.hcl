@@ -157,6 +157,7 @@ run "choices_are_handed_on" {
     username                               = "me"
     target                                 = "20261122093000"
     reason                                 = "release 8"
+    first_run                              = "allow"
     requested_by                           = null
     triggers                               = { writer = "shop-1", package = "not this one" }
     environment_variables                  = { LOCKGATE_ATOMICITY = "run", APP_ROLE = "shop" }
@@ -189,7 +190,7 @@ run "choices_are_handed_on" {
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_invocation.this[0].input) == { action = "up", target = "20261122093000", reason = "release 8" }
+    condition     = jsondecode(aws_lambda_invocation.this[0].input) == { action = "up", target = "20261122093000", reason = "release 8", first_run = "allow" }
     error_message = "The command has what was given."
   }
 
@@ -403,6 +404,7 @@ run "values_that_cannot_be_are_refused" {
     name                                   = "a name with spaces"
     architecture                           = "mips"
     backup                                 = "sometimes"
+    first_run                              = "maybe"
     memory_size                            = 64
     operate_reserved_concurrent_executions = 1
     environment_variables                  = { LOCKGATE_HOST = "db" }
@@ -412,6 +414,7 @@ run "values_that_cannot_be_are_refused" {
     var.name,
     var.architecture,
     var.backup,
+    var.first_run,
     var.memory_size,
     var.operate_reserved_concurrent_executions,
     var.environment_variables,
