@@ -17,8 +17,10 @@ from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
 from lockgate.formats.folder import require_folder
 from lockgate.formats.registry import list_folder
-from lockgate.postgres.database import Database, DatabaseOptions, Timeouts
+from lockgate.postgres.database import Database
+from lockgate.postgres.run_connection import RunConnection
 from lockgate.postgres.server.connector import Connector, Patience
+from lockgate.postgres.server.session_options import SessionOptions, Timeouts
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.postgres.tables.schema import Tables
 
@@ -156,7 +158,7 @@ def make_runner(
         deadline,
         emit,
     )
-    options = DatabaseOptions(
+    options = SessionOptions(
         set_role=settings.set_role,
         pooler=settings.pooler,
         timeouts=Timeouts(settings.lock_timeout_ms, settings.statement_timeout_ms),
@@ -164,8 +166,9 @@ def make_runner(
     )
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations
+    connection = RunConnection(connector, tables, options, clock, deadline, run_id, emit, tell)
     means = Means(
-        database=Database(connector, tables, options, clock, deadline, run_id, emit, tell),
+        database=Database(connection),
         require_folder=partial(require_folder, folder),
         list_folder=partial(list_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,

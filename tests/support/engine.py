@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.deadline import Deadline
 from lockgate.engine import task
 from lockgate.postgres.database import Database
+from lockgate.postgres.held_lock import HeldLock
 from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
@@ -63,26 +64,26 @@ def act_before_lock(
 
 def act_before_amendment(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Call ``act`` whenever a run that has the lock is about to write in the history by itself."""
-    amend = Database.amend
+    amend = HeldLock.amend
 
     def amend_late(*given: Any, **named: Any) -> None:
         act()
         amend(*given, **named)
 
-    monkeypatch.setattr(Database, "amend", amend_late)
+    monkeypatch.setattr(HeldLock, "amend", amend_late)
 
 
 def act_before_finish(
     monkeypatch: pytest.MonkeyPatch, act: Callable[[dict[str, str | None]], object]
 ) -> None:
     """Call ``act`` with the outcome whenever a run is about to record its end."""
-    finish = Database._finish
+    finish = HeldLock._finish
 
-    def finish_late(database: Database, stamp: Any, outcome: dict[str, str | None]) -> None:
+    def finish_late(held: HeldLock, outcome: dict[str, str | None]) -> None:
         act(outcome)
-        finish(database, stamp, outcome)
+        finish(held, outcome)
 
-    monkeypatch.setattr(Database, "_finish", finish_late)
+    monkeypatch.setattr(HeldLock, "_finish", finish_late)
 
 
 @dataclass(slots=True)

@@ -22,12 +22,11 @@ from lockgate.core.lease import (
     poll_pause,
 )
 from lockgate.core.listing import has_same_down
-from lockgate.core.outcome import Stamp, Taken
 from lockgate.core.policy import Policy, Rollback
 from lockgate.core.request import Action, Request
 from lockgate.engine.first_contact import find_first_contact
 from lockgate.engine.forward import hint_at_down, plan_forward
-from lockgate.engine.ports import MOST_RECOVERIES, Held
+from lockgate.engine.ports import MOST_RECOVERIES
 from lockgate.engine.worker import Foreseen, Worker, refuse_plan, refuse_unknown, reverse
 from lockgate.errors import (
     DatabaseBusy,
@@ -46,9 +45,10 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.history import Applied
     from lockgate.core.listing import Listing
+    from lockgate.core.outcome import Taken
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
-    from lockgate.engine.ports import Means
+    from lockgate.engine.ports import HeldLock, Means
     from lockgate.errors import FirstContact
     from lockgate.report.draft import ReportDraft
 
@@ -103,12 +103,12 @@ class Task:
         self.draft.trail.note_attempt()
         self.means.database.install(self.probe)
         try:
-            taken = self.means.database.take_lock(self._terms())
+            lock = self.means.database.take_lock(self._terms())
         except DatabaseBusy:
-            taken = None
-        if taken is None:
+            lock = None
+        if lock is None:
             return Status.UP_TO_DATE
-        return self._work_and_finish(self._note_taken(taken), work)
+        return self._work_and_finish(lock, work)
 
     @property
     def _catalog(self) -> Catalog:
@@ -220,30 +220,29 @@ class Task:
         self.draft.trail.note_attempt()
         self.means.database.install(self.probe)
         with self.draft.phase("lock_wait"):
-            taken = self._wait_for_lock()
-        return self._work_and_finish(self._note_taken(taken), work)
+            lock = self._wait_for_lock()
+        return self._work_and_finish(lock, work)
 
-    def _note_taken(self, taken: Taken) -> Stamp:
+    def _note_taken(self, taken: Taken) -> None:
         self.draft.take(taken)
         self.draft.trail.note_restored()
         self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
-        return Stamp(self.means.run_id, taken.token, __version__)
 
-    def _work_and_finish(self, stamp: Stamp, work: Work) -> Status:
+    def _work_and_finish(self, lock: HeldLock, work: Work) -> Status:
         """Work, record and unlock; and again where the connection breaks before that was heard.
 
         Commits before the last one are asynchronous, so a server that crashed may have lost some:
         then the history, read again, has them still to do. A connection that does not come back
         leaves a lock that heals itself.
         """
-        held = Held(stamp)
-        worker = Worker(self.means, self._policy(), held, self.draft)
+        self._note_taken(lock.taken)
+        worker = Worker(self.means, self._policy(), lock, self.draft)
         status = self._try_work(worker, work)
         for _ in range(MOST_RECOVERIES):
             try:
                 with self.draft.phase("finish"):
                     outcome = self.draft.outcome(status, self.means.database.endpoint)
-                    self.means.database.finish(held.stamp, outcome)
+                    lock.finish(outcome)
             except ConnectionLost as error:
                 self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
                 self._doubt_commits()
@@ -252,13 +251,12 @@ class Task:
             else:
                 return status
             try:
-                taken_up = self.means.database.recover(held.stamp)
+                is_held = lock.recover()
             except (ConnectionLost, LockgateError) as error:
                 return self._leave_behind(status, str(error))
-            if taken_up is None:
+            if not is_held:
                 self.draft.trail.note_end()
                 return status
-            held.stamp = taken_up
             self.draft.trail.note_restored()
             if self.draft.error is None:
                 status = self._try_work(worker, work)
@@ -418,7 +416,7 @@ class Task:
             is_pooled=self.probe.behind_pooler,
         )
 
-    def _wait_for_lock(self) -> Taken:
+    def _wait_for_lock(self) -> HeldLock:
         """Take the lock, at once or as soon as its holder is seen to be over.
 
         Raises:
@@ -426,7 +424,7 @@ class Task:
         """
         terms = self._terms()
         started, attempt, before_ms = self.means.clock.monotonic(), 0, self.draft.waited_ms
-        while (taken := self.means.database.take_lock(terms)) is None:
+        while (lock := self.means.database.take_lock(terms)) is None:
             while True:
                 waited = self.means.clock.monotonic() - started
                 self.draft.waited_ms = before_ms + round(waited * 1000)
@@ -450,7 +448,7 @@ class Task:
         waited = self.means.clock.monotonic() - started
         self.draft.waited_ms = before_ms + round(waited * 1000)
         self.draft.holder = None
-        return taken
+        return lock
 
     def _stopped(self) -> RunIncomplete:
         why = self.means.deadline.interrupted_by or "the time of this invocation is over"

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.reversal import Substitute
-    from lockgate.engine.ports import Database, Held, Means
+    from lockgate.engine.ports import Database, HeldLock, Means
     from lockgate.report.draft import ReportDraft
 
 # 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
@@ -87,7 +87,7 @@ class Worker:
 
     means: Means
     policy: Policy
-    held: Held
+    lock: HeldLock
     draft: ReportDraft
     _former: dict[str, StoredScripts] = field(default_factory=dict)
     _facts: UndoFacts | None = None
@@ -167,7 +167,7 @@ class Worker:
         trail = self.draft.trail
         is_first, trail.stub = trail.stub is None, stub.table
         try:
-            made = self.means.database.create_stand_in(stub.sql)
+            made = self.lock.create_stub(stub.sql)
         except LockgateError:
             trail.stub = None if is_first else trail.stub
             raise
@@ -181,7 +181,7 @@ class Worker:
         if self._stub is None or not self.draft.claim().is_of_stub_alone:
             return
         with contextlib.suppress(ConnectionLost, LockgateError):
-            if self.means.database.drop_stand_in(self._stub, self.held.stamp):
+            if self.lock.drop_stub(self._stub):
                 self.draft.trail.stub = None
 
     def _begin_facts(self, plan: Plan) -> None:
@@ -194,7 +194,7 @@ class Worker:
             return
         if all(map(has_way_back, plan.segments[0].steps)):
             with self.draft.phase("describe"):
-                before = self.means.database.describe()
+                before = self.lock.describe()
             self._facts = None if before is None else UndoFacts(before)
 
     def _store_facts(self) -> None:
@@ -202,7 +202,7 @@ class Worker:
         is_kept = self.means.rules.rollback is Rollback.DEPLOY and self.draft.done
         if is_kept and self._facts is not None and self._facts.transactions:
             with contextlib.suppress(ConnectionLost, LockgateError):
-                self.means.database.store_undo_facts(self.held.stamp, self._facts.to_json())
+                self.lock.store_undo_facts(self._facts.to_json())
 
     def _refuse_first_contact(self, plan: Plan) -> None:
         """Refuse once more, under the lock: tables may have been made since the first look."""
@@ -362,7 +362,7 @@ class Worker:
                 if not amendment.is_empty:
                     self.draft.sent = amendment
                     self.draft.trail.note_sending(None)
-                    self.means.database.amend(amendment, self.held.stamp)
+                    self.lock.amend(amendment)
             except ConnectionLost as error:
                 recoveries = self._recover(error, recoveries)
             else:
@@ -412,7 +412,7 @@ class Worker:
 
     def note(self) -> None:
         """Pass on what the database's work found or left behind."""
-        for text in self.means.database.notes:
+        for text in self.lock.notes:
             if text not in self.draft.warnings:
                 self.draft.warn(text)
 
@@ -430,9 +430,8 @@ class Worker:
             )
             try:
                 self.draft.trail.note_sending(segment)
-                seen = self.means.database.apply(
+                seen = self.lock.apply(
                     segment,
-                    self.held.stamp,
                     self.draft.on_applied(self.means.emit),
                     following=waiting[0] if waiting else None,
                     may_lose_rows=work.may_lose_rows,
@@ -445,7 +444,7 @@ class Worker:
             except StepFailed as error:
                 sqlstate = error.failure.sqlstate
                 if sqlstate == CANCELLED and (
-                    self.means.database.was_cancelled or self.means.deadline.is_over
+                    self.lock.was_cancelled or self.means.deadline.is_over
                 ):
                     raise OutOfTime(error.failure) from error
                 is_splittable = work.undone is None and len(segment.steps) > 1
@@ -511,7 +510,7 @@ class Worker:
                 # A server that crashed may have lost commits, and give their numbers to others.
                 self._facts = None
             try:
-                self.held.stamp = self.means.database.recover(self.held.stamp) or self.held.stamp
+                self.lock.recover()
             except ConnectionLost as again:
                 error = again
             else:

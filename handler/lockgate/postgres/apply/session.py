@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Step
     from lockgate.core.sql.script import Statement
     from lockgate.postgres.apply.guard import Guard
-    from lockgate.postgres.database import Timeouts
+    from lockgate.postgres.server.session_options import Timeouts
     from lockgate.postgres.tables.schema import Tables
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"

@@ -1,0 +1,328 @@
+"""The lock while a run holds it, and everything that only its holder may do.
+
+`Database.take_lock` is the only way to get one. A run with nothing to do never imports this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lockgate.core.catalog import SessionRule
+from lockgate.core.failure import StepFailed
+from lockgate.core.migration import Language
+from lockgate.core.outcome import Stamp
+from lockgate.postgres.apply.executor import Executor, Lookahead
+from lockgate.postgres.apply.session import Session, lock_lost
+from lockgate.postgres.run_connection import IN_THE_WAY
+from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.watch import Watch
+from lockgate.postgres.tables.contact import note_commit_sql
+from lockgate.postgres.tables.history_table import amendment_sql
+from lockgate.postgres.tables.lock_table import fence_sql, release_sql, retake_lock
+from lockgate.postgres.tables.run_table import finish_sql, is_finished, undo_facts_sql
+from lockgate.postgres.tables.strangers import guard_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.catalog import MadeStub
+    from lockgate.core.lease import Terms
+    from lockgate.core.outcome import Done, Taken
+    from lockgate.core.segment import Segment
+    from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
+    from lockgate.postgres.apply.guard import Guard
+    from lockgate.postgres.run_connection import RunConnection
+
+# Lock timeout, deadlock and cancellation: only these failures are explained by the sessions in the way.
+_WAITED = frozenset({"55P03", "40P01", "57014"})
+_FINISH_RETRIES = 2
+_DESCRIPTION_TIMEOUT_MS = 10_000
+# At a transaction's beginning and before its COMMIT.
+_LOOKS = 2
+
+
+class HeldLock:
+    """The lock of one run: its token, its session on the server, and the watch over that session.
+
+    Use `finish` at the normal end. `abandon` only stops the watch.
+    """
+
+    def __init__(self, connection: RunConnection, taken: Taken, terms: Terms) -> None:
+        self.taken = taken
+        self._connection = connection
+        self._tables = connection.tables
+        self._stamp = Stamp(terms.run_id, taken.token, terms.package_version)
+        self._watch = self._start_watch()
+        self._lookahead = Lookahead()
+        self._memo: dict[str, Any] = {}
+        self._kept: tuple[str, ...] = ()
+        # It is on record that this run has committed something.
+        self._has_committed = False
+        self._notes: dict[int, str] = {}
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether a statement was cancelled because time was over."""
+        return self._watch.has_cancelled
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings about what the run has found or left behind."""
+        return tuple(self._notes.values())
+
+    def apply(
+        self,
+        segment: Segment,
+        on_applied: Callable[[Done], None],
+        *,
+        following: Segment | None = None,
+        may_lose_rows: bool = True,
+        collects_facts: bool = False,
+        undone: UndoFacts | None = None,
+    ) -> TransactionFacts | None:
+        """Apply one segment, which another one is ``following``; see `Executor.apply`.
+
+        Returns what its transaction did, where that was asked for and can be known. ``undone`` are the
+        facts of what an automatic undo is about to undo.
+
+        Raises:
+            DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
+            UndoRefused: it cannot be proved that the undo of what is ``undone`` is safe.
+        """
+        dropped: list[str] = []
+        connection = self._connection
+        if any(one.script.language is Language.PYTHON for one in segment.steps):
+            from lockgate.postgres.apply.alembic_operations import import_plugins
+
+            import_plugins(connection.options.alembic_plugins)
+        session = Session(
+            connection=connection.connected,
+            tables=self._tables,
+            stamp=self._stamp,
+            timeouts=connection.options.timeouts,
+            deadline=connection.deadline,
+            clock=connection.clock,
+            set_role=connection.options.set_role,
+            server_version=connection.server_version,
+            guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
+            memo=self._memo,
+            kept=self._kept,
+            # What is counted before a transaction may be another session's.
+            collects_facts=collects_facts and not connection.is_borrowed,
+            is_borrowed=connection.is_borrowed,
+            has_committed=self._has_committed,
+            notes=self._notes,
+            tell=connection.notices.tell,
+        )
+        connection.history = None
+        hidden = tuple(value for step in segment.steps for value in step.script.hidden)
+        try:
+            with self._watch.under_way(connection.connected), connection.notices.shown(hidden):
+                Executor(session, on_applied, self._lookahead).apply(segment, following)
+                self._has_committed = True
+                if segment.leaves is not SessionRule.NEW:
+                    from lockgate.postgres.server.kept_session import read_kept
+
+                    self._kept = read_kept(connection.connected, segment.leaves)
+        except StepFailed as error:
+            if self._watch.blockers and error.failure.sqlstate in _WAITED:
+                raise StepFailed(replace(error.failure, blockers=self._watch.blockers)) from error
+            raise
+        # Told once it is true.
+        for text in dropped:
+            self._notes[-1 - len(self._notes)] = text
+        if len(session.facts) != _LOOKS:
+            return None
+        from lockgate.core.undo_facts import read_transaction
+
+        ids = tuple(step.migration.migration_id for step in segment.steps)
+        return read_transaction(ids, *session.facts)
+
+    def _make_guard(
+        self,
+        segment: Segment,
+        undone: UndoFacts | None,
+        dropped: list[str],
+        *,
+        may_lose_rows: bool,
+    ) -> Guard | None:
+        connection = self._connection
+        if undone is not None:
+            from lockgate.postgres.apply.undo_guard import UndoGuard
+
+            return UndoGuard(
+                connection.connected,
+                self._tables,
+                connection.server_version,
+                undone,
+                segment.steps,
+            )
+        if may_lose_rows:
+            return None
+        from lockgate.core.down_script import may_stop_counting
+        from lockgate.postgres.apply.loss import LossGuard
+
+        return LossGuard(
+            connection.connected,
+            self._tables,
+            tuple(step.migration.migration_id for step in segment.steps),
+            any(may_stop_counting(step.script) for step in segment.steps),
+            dropped.append,
+        )
+
+    def amend(self, amendment: Amendment) -> None:
+        """Write what is decided about the history, in one transaction that ends with the fence.
+
+        Raises:
+            LockLost: another run has the lock; nothing was written.
+        """
+        connection = self._connection
+        connection.history = None
+        statements = [
+            guard_sql(self._tables),
+            *amendment_sql(self._tables, amendment, self._stamp),
+            self._fence_sql(),
+            note_commit_sql(self._tables, self._stamp.run_id),
+        ]
+        try:
+            connection.own(writes=True).send(";\n".join(statements))
+        except StatementError as error:
+            if error.sqlstate == "22012":
+                raise lock_lost(self._stamp.token) from error
+            raise connection.look.refusal(error) from error
+
+    def create_stub(self, sql: str) -> MadeStub:
+        """Create another tool's history table, empty, for migrations that touch it.
+
+        Returns what was missing before.
+
+        Raises:
+            TargetUnsuitable: the role may not.
+        """
+        from lockgate.postgres.tables.stub import creation_sql, read_made
+
+        with self._connection.refusals():
+            return read_made(self._connection.own(writes=True).send(creation_sql(sql))[-1])
+
+    def drop_stub(self, made: MadeStub) -> bool:
+        """Drop what `create_stub` made, and return True; change nothing if somebody uses it."""
+        from lockgate.postgres.tables.stub import removal_sql
+
+        try:
+            self._connection.own(writes=True).send(removal_sql(made, self._fence_sql()))
+        except StatementError:
+            return False
+        return True
+
+    def describe(self) -> Description | None:
+        """Return a description of all user objects, or ``None`` where the server refuses one."""
+        from lockgate.core.undo_facts import read_description
+        from lockgate.postgres.apply.description import description_sql
+
+        limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
+        query = description_sql(self._tables, self._connection.server_version)
+        try:
+            results = self._connection.own().send(f"{limit};\n{query}")
+        except StatementError as error:
+            self._connection.emit("description_refused", sqlstate=error.sqlstate)
+            return None
+        return read_description(results[1].rows[0][0])
+
+    def store_undo_facts(self, facts: str) -> None:
+        """Keep what a run did, for an older package that may undo it."""
+        with self._connection.refusals():
+            self._connection.own(writes=True).send(
+                undo_facts_sql(self._tables, self._stamp.run_id, facts)
+            )
+
+    def recover(self) -> bool:
+        """Connect again after `ConnectionLost` and take the lock up where it was.
+
+        The token is a new one, so that the former session, which may still work behind a broken network,
+        cannot commit any more. Returns False if the run was finished, and only the answer to that was
+        lost.
+
+        Raises:
+            LockLost: another run has it now.
+            DatabaseBusy: the former session would not end.
+            DatabaseUnreachable: the server did not come back in time.
+            ConnectionLost: the new connection broke as well.
+        """
+        connection = self._connection
+        self.abandon()
+        # A commit that was not synchronous may be lost with the server.
+        self._has_committed = False
+        connection.drop()
+        connection.open()
+        with connection.refusals():
+            if is_finished(connection.own(), self._tables, self._stamp.run_id):
+                return False
+            connection.end_former_session()
+            token = retake_lock(
+                connection.own_of_run(),
+                self._tables,
+                self._stamp.token,
+                self._stamp.run_id,
+                is_pooled=connection.is_pooled,
+            )
+            if token is None:
+                raise lock_lost(self._stamp.token)
+        self._watch = self._start_watch()
+        self._stamp = replace(self._stamp, token=token)
+        return True
+
+    def finish(self, outcome: dict[str, str | None]) -> None:
+        """Record how the run ended and free the lock, in one transaction.
+
+        This commit is synchronous, so everything that the run committed before it is on disk too. A
+        report that this database does not take must not keep the lock.
+        """
+        self.abandon()
+        refused = self._try_finish(outcome)
+        for _ in range(_FINISH_RETRIES):
+            if refused in IN_THE_WAY and self._connection.may_wait_again():
+                refused = self._try_finish(outcome)
+        if refused is None:
+            return
+        if refused not in IN_THE_WAY:
+            self._connection.emit("report_not_stored", sqlstate=refused)
+            outcome = {**outcome, "report": None}
+        with self._connection.refusals():
+            self._finish(outcome)
+
+    def _try_finish(self, outcome: dict[str, str | None]) -> str | None:
+        """Return the SQLSTATE of what was refused, or ``None`` once it is done."""
+        try:
+            self._finish(outcome)
+        except StatementError as error:
+            return error.sqlstate
+        return None
+
+    def _finish(self, outcome: dict[str, str | None]) -> None:
+        statements = [
+            guard_sql(self._tables),
+            finish_sql(self._tables, self._stamp.run_id, outcome),
+            release_sql(self._tables, self._stamp.token, self._stamp.run_id),
+        ]
+        self._connection.own(writes=True).send(";\n".join(statements))
+
+    def abandon(self) -> None:
+        """Stop the watch and send nothing more; the lock stays held on the server."""
+        self._watch.stop()
+
+    def _fence_sql(self) -> str:
+        return fence_sql(self._tables, self._stamp.token, self._stamp.run_id)
+
+    def _start_watch(self) -> Watch:
+        connection = self._connection
+        watch = Watch(
+            connection.deadline,
+            connection.clock,
+            connection.open_observer,
+            connection.emit,
+            sample_after_ms=max(200, int(connection.options.timeouts.lock_timeout_ms * 0.5)),
+        )
+        watch.start()
+        return watch

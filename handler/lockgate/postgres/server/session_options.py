@@ -1,0 +1,28 @@
+"""How a run's session on the server is set up, as values from the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from lockgate.core.policy import Pooler
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Timeouts for migrations that set none themselves. Milliseconds; ``None``: unlimited."""
+
+    lock_timeout_ms: int
+    statement_timeout_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What the settings say about the session. ``set_role`` is the role that the session acts as."""
+
+    set_role: str | None
+    pooler: Pooler
+    timeouts: Timeouts
+    alembic_plugins: tuple[str, ...] = ()
