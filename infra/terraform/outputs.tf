@@ -3,7 +3,7 @@
 ################################################################################
 
 output "status" {
-  description = "How the last run ended, `applied` or `up_to_date`"
+  description = "Result of the last run, `applied` or `up_to_date`"
   value       = try(local.report.status, null)
 }
 
@@ -13,12 +13,12 @@ output "from_version" {
 }
 
 output "to_version" {
-  description = "Version of the schema after it"
+  description = "Version of the schema after that run"
   value       = try(local.report.to_version, null)
 }
 
 output "applied_count" {
-  description = "How many migrations it applied"
+  description = "Number of migrations that the run applied"
   value       = try(length(local.report.applied), null)
 }
 
@@ -32,27 +32,27 @@ output "run_id" {
 ################################################################################
 
 output "function_arn" {
-  description = "ARN of the function that deploys"
+  description = "ARN of the function for deploys"
   value       = try(aws_lambda_function.this["migrate"].arn, null)
 }
 
 output "function_name" {
-  description = "Its name, for `lockgate invoke`"
+  description = "Name of the function for deploys, for `lockgate invoke`"
   value       = try(aws_lambda_function.this["migrate"].function_name, null)
 }
 
 output "role_arn" {
-  description = "ARN of its role"
+  description = "ARN of the role of the function for deploys"
   value       = try(aws_iam_role.this["migrate"].arn, null)
 }
 
 output "role_name" {
-  description = "Name of its role"
+  description = "Name of the role of the function for deploys"
   value       = try(aws_iam_role.this["migrate"].name, null)
 }
 
 output "log_group_name" {
-  description = "Where its reports are logged"
+  description = "Log group of the function for deploys, with its reports"
   value       = try(aws_cloudwatch_log_group.this["migrate"].name, null)
 }
 
@@ -62,16 +62,16 @@ output "operate_function_arn" {
 }
 
 output "operate_function_name" {
-  description = "Its name"
+  description = "Name of the function for operators"
   value       = try(aws_lambda_function.this["operate"].function_name, null)
 }
 
 output "operate_log_group_name" {
-  description = "Where its reports are logged"
+  description = "Log group of the function for operators, with its reports"
   value       = try(aws_cloudwatch_log_group.this["operate"].name, null)
 }
 
 output "security_group_id" {
-  description = "The functions' security group, if one was made"
+  description = "The functions' security group, if the module created one"
   value       = try(aws_security_group.this[0].id, null)
 }

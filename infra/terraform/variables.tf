@@ -1,11 +1,11 @@
 variable "create" {
-  description = "Whether anything is made at all"
+  description = "Whether to create any resource at all"
   type        = bool
   default     = true
 }
 
 variable "name" {
-  description = "Name of the function that deploys; what else is made begins with it"
+  description = "Name of the function for deploys; the names of all other resources begin with it"
   type        = string
   default     = "lockgate"
 
@@ -17,7 +17,7 @@ variable "name" {
 }
 
 variable "tags" {
-  description = "Tags of everything that is made"
+  description = "Tags for all resources"
   type        = map(string)
   default     = {}
 }
@@ -27,7 +27,7 @@ variable "tags" {
 ################################################################################
 
 variable "package_path" {
-  description = "The zip file that `make build` has written, your migrations in it"
+  description = "Zip file written by `make build`, with your migrations in it"
   type        = string
   default     = null
 }
@@ -57,7 +57,7 @@ variable "package_hash" {
 }
 
 variable "architecture" {
-  description = "Machine that the package was built for: `arm64` or `x86_64`"
+  description = "Architecture that the package was built for: `arm64` or `x86_64`"
   type        = string
   default     = "arm64"
 
@@ -72,7 +72,7 @@ variable "architecture" {
 ################################################################################
 
 variable "secret_arn" {
-  description = "Complete ARN of the Secrets Manager secret with the credentials: an RDS secret, or the master secret that RDS manages"
+  description = "Complete ARN of the Secrets Manager secret with the credentials: an RDS secret, or a master secret that RDS manages"
   type        = string
   default     = null
 }
@@ -84,31 +84,31 @@ variable "secret_kms_key_arn" {
 }
 
 variable "iam_database_user_arn" {
-  description = "Signs in with IAM instead of a password, as this user (`arn:aws:rds-db:…:dbuser:…/name`); needs `host` and `username`"
+  description = "Sign in as this user with IAM instead of a password (`arn:aws:rds-db:…:dbuser:…/name`); needs `host` and `username`"
   type        = string
   default     = null
 }
 
 variable "host" {
-  description = "Host to connect to; else the secret's, or found through the secret's tags"
+  description = "Host to connect to; by default the secret's host, or the one found through the secret's tags"
   type        = string
   default     = null
 }
 
 variable "port" {
-  description = "Port; else the secret's, or 5432"
+  description = "Port; by default the secret's, or 5432"
   type        = number
   default     = null
 }
 
 variable "dbname" {
-  description = "Database; else the secret's, or postgres"
+  description = "Database; by default the secret's, or postgres"
   type        = string
   default     = null
 }
 
 variable "username" {
-  description = "User; else the secret's"
+  description = "User; by default the secret's"
   type        = string
   default     = null
 }
@@ -118,31 +118,31 @@ variable "username" {
 ################################################################################
 
 variable "subnet_ids" {
-  description = "Subnets from which the database and Secrets Manager can be reached, in two zones at least"
+  description = "Subnets that can reach the database and Secrets Manager, in at least two zones"
   type        = list(string)
   default     = []
 }
 
 variable "security_group_ids" {
-  description = "Security groups of the functions, beside the one that is made"
+  description = "Security groups of the functions, in addition to the one that the module creates"
   type        = list(string)
   default     = []
 }
 
 variable "create_security_group" {
-  description = "Whether a security group is made, which lets out to the database and to HTTPS"
+  description = "Whether to create a security group that allows traffic to the database and to HTTPS"
   type        = bool
   default     = true
 }
 
 variable "vpc_id" {
-  description = "VPC of the subnets, for that security group"
+  description = "VPC of the subnets, for the security group that the module creates"
   type        = string
   default     = null
 }
 
 variable "database_security_group_ids" {
-  description = "Security groups of the database, which let that security group in"
+  description = "Security groups of the database, which will admit the security group that the module creates"
   type        = list(string)
   default     = []
 }
@@ -152,13 +152,13 @@ variable "database_security_group_ids" {
 ################################################################################
 
 variable "migrate" {
-  description = "Whether an apply migrates; else nothing happens until something invokes the function"
+  description = "Whether an apply migrates; if false, nothing runs until something invokes the function"
   type        = bool
   default     = true
 }
 
 variable "target" {
-  description = "Last version to apply; else all of them"
+  description = "Last version to apply; by default all of them"
   type        = string
   default     = null
 }
@@ -181,19 +181,19 @@ variable "first_run" {
 }
 
 variable "requested_by" {
-  description = "Who asks, for the history of runs"
+  description = "Who requests the run, for the history of runs"
   type        = string
   default     = "terraform"
 }
 
 variable "triggers" {
-  description = "Further values on whose change the migration runs; and what they refer to, such as the writer instance, is waited for"
+  description = "More values whose change causes a run. The migration waits for the resources they refer to, such as the writer instance"
   type        = map(string)
   default     = {}
 }
 
 variable "backup" {
-  description = "What is done before a change: `off`, `record` or `snapshot`; else recorded where RDS can be reached"
+  description = "Backup before a change: `off`, `record` or `snapshot`; by default `record` where RDS can be reached"
   type        = string
   default     = null
 
@@ -204,7 +204,7 @@ variable "backup" {
 }
 
 variable "environment_variables" {
-  description = "Further settings, `LOCKGATE_…`, and variables of migrations"
+  description = "More settings, `LOCKGATE_…`, and variables of migrations"
   type        = map(string)
   default     = {}
 
@@ -228,7 +228,7 @@ variable "environment_variables" {
 ################################################################################
 
 variable "memory_size" {
-  description = "Memory in MB; the share of a processor grows with it"
+  description = "Memory in MB; Lambda gives CPU in proportion to it"
   type        = number
   default     = 512
 
@@ -239,13 +239,13 @@ variable "memory_size" {
 }
 
 variable "create_operate" {
-  description = "Whether the function for operators is made, which goes down, repairs, adopts and unlocks"
+  description = "Whether to create the function for operators, for `down`, `repair`, `baseline`, `adopt` and `unlock`"
   type        = bool
   default     = true
 }
 
 variable "operate_reserved_concurrent_executions" {
-  description = "Concurrency reserved for it, 2 or more; -1 reserves none"
+  description = "Reserved concurrency of the function for operators, 2 or more; -1 reserves none"
   type        = number
   default     = -1
 
@@ -256,13 +256,13 @@ variable "operate_reserved_concurrent_executions" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of a customer managed key for the functions' variables and logs; its policy must admit CloudWatch Logs"
+  description = "ARN of a customer managed key for the functions' variables and logs; its policy must allow CloudWatch Logs"
   type        = string
   default     = null
 }
 
 variable "role_permissions_boundary" {
-  description = "ARN of the policy that bounds the functions' roles"
+  description = "ARN of the permissions boundary of the functions' roles"
   type        = string
   default     = null
 }
@@ -284,19 +284,19 @@ variable "answer_codedeploy" {
 ################################################################################
 
 variable "cloudwatch_log_group_retention_in_days" {
-  description = "How long the logs are kept, in days"
+  description = "Days for which logs are kept"
   type        = number
   default     = 90
 }
 
 variable "create_alarms" {
-  description = "Whether alarms are made"
+  description = "Whether to create alarms"
   type        = bool
   default     = true
 }
 
 variable "alarm_actions" {
-  description = "Where alarms go, such as ARNs of SNS topics"
+  description = "Targets of the alarms, such as ARNs of SNS topics"
   type        = list(string)
   default     = []
 }
