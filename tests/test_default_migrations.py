@@ -14,7 +14,7 @@ from tests.support.engine import run_request
 
 from lockgate.core.migration import Language
 from lockgate.core.request import Action, Caller, Request
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.native.reader import read_folder
 from lockgate.report.report import Report, Status
 from lockgate.settings import read_settings
 

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.histories.test_choice import TABLES
+from tests.formats.test_adoption import TABLES
 from tests.support.engine import act_before_lock
 
 from lockgate.core.address import Address

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.core.request import Action, Mend
-from lockgate.formats import alembic
+from lockgate.formats.alembic import reader as alembic
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:

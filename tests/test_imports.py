@@ -27,7 +27,6 @@ LAYERS = (
     ("engine",),
     ("report",),
     ("formats",),
-    ("histories",),
     ("postgres",),
     ("aws",),
     ("local",),

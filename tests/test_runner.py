@@ -11,7 +11,7 @@ from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.formats import lockgate as native
+from lockgate.formats.native import reader as native
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:

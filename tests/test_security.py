@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 PACKAGE = Path(__file__).parents[1] / "handler/lockgate"
-SOURCES = (PACKAGE / "postgres", PACKAGE / "histories")
+SOURCES = (PACKAGE / "postgres", PACKAGE / "formats")
 TYPES = (
     *("name", "text", "varchar", "int4", "int8", "float8", "numeric", "oid", "regclass"),
     *('"char"', "timestamptz", "interval", "bool"),

@@ -54,7 +54,7 @@ FORMATS = (
 )
 AUTO_FORMAT = "auto"
 
-# The modules of `histories`, in text; the first that finds its table is taken where none is named.
+# The tools whose history tables are known, in text; the first that finds its table is taken where none is named.
 TOOLS = (
     "dbmate",
     "goose",

@@ -15,8 +15,8 @@ from lockgate.core.policy import BackupMode
 from lockgate.core.target import is_on_this_machine
 from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
-from lockgate.formats.folder import require_folder
 from lockgate.formats.registry import list_folder
+from lockgate.formats.shared.folder import require_folder
 from lockgate.postgres.database import Database
 from lockgate.postgres.run_connection import RunConnection
 from lockgate.postgres.server.connector import Connector, Patience
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.core.listing import Listing
     from lockgate.core.target import Access
-    from lockgate.histories.detect import TableName
+    from lockgate.formats.adoption import TableName
     from lockgate.settings import Settings
 
 
@@ -207,7 +207,7 @@ def _find_table_name(folder: Path, variables: Mapping[str, str], tool: str) -> T
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
     """Fill the variables of a script that the history kept."""
-    from lockgate.formats.substitution import substitute_variables  # noqa: PLC0415 - for an undo
+    from lockgate.formats.shared.substitution import substitute_variables  # noqa: PLC0415 - for an undo
 
     found = substitute_variables(text, variables, path=path, first_line=1)
     return found.text, found.hidden

@@ -36,7 +36,7 @@ from lockgate.core.policy import Policy
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, MigrationFileInvalid
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.native.reader import read_folder
 from lockgate.report.draft import refuse_report
 from lockgate.settings import Settings
 

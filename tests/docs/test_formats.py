@@ -15,8 +15,8 @@ from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats import native_script
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.native import script as native_script
+from lockgate.formats.native.reader import read_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,7 +43,7 @@ from lockgate.core.sql.script import (
 )
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
-from lockgate.formats.lockgate import read_folder
+from lockgate.formats.native.reader import read_folder
 from lockgate.formats.registry import read_migrations
 from lockgate.report.draft import refuse_report
 from lockgate.settings import SETTINGS, Settings, read_answer_settings, read_settings

@@ -9,7 +9,7 @@ from tests.proofs.folder import make_changes
 from tests.support.project import Project
 
 from lockgate.core.request import Action
-from lockgate.formats.sqitch_plan import read_plan
+from lockgate.formats.sqitch.plan import read_plan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lockgate.histories.tables import find_tables
+from lockgate.formats.foreign_tables import find_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.support.database import Database
 
-    from lockgate.histories.foreign import Ask, ForeignTool
+    from lockgate.formats.foreign_history import Ask, ForeignTool
 
 
 def make_ask(database: Database, *, setup: str | None = None) -> Ask:

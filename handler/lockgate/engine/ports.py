@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
-    from lockgate.histories.detect import TableName
-    from lockgate.histories.foreign import Ask
+    from lockgate.formats.adoption import TableName
+    from lockgate.formats.foreign_history import Ask
 
 
 # How often a run takes up its work after a broken connection.

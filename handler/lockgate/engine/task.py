@@ -369,8 +369,8 @@ class Task:
             assert self.request.mend is not None
             assert self.request.version is not None
             return make_repair(catalog, history, self.request.mend, self.request.version)
+        from lockgate.formats.adoption import Detection, read_claims
         from lockgate.formats.registry import complete_history
-        from lockgate.histories.detect import Detection, read_claims
 
         ask = self.means.database.ask
         request, find_name = self.request, self.means.find_table_name

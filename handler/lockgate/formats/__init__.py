@@ -1,1 +1,1 @@
-"""Directory conventions to a catalog: one module per format."""
+"""Directory conventions to a catalog: one package per tool."""

@@ -21,7 +21,7 @@ from lockgate.core.marker import find_markers
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.core.usable_down import with_usable_downs
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import line_of, list_files, read_text, require_folder, show_name
+from lockgate.formats.shared.folder import line_of, list_files, read_text, require_folder, show_name
 from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.listing import Listing
-    from lockgate.histories.foreign import ForeignHistory
+    from lockgate.formats.foreign_history import ForeignHistory
 
 # What a database has that a tool has migrated.
 _TABLES: Final = {
@@ -70,7 +70,8 @@ class Format(Protocol):
 
 def find_format(name: str) -> Format:
     """Return the module of a format."""
-    return cast("Format", import_module(f"lockgate.formats.{name.replace('-', '_')}"))
+    package = "native" if name == DEFAULT_FORMAT else name.replace("-", "_")
+    return cast("Format", import_module(f"lockgate.formats.{package}.reader"))
 
 
 def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listing:

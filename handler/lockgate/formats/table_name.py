@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from lockgate.core.python_source import PythonInvalid, parse_python
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.folder import has_file, read_text
-from lockgate.formats.toml import find_table, read_toml
-from lockgate.histories.detect import TableName
+from lockgate.formats.adoption import TableName
+from lockgate.formats.shared.folder import has_file, read_text
+from lockgate.formats.shared.toml import find_table, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,8 +68,8 @@ def _query_of(address: str) -> str:
 
 
 def _find_flyway(folder: Path, variables: Mapping[str, str]) -> TableName | None:
-    from lockgate.formats.flyway_config import read_config  # noqa: PLC0415 - as every format
-    from lockgate.histories.flyway import TABLE  # noqa: PLC0415 - as every format
+    from lockgate.formats.flyway.config import read_config  # noqa: PLC0415 - as every format
+    from lockgate.formats.flyway.table import TABLE  # noqa: PLC0415 - as every format
 
     config = read_config(folder, variables)
     if config.table == TABLE and config.default_schema is None:
@@ -79,8 +79,8 @@ def _find_flyway(folder: Path, variables: Mapping[str, str]) -> TableName | None
 
 
 def _find_liquibase(folder: Path, variables: Mapping[str, str]) -> TableName | None:
-    from lockgate.formats.liquibase_settings import read_settings  # noqa: PLC0415 - as every format
-    from lockgate.histories.liquibase import TABLE  # noqa: PLC0415 - as every format
+    from lockgate.formats.liquibase.settings import read_settings  # noqa: PLC0415 - as every format
+    from lockgate.formats.liquibase.table import TABLE  # noqa: PLC0415 - as every format
 
     settings = read_settings(folder, variables)
     if settings.table is None and settings.schema is None:
@@ -90,7 +90,7 @@ def _find_liquibase(folder: Path, variables: Mapping[str, str]) -> TableName | N
 
 
 def _find_sqitch(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
-    from lockgate.formats.sqitch_config import read_registry  # noqa: PLC0415 - as every format
+    from lockgate.formats.sqitch.config import read_registry  # noqa: PLC0415 - as every format
 
     registry = read_registry(folder)
     return None if registry is None else TableName(f"{registry}.changes", "registry in sqitch.conf")

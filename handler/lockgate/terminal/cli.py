@@ -367,7 +367,7 @@ def _run_invoke(options: argparse.Namespace, environment: Mapping[str, str]) -> 
 
 
 def _run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from lockgate.formats.new_file import Flavour, write_migration  # noqa: PLC0415 - for the command that needs it
+    from lockgate.formats.native.new_file import Flavour, write_migration  # noqa: PLC0415 - for the command that needs it
 
     flavour = Flavour.REPEATABLE if options.repeatable else Flavour.SQL
     if options.python:
@@ -394,8 +394,8 @@ def _refuse_other_formats(name: str) -> None:
 
 
 def _run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    from lockgate.formats.lockgate import read_folder  # noqa: PLC0415 - for the command that needs it
-    from lockgate.formats.new_file import next_version  # noqa: PLC0415 - for the command that needs it
+    from lockgate.formats.native.new_file import next_version  # noqa: PLC0415 - for the command that needs it
+    from lockgate.formats.native.reader import read_folder  # noqa: PLC0415 - for the command that needs it
     from lockgate.local.demo import run_demo  # noqa: PLC0415 - for the command that needs it
     from lockgate.terminal.narration import Narration  # noqa: PLC0415 - for the command that needs it
 

@@ -1,0 +1,1 @@
+"""Alembic: its folder and its history table."""

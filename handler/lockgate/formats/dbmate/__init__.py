@@ -1,0 +1,1 @@
+"""dbmate: its folder and its history table."""

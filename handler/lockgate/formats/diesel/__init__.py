@@ -1,0 +1,1 @@
+"""Diesel: its folder and its history table."""

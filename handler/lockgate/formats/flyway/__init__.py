@@ -1,0 +1,1 @@
+"""Flyway: its folder and its history table."""

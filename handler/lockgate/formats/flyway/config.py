@@ -1,0 +1,264 @@
+"""Flyway's settings: ``flyway.conf`` or ``flyway.toml`` in or beside the folder, then variables.
+
+Knows which settings change what runs: those are followed or refused, never passed over. Settings of
+the connection, of other commands and of what the terminal shows do not matter here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Final
+
+from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.flyway.names import NameRules
+from lockgate.formats.flyway.table import TABLE
+from lockgate.formats.shared.folder import has_file, read_text
+from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.scripts import unusable_file
+from lockgate.formats.shared.toml import find_table, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_PLACEHOLDERS = "placeholders."
+_VARIABLE = "FLYWAY_"
+_ENVIRONMENT = re.compile(r"\$\{(?:env\.)?([A-Za-z0-9_]+)\}")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Setting: the values that change nothing here, and what to do about the others.
+_REFUSED: Final[dict[str, tuple[frozenset[str], str]]] = {
+    "target": (frozenset({"", "latest"}), "Name the target in the request instead."),
+    "cherryPick": (frozenset({""}), "Lockgate applies all that is pending."),
+    "skipExecutingMigrations": (frozenset({"false"}), "Use the action baseline instead."),
+    "initSql": (frozenset({""}), "Set it for the role: ALTER ROLE … SET …."),
+    "callbacks": (frozenset({""}), "Callbacks in Java cannot be run; make them migrations."),
+    "resolvers": (frozenset({""}), "Resolvers in Java cannot be run."),
+    "skipDefaultResolvers": (frozenset({"false"}), "Without them there would be no migration."),
+    "migrationResolvers": (frozenset({""}), "Resolvers in Java cannot be run."),
+    "errorOverrides": (frozenset({""}), "An error of the server ends the run."),
+    "delimiter": (frozenset({"", ";"}), "Statements end where PostgreSQL ends them."),
+    "encoding": (frozenset({"utf-8", "utf8"}), "Save the files as UTF-8."),
+    "detectEncoding": (frozenset({"false"}), "Save the files as UTF-8."),
+    "defaultSchema": (
+        frozenset({"", "public"}),
+        "Flyway puts it on the search path: ALTER ROLE … SET search_path = … does that too; then set",
+    ),
+    "schemas": (
+        frozenset({"", "public"}),
+        "Create them, put the first on the search path (ALTER ROLE … SET search_path = …), and set",
+    ),
+    "baselineOnMigrate": (
+        frozenset({"false"}),
+        "Use the action baseline where a database has objects and no history, and set",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FlywayConfig:
+    """What of Flyway's settings decides about files and their text.
+
+    ``transaction`` is executeInTransaction where it is given. ``placeholders`` are the project's own.
+    """
+
+    names: NameRules = field(default_factory=NameRules)
+    refuses_names: bool = False
+    placeholders: Mapping[str, str] = field(default_factory=dict, repr=False)
+    replaces: bool = True
+    prefix: str = "${"
+    suffix: str = "}"
+    separator: str = ":"
+    default_schema: str | None = None
+    table: str = TABLE
+    is_mixed: bool = False
+    transaction: bool | None = None
+
+
+def read_config(folder: Path, variables: Mapping[str, str]) -> FlywayConfig:
+    """Return the settings that hold for a folder.
+
+    Raises:
+        MigrationFileInvalid: a setting changes what runs in a way that Lockgate does not follow, or
+            a file of settings cannot be read.
+    """
+    settings = {entry.key: entry for entry in _read_files(folder, variables)}
+    settings |= {entry.key: entry for entry in _read_variables(variables)}
+    for entry in settings.values():
+        _refuse(entry)
+    return _make_config(settings)
+
+
+def _make_config(settings: Mapping[str, Entry]) -> FlywayConfig:
+    def text(key: str, default: str) -> str:
+        return settings[key].value if key in settings else default
+
+    def flag(key: str, *, default: bool) -> bool:
+        return _flag(settings[key]) if key in settings else default
+
+    schemas = text("schemas", "").split(",")[0].strip()
+    transaction = "executeInTransaction"
+    return FlywayConfig(
+        names=NameRules(
+            versioned=text("sqlMigrationPrefix", "V"),
+            undo=text("undoSqlMigrationPrefix", "U"),
+            repeatable=text("repeatableSqlMigrationPrefix", "R"),
+            baseline=text("baselineMigrationPrefix", "B"),
+            separator=text("sqlMigrationSeparator", "__"),
+            suffixes=tuple(s.strip() for s in text("sqlMigrationSuffixes", ".sql").split(",")),
+        ),
+        refuses_names=flag("validateMigrationNaming", default=False),
+        placeholders={
+            key.removeprefix(_PLACEHOLDERS): entry.value
+            for key, entry in settings.items()
+            if key.startswith(_PLACEHOLDERS)
+        },
+        replaces=flag("placeholderReplacement", default=True),
+        prefix=text("placeholderPrefix", "${"),
+        suffix=text("placeholderSuffix", "}"),
+        separator=text("placeholderSeparator", ":"),
+        default_schema=text("defaultSchema", "").strip() or schemas or None,
+        table=text("table", TABLE),
+        is_mixed=flag("mixed", default=False),
+        transaction=_flag(settings[transaction]) if transaction in settings else None,
+    )
+
+
+def _flag(entry: Entry) -> bool:
+    known = {"true": True, "false": False}
+    if entry.value.lower() not in known:
+        raise MigrationFileInvalid(
+            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.',
+            hint="Correct the setting.",
+            file=entry.file,
+            line=entry.line,
+        )
+    return known[entry.value.lower()]
+
+
+def _refuse(entry: Entry) -> None:
+    if entry.key == "locations":
+        _refuse_locations(entry)
+    harmless, hint = _REFUSED.get(entry.key, (None, ""))
+    if harmless is None or entry.value.strip().lower() in harmless:
+        return
+    default = min(harmless, key=len)
+    override = f"{_variable_of(entry.key)}={default}"
+    raise unusable_file(
+        entry.file,
+        f"sets flyway.{entry.key}, which Lockgate does not follow",
+        f"{hint} {override}." if hint.endswith("set") else f"{hint} {override} passes over it.",
+        line=entry.line,
+    )
+
+
+def _refuse_locations(entry: Entry) -> None:
+    """Refuse several folders, or a pattern: Lockgate reads the one that it is given."""
+    if any(sign in entry.value for sign in ",*?"):
+        raise unusable_file(
+            entry.file,
+            "sets flyway.locations to several folders, and Lockgate reads one",
+            "Put LOCKGATE_MIGRATIONS to a folder that holds them all, and FLYWAY_LOCATIONS to the"
+            " same; subfolders are read.",
+            line=entry.line,
+        )
+
+
+def _variable_of(key: str) -> str:
+    return _VARIABLE + _HUMP.sub("_", key).upper()
+
+
+def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
+    """Yield Flyway's own variables: FLYWAY_PLACEHOLDERS_NAME, FLYWAY_TARGET and so on."""
+    prefix = f"{_VARIABLE}PLACEHOLDERS_"
+    known = {_variable_of(key): key for key in _KEYS}
+    for name, value in variables.items():
+        if name.startswith(prefix):
+            yield Entry(_PLACEHOLDERS + name.removeprefix(prefix).lower(), value, name, None)
+        elif name in known:
+            yield Entry(known[name], value, name, None)
+
+
+def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
+    found = [
+        f"{place}{name}"
+        for place in ("", "../")
+        for name in ("flyway.toml", "flyway.conf")
+        if has_file(folder.resolve(), f"{place}{name}")
+    ]
+    if len(found) > 1:
+        raise unusable_file(
+            found[0],
+            f"is not the only file of settings: there is {found[1]} too",
+            "Keep the one that counts.",
+        )
+    for path in found:
+        read = _read_toml if path.endswith(".toml") else _read_conf
+        yield from read(path, read_text(folder.resolve(), path), variables)
+
+
+def _read_conf(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
+    for entry in read_properties(text, path):
+        key = entry.key.removeprefix("flyway.")
+        yield Entry(key, _expand(entry.value, variables), entry.file, entry.line)
+
+
+def _expand(value: str, variables: Mapping[str, str]) -> str:
+    """Fill in variables of the environment; one that is not set is empty, as to Flyway."""
+    return _ENVIRONMENT.sub(lambda match: variables.get(match[1], ""), value)
+
+
+def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
+    document = read_toml(text, path)
+    flyway = find_table(document, path, "flyway")
+    environment = ("environments", str(flyway.get("environment", "default")))
+    chosen = find_table(document, path, *environment)
+    own = find_table(document, path, *environment, "flyway")
+    values = {
+        **({"schemas": chosen["schemas"]} if "schemas" in chosen else {}),
+        **flyway,
+        **own,
+    }
+    names = {
+        **find_table(document, path, "flyway", "placeholders"),
+        **find_table(document, path, *environment, "flyway", "placeholders"),
+    }
+    values.pop("placeholders", None)
+    values |= {_PLACEHOLDERS + name: value for name, value in names.items()}
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            line = _line_of_key(text, key.removeprefix(_PLACEHOLDERS))
+            yield Entry(key, _expand(_show(value), variables), path, line)
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _line_of_key(text: str, key: str) -> int | None:
+    """Return where a key is set for the first time: the TOML reader does not say."""
+    found = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*=", text, re.MULTILINE)
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+_KEYS: Final = (
+    *_REFUSED,
+    "locations",
+    "sqlMigrationPrefix",
+    "undoSqlMigrationPrefix",
+    "repeatableSqlMigrationPrefix",
+    "baselineMigrationPrefix",
+    "sqlMigrationSeparator",
+    "sqlMigrationSuffixes",
+    "validateMigrationNaming",
+    "placeholderReplacement",
+    "placeholderPrefix",
+    "placeholderSuffix",
+    "placeholderSeparator",
+    "table",
+    "mixed",
+    "executeInTransaction",
+)

@@ -1,0 +1,107 @@
+"""Script configuration files: ``V1__x.sql.conf`` beside ``V1__x.sql``.
+
+Knows the four keys that Flyway has, and the conditions that are constant. Reads no script.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.flyway.placeholders import fill_placeholders
+from lockgate.formats.shared.folder import has_file, read_text
+from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.scripts import refuse, unusable_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.formats.flyway.config import FlywayConfig
+
+_FLAGS = {"true": True, "false": False}
+_COMPARISON = re.compile(r"([^=!&|()]*)(==|!=)([^=!&|()]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptConfig:
+    """What the file beside a script says of it. ``transaction`` is ``None`` where it does not."""
+
+    transaction: bool | None = None
+    replaces: bool = True
+    should_execute: bool = True
+
+
+def read_script_config(folder: Path, path: str, config: FlywayConfig) -> ScriptConfig:
+    """Return what the file beside a script says; the defaults where there is none.
+
+    Raises:
+        MigrationFileInvalid: a key is not Flyway's, or a value is not one that it takes.
+    """
+    beside = f"{path}.conf"
+    if not has_file(folder, beside):
+        return ScriptConfig()
+    text = read_text(folder, beside)
+    filled = fill_placeholders(text, beside, config) if config.replaces else None
+    if filled is not None and filled.obstacle is not None:
+        raise refuse(beside, filled.obstacle)
+    found = ScriptConfig()
+    for entry in read_properties(text if filled is None else filled.text, beside):
+        found = _with_entry(found, entry)
+    return found
+
+
+def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
+    match entry.key:
+        case "executeInTransaction":
+            return ScriptConfig(_flag(entry), found.replaces, found.should_execute)
+        case "placeholderReplacement":
+            # Flyway takes whatever is not true for false.
+            return ScriptConfig(
+                found.transaction, entry.value.lower() == "true", found.should_execute
+            )
+        case "shouldExecute":
+            return ScriptConfig(found.transaction, found.replaces, _evaluate(entry))
+        case "encoding" if entry.value.lower() in {"utf-8", "utf8"}:
+            return found
+        case "encoding":
+            raise unusable_file(
+                entry.file, "names another encoding than UTF-8", "Save the script as UTF-8.",
+                line=entry.line,
+            )  # fmt: skip
+        case _:
+            raise unusable_file(
+                entry.file,
+                f"has the key {entry.key}, which Flyway does not know",
+                "Known are executeInTransaction, placeholderReplacement, encoding and shouldExecute.",
+                line=entry.line,
+            )
+
+
+def _flag(entry: Entry) -> bool:
+    if entry.value not in _FLAGS:
+        raise MigrationFileInvalid(
+            f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.',
+            hint="Correct the file.",
+            file=entry.file,
+            line=entry.line,
+        )
+    return _FLAGS[entry.value]
+
+
+def _evaluate(entry: Entry) -> bool:
+    """Evaluate true, false, A==B or A!=B; placeholders are filled in already."""
+    value = entry.value.strip()
+    if value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    comparison = _COMPARISON.fullmatch(value)
+    if comparison is None:
+        raise unusable_file(
+            entry.file,
+            "has a condition in shouldExecute that Lockgate does not evaluate",
+            "Write true, false, A==B or A!=B; or decide it in the script itself.",
+            line=entry.line,
+        )
+    left, operator, right = comparison.groups()
+    return (left.strip() == right.strip()) is (operator == "==")

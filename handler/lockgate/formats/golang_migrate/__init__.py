@@ -1,0 +1,1 @@
+"""golang-migrate: its folder and its history table."""

@@ -1,0 +1,60 @@
+"""golang-migrate's ``schema_migrations``: one row, the version where the database stands.
+
+Every version up to it counts as applied. ``dirty`` means that this version was begun and not ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
+from lockgate.formats.foreign_tables import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.foreign_tables import Candidate
+
+FORMAT = "golang-migrate"
+
+
+def _is_golang_migrate(candidate: Candidate) -> bool:
+    return candidate.columns == {"version": "bigint", "dirty": "boolean"}
+
+
+SHAPE = Shape("schema_migrations", ("version", "dirty"), fits=_is_golang_migrate)
+_READ = "SELECT version::text, dirty::int FROM {table}"
+_NO_VERSION = "-1"
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return the version where the database stands, as a row and as what all before it follows from."""
+    rows = ask(_READ.format(table=table))
+    if not rows:
+        return ForeignHistory(table, ())
+    if len(rows) > 1:
+        return ForeignHistory(table, (), problem=f"it has {len(rows)} rows instead of one.")
+    version, is_dirty = str(rows[0][0]), bool(rows[0][1])
+    if version == _NO_VERSION:
+        return ForeignHistory(table, (), problem=f"version {version} {_explain(version)}")
+    row = ForeignRow(
+        version,
+        state=ForeignState.DIRTY if is_dirty else ForeignState.APPLIED,
+        detail=f"it {_explain(version)}" if is_dirty else None,
+    )
+    return ForeignHistory(table, (row,), baseline=version)
+
+
+def _explain(version: str) -> str:
+    return (
+        "is marked dirty: golang-migrate began it and did not come to its end. Look at what of it is"
+        f" in the database, put that right, then run: migrate force {version} (or the version before,"
+        " if nothing of it is there)."
+    )
+
+
+def file_checksum(folder: Path, migration: Migration) -> None:
+    """Return None: golang-migrate has no checksums."""
+    del folder, migration

@@ -1,0 +1,1 @@
+"""goose: its folder and its history table."""

@@ -1,0 +1,93 @@
+"""Variables in a line of a goose file, behind ``-- +goose ENVSUB ON``.
+
+Filled in are ``$name``, ``${name}``, ``${name:-default}``, ``${name-default}`` and
+``${name?message}``. What else goose's library would make of a dollar sign is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.shared.scripts import unusable_file
+from lockgate.formats.shared.unset_variable import describe_unset
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lockgate.errors import MigrationFileInvalid
+
+_NAME = r"[^\W\d_]\w*"
+_DOLLAR = re.compile(
+    rf"""
+      \\\\ | \$\( | \$\Z
+    | \$ (?P<bare> {_NAME} )
+    | \$\{{ (?P<name> {_NAME} ) (?: (?P<operator> :- | - | \? ) (?P<word> [^}}$\\]* ) )? \}}
+    | (?P<unknown> \\\$ | \$ )
+    """,
+    re.VERBOSE,
+)
+_NEWLINE = re.compile(r"[\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A line with its variables filled in, and the values that came from outside the file."""
+
+    text: str = field(repr=False)
+    hidden: frozenset[str] = field(repr=False)
+
+
+def fill_line(text: str, variables: Mapping[str, str], *, path: str, line: int) -> Filled:
+    """Return the line with its variables filled in.
+
+    goose puts nothing where a variable is not set; that would send another statement than was
+    meant, so it is refused.
+
+    Raises:
+        MigrationFileInvalid: a variable is not set and has no default, or has a value of several
+            lines, or a dollar sign is neither in a variable nor the line's last character.
+    """
+    hidden: set[str] = set()
+
+    def value(match: re.Match[str]) -> str:
+        if match["unknown"] is not None:
+            raise _refuse_dollar(path, line)
+        name = match["bare"] or match["name"]
+        if name is None:
+            return match[0]
+        found = _find_value(match, name, variables)
+        if found is None:
+            why, hint = describe_unset(name, f"${{{name}:-a default}}")
+            raise unusable_file(path, f"needs the variable {name}, which {why}", hint, line=line)
+        if found and found == variables.get(name):
+            hidden.add(found)
+        if _NEWLINE.search(found):
+            raise unusable_file(
+                path,
+                f"needs the variable {name}, whose value has several lines",
+                f"Give {name} a value of one line; lines of the file would not be found again.",
+                line=line,
+            )
+        return found
+
+    return Filled(_DOLLAR.sub(value, text), frozenset(hidden))
+
+
+def _find_value(match: re.Match[str], name: str, variables: Mapping[str, str]) -> str | None:
+    found = variables.get(name)
+    is_missing = not found if match["operator"] == ":-" else found is None
+    if is_missing and match["operator"] in {":-", "-"}:
+        return match["word"] or ""
+    return found
+
+
+def _refuse_dollar(path: str, line: int) -> MigrationFileInvalid:
+    return unusable_file(
+        path,
+        "has a dollar sign that goose would take for a variable or an escape",
+        "Put -- +goose ENVSUB OFF above the line, and ENVSUB ON below it.",
+        line=line,
+    )

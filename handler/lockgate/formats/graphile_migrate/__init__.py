@@ -1,0 +1,1 @@
+"""graphile-migrate: its folder and its history table."""

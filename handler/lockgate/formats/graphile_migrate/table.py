@@ -1,0 +1,41 @@
+"""graphile-migrate's ``graphile_migrate.migrations``: a chain of hashes. Knows that table and header."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.foreign_tables import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.formats.foreign_history import Ask
+
+FORMAT = "graphile-migrate"
+SHAPE = Shape(
+    "migrations", ("filename", "hash", "date"), schema="graphile_migrate", beside=("current",)
+)
+_HASH = re.compile(r"^--! Hash:([^\r\n]*)", re.MULTILINE)
+_READ = """
+SELECT filename, hash, date
+  FROM {table}
+ ORDER BY filename
+"""
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return a row for each file; its name is the number, whatever message the file bears."""
+    rows = tuple(
+        ForeignRow(filename.removesuffix(".sql"), applied_at=applied_at, checksum=digest)
+        for filename, digest, applied_at in ask(_READ.format(table=table))
+    )
+    return ForeignHistory(table, rows)
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return the hash in a file's header; the format has compared it with the text already."""
+    found = _HASH.search((folder / migration.path).read_text("utf-8"))
+    return None if found is None else found[1].strip()

@@ -1,0 +1,1 @@
+"""Knex: its folder and its history table."""

@@ -1,0 +1,1 @@
+"""Liquibase: its folder and its history table."""

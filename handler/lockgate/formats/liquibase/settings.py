@@ -1,0 +1,105 @@
+"""Liquibase's settings: ``liquibase.properties`` in or beside the folder, then variables.
+
+Knows which of them change what runs: those are followed or refused. Reads no changelog.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from typing import TYPE_CHECKING
+
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.shared.folder import has_file, read_text
+from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.scripts import unusable_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+NAME = "liquibase.properties"
+_PARAMETER = "parameter."
+_VARIABLE = re.compile(r"LIQUIBASE_(?:COMMAND_)?([A-Z_]+)")
+_HARMLESS_SCHEMAS = frozenset({"", "public"})
+# Without dashes and capitals, since Liquibase has each in several spellings.
+_REFUSED = {
+    "contexts": (frozenset({""}), "Lockgate runs every context, as Liquibase does without any"),
+    "contextfilter": (
+        frozenset({""}),
+        "Lockgate runs every context, as Liquibase does without any",
+    ),
+    "labels": (frozenset({""}), "Lockgate runs every label, as Liquibase does without any"),
+    "labelfilter": (frozenset({""}), "Lockgate runs every label, as Liquibase does without any"),
+    "defaultschemaname": (_HARMLESS_SCHEMAS, "Let the role set it: ALTER ROLE … SET search_path"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LiquibaseSettings:
+    """The root changelog, if one is named, and the parameters that are given beside it.
+
+    ``table`` and ``schema`` are those of Liquibase's own table, where they are given.
+    """
+
+    changelog: str | None = None
+    table: str | None = None
+    schema: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def read_settings(folder: Path, variables: Mapping[str, str]) -> LiquibaseSettings:
+    """Return the settings that hold for a folder.
+
+    Raises:
+        MigrationFileInvalid: a setting changes what runs in a way that Lockgate does not follow.
+    """
+    entries = [*_read_files(folder), *_read_variables(variables)]
+    settings = {_fold(entry.key): entry for entry in entries}
+    for key, entry in settings.items():
+        _refuse(key, entry)
+
+    def find(key: str) -> str | None:
+        entry = settings.get(key)
+        return None if entry is None else entry.value.strip() or None
+
+    return LiquibaseSettings(
+        changelog=find("changelogfile"),
+        table=find("databasechangelogtablename"),
+        schema=find("liquibaseschemaname"),
+        parameters={
+            entry.key.removeprefix(_PARAMETER): entry.value
+            for entry in entries
+            if entry.key.startswith(_PARAMETER)
+        },
+    )
+
+
+def _fold(key: str) -> str:
+    if key.startswith(_PARAMETER):
+        return key
+    return re.sub(r"[-_]", "", key.removeprefix("liquibase.").removeprefix("command.")).lower()
+
+
+def _refuse(key: str, entry: Entry) -> None:
+    harmless, why = _REFUSED.get(key, (None, ""))
+    if harmless is not None and entry.value.strip() not in harmless:
+        raise unusable_file(
+            entry.file,
+            f"sets {entry.key}, which Lockgate does not follow",
+            f"{why}. Take the setting out of the file that is deployed.",
+            line=entry.line,
+        )
+
+
+def _read_files(folder: Path) -> Iterator[Entry]:
+    for path in (f"../{NAME}", NAME):
+        if has_file(folder.resolve(), path):
+            yield from read_properties(read_text(folder.resolve(), path), path)
+
+
+def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
+    for name, value in variables.items():
+        found = _VARIABLE.fullmatch(name)
+        if found is not None:
+            yield Entry(found[1], value, name, None)

@@ -1,0 +1,253 @@
+"""One file of the native format to its scripts: marker lines and options, or a Python function.
+
+Knows no SQL beyond comment lines that begin with ``-- migrate:``, and no folder.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.checksum import text_checksum
+from lockgate.core.migration import NO_OPTIONS, Language, Options, Script
+from lockgate.duration import parse_duration_ms
+from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.shared.folder import line_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Indented ones count too: a down marker that is taken for a comment would run its script as up.
+_MARKER = re.compile(
+    r"(?:^|(?<=\r))[ \t]*--[ \t]*(?a:migrate):([a-z_-]*)[ \t]*([^\r\n]*)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_SIGN = "migrate:"
+_ENV_SWITCH = "migrate:env"
+_DIRECTIVES = ("up", "down", "env", "verify")
+_SECTIONS = frozenset({"up", "down"})
+_OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class NativeFile:
+    """One file under its path relative to the folder; the text without a byte order mark.
+
+    ``version`` and ``name`` are what the file's name says; a repeatable one has no version.
+    """
+
+    path: str
+    version: str | None
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """What stands behind one marker line, up to the next."""
+
+    text: str
+    first_line: int
+    options: Options
+
+
+def read_python(file: NativeFile) -> tuple[Script, Script | None]:
+    """Return a Python file's up and down script, which have one text.
+
+    Raises:
+        MigrationFileInvalid: it is no migration.
+    """
+    from lockgate.formats.shared.python_file import read_python_options  # noqa: PLC0415 - few folders have one
+
+    found = read_python_options(file.text, file.path)
+    script = Script(
+        text=file.text,
+        path=file.path,
+        first_line=1,
+        language=Language.PYTHON,
+        options=Options(transaction=found.transaction),
+        checksum=text_checksum(file.text),
+    )
+    down = replace(script, obstacle=found.down_obstacle, is_empty=found.is_down_empty)
+    return replace(script, obstacle=found.up_obstacle), down if found.has_down else None
+
+
+def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Script | None]:
+    """Return the up script and, if there is one, the down script of a file of SQL.
+
+    Raises:
+        MigrationFileInvalid: a marker or an option is wrong.
+    """
+    text, lowered = file.text, file.text.lower()
+    filled = variables if _ENV_SWITCH in lowered else None
+    if _SIGN not in lowered:
+        return _script(file, _Section(text, 1, NO_OPTIONS), filled), None
+    sections = _read_sections(file, lowered)
+    down = sections.get("down")
+    up = sections.get("up")
+    if up is None:
+        if down is not None:
+            raise MigrationFileInvalid(
+                f"{file.path} has a down script and no up script.",
+                hint="Put -- migrate:up on a line above the up script.",
+                file=file.path,
+            )
+        up = _Section(text, 1, NO_OPTIONS)
+    return _script(file, up, filled), None if down is None else _script(file, down, filled)
+
+
+def _script(file: NativeFile, section: _Section, variables: Mapping[str, str] | None) -> Script:
+    """Return a section as a script; without ``variables`` the file asks for none."""
+    substituted = None
+    if variables is not None and _ENV_SWITCH in section.text.lower():
+        from lockgate.formats.shared.substitution import substitute_variables  # noqa: PLC0415 - few files ask
+
+        substituted = substitute_variables(
+            section.text, variables, path=file.path, first_line=section.first_line
+        )
+    return Script(
+        text=section.text,
+        path=file.path,
+        first_line=section.first_line,
+        language=Language.SQL,
+        options=section.options,
+        checksum=text_checksum(section.text),
+        substituted=None if substituted is None else substituted.text,
+        hidden=() if substituted is None else substituted.hidden,
+    )
+
+
+def _find_markers(text: str, lowered: str) -> list[re.Match[str]]:
+    """Return what ``_MARKER`` finds: only lines with ``migrate:`` in them are looked at.
+
+    ``lowered`` is the text in lower case; where that has another length, places differ.
+    """
+    if len(lowered) != len(text):
+        return list(_MARKER.finditer(text))
+    found: list[re.Match[str]] = []
+    place = lowered.find(_SIGN)
+    while place >= 0:
+        line = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
+        marker = _MARKER.match(text, line)
+        if marker is not None:
+            found.append(marker)
+            place = marker.end()
+        place = lowered.find(_SIGN, place + 1)
+    return found
+
+
+def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
+    """Cut the text at its up and down markers; each may stand once."""
+    markers = [m for m in _find_markers(file.text, lowered) if _is_section(m, file)]
+    if markers:
+        _refuse_above(file, markers[0].start())
+    sections: dict[str, _Section] = {}
+    for index, marker in enumerate(markers):
+        line = line_of(file.text, marker.start())
+        if marker[1] in sections:
+            raise MigrationFileInvalid(
+                f"{file.path}:{line}: a second -- migrate:{marker[1]}.",
+                hint="Split the file in two migrations, or take the second marker out.",
+                file=file.path,
+                line=line,
+            )
+        end = markers[index + 1].start() if index + 1 < len(markers) else len(file.text)
+        options = _read_options(marker[2], file.path, line)
+        if marker[1] == "up" and "down" in sections:
+            raise MigrationFileInvalid(
+                f"{file.path}:{line}: -- migrate:up stands below -- migrate:down.",
+                hint="Put the up script first; were the markers swapped, up would undo.",
+                file=file.path,
+                line=line,
+            )
+        sections[marker[1]] = _Section(file.text[marker.end() : end], line, options)
+    return sections
+
+
+def _refuse_above(file: NativeFile, first_marker: int) -> None:
+    """Refuse what stands above the first marker and is no comment: it would be lost."""
+    header = file.text[:first_marker]
+    if not header or header.isspace():
+        return
+    from lockgate.core.sql.script import tokenize  # noqa: PLC0415 - most files have no header
+
+    lost = next(tokenize(header), None)
+    switch = _MARKER.search(header)
+    if lost is not None:
+        what, line = "there is SQL", line_of(header, lost.start)
+    elif switch is not None:
+        what, line = f"-- migrate:{switch[1]} stands", line_of(header, switch.start())
+    else:
+        return
+    raise MigrationFileInvalid(
+        f"{file.path}:{line}: {what} above the first marker.",
+        hint="Move it below -- migrate:up; above the first marker only comments may stand.",
+        file=file.path,
+        line=line,
+    )
+
+
+def _is_section(marker: re.Match[str], file: NativeFile) -> bool:
+    directive = marker[1]
+    if directive not in _DIRECTIVES:
+        line = line_of(file.text, marker.start())
+        raise MigrationFileInvalid(
+            f"{file.path}:{line}: -- migrate:{directive} is not known"
+            f"{_nearest(directive.lower(), _DIRECTIVES)}",
+            hint="Known are -- migrate:up, -- migrate:down, -- migrate:env on|off and"
+            " -- migrate:verify QUERY.",
+            file=file.path,
+            line=line,
+        )
+    return directive in _SECTIONS
+
+
+def _read_options(text: str, path: str, line: int) -> Options:
+    options = NO_OPTIONS
+    seen: set[str] = set()
+    for word in text.split():
+        key, colon, value = word.partition(":")
+        if not colon or key not in _OPTIONS:
+            raise MigrationFileInvalid(
+                f"{path}:{line}: {word} is no option{_nearest(key, _OPTIONS)}",
+                hint=f"Options are written key:value; there are {', '.join(_OPTIONS)}.",
+                file=path,
+                line=line,
+            )
+        if key in seen:
+            raise MigrationFileInvalid(
+                f"{path}:{line}: {key} stands there twice.",
+                hint="Take one of the two out.",
+                file=path,
+                line=line,
+            )
+        seen.add(key)
+        options = _with_option(options, key, value, f"{path}:{line}")
+    return options
+
+
+def _with_option(options: Options, key: str, value: str, place: str) -> Options:
+    path, _, line = place.rpartition(":")
+    try:
+        if key == "transaction":
+            return replace(options, transaction={"true": True, "false": False}[value])
+        if key == "lock_timeout":
+            return replace(options, lock_timeout_ms=parse_duration_ms(value))
+        return replace(options, statement_timeout_ms=parse_duration_ms(value))
+    except (KeyError, ValueError):
+        accepted = "true or false" if key == "transaction" else "a duration such as 5s or 10min"
+        raise MigrationFileInvalid(
+            f'{place}: {key} cannot be "{value}"; it takes {accepted}.',
+            hint=f"Correct the option on line {line}.",
+            file=path,
+            line=int(line),
+        ) from None
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415 - for who has mistyped
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else "."

@@ -1,0 +1,1 @@
+"""postgres-migrations: its folder and its history table."""

@@ -1,0 +1,59 @@
+"""postgres-migrations' ``migrations``: a row per number, with the SHA-1 of its file's name and text."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.foreign_tables import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.formats.foreign_history import Ask
+
+FORMAT = "postgres-migrations"
+SHAPE = Shape(
+    "migrations",
+    ("id", "name", "hash", "executed_at"),
+    fits=lambda found: found.columns["id"] == "integer",
+)
+
+# Number 0 is the tool's own migration, which makes the table.
+_READ = """
+SELECT id::text, name::text, executed_at::timestamptz, hash::text
+  FROM {table}
+ WHERE id > 0
+ ORDER BY id
+"""
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return what is applied, in the order of the numbers."""
+    return ForeignHistory(table, tuple(ForeignRow(*row) for row in ask(_READ.format(table=table))))
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return the SHA-1 of name and text; of a program, the tool sums up what that returns."""
+    if not _is_script(migration):
+        return None
+    return _sum(migration.path, (folder / migration.path).read_bytes())
+
+
+def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
+    """Accept a script also if a program of its name returned exactly this text to the tool."""
+    if not _is_script(migration):
+        return True
+    content = (folder / migration.path).read_bytes()
+    program = f"{migration.path[: -len('.sql')]}.js"
+    return checksum in {_sum(migration.path, content), _sum(program, content)}
+
+
+def _is_script(migration: Migration) -> bool:
+    return migration.path.lower().endswith(".sql")
+
+
+def _sum(name: str, content: bytes) -> str:
+    return hashlib.sha1(name.encode() + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,1 @@
+"""Prisma: its folder and its history table."""

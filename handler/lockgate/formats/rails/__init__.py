@@ -1,0 +1,1 @@
+"""Rails: its folder and its history table."""

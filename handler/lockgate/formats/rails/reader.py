@@ -1,0 +1,74 @@
+"""Rails: a project that goes on in the native format, with the history that Rails left.
+
+A Ruby migration is known by its name and cannot be run: what it changes exists only when Rails runs it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.catalog import NATIVE_MARKERS
+from lockgate.core.migration import Obstacle, Version
+from lockgate.formats.native import reader as lockgate
+from lockgate.formats.shared.folder import list_files
+from lockgate.formats.shared.scripts import (
+    catalog_by_number,
+    make_script,
+    make_versioned,
+    with_stand_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Migration
+
+_RUBY = re.compile(r"([0-9]+)_([_a-z0-9]*)\.?[_a-z0-9]*\.rb")
+_OBSTACLE = Obstacle(
+    "is a Ruby migration, and Lockgate runs no Ruby",
+    "Apply it with Rails, and adopt after that; or put what it does beside it as SQL, under the same"
+    " version. For new databases, take the schema as it is for a baseline.",
+    line=1,
+)
+_TABLE = "schema_migrations"
+_STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
+
+MARKERS = NATIVE_MARKERS
+
+
+def recognise(folder: Path) -> str | None:
+    """Return that there are Ruby migrations."""
+    ruby = _list_ruby(folder)
+    return f"Ruby migrations such as {ruby[0][0]}" if ruby else None
+
+
+def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read every migration as the native format does, and each Ruby one by its name.
+
+    A Ruby migration is passed over where an SQL file of its version stands beside it.
+
+    Raises:
+        MigrationFileInvalid: there is no migration, or the native format refuses a file.
+    """
+    is_native = next(list_files(folder), None) is not None
+    native = list(lockgate.read_folder(folder, variables).migrations) if is_native else []
+    in_sql = {migration.version for migration in native}
+    ruby = [_make_ruby(path, *named.groups()) for path, named in _list_ruby(folder)]
+    migrations = native + [migration for migration in ruby if migration.version not in in_sql]
+    return with_stand_in(catalog_by_number(migrations, folder), _TABLE, _STAND_IN)
+
+
+def _list_ruby(folder: Path) -> list[tuple[str, re.Match[str]]]:
+    """Return path and name of each Ruby migration, those in subfolders too, as Rails finds them."""
+    paths = list_files(folder, (".rb",))
+    found = ((path, _RUBY.fullmatch(path.rpartition("/")[2])) for path in paths)
+    return [(path, named) for path, named in found if named is not None]
+
+
+def _make_ruby(path: str, version: str, name: str) -> Migration:
+    script = replace(make_script("", path), obstacle=_OBSTACLE)
+    return make_versioned(Version.parse(version), name, script, None)

@@ -1,0 +1,152 @@
+"""Scripts that a tool hands to psql: what psql does with them besides sending them.
+
+psql commits each statement by itself unless the script says BEGIN, and fills its variables in.
+Its own commands begin with a backslash; `psql_text` leaves out those that do nothing to a database.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.migration import Obstacle
+from lockgate.core.psql_command import describe_instead, find_command
+from lockgate.core.sql.script import (
+    Control,
+    SqlTextInvalid,
+    TokenKind,
+    Transactionality,
+    classify,
+    may_be_alone,
+    split_statements,
+    tokenize,
+)
+from lockgate.formats.shared.folder import line_of, read_text
+from lockgate.formats.shared.psql_text import make_sent_text
+from lockgate.formats.shared.scripts import make_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lockgate.core.migration import Script
+    from lockgate.core.sql.script import Statement
+
+_TOOL = "sqitch"
+_MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
+
+
+def read_psql_script(folder: Path, path: str) -> Script:
+    """Return a script that runs as psql would run it.
+
+    Where psql would have committed statement by statement and that can matter (a statement that no
+    transaction may hold, a call, an enum value used by the next one), the script has ``transaction``
+    False; any other runs in one transaction, or in those that it begins itself.
+
+    A psql variable in it is an obstacle, and so is a command that concerns the database, and a
+    transaction of its own that does not end in COMMIT.
+
+    Raises:
+        MigrationFileInvalid: it cannot be read.
+    """
+    text = read_text(folder, path)
+    sent = make_sent_text(text)
+    statements, obstacle = _split(sent)
+    transaction = False if _needs_commits(sent, statements) else None
+    substituted = None if sent == text else sent
+    script = make_script(text, path, transaction=transaction, substituted=substituted)
+    found = obstacle or _find_open_transaction(sent, statements) or _find_variable(sent, statements)
+    return replace(script, obstacle=found)
+
+
+def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
+    """Return the statements, or what keeps a script with a command of psql's from being run."""
+    try:
+        return split_statements(text), None
+    except SqlTextInvalid as error:
+        command = find_command(text, error)
+        if command is None:
+            # The plan says what is wrong with it, and where, when it is to run.
+            return (), None
+        why = f"has the psql command {command}, which is not SQL"
+        return (), Obstacle(why, describe_instead(command), error.line or 1, psql=_TOOL)
+
+
+def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
+    classes = [classify(text, statement) for statement in statements]
+    kinds = {one.transactionality for one in classes}
+    if Transactionality.ALONE in kinds:
+        return True
+    has_own = any(one.control is not None for one in classes)
+    if has_own:
+        return False
+    # A procedure that is called may commit, which only the server knows.
+    calls = any(may_be_alone(text, statement) for statement in statements)
+    return calls or (Transactionality.ENUM_VALUE in kinds and len(statements) > 1)
+
+
+def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+    """Find what leaves a script in a transaction that is not committed, or that nobody can follow.
+
+    `psql_text` has left out what psql only warns of.
+    """
+    begin: Statement | None = None
+    for statement in statements:
+        match classify(text, statement).control:
+            case None | Control.SAVEPOINT:
+                continue
+            case Control.BEGIN if begin is None:
+                begin = statement
+            case Control.COMMIT if begin is not None:
+                begin = None
+            case _:
+                return _make_unpaired(text, statement)
+    return None if begin is None else _make_unpaired(text, begin)
+
+
+def _make_unpaired(text: str, statement: Statement) -> Obstacle:
+    word = text[statement.start : statement.end].split(maxsplit=1)[0].upper()
+    return Obstacle(
+        f"has a transaction of its own that cannot be followed: this {word} has no partner",
+        "End each BEGIN with one COMMIT, and with nothing else.",
+        line_of(text, statement.start),
+        psql=_TOOL,
+    )
+
+
+def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+    if _MAYBE_VARIABLE.search(text) is None:
+        return None
+    for offset, name in _find_variables(text, statements):
+        return Obstacle(
+            f"uses the psql variable {name}, which only psql fills in",
+            "Write its value in, or read it with current_setting() and set it by ALTER ROLE or"
+            " ALTER DATABASE.",
+            line_of(text, offset),
+            psql=_TOOL,
+        )
+    return None
+
+
+def _find_variables(text: str, statements: tuple[Statement, ...]) -> Iterator[tuple[int, str]]:
+    """Yield offset and text of each colon that psql would take for the start of a variable.
+
+    In square brackets a colon stands for a slice, unless quotes follow; there psql leaves a name
+    alone that it does not know.
+    """
+    for statement in statements:
+        depth = 0
+        colon: int | None = None
+        for token in tokenize(text, statement.start, statement.end):
+            piece = text[token.start : token.end]
+            if colon == token.start and _is_name(token.kind, depth):
+                yield colon - 1, f":{piece}"
+            depth += (piece == "[") - (piece == "]")
+            colon = token.end if piece == ":" else None
+
+
+def _is_name(kind: TokenKind, depth: int) -> bool:
+    if kind in {TokenKind.STRING, TokenKind.QUOTED_IDENTIFIER}:
+        return True
+    return depth == 0 and kind in {TokenKind.WORD, TokenKind.NUMBER, TokenKind.OTHER}

@@ -1,0 +1,1 @@
+"""Sqitch: its folder and its history table."""

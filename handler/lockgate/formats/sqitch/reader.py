@@ -1,0 +1,163 @@
+"""Sqitch's projects: a plan, and a deploy and a revert script for each change.
+
+The order is the plan's. A change's id is its name; the second change of a name, which reworks the
+first, is ``NAME#2``: that stays true when the plan grows. Knows no database; the registry that Sqitch
+keeps there is `formats.sqitch.table`'s, and `complete_history` brings the two together.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.catalog import Catalog, make_listed_catalog
+from lockgate.core.migration import Kind, Migration, Version
+from lockgate.formats.foreign_history import ForeignState
+from lockgate.formats.shared.folder import has_file, no_migrations, read_text, require_folder
+from lockgate.formats.shared.psql import read_psql_script
+from lockgate.formats.shared.scripts import unusable_file, with_stand_in
+from lockgate.formats.sqitch.config import Layout, read_layout
+from lockgate.formats.sqitch.plan import Change, Plan, read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+
+_TABLE = "sqitch.changes"
+_TABLE_SQL = """
+CREATE SCHEMA IF NOT EXISTS sqitch;
+CREATE TABLE IF NOT EXISTS sqitch.projects (
+    project text PRIMARY KEY,
+    uri text UNIQUE,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    creator_name text NOT NULL,
+    creator_email text NOT NULL
+);
+CREATE TABLE IF NOT EXISTS sqitch.changes (
+    change_id text PRIMARY KEY,
+    script_hash text,
+    change text NOT NULL,
+    project text NOT NULL REFERENCES sqitch.projects (project) ON UPDATE CASCADE,
+    note text NOT NULL DEFAULT '',
+    committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    committer_name text NOT NULL,
+    committer_email text NOT NULL,
+    planned_at timestamptz NOT NULL,
+    planner_name text NOT NULL,
+    planner_email text NOT NULL,
+    UNIQUE (project, script_hash)
+)
+"""
+# How a file leaves the transaction.
+OUTSIDE = None
+
+
+def recognise(folder: Path) -> str | None:
+    """Return the plan, which only a Sqitch project has."""
+    for name in ("sqitch.plan", "sqitch.conf"):
+        if has_file(folder, name):
+            return f"it has {name}"
+    return None
+
+
+def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
+    """Read a project: the folder that has ``sqitch.conf`` or ``sqitch.plan``.
+
+    Raises:
+        MigrationFileInvalid: the folder or its plan is missing, the plan or the configuration is
+            wrong, a deploy script is missing.
+    """
+    require_folder(folder)
+    layout = read_layout(folder)
+    plan = _read_plan(folder, layout)
+    if not plan.changes:
+        raise no_migrations(folder)
+    migrations = [_read_change(folder, layout, change) for change in plan.changes]
+    return with_stand_in(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
+
+
+def complete_history(folder: Path, history: ForeignHistory) -> ForeignHistory:
+    """Give the rows of Sqitch's registry the ids of the plan; leave other projects' rows out.
+
+    A row is known by Sqitch's own id, the digest of its line in the plan and of all above it.
+
+    Raises:
+        MigrationFileInvalid: the plan cannot be read.
+    """
+    plan = _read_plan(folder, read_layout(folder))
+    by_id = {change.change_id: change for change in plan.changes}
+    rows = tuple(
+        _complete_row(row, by_id.get(row.version), plan)
+        for row in history.rows
+        if row.group in {None, plan.project}
+    )
+    return replace(history, rows=rows)
+
+
+def _complete_row(row: ForeignRow, change: Change | None, plan: Plan) -> ForeignRow:
+    if change is not None:
+        return replace(row, version=_version_of(change), name="")
+    return replace(
+        row,
+        version=row.name,
+        name="",
+        state=ForeignState.UNKNOWN,
+        detail=(
+            f"Sqitch deployed {row.name} as {row.version}, which the plan of {plan.project} does not"
+            " have: its line there, or one above it, was changed since. Bring the plan that was"
+            " deployed."
+        ),
+    )
+
+
+def _read_plan(folder: Path, layout: Layout) -> Plan:
+    if not has_file(folder, layout.plan):
+        raise unusable_file(
+            layout.plan,
+            f"is missing in {folder}",
+            "Point LOCKGATE_MIGRATIONS (or --dir) at the project, where sqitch.conf is.",
+        )
+    return read_plan(read_text(folder, layout.plan), layout.plan)
+
+
+def _version_of(change: Change) -> str:
+    return change.name if change.number == 1 else f"{change.name}#{change.number}"
+
+
+def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
+    deploy, revert = layout.deploy, layout.revert
+    if change.rework_tags:
+        deploy, revert = layout.reworked_deploy, layout.reworked_revert
+    name = _file_name(folder, deploy, change, layout)
+    path = posixpath.normpath(posixpath.join(deploy, name))
+    if not has_file(folder, path):
+        raise unusable_file(
+            layout.plan,
+            f"has the change {_version_of(change)}, whose script {path} is missing",
+            "Bring the script, or take the change out of the plan.",
+            line=change.line,
+        )
+    down = posixpath.normpath(posixpath.join(revert, name))
+    has_down = has_file(folder, down)
+    return Migration(
+        Version((), _version_of(change)),
+        "",
+        Kind.VERSIONED,
+        read_psql_script(folder, path),
+        read_psql_script(folder, down) if has_down else None,
+    )
+
+
+def _file_name(folder: Path, deploy: str, change: Change, layout: Layout) -> str:
+    """Return the scripts' name; of a reworked change it has one of the tags behind it."""
+    if ".." in change.name.split("/"):
+        raise unusable_file(
+            layout.plan, f"has the change {change.name}", "Rename it.", line=change.line
+        )
+    if not change.rework_tags:
+        return f"{change.name}.{layout.extension}"
+    names = [f"{change.name}@{tag}.{layout.extension}" for tag in change.rework_tags]
+    return next((name for name in names if has_file(folder, f"{deploy}/{name}")), names[0])

@@ -1,0 +1,56 @@
+"""Sqitch's registry: the changes that are deployed, of all projects. Knows it and no plan.
+
+Sqitch's id of a change means something only to the plan, so that the rows are given their ids of the
+catalog there (`formats.sqitch`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.foreign_tables import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lockgate.core.migration import Migration
+    from lockgate.formats.foreign_history import Ask
+
+FORMAT = "sqitch"
+# The schema of the registry is a setting, the names in it are not.
+SHAPE = Shape(
+    "changes", ("change_id", "script_hash", "change", "project", "committed_at", "planned_at")
+)
+_READ = """
+SELECT change_id, change, project, script_hash, committed_at
+  FROM {table}
+ ORDER BY committed_at, change_id
+"""
+
+
+def read_table(ask: Ask, table: str) -> ForeignHistory:
+    """Return one row for each change; its version is Sqitch's own id until the plan is asked."""
+    return ForeignHistory(
+        table,
+        tuple(
+            ForeignRow(
+                change_id,
+                change,
+                committed_at,
+                # Releases before 0.998 had no digest and put the id there.
+                None if script_hash == change_id else script_hash,
+                group=project,
+            )
+            for change_id, change, project, script_hash, committed_at in ask(
+                _READ.format(table=table)
+            )
+        ),
+    )
+
+
+def file_checksum(folder: Path, migration: Migration) -> str | None:
+    """Return the SHA-1 of the deploy script's bytes."""
+    content = (folder / migration.path).read_bytes()
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,1 @@
+"""sqlx: its folder and its history table."""

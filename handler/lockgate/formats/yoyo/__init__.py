@@ -1,0 +1,1 @@
+"""yoyo: its folder and its history table."""

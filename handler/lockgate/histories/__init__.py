@@ -1,1 +1,0 @@
-"""Other tools' history tables, one module each: what they say was applied."""

@@ -1,0 +1,62 @@
+"""Alembic's table as a history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.project import Project
+from tests.support.tables import find_table, make_ask
+
+from lockgate.core.request import Action
+from lockgate.formats.alembic import table as alembic
+from lockgate.formats.foreign_history import ForeignHistory
+from lockgate.report.report import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.database import Database
+
+SETUP = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"
+REVISION = "revision = {!r}\ndown_revision = {!r}\n\ndef upgrade(): pass\n"
+
+
+@pytest.fixture
+def revisions(database: Database, tmp_path: Path) -> Project:
+    """Give three revisions, of which two stand on the first, beside a fresh database."""
+    for name, below in {"a": None, "b": "a", "c": "a"}.items():
+        (tmp_path / f"{name}.py").write_text(REVISION.format(name, below))
+    database.run(SETUP)
+    return Project(tmp_path, database, {"LOCKGATE_FORMAT": "alembic"})
+
+
+def test_heads_are_read_and_no_rows(database: Database) -> None:
+    """The table says nothing of what they stand on."""
+    database.run(f"{SETUP}; INSERT INTO alembic_version VALUES ('b'), ('a')")
+    ask = make_ask(database)
+    table = find_table(alembic, ask)
+    assert table is not None
+    expected = ForeignHistory("public.alembic_version", (), heads=("a", "b"))
+    assert expected == alembic.read_table(ask, table)
+
+
+def test_database_without_the_table_has_none(database: Database) -> None:
+    """Nothing is found, and nothing is made."""
+    assert find_table(alembic, make_ask(database)) is None
+
+
+def test_adoption_takes_the_heads_with_all_below_them(revisions: Project) -> None:
+    """What a head stands on is in the history before it; another branch is pending."""
+    revisions.database.run("INSERT INTO alembic_version VALUES ('c')")
+    report = revisions.do(Action.ADOPT, source="alembic", reason="we move")
+    assert Status.APPLIED is report.status
+    assert [("a", "applied"), ("c", "applied")] == revisions.history()
+
+
+def test_adoption_refuses_a_head_without_a_file(revisions: Project) -> None:
+    """Nothing is recorded of a database that is ahead of the folder."""
+    revisions.database.run("INSERT INTO alembic_version VALUES ('gone')")
+    report = revisions.do(Action.ADOPT, source="alembic", reason="we move")
+    assert report.error is not None
+    assert (Status.REFUSED, True) == (report.status, "the revision gone" in report.error.message)

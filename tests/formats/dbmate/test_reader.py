@@ -1,0 +1,168 @@
+"""dbmate's folders: names, order, markers, and what of dbmate is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.folders import list_versions, read_refused, write_folder
+
+from lockgate.core.catalog import Order, StandIn
+from lockgate.core.request import Action
+from lockgate.formats.dbmate.reader import read_folder, recognise
+from lockgate.formats.native import reader as lockgate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.project import Project
+
+FILE = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"
+
+
+def test_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    """The tool compares names as texts, so that 10 runs before 9."""
+    folder = write_folder(tmp_path / "m", {"9_a.sql": FILE, "10_b.sql": FILE})
+    catalog = read_folder(folder, {})
+    assert ([("10", "b"), ("9", "a")], Order.LIST) == (list_versions(catalog), catalog.order)
+
+
+def test_folder_of_timestamps_keeps_their_numbers(tmp_path: Path) -> None:
+    """Where names and numbers agree, numbers decide; they place unknown versions too."""
+    folder = write_folder(tmp_path / "m", {"20240101_a.sql": FILE, "20240102.sql": FILE})
+    catalog = read_folder(folder, {})
+    expected = [("20240101", "a"), ("20240102", "")]
+    assert (expected, Order.NUMBERS) == (list_versions(catalog), catalog.order)
+
+
+def test_files_that_dbmate_passes_over_are_passed_over(tmp_path: Path) -> None:
+    """A name without a number in front, another suffix, and subfolders are none of dbmate's."""
+    files = {"1_a.sql": FILE, "seed.sql": "x", "2_b.SQL": "x", "sub/3_c.sql": "x", "notes.py": "x"}
+    catalog = read_folder(write_folder(tmp_path / "m", files), {})
+    assert [("1", "a")] == list_versions(catalog)
+
+
+def test_file_has_the_checksums_that_the_native_format_gives(tmp_path: Path) -> None:
+    """A project that goes from one format to the other has no drift."""
+    text = f"\ufeff-- about\r\n{FILE}".replace("up\n", "up transaction:false\n")
+    folder = write_folder(tmp_path / "m", {"1_a.sql": text})
+    assert lockgate.read_folder(folder, {}).migrations == read_folder(folder, {}).migrations
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("", None),
+        ("transaction:false", False),
+        ("transaction:true", None),
+        ("nonsense transaction:false:x", None),
+        ("transaction:true transaction:false", False),
+    ],
+)
+def test_option_is_read_as_dbmate_reads_it(
+    *, tmp_path: Path, option: str, expected: bool | None
+) -> None:
+    """Only transaction:false counts, the last one wins, and unknown words are passed over."""
+    text = f"-- migrate:up {option}\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"
+    catalog = read_folder(write_folder(tmp_path / "m", {"1_a.sql": text}), {})
+    assert expected is catalog.migrations[0].up.options.transaction
+
+
+def test_marker_that_is_indented_or_longer_is_a_comment(tmp_path: Path) -> None:
+    """The tool knows its markers only at the start of a line and as whole words."""
+    text = "-- migrate:up\nSELECT 1;\n  -- migrate:down\n-- migrate:downward\nSELECT 2;\n"
+    migration = read_folder(write_folder(tmp_path / "m", {"1_a.sql": text}), {}).migrations[0]
+    assert (text.removeprefix("-- migrate:up"), None) == (migration.up.text, migration.down)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "SELECT 1;\n",
+            (
+                "1_a.sql has no -- migrate:up above its scripts."
+                " Put -- migrate:up, at the start of a line, above the up script."
+            ),
+        ),
+        (
+            "-- migrate:down\n-- migrate:up\n",
+            (
+                "1_a.sql has no -- migrate:up above its scripts."
+                " Put -- migrate:up, at the start of a line, above the up script."
+            ),
+        ),
+        (
+            "SELECT 1;\n-- migrate:up\n",
+            (
+                "1_a.sql:1 has SQL above -- migrate:up."
+                " Move it below the marker; above it only comments may stand."
+            ),
+        ),
+        (
+            FILE + FILE,
+            (
+                "1_a.sql:5 has a second -- migrate:up; Lockgate runs one section of each per file."
+                " Split the file in several migrations."
+            ),
+        ),
+        (
+            "-- migrate:up\n-- migrate:up\n",
+            (
+                "1_a.sql:2 has a second -- migrate:up; Lockgate runs one section of each per file."
+                " Split the file in several migrations."
+            ),
+        ),
+    ],
+)
+def test_file_that_cannot_be_run_as_dbmate_runs_it_is_refused(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    """The error names file, line and the way out."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": text})
+    assert expected == read_refused(read_folder, folder)
+
+
+def test_two_files_of_one_version_are_refused(tmp_path: Path) -> None:
+    """Both files are named."""
+    folder = write_folder(tmp_path / "m", {"01_a.sql": FILE, "1_b.sql": FILE})
+    expected = (
+        "Two files have version 1: 01_a.sql and 1_b.sql. Give one of them a version of its own."
+    )
+    assert expected == read_refused(read_folder, folder)
+
+
+def test_folder_without_a_migration_is_refused(tmp_path: Path) -> None:
+    """An empty folder is a mistake of packaging, not a schema without migrations."""
+    folder = write_folder(tmp_path / "m", {"seed.sql": "x"})
+    assert "holds no migration." in read_refused(read_folder, folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"1_a.sql": FILE, "seed.sql": "x"}, "every file has -- migrate:up"),
+        ({"1_a.sql": FILE, "2_b.sql": "SELECT 1;"}, None),
+        ({"1_a.sql": FILE, "R__b.sql": "SELECT 1;"}, None),
+        ({"1_a.sql": FILE.replace("up\n", "up lock_timeout:5s\n", 1)}, None),
+        ({"seed.sql": "SELECT 1;"}, None),
+    ],
+)
+def test_recognise_answers_for_markers_and_nothing_native(
+    tmp_path: Path, files: dict[str, str], expected: str | None
+) -> None:
+    """What only the native format has makes the folder native."""
+    assert expected == recognise(write_folder(tmp_path / "m", files))
+
+
+def test_migration_that_touches_dbmates_table_finds_it(project: Project) -> None:
+    """The table is there, empty, as dbmate would have made it."""
+    project.settings["LOCKGATE_FORMAT"] = "dbmate"
+    project.write(
+        {"1_a.sql": "-- migrate:up\nDELETE FROM Schema_Migrations WHERE version = '0';\n"}
+    )
+    stand_in = read_folder(project.folder, {}).stand_in
+    report = project.run(Action.UP)
+    rows = project.database.run("SELECT version FROM schema_migrations")
+    assert isinstance(stand_in, StandIn)
+    assert (1, []) == (len(report.applied), rows)

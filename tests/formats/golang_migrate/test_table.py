@@ -1,0 +1,78 @@
+"""golang-migrate's one row as a history: where the database stands, and what stands in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.tables import make_ask
+
+from lockgate.core.request import Action
+from lockgate.errors import AmendmentRefused
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
+from lockgate.formats.golang_migrate import table as golang_migrate
+
+if TYPE_CHECKING:
+    from tests.support.database import Database
+    from tests.support.project import Project
+
+TABLE = "public.schema_migrations"
+CREATE = "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL);"
+DIRTY = (
+    "is marked dirty: golang-migrate began it and did not come to its end. Look at what of it is in"
+    " the database, put that right, then run: migrate force {0} (or the version before, if nothing of"
+    " it is there)."
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ("(12, false)", ForeignHistory(TABLE, (ForeignRow("12"),), baseline="12")),
+        (
+            "(12, true)",
+            ForeignHistory(
+                TABLE,
+                (ForeignRow("12", state=ForeignState.DIRTY, detail=f"it {DIRTY.format(12)}"),),
+                baseline="12",
+            ),
+        ),
+        ("(-1, true)", ForeignHistory(TABLE, (), problem=f"version -1 {DIRTY.format(-1)}")),
+        (
+            "(1, false), (2, false)",
+            ForeignHistory(TABLE, (), problem="it has 2 rows instead of one."),
+        ),
+        (None, ForeignHistory(TABLE, ())),
+    ],
+)
+def test_row_says_where_the_database_stands(
+    database: Database, values: str | None, expected: ForeignHistory
+) -> None:
+    """The version is the baseline; a dirty one is no version to stand on."""
+    database.run(CREATE + (f"INSERT INTO schema_migrations VALUES {values}" if values else ""))
+    assert expected == golang_migrate.read_table(make_ask(database), TABLE)
+
+
+FILES = {"000009_a.up.sql": "SELECT 1;", "000010_b.up.sql": "SELECT 2;", "11_c.up.sql": "SELECT 3;"}
+
+
+def test_adoption_takes_everything_up_to_the_version(project: Project) -> None:
+    """What stands below it in the folder was applied, whatever zeros its name has."""
+    project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
+    project.write(FILES)
+    project.database.run(f"{CREATE} INSERT INTO schema_migrations VALUES (10, false)")
+    project.do(Action.ADOPT, source="golang-migrate", reason="we move")
+    assert [("000009", "applied"), ("000010", "applied")] == project.history()
+
+
+def test_adoption_of_a_dirty_version_is_refused(project: Project) -> None:
+    """The refusal says what to do, and nothing is written."""
+    project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
+    project.write(FILES)
+    project.database.run(f"{CREATE} INSERT INTO schema_migrations VALUES (10, true)")
+    report = project.do(Action.ADOPT, source="golang-migrate", reason="we move")
+    assert report.error is not None
+    assert (AmendmentRefused.code, True) == (
+        report.error.code,
+        DIRTY.format(10) in report.error.message,
+    )

@@ -1,0 +1,27 @@
+"""Rails' table as a history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.tables import find_table, make_ask
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.rails import table as rails
+
+if TYPE_CHECKING:
+    from tests.support.database import Database
+
+
+def test_versions_are_read_in_rails_order(database: Database) -> None:
+    """They are texts, and compare as numbers."""
+    database.run(
+        "CREATE TABLE ar_internal_metadata (key varchar);"
+        "CREATE TABLE schema_migrations (version varchar PRIMARY KEY);"
+        "INSERT INTO schema_migrations VALUES ('20240101000000'), ('9'), ('10')"
+    )
+    ask = make_ask(database)
+    table = find_table(rails, ask)
+    assert table is not None
+    rows = (ForeignRow("9"), ForeignRow("10"), ForeignRow("20240101000000"))
+    assert ForeignHistory("public.schema_migrations", rows) == rails.read_table(ask, table)

@@ -1,0 +1,66 @@
+"""yoyo's tables as a history."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tests.support.tables import find_table, make_ask
+
+from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
+from lockgate.formats.yoyo import table as yoyo
+
+if TYPE_CHECKING:
+    from tests.support.database import Database
+
+SETUP = """
+CREATE TABLE _yoyo_migration (
+    migration_hash varchar(64) PRIMARY KEY,
+    migration_id varchar(255),
+    applied_at_utc timestamp
+);
+INSERT INTO _yoyo_migration
+SELECT encode(sha256(id::bytea), 'hex'), id, at::timestamp
+  FROM (VALUES ('b', '2024-01-02'), ('a.x', '2024-01-03'), ('__init__', '2024-01-01')) AS v (id, at)
+"""
+LOCK = (
+    "CREATE TABLE yoyo_lock (locked int DEFAULT 1 PRIMARY KEY, ctime timestamp, pid int NOT NULL)"
+)
+
+
+def read(database: Database) -> ForeignHistory:
+    """Return what the tables say."""
+    ask = make_ask(database)
+    table = find_table(yoyo, ask)
+    assert table is not None
+    return yoyo.read_table(ask, table)
+
+
+def test_rows_are_read_in_the_order_of_application(database: Database) -> None:
+    """The time is UTC's; the package's own file is no migration here."""
+    database.run(f"{SETUP};{LOCK}")
+    rows = (
+        ForeignRow("b", applied_at=datetime(2024, 1, 2, tzinfo=UTC)),
+        ForeignRow("a.x", applied_at=datetime(2024, 1, 3, tzinfo=UTC)),
+    )
+    assert ForeignHistory("public._yoyo_migration", rows) == read(database)
+
+
+def test_row_whose_digest_is_of_another_id_is_unknown(database: Database) -> None:
+    """The digest is what yoyo goes by, so that the id beside it says nothing."""
+    database.run(f"{SETUP}; UPDATE _yoyo_migration SET migration_id = 'c' WHERE migration_id = 'b'")
+    assert [ForeignState.UNKNOWN, ForeignState.APPLIED] == [r.state for r in read(database).rows]
+
+
+def test_lock_that_is_held_stands_in_the_way(database: Database) -> None:
+    """The problem names the process and the way to break its lock."""
+    database.run(f"{SETUP};{LOCK};INSERT INTO yoyo_lock (pid) VALUES (4711)")
+    expected = (
+        "yoyo's process 4711 holds its lock (public.yoyo_lock). If it is gone, run yoyo break-lock."
+    )
+    assert expected == read(database).problem
+
+
+def test_database_without_the_table_has_none(database: Database) -> None:
+    """Nothing is found, and nothing is made."""
+    assert find_table(yoyo, make_ask(database)) is None
