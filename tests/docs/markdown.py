@@ -49,6 +49,13 @@ _HEADING = re.compile(r"^(#+) +(.+)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
+# What is not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
+_NO_PROSE = re.compile(
+    r"<!-- BEGIN_TF_DOCS -->.*?<!-- END_TF_DOCS -->|<!--.*?-->|^(?:#|\||    )[^\n]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_BLOCK_START = re.compile(r"\n\s*\n|\n(?=\s*(?:[*-]|\d+\.) )")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\)?\s+(?=[A-Z(\"'])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +154,17 @@ def read_table(page: str, heading: str) -> list[list[str]]:
 def to_one_line(text: str) -> str:
     """Return a text with its line breaks made spaces, as a message is compared."""
     return " ".join(text.split())
+
+
+def list_sentences(text: str) -> list[str]:
+    """Return the sentences of a page's prose, with code as one word and a link as its text."""
+    prose = _NO_PROSE.sub("", _FENCE.sub("\n", text))
+    spoken = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "CODE", prose))
+    blocks = (to_one_line(block).replace("**", "") for block in _BLOCK_START.split(spoken))
+    sentences = (one for block in blocks for one in _SENTENCE_END.split(block))
+    return [sentence for sentence in sentences if count_words(sentence) > 0]
+
+
+def count_words(sentence: str) -> int:
+    """Return how many words a sentence has; marks of their own are none."""
+    return sum(1 for word in sentence.split() if re.search(r"\w", word))

@@ -15,11 +15,13 @@ from tests.docs.markdown import (
     FORMAT_PAGES,
     PAGES,
     ROOT,
+    count_words,
     find_blocks,
     list_anchors,
     list_headings,
     list_images,
     list_links,
+    list_sentences,
     read_page,
     read_table,
 )
@@ -36,6 +38,19 @@ from lockgate.terminal.cli import COMMANDS, EXIT_STATUSES, OPTION_SETTINGS
 
 PACKAGE = ROOT / "handler/lockgate"
 TERMINAL_ONLY = {"terminal", "local"}
+# Pages that have longer sentences.
+LONG_WINDED = {"docs/backups.md", "docs/callers.md", "docs/performance.md", "docs/report.md"}
+# Everything else that people read: also the pages on single tools, and those of the Terraform module.
+PROSE_PAGES = (
+    *(page for page in PAGES if page not in LONG_WINDED),
+    *sorted(
+        str(path.relative_to(ROOT))
+        for folder in ("docs/formats", "infra/terraform")
+        for path in (ROOT / folder).rglob("*.md")
+    ),
+)
+MOST_WORDS = 35
+MOST_WORDS_ON_AVERAGE = 18
 # Names that a page gives as an example of a wrong one.
 WRONG_SETTINGS = {"LOCKGATE_LOCK_TIMOUT"}
 
@@ -105,6 +120,49 @@ def test_page_names_settings_that_exist(page: str) -> None:
     named = set(re.findall(r"LOCKGATE_[A-Z_]*[A-Z]\b(?!_)", read_page(page))) - WRONG_SETTINGS
     known = {setting.name for setting in SETTINGS}
     assert set() == {name for name in named - known if not name.startswith("LOCKGATE_TEST")}
+
+
+# Sentences.
+
+
+@pytest.mark.parametrize("page", PROSE_PAGES)
+def test_sentences_are_short(page: str) -> None:
+    """No sentence has more than 35 words, and those of a page have 18 or fewer on average."""
+    sentences = list_sentences(read_page(page))
+    counts = [count_words(sentence) for sentence in sentences]
+    assert [] == [sentence for sentence in sentences if count_words(sentence) > MOST_WORDS]
+    assert sum(counts) / len(counts) <= MOST_WORDS_ON_AVERAGE
+
+
+def test_sentences_are_found_in_prose_alone() -> None:
+    """Code is one word, and headings, tables, blocks of code and comments are no sentences."""
+    text = """# A heading
+
+First, run `make test ARGS=-x`. Then
+read [the page](a.md). It ends
+<!-- a comment -->
+
+* one item (with a bracket.) Another
+  line
+* `code`
+
+| a table | of words |
+
+    make demo
+
+```shell
+lockgate up
+```
+"""
+    expected = [
+        ("First, run CODE.", 3),
+        ("Then read the page.", 4),
+        ("It ends", 2),
+        ("* one item (with a bracket.", 5),
+        ("Another line", 2),
+        ("* CODE", 1),
+    ]
+    assert expected == [(one, count_words(one)) for one in list_sentences(text)]
 
 
 # Configuration.
