@@ -39,7 +39,7 @@ from lockgate.terminal.cli import COMMANDS, EXIT_STATUSES, OPTION_SETTINGS
 PACKAGE = ROOT / "handler/lockgate"
 TERMINAL_ONLY = {"terminal", "local"}
 # Pages that have longer sentences.
-LONG_WINDED = {"docs/backups.md", "docs/callers.md", "docs/performance.md", "docs/report.md"}
+LONG_WINDED = {"docs/performance.md"}
 # Everything else that people read: also the pages on single tools, and those of the Terraform module.
 PROSE_PAGES = (
     *(page for page in PAGES if page not in LONG_WINDED),
