@@ -26,9 +26,15 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from lockgate.core.policy import BackupMode, FirstRun
-from lockgate.settings import read_settings
+from lockgate.core.policy import BackupMode
 from lockgate_cdk.alarms import make_alarms
+from lockgate_cdk.arguments import (
+    check_timeout,
+    choose_database,
+    choose_first_run,
+    make_environment,
+    read_access,
+)
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
 from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
@@ -47,20 +53,6 @@ if TYPE_CHECKING:
     from constructs import IConstruct
 
 _AN_HOUR = cdk.Duration.hours(1)
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 60, 3_600
-# Set by arguments, or by how the construct works; each with the way to say it.
-_OWN_SETTINGS = {
-    "LOCKGATE_SECRET_ARN": "Give secret=.",
-    "LOCKGATE_IAM_AUTH": "Give iam_database_user_arn=.",
-    "LOCKGATE_HOST": "Give host=.",
-    "LOCKGATE_PORT": "Give port=.",
-    "LOCKGATE_DBNAME": "Give dbname=.",
-    "LOCKGATE_USERNAME": "Give username=.",
-    "LOCKGATE_BACKUP": "Give backup=.",
-    "LOCKGATE_MIGRATIONS": "Give migrations=.",
-    "LOCKGATE_OPERATE": "The construct names the function that it makes.",
-    "LOCKGATE_CFN_RESPONSE": "The function itself answers CloudFormation here.",
-}
 
 
 @jsii.implements(ec2.IConnectable)
@@ -155,11 +147,11 @@ class DatabaseMigrations(Construct):
             PackageNotBuilt: there is no such folder of migrations.
         """
         super().__init__(scope, construct_id)
-        _check_timeout(service_timeout)
-        database = _choose_database(cluster, instance)
+        check_timeout(service_timeout)
+        database = choose_database(cluster, instance)
         if secret is None and iam_database_user_arn is None:
             secret = getattr(database, "secret", None)
-        access = _read_access(secret, iam_database_user_arn, host, username)
+        access = read_access(secret, iam_database_user_arn, host, username)
         order = Order(Path(migrations).resolve(), architecture.name, tuple(build_options))
         digest = compute_digest(order)
         given_secret = None if secret is None else secret.secret_arn
@@ -181,7 +173,7 @@ class DatabaseMigrations(Construct):
             vpc=vpc,
             subnets=vpc_subnets,
             security_groups=groups,
-            environment=_make_environment(settings, environment or {}),
+            environment=make_environment(settings, environment or {}),
             policies=_make_policies(self, access, backup),
             log_retention=log_retention,
             key=encryption_key,
@@ -223,7 +215,7 @@ class DatabaseMigrations(Construct):
                 "DbName": dbname,
                 "Target": target,
                 "Reason": reason,
-                "FirstRun": _choose_first_run(first_run, environment or {}),
+                "FirstRun": choose_first_run(first_run, environment or {}),
             },
         )
         self.resource.node.add_dependency(
@@ -269,85 +261,6 @@ class DatabaseMigrations(Construct):
     def run_id(self) -> str:
         """The run's id in the history and in the log."""
         return str(self.resource.get_att_string("RunId"))
-
-
-def _check_timeout(service_timeout: cdk.Duration) -> None:
-    """Refuse what the parameter ``ServiceTimeout`` of template.yaml refuses.
-
-    Raises:
-        ValueError: Lambda keeps no event for so short, or CloudFormation does not wait for so long.
-    """
-    if not _SHORTEST_SECONDS <= service_timeout.to_seconds() <= _LONGEST_SECONDS:
-        raise ValueError("service_timeout= must be from a minute to an hour.")
-
-
-def _choose_database(
-    cluster: rds.IDatabaseCluster | None, instance: rds.IDatabaseInstance | None
-) -> rds.IDatabaseCluster | rds.IDatabaseInstance | None:
-    if cluster is not None and instance is not None:
-        raise ValueError(
-            "A cluster and an instance were given. Give the one that has the database."
-        )
-    return cluster if cluster is not None else instance
-
-
-def _read_access(
-    secret: secretsmanager.ISecret | None,
-    iam_database_user_arn: str | None,
-    host: str | None,
-    username: str | None,
-) -> Access:
-    """Return how the functions get to the database.
-
-    Raises:
-        ValueError: there are no credentials, or they lead nowhere.
-    """
-    if secret is None and iam_database_user_arn is None:
-        raise ValueError(
-            "There are no credentials. Give secret=, a cluster or an instance that has one, or"
-            " iam_database_user_arn= with host= and username=."
-        )
-    if secret is None and (host is None or username is None):
-        raise ValueError("Without a secret, host= and username= must be given.")
-    key = None if secret is None else secret.encryption_key
-    return Access(
-        secret_arn=None if secret is None else _find_full_arn(secret),
-        secret_key_arn=None if key is None else key.key_arn,
-        iam_database_user_arn=iam_database_user_arn,
-        finds_host=secret is not None and host is None,
-    )
-
-
-def _find_full_arn(secret: secretsmanager.ISecret) -> str:
-    """Return the ARN as policies need it; one without its ending matches any six characters."""
-    return secret.secret_full_arn or f"{secret.secret_arn}-??????"
-
-
-def _choose_first_run(given: str | None, environment: Mapping[str, str]) -> str:
-    """Return the property as the template always has it; the setting counts if nothing is given."""
-    if given is None:
-        return environment.get("LOCKGATE_FIRST_RUN", FirstRun.REFUSE.value)
-    return FirstRun(given).value
-
-
-def _make_environment(
-    own: Mapping[str, str | int | None], further: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the functions' variables.
-
-    Raises:
-        ValueError: one of ``further`` is the construct's own.
-        SettingInvalid: one is no setting, or has a value that it cannot have.
-    """
-    for name in further:
-        if name in _OWN_SETTINGS:
-            raise ValueError(f"{name} is not taken from environment=. {_OWN_SETTINGS[name]}")
-    given = {name: str(value) for name, value in own.items() if value is not None}
-    environment = {**given, **further}
-    # What is known only to the deploy is looked at by the function.
-    known = {k: v for k, v in environment.items() if not cdk.Token.is_unresolved(v)}
-    read_settings(known)
-    return environment
 
 
 def _make_security_group(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:
