@@ -42,6 +42,19 @@ def check_timeout(service_timeout: cdk.Duration) -> None:
         raise ValueError("service_timeout= must be from a minute to an hour.")
 
 
+def refuse_request(**given: str | None) -> None:
+    """Refuse arguments for a migration where there is none.
+
+    Raises:
+        ValueError: one of them was given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}= is for the migration, and with with_migration=False there is none."
+            )
+
+
 def choose_database(
     cluster: rds.IDatabaseCluster | None, instance: rds.IDatabaseInstance | None
 ) -> rds.IDatabaseCluster | rds.IDatabaseInstance | None:

@@ -34,12 +34,18 @@ from lockgate_cdk.arguments import (
     choose_first_run,
     make_environment,
     read_access,
+    refuse_request,
 )
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
 from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
 from lockgate_cdk.package import Order, compute_digest, make_code
-from lockgate_cdk.policies import Access, list_backup_statements, list_reach_statements
+from lockgate_cdk.policies import (
+    Access,
+    list_backup_statements,
+    list_reach_statements,
+    make_answer_policies,
+)
 from lockgate_cdk.resources import let_continue, make_check, make_migration
 
 if TYPE_CHECKING:
@@ -81,7 +87,10 @@ class DatabaseMigrations(Construct):
         target: str | None = None,
         reason: str | None = None,
         first_run: str | None = None,
+        with_migration: bool = True,
         service_timeout: cdk.Duration = _AN_HOUR,
+        with_codepipeline: bool = False,
+        with_codedeploy: bool = False,
         environment: Mapping[str, str] | None = None,
         backup: str | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -121,8 +130,12 @@ class DatabaseMigrations(Construct):
             first_run: ``allow`` lets the first run go on in a database that has tables already;
                 ``refuse`` does not. If it is not given, the setting ``LOCKGATE_FIRST_RUN`` in
                 ``environment`` counts; else ``refuse``.
+            with_migration: migrate when the stack is deployed. With ``False`` nothing runs until
+                something invokes the function.
             service_timeout: how long CloudFormation waits for a migration, from a minute to an hour.
                 Two retries after a kill need 48 minutes.
+            with_codepipeline: let the function answer CodePipeline, which invokes it as an action.
+            with_codedeploy: let the function answer CodeDeploy, which invokes it as a lifecycle hook.
             environment: further settings (docs/configuration.md) and variables of migrations.
             backup: ``off``, ``record`` or ``snapshot`` before a change; else recorded where possible.
             vpc_subnets: subnets of the functions; else the private ones.
@@ -148,6 +161,8 @@ class DatabaseMigrations(Construct):
         """
         super().__init__(scope, construct_id)
         check_timeout(service_timeout)
+        if not with_migration:
+            refuse_request(target=target, reason=reason, first_run=first_run)
         database = choose_database(cluster, instance)
         if secret is None and iam_database_user_arn is None:
             secret = getattr(database, "secret", None)
@@ -184,6 +199,9 @@ class DatabaseMigrations(Construct):
             # After it nobody waits for an answer, and an event that is still queued must not run.
             replace(MIGRATE, max_event_age=service_timeout),
             on_failure=on_failure,
+            answer_policies=make_answer_policies(
+                codepipeline=with_codepipeline, codedeploy=with_codedeploy
+            ),
         )
         self.operate_function: lambda_.Function | None = None
         self.operate_log_group: logs.LogGroup | None = None
@@ -201,29 +219,30 @@ class DatabaseMigrations(Construct):
             *groups,
             *(make_endpoint(self, endpoint, vpc, vpc_subnets) for endpoint in endpoints),
         ]
-        self.check = make_check(self, self.function)
-        self.check.node.add_dependency(*way_out)
-        self.resource = make_migration(
-            self,
-            self.function,
-            service_timeout,
-            {
-                "PackageDigest": digest,
-                "SecretArn": given_secret,
-                "Host": host,
-                "Port": port,
-                "DbName": dbname,
-                "Target": target,
-                "Reason": reason,
-                "FirstRun": choose_first_run(first_run, environment or {}),
-            },
-        )
-        self.resource.node.add_dependency(
-            self.check,
-            *way_out,
-            let_continue(self, self.function),
-            *_list_what_is_reached(database),
-        )
+        goes_on = let_continue(self, self.function)
+        self._check: cdk.CustomResource | None = None
+        self._resource: cdk.CustomResource | None = None
+        if with_migration:
+            self._check = make_check(self, self.function)
+            self._check.node.add_dependency(*way_out)
+            self._resource = make_migration(
+                self,
+                self.function,
+                service_timeout,
+                {
+                    "PackageDigest": digest,
+                    "SecretArn": given_secret,
+                    "Host": host,
+                    "Port": port,
+                    "DbName": dbname,
+                    "Target": target,
+                    "Reason": reason,
+                    "FirstRun": choose_first_run(first_run, environment or {}),
+                },
+            )
+            self._resource.node.add_dependency(
+                self._check, *way_out, goes_on, *_list_what_is_reached(database)
+            )
         if with_alarms:
             make_alarms(self, self.function, alarm_topic, has_destination=on_failure is not None)
 
@@ -231,6 +250,24 @@ class DatabaseMigrations(Construct):
         """Let each of ``dependents`` wait for the migration alone, not for alarms and Operate."""
         for dependent in dependents:
             dependent.node.add_dependency(self.resource)
+
+    @property
+    def check(self) -> cdk.CustomResource:
+        """The resource that asks the function for an answer before the migration.
+
+        Raises:
+            ValueError: the construct was made with ``with_migration=False``.
+        """
+        return _expect_migration(self._check)
+
+    @property
+    def resource(self) -> cdk.CustomResource:
+        """The migration: CloudFormation calls the function when one of its properties changes.
+
+        Raises:
+            ValueError: the construct was made with ``with_migration=False``.
+        """
+        return _expect_migration(self._resource)
 
     @property
     def connections(self) -> ec2.Connections:
@@ -261,6 +298,12 @@ class DatabaseMigrations(Construct):
     def run_id(self) -> str:
         """The run's id in the history and in the log."""
         return str(self.resource.get_att_string("RunId"))
+
+
+def _expect_migration(resource: cdk.CustomResource | None) -> cdk.CustomResource:
+    if resource is None:
+        raise ValueError("With with_migration=False the stack has no migration to refer to.")
+    return resource
 
 
 def _make_security_group(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:

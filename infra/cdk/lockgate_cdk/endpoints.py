@@ -24,12 +24,18 @@ class Endpoint(Enum):
     """Going on with a run that does not fit into one invocation."""
     RDS = "Rds"
     """Finding the host, where neither secret nor ``host`` says it; backups before a change."""
+    CODE_PIPELINE = "CodePipeline"
+    """The answer to CodePipeline."""
+    CODE_DEPLOY = "CodeDeploy"
+    """The answer to CodeDeploy."""
 
 
 _SERVICES = {
     Endpoint.SECRETS_MANAGER: ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
     Endpoint.LAMBDA: ec2.InterfaceVpcEndpointAwsService.LAMBDA_,
     Endpoint.RDS: ec2.InterfaceVpcEndpointAwsService.RDS,
+    Endpoint.CODE_PIPELINE: ec2.InterfaceVpcEndpointAwsService.CODEPIPELINE,
+    Endpoint.CODE_DEPLOY: ec2.InterfaceVpcEndpointAwsService.CODEDEPLOY,
 }
 
 

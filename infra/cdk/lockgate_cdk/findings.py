@@ -32,6 +32,15 @@ BACK_UP = {
     f"{_RDS}:cluster-snapshot:lockgate-*]": _NAMED,
     f"{_RDS}:snapshot:lockgate-*]": _NAMED,
 }
+ANSWERS = {
+    "answer-codepipeline": {
+        "AwsSolutions-IAM5[Resource::*]": "A job of CodePipeline has no ARN.",
+    },
+    "answer-codedeploy": {
+        "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:codedeploy:<AWS::Region>:<AWS::AccountId>"
+        ":deploymentgroup:*]": "Only the event says which deployment asks.",
+    },
+}
 ENDPOINT = {
     "AwsSolutions-EC23": "Who is let in is the VPC itself, whose range is not known before the deploy.",
 }

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
-from lockgate_cdk.findings import FUNCTION, accept_findings
+from lockgate_cdk.findings import ANSWERS, FUNCTION, accept_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +77,7 @@ def make_function(
     *,
     reserved_concurrency: int | None = None,
     on_failure: lambda_.IDestination | None = None,
+    answer_policies: Mapping[str, iam.PolicyDocument] | None = None,
 ) -> tuple[lambda_.Function, logs.LogGroup]:
     """Return a new function and its log, which stays when a first deploy is rolled back."""
     log_group = logs.LogGroup(
@@ -86,6 +87,7 @@ def make_function(
         encryption_key=shared.key,
         removal_policy=RemovalPolicy.RETAIN,
     )
+    role = _make_role(scope, shared, duty, log_group, answer_policies or {})
     actions = {} if duty.actions is None else {"LOCKGATE_ALLOWED_ACTIONS": duty.actions}
     function = lambda_.Function(
         scope,
@@ -98,7 +100,7 @@ def make_function(
         timeout=Duration.minutes(15),
         memory_size=shared.memory_size,
         reserved_concurrent_executions=reserved_concurrency,
-        role=_make_role(scope, shared, duty, log_group),
+        role=role,
         vpc=shared.vpc,
         vpc_subnets=shared.subnets,
         security_groups=shared.security_groups,
@@ -115,16 +117,26 @@ def make_function(
 
 
 def _make_role(
-    scope: Construct, shared: Shared, duty: Duty, log_group: logs.ILogGroup
-) -> iam.IRole:
+    scope: Construct,
+    shared: Shared,
+    duty: Duty,
+    log_group: logs.ILogGroup,
+    answer_policies: Mapping[str, iam.PolicyDocument],
+) -> iam.Role:
     write_log = iam.PolicyStatement(
         actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
     )
-    return iam.Role(
+    role = iam.Role(
         scope,
         f"{duty.name}Role",
         description=duty.role_description,
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         managed_policies=list(shared.policies),
-        inline_policies={"write-log": iam.PolicyDocument(statements=[write_log])},
+        inline_policies={
+            "write-log": iam.PolicyDocument(statements=[write_log]),
+            **answer_policies,
+        },
     )
+    for name in answer_policies:
+        accept_findings(role, ANSWERS[name])
+    return role

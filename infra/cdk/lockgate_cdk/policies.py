@@ -35,6 +35,16 @@ def list_backup_statements(*, takes_snapshots: bool) -> list[iam.PolicyStatement
     return [iam.PolicyStatement.from_json(value) for value in _list_backup(takes_snapshots)]
 
 
+def make_answer_policies(*, codepipeline: bool, codedeploy: bool) -> dict[str, iam.PolicyDocument]:
+    """Return the policies for answering CodePipeline and CodeDeploy, by their names."""
+    wanted = {"answer-codepipeline": codepipeline, "answer-codedeploy": codedeploy}
+    return {
+        name: iam.PolicyDocument(statements=[iam.PolicyStatement.from_json(_ANSWERS[name])])
+        for name, is_wanted in wanted.items()
+        if is_wanted
+    }
+
+
 def _list_reach(access: Access) -> Iterator[dict[str, Any]]:
     yield _allow(
         [
@@ -108,3 +118,14 @@ def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
 
 def _arn(service: str, resource: str) -> str:
     return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
+
+
+_ANSWERS = {
+    "answer-codepipeline": _allow(
+        ["codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult"], ["*"]
+    ),
+    "answer-codedeploy": _allow(
+        ["codedeploy:PutLifecycleEventHookExecutionStatus"],
+        [_arn("codedeploy", "deploymentgroup:*")],
+    ),
+}

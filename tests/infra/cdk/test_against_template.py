@@ -45,6 +45,10 @@ CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "snapshots": ({"SecretArn": SECRET, "Backup": "snapshot"}, {"secret": SECRET, "backup": "snapshot"}),
     "a record": ({"SecretArn": SECRET, "Backup": "record"}, {"secret": SECRET, "backup": "record"}),
     "no backups": ({"SecretArn": SECRET, "Backup": "off"}, {"secret": SECRET, "backup": "off"}),
+    "pipelines": (
+        {"SecretArn": SECRET, "WithCodePipeline": "true", "WithCodeDeploy": "true"},
+        {"secret": SECRET, "with_codepipeline": True, "with_codedeploy": True},
+    ),
     "a first run beside other tables": (
         {"SecretArn": SECRET, "FirstRun": "allow"},
         {"secret": SECRET, "first_run": "allow"},
@@ -169,6 +173,15 @@ def test_way_to_answer_is_tried_the_same(
         construct["Properties"][name] for name in alike
     ]
     assert all("CanAnswer" in resources["Migration"]["DependsOn"] for resources in pair)
+
+
+def test_migration_can_be_left_out_of_both(migrations: Path) -> None:
+    """Neither has a custom resource then."""
+    template = make_by_template({"SecretArn": SECRET, "WithMigration": "false"})
+    construct = make_by_construct({"secret": SECRET, "with_migration": False}, migrations)
+
+    for resources in (template, construct):
+        assert [] == [name for name, one in resources.items() if one["Type"].startswith("Custom::")]
 
 
 def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:

@@ -316,6 +316,8 @@ def test_endpoints_are_made_and_waited_for(migrations: Path) -> None:
         "S3Endpoint": "s3",
         "LambdaEndpoint": "lambda",
         "RdsEndpoint": "rds",
+        "CodePipelineEndpoint": "codepipeline",
+        "CodeDeployEndpoint": "codedeploy",
     } == services
     assert set(services) <= set(made["Migration"]["DependsOn"])
     assert set(services) <= set(made["CanAnswer"]["DependsOn"])
@@ -346,6 +348,27 @@ def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
 
     assert [] == [name for name in made if name.startswith("Operate") or "Alarm" in name]
     assert "BackUp" not in made
+
+
+def test_migration_may_be_left_to_whoever_invokes_the_function(migrations: Path) -> None:
+    """The function is the same without the two custom resources, and has no outcome to refer to."""
+    shop = make_shop()
+    own = DatabaseMigrations(
+        shop.stack,
+        NAME,
+        vpc=shop.vpc,
+        cluster=shop.cluster,
+        migrations=migrations,
+        with_migration=False,
+    )
+    made = synthesise(shop.stack)
+    usual = migrate(migrations)
+
+    assert {"CanAnswer", "Migration"} == set(usual) - set(made)
+    assert made["Migrate"] == usual["Migrate"]
+    for refer in (lambda: own.status, lambda: own.check, lambda: own.before(shop.vpc)):
+        with pytest.raises(ValueError, match=r"^With with_migration=False the stack has no"):
+            refer()
 
 
 def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
@@ -405,6 +428,10 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
         (
             {"environment": {"LOCKGATE_HOST": "db"}},
             "LOCKGATE_HOST is not taken from environment=. Give host=.",
+        ),
+        (
+            {"with_migration": False, "target": "1"},
+            "target= is for the migration, and with with_migration=False there is none.",
         ),
         (
             {"service_timeout": cdk.Duration.seconds(59)},

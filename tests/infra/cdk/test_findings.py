@@ -14,12 +14,19 @@ from aws_cdk import Validations
 from tests.support.cdk_stack import NAME, make_shop
 
 from lockgate_cdk import DatabaseMigrations, Endpoint, database_migrations, endpoints, functions
-from lockgate_cdk.findings import BACK_UP, ENDPOINT, FUNCTION, REACH_DATABASE
+from lockgate_cdk.findings import ANSWERS, BACK_UP, ENDPOINT, FUNCTION, REACH_DATABASE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ACCEPTED = {**BACK_UP, **ENDPOINT, **FUNCTION, **REACH_DATABASE}
+ACCEPTED = {
+    **BACK_UP,
+    **ENDPOINT,
+    **FUNCTION,
+    **REACH_DATABASE,
+    **ANSWERS["answer-codepipeline"],
+    **ANSWERS["answer-codedeploy"],
+}
 
 
 def find_rules(tmp_path: Path) -> set[str]:
@@ -36,6 +43,8 @@ def find_rules(tmp_path: Path) -> set[str]:
         migrations=migrations,
         endpoints=Endpoint,
         backup="snapshot",
+        with_codepipeline=True,
+        with_codedeploy=True,
     )
     # The network and the database are the test's own, and not what a review would pass.
     with pytest.raises(RuntimeError, match="ValidationFailed"):
