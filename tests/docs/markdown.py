@@ -50,6 +50,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
 # What is not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
+_QUOTE_SIGN = re.compile(r"^> ", re.MULTILINE)
 _NO_PROSE = re.compile(
     r"<!-- BEGIN_TF_DOCS -->.*?<!-- END_TF_DOCS -->|<!--.*?-->|^(?:#|\||    )[^\n]*$",
     re.MULTILINE | re.DOTALL,
@@ -158,7 +159,7 @@ def to_one_line(text: str) -> str:
 
 def list_sentences(text: str) -> list[str]:
     """Return the sentences of a page's prose, with code as one word and a link as its text."""
-    prose = _NO_PROSE.sub("", _FENCE.sub("\n", text))
+    prose = _QUOTE_SIGN.sub("", _NO_PROSE.sub("", _FENCE.sub("\n", text)))
     spoken = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "CODE", prose))
     blocks = (to_one_line(block).replace("**", "") for block in _BLOCK_START.split(spoken))
     sentences = (one for block in blocks for one in _SENTENCE_END.split(block))

@@ -86,7 +86,7 @@ def test_every_option_is_documented() -> None:
 
 def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
     """What the page quotes is what the next test asks for, and the other way round."""
-    rows = read_table(PAGE, "| found | says |")
+    rows = read_table(PAGE, "| found | the message contains |")
     assert list(REFUSED) == [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row[1])]
 
 

@@ -40,14 +40,10 @@ PACKAGE = ROOT / "handler/lockgate"
 TERMINAL_ONLY = {"terminal", "local"}
 # Pages that have longer sentences.
 LONG_WINDED = {"docs/performance.md"}
-# Everything else that people read: also the pages on single tools, and those of the Terraform module.
+# Everything else that people read: also the pages of the Terraform module.
 PROSE_PAGES = (
     *(page for page in PAGES if page not in LONG_WINDED),
-    *sorted(
-        str(path.relative_to(ROOT))
-        for folder in ("docs/formats", "infra/terraform")
-        for path in (ROOT / folder).rglob("*.md")
-    ),
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("*.md")),
 )
 MOST_WORDS = 35
 MOST_WORDS_ON_AVERAGE = 18
