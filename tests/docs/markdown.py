@@ -49,8 +49,8 @@ _HEADING = re.compile(r"^(#+) +(.+)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
-# What is not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
 _QUOTE_SIGN = re.compile(r"^> ", re.MULTILINE)
+# What is not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
 _NO_PROSE = re.compile(
     r"<!-- BEGIN_TF_DOCS -->.*?<!-- END_TF_DOCS -->|<!--.*?-->|^(?:#|\||    )[^\n]*$",
     re.MULTILINE | re.DOTALL,
