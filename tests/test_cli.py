@@ -16,9 +16,10 @@ import pytest
 from tests.support.waiting import LONGEST_SECONDS, wait_until
 
 from lockgate import __version__
-from lockgate.terminal import cli
+from lockgate.terminal import run_command
 from lockgate.terminal.arguments import make_parser
-from lockgate.terminal.cli import main, merge_environment
+from lockgate.terminal.cli import main
+from lockgate.terminal.environment import OPTION_SETTINGS, merge_environment
 from lockgate.wiring import SystemClock
 
 if TYPE_CHECKING:
@@ -355,7 +356,7 @@ def test_defect_is_one_sentence_and_a_traceback_on_demand(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("quoted secret")
 
-    monkeypatch.setattr(cli, "make_runner", fail)
+    monkeypatch.setattr(run_command, "make_runner", fail)
 
     outcome, debugged = run("up"), run("up", "--debug")
 
@@ -401,7 +402,7 @@ def test_options_win_over_the_environment(arguments: list[str], expected: dict[s
 def test_each_option_that_is_a_setting_exists() -> None:
     """The table of options and the parser agree."""
     options = vars(make_parser().parse_args(["up"]))
-    assert set() == set(cli.OPTION_SETTINGS) - set(options)
+    assert set() == set(OPTION_SETTINGS) - set(options)
 
 
 def test_help_shows_commands_and_examples_in_80_columns(
@@ -669,5 +670,5 @@ def test_hint_does_not_ask_for_what_the_environment_has(
     Path("migrations/1_a.sql").write_text("SELECT 1;")
     monkeypatch.setenv("LOCKGATE_HOST", "db.example.com")
     error = run("status", "--database-url", "postgresql:///x", "--json").report["error"]
-    assert "LOCKGATE_HOST is left aside" in error["message"]
-    assert error["hint"].startswith("--database-url takes the place of LOCKGATE_HOST")
+    assert "LOCKGATE_HOST is overridden" in error["message"]
+    assert error["hint"].startswith("--database-url overrides LOCKGATE_HOST")

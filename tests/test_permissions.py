@@ -31,7 +31,7 @@ BY_OTHERS = {
 # Where the name of a call is computed, and how it is found all the same.
 COMPUTED = {
     SNAPSHOTS: "put together here as it is there",
-    "awslambda/callers/codepipeline_dialogue.py": "whole in a text of callers/codepipeline_answer.py",
+    "awslambda/callers/codepipeline_caller.py": "whole in a text of callers/codepipeline_answer.py",
 }
 
 

@@ -23,6 +23,7 @@ from lockgate.core.policy import (
     Tls,
 )
 from lockgate.core.request import Action
+from lockgate.core.similar import find_similar
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -301,11 +302,9 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     short = [name.removeprefix(_PREFIX) for name in known]
     for name in environment:
         if name.startswith(_PREFIX) and name not in known and not name.startswith("LOCKGATE_TEST_"):
-            import difflib  # noqa: PLC0415 - for who has mistyped
-
-            # Without what all names share, or any two of them would be close.
-            near = difflib.get_close_matches(name.removeprefix(_PREFIX), short, n=1)
-            advice = f" Did you mean {_PREFIX}{near[0]}?" if near else ""
+            # Compared without the prefix: with it, any two names would be similar.
+            near = find_similar(name.removeprefix(_PREFIX), short)
+            advice = f" Did you mean {_PREFIX}{near}?" if near else ""
             raise SettingInvalid(
                 f"{name} is no setting of Lockgate.{advice}",
                 hint="See docs/configuration.md for the settings there are.",

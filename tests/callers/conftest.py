@@ -12,8 +12,8 @@ from tests.callers.put_server import Play, PutServer, reply
 from tests.support.lambda_context import FUNCTION_ARN
 
 from lockgate.aws.clients import make_client
+from lockgate.awslambda.callers.awaiting import Invocation
 from lockgate.awslambda.callers.delivery import Timing
-from lockgate.awslambda.callers.dialogue import Invocation
 
 if TYPE_CHECKING:
     import ssl

@@ -18,7 +18,7 @@ from lockgate.awslambda.callers.cloudformation import (
     read_envelope,
     read_request,
 )
-from lockgate.awslambda.callers.cloudformation_dialogue import open_stack
+from lockgate.awslambda.callers.cloudformation_caller import open_stack
 from lockgate.core.continuation import Continuation
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller, Request
@@ -29,7 +29,7 @@ from lockgate.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.awslambda.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.awaiting import Invocation
 
     ReadEvent = Callable[[str], dict[str, Any]]
 
@@ -198,7 +198,7 @@ def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
 def test_run_for_the_same_event_will_answer(read_event: ReadEvent, invocation: Invocation) -> None:
     """A second delivery leaves the answer to the first, whichever invocation that is in."""
     stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
-    assert stack.is_left_to(make_holder(stack.envelope))
+    assert stack.is_same_event(make_holder(stack.envelope))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_other_holder_will_not_answer(
 ) -> None:
     """Somebody else's run, and a run that has ended, answer nobody."""
     stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
-    assert not stack.is_left_to(make_holder(stack.envelope, **changes))
+    assert not stack.is_same_event(make_holder(stack.envelope, **changes))
 
 
 @pytest.mark.parametrize("name", ["RequestId", "StackId", "LogicalResourceId", "ResponseURL"])
@@ -226,7 +226,7 @@ def test_run_for_another_event_will_not_answer(
     """A repeated operation has the id of the failed one, and a URL of its own."""
     event = read_event("cloudformation_create")
     stack = open_stack({**event, name: f"{event[name]}1"}, invocation, loopback=False)
-    assert not stack.is_left_to(make_holder(read_envelope(event)))
+    assert not stack.is_same_event(make_holder(read_envelope(event)))
 
 
 def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:

@@ -19,7 +19,7 @@ from lockgate.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.awslambda.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.awaiting import Invocation
 
     ReadEvent = Callable[[str], dict[str, Any]]
 

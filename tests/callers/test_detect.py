@@ -90,4 +90,12 @@ def test_caller_is_imported_when_it_calls() -> None:
         check=True,
     )
     found = [name.removeprefix("lockgate.awslambda.callers.") for name in ran.stdout.split()]
-    assert ["delivery", "detect", "dialogue", "direct", "emergency"] == found
+    assert [
+        "awaiting",
+        "delivery",
+        "detect",
+        "direct",
+        "direct_answer",
+        "emergency",
+        "registry",
+    ] == found

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate import errors
-from lockgate.awslambda.callers.direct import answer, read_request, to_exception
+from lockgate.awslambda.callers.direct import read_request
+from lockgate.awslambda.callers.direct_answer import answer, to_exception
 from lockgate.core.request import Action, Caller, Mend, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.state_after import NOT_BEGUN

@@ -15,7 +15,7 @@ from tests.callers.put_server import Play, PutServer
 from tests.support.waiting import Background
 
 from lockgate.awslambda.callers import response_url
-from lockgate.awslambda.callers.delivery import Answer, Answerer, Timing
+from lockgate.awslambda.callers.delivery import Answer, SingleAnswer, Timing
 from lockgate.awslambda.callers.response_url import check_response_url, put_answer
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 from lockgate.local.certificates import make_certificates
@@ -287,7 +287,7 @@ def test_failure_never_shows_the_url(
     """Neither the error, its chain, nor an answer's repr leads to the signature."""
     answer = make_answer(serve(scene), clock, BODY)
     with pytest.raises(UnexpectedFailure) as caught:
-        Answerer().give(answer)
+        SingleAnswer().give(answer)
     assert caught.value.__context__ is None
     told = "".join(traceback.format_exception(caught.value))
     assert "SENTINEL" not in f"{told} {answer!r} {caught.value.hint} {caught.value.fields}"
@@ -303,7 +303,7 @@ def test_answerer_answers_once(serve: Callable[..., PutServer], clock: Clock) ->
     """The first answer counts; the second is not sent, and its giver hears of the first."""
     server = serve(200)
     first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
-    answerer = Answerer()
+    answerer = SingleAnswer()
     before = answerer.is_answered
     assert first is answerer.give(first)
     assert (False, True) == (before, answerer.is_answered)
@@ -317,7 +317,7 @@ def test_answerer_tries_again_after_an_answer_that_did_not_arrive(
     """An answer that failed was none, so the next one is sent."""
     server = serve(403, 200)
     first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
-    answerer = Answerer()
+    answerer = SingleAnswer()
     with pytest.raises(UnexpectedFailure):
         answerer.give(first)
     assert not answerer.is_answered
@@ -330,7 +330,7 @@ def test_two_threads_answer_once_and_wait_for_each_other(
 ) -> None:
     """Of two threads at once one sends; the other comes back only when that is over."""
     server = serve(503, 503, 200)
-    answerer = Answerer()
+    answerer = SingleAnswer()
     start = threading.Barrier(2)
     outcomes: list[tuple[bool, bool]] = []
 

@@ -16,14 +16,14 @@ from tests.callers.put_server import Play, PutServer
 
 from lockgate.awslambda.callers import direct, terraform
 from lockgate.awslambda.callers.detect import CallerKind, detect_caller
-from lockgate.awslambda.callers.dialogue import open_dialogue
+from lockgate.awslambda.callers.registry import open_awaiting
 from lockgate.errors import LockgateError
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lockgate.awslambda.callers.dialogue import Invocation
+    from lockgate.awslambda.callers.awaiting import Invocation
 
 WORD = "SENTINEL"
 SETTINGS = Settings()
@@ -87,12 +87,12 @@ def handle(invocation: Invocation) -> Callable[..., object]:
             return direct.read_request(event, SETTINGS)
         if kind is CallerKind.TERRAFORM:
             return terraform.read_request(event, SETTINGS)
-        dialogue = open_dialogue(kind, event, invocation, Settings(cfn_loopback=is_told))
-        answer = dialogue.make_answer(LockgateError("It broke."))
+        caller = open_awaiting(kind, event, invocation, Settings(cfn_loopback=is_told))
+        answer = caller.make_answer(LockgateError("It broke."))
         if is_told:
             answer.deliver()
-        request = dialogue.read_request(SETTINGS) if dialogue.needs_run else None
-        return dialogue, answer, request
+        request = caller.read_request(SETTINGS) if caller.needs_run else None
+        return caller, answer, request
 
     return handle
 

@@ -26,10 +26,11 @@ from tests.docs.markdown import (
 )
 
 from lockgate.awslambda.callers import codepipeline, terraform
+from lockgate.awslambda.callers.awaiting import Invocation
 from lockgate.awslambda.callers.delivery import Timing
 from lockgate.awslambda.callers.detect import CallerKind, detect_caller
-from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
 from lockgate.awslambda.callers.direct import read_request
+from lockgate.awslambda.callers.registry import open_awaiting
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
@@ -197,8 +198,8 @@ def test_event_is_understood(block: Block) -> None:
     timing = Timing(lambda: 60_000, lambda _: None)
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:x"
     nobody = Invocation(arn, timing, time.time, lambda *_: None, lambda _: None)
-    dialogue = open_dialogue(kind, event, nobody, Settings())
-    assert dialogue.read_request(Settings()).action in Action
+    caller = open_awaiting(kind, event, nobody, Settings())
+    assert caller.read_request(Settings()).action in Action
 
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "action"))

@@ -23,7 +23,7 @@ from tests.support.lambda_context import LambdaContext
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate import entry
-from lockgate.awslambda import app
+from lockgate.awslambda import app, load
 from lockgate.errors import LockgateError, UnexpectedFailure
 
 if TYPE_CHECKING:
@@ -233,7 +233,9 @@ def break_with(error: BaseException) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("name", ["read_settings", "make_runner", "_make_deadline", "_hand_over"])
+@pytest.mark.parametrize(
+    "name", ["read_settings", "make_runner", "_make_deadline", "_yield_answer"]
+)
 def test_defect_anywhere_is_answered(
     environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -307,7 +309,7 @@ def test_function_without_its_package_answers(
 ) -> None:
     """Create hears why, and Delete succeeds, so that the stack can be taken back."""
     monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
-    substitute = entry.make_substitute(ModuleNotFoundError("No module named 'pg8000'"))
+    substitute = load.make_substitute(ModuleNotFoundError("No module named 'pg8000'"))
     context = LambdaContext()
     substitute(make_event(bucket.sign_url()), context)
     substitute(make_event(bucket.sign_url(), RequestType="Delete", PhysicalResourceId="x"), context)
@@ -325,7 +327,7 @@ def test_function_without_its_package_is_counted_where_the_alarm_looks(
 ) -> None:
     """An answered event is no error of the function's, so the metric is what tells of it."""
     monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
-    entry.make_substitute(ImportError("broken"))(make_event(bucket.sign_url()), LambdaContext())
+    load.make_substitute(ImportError("broken"))(make_event(bucket.sign_url()), LambdaContext())
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
 
@@ -345,7 +347,7 @@ def test_function_without_its_package_is_counted_where_the_alarm_looks(
 
 def test_function_without_its_package_quotes_no_other_error() -> None:
     """Only an import's message is known to hold no more than names."""
-    substitute = entry.make_substitute(ValueError("hush"))
+    substitute = load.make_substitute(ValueError("hush"))
     with pytest.raises(UnexpectedFailure) as caught:
         substitute({}, LambdaContext())
     report = json.loads(str(caught.value))
@@ -359,7 +361,7 @@ def test_function_without_its_package_is_readable_behind_a_framework(
 ) -> None:
     """In return mode the reason is raised, and Delete returns."""
     monkeypatch.setenv("LOCKGATE_CFN_RESPONSE", "return")
-    substitute = entry.make_substitute(ImportError("broken"))
+    substitute = load.make_substitute(ImportError("broken"))
     with pytest.raises(LockgateError, match=r"^The function's package cannot be imported\."):
         substitute(make_event(URL), LambdaContext())
     deletion = make_event(URL, RequestType="Delete", PhysicalResourceId="x")

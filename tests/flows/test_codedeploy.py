@@ -232,7 +232,7 @@ def test_answer_comes_in_time_though_python_hangs(
     assert [("1", "applied")] == function.project.history()
 
 
-@pytest.mark.parametrize("name", ["read_settings", "_hand_over"])
+@pytest.mark.parametrize("name", ["read_settings", "_yield_answer"])
 def test_defect_anywhere_is_answered(function: Function, deployment: Deployment, name: str) -> None:
     """From the first look at the settings to the last decision, a broken line of code is told."""
 

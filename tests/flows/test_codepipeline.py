@@ -290,7 +290,7 @@ def break_with(error: BaseException) -> Callable[..., Any]:
     return fail
 
 
-@pytest.mark.parametrize("name", ["read_settings", "_make_deadline", "_hand_over"])
+@pytest.mark.parametrize("name", ["read_settings", "_make_deadline", "_yield_answer"])
 def test_defect_anywhere_is_answered(function: Function, pipeline: Pipeline, name: str) -> None:
     """From the first look at the settings to the last decision, a broken line of code is told."""
     function.patch.setattr(app, name, break_with(RuntimeError("hush")))

@@ -207,7 +207,7 @@ def test_command_that_cannot_be_is_refused_here(
     ("arguments", "said"),
     [
         (["--action", "sideways"], "invalid choice: 'sideways'"),
-        (["--steps", "0"], "0 is no whole number from 1"),
+        (["--steps", "0"], "0 is not a whole number of 1 or more"),
         (["--regoin", "x"], "--regoin is not understood; did you mean --region?"),
         (["--dry-run", "--apply"], "not allowed with argument --dry-run"),
     ],
@@ -410,7 +410,7 @@ def test_function_that_is_not_started_is_waited_for(
 ) -> None:
     """Nothing ran, so it says that it waits, once, and invokes again."""
     slept: list[float] = []
-    monkeypatch.setattr("lockgate.terminal.cli.time.sleep", slept.append)
+    monkeypatch.setattr("lockgate.terminal.invoke_command.time.sleep", slept.append)
     asked: list[str] = []
     not_yet = refuse(502, error_type, asked)
 
@@ -429,7 +429,7 @@ def test_function_that_does_not_start_is_given_up(
 ) -> None:
     """After five minutes the command ends, and does not claim that anything may have been done."""
     slept: list[float] = []
-    monkeypatch.setattr("lockgate.terminal.cli.time.sleep", slept.append)
+    monkeypatch.setattr("lockgate.terminal.invoke_command.time.sleep", slept.append)
     api.function = refuse(502, "ResourceNotReadyException", [])
     outcome = run("--json")
     assert (3, "function-busy", 300) == (
@@ -657,7 +657,7 @@ def test_ctrl_c_stops_the_waiting_and_not_the_run(
     monkeypatch.setattr(remote_function.RemoteFunction, "invoke", interrupt)
     outcome = run()
     assert (130, "") == (outcome.status, outcome.out)
-    assert "The function goes on; look with lockgate invoke shop-Migrate --action status.\n" in (
+    assert "The function continues; look with lockgate invoke shop-Migrate --action status.\n" in (
         outcome.err
     )
 

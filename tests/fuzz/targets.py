@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lockgate.awslambda.callers import cloudformation, direct, terraform
+from lockgate.awslambda.callers.awaiting import Invocation
 from lockgate.awslambda.callers.cloudformation import RequestType
 from lockgate.awslambda.callers.cloudformation_answer import (
     MAX_ANSWER_BYTES,
@@ -26,7 +27,8 @@ from lockgate.awslambda.callers.cloudformation_answer import (
 )
 from lockgate.awslambda.callers.delivery import Timing
 from lockgate.awslambda.callers.detect import CallerKind, detect_caller
-from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
+from lockgate.awslambda.callers.direct_answer import to_exception
+from lockgate.awslambda.callers.registry import open_awaiting
 from lockgate.awslambda.callers.response_url import check_response_url
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Language
@@ -51,7 +53,7 @@ from lockgate.settings import SETTINGS, Settings, read_answer_settings, read_set
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lockgate.awslambda.callers.dialogue import Dialogue
+    from lockgate.awslambda.callers.awaiting import AwaitingCaller
     from lockgate.core.request import Request
 
 NOW = 1_790_000_000.0
@@ -81,16 +83,17 @@ def check_event(event: Any) -> None:
         elif kind is CallerKind.CLOUDFORMATION:
             _check_stack_event(event)
         else:
-            _check_dialogue(open_dialogue(kind, event, _INVOCATION, _ALL))
+            _check_caller(open_awaiting(kind, event, _INVOCATION, _ALL))
     except RequestInvalid as refusal:
         _check_refusal(refusal)
 
 
 def _check_terraform_event(event: Any) -> None:
-    if terraform.is_deletion(event):
-        assert terraform.report_deletion("run").is_success
+    caller = terraform.TerraformCaller(event)
+    if caller.needs_run:
+        _check_request(caller.read_request(_ALL))
     else:
-        _check_request(terraform.read_request(event, _ALL))
+        assert caller.make_result(None, "run")["status"] == "up_to_date"
 
 
 def _check_stack_event(event: Any) -> None:
@@ -106,11 +109,11 @@ def _check_stack_event(event: Any) -> None:
         _check_request(cloudformation.read_request(envelope, _ALL, hop=continuation.hop))
 
 
-def _check_dialogue(dialogue: Dialogue) -> None:
-    assert dialogue.continuation.must_end_at <= NOW + 24 * 3_600
-    assert dialogue.continuation.hop >= 0
-    assert dialogue.make_answer(LockgateError("It broke. " * 1_000)).status == "Failed"
-    _check_request(dialogue.read_request(_ALL))
+def _check_caller(caller: AwaitingCaller) -> None:
+    assert caller.continuation.must_end_at <= NOW + 24 * 3_600
+    assert caller.continuation.hop >= 0
+    assert caller.make_answer(LockgateError("It broke. " * 1_000)).status == "Failed"
+    _check_request(caller.read_request(_ALL))
 
 
 def _check_request(request: Request) -> None:
@@ -128,7 +131,7 @@ def check_url(url: str | None) -> None:
 def _check_refusal(refusal: RequestInvalid) -> None:
     assert refusal.message
     assert refusal.hint
-    message = str(direct.to_exception(refuse_report("run", refusal, NOT_BEGUN)))
+    message = str(to_exception(refuse_report("run", refusal, NOT_BEGUN)))
     assert json.loads(message)["status"] == "refused"
 
 

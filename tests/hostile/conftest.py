@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.terminal.cli import EXIT_STATUSES, main
+from lockgate.terminal.cli import main
+from lockgate.terminal.conclude import EXIT_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

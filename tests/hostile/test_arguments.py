@@ -13,7 +13,7 @@ from lockgate.awslambda import app
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError
 from lockgate.settings import SETTINGS
-from lockgate.terminal.cli import OPTION_SETTINGS
+from lockgate.terminal.environment import OPTION_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

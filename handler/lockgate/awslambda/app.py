@@ -1,8 +1,7 @@
-"""The Lambda function: the composition root that AWS calls.
+"""The Lambda function: reads events, runs, answers the caller, writes logs and metrics.
 
-Knows events, answers, logs and metrics. Everything that a caller can meet ends here: the one place
-that catches every exception, since a caller must be answered whatever happens. Lambda comes here
-through `entry`, which answers where this module cannot even be imported.
+This is the only module that catches every exception, because each caller must get an answer. Lambda
+imports it through `entry` and `load`, which answer if this module cannot be imported.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from lockgate.aws.clients import make_client
 from lockgate.aws.continuation import invoke_again
-from lockgate.awslambda.callers import direct
-from lockgate.awslambda.callers.delivery import Answer, Answerer, NotAwaited, Timing
-from lockgate.awslambda.callers.detect import AWAITING, CallerKind, detect_caller
-from lockgate.awslambda.callers.dialogue import Invocation, open_dialogue
+from lockgate.awslambda.callers.awaiting import Invocation
+from lockgate.awslambda.callers.delivery import Answer, NotAwaited, SingleAnswer, Timing
+from lockgate.awslambda.callers.detect import CallerKind, detect_caller, is_awaiting
 from lockgate.awslambda.callers.emergency import start_emergency
+from lockgate.awslambda.callers.registry import open_awaiting, open_returning
 from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
-from lockgate.core.policy import CfnResponse
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
@@ -38,43 +36,40 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from lockgate.awslambda.callers.dialogue import Dialogue
-    from lockgate.core.continuation import Continuation
+    from lockgate.awslambda.callers.awaiting import AwaitingCaller
     from lockgate.core.request import Request
 
-# The place in the code says nothing: every event comes through one function.
+# Without the code location: all log events are written by one function.
 logger = Logger(service="lockgate", location=None)
 metrics = Metrics(namespace="Lockgate", service="lockgate")
 
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
 
-_FELL_OUT = make_unknown("the run ended before it could look")
+_INTERRUPTED = make_unknown("the run ended before it could look")
 
 
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Carry out one event and answer whoever sent it.
+    """Handle one event and answer its caller.
 
-    CloudFormation, CodePipeline and CodeDeploy are answered in ways of their own; then the return
-    value only says so. For every other caller the report is returned.
+    CloudFormation, CodePipeline and CodeDeploy get their answer through their own API, and the return
+    value only says so. Every other caller gets the report as the return value.
 
     Raises:
         LockgateError: the run failed. The class is one of the public ones (`lockgate.errors`) and
-            the message is the report as JSON; for a caller that waits for an answer of its own, only
-            if none could be sent.
+            the message is the report as JSON. For a caller that waits for its own answer, only
+            if that answer could not be sent.
     """
     run_id = make_run_id()
     logger.set_correlation_id(run_id)
     metrics.set_default_dimensions(function_name=context.function_name)
     try:
         kind = detect_caller(event)
-        if kind not in AWAITING:
-            return _serve_returning(kind, event, context, run_id)
         answering = read_answer_settings(read_environment())
-        if kind is CallerKind.CLOUDFORMATION and answering.cfn_response is CfnResponse.RETURN:
-            return _serve_framework(event, context, run_id)
-        dialogue = open_dialogue(kind, event, _make_invocation(context), answering)
-        return _serve_awaiting(dialogue, answering, context, run_id)
+        if not is_awaiting(kind, answering):
+            return _serve_returning(kind, event, context, run_id)
+        caller = open_awaiting(kind, event, _make_invocation(context), answering)
+        return _serve_awaiting(caller, answering, context, run_id)
     finally:
         logger.set_correlation_id(None)
 
@@ -82,35 +77,17 @@ def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 def _serve_returning(
     kind: CallerKind, event: Any, context: LambdaContext, run_id: str
 ) -> dict[str, Any]:
-    remaining = context.get_remaining_time_in_millis
-    if kind is not CallerKind.TERRAFORM:
-        return direct.answer(
-            event, _note(_run(partial(direct.read_request, event), remaining, run_id))
-        )
-    from lockgate.awslambda.callers import terraform  # noqa: PLC0415 - for the events that need it
-
-    if terraform.is_deletion(event):
-        return terraform.report_deletion(run_id).to_json()
-    return terraform.answer(_note(_run(partial(terraform.read_request, event), remaining, run_id)))
-
-
-def _serve_framework(event: Any, context: LambdaContext, run_id: str) -> dict[str, Any]:
-    """Return what a framework that answers CloudFormation itself (CDK Provider) passes on."""
-    from lockgate.awslambda.callers import cloudformation  # noqa: PLC0415 - for the events that need it
-    from lockgate.awslambda.callers.cloudformation_answer import returned_answer  # noqa: PLC0415 - as above
-
-    envelope = cloudformation.read_envelope(event)
-    if not envelope.needs_run:
-        return returned_answer(envelope, None)
-    remaining = _make_remaining(cloudformation.read_continuation(event, _now()), context)
-    outcome = _run(partial(cloudformation.read_request, envelope), remaining, run_id)
-    return returned_answer(envelope, _note(outcome))
+    caller = open_returning(kind, event, _now())
+    if not caller.needs_run:
+        return caller.make_result(None, run_id)
+    remaining = _make_remaining(caller.must_end_at, context)
+    return caller.make_result(_note(_run(caller.read_request, remaining, run_id)), run_id)
 
 
 def _run(
     read_request: Callable[[Settings], Request], remaining: Callable[[], int], run_id: str
 ) -> Report:
-    """Return a report in every case, except that the process is being interrupted."""
+    """Run and return a report, whatever happens except an interrupt of the process."""
     claim = NOT_BEGUN
     try:
         settings = read_settings(read_environment())
@@ -118,16 +95,16 @@ def _run(
         deadline = _make_deadline(settings, remaining)
         address = _find_operator(settings)
         runner = make_runner(settings, deadline, _emit, run_id=run_id, address=address)
-        claim = _FELL_OUT
+        claim = _INTERRUPTED
         return runner.run(request)
     except LockgateError as error:
         return refuse_report(run_id, error, claim)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
+    except Exception as error:  # noqa: BLE001 - the caller gets an answer, whatever happened
         return _report_unexpected(run_id, error, claim)
 
 
 def _find_operator(settings: Settings) -> Address:
-    """Return where to send an operator's command: to Operate, or to this function if it may."""
+    """Return where an operator sends a command: to Operate, or to this function if it allows that."""
     if settings.operate is not None:
         return Address(settings.operate)
     own_name = read_environment().get("AWS_LAMBDA_FUNCTION_NAME")
@@ -141,7 +118,7 @@ def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline
 
 
 def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> Report:
-    """Log where a defect showed itself, without its message: that may quote anything."""
+    """Log where an unexpected error occurred, without its message, which may contain anything."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
     logger.error("unexpected_failure", error_type=type(error).__name__, frames=places)
@@ -153,45 +130,45 @@ def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> 
     return refuse_report(run_id, failure, claim)
 
 
-# Callers that wait for an answer of their own.
+# Callers that wait for their own answer.
 
 
 def _serve_awaiting(
-    dialogue: Dialogue, answering: Settings, context: LambdaContext, run_id: str
+    caller: AwaitingCaller, answering: Settings, context: LambdaContext, run_id: str
 ) -> dict[str, Any]:
-    """Answer in every case: with the outcome, with why there is none, or before Lambda kills."""
-    answerer = Answerer()
+    """Run and answer: with the outcome, with the error, or before Lambda kills the process."""
+    single = SingleAnswer()
     interruption: BaseException | None = None
     outcome: Report | None = None
     with ExitStack() as cleanup:
-        # An answer is owed, whatever happens.
+        # From here on, the caller gets an answer whatever happens.
         try:
-            remaining = _make_remaining(dialogue.continuation, context)
+            remaining = _make_remaining(caller.continuation.must_end_at, context)
             deadline = _make_deadline(answering, remaining)
-            emergency = start_emergency(answerer, dialogue, deadline, run_id, _log_emergency)
+            emergency = start_emergency(single, caller, deadline, run_id, _log_emergency)
             cleanup.callback(emergency.cancel)
-            if dialogue.needs_run:
-                outcome = _run(dialogue.read_request, remaining, run_id)
-                if not answerer.is_answered and (said := _hand_over(dialogue, outcome, answerer)):
+            if caller.needs_run:
+                outcome = _run(caller.read_request, remaining, run_id)
+                if not single.is_answered and (said := _yield_answer(caller, outcome, single)):
                     return said
-            answer = dialogue.make_answer(None if outcome is None else _note(outcome))
+            answer = caller.make_answer(None if outcome is None else _note(outcome))
         except LockgateError as error:
             claim = NOT_BEGUN if outcome is None else claim_of(outcome)
-            answer = dialogue.make_answer(_note(refuse_report(run_id, error, claim)))
-        except BaseException as error:  # noqa: BLE001 - raised again once it is answered
+            answer = caller.make_answer(_note(refuse_report(run_id, error, claim)))
+        except BaseException as error:  # noqa: BLE001 - an interrupt is raised again after the answer
             interruption = None if isinstance(error, Exception) else error
-            claim = _FELL_OUT if outcome is None else claim_of(outcome)
-            answer = dialogue.make_answer(_note(_report_unexpected(run_id, error, claim)))
-        status = _deliver(answer, answerer, dialogue.kind)
+            claim = _INTERRUPTED if outcome is None else claim_of(outcome)
+            answer = caller.make_answer(_note(_report_unexpected(run_id, error, claim)))
+        status = _deliver(answer, single, caller.kind)
     if interruption is not None:
         raise interruption
     return {"answered": status, "run_id": run_id}
 
 
-def _deliver(answer: Answer, answerer: Answerer, kind: CallerKind) -> str:
-    """Deliver the answer unless the second thread has, and return what was heard."""
+def _deliver(answer: Answer, single: SingleAnswer, kind: CallerKind) -> str:
+    """Deliver the answer unless the second thread did, and return the status that was delivered."""
     try:
-        status = answerer.give(answer).status
+        status = single.give(answer).status
     except NotAwaited as error:
         logger.warning("answer_not_awaited", caller=kind, status=answer.status, error=error.message)
         return "nobody"
@@ -199,28 +176,30 @@ def _deliver(answer: Answer, answerer: Answerer, kind: CallerKind) -> str:
     return status
 
 
-def _hand_over(dialogue: Dialogue, outcome: Report, answerer: Answerer) -> dict[str, Any] | None:
-    """Leave the answer to an invocation that will give it, and return what is said instead.
+def _yield_answer(
+    caller: AwaitingCaller, outcome: Report, single: SingleAnswer
+) -> dict[str, Any] | None:
+    """Leave the answer to another invocation if there is one, and return what to say instead.
 
-    That is the one that works for the same event at this moment, or one that goes on where this one
-    stopped. ``None``: the answer is due here.
+    The other invocation is one that runs for the same event now, or one that continues this run.
+    ``None``: this invocation has to answer.
 
     Raises:
-        LockgateError: the run should go on, and no further invocation could be made sure of.
+        LockgateError: the run should continue, but no further invocation could be started.
     """
     holder = None if outcome.lock is None else outcome.lock.holder
     if outcome.status is Status.BUSY and holder is not None:
-        if not dialogue.is_left_to(holder):
+        if not caller.is_same_event(holder):
             return None
         _note(outcome, is_over=False)
         logger.info("answer_left_to_holder", holder=holder.run_id)
         return {"left_to": holder.run_id, "run_id": outcome.run_id}
-    if outcome.status is Status.INCOMPLETE and dialogue.continuation.may_continue(_now()):
-        promise = Answer("continued", partial(dialogue.go_on, outcome))
-        if answerer.give(promise) is not promise:
+    if outcome.status is Status.INCOMPLETE and caller.continuation.may_continue(_now()):
+        promise = Answer("continued", partial(caller.continue_run, outcome))
+        if single.give(promise) is not promise:
             return None
         _note(outcome, is_over=False)
-        hop = dialogue.continuation.hop + 1
+        hop = caller.continuation.hop + 1
         logger.info("run_continued", hop=hop)
         return {"continued": hop, "run_id": outcome.run_id}
     return None
@@ -239,18 +218,20 @@ def _make_invocation(context: LambdaContext) -> Invocation:
         function_arn=function_arn,
         timing=Timing(context.get_remaining_time_in_millis, SystemClock().sleep),
         now=_now,
-        # An answer is tried again as long as there is time, not as often as botocore would.
+        # An answer is retried as long as there is time, instead of as often as botocore retries.
         clients=partial(make_client, attempts=1),
         invoke_again=partial(invoke_again, function_arn),
     )
 
 
-def _make_remaining(continuation: Continuation, context: LambdaContext) -> Callable[[], int]:
-    """Return what tells the milliseconds until Lambda kills, or the caller gives up."""
+def _make_remaining(must_end_at: float | None, context: LambdaContext) -> Callable[[], int]:
+    """Return a function for the milliseconds until the function's timeout or the caller's."""
 
     def remaining() -> int:
-        until_timeout = int((continuation.must_end_at - _now()) * 1000)
-        return min(context.get_remaining_time_in_millis(), until_timeout)
+        left_ms = context.get_remaining_time_in_millis()
+        if must_end_at is None:
+            return left_ms
+        return min(left_ms, int((must_end_at - _now()) * 1000))
 
     return remaining
 
@@ -267,17 +248,17 @@ def _emit(name: str, **fields: object) -> None:
 
 
 def _is_alarming(report: Report) -> int:
-    """Return 1 for a run that somebody should look at; a mistyped command is none."""
+    """Return 1 for a failed run, 0 for a successful one or a mistyped command."""
     is_typo = report.error is not None and report.error.code == RequestInvalid.code
     return 0 if report.is_success or is_typo else 1
 
 
 def _note(report: Report, *, is_over: bool = True) -> Report:
-    """Measure and log how a run ended; one that another invocation goes on with has not failed."""
+    """Write metrics and log how a run ended, unless another invocation continues it."""
     try:
         _measure(report, failures=_is_alarming(report) if is_over else 0)
-    except Exception as error:  # noqa: BLE001 - what a run did does not depend on its metrics
-        logger.error("metrics_failed", error_type=type(error).__name__)  # noqa: TRY400 - said without a trace
+    except Exception as error:  # noqa: BLE001 - a failed metric must not change the answer
+        logger.error("metrics_failed", error_type=type(error).__name__)  # noqa: TRY400 - a traceback may contain anything
     if report.error is not None and is_over:
         logger.error(
             "run_failed",

@@ -1,7 +1,7 @@
-"""What every run needs, made before the first event. Knows settings, clients and certificates.
+"""Creates what every run needs before the first event arrives.
 
-Lambda initialises a function with a whole processor, and then runs it with the share that its memory
-buys, a fourteenth at 128 MB. So what surely is needed is made in the initialisation.
+Lambda initialises a function with a whole processor and then runs it with the share that its memory
+setting buys, a fourteenth at 128 MB. So whatever every run needs is created during initialisation.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def prepare(environment: Mapping[str, str]) -> None:
-    """Make what every run with these settings uses, whatever it is asked.
+def warm_up(environment: Mapping[str, str]) -> None:
+    """Create clients, certificates and imports that every run with these settings uses.
 
-    What fails here fails again in the run, where somebody is told.
+    An error here is ignored: it occurs again in the run, which reports it.
     """
     with suppress(LockgateError):
         settings = read_settings(environment)
         if settings.format != AUTO_FORMAT:
             find_format(settings.format)
         if settings.tls is not Tls.OFF:
-            # Reads the server's certificate, to which SCRAM binds what it says.
+            # SCRAM channel binding reads the server's certificate.
             import_module("asn1crypto.x509")
         if settings.tls is Tls.VERIFY_FULL:
             make_verifying_context(settings.ca_file)

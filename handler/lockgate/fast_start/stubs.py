@@ -1,7 +1,7 @@
-"""Stand-ins for modules that another one imports for rare occasions. Knows modules; knows none of them.
+"""Stubs for modules that another module imports but rarely uses.
 
-While `place_stand_ins` lasts, an import of one of these names finds what is given for it instead.
-Whoever was imported meanwhile keeps that; everybody after it finds the real one.
+While `placed_stubs` is active, importing one of the given names returns a stub. A module imported in
+that time keeps the stub; every later import gets the real module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def import_later(module: str, name: str) -> Callable[..., Any]:
-    """Return a function that imports what it calls when it is called."""
+    """Return a function that imports the real function when it is first called."""
 
     def call(*arguments: Any, **options: Any) -> Any:
         found = import_module(module)
@@ -29,13 +29,13 @@ def import_later(module: str, name: str) -> Callable[..., Any]:
 
 
 def fetch_others(module: str) -> dict[str, object]:
-    """Return what makes a stand-in import the module when anything else of it is asked for."""
+    """Return a stub's fallback: any other attribute is read from the real module."""
     return {"__getattr__": lambda name: getattr(import_module(module), name)}
 
 
 @contextmanager
-def place_stand_ins(modules: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
-    """Put stand-ins where the modules would be, unless these are there already."""
+def placed_stubs(modules: Mapping[str, Mapping[str, object]]) -> Iterator[None]:
+    """Put stubs in place of modules that are not imported yet."""
     placed = [name for name in modules if name not in sys.modules]
     for name in placed:
         sys.modules[name] = ModuleType(name)

@@ -1,4 +1,4 @@
-"""What can be typed after ``lockgate``. Knows options; carries nothing out."""
+"""The command line: commands, options and their help."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from lockgate import __version__
 from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Rollback
 from lockgate.core.request import Action
+from lockgate.core.similar import find_similar
 from lockgate.settings import TOOLS, read_environment
 from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Options that are fields of a request, by the names that `callers.direct.make_request` knows.
 REQUEST_OPTIONS = (
@@ -33,12 +34,9 @@ REQUEST_OPTIONS = (
     "reason",
 )
 
-# What can be typed first.
-COMMANDS = frozenset({*(action.value for action in Action), "redo", "new", "demo"})
-
 _FIRST_RUN = "allow, or refuse, where the database has tables already"
 
-# Of what is no terminal.
+# Columns, if the output is not a terminal.
 _WIDTH = 80
 
 _EXAMPLES = """\
@@ -50,22 +48,20 @@ examples:
   lockgate status --json --database-url postgresql://user:password@host/shop
   lockgate invoke shop-Migrate        run it in a deployed function, to its end
 
-Every LOCKGATE_ variable of the environment counts; options go before them.
-exit status: 0 done, 1 failed, 2 refused, 3 another run is at work, 4 incomplete
+Environment variables named LOCKGATE_… are settings; options override them.
+exit status: 0 done, 1 failed, 2 refused, 3 another run is active, 4 incomplete
 """
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options of one command; ends the process where they cannot be understood."""
+    """Return the options of one command; exit with a usage message if they are invalid."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options, unknown = make_parser(given[0] if given else "").parse_known_args(given)
     if unknown:
         word = unknown[0].partition("=")[0]
         known = re.findall(r"--[a-z-]+", options.parser.format_usage())
-        import difflib  # noqa: PLC0415 - for who has mistyped
-
-        near = difflib.get_close_matches(word, known, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
+        near = find_similar(word, known)
+        advice = f"; did you mean {near}?" if near else ""
         options.parser.error(f"{word} is not understood{advice}")
     for name, value in vars(options).items():
         if value == []:
@@ -95,9 +91,9 @@ class _VerbatimHelp(_Help, argparse.RawDescriptionHelpFormatter):
 
 
 def make_parser(typed: str = "") -> argparse.ArgumentParser:
-    """Return the parser of every command; of one alone if that is what was typed.
+    """Return the parser of the typed command, or of all commands if it is not one of them.
 
-    Building all of them takes longer than looking into the database.
+    Building all of them takes longer than a look into the database.
     """
     parser = argparse.ArgumentParser(
         prog="lockgate",
@@ -107,104 +103,136 @@ def make_parser(typed: str = "") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
-    built: Any = parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)
-    commands = _OnlyTyped(built, typed) if typed in COMMANDS else built
-    _add_engine(commands)
-    _add_invoke(commands)
-    _add_new(commands)
-    _add_demo(commands)
+    commands: Any = parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)
+    for name in [typed] if typed in _BUILDERS else _BUILDERS:
+        _BUILDERS[name](commands)
     return parser
 
 
-class _OnlyTyped:
-    """Builds the parser of one command, and for the others what takes their options and drops them."""
-
-    def __init__(self, commands: Any, typed: str) -> None:
-        self._commands, self._typed = commands, typed
-
-    def add_parser(self, name: str, **options: Any) -> Any:
-        return self._commands.add_parser(name, **options) if name == self._typed else _Nothing()
+def _add_up(commands: Any) -> None:
+    up = _add_action(commands, Action.UP, "apply pending migrations")
+    _add_target(up, "stop at this version")
+    _add_first_run(up)
+    up.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
+    _add_requester(up)
 
 
-class _Nothing:
-    """Has every attribute, which can be called with anything; each is nothing again."""
-
-    def __getattr__(self, _name: str) -> _Nothing:
-        return self
-
-    def __call__(self, *_arguments: object, **_options: object) -> _Nothing:
-        return self
-
-
-def _add_engine(commands: Any) -> None:
-    up = _add_action(commands, Action.UP, "apply what is pending")
+def _add_plan(commands: Any) -> None:
     plan = _add_action(commands, Action.PLAN, "show what up would do; change nothing")
     plan.add_argument("--down", action="store_true", dest="is_down", help="what down would do")
-    _add_action(commands, Action.STATUS, "show where the database stands")
-    validate = _add_action(commands, Action.VALIDATE, "check files and database against each other")
-    history = _add_action(commands, Action.HISTORY, "show who ran what, and how it ended")
+    _add_target(plan, "stop at this version")
+    _add_steps(plan)
+    _add_first_run(plan)
+
+
+def _add_status(commands: Any) -> None:
+    _add_action(commands, Action.STATUS, "show the database's version and what is pending")
+
+
+def _add_validate(commands: Any) -> None:
+    validate = _add_action(commands, Action.VALIDATE, "compare files and database")
+    _add_first_run(validate)
+
+
+def _add_history(commands: Any) -> None:
+    history = _add_action(
+        commands, Action.HISTORY, "list past runs, who started them, how they ended"
+    )
     history.add_argument(
         "--limit", metavar="COUNT", type=_count, help="how many runs (default: 20)"
     )
-    down = _add_action(commands, Action.DOWN, "undo applied migrations by their down scripts")
+
+
+def _add_down(commands: Any) -> None:
+    down = _add_action(commands, Action.DOWN, "undo applied migrations with their down scripts")
+    _add_target(down, "undo everything above this version; 0 undoes all")
+    _add_steps(down)
+    _add_data_loss(down)
+    _add_required_reason(down)
+
+
+def _add_redo(commands: Any) -> None:
     redo = _add_action(commands, Action.DOWN, "undo the last migration and apply it again", "redo")
     redo.set_defaults(run="redo", steps=1, reason="redo")
     redo.add_argument("--steps", metavar="COUNT", type=_count, help="how many (default: 1)")
-    baseline = _add_action(commands, Action.BASELINE, "say what an existing database holds already")
+    _add_data_loss(redo)
+    _add_requester(redo)
+
+
+def _add_baseline(commands: Any) -> None:
+    baseline = _add_action(commands, Action.BASELINE, "record what an existing database contains")
+    _add_target(baseline, "the last version that it contains")
+    _add_dry_run(baseline)
+    _add_required_reason(baseline)
+
+
+def _add_adopt(commands: Any) -> None:
     adopt = _add_action(commands, Action.ADOPT, "take over the history of another tool")
     adopt.add_argument(
         "--from", metavar="TOOL", dest="source", choices=TOOLS, help=", ".join(TOOLS)
     )
     adopt.add_argument(
-        "--table", metavar="NAME", help="its history table, where several tables could be it"
+        "--table", metavar="NAME", help="its history table, if several tables could be it"
     )
-    repair = _add_repair(commands)
-    unlock = _add_action(commands, Action.UNLOCK, "take the lock from a run, and end it")
-    for command, what in (
-        (up, "go no further than this version"),
-        (plan, "go no further than this version"),
-        (down, "undo what is above this version; 0 undoes all"),
-        (baseline, "the last version that is there already"),
-    ):
-        command.add_argument("--target", metavar="VERSION", help=what)
-    for command in (plan, down):
-        command.add_argument("--steps", metavar="COUNT", type=_count, help="undo so many")
-    for command in (down, redo):
-        command.add_argument(
-            "--allow-data-loss", action="store_true", help="even where rows are dropped by it"
-        )
-    for command in (baseline, adopt):
-        command.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
-    for command in (up, plan, validate):
-        command.add_argument(
-            "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
-        )
-    up.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
-    for command in (down, baseline, adopt, repair, unlock):
-        command.add_argument(
-            "--reason", metavar="TEXT", required=True, help="why; kept in the history"
-        )
-    for command in (up, down, redo, baseline, adopt, repair, unlock):
-        command.add_argument(
-            "--requested-by", metavar="NAME", help="who wants it (default: the OS user)"
-        )
+    _add_dry_run(adopt)
+    _add_required_reason(adopt)
 
 
-def _add_repair(commands: Any) -> argparse.ArgumentParser:
-    repair = _add_action(commands, Action.REPAIR, "mend one row of the history")
+def _add_unlock(commands: Any) -> None:
+    unlock = _add_action(commands, Action.UNLOCK, "end a run and release its lock")
+    _add_required_reason(unlock)
+
+
+def _add_target(command: argparse.ArgumentParser, purpose: str) -> None:
+    command.add_argument("--target", metavar="VERSION", help=purpose)
+
+
+def _add_steps(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo this many migrations")
+
+
+def _add_first_run(command: Any) -> None:
+    command.add_argument(
+        "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
+    )
+
+
+def _add_data_loss(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--allow-data-loss", action="store_true", help="even if this deletes rows")
+
+
+def _add_dry_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dry-run", action="store_true", help="show the changes; make none")
+
+
+def _add_required_reason(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in the history")
+    _add_requester(command)
+
+
+def _add_requester(command: Any) -> None:
+    command.add_argument(
+        "--requested-by", metavar="NAME", help="who asked for it (default: the OS user)"
+    )
+
+
+def _add_repair(commands: Any) -> None:
+    repair = _add_action(commands, Action.REPAIR, "fix one row of the history")
     mend = repair.add_mutually_exclusive_group(required=True)
-    mend.add_argument("--accept", metavar="VERSION", help="take the checksums of its edited file")
-    mend.add_argument("--forget", metavar="VERSION", help="drop its row; it is pending again")
-    mend.add_argument("--mark", metavar="VERSION", help="count it as applied, without a run of it")
-    repair.add_argument(
-        "--apply", action="store_false", dest="dry_run", help="do it (else it is only shown)"
+    mend.add_argument(
+        "--accept", metavar="VERSION", help="accept its edited file: store the checksums"
     )
-    return repair
+    mend.add_argument("--forget", metavar="VERSION", help="delete its row; it becomes pending")
+    mend.add_argument("--mark", metavar="VERSION", help="record it as applied without running it")
+    repair.add_argument(
+        "--apply", action="store_false", dest="dry_run", help="make the change (default: show it)"
+    )
+    _add_required_reason(repair)
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return int(text)
 
 
@@ -220,8 +248,10 @@ def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentPar
     command.add_argument(
         "--dir", metavar="DIR", help="folder of the migrations (default: migrations)"
     )
-    command.add_argument("--no-color", action="store_true", help="plain text on a terminal, too")
-    command.add_argument("--debug", action="store_true", help="show where a defect showed itself")
+    command.add_argument("--no-color", action="store_true", help="plain text, also on a terminal")
+    command.add_argument(
+        "--debug", action="store_true", help="show the traceback of an unexpected failure"
+    )
     return command
 
 
@@ -236,36 +266,42 @@ def _add_action(
     )
     database.add_argument("--secret", metavar="ARN", help="ARN or name of its secret in AWS")
     database.add_argument(
-        "--local", action="store_true", help="a PostgreSQL of this folder, kept in .lockgate"
+        "--local", action="store_true", help="this folder's own PostgreSQL, in .lockgate"
     )
     rules = command.add_argument_group("how")
-    rules.add_argument("--ca-file", metavar="PEM", help="further authorities to trust")
+    rules.add_argument("--ca-file", metavar="PEM", help="more certificate authorities to trust")
     rules.add_argument("--schema", metavar="NAME", help="schema of Lockgate's own tables")
     rules.add_argument("--set-role", metavar="ROLE", help="role to act as")
     rules.add_argument("--atomicity", metavar="MODE", help=", ".join(Atomicity))
     rules.add_argument("--out-of-order", metavar="POLICY", help=", ".join(OutOfOrder))
     rules.add_argument("--rollback", metavar="LEVEL", help=", ".join(Rollback))
-    rules.add_argument("--format", metavar="TOOL", help="whose migrations these are, or auto")
-    rules.add_argument("--lock-wait", metavar="TIME", help="for another run to end, such as 30s")
     rules.add_argument(
-        "--connect-budget", metavar="TIME", help="for the database to wake up (default: 10s)"
+        "--format", metavar="TOOL", help="the tool whose migration files these are, or auto"
     )
-    rules.add_argument("--lock-timeout", metavar="TIME", help="for locks on tables, such as 5s")
+    rules.add_argument(
+        "--lock-wait", metavar="TIME", help="how long to wait for another run, such as 30s"
+    )
+    rules.add_argument(
+        "--connect-budget", metavar="TIME", help="how long to wait for the database (default: 10s)"
+    )
+    rules.add_argument(
+        "--lock-timeout", metavar="TIME", help="how long to wait for table locks, such as 5s"
+    )
     _add_output(command)
     return command
 
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     output = command.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="the report as one JSON value")
-    output.add_argument("--quiet", action="store_true", help="no progress; a success in one line")
+    output.add_argument("--json", action="store_true", help="print the report as JSON")
+    output.add_argument("--quiet", action="store_true", help="no progress; success is one line")
 
 
 def _add_invoke(commands: Any) -> None:
-    invoke = _add_command(commands, "invoke", "run in a deployed function, and wait for its end")
+    invoke = _add_command(commands, "invoke", "run in a deployed function and wait for the result")
     invoke.set_defaults(run="invoke")
     invoke.add_argument(
-        "function", metavar="FUNCTION", help="name or ARN, with an alias or without"
+        "function", metavar="FUNCTION", help="name or ARN, with or without an alias"
     )
     invoke.add_argument(
         "--action", choices=[str(action) for action in Action], default="up", help="default: up"
@@ -277,12 +313,12 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument(
         "--target", metavar="VERSION", help="the last version to apply, or to keep"
     )
-    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo so many")
+    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo this many migrations")
     command.add_argument(
         "--down", action="store_true", dest="is_down", help="plan what down would do"
     )
     command.add_argument(
-        "--allow-data-loss", action="store_true", default=None, help="even where rows are dropped"
+        "--allow-data-loss", action="store_true", default=None, help="even if this deletes rows"
     )
     command.add_argument(
         "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
@@ -296,19 +332,19 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument("--table", metavar="NAME", help="of that tool's history, for an adopt")
     shown = command.add_mutually_exclusive_group()
     shown.add_argument(
-        "--dry-run", action="store_true", default=None, help="show it, and change nothing"
+        "--dry-run", action="store_true", default=None, help="show the changes; make none"
     )
     shown.add_argument(
-        "--apply", action="store_false", dest="dry_run", default=None, help="do a repair"
+        "--apply", action="store_false", dest="dry_run", default=None, help="make a repair's change"
     )
     command.add_argument(
         "--limit", metavar="COUNT", type=_count, help="how many runs of the history"
     )
     command.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
     command.add_argument(
-        "--requested-by", metavar="NAME", help="who wants it (default: the OS user)"
+        "--requested-by", metavar="NAME", help="who asked for it (default: the OS user)"
     )
-    command.add_argument("--execution", metavar="ID", help="of the CI job, say; kept with the run")
+    command.add_argument("--execution", metavar="ID", help="such as a CI job's; kept with the run")
     _add_output(invoke)
 
 
@@ -318,9 +354,27 @@ def _add_new(commands: Any) -> None:
     new.add_argument("name", metavar="NAME", help="what it does, such as add_email_to_customers")
     kind = new.add_mutually_exclusive_group()
     kind.add_argument("--repeatable", action="store_true", help="runs again when it changes")
-    kind.add_argument("--python", action="store_true", help="for data that SQL cannot change")
+    kind.add_argument("--python", action="store_true", help="for changes that SQL cannot express")
 
 
 def _add_demo(commands: Any) -> None:
     purpose = "bring an embedded PostgreSQL through a deploy, a failure and its rollback"
     _add_command(commands, "demo", purpose).set_defaults(run="demo")
+
+
+_BUILDERS: dict[str, Callable[[Any], None]] = {
+    "up": _add_up,
+    "plan": _add_plan,
+    "status": _add_status,
+    "validate": _add_validate,
+    "history": _add_history,
+    "down": _add_down,
+    "redo": _add_redo,
+    "baseline": _add_baseline,
+    "adopt": _add_adopt,
+    "repair": _add_repair,
+    "unlock": _add_unlock,
+    "invoke": _add_invoke,
+    "new": _add_new,
+    "demo": _add_demo,
+}

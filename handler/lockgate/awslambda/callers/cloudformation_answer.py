@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.awslambda.callers.direct import to_exception
+from lockgate.awslambda.callers.direct_answer import to_exception
 from lockgate.awslambda.callers.reason import fit_text, make_reason, to_one_line
 from lockgate.errors import LockgateError, public_class
 from lockgate.report.report import Report

@@ -12,10 +12,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, region_of
+from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.carried import carry, read_carried
 from lockgate.awslambda.callers.delivery import Answer, tell
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
 from lockgate.awslambda.callers.direct import is_storable, refuse_disallowed
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
@@ -26,7 +26,7 @@ from lockgate.report.report import Report
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.awslambda.callers.awaiting import Outcome
     from lockgate.report.report import HolderInfo
     from lockgate.settings import Settings
 
@@ -50,7 +50,7 @@ _OVER = frozenset({"LifecycleEventAlreadyCompletedException"})
 
 
 @dataclass(frozen=True, slots=True)
-class HookDialogue:
+class CodeDeployCaller:
     """One execution of a hook. Its id is what proves to CodeDeploy whose status it is."""
 
     deployment_id: str
@@ -94,11 +94,11 @@ class HookDialogue:
         status = "Succeeded" if is_success else "Failed"
         return Answer(status, partial(self._put, status))
 
-    def is_left_to(self, holder: HolderInfo) -> bool:
+    def is_same_event(self, holder: HolderInfo) -> bool:
         """Return whether the holder is a run for the same hook; see `is_at_work`."""
         return is_at_work(holder, self.kind, self.reference, self.invocation.now())
 
-    def go_on(self, report: Report) -> None:
+    def continue_run(self, report: Report) -> None:
         """Hand the event to a further invocation of this function."""
         del report  # the next one reads from the history how far this one came
         self.invocation.invoke_again(carry(self.event, self.continuation.next()))
@@ -113,7 +113,7 @@ class HookDialogue:
         tell(call, _CALL, _OVER, self.invocation.timing)
 
 
-def open_hook(event: Mapping[str, Any], invocation: Invocation) -> HookDialogue:
+def open_hook(event: Mapping[str, Any], invocation: Invocation) -> CodeDeployCaller:
     """Return the dialogue of a hook's event.
 
     Raises:
@@ -121,7 +121,7 @@ def open_hook(event: Mapping[str, Any], invocation: Invocation) -> HookDialogue:
     """
     now = invocation.now()
     carried = read_carried(event, now, HOOK_SECONDS)
-    return HookDialogue(
+    return CodeDeployCaller(
         deployment_id=_read_id(event, "DeploymentId"),
         execution_id=_read_id(event, "LifecycleEventHookExecutionId"),
         continuation=carried or Continuation(0, now, HOOK_SECONDS),

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate import errors
 from lockgate.awslambda.callers.cloudformation_answer import make_data
-from lockgate.awslambda.callers.direct import to_exception
+from lockgate.awslambda.callers.direct_answer import to_exception
 from lockgate.awslambda.callers.reason import fit_bytes, make_reason, to_one_line
 from lockgate.errors import LockgateError, public_class
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
+    from lockgate.awslambda.callers.awaiting import Outcome
     from lockgate.awslambda.callers.codepipeline import Job
-    from lockgate.awslambda.callers.dialogue import Outcome
 
 # The API counts characters; a byte is never more than one of them.
 _MAX_SUMMARY_BYTES = 2_048

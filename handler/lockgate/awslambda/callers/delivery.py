@@ -59,7 +59,7 @@ class Answer:
     deliver: Callable[[], object] = field(repr=False)
 
 
-class Answerer:
+class SingleAnswer:
     """Gives one answer exactly once, whichever thread comes first.
 
     ::

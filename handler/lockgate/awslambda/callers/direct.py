@@ -1,7 +1,7 @@
-"""A JSON command in, the report or an error out: console, CLI, CI job, Step Functions.
+"""A direct command, as JSON: from the console, the AWS CLI, a CI job or Step Functions.
 
-Knows the keys of a command. Messages name the keys of a refused event and never a value other than
-that of ``action`` and ``target``: events of other services hold credentials.
+Messages name the keys of a refused event, but no values except those of ``action`` and ``target``:
+events of other services hold credentials.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from lockgate import errors
 from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.awslambda.callers.direct_answer import answer
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
-from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.core.similar import find_similar
+from lockgate.errors import RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.report.report import MAX_LISTED, Report, Status, to_text
 from lockgate.settings import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from lockgate.report.report import Report
     from lockgate.settings import Settings
 
 _CALLER = Caller(CallerKind.DIRECT)
@@ -30,17 +31,8 @@ _MAX_VERSION = 500
 _MAX_SHOWN = 40
 # Two identifiers with their quotes and the dot between them.
 _MAX_TABLE = 140
-# Step Functions cuts an error's cause at 32,768 characters; the report is quoted once more in it,
-# and the rest is the runtime's.
-_MAX_MESSAGE = 24_000
-# An empty event may be a CDK Trigger's, which puts the message into its answer to CloudFormation, whole,
-# with a stack of its own. More than 4,096 bytes there, and nothing of it is shown.
-_MAX_MESSAGE_OF_EMPTY = 2_800
-_LONGEST_TEXT = 4_000
 _REASON = {Action.DOWN: " --reason '…'", Action.PLAN: ""}
 _DOWN = {Action.DOWN: "lockgate down", Action.PLAN: "lockgate plan --down"}
-# Lambda returns 6 MB; a thousand runs with a thousand letters of reason each are more.
-_MAX_RESULT = 5_500_000
 
 _EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
 _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
@@ -65,12 +57,6 @@ _FOREIGN = {
         f"Give the rule's target a constant input. {_EXAMPLES}",
     ),
     "requestContext": ("an HTTP request", "Invoke the function itself; it serves no HTTP."),
-}
-
-_CLASS_BY_STATUS = {
-    Status.BUSY: errors.DatabaseBusy,
-    Status.REFUSED: errors.RequestRefused,
-    Status.INCOMPLETE: errors.RunIncomplete,
 }
 
 
@@ -179,6 +165,33 @@ KEYS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class DirectCaller:
+    """One command sent by a console, the AWS CLI, a CI job or Step Functions."""
+
+    event: Any
+
+    @property
+    def must_end_at(self) -> None:
+        """A direct caller waits as long as the function may run."""
+        return
+
+    @property
+    def needs_run(self) -> bool:
+        """Always."""
+        return True
+
+    def read_request(self, settings: Settings) -> Request:
+        """Return the request of the command; see `read_request`."""
+        return read_request(self.event, settings)
+
+    def make_result(self, report: Report | None, run_id: str) -> dict[str, Any]:
+        """Return the report; see `direct_answer.answer`."""
+        del run_id  # it is in the report
+        assert report is not None
+        return answer(self.event, report)
+
+
 def read_request(event: object, settings: Settings, caller: Caller = _CALLER) -> Request:
     """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
 
@@ -252,32 +265,6 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
             " one that is there already.",
         )
     return Request(action=action, caller=caller, **values)
-
-
-def answer(event: object, report: Report) -> dict[str, Any]:
-    """Return what the function returns for a successful run, within what Lambda lets it return.
-
-    Raises:
-        LockgateError: the run did not succeed; see `to_exception`.
-    """
-    if not report.is_success:
-        raise to_exception(report, _MAX_MESSAGE if event else _MAX_MESSAGE_OF_EMPTY)
-    value = report.to_json()
-    # Escaped as the runtime may do, which is the longest form.
-    if len(json.dumps(value)) > _MAX_RESULT:
-        value = json.loads(_shorten(value, _MAX_RESULT))
-    return value
-
-
-def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
-    """Return the error that tells a caller of a failed run.
-
-    Its class is a public one, so that Lambda's ``errorType`` is a name to build on; its message is
-    the report as JSON, lists shortened until it has at most so many characters as a JSON text, which
-    Step Functions does not cut (``counts`` keeps the whole numbers).
-    """
-    hint = report.error.hint if report.error is not None else None
-    return class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
 
 
 def refuse_disallowed(action: Action, settings: Settings) -> None:
@@ -358,46 +345,9 @@ def _show(text: str) -> str:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib  # noqa: PLC0415 - for who has mistyped
-
-    near = difflib.get_close_matches(word.lower(), [str(item) for item in known], n=1)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    near = find_similar(word.lower(), [str(item) for item in known])
+    return f' Did you mean "{near}"?' if near else ""
 
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(str(name) for name in names) or "none"
-
-
-def class_of(report: Report) -> type[LockgateError]:
-    """Return the public class of the error that a run which did not succeed ends in."""
-    if report.error is None:
-        return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
-    named = getattr(errors, report.error.type, None)
-    if not isinstance(named, type) or not issubclass(named, LockgateError):
-        return errors.UnexpectedFailure
-    return errors.public_class(named(""))
-
-
-def _shorten(value: dict[str, Any], most: int) -> str:
-    """Return the report as JSON text that is short enough: first long texts are cut, then lists.
-
-    Without lists a report has a fixed number of texts, so it is short enough in the end.
-    """
-    text_length, list_length = _LONGEST_TEXT, MAX_LISTED
-    text = to_text(value)
-    while len(json.dumps(text)) > most and text_length > 1:
-        text = to_text(_cut(value, text_length, list_length))
-        list_length //= 2
-        if list_length == 0:
-            text_length //= 2
-    return text
-
-
-def _cut(value: Any, text_length: int, list_length: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= text_length else f"{value[:text_length]}…"
-    if isinstance(value, list):
-        return [_cut(item, text_length, list_length) for item in value[:list_length]]
-    if isinstance(value, dict):
-        return {key: _cut(item, text_length, list_length) for key, item in value.items()}
-    return value

@@ -19,8 +19,8 @@ from lockgate.report.draft import refuse_report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lockgate.awslambda.callers.delivery import Answerer
-    from lockgate.awslambda.callers.dialogue import Dialogue
+    from lockgate.awslambda.callers.awaiting import AwaitingCaller
+    from lockgate.awslambda.callers.delivery import SingleAnswer
     from lockgate.core.deadline import Deadline
 
 # When this share of the reserve is left and the run still hangs, the second thread answers.
@@ -29,8 +29,8 @@ _WHY = "the run is still at work"
 
 
 def start_emergency(
-    answerer: Answerer,
-    dialogue: Dialogue,
+    answer_once: SingleAnswer,
+    caller: AwaitingCaller,
     deadline: Deadline,
     run_id: str,
     on_end: Callable[[LockgateError | None], object],
@@ -46,9 +46,9 @@ def start_emergency(
     )
 
     def answer() -> None:
-        mine = dialogue.make_answer(refuse_report(run_id, error, make_unknown(_WHY)))
+        mine = caller.make_answer(refuse_report(run_id, error, make_unknown(_WHY)))
         try:
-            given = answerer.give(mine)
+            given = answer_once.give(mine)
         except LockgateError as failure:
             on_end(failure)
             return

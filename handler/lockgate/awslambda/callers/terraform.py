@@ -1,8 +1,8 @@
-"""Terraform's ``aws_lambda_invocation`` with ``lifecycle_scope = "CRUD"``: a command and what happens.
+"""Terraform's ``aws_lambda_invocation`` with ``lifecycle_scope = "CRUD"``: a command and the change.
 
 The provider adds ``tf`` to the input: ``action`` is ``create``, ``update`` or ``delete``, and
-``prev_input`` what the input was before. The result is the report. Terraform prints an error as it
-comes, so that is a sentence. With the scope ``CREATE_ONLY`` there is no ``tf``: it is a direct command.
+``prev_input`` is the previous input. The result is the report. Terraform prints an error unchanged, so
+an error is a sentence. With the scope ``CREATE_ONLY`` there is no ``tf``: the event is a direct command.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.direct import class_of
 from lockgate.awslambda.callers.direct import read_request as read_command
+from lockgate.awslambda.callers.direct_answer import class_of
 from lockgate.awslambda.callers.reason import fit_bytes, make_reason
 from lockgate.core.request import Caller
 from lockgate.errors import RequestInvalid
+from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -29,13 +30,33 @@ _CHANGES = frozenset({"create", "update"})
 _MAX_MESSAGE_BYTES = 4_096
 
 
-def is_deletion(event: Mapping[str, Any]) -> bool:
-    """Return whether the resource is destroyed, which leaves the database be."""
-    return bool(event[_KEY].get("action") == "delete")
+@dataclass(frozen=True, slots=True)
+class TerraformCaller:
+    """One change of an ``aws_lambda_invocation`` resource."""
+
+    event: Mapping[str, Any]
+
+    @property
+    def must_end_at(self) -> None:
+        """Terraform waits as long as the function may run."""
+        return
+
+    @property
+    def needs_run(self) -> bool:
+        """False when the resource is destroyed, which leaves the database unchanged."""
+        return bool(self.event[_KEY].get("action") != "delete")
+
+    def read_request(self, settings: Settings) -> Request:
+        """Return the request of the command beside ``tf``; see `read_request`."""
+        return read_request(self.event, settings)
+
+    def make_result(self, report: Report | None, run_id: str) -> dict[str, Any]:
+        """Return the report; see `answer`. Destroying the resource always succeeds."""
+        return report_deletion(run_id).to_json() if report is None else answer(report)
 
 
 def report_deletion(run_id: str) -> Report:
-    """Return the report of a destroyed resource: a success in every case, or it could not go."""
+    """Return the report for a destroyed resource. A failure would keep it from being destroyed."""
     return Report(
         status=Status.UP_TO_DATE,
         action=None,
@@ -49,7 +70,7 @@ def read_request(event: Mapping[str, Any], settings: Settings) -> Request:
     """Return the request of the command beside ``tf``.
 
     Raises:
-        RequestInvalid: ``tf`` names no action of Terraform's, or the rest is no command.
+        RequestInvalid: ``tf`` has an unknown action, or the rest is not a valid command.
     """
     change = event[_KEY].get("action")
     if not isinstance(change, str) or change not in _CHANGES:
@@ -65,8 +86,8 @@ def answer(report: Report) -> dict[str, Any]:
     """Return what the function returns for a successful run.
 
     Raises:
-        LockgateError: the run did not succeed. The class is that of a direct command; the message says
-            in one line what failed, where the database stands and what to do. The log has the report.
+        LockgateError: the run did not succeed. The class is the same as for a direct command. The
+            message is one line: what failed, the database's state, what to do. The log has the report.
     """
     if not report.is_success:
         raise _to_exception(report)

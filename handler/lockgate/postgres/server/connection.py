@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.target import is_socket
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.server.driver import DatabaseError, InterfaceError, core, legacy
+from lockgate.fast_start.driver import DatabaseError, InterfaceError, core, legacy
 
 if TYPE_CHECKING:
     import ssl

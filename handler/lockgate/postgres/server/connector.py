@@ -21,9 +21,9 @@ from lockgate.errors import (
     TargetUnsuitable,
 )
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.fast_start.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
 from lockgate.postgres.server.connection import Connection, Dial, ProtocolBroken, TlsRefused
-from lockgate.postgres.server.driver import DatabaseError, InterfaceError
 from lockgate.postgres.server.unsuitable import refuse_dsql
 
 if TYPE_CHECKING:

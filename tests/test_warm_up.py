@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from lockgate.aws import clients
 from lockgate.aws.clients import make_client
-from lockgate.awslambda.warm_up import prepare
+from lockgate.awslambda.warm_up import warm_up
 from lockgate.postgres.server.tls import make_verifying_context
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_run_finds_the_client_of_its_secret() -> None:
     """The client that a run asks for is the one that is there, of the secret's region."""
-    prepare({"LOCKGATE_SECRET_ARN": SECRET})
+    warm_up({"LOCKGATE_SECRET_ARN": SECRET})
 
     first = make_client("secretsmanager", "eu-west-1")
     assert first is make_client("secretsmanager", "eu-west-1")
@@ -44,7 +44,7 @@ def test_run_finds_the_client_of_its_secret() -> None:
 
 def test_client_with_other_patience_is_another() -> None:
     """Who asks for other attempts does not get the client that was kept."""
-    prepare({"LOCKGATE_SECRET_ARN": SECRET})
+    warm_up({"LOCKGATE_SECRET_ARN": SECRET})
 
     assert make_client("secretsmanager", "eu-west-1") is not make_client(
         "secretsmanager", "eu-west-1", attempts=1
@@ -55,8 +55,8 @@ def test_run_finds_the_certificates(tmp_path: Path) -> None:
     """The system's store is read once, with the file that the settings name."""
     ca_file = tmp_path / "none.pem"
 
-    prepare({"LOCKGATE_IAM_AUTH": "true"})
-    prepare({"LOCKGATE_IAM_AUTH": "true", "LOCKGATE_CA_FILE": str(ca_file)})
+    warm_up({"LOCKGATE_IAM_AUTH": "true"})
+    warm_up({"LOCKGATE_IAM_AUTH": "true", "LOCKGATE_CA_FILE": str(ca_file)})
 
     assert 1 == make_verifying_context.cache_info().currsize, "the second file is not there"
 
@@ -65,7 +65,7 @@ def test_format_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The module that reads the folder is there when the run begins."""
     monkeypatch.delitem(sys.modules, "lockgate.formats.goose.reader", raising=False)
 
-    prepare({"LOCKGATE_FORMAT": "goose"})
+    warm_up({"LOCKGATE_FORMAT": "goose"})
 
     assert "lockgate.formats.goose.reader" in sys.modules
 
@@ -87,6 +87,6 @@ def test_broken_settings_are_left_to_the_run(
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
 
-    prepare(environment)
+    warm_up(environment)
 
     assert {} == clients._kept

@@ -6,6 +6,7 @@ from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.carried import carry
 from lockgate.awslambda.callers.cloudformation import (
     Envelope,
@@ -16,14 +17,13 @@ from lockgate.awslambda.callers.cloudformation import (
 from lockgate.awslambda.callers.cloudformation_answer import encode_answer, make_answer
 from lockgate.awslambda.callers.delivery import Answer
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
 from lockgate.awslambda.callers.response_url import check_response_url, put_answer
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.awslambda.callers.awaiting import Outcome
     from lockgate.core.continuation import Continuation
     from lockgate.core.request import Request
     from lockgate.report.report import HolderInfo, Report
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class StackDialogue:
+class CloudFormationCaller:
     """One event of a stack. Its URL was looked at; it is a secret."""
 
     envelope: Envelope
@@ -62,11 +62,11 @@ class StackDialogue:
         deliver = partial(put_answer, self.url, body, timing, loopback=self.loopback)
         return Answer(answer["Status"], deliver)
 
-    def is_left_to(self, holder: HolderInfo) -> bool:
+    def is_same_event(self, holder: HolderInfo) -> bool:
         """Return whether the holder is a run for the same event; see `is_at_work`."""
         return is_at_work(holder, self.kind, self.envelope.reference, self.invocation.now())
 
-    def go_on(self, report: Report) -> None:
+    def continue_run(self, report: Report) -> None:
         """Hand the event to a further invocation of this function."""
         del report  # the next one reads from the history how far this one came
         self.invocation.invoke_again(carry(self.event, self.continuation.next()))
@@ -74,14 +74,14 @@ class StackDialogue:
 
 def open_stack(
     event: Mapping[str, Any], invocation: Invocation, *, loopback: bool
-) -> StackDialogue:
+) -> CloudFormationCaller:
     """Return the dialogue of an event that came from CloudFormation itself.
 
     Raises:
         RequestInvalid: the event lacks what it takes to answer, or its URL is not CloudFormation's.
     """
     envelope = read_envelope(event)
-    return StackDialogue(
+    return CloudFormationCaller(
         envelope=envelope,
         continuation=read_continuation(event, invocation.now()),
         invocation=invocation,

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.clients import Call, region_of
+from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.codepipeline import (
     Job,
     counts_steps,
@@ -26,14 +27,13 @@ from lockgate.awslambda.callers.codepipeline_answer import (
 )
 from lockgate.awslambda.callers.delivery import Answer, tell
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.dialogue import Invocation, is_at_work
 from lockgate.errors import RunIncomplete, UnexpectedFailure
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.awslambda.callers.dialogue import Outcome
+    from lockgate.awslambda.callers.awaiting import Outcome
     from lockgate.core.continuation import Continuation
     from lockgate.core.request import Request
     from lockgate.report.report import HolderInfo, Report
@@ -60,7 +60,7 @@ _OVER = frozenset({"InvalidJobStateException"})
 
 
 @dataclass(frozen=True, slots=True)
-class JobDialogue:
+class CodePipelineCaller:
     """One job of a pipeline's action."""
 
     job: Job
@@ -92,11 +92,11 @@ class JobDialogue:
         status = "Succeeded" if result.is_success else "Failed"
         return Answer(status, partial(self._put, result))
 
-    def is_left_to(self, holder: HolderInfo) -> bool:
+    def is_same_event(self, holder: HolderInfo) -> bool:
         """Return whether the holder is a run for the same job; see `is_at_work`."""
         return is_at_work(holder, self.kind, self.job.reference, self.invocation.now())
 
-    def go_on(self, report: Report) -> None:
+    def continue_run(self, report: Report) -> None:
         """Answer the job with a token, upon which CodePipeline sends the next one.
 
         Raises:
@@ -116,7 +116,7 @@ class JobDialogue:
         tell(call, _CALL, _OVER, self.invocation.timing)
 
 
-def open_job(event: Mapping[str, Any], invocation: Invocation) -> JobDialogue:
+def open_job(event: Mapping[str, Any], invocation: Invocation) -> CodePipelineCaller:
     """Return the dialogue of a job's event.
 
     Raises:
@@ -124,4 +124,4 @@ def open_job(event: Mapping[str, Any], invocation: Invocation) -> JobDialogue:
     """
     job = read_job(event, invocation.now())
     client = invocation.clients("codepipeline", region_of(invocation.function_arn))
-    return JobDialogue(job, invocation, client)
+    return CodePipelineCaller(job, invocation, client)

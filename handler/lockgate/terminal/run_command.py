@@ -1,0 +1,140 @@
+"""The commands that run the engine here: up, plan, status and the other actions, and redo."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lockgate.awslambda.callers.direct import make_request
+from lockgate.core.address import Address
+from lockgate.core.deadline import Deadline
+from lockgate.core.policy import FirstRun
+from lockgate.core.request import Action, Caller
+from lockgate.core.state_after import NOT_BEGUN, make_unknown
+from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.report.draft import refuse_report
+from lockgate.report.report import Report, Status
+from lockgate.terminal.arguments import REQUEST_OPTIONS
+from lockgate.terminal.conclude import make_progress, print_report, report_defect
+from lockgate.terminal.environment import (
+    explain_overridden,
+    merge_environment,
+    read_merged,
+    repeat_options,
+)
+from lockgate.terminal.interrupts import caught_signals
+from lockgate.terminal.user import find_user
+from lockgate.wiring import make_run_id, make_runner
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.listing import Listing
+    from lockgate.core.request import Request
+    from lockgate.settings import Settings
+    from lockgate.terminal.progress import Progress
+
+
+def run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Undo the last migrations and apply them again, as is useful while writing a migration.
+
+    With ``--json`` this prints one report, the second run's, with ``reverted`` from the first run.
+    """
+    options.action = Action.DOWN
+    progress = make_progress(options, environment)
+    undone = _carry_out(options, environment, progress)
+    if undone.status is not Status.ROLLED_BACK:
+        return print_report(undone.to_json(), options, environment, progress.applied)
+    if not options.json:
+        print_report(undone.to_json(), options, environment, progress.applied)
+    options.action, options.steps, options.allow_data_loss = Action.UP, None, False
+    options.first_run = FirstRun.ALLOW
+    progress = make_progress(options, environment)
+    done = _carry_out(options, environment, progress)
+    if options.json:
+        done = replace(done, reverted=(*undone.reverted, *done.reverted))
+    return print_report(done.to_json(), options, environment, progress.applied)
+
+
+def run_action(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Run one action of the engine."""
+    progress = make_progress(options, environment)
+    report = _carry_out(options, environment, progress)
+    return print_report(report.to_json(), options, environment, progress.applied)
+
+
+def _carry_out(
+    options: argparse.Namespace, environment: Mapping[str, str], progress: Progress
+) -> Report:
+    """Run and return a report, whatever happens except an interrupt."""
+    run_id, claim = make_run_id(), NOT_BEGUN
+    try:
+        with ExitStack() as stack:
+            merged = merge_environment(environment, options)
+            if options.local:
+                merged |= stack.enter_context(_open_workspace(Path()))
+            settings = read_merged(merged, options)
+            address = Address(options=repeat_options(options))
+            request = _make_request(options)
+            claim = make_unknown("the run ended before it could look")
+            report = _run(settings, request, progress, run_id, address)
+            return explain_overridden(report, environment, options)
+    except LockgateError as error:
+        return refuse_report(run_id, error, claim)
+    except Exception as error:  # noqa: BLE001 - a defect is reported like any other failure
+        return refuse_report(run_id, report_defect(error, options), claim)
+
+
+def _open_workspace(folder: Path) -> AbstractContextManager[Mapping[str, str]]:
+    from lockgate.local.workspace import open_workspace  # noqa: PLC0415 - the door to the embedded server
+
+    return open_workspace(folder)
+
+
+def _run(
+    settings: Settings, request: Request, progress: Progress, run_id: str, address: Address
+) -> Report:
+    deadline = Deadline(None, settings.reserve_ms)
+
+    def stop(signal_name: str) -> None:
+        deadline.interrupt(signal_name)
+        progress.announce_stop(signal_name)
+
+    runner = make_runner(
+        settings, deadline, progress.emit, run_id=run_id, address=address, tell=progress.tell
+    )
+    read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
+    runner.means = replace(runner.means, read_catalog=read_catalog)
+    with progress, caught_signals(stop):
+        return runner.run(request)
+
+
+def _make_request(options: argparse.Namespace) -> Request:
+    given = {name: getattr(options, name, None) for name in REQUEST_OPTIONS}
+    values = {name: value for name, value in given.items() if value is not None}
+    values["requested_by"] = options.requested_by or find_user()
+    caller = Caller("terminal", {"host": socket.gethostname()})
+    try:
+        return make_request(options.action, caller, values)
+    except RequestInvalid as error:
+        hint = error.fields.get("in_terminal") or error.hint
+        raise RequestInvalid(error.message, hint=str(hint)) from None
+
+
+def _read_labels(
+    read_catalog: Callable[[Listing, int], Catalog],
+    progress: Progress,
+    listing: Listing,
+    known: int,
+) -> Catalog:
+    """Read the catalog and give the progress the migrations' names, since events have only ids."""
+    catalog = read_catalog(listing, known)
+    progress.labels = {m.migration_id: m.label for m in catalog.migrations}
+    return catalog

@@ -1,0 +1,47 @@
+"""The garbage collector is paused during imports."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lockgate.fast_start.garbage import pause_collection, resume_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Leave the collector of this process as it was."""
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+    gc.enable()
+
+
+def test_garbage_is_collected_again_after_the_imports() -> None:
+    """The collector is paused while modules are imported, and no longer."""
+    pause_collection()
+    during = gc.isenabled()
+    resume_collection()
+
+    assert (False, True) == (during, gc.isenabled())
+    assert gc.get_freeze_count() > 0
+
+
+def test_importing_a_module_pauses_nothing() -> None:
+    """Only the entry points pause the collector; an import has no side effect on the process."""
+    program = (
+        "import gc, lockgate.fast_start.garbage, lockgate.__main__, lockgate.terminal.cli;"
+        " print(gc.isenabled(), gc.get_threshold()[0], gc.get_freeze_count())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stdout == f"True {gc.get_threshold()[0]} 0\n"
