@@ -52,7 +52,7 @@ FENCES = {
     "boto3": {"aws", "awslambda"},
     "botocore": {"aws", "awslambda"},
     "sqlalchemy": {"postgres"},
-    "pg8000": {"postgres"},
+    "pg8000": {"postgres", "fast_start"},
     "aws_lambda_powertools": {"awslambda"},
     # Its operations work on the connection that postgres lends; formats read revisions without it.
     "alembic": {"postgres"},
@@ -239,7 +239,11 @@ UP = "is not below {}. Pass it in from above, or move what both need down."
             "from boto3.session import Session",
             "boto3.session.Session: boto3 belongs to aws and awslambda.",
         ),
-        ("awslambda.callers.direct", "import pg8000", "pg8000: pg8000 belongs to postgres."),
+        (
+            "awslambda.callers.direct",
+            "import pg8000",
+            "pg8000: pg8000 belongs to fast_start and postgres.",
+        ),
     ],
 )
 def test_checker_judges_an_import(module: str, source: str, expected: str | None) -> None:
