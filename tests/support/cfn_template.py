@@ -77,11 +77,11 @@ def resolve(template: Mapping[str, Any], given: Mapping[str, Any]) -> Resolved:
 
 def substitute(text: Any, values: Mapping[str, str]) -> str:
     """Return what ``Fn::Sub`` makes of its argument, with values by their names in the text."""
-    if isinstance(text, str):
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
-    template, own = text
+    template, own = (text, {}) if isinstance(text, str) else text
     inner = {name: substitute(value["Fn::Sub"], values) for name, value in own.items()}
-    return substitute(template, {**values, **inner})
+    return _PLACEHOLDER.sub(
+        lambda found: inner[found[1]] if found[1] in inner else values[found[1]], template
+    )
 
 
 @dataclass(frozen=True, slots=True)

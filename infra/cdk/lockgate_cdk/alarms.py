@@ -37,10 +37,10 @@ def make_alarms(
     topic: sns.ITopic | None,
     *,
     has_destination: bool,
-) -> None:
-    """Make an alarm for each way in which a run, or its answer, can go wrong."""
-    for rule in _list_rules(function, has_destination=has_destination):
-        _make_alarm(scope, rule, topic)
+) -> list[cloudwatch.Alarm]:
+    """Return an alarm for each way in which a run, or its answer, can go wrong."""
+    rules = _list_rules(function, has_destination=has_destination)
+    return [_make_alarm(scope, rule, topic) for rule in rules]
 
 
 def _list_rules(function: lambda_.IFunction, *, has_destination: bool) -> Iterator[_Rule]:
@@ -89,7 +89,7 @@ def _count(function: lambda_.IFunction, name: str) -> cloudwatch.IMetric:
     return cloudwatch.MathExpression(label=name, expression=query, using_metrics={}, period=_MINUTE)
 
 
-def _make_alarm(scope: Construct, rule: _Rule, topic: sns.ITopic | None) -> None:
+def _make_alarm(scope: Construct, rule: _Rule, topic: sns.ITopic | None) -> cloudwatch.Alarm:
     operators = cloudwatch.ComparisonOperator
     alarm = cloudwatch.Alarm(
         scope,
@@ -105,3 +105,4 @@ def _make_alarm(scope: Construct, rule: _Rule, topic: sns.ITopic | None) -> None
     )
     if topic is not None:
         alarm.add_alarm_action(SnsAction(topic))
+    return alarm

@@ -36,6 +36,7 @@ from lockgate_cdk.arguments import (
     read_access,
     refuse_request,
 )
+from lockgate_cdk.dashboard import make_dashboard
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
 from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
+    from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_kms as kms
     from aws_cdk import aws_rds as rds
     from aws_cdk import aws_secretsmanager as secretsmanager
@@ -105,6 +107,7 @@ class DatabaseMigrations(Construct):
         on_failure: lambda_.IDestination | None = None,
         with_alarms: bool = True,
         alarm_topic: sns.ITopic | None = None,
+        with_dashboard: bool = False,
         build_options: Sequence[str] = (),
     ) -> None:
         """Make the functions, what they need, and the custom resource that calls the one.
@@ -153,6 +156,7 @@ class DatabaseMigrations(Construct):
                 signed URL of its answer.
             with_alarms: make the alarms.
             alarm_topic: where alarms go.
+            with_dashboard: make a CloudWatch dashboard of runs, times and reports.
             build_options: further options of the build, such as ``["--no-compile"]``.
 
         Raises:
@@ -243,8 +247,13 @@ class DatabaseMigrations(Construct):
             self._resource.node.add_dependency(
                 self._check, *way_out, goes_on, *_list_what_is_reached(database)
             )
+        alarms: list[cloudwatch.Alarm] = []
         if with_alarms:
-            make_alarms(self, self.function, alarm_topic, has_destination=on_failure is not None)
+            alarms = make_alarms(
+                self, self.function, alarm_topic, has_destination=on_failure is not None
+            )
+        if with_dashboard:
+            make_dashboard(self, self.function, self.log_group, alarms)
 
     def before(self, *dependents: IConstruct) -> None:
         """Let each of ``dependents`` wait for the migration alone, not for alarms and Operate."""

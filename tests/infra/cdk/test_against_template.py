@@ -5,6 +5,7 @@ Whoever changes one of them changes the other, or one of these tests fails.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,9 @@ pytest.importorskip("aws_cdk", reason="the CDK is not installed here; `make infr
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_sqs as sqs
 from tests.support.cdk_stack import NAME, make_shop, synthesise
 from tests.support.flat_template import list_statements, make_by_template
 
@@ -195,6 +198,42 @@ def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) 
         for resources in pair
     )
 
+    assert ours == theirs
+
+
+def test_dashboards_show_the_same(migrations: Path) -> None:
+    """Widget by widget; the failure alarms are on neither."""
+    template = make_by_template({"SecretArn": SECRET, "WithDashboard": "true"})
+    construct = make_by_construct({"secret": SECRET, "with_dashboard": True}, migrations)
+
+    ours, theirs = (
+        json.loads(resources["Dashboard"]["Properties"]["DashboardBody"])
+        for resources in (template, construct)
+    )
+    assert ours == theirs
+
+
+def test_alarm_of_a_destination_goes_off_at_the_same(migrations: Path) -> None:
+    """What Lambda could not deliver is reported with the same words."""
+    queue = "arn:aws:sqs:eu-west-1:111122223333:failed"
+    template = make_by_template({"SecretArn": SECRET, "FailureDestination": queue})
+    shop = make_shop()
+    DatabaseMigrations(
+        shop.stack,
+        NAME,
+        vpc=shop.vpc,
+        cluster=shop.cluster,
+        migrations=migrations,
+        on_failure=destinations.SqsDestination(
+            sqs.Queue.from_queue_arn(shop.stack, "Failed", queue)
+        ),
+    )
+    construct = synthesise(shop.stack)
+
+    ours, theirs = (
+        describe_alarm(resources["FailureNotDeliveredAlarm"]["Properties"])
+        for resources in (template, construct)
+    )
     assert ours == theirs
 
 

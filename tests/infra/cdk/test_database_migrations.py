@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -369,6 +370,15 @@ def test_migration_may_be_left_to_whoever_invokes_the_function(migrations: Path)
     for refer in (lambda: own.status, lambda: own.check, lambda: own.before(shop.vpc)):
         with pytest.raises(ValueError, match=r"^With with_migration=False the stack has no"):
             refer()
+
+
+def test_dashboard_without_alarms_has_no_place_for_them(migrations: Path) -> None:
+    """There is no dashboard unless it is asked for."""
+    made = migrate(migrations, with_alarms=False, with_dashboard=True)
+    body = json.loads(made["Dashboard"]["Properties"]["DashboardBody"])
+
+    assert ["metric", "metric", "metric", "log"] == [one["type"] for one in body["widgets"]]
+    assert "Dashboard" not in migrate(migrations)
 
 
 def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
