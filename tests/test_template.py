@@ -21,6 +21,7 @@ from tests.support.cfn_template import (
     substitute,
 )
 from tests.support.permissions import find_actions
+from tests.support.reach import must_reach, reached
 
 from lockgate import __version__
 from lockgate.awslambda.callers import cloudformation, direct
@@ -370,6 +371,7 @@ def _draw_parameters(template: dict[str, Any]) -> st.SearchStrategy[dict[str, st
     return st.fixed_dictionaries(choices)
 
 
+@must_reach(admitted=5, refused=5)
 @settings(deadline=None)
 @given(data=st.data())
 def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
@@ -377,6 +379,8 @@ def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
 ) -> None:
     """Whatever is chosen, CloudFormation finds everything that is referred to."""
     resolved = resolve(template, data.draw(_draw_parameters(template)))
+    reached("admitted", when=not resolved.broken_rules)
+    reached("refused", when=resolved.broken_rules)
 
     assert resolved.broken_rules or [] == resolved.dangling
 

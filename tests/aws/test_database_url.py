@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts
@@ -21,6 +22,10 @@ SSLMODE_REFUSED = (
 )
 
 # No NUL, which PostgreSQL cannot take, and no lone surrogates, which UTF-8 cannot.
+URL_ENDS = st.tuples(
+    st.text(max_size=3),
+    st.sampled_from(["@h/d", "@h:1/d", "@/d", "@[::1]/d", "@h/d?sslmode=require"]),
+).map("".join)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
 
@@ -57,11 +62,14 @@ def test_url_is_read_into_its_parts(url: str, expected: ConnectionParts) -> None
     assert expected == parse_database_url(url, "LOCKGATE_DATABASE_URL")
 
 
+@must_reach(reserved=8, beyond_ascii=20)
 @given(user=texts, password=texts, dbname=texts)
 def test_encoded_parts_come_back_as_they_were(user: str, password: str, dbname: str) -> None:
     """Any text, percent-encoded, is read as that text."""
     encoded = [quote(part, safe="") for part in (user, password, dbname)]
     url = f"postgresql://{encoded[0]}:{encoded[1]}@db.example:5432/{encoded[2]}"
+    reached("reserved", when=set(user + password + dbname) & set("/?#[]@:%+"))
+    reached("beyond_ascii", when=not (user + password + dbname).isascii())
     expected = ConnectionParts(user, password, "db.example", 5432, dbname)
     assert expected == parse_database_url(url, "here")
 
@@ -111,13 +119,16 @@ def test_url_that_cannot_be_honoured_is_refused_unquoted(url: str, problem: str)
     assert caught.value.__context__ is None
 
 
-@given(st.text(max_size=60))
+@must_reach(read=5, refused=5)
+@given(st.one_of(st.text(max_size=60), st.text("@:/?#[]%h1=&", max_size=12), URL_ENDS))
 def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
     """Whatever stands where the password should, no other error comes out and no part is shown."""
     try:
         shown = repr(parse_database_url(f"postgresql://app:{WORD}{rest}", "here"))
+        reached("read")
     except SettingInvalid as error:
         shown = f"{error} {error.__context__}"
+        reached("refused")
     assert WORD not in shown
 
 

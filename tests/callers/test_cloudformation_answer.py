@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.awslambda.callers.cloudformation import Envelope, RequestType, read_envelope
 from lockgate.awslambda.callers.cloudformation_answer import (
@@ -144,7 +145,12 @@ def test_reason_is_cut_at_a_character_to_the_last_byte(envelope: Envelope, chara
 
 
 # Text as it may come, lone surrogates and control characters included.
-texts = st.text(max_size=3_000)
+texts = st.one_of(
+    st.text(max_size=3_000),
+    st.builds(
+        lambda text, times: text * times, st.text(min_size=1, max_size=9), st.integers(1_000, 4_000)
+    ),
+)
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=80)
 envelopes = st.builds(
     Envelope,
@@ -178,6 +184,7 @@ reports = st.builds(
 failures = st.builds(UnexpectedFailure, texts, hint=st.none() | texts)
 
 
+@must_reach(cut=5, whole=30, data=8)
 @given(envelopes, reports | failures | st.none())
 @settings(max_examples=200)
 def test_answer_fits_in_every_case(
@@ -188,6 +195,10 @@ def test_answer_fits_in_every_case(
     body = encode_answer(answer)
     assert len(body) <= MAX_ANSWER_BYTES
     assert answer == json.loads(body)
+    is_cut = answer.get("Reason", "").endswith("…")
+    reached("cut", when=is_cut)
+    reached("whole", when=not is_cut)
+    reached("data", when="Data" in answer)
     assert (envelope.stack_id, envelope.logical_id) == (
         answer["StackId"],
         answer["LogicalResourceId"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate import errors
 from lockgate.awslambda.callers.direct import read_request
@@ -184,20 +185,33 @@ def test_action_that_is_not_allowed_is_refused() -> None:
     assert Request(Action.STATUS, CALLER) == read_request({"action": "status"}, only_status)
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-        max_leaves=8,
-    )
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
+COMMAND_KEYS = {"action", "target", "reason", "requested_by", "execution"}
+COMMANDS = st.dictionaries(
+    st.sampled_from(sorted(COMMAND_KEYS)),
+    st.sampled_from([*Action, "1", "x"]) | VALUES,
+    max_size=3,
+)
+
+
+@must_reach(read=8, refused_value=20, refused_key=2)
+@given(st.one_of(VALUES, COMMANDS))
 def test_any_event_is_read_or_refused(event: object) -> None:
     """No JSON value brings out another error, and only an empty one or a command migrates."""
     try:
         request = read_request(event, SETTINGS)
     except RequestInvalid:
+        is_command = isinstance(event, dict) and event.keys() <= COMMAND_KEYS
+        reached("refused_value", when=is_command)
+        reached("refused_key", when=isinstance(event, dict) and not is_command)
         return
-    assert event in (None, {}) or request.target is not None or request.reason is not None
+    reached("read")
+    assert event in (None, {}) or (isinstance(event, dict) and event.keys() <= COMMAND_KEYS)
+    assert request.action == (event or {}).get("action", Action.UP)
 
 
 def test_success_is_answered_with_the_report() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.analysis import Analysis, Mode, Unit, UnitMode, analyse_script, place_of
 from lockgate.core.checksum import text_checksum
@@ -391,11 +392,19 @@ def test_place_counts_from_where_the_script_begins(offset: int, place: tuple[int
     assert place == place_of(script, offset)
 
 
+@must_reach(several_statements=30, shared_unit=20)
 @given(
-    st.lists(st.sampled_from([TABLE, INDEX, "SET a.b = 1", "SAVEPOINT a", "VACUUM", "CALL p()"]))
+    st.lists(
+        st.sampled_from(["SET a.b = 1", "SAVEPOINT a", "VACUUM", "CALL p()", TABLE, INDEX]).map(
+            lambda statement: [statement]
+        )
+        | st.lists(st.just(TABLE)).map(lambda inner: ["BEGIN", *inner, "COMMIT"])
+    ).map(lambda parts: [statement for part in parts for statement in part])
 )
 def test_units_cover_every_statement_once(statements: list[str]) -> None:
     """Without a transaction the units are the statements, each once and in order."""
     units = analyse(*statements, transaction=False).units
+    reached("several_statements", when=len(statements) > 1)
+    reached("shared_unit", when=any(unit.last > unit.first for unit in units))
     covered = [index for unit in units for index in range(unit.first, unit.last + 1)]
     assert list(range(len(statements))) == covered

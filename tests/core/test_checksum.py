@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.token_checksum import TokenDigest, token_checksum
@@ -115,10 +116,15 @@ def test_token_checksum_reads_quoted_text_verbatim(one: str, other: str) -> None
     assert token_checksum(one) != token_checksum(other)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])))
+ENDINGS = st.sampled_from(["\n", "\r\n", "\r"])
+
+
+@must_reach(line_ending=20)
+@given(st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"])), ENDINGS)).map("".join))
 def test_text_checksum_ignores_line_endings_of_any_text(text: str) -> None:
     """Whatever the text, its three forms on disk have one checksum."""
     lines = text.removeprefix("\ufeff").replace("\r", "\n")
+    reached("line_ending", when="\n" in lines)
     forms = {text_checksum(lines.replace("\n", ending)) for ending in ("\n", "\r\n", "\r")}
     assert 1 == len(forms)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.lambda_context import LambdaContext
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.deadline import Deadline
 
@@ -44,9 +45,12 @@ def test_interrupt_ends_work_at_once() -> None:
     assert (True, "Ctrl-C", None) == (deadline.is_over, deadline.interrupted_by, deadline.work_ms())
 
 
+@must_reach(before_the_reserve=10, within_the_reserve=10)
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_work_is_never_negative(remaining_ms: int, reserve_ms: int) -> None:
     """Whatever is left, work gets that less the reserve, or nothing."""
+    reached("before_the_reserve", when=remaining_ms > reserve_ms)
+    reached("within_the_reserve", when=remaining_ms <= reserve_ms)
     deadline = Deadline(lambda: remaining_ms, reserve_ms)
     assert max(0, remaining_ms - reserve_ms) == deadline.work_ms()
     assert (remaining_ms <= reserve_ms) == deadline.is_over

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.failure import (
     Blocking,
@@ -106,9 +107,12 @@ def test_names_are_shown(sqlstate: str, message: str) -> None:
     assert message == without_row_data(sqlstate, message)
 
 
-@given(st.text())
+@must_reach(quote=12, newline=12)
+@given(st.one_of(st.text(), st.text("\"'\n\\a:", min_size=1)))
 def test_no_value_gets_out_of_its_quotes(value: str) -> None:
     """Whatever the value holds, quotes and newlines included, nothing of it is left."""
+    reached("quote", when='"' in value)
+    reached("newline", when="\n" in value)
     assert 'invalid: "…"' == without_row_data("22P02", f'invalid: "{value}"')
 
 
@@ -151,13 +155,21 @@ def test_excerpt_of_a_long_line_is_a_window(column: int, shown: str, caret: int)
     assert expected == make_excerpt(line, 1, column)
 
 
-@given(st.text(alphabet=st.characters(exclude_characters="\r\n"), max_size=300), PLACES, PLACES)
+LINES = st.text(alphabet=st.characters(exclude_characters="\r\n"), max_size=300)
+LONG_LINES = st.builds(lambda line, times: f"{line}x" * times, LINES, st.integers(101, 300))
+
+
+@must_reach(long_line=20, place_in_the_line=10, place_beyond=10)
+@given(st.one_of(LINES, LONG_LINES), PLACES, PLACES)
 def test_excerpt_is_two_lines_and_short(text: str, line: int, column: int) -> None:
     """Wherever the place is, the window is short and the caret under its own character."""
     shown, caret = make_excerpt("\n" * (line - 1) + text, line, column).split("\n")
     assert len(shown) <= 100
     place = len(caret) - 1
     assert caret == " " * place + "^"
+    reached("long_line", when=len(text) > 100)
+    reached("place_in_the_line", when=column <= len(text))
+    reached("place_beyond", when=column > len(text))
     if column <= len(text):
         assert text.replace("\t", " ")[column - 1] == shown[place]
 

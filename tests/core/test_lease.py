@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.lease import (
     LEASE_MARGIN_MS,
@@ -39,20 +40,31 @@ def test_poll_pauses_grow(attempt: int, jitter: float, seconds: float) -> None:
     assert seconds == pytest.approx(poll_pause(attempt, jitter), abs=0.001)
 
 
-@given(st.integers(min_value=0, max_value=100_000), st.floats(min_value=0, max_value=1))
+@must_reach(growing=2, longest=20)
+@given(
+    st.one_of(st.integers(0, 12), st.integers(min_value=0, max_value=100_000)),
+    st.floats(min_value=0, max_value=1),
+)
 def test_poll_pause_is_never_long_and_never_nothing(attempt: int, jitter: float) -> None:
     """Any number of polls later the pause is short enough for a lock to be found free in a second."""
+    reached("growing", when=attempt < 6)
+    reached("longest", when=attempt > 10)
     assert 0.03 <= poll_pause(attempt, jitter) <= 0.9
 
 
+@must_reach(many=50)
 @given(st.integers(min_value=1, max_value=1_000), st.integers(min_value=0, max_value=100))
 def test_polls_of_all_runs_together_stay_few(runs: int, attempt: int) -> None:
     """However many wait, they ask the server less than a hundred times in a second."""
+    reached("many", when=runs > 90)
     assert runs / poll_pause(attempt + 10, 0.5, runs) <= 100
 
 
+@must_reach(several=20, beyond_ascii=20)
 @given(st.dictionaries(st.text(), st.text()))
 def test_reference_is_json(reference: dict[str, str]) -> None:
     """Whatever a caller refers to itself by is read back from the run's row."""
     request = Request(Action.UP, Caller("test", reference))
+    reached("several", when=len(reference) > 1)
+    reached("beyond_ascii", when=not "".join([*reference, *reference.values()]).isascii())
     assert reference == json.loads(Terms("run", request, 1, "0").reference_json)

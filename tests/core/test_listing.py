@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.catalog import make_catalog
 from lockgate.core.checksum import text_checksum
@@ -92,9 +93,11 @@ def test_digest_of_known_catalog_never_changes() -> None:
     assert expected == digest([make_migration("2"), make_migration("10")])
 
 
+@must_reach(another_order=80)
 @given(st.permutations(AWKWARD))
 def test_digest_does_not_depend_on_the_order_of_reading(ids: list[str]) -> None:
     """Files in any order have one digest."""
+    reached("another_order", when=ids != AWKWARD)
     first = digest([make_migration(one) for one in AWKWARD])
     assert first == digest([make_migration(one) for one in ids])
 
@@ -132,8 +135,11 @@ def test_digest_of_awkward_ids_is_the_servers(history: pg8000.native.Connection)
 def test_digest_of_any_ids_is_the_servers(history: pg8000.native.Connection) -> None:
     """The same for whatever Hypothesis thinks of."""
 
+    @must_reach(several=30, beyond_ascii=30)
     @given(st.sets(NAMES, max_size=12))
     def compare(names: set[str]) -> None:
+        reached("several", when=len(names) > 1)
+        reached("beyond_ascii", when=not "".join(names).isascii())
         migrations = [make_migration(f"R__{name}", name) for name in sorted(names)]
         history.run("TRUNCATE lockgate.migration_history")
         for migration in migrations:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 
-GROUPS = st.lists(st.integers(min_value=0, max_value=10**15), min_size=1, max_size=4)
+GROUPS = st.lists(st.integers(0, 120) | st.integers(0, 10**15), min_size=1, max_size=4)
+# Equal, or one longer than the other.
+RELATED = st.tuples(GROUPS, st.lists(st.integers(0, 9), max_size=2)).map(
+    lambda drawn: (drawn[0], drawn[0] + drawn[1])
+)
 
 
 def make_script(text: str, substituted: str | None = None) -> Script:
@@ -55,17 +60,26 @@ def test_text_that_is_no_version_is_refused(text: str) -> None:
     )
 
 
+@must_reach(several_groups=30, leading_zeros=10)
 @given(GROUPS)
 def test_version_keeps_its_text(groups: list[int]) -> None:
     """What was written is what is shown."""
     text = ".".join(f"{group:03}" for group in groups)
     version = Version.parse(text)
+    reached("several_groups", when=len(groups) > 1)
+    reached("leading_zeros", when=any(group < 100 for group in groups))
     assert (text, tuple(groups)) == (str(version), version.key)
 
 
-@given(GROUPS, GROUPS)
-def test_order_of_versions_is_that_of_their_numbers(one: list[int], other: list[int]) -> None:
+@must_reach(equal=5, less=10, greater=10, prefix=5)
+@given(st.one_of(st.tuples(GROUPS, GROUPS), RELATED))
+def test_order_of_versions_is_that_of_their_numbers(pair: tuple[list[int], list[int]]) -> None:
     """Any two versions compare as their lists of numbers do."""
+    one, other = pair
+    reached("equal", when=one == other)
+    reached("less", when=one < other)
+    reached("greater", when=one > other)
+    reached("prefix", when=one != other and one == other[: len(one)])
     left = Version.parse("_".join(map(str, one)))
     right = Version.parse(".".join(map(str, other)))
     assert (one < other, one == other) == (left < right, left == right)

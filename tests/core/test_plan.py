@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.analysis import Analysis, Mode, analyse_script
 from lockgate.core.catalog import Catalog, make_catalog
@@ -631,33 +632,39 @@ STEPS = st.lists(
             mode=Mode.SHARED if kind == "enum" else Mode(kind),
             adds_enum_value=kind == "enum",
         ),
-        KINDS,
+        st.sampled_from([*TEXTS, "shared", "shared", "shared", "enum"]),
         st.integers(min_value=0, max_value=6),
     ),
     max_size=40,
 )
 POLICIES = st.builds(
     Policy,
-    atomicity=st.sampled_from(Atomicity),
+    atomicity=st.sampled_from([*Atomicity, Atomicity.RUN]),
     is_fresh=st.booleans(),
-    most_statements=st.integers(min_value=0, max_value=60),
+    most_statements=st.integers(0, 12) | st.integers(20, 60),
 )
 
 
+@must_reach(several_segments=30, shared=5)
 @given(STEPS, POLICIES)
 def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) -> None:
     """Put end to end, the segments are the steps; none is empty."""
     segments = make_segments(steps, policy)
+    reached("several_segments", when=len(segments) > 1)
+    reached("shared", when=any(len(segment.steps) > 1 for segment in segments))
     assert steps == [step for segment in segments for step in segment.steps]
     assert all(segment.steps for segment in segments)
 
 
+@must_reach(several_steps=5, enum_value_at_the_end=2)
 @given(STEPS, POLICIES)
 def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None:
     """Whatever the steps are: one mode, no enum value before the end, no more than the bound."""
     for segment in make_segments(steps, policy):
         assert {segment.mode} == {step.analysis.mode for step in segment.steps}
         if len(segment.steps) > 1:
+            reached("several_steps")
+            reached("enum_value_at_the_end", when=segment.steps[-1].analysis.adds_enum_value)
             assert Mode.SHARED == segment.mode
             assert Atomicity.MIGRATION != policy.atomicity
             assert not any(step.analysis.adds_enum_value for step in segment.steps[:-1])
@@ -665,6 +672,7 @@ def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None
             assert held <= policy.most_statements
 
 
+@must_reach(neighbours=10, neighbours_too_large=5)
 @given(STEPS, POLICIES)
 def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> None:
     """Two neighbours that could be one are one, where the policy lets migrations share."""
@@ -677,21 +685,27 @@ def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> Non
             continue
         held = sum(len(step.analysis.statements) for step in before.steps)
         next_size = len(after.steps[0].analysis.statements)
+        reached("neighbours")
+        reached("neighbours_too_large", when=not before.steps[-1].analysis.adds_enum_value)
         assert before.steps[-1].analysis.adds_enum_value or (
             total > policy.most_statements and held + next_size > policy.most_statements
         )
 
 
+@must_reach(hundreds=30, single=5)
 @given(st.integers(min_value=2, max_value=450))
 def test_split_segments_keep_every_step_in_order(count: int) -> None:
     """A split loses nothing, and each part is smaller than the whole."""
     steps = tuple(make_step("1") for _ in range(count))
     parts = split_segment(Segment(Mode.SHARED, steps))
+    reached("hundreds", when=count > SEGMENT_MIGRATIONS)
+    reached("single", when=count <= SEGMENT_MIGRATIONS)
     assert steps == tuple(step for part in parts for step in part.steps)
     assert max(len(part.steps) for part in parts) < count
     assert max(len(part.steps) for part in parts) <= SEGMENT_MIGRATIONS
 
 
+@must_reach(pending=30, applied=20, out_of_order=20)
 @given(
     st.dictionaries(st.integers(1, 30).map(str), KINDS, min_size=1),
     st.sets(st.integers(1, 30).map(str)),
@@ -705,5 +719,8 @@ def test_plan_is_what_is_pending_in_order(
     rows = [make_row(one, texts.get(one, SELECT)) for one in sorted(applied)]
     plan = plan_of(texts, *rows, policy=policy)
     assert sorted(set(files) - applied, key=int) == ids(plan.steps)
+    reached("pending", when=set(files) - applied)
+    reached("applied", when=set(files) & applied)
     early = [one for one in ids(plan.steps) if applied and int(one) < max(map(int, applied))]
+    reached("out_of_order", when=early)
     assert early == [migration.migration_id for migration in plan.out_of_order]

@@ -10,6 +10,7 @@ import postgast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.sql.script import (
     SqlTextInvalid,
@@ -150,29 +151,41 @@ def join(parts: list[tuple[str, str]]) -> str:
     return "".join(f"{text}\n{end}" for text, end in parts)
 
 
+def note_reach(parts: list[tuple[str, str]]) -> None:
+    """Note what makes a script hard to split: several statements, semicolons within one, routines."""
+    reached("several", when=len(parts) > 1)
+    reached("hidden", when=any(";" in text for text, _ in parts))
+    reached("routine", when=any("atomic" in text.lower() for text, _ in parts))
+
+
 def spell(sql: str) -> list[str]:
     """Return the tokens' texts."""
     return [sql[token.start : token.end] for token in tokenize(sql)]
 
 
+@must_reach(several=20, hidden=20, routine=10)
 @given(SCRIPTS.filter(lambda parts: BEYOND_THE_ORACLE not in join(parts)))
 @settings(max_examples=300)
 def test_split_equals_the_parsers_split(parts: list[tuple[str, str]]) -> None:
     """Valid SQL is split where PostgreSQL's own grammar splits it."""
     sql = join(parts)
     ours = [spell(sql[one.start : one.end]) for one in split_statements(sql)]
+    note_reach(parts)
     assert ours == [spell(text) for text in postgast.split(sql, method="parser")]
 
 
+@must_reach(several=20, hidden=20, routine=10)
 @given(SCRIPTS)
 @settings(max_examples=200)
 def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
     """Each statement comes back with its own tokens, in order, none lost."""
     sql = join(parts)
     ours = [spell(sql[one.start : one.end]) for one in split_statements(sql)]
+    note_reach(parts)
     assert ours == [spell(text) for text, _ in parts]
 
 
+@must_reach(several=20, hidden=20, routine=10)
 @given(SCRIPTS)
 @settings(max_examples=200)
 def test_pieces_give_the_text_back(parts: list[tuple[str, str]]) -> None:
@@ -184,6 +197,7 @@ def test_pieces_give_the_text_back(parts: list[tuple[str, str]]) -> None:
         between += sql[position : one.start] + "\n"
         position = one.end
     between += sql[position:]
+    note_reach(parts)
     assert {";"} >= set(spell(between))
 
 
@@ -225,9 +239,37 @@ NASTY = st.lists(
     ),
     max_size=30,
 ).map("".join)
-ANYTHING = st.one_of(NASTY, st.text(max_size=60))
+# What can be split, mostly: of random characters nearly all is one statement, or refused.
+DECENT = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "SELECT ';'",
+                ";",
+                ";\n",
+                " ",
+                "\n",
+                "-- ;\n",
+                "/* ; */",
+                "\ufeff",
+                "E'\\';'",
+                "$a$;$a$",
+            ),
+            *("COPY t FROM STDIN;\n1\t2\n\\.\n", "COPY t FROM STDIN;\n\\.\n", "BEGIN", "COMMIT"),
+            *(
+                "\\restrict a\n",
+                "\\unrestrict a\n",
+                "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END",
+            ),
+            *("DO $$;$$", "set standard_conforming_strings = off;", "'\\';'", "(", ")", "a", "1"),
+        ]
+    ),
+    max_size=12,
+).map("".join)
+ANYTHING = st.one_of(NASTY, DECENT, st.text(max_size=60))
 
 
+@must_reach(refused=5, several=2, copy_data=0.5)
 @given(ANYTHING)
 @settings(max_examples=1000)
 def test_split_refuses_or_places_every_statement(sql: str) -> None:
@@ -238,21 +280,28 @@ def test_split_refuses_or_places_every_statement(sql: str) -> None:
         found = split_statements(sql)
     except SqlTextInvalid as refused:
         offset = refused.offset
+        reached("refused")
+    reached("several", when=len(found) > 1)
+    reached("copy_data", when=any(one.copy_data for one in found))
     assert 0 <= offset <= len(sql)
     places = [place for one in found for place in (one.start, one.end, *(one.copy_data or ()))]
     assert places == sorted(places)
 
 
+@must_reach(statement=15, changed=0.5)
 @given(ANYTHING)
 @settings(max_examples=500)
 def test_sendable_keeps_every_offset(sql: str) -> None:
     """What can be split is sent in the same length, and splits at the same places."""
     with suppress(SqlTextInvalid):
         found = split_statements(sql)
+        reached("statement", when=found)
+        reached("changed", when=sendable(sql) != sql)
         assert found == split_statements(sendable(sql))
         assert spell_tokens(sql) == spell_tokens(sendable(sql))
 
 
+@must_reach(several=30, gap=8)
 @given(ANYTHING, st.booleans())
 @settings(max_examples=1000)
 def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001, drawn
@@ -260,23 +309,31 @@ def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001
     end = 0
     for token in tokenize(sql, standard_conforming_strings=strings):
         gap = sql[end : token.start].lstrip("\ufeff").strip(" \t\n\r\f\v")
-        assert gap == "" or gap.startswith(("--", "/*", "\\restrict"))
+        reached("several", when=end)
+        reached("gap", when=gap)
+        assert gap == "" or gap.startswith(("--", "/*", "\\restrict", "\\unrestrict"))
         assert token.end > token.start >= end
         end = token.end
 
 
+@must_reach(hidden=30)
 @given(ANYTHING)
 @settings(max_examples=500)
 def test_redact_never_raises(sql: str) -> None:
     """Any text can be shown, and gets no longer by more than the mark of what is left out."""
-    assert len(redact_literals(sql)) <= len(sql) + len(" …")
+    shown = redact_literals(sql)
+    reached("hidden", when=shown != sql)
+    assert len(shown) <= len(sql) + len(" …")
 
 
+@must_reach(quote=15, backslash=15)
 @given(st.lists(st.sampled_from("abc'\\;\n \"$-"), max_size=12).map("".join))
 @settings(max_examples=300)
 def test_redact_hides_what_is_quoted(text: str) -> None:
     """A secret never shows, quoted in any way and cut off anywhere, whichever the setting."""
     quoted = text.replace("'", "''")
+    reached("quote", when="'" in text)
+    reached("backslash", when="\\" in text)
     for literal in (f"'{quoted}SECRET{quoted}'", f"$q${text}SECRET{text}$q$"):
         query = f"select a from t where b = {literal} and c = 1"
         for length in range(len(query) + 1):

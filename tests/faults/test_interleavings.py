@@ -26,6 +26,7 @@ from tests.support.claim import CLAIMING_NOTHING
 from tests.support.database import temporary_database
 from tests.support.disturbed import FAULT_STRIDE
 from tests.support.project import Project
+from tests.support.reach import Tally
 from tests.support.stepped import SteppedRun
 
 from lockgate.core.request import Action, Caller, Request
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 RUNS = st.sampled_from([0, 1])
 # As many as there is time for: fewer where every few messages have to do as well.
-EXAMPLES = min(40, max(5, 80 // FAULT_STRIDE))
+EXAMPLES = min(40, max(6, 80 // FAULT_STRIDE))
 # `by` says which run's session wrote a row.
 FIRST = (
     "CREATE TABLE effect (id int NOT NULL, by text DEFAULT current_setting('application_name'));\n"
@@ -61,7 +62,7 @@ class Interleaving(RuleBasedStateMachine):
     """Two runs of one project. The test gives the server, and gets the interleavings counted."""
 
     server: ClassVar[EmbeddedServer]
-    counted: ClassVar[list[int]]
+    tally: ClassVar[Tally]
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,12 +75,20 @@ class Interleaving(RuleBasedStateMachine):
         self.token = 0
         self.kinds: dict[int, str] = {}
 
-    @initialize(kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3))
-    def set_up(self, kinds: list[str]) -> None:
-        """Write a first migration and a few more."""
+    @initialize(
+        kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3),
+        begun=st.sampled_from([(0, 1), (1, 0), (0, 1), (0,)]),
+        count=st.integers(1, 8),
+    )
+    def set_up(self, kinds: list[str], begun: tuple[int, ...], count: int) -> None:
+        """Write a first migration and a few more; start one run or both."""
+        self.tally.begin()
         self.project.write({"0001_first.sql": FIRST})
         for kind in kinds:
             self._write(kind)
+        for which in begun:
+            self.begin(which)
+            self.step(which, count)
 
     def _write(self, kind: str) -> None:
         self.last += 1
@@ -93,6 +102,8 @@ class Interleaving(RuleBasedStateMachine):
         if run is None or run.is_over:
             self.runs[which] = self.stack.enter_context(SteppedRun(self.project))
             self.all_runs.append(self.runs[which])
+        if all(self._is_under_way(one) for one in (0, 1)):
+            self.tally.reach("two_at_once")
 
     @rule(which=RUNS, count=st.integers(1, 8))
     def step(self, which: int, count: int) -> None:
@@ -106,6 +117,7 @@ class Interleaving(RuleBasedStateMachine):
         """End a run's session on the server."""
         run = self.runs.get(which)
         if run is not None and run.link is not None and run.link.pid is not None:
+            self._note_fault(which)
             self.project.database.run("SELECT pg_terminate_backend(:pid, 2000)", pid=run.link.pid)
 
     @rule(which=RUNS)
@@ -113,6 +125,7 @@ class Interleaving(RuleBasedStateMachine):
         """Break a run's connection off."""
         run = self.runs.get(which)
         if run is not None and run.link is not None:
+            self._note_fault(which)
             run.link.reset()
 
     @rule(which=RUNS)
@@ -120,6 +133,7 @@ class Interleaving(RuleBasedStateMachine):
         """Let a run's time be over."""
         run = self.runs.get(which)
         if run is not None:
+            self._note_fault(which)
             run.deadline.interrupt("the test")
 
     @precondition(lambda self: bool(self.runs))
@@ -189,9 +203,17 @@ class Interleaving(RuleBasedStateMachine):
             assert Status.UP_TO_DATE == self.project.run().status
             assert self.project.lock_owner() is None
             self._assert_whole()
-            self.counted.append(1)
+            self.tally.end()
         finally:
             self.stack.close()
+
+    def _is_under_way(self, which: int) -> bool:
+        run = self.runs.get(which)
+        return run is not None and not run.is_over
+
+    def _note_fault(self, which: int) -> None:
+        if self._is_under_way(which):
+            self.tally.reach("fault")
 
     def _assert_claim_is_true(self, report: Report) -> None:
         """Compare what a failed run claims with the rows that its own sessions wrote."""
@@ -233,9 +255,9 @@ def test_interleaved_runs_and_faults_keep_every_promise(
     server: EmbeddedServer, record_property: Callable[[str, object], None]
 ) -> None:
     """In no order do two runs and their faults lose, repeat or halve anything."""
-    counted: list[int] = []
+    tally = Tally({"two_at_once": 20, "fault": 10})
     run_state_machine_as_test(
-        type("InterleavingOnServer", (Interleaving,), {"server": server, "counted": counted}),
+        type("InterleavingOnServer", (Interleaving,), {"server": server, "tally": tally}),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=20,
@@ -244,5 +266,5 @@ def test_interleaved_runs_and_faults_keep_every_promise(
             print_blob=True,
         ),
     )
-    record_property("interleavings", len(counted))
-    assert counted
+    record_property("interleavings", tally.examples)
+    tally.check()

@@ -72,8 +72,11 @@ _CLOUDFORMATION = ".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"
 # Events.
 
 
-def check_event(event: Any) -> None:
-    """Refuse an event readably, or make a request of it; never fail in another way."""
+def check_event(event: Any) -> bool:
+    """Refuse an event readably, or make a request of it; never fail in another way.
+
+    Return whether it was read, as the other checks do.
+    """
     kind = detect_caller(event)
     try:
         if kind is CallerKind.DIRECT:
@@ -86,6 +89,8 @@ def check_event(event: Any) -> None:
             _check_caller(open_awaiting(kind, event, _INVOCATION, _ALL))
     except RequestInvalid as refusal:
         _check_refusal(refusal)
+        return False
+    return True
 
 
 def _check_terraform_event(event: Any) -> None:
@@ -120,12 +125,14 @@ def _check_request(request: Request) -> None:
     _check_storable(request.reason, request.requested_by, *request.caller.reference.values())
 
 
-def check_url(url: str | None) -> None:
+def check_url(url: str | None) -> bool:
     """Answer nobody but Amazon, whatever the URL looks like."""
     with suppress(RequestInvalid):
         host = urlsplit(check_response_url(url, loopback=False)).hostname or ""
         assert str(url).lower().startswith("https://cloudformation-custom-resource-response-")
         assert host.endswith(_CLOUDFORMATION), url
+        return True
+    return False
 
 
 def _check_refusal(refusal: RequestInvalid) -> None:
@@ -144,7 +151,7 @@ def _check_storable(*texts: str | None) -> None:
 # SQL.
 
 
-def check_sql(sql: str) -> None:
+def check_sql(sql: str) -> bool:
     """Split any text, or say where it is wrong; lose no token, and show no literal."""
     for strings in (True, False):
         end = 0
@@ -162,6 +169,7 @@ def check_sql(sql: str) -> None:
         assert len(sendable(sql)) == len(sql)
         assert statements == split_statements(sendable(sql))
         assert spell_tokens(sql)
+    return bool(statements)
 
 
 def _split(sql: str) -> tuple[Statement, ...]:
@@ -185,7 +193,7 @@ def _folder() -> Path:
     return Path(made)
 
 
-def check_file(name: str, content: bytes) -> None:
+def check_file(name: str, content: bytes) -> bool:
     """Read any file as a migration, or refuse it by its name; run nothing of it."""
     path = _folder() / name
     path.write_bytes(content)
@@ -198,14 +206,15 @@ def check_file(name: str, content: bytes) -> None:
     except LockgateError as error:
         refusal = error
     else:
-        return
+        return True
     finally:
         path.unlink()
     assert refusal.hint
     assert refusal.message.encode()
+    return False
 
 
-def check_folder(tool: str, files: dict[str, bytes]) -> None:
+def check_folder(tool: str, files: dict[str, bytes]) -> bool:
     """Read any folder in another tool's format, or refuse it by the name of a file."""
     folder = _folder() / "foreign"
     for name, content in files.items():
@@ -220,11 +229,12 @@ def check_folder(tool: str, files: dict[str, bytes]) -> None:
     except LockgateError as error:
         refusal = error
     else:
-        return
+        return True
     finally:
         shutil.rmtree(folder)
     assert refusal.message.encode()
     assert refusal.message
+    return False
 
 
 def _check_catalog(migrations: Sequence[Any], content: bytes) -> None:
@@ -236,13 +246,15 @@ def _check_catalog(migrations: Sequence[Any], content: bytes) -> None:
             analyse_script(script)
 
 
-def check_settings(environment: dict[str, str]) -> None:
+def check_settings(environment: dict[str, str]) -> bool:
     """Read any environment, or refuse it by the name of what is wrong; settings to answer always."""
     read_answer_settings(environment)
     with suppress(SettingInvalid):
         settings = read_settings(environment)
         assert set(settings.allowed_actions) <= set(Action)
         assert all(name not in {"PASSWORD", "LOCKGATE_X"} for name in settings.variables)
+        return True
+    return False
 
 
 # Inputs out of bytes.
@@ -343,30 +355,32 @@ class Source:
         return found
 
 
-def fuzz_events(data: bytes) -> None:
-    """Check one event, and one URL."""
+def fuzz_events(data: bytes) -> bool:
+    """Check one event, and one URL; return whether the event was read, as the others do."""
     source = Source(data)
     with suppress(UnicodeDecodeError):
-        check_event(source.event())
+        is_read = check_event(source.event())
         check_url(source.text())
+        return is_read
+    return False
 
 
-def fuzz_sql(data: bytes) -> None:
+def fuzz_sql(data: bytes) -> bool:
     """Check one text."""
-    check_sql(data.decode("utf-8", "replace"))
+    return check_sql(data.decode("utf-8", "replace"))
 
 
 _NAMES = ("1_a.sql", "20261122093000_b.sql", "1_a.py", "R__a.sql", "1.sql", "a.sql", "1_a.SQL")
 
 
-def fuzz_files(data: bytes) -> None:
+def fuzz_files(data: bytes) -> bool:
     """Check one file and one environment."""
     source = Source(data)
     name = _NAMES[source.number(len(_NAMES))]
     setting = SETTINGS[source.number(len(SETTINGS))].name
     with suppress(UnicodeDecodeError):
         check_settings({setting: source.text().replace("\0", ""), "PASSWORT": "x"})
-    check_file(name, source.rest())
+    return check_file(name, source.rest())
 
 
 FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
@@ -388,7 +402,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def fuzz_formats(data: bytes) -> None:
+def fuzz_formats(data: bytes) -> bool:
     """Check one file in the folder of one other tool; two where the first has a line of dashes."""
     source = Source(data)
     tool = tuple(FOREIGN_NAMES)[source.number(len(FOREIGN_NAMES))]
@@ -396,10 +410,10 @@ def fuzz_formats(data: bytes) -> None:
     first = source.number(len(names))
     parts = source.rest().split(b"\n----\n", 1)
     files = {names[(first + place) % len(names)]: part for place, part in enumerate(parts)}
-    check_folder(tool, files)
+    return check_folder(tool, files)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {
+TARGETS: dict[str, Callable[[bytes], bool]] = {
     "events": fuzz_events,
     "sql": fuzz_sql,
     "files": fuzz_files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz import targets
 from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
+from tests.support.reach import must_reach, reached
 
 from lockgate.awslambda.callers import cloudformation, direct
 from lockgate.errors import RequestInvalid
@@ -18,6 +20,12 @@ from lockgate.settings import SETTINGS, Settings
 # The same ones each time: what is new is for `make fuzz` to find, not for somebody's deploy.
 FEW = settings(max_examples=100, derandomize=True, database=None)
 
+# What an input ended in, for `must_reach`.
+READ = {True: "read", False: "refused"}
+# What may follow the host of a signed URL.
+URL_ENDS = st.sampled_from(
+    ["/", "/a?X-Amz-Date=1", "?a", ":443/a", ".evil.example/", "@evil/", "#"]
+)
 KEYS = st.sampled_from(
     [
         *("action", "RequestType", "StackId", "RequestId", "LogicalResourceId", "ResponseURL"),
@@ -72,17 +80,43 @@ LINES = st.sampled_from(
             "\ufeff",
             "def up(connection):",
         ),
-        *("    pass", "transaction = False", "def down(connection): ...", "\\q", "\0"),
+        *(
+            "# note",
+            "x = 1",
+            "    pass",
+            "transaction = False",
+            "def down(connection): ...",
+            "\\q",
+            "\0",
+        ),
     ]
 )
 CONTENTS = st.one_of(
     st.binary(max_size=60), st.lists(LINES, max_size=8).map(lambda lines: "\n".join(lines).encode())
 )
 
+# Also nothing: what follows a valid beginning mostly spoils it.
+AFTER = st.one_of(CONTENTS, st.just(b""))
+# What files begin with where random text is never read: a line that must come first, or a function.
+PYTHON = b"def up(connection):\n    pass\n"
+SQITCH_PLAN = b"%syntax-version=1.0.0\n%project=p\n\na 2026-01-01T00:00:00Z A <a@b.example> # a\n"
+REVISION = b"revision = 'a'\ndown_revision = None\ndef upgrade(): pass\ndef downgrade(): pass\n"
+BEGINNINGS = {
+    "dbmate": (b"-- migrate:up\nSELECT 1;\n",),
+    "goose": (b"-- +goose Up\nSELECT 1;\n",),
+    "liquibase": (b"-- liquibase formatted sql\n-- changeset a:1\nSELECT 1;\n",),
+    "graphile-migrate": (
+        b"--! Previous: -\n--! Hash: sha1:0\n--! AllowInvalidHash\n\nSELECT 1;\n",
+    ),
+    "sqitch": (SQITCH_PLAN, b"[core]\n engine = pg\n", b"SELECT 1;\n"),
+    "alembic": (REVISION,),
+}
+
 
 MORE = st.dictionaries(KEYS, VALUES, max_size=6)
 
 
+@must_reach(read=20, refused=20)
 @given(
     st.one_of(
         VALUES,
@@ -95,41 +129,51 @@ MORE = st.dictionaries(KEYS, VALUES, max_size=6)
 @FEW
 def test_any_event_is_read_or_refused_readably(event: Any) -> None:
     """No event ends in anything but a request or a refusal."""
-    targets.check_event(event)
+    reached(READ[targets.check_event(event)])
 
 
-@given(st.text(st.characters(), max_size=80))
+@must_reach(read=3, refused=20)
+@given(st.one_of(URL_ENDS, st.text(st.characters(), max_size=80)))
 @FEW
 def test_no_url_leads_anywhere_but_to_cloudformation(rest: str) -> None:
     """Whatever stands before, in or behind the host, nobody else is answered."""
     bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com"
     for url in (rest, f"https://{rest}", f"https://{bucket}{rest}", f"https://{rest}{bucket}"):
-        targets.check_url(url)
+        reached(READ[targets.check_url(url)])
 
 
+@must_reach(read=20, refused=20)
 @given(CONTENTS)
 @FEW
 def test_any_sql_is_split_or_refused_with_its_place(content: bytes) -> None:
     """No text gets out of step with what the server will read."""
-    targets.check_sql(content.decode("utf-8", "replace"))
+    reached(READ[targets.check_sql(content.decode("utf-8", "replace"))])
 
 
 @pytest.mark.parametrize("name", ["1_a.sql", "1_a.py", "R__a.sql"])
-@given(content=CONTENTS)
+@must_reach(read=3, refused=10)
+@given(content=st.tuples(st.sampled_from([b"", PYTHON]), AFTER).map(b"".join))
 @FEW
 def test_any_file_is_read_or_refused_by_its_name(name: str, content: bytes) -> None:
     """No content of a file ends in anything but a migration or a refusal."""
-    targets.check_file(name, content)
+    reached(READ[targets.check_file(name, content)])
 
 
 @pytest.mark.parametrize("tool", FOREIGN_NAMES)
-@given(contents=st.lists(CONTENTS, min_size=1, max_size=2))
-@settings(FEW, max_examples=25)
-def test_any_folder_of_another_tool_is_read_or_refused(tool: str, contents: list[bytes]) -> None:
+@must_reach(read=2.5, refused=5)
+@given(contents=st.lists(AFTER, min_size=1, max_size=2), is_begun=st.booleans())
+@settings(FEW, max_examples=40)
+def test_any_folder_of_another_tool_is_read_or_refused(
+    tool: str, contents: list[bytes], *, is_begun: bool
+) -> None:
     """The same for the formats of other tools."""
-    targets.check_folder(tool, dict(zip(FOREIGN_NAMES[tool], contents, strict=False)))
+    beginnings = BEGINNINGS.get(tool, ()) if is_begun else ()
+    begun = [begin + rest for begin, rest in zip_longest(beginnings, contents, fillvalue=b"")]
+    is_read = targets.check_folder(tool, dict(zip(FOREIGN_NAMES[tool], begun, strict=False)))
+    reached(READ[is_read])
 
 
+@must_reach(read=10, refused=10)
 @given(
     st.dictionaries(
         st.sampled_from([setting.name for setting in SETTINGS]),
@@ -140,7 +184,7 @@ def test_any_folder_of_another_tool_is_read_or_refused(tool: str, contents: list
 @FEW
 def test_any_setting_is_read_or_refused_by_its_name(environment: dict[str, str]) -> None:
     """No value of a setting ends in anything but settings or a refusal."""
-    targets.check_settings(environment)
+    reached(READ[targets.check_settings(environment)])
 
 
 @pytest.mark.parametrize(
@@ -159,8 +203,9 @@ def test_what_the_fuzzer_has_found_is_refused(event: Any, problem: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
+@must_reach(read=10, refused=10)
 @given(data=st.binary(max_size=60))
 @settings(FEW, max_examples=60)
 def test_targets_of_the_fuzzer_hold(name: str, data: bytes) -> None:
     """What the coverage-guided fuzzer runs for minutes, for a moment."""
-    TARGETS[name](data)
+    reached(READ[TARGETS[name](data)])

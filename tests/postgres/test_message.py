@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
@@ -265,10 +266,14 @@ SCRIPTS = st.lists(
 )
 
 
+@must_reach(several_scripts=30, several_statements=30, empty_script=10)
 @given(SCRIPTS)
 def test_position_and_count_blame_the_same(scripts: list[list[str]]) -> None:
     """Wherever a statement stands, both ways lead to it."""
     message = write(*(";\n".join(script) for script in scripts))
+    reached("several_scripts", when=len(scripts) > 1)
+    reached("several_statements", when=any(len(script) > 1 for script in scripts))
+    reached("empty_script", when=[] in scripts)
     finished = 0
     for piece in message.pieces:
         for index, statement in enumerate(piece.statements):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 
@@ -36,6 +37,7 @@ NASTY = [
 ]
 # What a PostgreSQL text in UTF-8 can hold: no NUL, no half of a surrogate pair.
 TEXTS = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+SPECIAL = st.one_of(TEXTS, st.text(alphabet="'\\\"$aé\n", max_size=8))
 
 
 @pytest.fixture(params=["on", "off"])
@@ -57,8 +59,11 @@ def test_nasty_text_comes_back(connection: pg8000.native.Connection) -> None:
 def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
     """The same for whatever Hypothesis thinks of, and for two literals side by side."""
 
-    @given(TEXTS, TEXTS)
+    @must_reach(quote=12, backslash=12)
+    @given(SPECIAL, SPECIAL)
     def send(one: str, other: str) -> None:
+        reached("quote", when="'" in one + other)
+        reached("backslash", when="\\" in one + other)
         sql = f"SELECT {quote_literal(one)},{quote_literal(other)}"
         assert [[one, other]] == connection.run(sql)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lockgate.report.report import Report
 
-_STEP_SECONDS = 0.3
+_STEP_SECONDS = 0.1
 
 
 class SteppedRun:

@@ -10,6 +10,7 @@ from alembic.script.revision import RevisionMap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.foreign_folder import ForeignFolder
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.analysis import Mode, analyse_script
 from lockgate.core.migration import Direction, Language
@@ -199,11 +200,16 @@ def draw_graph(data: st.DataObject) -> list[Revision]:
     return data.draw(st.permutations(drawn))
 
 
+@must_reach(branch=30, merge=30, dependency=30)
 @settings(max_examples=150)
 @given(st.data())
 def test_order_is_the_one_that_alembic_takes(data: st.DataObject) -> None:
     """Whatever branches, merges and dependencies there are, it is that of upgrade heads."""
     revisions = draw_graph(data)
+    parents = [down for one in revisions for down in one.downs]
+    reached("branch", when=len(parents) > len(set(parents)))
+    reached("merge", when=any(len(one.downs) > 1 for one in revisions))
+    reached("dependency", when=any(one.depends for one in revisions))
     theirs = RevisionMap(
         lambda: [TheirRevision(r.revision, r.downs or None, r.depends or None) for r in revisions]
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.reach import must_reach, reached
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.listing import list_catalog
@@ -319,7 +320,22 @@ def test_markers_are_found_in_every_encoding_of_a_text(
     )
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=200))
+SCRIPT_TEXTS = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=200),
+    st.lists(
+        st.sampled_from(
+            [
+                *("SELECT 1;", "'", "$$", "${HOME}", "--", "/*", "\ufeff", " ", "é"),
+                *("\r\n", "\n") * 3,
+            ]
+        ),
+        min_size=3,
+    ).map("".join),
+)
+
+
+@must_reach(line_ending=20, literal=10, several_lines=20)
+@given(SCRIPT_TEXTS)
 def test_any_text_without_markers_arrives_verbatim(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
@@ -327,7 +343,28 @@ def test_any_text_without_markers_arrives_verbatim(
     folder = tmp_path_factory.mktemp("any")
     (folder / "1.sql").write_bytes(("-- x\n" + text.replace("migrate:", "")).encode())
     (migration,) = read_folder(folder, {"HOME": "no"}).migrations
+    reached("line_ending", when="\r" in text)
+    reached("literal", when="'" in text or "$$" in text)
+    reached("several_lines", when=text.count("\n") > 1)
     assert "-- x\n" + text.replace("migrate:", "") == migration.up.sql
+
+
+@must_reach(both_have_lines=30, down_begins_late=30)
+@given(SCRIPT_TEXTS, SCRIPT_TEXTS)
+def test_any_two_scripts_of_a_file_arrive_verbatim(
+    tmp_path_factory: pytest.TempPathFactory, up: str, down: str
+) -> None:
+    """Each begins behind its marker and knows its line; the up ends at the down's marker."""
+    up, down = (text.replace("migrate:", "").replace("\r", "") for text in (up, down))
+    reached("both_have_lines", when=up.strip() and down.strip())
+    reached("down_begins_late", when="\n" in up)
+    up, down = f"\n{up}\n", f"\n{down}"
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "1.sql").write_bytes(f"-- migrate:up{up}-- migrate:down{down}".encode())
+    (migration,) = read_folder(folder, {}).migrations
+    assert migration.down is not None
+    assert (up, 1) == (migration.up.text, migration.up.first_line)
+    assert (down, 1 + up.count("\n")) == (migration.down.text, migration.down.first_line)
 
 
 # Markers.

@@ -1,0 +1,125 @@
+"""How many examples of a property test reach the code that it guards.
+
+A property holds for any example that does nothing. So each property test says what its examples must
+do, and in how many per cent of them at least::
+
+    @must_reach(refused=10, split=20)
+    @given(TEXTS)
+    def test_any_text_is_split_or_refused(text: str) -> None:
+        reached("split", when=is_split(text))
+
+Take half of what a run shows, or less: examples are random. ``LOCKGATE_TEST_SHOW_REACH=1`` with
+pytest's ``-s`` prints what was reached.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Test = TypeVar("Test", bound="Callable[..., Any]")
+
+_SHOW_VARIABLE = "LOCKGATE_TEST_SHOW_REACH"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts examples, and for each name how many of them reached it.
+
+    ``least`` is, for each name, the share that must be reached, in per cent.
+    """
+
+    least: Mapping[str, float]
+    examples: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    _here: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """Begin an example."""
+        self._here = set()
+
+    def reach(self, name: str) -> None:
+        """Note that the present example reached this, once however often it did.
+
+        Raises:
+            KeyError: the test demands nothing of this name.
+        """
+        if name not in self.least:
+            raise KeyError(f"must_reach does not name {name!r}, only {sorted(self.least)}")
+        self._here.add(name)
+
+    def end(self) -> None:
+        """Count an example that held."""
+        self.examples += 1
+        self.counts.update(self._here)
+
+    def share(self, name: str) -> float:
+        """Return in how many per cent of the examples this was reached."""
+        return 100 * self.counts[name] / self.examples if self.examples else 0.0
+
+    def check(self) -> None:
+        """Demand that everything was reached in enough examples.
+
+        Raises:
+            AssertionError: something was reached in too few.
+        """
+        if os.environ.get(_SHOW_VARIABLE):
+            print(*(f"{name} {self.share(name):.0f} %" for name in self.least), sep=", ")  # noqa: T201 - asked for
+        missed = [
+            f"{name!r} in {self.counts[name]} of {self.examples} examples, fewer than {least:g} %"
+            for name, least in self.least.items()
+            if self.share(name) < least
+        ]
+        assert not missed, f"the property reaches {'; '.join(missed)}"
+
+
+_current: ContextVar[Tally] = ContextVar("tally")
+
+
+def reached(name: str, *, when: object = True) -> None:
+    """Note that the present example reached something, if it did."""
+    if when:
+        _current.get().reach(name)
+
+
+def must_reach(**least: float) -> Callable[[Test], Test]:
+    """Let a test of Hypothesis fail if too few of its examples reach something; put on above `given`.
+
+    Examples that `assume` rejects do not count.
+    """
+
+    def decorate(test: Test) -> Test:
+        handle: Any = test.hypothesis  # type: ignore[attr-defined]
+        handle.inner_test = _count(handle.inner_test)
+
+        @functools.wraps(test)
+        def run(*args: Any, **kwargs: Any) -> None:
+            tally = Tally(least)
+            token = _current.set(tally)
+            try:
+                test(*args, **kwargs)
+            finally:
+                _current.reset(token)
+            tally.check()
+
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _count(inner: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(inner)
+    def example(*args: Any, **kwargs: Any) -> None:
+        tally = _current.get()
+        tally.begin()
+        inner(*args, **kwargs)
+        tally.end()
+
+    return example
