@@ -22,7 +22,7 @@ from lockgate.postgres.run_connection import RunConnection
 from lockgate.postgres.server.connector import Connector, Patience
 from lockgate.postgres.server.session_options import SessionOptions, Timeouts
 from lockgate.postgres.server.tls import make_tls_context
-from lockgate.postgres.tables.schema import Tables
+from lockgate.postgres.tables.table_names import Tables
 
 if TYPE_CHECKING:
     import ssl

@@ -17,7 +17,8 @@ from lockgate.core.listing import digest_lines, find_known, has_same_down, list_
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.probe import Probe
 from lockgate.postgres.tables.digest import digest_sql
-from lockgate.postgres.tables.schema import Tables, creation_sql
+from lockgate.postgres.tables.schema import creation_sql
+from lockgate.postgres.tables.table_names import Tables
 
 if TYPE_CHECKING:
     import pg8000.native

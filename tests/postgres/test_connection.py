@@ -11,7 +11,9 @@ from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.policy import Tls
-from lockgate.postgres.server.connection import Connection, Dial, StatementError
+from lockgate.postgres.server.connection import Connection
+from lockgate.postgres.server.dial import Dial
+from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.tls import make_tls_context
 
 if TYPE_CHECKING:

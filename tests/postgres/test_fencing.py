@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.outcome import Taken
     from lockgate.postgres.server.connection import Connection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
     from lockgate.report.report import Report
 
 TABLE = "CREATE TABLE account (id int);"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.history import State
 from lockgate.core.outcome import Stamp
 from lockgate.formats.registry import read_migrations
-from lockgate.postgres.tables.history_table import Progress, make_row
+from lockgate.postgres.tables.history_row import Progress, make_row
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -14,7 +14,8 @@ from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.policy import Tls
 from lockgate.core.sql.script import split_statements
-from lockgate.postgres.server.connection import Connection, Dial, Result, StatementError
+from lockgate.postgres.server.connection import Connection
+from lockgate.postgres.server.dial import Dial
 from lockgate.postgres.server.message import (
     MOST_CHARACTERS,
     MOST_MIGRATIONS,
@@ -25,6 +26,7 @@ from lockgate.postgres.server.message import (
     find_blame,
     find_results,
 )
+from lockgate.postgres.server.statement_result import Result, StatementError
 from lockgate.postgres.server.tls import make_tls_context
 
 if TYPE_CHECKING:

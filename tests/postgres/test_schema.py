@@ -12,7 +12,8 @@ from tests.support.engine import open_database
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, TargetUnsuitable
 from lockgate.postgres.server.own_session import OWN_LOCK_TIMEOUT_MS
-from lockgate.postgres.tables.schema import ADDED_COLUMNS, LAYOUT_VERSION, Tables, creation_sql
+from lockgate.postgres.tables.schema import ADDED_COLUMNS, LAYOUT_VERSION, creation_sql
+from lockgate.postgres.tables.table_names import Tables
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.lease import Holder, Terms
     from lockgate.postgres.server.connection import Connection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 
 def unlock(project: Project) -> Report:

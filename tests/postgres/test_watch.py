@@ -13,7 +13,7 @@ from tests.support.waiting import Background, is_asleep, wait_until
 from lockgate.core.deadline import Deadline
 from lockgate.core.failure import Blocking, ConnectionLost
 from lockgate.errors import DatabaseUnreachable
-from lockgate.postgres.server.connection import Connection, Result, StatementError
+from lockgate.postgres.server.statement_result import Result, StatementError
 from lockgate.postgres.server.watch import Watch
 from lockgate.report.report import Status
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.project import Project
+
+    from lockgate.postgres.server.connection import Connection
 
 RESERVE_MS = 2_000
 ROW = (4711, "app", "", "active", 75.5, "SELECT 'hush', 12345 FROM t")

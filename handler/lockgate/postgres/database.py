@@ -1,7 +1,6 @@
 """One database as a run sees it without the lock: look, read, install, take the lock, close.
 
-What only the holder of the lock may do is in `HeldLock`. A run with nothing to do comes no further than
-`Database.probe`: what the rest needs is imported where it is used.
+What only the holder of the lock may do is in `HeldLock`, which is imported when the lock is taken.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from lockgate.core.failure import ConnectionLost
 from lockgate.core.migration import Language
 from lockgate.errors import LockgateError, TargetUnsuitable
 from lockgate.postgres.run_connection import IN_THE_WAY, RunConnection
-from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.unsuitable import refuse_limitless, refuse_pooler
+from lockgate.postgres.tables import contact, history_table, lock_table, run_table
 from lockgate.postgres.tables.look import OWN_OPERATORS, refuse_read_only
 from lockgate.postgres.tables.schema import CREATION_RACES, creation_sql
 
@@ -36,9 +36,11 @@ _CREATION_TRIES = 8
 _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 
 
-def _import_held_lock() -> None:
-    """Import what a run that has the lock needs next."""
-    from lockgate.postgres import held_lock  # noqa: F401
+def _import_held_lock() -> type[HeldLock]:
+    """Return the class of a held lock: the one door to `postgres.apply`."""
+    from lockgate.postgres.held_lock import HeldLock  # noqa: PLC0415 - with nothing to do, nobody needs it
+
+    return HeldLock
 
 
 class Database:
@@ -108,32 +110,30 @@ class Database:
 
     def read_history(self) -> History:
         """Return the history, without asking where it must be as it was read before, or kept."""
-        from lockgate.postgres.tables.history_table import read_history
-
         if self._connection.history is None:
             with self._connection.refusals():
-                self._connection.history = read_history(self._connection.own(), self._tables)
+                self._connection.history = history_table.read_history(
+                    self._connection.own(), self._tables
+                )
         return self._connection.history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the last runs, the newest first."""
-        from lockgate.postgres.tables.run_table import read_runs
-
         with self._connection.refusals():
-            return read_runs(self._connection.own(), self._tables, limit)
+            return run_table.read_runs(self._connection.own(), self._tables, limit)
 
     def read_holder(self) -> Holder | None:
         """Return who holds the lock."""
-        from lockgate.postgres.tables.lock_table import read_holder
-
         with self._connection.refusals():
-            self._holder = read_holder(self._connection.own(), self._tables, self._holder)
+            self._holder = lock_table.read_holder(
+                self._connection.own(), self._tables, self._holder
+            )
         return self._holder
 
     def take_lock(self, terms: Terms) -> HeldLock | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`.
 
-        What comes behind it is imported while the server works.
+        What only its holder needs is imported while the server works.
         """
         try:
             with self._connection.refusals():
@@ -143,9 +143,7 @@ class Database:
             raise
         if taken is None:
             return None
-        from lockgate.postgres.held_lock import HeldLock
-
-        self._held = HeldLock(self._connection, taken, terms)
+        self._held = _import_held_lock()(self._connection, taken, terms)
         # Every run that writes takes the lock, and each that takes it raises the token by one. A row
         # that somebody writes by hand in between is met where this run writes its own.
         if self._free_token is None or taken.token != self._free_token + 1:
@@ -159,10 +157,8 @@ class Database:
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return what the history keeps of the text of some migrations."""
-        from lockgate.postgres.tables.history_table import read_scripts
-
         with self._connection.refusals():
-            return read_scripts(self._connection.own(), self._tables, migration_ids)
+            return history_table.read_scripts(self._connection.own(), self._tables, migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Send one query about what is not ours, by the role's own path, and return its rows.
@@ -182,31 +178,23 @@ class Database:
 
     def has_changed_anything(self) -> bool:
         """Tell whether a run is recorded that has committed, adopted or baselined anything."""
-        from lockgate.postgres.tables.contact import has_changed_anything
-
         with self._connection.refusals():
-            return has_changed_anything(self._connection.own(), self._tables)
+            return contact.has_changed_anything(self._connection.own(), self._tables)
 
     def has_recorded(self, digest: str, token: int) -> bool:
         """Tell whether a run that took the lock before a token finished with exactly this catalog."""
-        from lockgate.postgres.tables.run_table import has_recorded
-
         with self._connection.refusals():
-            return has_recorded(self._connection.own(), self._tables, digest, token)
+            return run_table.has_recorded(self._connection.own(), self._tables, digest, token)
 
     def read_actions(self) -> dict[str, str]:
         """Return the action of each run that has rows in the history, by its id."""
-        from lockgate.postgres.tables.run_table import read_actions
-
         with self._connection.refusals():
-            return read_actions(self._connection.own(), self._tables)
+            return run_table.read_actions(self._connection.own(), self._tables)
 
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
-        from lockgate.postgres.tables.contact import list_tables
-
         with self._connection.refusals():
-            return list_tables(self._connection.own())
+            return contact.list_tables(self._connection.own())
 
     @property
     def schema(self) -> str:
@@ -221,17 +209,15 @@ class Database:
         """
         texts = [one.script for one in steps if one.script.language is Language.PYTHON]
         if texts:
-            from lockgate.postgres.apply.alembic_operations import check_operations, import_plugins
+            from lockgate.postgres.apply import alembic_operations as alembic  # noqa: PLC0415 - for Python steps
 
-            import_plugins(self._connection.options.alembic_plugins)
-            check_operations(texts)
+            alembic.import_plugins(self._connection.options.alembic_plugins)
+            alembic.check_operations(texts)
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
         """Return what some runs kept of what they did, the oldest run first."""
-        from lockgate.postgres.tables.run_table import read_undo_facts
-
         with self._connection.refusals():
-            return read_undo_facts(self._connection.own(), self._tables, run_ids)
+            return run_table.read_undo_facts(self._connection.own(), self._tables, run_ids)
 
     def close(self) -> None:
         """Close everything. Never raises.

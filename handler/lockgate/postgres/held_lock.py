@@ -9,19 +9,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.catalog import SessionRule
+from lockgate.core.down_script import may_stop_counting
 from lockgate.core.failure import StepFailed
 from lockgate.core.migration import Language
 from lockgate.core.outcome import Stamp
+from lockgate.core.undo_facts import read_description, read_transaction
+from lockgate.postgres.apply.alembic_operations import import_plugins
+from lockgate.postgres.apply.description import description_sql
 from lockgate.postgres.apply.executor import Executor, Lookahead
-from lockgate.postgres.apply.session import Session, lock_lost
+from lockgate.postgres.apply.failures import lock_lost
+from lockgate.postgres.apply.loss import LossGuard
+from lockgate.postgres.apply.session import Session
+from lockgate.postgres.apply.undo_guard import UndoGuard
 from lockgate.postgres.run_connection import IN_THE_WAY
-from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.kept_session import read_kept
+from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.watch import Watch
 from lockgate.postgres.tables.contact import note_commit_sql
-from lockgate.postgres.tables.history_table import amendment_sql
+from lockgate.postgres.tables.history_sql import amendment_sql
 from lockgate.postgres.tables.lock_table import fence_sql, release_sql, retake_lock
 from lockgate.postgres.tables.run_table import finish_sql, is_finished, undo_facts_sql
 from lockgate.postgres.tables.strangers import guard_sql
+from lockgate.postgres.tables.stub import creation_sql, read_made, removal_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,8 +103,6 @@ class HeldLock:
         dropped: list[str] = []
         connection = self._connection
         if any(one.script.language is Language.PYTHON for one in segment.steps):
-            from lockgate.postgres.apply.alembic_operations import import_plugins
-
             import_plugins(connection.options.alembic_plugins)
         session = Session(
             connection=connection.connected,
@@ -123,8 +130,6 @@ class HeldLock:
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
                 self._has_committed = True
                 if segment.leaves is not SessionRule.NEW:
-                    from lockgate.postgres.server.kept_session import read_kept
-
                     self._kept = read_kept(connection.connected, segment.leaves)
         except StepFailed as error:
             if self._watch.blockers and error.failure.sqlstate in _WAITED:
@@ -135,8 +140,6 @@ class HeldLock:
             self._notes[-1 - len(self._notes)] = text
         if len(session.facts) != _LOOKS:
             return None
-        from lockgate.core.undo_facts import read_transaction
-
         ids = tuple(step.migration.migration_id for step in segment.steps)
         return read_transaction(ids, *session.facts)
 
@@ -150,8 +153,6 @@ class HeldLock:
     ) -> Guard | None:
         connection = self._connection
         if undone is not None:
-            from lockgate.postgres.apply.undo_guard import UndoGuard
-
             return UndoGuard(
                 connection.connected,
                 self._tables,
@@ -161,9 +162,6 @@ class HeldLock:
             )
         if may_lose_rows:
             return None
-        from lockgate.core.down_script import may_stop_counting
-        from lockgate.postgres.apply.loss import LossGuard
-
         return LossGuard(
             connection.connected,
             self._tables,
@@ -201,15 +199,11 @@ class HeldLock:
         Raises:
             TargetUnsuitable: the role may not.
         """
-        from lockgate.postgres.tables.stub import creation_sql, read_made
-
         with self._connection.refusals():
             return read_made(self._connection.own(writes=True).send(creation_sql(sql))[-1])
 
     def drop_stub(self, made: MadeStub) -> bool:
         """Drop what `create_stub` made, and return True; change nothing if somebody uses it."""
-        from lockgate.postgres.tables.stub import removal_sql
-
         try:
             self._connection.own(writes=True).send(removal_sql(made, self._fence_sql()))
         except StatementError:
@@ -218,9 +212,6 @@ class HeldLock:
 
     def describe(self) -> Description | None:
         """Return a description of all user objects, or ``None`` where the server refuses one."""
-        from lockgate.core.undo_facts import read_description
-        from lockgate.postgres.apply.description import description_sql
-
         limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
         query = description_sql(self._tables, self._connection.server_version)
         try:

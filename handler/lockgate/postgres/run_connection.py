@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.errors import DatabaseBusy
-from lockgate.postgres.server.connection import Connection, StatementError
 from lockgate.postgres.server.notices import NoticeLog
 from lockgate.postgres.server.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnection
+from lockgate.postgres.server.statement_result import StatementError
+from lockgate.postgres.tables.lock import Lock
+from lockgate.postgres.tables.lock_table import read_holder
 from lockgate.postgres.tables.look import Look
 
 if TYPE_CHECKING:
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.history import History
     from lockgate.core.target import Endpoint
+    from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.server.connector import Connector
     from lockgate.postgres.server.session_options import SessionOptions
-    from lockgate.postgres.tables.lock import Lock
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Somebody looks at our tables, or edits them by hand; soon they are free again.
 IN_THE_WAY = frozenset({"55P03", "40P01"})
@@ -120,8 +122,6 @@ class RunConnection:
 
     def lock(self) -> Lock:
         """Return the lock's row, as this run's session takes it."""
-        from lockgate.postgres.tables.lock import Lock
-
         return Lock(self.own_of_run(), self.tables, self.clock)
 
     def end_former_session(self) -> None:
@@ -130,8 +130,6 @@ class RunConnection:
         Raises:
             DatabaseBusy: it would not end.
         """
-        from lockgate.postgres.tables.lock_table import read_holder
-
         holder = read_holder(self.own(), self.tables)
         is_ours = holder is not None and holder.run_id == self.run_id
         if holder is None or not is_ours or holder.pid is None or not holder.is_alive:

@@ -13,7 +13,7 @@ from lockgate.core.index_shape import IndexShape, identifier_value
 from lockgate.core.verification import Question, Reindexed, Verification
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal
-from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.tables.look import OWN_OPERATORS
 
 if TYPE_CHECKING:

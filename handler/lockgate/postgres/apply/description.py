@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # The oids of our own relations; one that is missing is none.
 OWN_RELATIONS = """

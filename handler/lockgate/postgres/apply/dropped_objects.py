@@ -13,7 +13,7 @@ from lockgate.postgres.quoting import quote_literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 _MOST_NAMED = 20
 

@@ -1,7 +1,4 @@
-"""Carrying out one segment. Knows transactions shared by migrations; retries nothing.
-
-What most migrations do not need is imported where it is used.
-"""
+"""Carrying out one segment. Knows transactions shared by migrations; retries nothing."""
 
 from __future__ import annotations
 
@@ -18,6 +15,8 @@ from lockgate.core.segment import note_sharing
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.ledger import Ledger
+from lockgate.postgres.apply.python_step import run_python
+from lockgate.postgres.apply.replay import find_culprit
 from lockgate.postgres.apply.segment_message import (
     add_batch,
     add_check,
@@ -31,8 +30,10 @@ from lockgate.postgres.apply.segment_message import (
     open_segment,
     write_first,
 )
+from lockgate.postgres.apply.unit_span import unit_span
+from lockgate.postgres.apply.units import UnitRunner
 from lockgate.postgres.server.message import MessageWriter, Part
-from lockgate.postgres.tables.history_table import records_sql
+from lockgate.postgres.tables.history_sql import records_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,8 +113,6 @@ class Executor:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
             else:
-                from lockgate.postgres.apply.units import UnitRunner
-
                 done = UnitRunner.of(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime) as error:
             self.session.roll_back()
@@ -136,8 +135,6 @@ class Executor:
     def _blame(self, segment: Segment, failure: Failure) -> Failure:
         """Return the failure of a segment of many with the migration at fault, if that is known."""
         if failure.is_of_all and failure.sqlstate not in _TRANSIENT:
-            from lockgate.postgres.apply.replay import find_culprit
-
             labels = tuple(step.migration.label for step in segment.steps)
             failure = find_culprit(self.session, segment) or replace(
                 failure, together=labels, file=None
@@ -279,8 +276,6 @@ class Executor:
             add_whole(writer, step)
             return []
         if script.language is Language.PYTHON:
-            from lockgate.postgres.apply.python_step import run_python
-
             done = send()
             run_python(
                 self.session.connection,
@@ -291,8 +286,6 @@ class Executor:
                 memo=self.session.memo,
             )
             return done
-        from lockgate.postgres.apply.units import unit_span
-
         # The server reads a message by the setting before it, so each statement goes alone.
         done = []
         for index, statement in enumerate(statements):

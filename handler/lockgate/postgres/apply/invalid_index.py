@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.postgres.quoting import quote_identifier, quote_literal, write_name
-from lockgate.postgres.server.connection import StatementError
 from lockgate.postgres.server.own_session import OWN_PATH
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from lockgate.core.evidence import Index

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lockgate.postgres.apply.segment_message import whole_progress
-from lockgate.postgres.tables.history_table import Row, make_row
+from lockgate.postgres.tables.history_row import Row, make_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

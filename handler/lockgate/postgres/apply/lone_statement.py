@@ -23,8 +23,8 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.catalogs import Catalogs
 from lockgate.postgres.apply.invalid_index import describe, drop_invalid
 from lockgate.postgres.apply.loss import unwatched
-from lockgate.postgres.server.connection import StatementError
 from lockgate.postgres.server.message import MessageWriter
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit

@@ -28,14 +28,14 @@ from lockgate.postgres.apply.dropped_objects import (
 )
 from lockgate.postgres.apply.undo_facts import BLINDING_FUNCTIONS
 from lockgate.postgres.quoting import quote_identifier
-from lockgate.postgres.server.connection import StatementError
 from lockgate.postgres.server.own_session import OWN_PATH
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lockgate.postgres.server.connection import Connection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Ordinary tables (of a partitioned one, its partitions), foreign ones, composite types, and large
 # objects. What a

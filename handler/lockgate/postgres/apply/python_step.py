@@ -37,7 +37,7 @@ from lockgate.core.failure import (
 )
 from lockgate.core.words import kept_back, shown_context, shown_detail
 from lockgate.postgres.apply.alembic_step import FUNCTIONS, import_named, is_revision, operate
-from lockgate.postgres.server.connection import TRANSACTION_ENDED
+from lockgate.postgres.server.driver_fixes import TRANSACTION_ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

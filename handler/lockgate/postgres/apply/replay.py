@@ -8,9 +8,9 @@ from lockgate.core.failure import StepFailed
 from lockgate.core.sharing import REPLAYABLE_EXTENSIONS, may_replay
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.apply.segment_message import add_whole, may_travel, open_segment
-from lockgate.postgres.server.connection import StatementError
 from lockgate.postgres.server.message import MessageWriter, Part
 from lockgate.postgres.server.own_session import OWN_PATH
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from lockgate.core.failure import Failure

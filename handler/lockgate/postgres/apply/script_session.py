@@ -13,7 +13,7 @@ from lockgate.core.refusal import make_session_unknown
 from lockgate.core.resumption import find_session_effects
 from lockgate.core.session_effect import Effect, find_effect, join_effects
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.apply.session import BEGIN, COMMIT
+from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
 from lockgate.postgres.server.message import MessageWriter, Part
 from lockgate.postgres.server.session_digest import (
     CAPTURE,
@@ -21,7 +21,7 @@ from lockgate.postgres.server.session_digest import (
     find_custom_settings,
     may_set_session,
 )
-from lockgate.postgres.tables.history_table import recorded_digest_sql
+from lockgate.postgres.tables.history_sql import recorded_digest_sql
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit

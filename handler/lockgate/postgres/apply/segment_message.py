@@ -8,10 +8,10 @@ from lockgate.core.analysis import Mode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
-from lockgate.postgres.apply.session import BEGIN, COMMIT, COMMIT_LATER
+from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.apply.undo_facts import end_sql
 from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
-from lockgate.postgres.tables.history_table import Progress
+from lockgate.postgres.tables.history_row import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -11,9 +11,10 @@ from lockgate.core.history import State
 from lockgate.core.migration import Direction
 from lockgate.core.resumption import begun_state
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.apply.session import BEGIN, COMMIT, COMMIT_LATER
+from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.server.message import MessageWriter, Part
-from lockgate.postgres.tables.history_table import Progress, forget_sql, session_digest_sql
+from lockgate.postgres.tables.history_row import Progress
+from lockgate.postgres.tables.history_sql import forget_sql, session_digest_sql
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.postgres.apply.description import own_relations_sql
-from lockgate.postgres.server.connection import RECORD_COLUMN
+from lockgate.postgres.server.driver_fixes import RECORD_COLUMN
 
 if TYPE_CHECKING:
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # What PostgreSQL itself writes to is locked to the end of the transaction, but for system catalogs. An
 # extension's own code may let go of its tables before that, so these are looked at always.

@@ -28,8 +28,8 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.description import description_sql
 from lockgate.postgres.apply.undo_facts import BLINDING_FUNCTIONS, begin_sql, end_sql
 from lockgate.postgres.quoting import quote_literal
-from lockgate.postgres.server.connection import StatementError
 from lockgate.postgres.server.own_session import local_settings_sql
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Step
     from lockgate.core.undo_facts import UndoFacts
     from lockgate.postgres.server.connection import Connection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # For one question about rows.
 _LOOK_TIMEOUT_MS = 5_000

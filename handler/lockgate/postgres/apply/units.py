@@ -18,15 +18,17 @@ from lockgate.postgres.apply.lone_statement import LoneStatement, without_return
 from lockgate.postgres.apply.loss import unwatched
 from lockgate.postgres.apply.python_step import run_python, verify_python
 from lockgate.postgres.apply.script_session import ScriptSession
-from lockgate.postgres.apply.session import BEGIN, COMMIT, Session
+from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
 from lockgate.postgres.apply.step_record import StepRecord
+from lockgate.postgres.apply.unit_span import unit_span
 from lockgate.postgres.server.message import MessageWriter, Part
-from lockgate.postgres.tables.history_table import Progress
+from lockgate.postgres.tables.history_row import Progress
 
 if TYPE_CHECKING:
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
     from lockgate.postgres.apply.guard import Guard
+    from lockgate.postgres.apply.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,3 @@ class UnitRunner:
         writer.add_script(
             self.step.migration, script, statements[first:behind], (start, stop), first
         )
-
-
-def unit_span(step: Step, unit: Unit) -> tuple[int, int]:
-    """Return where a unit begins and ends in its script, COPY data included."""
-    last = step.analysis.statements[unit.last]
-    end = last.end if last.copy_data is None else last.copy_data[1] + 2
-    return step.analysis.statements[unit.first].start, end

@@ -23,7 +23,8 @@ from lockgate.errors import (
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.fast_start.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
-from lockgate.postgres.server.connection import Connection, Dial, ProtocolBroken, TlsRefused
+from lockgate.postgres.server.connection import Connection, ProtocolBroken
+from lockgate.postgres.server.dial import Dial, TlsRefused
 from lockgate.postgres.server.unsuitable import refuse_dsql
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lockgate.core.migration import Migration, Script
-    from lockgate.postgres.server.connection import Result, StatementError
+    from lockgate.postgres.server.statement_result import Result, StatementError
 
 # A server reads a message whole before it runs any of it; beyond this, time is lost, not won.
 MOST_MIGRATIONS = 100

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_identifier, quote_literal
-from lockgate.postgres.server.connection import Connection, Result, StatementError
+from lockgate.postgres.server.statement_result import Result, StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lockgate.postgres.server.connection import Connection
 
 # Lockgate's own statements are answered well within what a silent server is given
 # (`connector.ANSWER_SECONDS`).

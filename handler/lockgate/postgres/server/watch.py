@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 from lockgate.core.failure import Blocking, ConnectionLost
 from lockgate.core.sql.script import redact_literals
 from lockgate.errors import LockgateError
-from lockgate.postgres.server.connection import Connection, StatementError, TlsRefused
+from lockgate.postgres.server.dial import TlsRefused
 from lockgate.postgres.server.own_session import OWN_PATH
+from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.postgres.server.connection import Connection
 
 _TICK_SECONDS = 0.1
 _CANCEL_EVERY_SECONDS = 1.0

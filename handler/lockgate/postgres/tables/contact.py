@@ -12,7 +12,7 @@ from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
     from lockgate.postgres.server.own_session import OwnConnection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Our tables by name and by columns that nobody else's have.
 _OURS = {

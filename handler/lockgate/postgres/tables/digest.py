@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Every row as a line, in the order of their ids' bytes: what `core.listing.digest_lines` computes over
 # the files. Sorted once for both digests, from PostgreSQL 16.

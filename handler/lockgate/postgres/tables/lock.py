@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.lease import Claim, Holder, Terms, decide_claim
 from lockgate.errors import DatabaseBusy
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.server.connection import StatementError
+from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.tables.lock_table import (
     break_lock,
     is_holder_alive,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Clock
     from lockgate.core.outcome import Taken
     from lockgate.postgres.server.own_session import OwnConnection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 _TERMINATION_SECONDS = 5.0
 _TERMINATION_POLL_SECONDS = 0.05

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.postgres.server.own_session import OwnConnection
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Taken only if it is as it was seen: a free row needs no look, and a holder that is over was looked at
 # in a statement before, by the server's clock. (Within one statement, another session's start would be

@@ -14,11 +14,11 @@ from lockgate.core.probe import Probe
 from lockgate.errors import DatabaseBusy, HistoryUnusable, LockgateError, TargetUnsuitable
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal, write_name
-from lockgate.postgres.server.connection import Connection, Result, StatementError
 from lockgate.postgres.server.own_session import OwnConnection
+from lockgate.postgres.server.statement_result import Result, StatementError
 from lockgate.postgres.server.unsuitable import IS_LIMITLESS
 from lockgate.postgres.tables.digest import Digest, digest_sql
-from lockgate.postgres.tables.schema import LAYOUT_VERSION, Tables, has_columns_sql
+from lockgate.postgres.tables.schema import LAYOUT_VERSION, has_columns_sql
 from lockgate.postgres.tables.strangers import (
     STRANGER_FOUND,
     Stranger,
@@ -32,6 +32,9 @@ from lockgate.postgres.tables.strangers import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lockgate.postgres.server.connection import Connection
+    from lockgate.postgres.tables.table_names import Tables
 
 
 OLDEST_SERVER = 140000

@@ -1,13 +1,17 @@
-"""Our three tables and the view: their names, their layout, and how they come to be.
+"""The layout of our three tables and the view, and the SQL that creates them.
 
 Knows the DDL. Knows nothing of what the rows mean.
 """
 
 from __future__ import annotations
 
-from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.quoting import quote_identifier, quote_literal
+from typing import TYPE_CHECKING
+
+from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.tables.strangers import guard_sql
+
+if TYPE_CHECKING:
+    from lockgate.postgres.tables.table_names import Tables
 
 LAYOUT_VERSION = 1
 
@@ -23,38 +27,6 @@ ADDED_COLUMNS = (
 
 # What a race between two first runs can end in; `CREATE … IF NOT EXISTS` does not prevent it.
 CREATION_RACES = frozenset({"23505", "42P06", "42P07", "42710", "40P01", "40001", "XX000"})
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The qualified, quoted names of our tables in one schema."""
-
-    schema_name: str
-
-    @property
-    def schema(self) -> str:
-        """The schema, quoted."""
-        return quote_identifier(self.schema_name)
-
-    @property
-    def history(self) -> str:
-        """One row per migration that is in the database."""
-        return f"{self.schema}.migration_history"
-
-    @property
-    def run(self) -> str:
-        """One row per run that wanted to change something."""
-        return f"{self.schema}.migration_run"
-
-    @property
-    def lock(self) -> str:
-        """One row: who may migrate."""
-        return f"{self.schema}.migration_lock"
-
-    @property
-    def status(self) -> str:
-        """The view for dashboards: what is in the database, without scripts."""
-        return f"{self.schema}.status"
 
 
 _VIEW_COMMENT = "Lockgate: what is in the database. May be granted to dashboards."

@@ -14,7 +14,7 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal, write_name
 
 if TYPE_CHECKING:
-    from lockgate.postgres.tables.schema import Tables
+    from lockgate.postgres.tables.table_names import Tables
 
 # Square root of a negative number: how the guard refuses, and no other statement of Lockgate does.
 STRANGER_FOUND = "2201F"

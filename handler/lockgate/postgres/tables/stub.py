@@ -9,7 +9,7 @@ from lockgate.postgres.quoting import quote_identifier, quote_literal
 from lockgate.postgres.server.own_session import OWN_PATH
 
 if TYPE_CHECKING:
-    from lockgate.postgres.server.connection import Result
+    from lockgate.postgres.server.statement_result import Result
 
 _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 # The row type tells who made a table: the table's own row is also written by a foreign key to it.

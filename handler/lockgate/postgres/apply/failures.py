@@ -1,0 +1,173 @@
+"""What the server refuses of a run's messages, as the failure of the migration at fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.analysis import place_of
+from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
+from lockgate.core.sql.script import find_invisible
+from lockgate.core.words import kept_back, shown_context, shown_detail
+from lockgate.errors import LockLost
+from lockgate.invisible import name_character, name_invisible
+from lockgate.postgres.server.message import Blame, Message, Part, find_blame
+from lockgate.postgres.server.statement_result import OWN_BLOCK
+from lockgate.postgres.tables.strangers import STRANGER_FOUND, refuse_new_stranger
+
+if TYPE_CHECKING:
+    from lockgate.core.migration import Migration, Script
+    from lockgate.core.sql.script import Statement
+    from lockgate.postgres.server.statement_result import StatementError
+
+# What only the server knows of a statement: a partitioned table, a procedure that commits.
+# Syntax errors, and names that do not exist.
+_SYNTAX = "42"
+_NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000"})
+_LATER = "Nothing is wrong with the file: invoke again when the sessions in the way are done."
+_HINTS = {
+    "55P03": _LATER,
+    "40P01": _LATER,
+    "57014": "Somebody cancelled the statement, or it ran into its statement_timeout: invoke again, or"
+    " give it more time with LOCKGATE_STATEMENT_TIMEOUT.",
+    "23505": "Mend the data, or the file, and invoke again.",
+    "23503": "Mend the data, or the file, and invoke again.",
+    "23514": "Mend the data, or the file, and invoke again.",
+    "23502": "Mend the data, or the file, and invoke again.",
+    "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
+    "22P05": "The database's encoding lacks the character: write another, or use a database in UTF8.",
+    "55P04": "Put the use of the new value in a migration after the one that adds it.",
+}
+# The row was not there when this run read the history, and only the holder of the lock writes one.
+_ROW_HINTS = {
+    "23505": "Somebody wrote to the history by hand as this run began: invoke again, and it is read.",
+}
+_CHECKS = frozenset({Part.CHECK, Part.CHECK_ALL})
+
+
+def lock_lost(token: int) -> LockLost:
+    """Return the error of a run whose lock was taken, by another run or on purpose."""
+    return LockLost(
+        "Another run, or an operator's unlock, took the migration lock (token"
+        f" {token} is no longer valid).",
+        hint="Look at migration_run first: an operator's reason stands there. Else invoke again: the"
+        " other run may have done the work.",
+    )
+
+
+def translate_error(
+    message: Message, error: StatementError, *, token: int, schema_name: str
+) -> Exception:
+    """Return what a refused message means: the failure of a migration, or the loss of the lock.
+
+    ``token`` is that of the run's lock, ``schema_name`` the schema of our tables.
+    """
+    blame = find_blame(message, error)
+    if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
+        return lock_lost(token)
+    if blame.piece.part is Part.FENCE and error.sqlstate == STRANGER_FOUND:
+        return refuse_new_stranger(schema_name)
+    script, migration = blame.piece.script, blame.piece.migration
+    if blame.piece.part in _CHECKS and migration is not None:
+        failure = _check_failure(error, migration, _script_of(message, migration))
+        return StepFailed(replace(failure, is_of_all=blame.piece.part is Part.CHECK_ALL))
+    if script is None or migration is None:
+        label = _last_label(message) if migration is None else migration.label
+        is_row = blame.piece.part is Part.RECORD
+        return StepFailed(_own_failure(error, label, is_row=is_row))
+    assert blame.offset is not None
+    line, column = place_of(script, blame.offset)
+    return StepFailed(
+        Failure(
+            migration=migration.label,
+            message=name_invisible(
+                mask(without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden)
+            ),
+            sqlstate=error.sqlstate,
+            hint=_hint(error, script, _statement_of(blame)),
+            detail=shown_detail(error.fields, script.hidden),
+            context=shown_context(error.fields, script.hidden),
+            kept_back=kept_back(error.fields, script.hidden),
+            statement=blame.statement,
+            file=script.path,
+            line=line,
+            column=column,
+            excerpt=make_excerpt(script.text, line - script.first_line + 1, column),
+        )
+    )
+
+
+def _statement_of(blame: Blame) -> Statement | None:
+    """Return the statement that failed, where it is known."""
+    if blame.statement is None:
+        return None
+    return blame.piece.statements[blame.statement - blame.piece.first - 1]
+
+
+def _hint(error: StatementError, script: Script, statement: Statement | None) -> str | None:
+    """Return what the server advises, and what we do."""
+    theirs = mask(error.fields.get("H", ""), script.hidden)
+    ours = _find_hint(error.sqlstate, script)
+    if error.sqlstate.startswith(_SYNTAX) and statement is not None:
+        ours = _hint_at_invisible(script, statement) or ours
+    return f"{theirs} {ours or ''}".strip() or None
+
+
+def _hint_at_invisible(script: Script, statement: Statement) -> str | None:
+    offset = find_invisible(script.sql, statement)
+    if offset is None:
+        return None
+    line, column = place_of(script, offset)
+    name = name_character(script.sql[offset])
+    return f"{script.path}:{line}:{column} has an invisible character: {name}. Take it out."
+
+
+def _find_hint(sqlstate: str, script: Script) -> str | None:
+    if sqlstate in _NEEDS_NO_TRANSACTION:
+        way = script.outside or "put the statement in a file that the tool runs in no transaction"
+        return f"{way[0].upper()}{way[1:]}, so that it runs outside a transaction."
+    return _HINTS.get(sqlstate)
+
+
+def _last_label(message: Message) -> str:
+    labels = [piece.migration.label for piece in message.pieces if piece.migration is not None]
+    return labels[-1] if labels else "(none)"
+
+
+def _script_of(message: Message, migration: Migration) -> Script | None:
+    """Return the script that a message holds of a migration; one of Python is in none."""
+    pieces = (piece for piece in message.pieces if piece.migration == migration)
+    return next((piece.script for piece in pieces if piece.script is not None), None)
+
+
+def _check_failure(error: StatementError, migration: Migration, script: Script | None) -> Failure:
+    """Return the failure of a constraint that is checked behind a script; it has no place in it."""
+    hidden = () if script is None else script.hidden
+    return Failure(
+        migration=migration.label,
+        message=mask(without_row_data(error.sqlstate, error.fields.get("M", "")), hidden),
+        sqlstate=error.sqlstate,
+        hint=_HINTS.get(error.sqlstate),
+        file=migration.path if script is None else script.path,
+        is_deferred=True,
+        detail=shown_detail(error.fields, hidden),
+        context=_without_own(shown_context(error.fields, hidden)),
+        kept_back=kept_back(error.fields, hidden),
+    )
+
+
+def _without_own(context: str | None) -> str | None:
+    """Return a context without our own block, the outermost function."""
+    lines = (context or "").splitlines()
+    return "\n".join(line for line in lines if OWN_BLOCK not in line) or None
+
+
+def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:
+    """Return the failure of a statement of ours; ``is_row``: of one that writes the history."""
+    hints = {**_HINTS, **_ROW_HINTS} if is_row else _HINTS
+    return Failure(
+        migration=label,
+        message=without_row_data(error.sqlstate, str(error)),
+        sqlstate=error.sqlstate,
+        hint=hints.get(error.sqlstate),
+    )

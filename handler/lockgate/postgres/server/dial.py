@@ -1,0 +1,87 @@
+"""Opening a socket to the server, with or without TLS. Sends only the request for TLS."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from lockgate.core.target import is_socket
+from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    import ssl
+
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+
+
+class TlsRefused(Exception):
+    """The server does not speak TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How to open a socket. Times in seconds; ``tls`` is ``None`` for a plain one."""
+
+    host: str
+    port: int
+    connect_timeout: float
+    tls: ssl.SSLContext | None
+
+
+def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
+    """Return a connected socket with a connect timeout still set on it.
+
+    ``peer`` is the address of the very server that is meant, if one was found before.
+
+    Raises:
+        TlsRefused: the server answered that it has no TLS.
+        OSError: no connection; ``ssl.SSLCertVerificationError`` for a certificate that is not
+            trusted.
+    """
+    if is_socket(dial.host):
+        return _open_local(dial)
+    address = (dial.host, dial.port) if peer is None else peer[:2]
+    try:
+        sock = socket.create_connection(address, dial.connect_timeout)
+    except UnicodeError as error:
+        # Of a name that no name server can have, Python's own encoding of names says so.
+        raise socket.gaierror(socket.EAI_NONAME, "the host name is not valid") from error
+    try:
+        _set_options(sock)
+        return sock if dial.tls is None else _start_tls(sock, dial.tls, dial.host)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _open_local(dial: Dial) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(dial.connect_timeout)
+        sock.connect(f"{dial.host}/.s.PGSQL.{dial.port}")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
+    sock.sendall(_SSL_REQUEST)
+    answer = sock.recv(1)
+    if answer == b"":
+        raise ConnectionResetError("closed by the server")
+    if answer != b"S":
+        raise TlsRefused
+    return context.wrap_socket(sock, server_hostname=host)
+
+
+def _set_options(sock: socket.socket) -> None:
+    # Without TCP_NODELAY each step of the handshake waits 40 ms for an acknowledgement. The kernel's
+    # keepalive would notice a dead peer after two hours.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}
+    for name, value in wanted.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
