@@ -6,7 +6,7 @@ import copy
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lockgate.core.analysis import Mode, Unit, UnitMode
 from lockgate.core.failure import OutOfTime, StepFailed
@@ -108,7 +108,7 @@ class Executor:
             OutOfTime: the deadline came between two statements outside a transaction.
             ConnectionLost: the outcome is not known.
         """
-        memo = copy.deepcopy(self.session.memo)
+        memo = self._copy_memo(segment)
         try:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
@@ -116,8 +116,9 @@ class Executor:
                 done = UnitRunner.of(self.session, segment.steps[0]).apply()
         except (StepFailed, LockgateError, OutOfTime) as error:
             self.session.roll_back()
-            self.session.memo.clear()
-            self.session.memo.update(memo)
+            if memo is not None:
+                self.session.memo.clear()
+                self.session.memo.update(memo)
             if isinstance(error, StepFailed):
                 self._tell(error.failure)
             if isinstance(error, StepFailed) and len(segment.steps) > 1:
@@ -125,6 +126,16 @@ class Executor:
             raise
         for one in done:
             self.on_applied(one)
+
+    def _copy_memo(self, segment: Segment) -> dict[str, Any] | None:
+        """Return what Alembic remembers now, to restore if the segment is rolled back.
+
+        A named type that a rolled-back revision created must be created again. Only Python steps add to
+        the memo, so segments without any return ``None``.
+        """
+        if any(step.script.language is Language.PYTHON for step in segment.steps):
+            return copy.deepcopy(self.session.memo)
+        return None
 
     def _tell(self, failure: Failure) -> None:
         """Show a terminal what no report holds of a failure."""
