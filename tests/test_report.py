@@ -12,10 +12,11 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from lockgate import errors
-from lockgate.core import backup
+from lockgate.core import backup, events
 from lockgate.core.analysis import Mode
 from lockgate.core.deadline import Deadline
 from lockgate.core.drift import Severity
+from lockgate.core.event_log import EventLog
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Kind
 from lockgate.core.request import Action, Caller, Request
@@ -24,7 +25,8 @@ from lockgate.core.segment import Cause
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import report
-from lockgate.report.draft import ReportDraft, refuse_report, status_of
+from lockgate.report.make_report import make_report
+from lockgate.report.refusal import refuse_report, status_of
 from lockgate.report.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
 
 if TYPE_CHECKING:
@@ -87,15 +89,17 @@ def walk(schema: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]
 def test_phase_within_a_phase_counts_once() -> None:
     """The times of all phases add up to no more than the run's."""
     now = [0.0]
-    draft = ReportDraft("r", Request(Action.UP, Caller("test")), lambda: now[0])
-    with draft.phase("connect"):
+    log = EventLog(lambda: now[0])
+    log.add(events.RunStarted("r", Request(Action.UP, Caller("test")), 0.0))
+    with log.phase("connect"):
         now[0] += 0.010
-        with draft.phase("read_files"):
+        with log.phase("read_files"):
             now[0] += 0.002
         now[0] += 0.030
-    with draft.phase("read_files"):
+    with log.phase("read_files"):
         now[0] += 0.005
-    assert {"read_files": 7, "connect": 40} == draft.timings
+    report = make_report(log, Status.UP_TO_DATE, None)
+    assert {"read_files": 7, "connect": 40} == report.timings
 
 
 def test_report_of_little_has_every_key() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
+from lockgate.core.event_log import EventLog
 from lockgate.core.policy import BackupMode
 from lockgate.core.target import is_on_this_machine
 from lockgate.engine.ports import Means, Rules
@@ -23,6 +24,7 @@ from lockgate.postgres.server.connector import Connector, Patience
 from lockgate.postgres.server.session_options import SessionOptions, Timeouts
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.postgres.tables.table_names import Tables
+from lockgate.report.log import log_to
 
 if TYPE_CHECKING:
     import ssl
@@ -142,12 +144,14 @@ def make_runner(
     base: Path | None = None,
     address: Address | None = None,
     tell: Callable[[str, str], None] | None = None,
+    events: EventLog | None = None,
 ) -> Runner:
     """Put together what one request needs. Opens nothing yet.
 
     ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
     if it is ``None``. ``address`` is where messages send further commands, a terminal if it is
-    ``None``. ``tell`` shows what a migration says, row data included, to the person before a terminal.
+    ``None``. ``events`` is the log of its events, which are passed on to ``emit`` unless it is given.
+    ``tell`` shows what a migration says, row data included, to the person before a terminal.
     """
     clock = SystemClock()
     source = AccessSource(settings)
@@ -188,7 +192,7 @@ def make_runner(
         find_table_name=partial(_find_table_name, folder, settings.variables),
         clock=clock,
         deadline=deadline,
-        emit=emit,
+        events=events or EventLog(clock.monotonic, log_to(emit)),
         run_id=run_id,
     )
     return Runner(means)

@@ -27,7 +27,7 @@ from lockgate.errors import (
     SettingInvalid,
     UnexpectedFailure,
 )
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Entry, ErrorInfo, Report, Status
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from lockgate.awslambda.callers.codepipeline_answer import (
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Entry, ErrorInfo, Report, Status
 from lockgate.settings import Settings
 

@@ -19,7 +19,7 @@ from lockgate.core.request import Action, Caller, Mend, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Entry, ErrorInfo, Report, Status
 from lockgate.settings import Settings
 

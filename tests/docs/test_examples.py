@@ -38,7 +38,7 @@ from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, MigrationFileInvalid
 from lockgate.formats.native.reader import read_folder
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:

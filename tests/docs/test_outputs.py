@@ -13,7 +13,7 @@ from lockgate.awslambda.callers.direct import read_request
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.settings import Settings, read_settings
 from lockgate.terminal.report import describe_report
 

@@ -47,7 +47,7 @@ from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid, SettingInvalid
 from lockgate.formats.native.reader import read_folder
 from lockgate.formats.registry import read_migrations
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.settings import SETTINGS, Settings, read_answer_settings, read_settings
 
 if TYPE_CHECKING:

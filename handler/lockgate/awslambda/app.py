@@ -23,10 +23,12 @@ from lockgate.awslambda.callers.emergency import start_emergency
 from lockgate.awslambda.callers.registry import open_awaiting, open_returning
 from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.event_log import EventLog
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
-from lockgate.report.draft import claim_of, refuse_report
+from lockgate.report.log import log_to
+from lockgate.report.refusal import claim_of, refuse_report
 from lockgate.report.report import Report, Status
 from lockgate.settings import Settings, read_answer_settings, read_environment, read_settings
 from lockgate.wiring import SystemClock, make_run_id, make_runner
@@ -85,7 +87,10 @@ def _serve_returning(
 
 
 def _run(
-    read_request: Callable[[Settings], Request], remaining: Callable[[], int], run_id: str
+    read_request: Callable[[Settings], Request],
+    remaining: Callable[[], int],
+    run_id: str,
+    events: EventLog | None = None,
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt of the process."""
     claim = NOT_BEGUN
@@ -94,7 +99,9 @@ def _run(
         request = read_request(settings)
         deadline = _make_deadline(settings, remaining)
         address = _find_operator(settings)
-        runner = make_runner(settings, deadline, _emit, run_id=run_id, address=address)
+        runner = make_runner(
+            settings, deadline, _emit, run_id=run_id, address=address, events=events
+        )
         claim = _INTERRUPTED
         return runner.run(request)
     except LockgateError as error:
@@ -145,10 +152,11 @@ def _serve_awaiting(
         try:
             remaining = _make_remaining(caller.continuation.must_end_at, context)
             deadline = _make_deadline(answering, remaining)
-            emergency = start_emergency(single, caller, deadline, run_id, _log_emergency)
+            events = _make_event_log()
+            emergency = start_emergency(single, caller, deadline, run_id, events, _log_emergency)
             cleanup.callback(emergency.cancel)
             if caller.needs_run:
-                outcome = _run(caller.read_request, remaining, run_id)
+                outcome = _run(caller.read_request, remaining, run_id, events)
                 if not single.is_answered and (said := _yield_answer(caller, outcome, single)):
                     return said
             answer = caller.make_answer(None if outcome is None else _note(outcome))
@@ -245,6 +253,10 @@ def _now() -> float:
 
 def _emit(name: str, **fields: object) -> None:
     logger.info(name, extra={key: value for key, value in fields.items() if value is not None})
+
+
+def _make_event_log() -> EventLog:
+    return EventLog(SystemClock().monotonic, log_to(_emit))
 
 
 def _is_alarming(report: Report) -> int:

@@ -21,7 +21,7 @@ from lockgate.awslambda.callers.detect import detect_caller, is_awaiting
 from lockgate.awslambda.callers.registry import open_awaiting, open_returning
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import UnexpectedFailure
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.settings import read_answer_settings, read_environment
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import field
 
+from lockgate.errors import MigrationFailed
 from lockgate.fast_start.dataclass import dataclass
 
 # Compiled where a step fails, which takes longer than most modules.
@@ -101,6 +102,37 @@ class StepFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.describe())
         self.failure = failure
+
+
+class MigrationStepFailed(MigrationFailed):
+    """A failed step as the error that ends a run, with the `Failure` that says everything about it.
+
+    ``note`` and ``hint`` are added to the failure's own: what was tried since, and what to do then.
+    """
+
+    def __init__(
+        self, failure: Failure, *, is_down: bool, note: str = "", hint: str | None = None
+    ) -> None:
+        advice = failure.hint or _advise(failure, is_down=is_down)
+        super().__init__(
+            f"{failure.describe()} {note}".rstrip(), hint=" ".join(filter(None, (advice, hint)))
+        )
+        self.failure = failure
+        self.is_down = is_down
+
+    def with_note(self, note: str = "", hint: str | None = None) -> MigrationStepFailed:
+        """Return the error of the same failure with another note."""
+        return MigrationStepFailed(self.failure, is_down=self.is_down, note=note, hint=hint)
+
+
+def _advise(failure: Failure, *, is_down: bool) -> str:
+    if not is_down:
+        return "Fix the file and invoke again."
+    version = failure.migration.split(" ")[0]
+    return (
+        "What ran is the down script in the history. Correct it in the file, take that into the history:"
+        f' lockgate repair --accept {version} --reason "…" --apply; then ask again.'
+    )
 
 
 class ConnectionLost(Exception):

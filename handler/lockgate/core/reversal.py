@@ -50,6 +50,15 @@ class Reversal:
         """Every step in order."""
         return tuple(step for segment in self.segments for step in segment.steps)
 
+    @property
+    def restored(self) -> dict[str, str]:
+        """The checksums of former texts that repeatable migrations get back, by id."""
+        return {
+            step.migration.migration_id: step.script.checksum
+            for step in self.steps
+            if step.cause is Cause.RESTORED
+        }
+
 
 def select_last(history: History, count: int) -> tuple[Applied, ...]:
     """Return the versioned migrations that were applied last, the last one first."""

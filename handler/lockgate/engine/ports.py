@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog, MadeStub
     from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.event_log import EventLog
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing
@@ -123,7 +124,7 @@ class Means:
     rules: Rules
     clock: Clock
     deadline: Deadline
-    emit: Callable[..., None]
+    events: EventLog
     run_id: str
     substitute: Substitute
     backup: Backup

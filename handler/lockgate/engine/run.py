@@ -16,14 +16,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core import events
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.lease import LockFreed
 from lockgate.core.listing import find_known
 from lockgate.core.request import Action, Request
+from lockgate.core.run_state import RunState
 from lockgate.engine.ports import MOST_RECOVERIES
 from lockgate.errors import DatabaseUnreachable, LockgateError
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.report.draft import ReportDraft
+from lockgate.report.make_report import make_report
+from lockgate.report.refusal import status_of
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -47,25 +50,29 @@ class Runner:
 
         A failure that has a name is in the report, not raised.
         """
-        draft = ReportDraft(self.means.run_id, request, self.means.clock.monotonic)
+        log, state = self.means.events, RunState(self.means.run_id, request)
+        log.listen(state.note)
+        log.add(events.RunStarted(self.means.run_id, request, self.means.clock.monotonic()))
         try:
-            status = self._persist(request, draft)
+            status = self._persist(request, state)
         except LockgateError as error:
-            status = draft.fail(error)
+            log.add(events.Failed(error))
+            status = status_of(error)
         finally:
             self.means.database.close()
-        report = draft.to_report(status, self.means.database.endpoint)
-        self._emit_end(report)
+        report = make_report(log, status, self.means.database.endpoint)
+        self._note_end(report)
         return report
 
-    def _persist(self, request: Request, draft: ReportDraft) -> Status:
+    def _persist(self, request: Request, state: RunState) -> Status:
         """Carry out, from the start again where the connection breaks before there is a lock."""
         for attempt in range(MOST_RECOVERIES + 1):
             try:
-                return self._carry_out_anew(request, draft)
+                return self._carry_out_anew(request, state)
             except ConnectionLost as error:
-                self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
-                draft.trail.note_lost_connection()
+                self.means.events.add(
+                    events.ConnectionBroke(str(error), error.sqlstate), events.AnswerLost()
+                )
                 self.means.database.close()
                 if attempt == MOST_RECOVERIES or self.means.deadline.is_over:
                     raise DatabaseUnreachable(
@@ -74,50 +81,51 @@ class Runner:
                     ) from error
         raise AssertionError("unreachable")
 
-    def _carry_out_anew(self, request: Request, draft: ReportDraft) -> Status:
+    def _carry_out_anew(self, request: Request, state: RunState) -> Status:
         """Carry out, and again where another run held the lock and may have done the work."""
         while True:
             try:
-                return self._carry_out(request, draft)
+                return self._carry_out(request, state)
             except LockFreed:
-                draft.holder = None
+                self.means.events.add(events.HolderSeen(None))
 
-    def _carry_out(self, request: Request, draft: ReportDraft) -> Status:
-        probe, listing = self._look(request, draft)
-        draft.probe = probe
+    def _carry_out(self, request: Request, state: RunState) -> Status:
+        probe, listing = self._look(request)
+        self.means.events.add(events.ServerSeen(probe, self.means.database.endpoint))
         known = None
         if listing is not None and _is_whole(request):
             known = find_known(listing, probe)
         is_settled = listing is not None and known == listing.versioned
         if listing is not None and is_settled:
-            draft.settle(listing.version(known - 1) if known else None)
+            version = listing.version(known - 1) if known else None
+            self.means.events.add(events.Settled(version))
             if not probe.is_held:
                 return Status.UP_TO_DATE
-            draft.listing, draft.catalog = None, self.means.read_catalog(listing, 0)
+            self.means.events.add(events.FilesRead(self.means.read_catalog(listing, 0)))
         from lockgate.engine.task import Task
 
-        task = Task(self.means, request, draft, probe)
+        task = Task(self.means, request, state, probe)
         return task.tidy() if is_settled else task.carry_out(listing, known)
 
-    def _look(self, request: Request, draft: ReportDraft) -> tuple[Probe, Listing | None]:
+    def _look(self, request: Request) -> tuple[Probe, Listing | None]:
         """Look at the server, and read the files while it works; a new session needs its time.
 
         A folder that is not there is not worth a database's waking up; what is wrong with files is told
         rather than that the database could not be had, and is looked for only then.
         """
         if request.action in _WITHOUT_FILES:
-            with draft.phase("connect"):
+            with self.means.events.phase("connect"):
                 return self.means.database.probe(), None
         listing, is_connected = None, False
 
         def read_files() -> None:
             nonlocal listing, is_connected
             is_connected = True
-            with draft.phase("read_files"):
+            with self.means.events.phase("read_files"):
                 listing = self.means.list_folder()
 
         self.means.require_folder()
-        with draft.phase("connect"):
+        with self.means.events.phase("connect"):
             try:
                 probe = self.means.database.probe(read_files)
             except LockgateError:
@@ -126,17 +134,18 @@ class Runner:
                 raise
         return probe, listing
 
-    def _emit_end(self, report: Report) -> None:
+    def _note_end(self, report: Report) -> None:
         error = report.error
-        self.means.emit(
-            "run_finished",
-            status=report.status,
-            action=report.action,
-            applied=len(report.applied),
-            pending=len(report.pending),
-            duration_ms=report.duration_ms,
-            error_code=error.code if error else None,
-            error=error.message if error else None,
+        self.means.events.add(
+            events.RunFinished(
+                status=report.status,
+                action=report.action,
+                applied=len(report.applied),
+                pending=len(report.pending),
+                duration_ms=report.duration_ms,
+                error_code=error.code if error else None,
+                error=error.message if error else None,
+            )
         )
 
 

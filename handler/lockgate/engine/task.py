@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate import __version__
+from lockgate.core import events
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.file_warnings import warn_of_applied
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
@@ -36,6 +37,8 @@ from lockgate.errors import (
     RunIncomplete,
 )
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.report.make_report import make_outcome
+from lockgate.report.refusal import status_of
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -43,14 +46,14 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
+    from lockgate.core.events import Event
     from lockgate.core.history import Applied
     from lockgate.core.listing import Listing
-    from lockgate.core.outcome import Taken
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
+    from lockgate.core.run_state import RunState
     from lockgate.engine.ports import HeldLock, Means
     from lockgate.errors import FirstContact
-    from lockgate.report.draft import ReportDraft
 
     Work = Callable[[Worker], Status]
 
@@ -66,7 +69,7 @@ class Task:
 
     means: Means
     request: Request
-    draft: ReportDraft
+    state: RunState
     probe: Probe
 
     def carry_out(self, listing: Listing | None, known: int | None) -> Status:
@@ -100,7 +103,7 @@ class Task:
         is_due = self.request.action in {Action.UP, Action.DOWN} and self.probe.is_held
         if not is_due or self.probe.is_read_only:
             return Status.UP_TO_DATE
-        self.draft.trail.note_attempt()
+        self._add(events.ChangeAttempted())
         self.means.database.install(self.probe)
         try:
             lock = self.means.database.take_lock(self._terms())
@@ -112,8 +115,11 @@ class Task:
 
     @property
     def _catalog(self) -> Catalog:
-        assert self.draft.catalog is not None
-        return self.draft.catalog
+        assert self.state.catalog is not None
+        return self.state.catalog
+
+    def _add(self, *happened: Event) -> None:
+        self.means.events.add(*happened)
 
     def _read_unknown(self, listing: Listing, known: int | None) -> None:
         """Read files and history, but for what is known to be in the database as it is in files.
@@ -121,17 +127,15 @@ class Task:
         An edit of a down script has to be told, so where these differ, both are read whole.
         """
         if known and has_same_down(listing, known, self.probe):
-            self.draft.listing = listing
-            self.draft.catalog = self._read_catalog(listing, known)
-            self.draft.history = History((), known_to=listing.version(known - 1))
-            self.means.database.keep_history(self.draft.history)
+            self._add(events.FilesRead(self._read_catalog(listing, known), listing))
+            self._add(events.HistoryRead(History((), known_to=listing.version(known - 1))))
+            self.means.database.keep_history(self.state.history)
         else:
-            self.draft.listing = None
-            self.draft.catalog = self._read_catalog(listing, 0)
-            self.draft.history = self._read_history()
+            self._add(events.FilesRead(self._read_catalog(listing, 0)))
+            self._add(events.HistoryRead(self._read_history()))
 
     def _read_catalog(self, listing: Listing, known: int) -> Catalog:
-        with self.draft.phase("read_files"):
+        with self.means.events.phase("read_files"):
             return self.means.read_catalog(listing, known)
 
     def _read_history(self) -> History:
@@ -142,21 +146,21 @@ class Task:
     def _forward(self) -> Status:
         """Up, and what only looks at what an up would do."""
         policy = self._policy()
-        plan = plan_forward(self.means.database, self._catalog, self.draft.history, policy)
-        self.draft.see(plan)
+        plan = plan_forward(self.means.database, self._catalog, self.state.history, policy)
+        self._add(events.Planned(plan))
         seen = Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
         if self.request.action in _ABOUT_APPLIED:
-            self.draft.notes = tuple(warn_of_applied(self._catalog, self.draft.history))
+            warnings = tuple(warn_of_applied(self._catalog, self.state.history))
+            self._add(events.FilesWarned(warnings))
         if self.request.action is Action.STATUS:
-            self.draft.holder = (
-                self.means.database.read_holder() if self.probe.has_history else None
-            )
-            if self.draft.history.rows:
-                self.draft.actions = self.means.database.read_actions()
+            holder = self.means.database.read_holder() if self.probe.has_history else None
+            self._add(events.HolderSeen(holder))
+            if self.state.history.rows:
+                self._add(events.ActionsRead(self.means.database.read_actions()))
             refusal = self._find_first_contact(plan)
             if refusal is not None:
-                self.draft.warn(f"An up would be refused: {refusal.message}")
-                self.draft.advice = refusal.hint
+                self._add(events.Warned(f"An up would be refused: {refusal.message}"))
+                self._add(events.Advised(refusal.hint))
             return seen
         refuse_plan(plan, policy)
         refusal = self._find_first_contact(plan)
@@ -169,7 +173,7 @@ class Task:
                 refuse_unknown(plan.steps)
             return seen
         if plan.has_pending or self._is_to_bring_back(plan):
-            return self._under_lock(partial(Worker.up, foreseen=Foreseen(self.draft.history, plan)))
+            return self._under_lock(partial(Worker.up, foreseen=Foreseen(self.state.history, plan)))
         self._warn_of_ahead(plan)
         return self.tidy()
 
@@ -185,7 +189,7 @@ class Task:
             self.means,
             self.request,
             self._catalog,
-            self.draft.history,
+            self.state.history,
             has_runs=self.probe.has_history,
         )
 
@@ -197,10 +201,9 @@ class Task:
     def _warn_of_ahead(self, plan: Plan) -> None:
         """Say why what is ahead is not undone, where that was asked for."""
         if plan.objection is not None and self.means.rules.rollback is Rollback.DEPLOY:
-            self.draft.warn(
-                "The database is ahead of this package and is not brought back:"
-                f" {plan.objection} {hint_at_down(self.means.address, self._catalog)}"
-            )
+            text = "The database is ahead of this package and is not brought back:"
+            hint = hint_at_down(self.means.address, self._catalog)
+            self._add(events.Warned(f"{text} {plan.objection} {hint}"))
 
     def _policy(self) -> Policy:
         return Policy(
@@ -217,16 +220,11 @@ class Task:
     def _under_lock(self, work: Work) -> Status:
         if self.means.deadline.is_over:
             raise self._stopped()
-        self.draft.trail.note_attempt()
+        self._add(events.ChangeAttempted())
         self.means.database.install(self.probe)
-        with self.draft.phase("lock_wait"):
+        with self.means.events.phase("lock_wait"):
             lock = self._wait_for_lock()
         return self._work_and_finish(lock, work)
-
-    def _note_taken(self, taken: Taken) -> None:
-        self.draft.take(taken)
-        self.draft.trail.note_restored()
-        self.means.emit("lock_taken", token=taken.token, former_run=taken.former_owner)
 
     def _work_and_finish(self, lock: HeldLock, work: Work) -> Status:
         """Work, record and unlock; and again where the connection breaks before that was heard.
@@ -235,16 +233,16 @@ class Task:
         then the history, read again, has them still to do. A connection that does not come back
         leaves a lock that heals itself.
         """
-        self._note_taken(lock.taken)
-        worker = Worker(self.means, self._policy(), lock, self.draft)
+        self._add(events.LockTaken(lock.taken.token, lock.taken.former_owner))
+        worker = Worker(self.means, self._policy(), lock, self.state)
         status = self._try_work(worker, work)
         for _ in range(MOST_RECOVERIES):
             try:
-                with self.draft.phase("finish"):
-                    outcome = self.draft.outcome(status, self.means.database.endpoint)
+                with self.means.events.phase("finish"):
+                    outcome = make_outcome(self.means.events, status, self.means.database.endpoint)
                     lock.finish(outcome)
             except ConnectionLost as error:
-                self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+                self._add(events.ConnectionBroke(str(error), error.sqlstate))
                 self._doubt_commits()
             except LockgateError as error:
                 return self._leave_behind(status, error.message)
@@ -255,10 +253,10 @@ class Task:
             except (ConnectionLost, LockgateError) as error:
                 return self._leave_behind(status, str(error))
             if not is_held:
-                self.draft.trail.note_end()
+                self._add(events.EndRecorded())
                 return status
-            self.draft.trail.note_restored()
-            if self.draft.error is None:
+            self._add(events.LockRetaken())
+            if self.state.error is None:
                 status = self._try_work(worker, work)
             else:
                 worker.look_again()
@@ -269,37 +267,38 @@ class Task:
             return work(worker)
         except LockgateError as error:
             if isinstance(error, LockLost):
-                self.draft.trail.note_lost_lock()
+                self._add(events.LockLost())
             worker.look_again()
-            status = self.draft.fail(error)
+            self._add(events.Failed(error))
             worker.drop_stub()
-            return status
+            return status_of(error)
         finally:
             worker.note()
 
     def _doubt_commits(self) -> None:
         """Note that what was committed may be lost, if the server crashed before the last commit."""
-        draft = self.draft
-        if draft.done or draft.reverted or draft.recorded or draft.forgotten:
-            self.draft.trail.note_lost_connection()
+        if self.state.has_committed:
+            self._add(events.AnswerLost())
 
     def _leave_behind(self, status: Status, reason: str) -> Status:
         """Give the lock up to whoever comes next; what the run claims must still be true."""
-        self.means.emit("lock_left_behind", reason=reason)
+        self._add(events.LockLeftBehind(reason))
         self._doubt_commits()
-        self.draft.warn(
-            f"The end of the run was not recorded and the lock not freed: {reason} The next run takes"
-            " the lock as soon as this session is gone."
-        )
-        if self.draft.error is not None:
-            return status
-        return self.draft.fail(
-            DatabaseUnreachable(
-                f"The end of the run could not be recorded: {reason} If the server crashed, it may have"
-                " lost what the run had committed.",
-                hint="Invoke again: the history is read, and only what is missing is applied.",
+        self._add(
+            events.Warned(
+                f"The end of the run was not recorded and the lock not freed: {reason} The next run"
+                " takes the lock as soon as this session is gone."
             )
         )
+        if self.state.error is not None:
+            return status
+        error = DatabaseUnreachable(
+            f"The end of the run could not be recorded: {reason} If the server crashed, it may have"
+            " lost what the run had committed.",
+            hint="Invoke again: the history is read, and only what is missing is applied.",
+        )
+        self._add(events.Failed(error))
+        return status_of(error)
 
     # Down.
 
@@ -308,17 +307,18 @@ class Task:
         may_lose_rows = self.request.allow_data_loss or self.means.rules.may_lose_rows
 
         def work(worker: Worker) -> Status:
-            chosen = rows if self.draft.reverted else self._select_again()
+            chosen = rows if self.state.reverted else self._select_again()
             return worker.down(chosen, may_lose_rows=may_lose_rows)
 
         if rows:
             return self._under_lock(work)
-        self.draft.see_nothing()
+        self._add(events.NothingToUndo())
         return self.tidy(work)
 
     def _select_again(self) -> tuple[Applied, ...]:
         """Choose under the lock, by the history as it is then."""
-        self.draft.history = align_history(self.means.database.read_history(), self._catalog)
+        history = align_history(self.means.database.read_history(), self._catalog)
+        self._add(events.HistoryRead(history))
         return self._select()
 
     def _plan_down(self) -> Status:
@@ -327,7 +327,7 @@ class Task:
         reversal = reverse(self.means.database, rows, self._catalog, policy, self.means.substitute)
         if not self.probe.is_held:
             refuse_unknown(reversal.steps)
-        self.draft.see_reversal(reversal)
+        self._add(events.UndoPlanned(reversal))
         return Status.PLANNED if rows else Status.UP_TO_DATE
 
     def _select(self) -> tuple[Applied, ...]:
@@ -335,25 +335,25 @@ class Task:
         from lockgate.core.reversal import find_down_target, select_above, select_last
 
         if self.request.steps is not None:
-            return select_last(self.draft.history, self.request.steps)
+            return select_last(self.state.history, self.request.steps)
         assert self.request.target is not None
         return select_above(
-            self.draft.history,
-            find_down_target(self._catalog, self.draft.history, self.request.target),
+            self.state.history,
+            find_down_target(self._catalog, self.state.history, self.request.target),
         )
 
     # The history alone.
 
     def _amend(self) -> Status:
-        amendment = self._decide(self.draft.history)
-        self.draft.see_amendment(amendment)
+        amendment = self._decide(self.state.history)
+        self._add(events.AmendmentPlanned(amendment))
         if amendment.is_empty:
             return Status.UP_TO_DATE
         if self.request.dry_run:
             return Status.PLANNED
 
         def work(worker: Worker) -> Status:
-            self.draft.see_amendment(worker.amend(self._decide))
+            self._add(events.AmendmentPlanned(worker.amend(self._decide)))
             return Status.APPLIED
 
         return self._under_lock(work)
@@ -383,27 +383,27 @@ class Task:
         from lockgate.core.run_record import SHOWN_RUNS
 
         if self.probe.has_history:
-            self.draft.runs = self.means.database.read_runs(
-                SHOWN_RUNS if self.request.limit is None else self.request.limit
-            )
+            limit = SHOWN_RUNS if self.request.limit is None else self.request.limit
+            self._add(events.RunsListed(self.means.database.read_runs(limit)))
         return Status.UP_TO_DATE
 
     def _unlock(self) -> Status:
         """Break the lock. Touches no migration and reads no file."""
         if not self.probe.has_history:
             return Status.UP_TO_DATE
-        self.draft.trail.note_attempt()
+        self._add(events.ChangeAttempted())
         broken = self.means.database.break_lock(self._terms())
         if broken is None:
             return Status.UP_TO_DATE
         holder, is_gone = broken
-        self.draft.holder = holder
-        self.means.emit("lock_broken", former_run=holder.run_id)
+        self._add(events.LockBroken(holder))
         if not is_gone:
-            self.draft.warn(
-                f"The session of run {holder.run_id} (pid {holder.pid}) still runs, and"
-                " this role may not end it. It cannot commit; a statement outside a transaction may"
-                " still finish."
+            self._add(
+                events.Warned(
+                    f"The session of run {holder.run_id} (pid {holder.pid}) still runs, and"
+                    " this role may not end it. It cannot commit; a statement outside a transaction"
+                    " may still finish."
+                )
             )
         return Status.APPLIED
 
@@ -423,31 +423,31 @@ class Task:
             LockFreed: it was held, and its holder gave it back.
         """
         terms = self._terms()
-        started, attempt, before_ms = self.means.clock.monotonic(), 0, self.draft.waited_ms
+        started, attempt, before_ms = self.means.clock.monotonic(), 0, self.state.waited_ms
         while (lock := self.means.database.take_lock(terms)) is None:
             while True:
                 waited = self.means.clock.monotonic() - started
-                self.draft.waited_ms = before_ms + round(waited * 1000)
+                self._add(events.Waited(before_ms + round(waited * 1000)))
                 holder = self.means.database.read_holder()
-                self.draft.holder = holder or self.draft.holder
+                if holder is not None:
+                    self._add(events.HolderSeen(holder))
                 if self.means.deadline.interrupted_by is not None:
                     raise self._stopped()
-                has_waited = self.draft.waited_ms >= self.means.rules.lock_wait_ms
+                has_waited = self.state.waited_ms >= self.means.rules.lock_wait_ms
                 if has_waited or self.means.deadline.is_over:
-                    raise _busy(self.draft.holder)
+                    raise _busy(self.state.holder)
                 if holder is None and attempt:
                     raise LockFreed
                 if holder is None or decide_claim(holder) is not Claim.WAIT:
                     break
                 if attempt == 0 and not before_ms:
-                    self.means.emit("lock_waited_for", holder=holder.run_id)
+                    self._add(events.WaitBegan(holder.run_id))
                 pause = poll_pause(attempt, self.means.jitter(), holder.runs)
                 self.means.deadline.pause(self.means.clock, pause)
                 attempt += 1
             attempt += 1
         waited = self.means.clock.monotonic() - started
-        self.draft.waited_ms = before_ms + round(waited * 1000)
-        self.draft.holder = None
+        self._add(events.Waited(before_ms + round(waited * 1000)), events.HolderSeen(None))
         return lock
 
     def _stopped(self) -> RunIncomplete:

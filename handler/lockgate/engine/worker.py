@@ -7,16 +7,22 @@ each kind of work is a function that is asked for its segments again whenever th
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections import Counter, deque
 from dataclasses import field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lockgate.core import events
 from lockgate.core.backup import Purpose
-from lockgate.core.failure import ConnectionLost, Failure, OutOfTime, StepFailed
+from lockgate.core.failure import (
+    ConnectionLost,
+    Failure,
+    MigrationStepFailed,
+    OutOfTime,
+    StepFailed,
+)
 from lockgate.core.history import Applied, History, StoredScripts, align_history
-from lockgate.core.migration import Kind
+from lockgate.core.migration import Direction, Kind
 from lockgate.core.policy import Rollback
 from lockgate.core.refusal import find_borrowed_refusal, find_refusal, find_unknown
 from lockgate.core.reversal import (
@@ -55,11 +61,14 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog, MadeStub, StandIn
+    from lockgate.core.event_log import EventLog
+    from lockgate.core.events import Event
+    from lockgate.core.outcome import Done
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Policy
     from lockgate.core.reversal import Substitute
+    from lockgate.core.run_state import RunState
     from lockgate.engine.ports import Database, HeldLock, Means
-    from lockgate.report.draft import ReportDraft
 
 # 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
 RETRIED = frozenset({"55P03", "40P01"})
@@ -88,7 +97,7 @@ class Worker:
     means: Means
     policy: Policy
     lock: HeldLock
-    draft: ReportDraft
+    state: RunState
     _former: dict[str, StoredScripts] = field(default_factory=dict)
     _facts: UndoFacts | None = None
     _has_begun: bool = False
@@ -97,8 +106,11 @@ class Worker:
     @property
     def catalog(self) -> Catalog:
         """The files, as far as they were read."""
-        assert self.draft.catalog is not None
-        return self.draft.catalog
+        assert self.state.catalog is not None
+        return self.state.catalog
+
+    def _add(self, *happened: Event) -> None:
+        self.means.events.add(*happened)
 
     # Up.
 
@@ -115,12 +127,12 @@ class Worker:
                 try:
                     is_free = self._bring_back(foreseen)
                 finally:
-                    is_back = bool(self.draft.reverted)
+                    is_back = bool(self.state.reverted)
                 if not is_free:
                     return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
             self._carry_through(partial(self._plan_up, foreseen))
             self._store_facts()
-        except MigrationFailed as error:
+        except MigrationStepFailed as error:
             if self.means.rules.rollback is Rollback.OFF:
                 raise
             raise self._undo_own(error) from error
@@ -131,10 +143,10 @@ class Worker:
             if not is_back:
                 raise
             # A newer package's text was accepted; the rollback is done, and must not fail on that.
-            self.draft.warn(error.message)
+            self._add(events.Warned(error.message))
         if is_back:
             return Status.ROLLED_BACK
-        return Status.APPLIED if self.draft.done else Status.UP_TO_DATE
+        return Status.APPLIED if self.state.done else Status.UP_TO_DATE
 
     def _plan(self, foreseen: Foreseen | None) -> Plan:
         history = self._read_history()
@@ -149,12 +161,11 @@ class Worker:
         plan = self._plan(foreseen)
         if plan.half_undone:
             reversal = self._reverse(plan.half_undone)
-            self.draft.see_reversal(reversal)
+            self._add(events.UndoPlanned(reversal))
             return _Work(
                 reversal.segments, may_lose_rows=self.means.rules.may_lose_rows, is_last=False
             )
-        self.draft.see(plan)
-        self.draft.know_applied()
+        self._add(events.Planned(plan), events.AppliedReloaded())
         refuse_unknown(plan.steps)
         self._remember(plan)
         self._refuse_first_contact(plan)
@@ -164,25 +175,26 @@ class Worker:
         return _Work(plan.segments)
 
     def _make_stub(self, stub: StandIn) -> None:
-        trail = self.draft.trail
-        is_first, trail.stub = trail.stub is None, stub.table
+        is_first = self.state.trail.stub is None
+        self._add(events.StubSent(stub.table))
         try:
             made = self.lock.create_stub(stub.sql)
         except LockgateError:
-            trail.stub = None if is_first else trail.stub
+            if is_first:
+                self._add(events.StubGone())
             raise
         if made.tables:
             self._stub = made
         elif is_first:
-            trail.stub = None
+            self._add(events.StubGone())
 
     def drop_stub(self) -> None:
         """Drop the stub that this run made, if the run failed and nothing is left that needs it."""
-        if self._stub is None or not self.draft.claim().is_of_stub_alone:
+        if self._stub is None or not self.state.claim().is_of_stub_alone:
             return
         with contextlib.suppress(ConnectionLost, LockgateError):
             if self.lock.drop_stub(self._stub):
-                self.draft.trail.stub = None
+                self._add(events.StubGone())
 
     def _begin_facts(self, plan: Plan) -> None:
         """Describe the database before the first change, if what follows may have to be undone."""
@@ -193,13 +205,13 @@ class Worker:
         if self.means.rules.rollback is Rollback.OFF or not is_undone_later:
             return
         if all(map(has_way_back, plan.segments[0].steps)):
-            with self.draft.phase("describe"):
+            with self.means.events.phase("describe"):
                 before = self.lock.describe()
             self._facts = None if before is None else UndoFacts(before)
 
     def _store_facts(self) -> None:
         """Keep what the run did where an older package may have to undo it."""
-        is_kept = self.means.rules.rollback is Rollback.DEPLOY and self.draft.done
+        is_kept = self.means.rules.rollback is Rollback.DEPLOY and self.state.done
         if is_kept and self._facts is not None and self._facts.transactions:
             with contextlib.suppress(ConnectionLost, LockgateError):
                 self.lock.store_undo_facts(self._facts.to_json())
@@ -208,7 +220,7 @@ class Worker:
         """Refuse once more, under the lock: tables may have been made since the first look."""
         if not plan.has_pending:
             return
-        request, history = self.draft.request, self.draft.history
+        request, history = self.state.request, self.state.history
         refusal = find_first_contact(self.means, request, self.catalog, history)
         if refusal is not None:
             raise refusal
@@ -227,30 +239,26 @@ class Worker:
         if changed and len(plan.segments) > 1:
             self._former |= self.means.database.read_scripts(changed)
 
-    def _undo_own(self, error: MigrationFailed) -> MigrationFailed:
+    def _undo_own(self, error: MigrationStepFailed) -> MigrationStepFailed:
         """Undo what this run has applied before it failed, and return the error that says so.
 
         Nothing is undone if something of it has no way back.
         """
-        if not self.draft.done or self.means.deadline.is_over:
+        if not self.state.done or self.means.deadline.is_over:
             return error
-        self.means.emit("undo_started", migrations=len(self.draft.done))
-        blamed = self.draft.blamed
+        self._add(events.UndoStarted(len(self.state.done)))
         try:
             self._carry_through(self._plan_undo_own)
         except (LockgateError, ConnectionLost) as failure:
-            self.means.emit("undo_failed", reason=str(failure))
-            self.draft.blamed = blamed
+            self._add(events.UndoFailed(str(failure)))
             hint = failure.hint if isinstance(failure, UndoRefused) else None
-            return self.draft.blame_again(
-                f"What this run had applied was not undone: {failure}", hint
-            )
-        return self.draft.blame_again()
+            return error.with_note(f"What this run had applied was not undone: {failure}", hint)
+        return error
 
     def _plan_undo_own(self) -> _Work:
         history = self._read_history()
-        self.draft.know_reverted()
-        reversal = self._reverse(select_of_run(history, self.draft.run_id))
+        self._add(events.RevertedReloaded())
+        reversal = self._reverse(select_of_run(history, self.state.run_id))
         return self._undo_whole(reversal, self._facts)
 
     def _undo_whole(self, reversal: Reversal, facts: UndoFacts | None) -> _Work:
@@ -266,7 +274,7 @@ class Worker:
         found = found or find_unproved_run(facts, steps)
         if found is not None:
             raise refuse_undo(found, steps)
-        self.draft.see_reversal(reversal)
+        self._add(events.UndoPlanned(reversal))
         return _Work((make_undo(steps),), may_lose_rows=False, undone=facts)
 
     def _bring_back(self, foreseen: Foreseen | None) -> bool:
@@ -277,26 +285,23 @@ class Worker:
         try:
             self._carry_through(partial(self._plan_bring_back, foreseen))
         except (RequestRefused, MigrationFailed) as error:
-            self.draft.forgive()
             self.look_again()
-            self.means.emit("rollback_refused", code=error.code, reason=error.message)
-            self.draft.warn(
-                f"The database is ahead of this package and was not brought back: {error.message}"
-                f" {error.hint or ''}".rstrip()
-            )
+            self._add(events.RollbackRefused(error.code, error.message))
+            text = "The database is ahead of this package and was not brought back:"
+            self._add(events.Warned(f"{text} {error.message} {error.hint or ''}".rstrip()))
             return isinstance(error, RequestRefused)
         return True
 
     def _plan_bring_back(self, foreseen: Foreseen | None) -> _Work:
         # First what is undone already: the plan may be refused.
         self._read_history()
-        self.draft.know_reverted()
+        self._add(events.RevertedReloaded())
         plan = self._plan(foreseen)
         if plan.objection is not None:
             hint = hint_at_down(self.means.address, self.catalog)
             raise UndoRefused(plan.objection, hint=hint)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
-        rows = select_ids(self.draft.history, ahead)
+        rows = select_ids(self.state.history, ahead)
         return self._undo_whole(self._reverse(rows), self._read_facts(rows))
 
     def _read_facts(self, rows: Sequence[Applied]) -> UndoFacts | None:
@@ -321,14 +326,14 @@ class Worker:
 
         def plan() -> _Work:
             history = self._read_history()
-            self.draft.know_reverted()
+            self._add(events.RevertedReloaded())
             left = {row.migration_id: row for row in history.rows}
             reversal = self._reverse([left[one] for one in ids if one in left])
-            self.draft.see_reversal(reversal)
+            self._add(events.UndoPlanned(reversal))
             return _Work(reversal.segments, may_lose_rows=may_lose_rows)
 
         self._carry_through(plan)
-        return Status.ROLLED_BACK if self.draft.reverted else Status.UP_TO_DATE
+        return Status.ROLLED_BACK if self.state.reverted else Status.UP_TO_DATE
 
     def _reverse(self, rows: Sequence[Applied]) -> Reversal:
         reversal = reverse(
@@ -354,14 +359,13 @@ class Worker:
         while True:
             try:
                 history = self._read_history()
-                sent = self.draft.sent
+                sent = self.state.sent
                 # The answer may have been lost, not the work: to decide anew would be refused.
                 if sent is not None and sent.is_written(history, self.means.run_id):
                     return sent
                 amendment = decide(history)
                 if not amendment.is_empty:
-                    self.draft.sent = amendment
-                    self.draft.trail.note_sending(None)
+                    self._add(events.AmendmentSent(amendment))
                     self.lock.amend(amendment)
             except ConnectionLost as error:
                 recoveries = self._recover(error, recoveries)
@@ -372,12 +376,11 @@ class Worker:
 
     def _read_history(self) -> History:
         history = self.means.database.read_history()
-        if history.known_to is None and self.draft.listing is not None:
+        if history.known_to is None and self.state.unread is not None:
             # Somebody had the lock, or a step failed: now it takes every row, and every file.
-            self.draft.catalog = self.means.read_catalog(self.draft.listing, 0)
-            self.draft.listing = None
-        self.draft.know_history(align_history(history, self.catalog))
-        return self.draft.history
+            self._add(events.FilesRead(self.means.read_catalog(self.state.unread, 0)))
+        self._add(events.HistoryRead(align_history(history, self.catalog), is_locked=True))
+        return self.state.history
 
     def look_again(self) -> None:
         """Read the history once more where a failure may have left a migration half done or undone."""
@@ -401,7 +404,7 @@ class Worker:
                 if not work.segments:
                     return
                 self._back_up(work)
-                with self.draft.phase("apply"):
+                with self.means.events.phase("apply"):
                     is_done = self._apply_all(work, tries)
                 if is_done and work.is_last:
                     return
@@ -413,8 +416,8 @@ class Worker:
     def note(self) -> None:
         """Pass on what the database's work found or left behind."""
         for text in self.lock.notes:
-            if text not in self.draft.warnings:
-                self.draft.warn(text)
+            if text not in self.state.warnings:
+                self._add(events.Warned(text))
 
     def _apply_all(self, work: _Work, tries: Counter[str]) -> bool:
         """Apply every segment; return False to have the plan made anew."""
@@ -422,17 +425,11 @@ class Worker:
         while waiting:
             segment = waiting.popleft()
             self._stop_if_over()
-            self.means.emit(
-                "segment_started",
-                mode=segment.mode,
-                migrations=len(segment.steps),
-                direction=segment.steps[0].direction,
-            )
             try:
-                self.draft.trail.note_sending(segment)
+                self._add(events.SegmentSent(segment))
                 seen = self.lock.apply(
                     segment,
-                    self.draft.on_applied(self.means.emit),
+                    self._note_done,
                     following=waiting[0] if waiting else None,
                     may_lose_rows=work.may_lose_rows,
                     collects_facts=self._facts is not None and work.undone is None,
@@ -440,7 +437,7 @@ class Worker:
                 )
                 if seen is not None and self._facts is not None:
                     self._facts.transactions.append(seen)
-                self.draft.trail.note_success()
+                self._add(events.SegmentDone())
             except StepFailed as error:
                 sqlstate = error.failure.sqlstate
                 if sqlstate == CANCELLED and (
@@ -449,14 +446,13 @@ class Worker:
                     raise OutOfTime(error.failure) from error
                 is_splittable = work.undone is None and len(segment.steps) > 1
                 if sqlstate in TOO_MUCH_FOR_ONE and is_splittable:
-                    self.means.emit(
-                        "segment_split", sqlstate=sqlstate, migrations=len(segment.steps)
-                    )
+                    self._add(events.SegmentSplit(sqlstate, len(segment.steps)))
                     waiting.extendleft(reversed(split_segment(segment)))
                 elif self._may_retry(segment, tries, error):
                     return False
                 else:
-                    raise self.draft.blame(error, segment) from error
+                    is_down = segment.steps[0].direction is Direction.DOWN
+                    raise MigrationStepFailed(error.failure, is_down=is_down) from error
         return True
 
     def _back_up(self, work: _Work) -> None:
@@ -466,13 +462,13 @@ class Worker:
             return
         last = work.segments[-1].steps[-1]
         purpose = Purpose(
-            run_id=self.draft.run_id,
+            run_id=self.state.run_id,
             endpoint=endpoint,
-            version=None if self.draft.history.latest is None else str(self.draft.history.latest),
+            version=None if self.state.history.latest is None else str(self.state.history.latest),
             goal=f"{last.direction} {last.migration.migration_id} {last.script.checksum}",
         )
-        with self.draft.phase("backup"):
-            self.means.backup.before_change(purpose, self.draft)
+        with self.means.events.phase("backup"):
+            self.means.backup.before_change(purpose, _BackupNotes(self.means.events))
 
     def _may_retry(self, segment: Segment, tries: Counter[str], error: StepFailed) -> bool:
         """Pause before the next try, if one may help, and unless there were enough of them."""
@@ -483,19 +479,13 @@ class Worker:
         if tries[key] > self.means.rules.lock_retries or self.means.deadline.is_over:
             return False
         pause = min(_RETRY_PAUSE_SECONDS * 2 ** (tries[key] - 1), _LONGEST_RETRY_PAUSE_SECONDS)
-        self.means.emit(
-            "segment_retried",
-            migration=error.failure.migration,
-            sqlstate=error.failure.sqlstate,
-            attempt=tries[key],
-            blockers=[dataclasses.asdict(blocker) for blocker in error.failure.blockers],
-        )
+        self._add(events.SegmentRetried(error.failure, tries[key]))
         self.means.deadline.pause(self.means.clock, pause * (0.5 + self.means.jitter() / 2))
         return True
 
     def _recover(self, error: ConnectionLost, recoveries: int) -> int:
         """Connect again with the lock still ours, and return how often that was needed."""
-        self.draft.trail.note_lost_connection()
+        self._add(events.AnswerLost())
         while True:
             recoveries += 1
             if self.means.deadline.is_over:
@@ -505,7 +495,7 @@ class Worker:
                     f"The connection broke {recoveries} times: {error}.",
                     hint="Invoke again: the run goes on where it stopped.",
                 ) from error
-            self.means.emit("connection_lost", reason=str(error), sqlstate=error.sqlstate)
+            self._add(events.ConnectionBroke(str(error), error.sqlstate))
             if self._facts is not None and self._facts.transactions:
                 # A server that crashed may have lost commits, and give their numbers to others.
                 self._facts = None
@@ -514,9 +504,13 @@ class Worker:
             except ConnectionLost as again:
                 error = again
             else:
-                self.draft.trail.note_restored()
-                self.means.emit("connection_restored")
+                self._add(events.ConnectionRestored())
                 return recoveries
+
+    def _note_done(self, done: Done) -> None:
+        """Note a migration that is in the database for good, or out of it."""
+        is_undone = done.direction is Direction.DOWN or done.migration_id in self.state.restored
+        self._add(events.Reverted(done) if is_undone else events.Applied(done))
 
     def _stop_if_over(self) -> None:
         if self.means.deadline.is_over:
@@ -534,6 +528,29 @@ class Worker:
             file=None if cut_off is None else cut_off.file,
             migration=None if cut_off is None else cut_off.migration,
         )
+
+
+class _BackupNotes:
+    """Where a backup writes what is known of it, as events."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._backup: dict[str, Any] | None = None
+
+    @property
+    def backup(self) -> dict[str, Any] | None:
+        """What there is to go back to."""
+        return self._backup
+
+    @backup.setter
+    def backup(self, value: dict[str, Any] | None) -> None:
+        self._backup = value
+        if value is not None:
+            self._log.add(events.BackedUp(value))
+
+    def warn(self, text: str) -> None:
+        """Note something on which somebody should act."""
+        self._log.add(events.Warned(text))
 
 
 @dataclass(frozen=True, slots=True)

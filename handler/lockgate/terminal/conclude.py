@@ -7,7 +7,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from lockgate.errors import LockgateError, UnexpectedFailure
-from lockgate.report.draft import status_of
+from lockgate.report.refusal import status_of
 from lockgate.report.report import SUCCESSES, Status, to_text
 from lockgate.terminal.line import clean
 from lockgate.terminal.progress import Progress

@@ -25,7 +25,7 @@ from lockgate.errors import (
     RequestInvalid,
     RunIncomplete,
 )
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.report.report import FORMAT, Report, Status
 from lockgate.settings import Settings
 

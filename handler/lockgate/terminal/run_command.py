@@ -16,7 +16,7 @@ from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import NOT_BEGUN, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report.draft import refuse_report
+from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Report, Status
 from lockgate.terminal.arguments import REQUEST_OPTIONS
 from lockgate.terminal.conclude import make_progress, print_report, report_defect

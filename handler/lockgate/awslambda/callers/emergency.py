@@ -1,4 +1,4 @@
-"""The answer for a run that hangs. Knows threads; decides nothing about the run.
+"""The answer for a run that hangs: what its events tell so far. Knows threads and no database.
 
 ::
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.state_after import make_unknown
 from lockgate.errors import LockgateError, RunIncomplete
-from lockgate.report.draft import refuse_report
+from lockgate.report.make_report import report_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lockgate.awslambda.callers.awaiting import AwaitingCaller
     from lockgate.awslambda.callers.delivery import SingleAnswer
     from lockgate.core.deadline import Deadline
+    from lockgate.core.event_log import EventLog
 
 # When this share of the reserve is left and the run still hangs, the second thread answers.
 _ANSWER_AT_RESERVE_SHARE = 0.3
@@ -33,6 +34,7 @@ def start_emergency(
     caller: AwaitingCaller,
     deadline: Deadline,
     run_id: str,
+    events: EventLog,
     on_end: Callable[[LockgateError | None], object],
 ) -> threading.Timer:
     """Answer from a second thread if the run hangs until Lambda is about to kill it.
@@ -46,7 +48,7 @@ def start_emergency(
     )
 
     def answer() -> None:
-        mine = caller.make_answer(refuse_report(run_id, error, make_unknown(_WHY)))
+        mine = caller.make_answer(report_so_far(events, run_id, error, make_unknown(_WHY)))
         try:
             given = answer_once.give(mine)
         except LockgateError as failure:

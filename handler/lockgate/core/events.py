@@ -1,0 +1,366 @@
+"""What happens in one run, as frozen values.
+
+The engine records them in an `EventLog`. The engine's own `RunState`, the report, the log and the
+terminal are made from them and from nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from lockgate.core.amendment import Amendment
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.failure import Failure
+    from lockgate.core.history import History
+    from lockgate.core.lease import Holder
+    from lockgate.core.listing import Listing
+    from lockgate.core.migration import Version
+    from lockgate.core.outcome import Done
+    from lockgate.core.plan import Plan
+    from lockgate.core.probe import Probe
+    from lockgate.core.request import Request
+    from lockgate.core.reversal import Reversal
+    from lockgate.core.run_record import RunRecord
+    from lockgate.core.segment import Segment
+    from lockgate.core.target import Endpoint
+    from lockgate.errors import LockgateError
+
+
+class Event:
+    """Something that has happened in a run."""
+
+    __slots__ = ()
+
+
+# Any time.
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run began to work on a request. ``at`` is the monotonic clock in seconds."""
+
+    run_id: str
+    request: Request
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded(Event):
+    """A phase of the run took so long, without the phases inside it."""
+
+    name: str
+    own_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something was found on which somebody should act."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """The run ends with this error, or with a later one."""
+
+    error: LockgateError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The run is over, and this is what its report says."""
+
+    status: str
+    action: str | None
+    applied: int
+    pending: int
+    duration_ms: int
+    error_code: str | None
+    error: str | None
+
+
+# The connection.
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeen(Event):
+    """The server answered the first look."""
+
+    probe: Probe
+    endpoint: Endpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBroke(Event):
+    """The connection broke, and a new one is tried. ``sqlstate`` is the server's last word."""
+
+    reason: str
+    sqlstate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLost(Event):
+    """The effect of the last messages is unknown: their answer was lost, or the server crashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRestored(Event):
+    """The run has a new connection and its lock, and goes on."""
+
+
+# What is read.
+
+
+@dataclass(frozen=True, slots=True)
+class FilesRead(Event):
+    """The folder was read. ``unread`` lists all files if the catalog holds only some of them."""
+
+    catalog: Catalog
+    unread: Listing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRead(Event):
+    """The history was read. ``is_locked``: under the lock of this run."""
+
+    history: History
+    is_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionsRead(Event):
+    """The actions of the runs that wrote the history, by run id."""
+
+    actions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsListed(Event):
+    """The last runs were read, the newest first."""
+
+    runs: tuple[RunRecord, ...]
+
+
+# What is decided.
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Event):
+    """Database and files agree, at this version."""
+
+    version: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned(Event):
+    """An up was planned."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlanned(Event):
+    """An undo was planned."""
+
+    reversal: Reversal
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToUndo(Event):
+    """A down selects nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmendmentPlanned(Event):
+    """This is, or would be, written in the history without running a migration."""
+
+    amendment: Amendment
+
+
+@dataclass(frozen=True, slots=True)
+class FilesWarned(Event):
+    """Warnings about files that were applied already."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Advised(Event):
+    """What to do next, if the run does not fail."""
+
+    hint: str | None
+
+
+# The lock.
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAttempted(Event):
+    """A statement that changes Lockgate's own tables is about to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class HolderSeen(Event):
+    """Who was seen to hold the lock; ``None``: nobody any more."""
+
+    holder: Holder | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitBegan(Event):
+    """The run begins to wait for the lock of another run."""
+
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waited(Event):
+    """So long the run has waited for the lock, in all."""
+
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockTaken(Event):
+    """The lock is this run's. ``former_run`` is the dead run that it was taken from."""
+
+    token: int
+    former_run: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockRetaken(Event):
+    """The lock is this run's on its new connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockLost(Event):
+    """Another run may write from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockBroken(Event):
+    """An operator freed the lock of another run."""
+
+    holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class LockLeftBehind(Event):
+    """The run ends without having released its lock."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecorded(Event):
+    """The end of the run was recorded, and all of its commits with it."""
+
+
+# The work.
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp(Event):
+    """What there is to go back to, as the report shows it."""
+
+    backup: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSent(Event):
+    """A segment is about to be sent."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDone(Event):
+    """The server has confirmed the last segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSplit(Event):
+    """A segment was too much for one transaction and is tried in two."""
+
+    sqlstate: str | None
+    migrations: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRetried(Event):
+    """Another session was in the way; the segment is tried again."""
+
+    failure: Failure
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Event):
+    """A migration is in the database for good."""
+
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted(Event):
+    """A migration is out of the database for good, or has its former text back."""
+
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedReloaded(Event):
+    """The history, as it was read last, replaces what the run knew to have applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevertedReloaded(Event):
+    """What the history, as it was read last, holds no more is added to what the run has undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStarted(Event):
+    """A migration failed, and what this run has applied is about to be undone."""
+
+    migrations: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFailed(Event):
+    """What this run has applied stays."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRefused(Event):
+    """What a newer package applied stays."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StubSent(Event):
+    """Another tool's empty history table is about to be created."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class StubGone(Event):
+    """There is no such table that this run has created."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmendmentSent(Event):
+    """Rows of the history are about to be written without running a migration."""
+
+    amendment: Amendment

@@ -1,0 +1,284 @@
+"""The report of a run, and its row in the run table, made from what the events of the run tell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.history import State
+from lockgate.core.listing import digest_catalog, digest_lines
+from lockgate.core.migration import Language
+from lockgate.core.request import Action
+from lockgate.report.entry import (
+    done_entry,
+    error_info,
+    reverted_entry,
+    row_entry,
+    step_entry,
+    version_text,
+)
+from lockgate.report.fold import fold
+from lockgate.report.refusal import refuse_report, status_of
+from lockgate.report.report import (
+    SUCCESSES,
+    DatabaseInfo,
+    DriftEntry,
+    HolderInfo,
+    LockInfo,
+    Report,
+    SegmentEntry,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lockgate.core.event_log import EventLog
+    from lockgate.core.migration import Version
+    from lockgate.core.run_state import RunState
+    from lockgate.core.state_after import StateClaim
+    from lockgate.core.target import Endpoint
+    from lockgate.errors import LockgateError
+    from lockgate.report.fold import Picture
+    from lockgate.report.report import Entry, ErrorInfo
+
+
+def make_report(events: EventLog, status: Status, endpoint: Endpoint | None) -> Report:
+    """Return the report of a run that has started, as of now; ``endpoint`` is the server's."""
+    picture = fold(events.snapshot())
+    assert picture is not None
+    return draw_report(picture, status, endpoint, _count_ms(events, picture))
+
+
+def make_outcome(
+    events: EventLog, status: Status, endpoint: Endpoint | None
+) -> dict[str, str | None]:
+    """Return what the run's row is finished with."""
+    picture = fold(events.snapshot())
+    assert picture is not None
+    report = draw_report(picture, status, endpoint, _count_ms(events, picture))
+    return {
+        "status": status.value,
+        "from_version": report.from_version,
+        "to_version": report.to_version,
+        # PostgreSQL stores no NUL, and a database may hold less than Unicode.
+        "report": json.dumps(report.to_json()).replace("\\u0000", ""),
+        "catalog_digest": _digest_catalog(picture, status),
+    }
+
+
+def report_so_far(events: EventLog, run_id: str, error: LockgateError, claim: StateClaim) -> Report:
+    """Return the report of a run that is still at work, for a caller who cannot wait any longer.
+
+    It shows what is known by now. ``error`` says why there is no better one, ``claim`` what may be said
+    of the database. Safe in another thread than the run's.
+    """
+    picture = fold(events.snapshot())
+    if picture is None:
+        return refuse_report(run_id, error, claim)
+    report = draw_report(picture, status_of(error), picture.endpoint, _count_ms(events, picture))
+    return replace(report, error=error_info(error, claim), next_action=error.hint)
+
+
+def _count_ms(events: EventLog, picture: Picture) -> int:
+    return round((events.monotonic() - picture.started_at) * 1000)
+
+
+def draw_report(
+    picture: Picture, status: Status, endpoint: Endpoint | None, duration_ms: int
+) -> Report:
+    """Return a picture as a report."""
+    state, plan = picture.state, picture.plan
+    return Report(
+        status=status,
+        action=state.request.action,
+        run_id=state.run_id,
+        caller=state.request.caller.name,
+        database=_database(picture, endpoint),
+        from_version=version_text(_from_version(picture)),
+        to_version=version_text(_to_version(picture)),
+        applied=_applied(state),
+        pending=_pending(picture),
+        ahead=() if plan is None else tuple(row_entry(row) for row in plan.ahead),
+        reverted=_reverted(state),
+        recorded=picture.recorded,
+        forgotten=picture.forgotten,
+        drift=_drift(picture),
+        segments=_segments(picture),
+        history=_listed_history(picture),
+        runs=picture.runs,
+        error=_error(state),
+        lock=_lock(state),
+        backup=picture.backup,
+        warnings=tuple(_warnings(picture)),
+        next_action=_next_action(picture, status),
+        duration_ms=duration_ms,
+        timings=dict(picture.timings),
+    )
+
+
+def _from_version(picture: Picture) -> Version | None:
+    """Return where the database stood; a run that made no plan has at least read the history."""
+    has_begun = picture.has_begun or picture.is_settled
+    return picture.from_version if has_begun else picture.state.history.latest
+
+
+def _to_version(picture: Picture) -> Version | None:
+    if picture.is_settled:
+        return _from_version(picture)
+    state = picture.state
+    forgotten = () if state.request.dry_run else picture.forgotten
+    gone = {*state.reverted, *(entry.version for entry in forgotten)}
+    versions = [
+        row.version
+        for row in state.history.rows
+        if row.state is State.APPLIED and row.migration_id not in gone
+    ]
+    if state.catalog is not None:
+        written = (entry.version or "" for entry in _written(picture))
+        found = map(state.catalog.by_id.get, (*written, *state.done))
+        versions += [migration.version for migration in found if migration is not None]
+    return max((v for v in versions if v is not None), default=state.history.known_to)
+
+
+def _written(picture: Picture) -> tuple[Entry, ...]:
+    """Return what is in the database by this; an accepted row is where it was before."""
+    recorded = () if picture.state.request.dry_run else picture.recorded
+    return tuple(entry for entry in recorded if entry.state == State.APPLIED)
+
+
+def _database(picture: Picture, endpoint: Endpoint | None) -> DatabaseInfo | None:
+    if endpoint is None:
+        return None
+    version = None if picture.probe is None else picture.probe.server_version
+    return DatabaseInfo(endpoint.host, endpoint.port, endpoint.dbname, version)
+
+
+def _applied(state: RunState) -> tuple[Entry, ...]:
+    if state.catalog is None:
+        return ()
+    found = ((state.catalog.by_id.get(done.migration_id), done) for done in state.done.values())
+    return tuple(done_entry(migration, done) for migration, done in found if migration)
+
+
+def _pending(picture: Picture) -> tuple[Entry, ...]:
+    state = picture.state
+    over = state.done if state.request.action is Action.UP else state.reverted
+    waiting = (step for step in picture.waiting if step.migration.migration_id not in over)
+    return tuple(step_entry(step) for step in waiting)
+
+
+def _reverted(state: RunState) -> tuple[Entry, ...]:
+    rows = state.undone_rows
+    return tuple(
+        reverted_entry(rows[done.migration_id], done)
+        for done in state.reverted.values()
+        if done.migration_id in rows
+    )
+
+
+def _drift(picture: Picture) -> tuple[DriftEntry, ...]:
+    if picture.plan is None:
+        return ()
+    return tuple(
+        DriftEntry(
+            version=drift.version,
+            name=drift.name,
+            file=drift.file,
+            script=drift.direction,
+            recorded=drift.recorded,
+            actual=drift.actual,
+            severity=drift.severity,
+        )
+        for drift in picture.plan.drift
+    )
+
+
+def _segments(picture: Picture) -> tuple[SegmentEntry, ...]:
+    return tuple(
+        SegmentEntry(
+            mode=segment.mode,
+            migrations=tuple(step.migration.migration_id for step in segment.steps),
+            reason=segment.reason,
+        )
+        for segment in picture.segments
+    )
+
+
+def _listed_history(picture: Picture) -> tuple[Entry, ...]:
+    if picture.state.request.action is not Action.STATUS:
+        return ()
+    rows = picture.state.history.rows
+    return tuple(row_entry(row, picture.actions.get(row.run_id)) for row in rows)
+
+
+def _error(state: RunState) -> ErrorInfo | None:
+    return None if state.error is None else error_info(state.error, state.claim(), state.failure)
+
+
+def _lock(state: RunState) -> LockInfo | None:
+    seen = state.holder
+    if state.token is None and seen is None and state.waited_ms == 0:
+        return None
+    holder = None
+    if seen is not None:
+        holder = HolderInfo(
+            run_id=seen.run_id,
+            caller=seen.caller,
+            taken_at=seen.taken_at,
+            expires_at=seen.expires_at,
+            at=seen.at,
+            reference=seen.reference,
+            is_alive=seen.is_alive,
+        )
+    return LockInfo(state.waited_ms, state.token, holder)
+
+
+def _warnings(picture: Picture) -> Iterator[str]:
+    yield from picture.state.warnings
+    yield from picture.notes
+    if picture.plan is not None:
+        yield from (d.describe() for d in picture.plan.drift if d.is_warning)
+        yield from (skipped.describe() for skipped in picture.plan.skipped)
+        yield from picture.plan.warnings
+    for step in (step for segment in picture.segments for step in segment.steps):
+        if step.script.language is Language.SQL and not step.analysis.statements:
+            yield f"Migration {step.migration.label} has no statement. {step.migration.path}."
+    if picture.probe is not None and picture.probe.behind_pooler:
+        yield (
+            "A pooler or proxy is before the database. Prefer the cluster endpoint: the lock is"
+            " surest on a session of its own."
+        )
+
+
+def _next_action(picture: Picture, status: Status) -> str | None:
+    state = picture.state
+    if state.error is not None:
+        return state.error.hint
+    if status is not Status.PLANNED:
+        return None
+    request = state.request
+    if request.is_down:
+        return "Run down to undo what is listed."
+    if request.dry_run and request.action is Action.REPAIR:
+        return "Send the same with dry_run false (in a terminal: with --apply) to do it."
+    if request.dry_run:
+        return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
+    return picture.advice or "Run up to apply what is pending."
+
+
+def _digest_catalog(picture: Picture, status: Status) -> str | None:
+    """Return the digest of the catalog, if the run leaves all of it and no more in the database."""
+    state, plan, catalog = picture.state, picture.plan, picture.state.catalog
+    if state.request.action is not Action.UP or status not in SUCCESSES:
+        return None
+    if plan is None or catalog is None or plan.skipped or any(r.version for r in plan.ahead):
+        return None
+    rows = state.history.rows
+    present = {row.migration_id for row in rows if row.state is State.APPLIED}
+    if not catalog.by_id.keys() <= present | state.done.keys():
+        return None
+    if state.unread is not None:
+        return digest_lines(state.unread.lines)
+    return digest_catalog(catalog)
