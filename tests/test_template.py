@@ -412,13 +412,13 @@ def test_reference_that_dangles_is_found() -> None:
         (
             {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-00000001"},
             [
-                "Give SecretArn, or sign in with IAM (IamDatabaseUserArn, Host, Username).",
-                "Without a secret, Host and Username must be given.",
+                "Set SecretArn, or sign in with IAM (IamDatabaseUserArn, Host, Username).",
+                "Without a secret, set Host and Username.",
             ],
         ),
         (
             {"SecretArn": SECRET, "SubnetIds": "subnet-1", "VpcId": "vpc-00000001"},
-            ["Give SecurityGroupIds, or VpcId and DatabaseSecurityGroupId to have one made."],
+            ["Set SecurityGroupIds, or set VpcId and DatabaseSecurityGroupId to create a group."],
         ),
         (
             {**EXISTING, "S3RouteTableIds": "rtb-00000001", "WithRdsEndpoint": "true"},
@@ -428,7 +428,7 @@ def test_reference_that_dangles_is_found() -> None:
             {**OWN_GROUP, "S3PrefixListId": "pl-00000001"},
             [
                 "With S3PrefixListId a secret needs WithSecretsManagerEndpoint.",
-                "With S3PrefixListId give Host, or WithRdsEndpoint to find it.",
+                "With S3PrefixListId, set Host, or set WithRdsEndpoint to find it.",
             ],
         ),
     ],

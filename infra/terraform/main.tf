@@ -25,14 +25,14 @@ locals {
 
   package_hash = var.package_path == null ? var.package_hash : try(filebase64sha256(var.package_path), null)
 
-  # Both come from one package. They differ in what they may be asked to do, and how long an event of
-  # theirs is repeated: one that deploys finds its dead predecessor's lock and resumes, what an
-  # operator asks for is not repeated behind the operator's back.
+  # Both functions have the same package. They differ in their allowed actions, and in Lambda's retries:
+  # a repeated deploy takes over the dead run's lock and resumes, but an operator's command must not be
+  # repeated without the operator's knowledge.
   functions = { for name, function in {
     migrate = {
       function_name                  = var.name
-      description                    = "Brings the database to the schema of this package."
-      role_description               = "What the function that migrates the database may do."
+      description                    = "Applies this package's migrations to the database."
+      role_description               = "Permissions of the function for deploys."
       reserved_concurrent_executions = -1
       maximum_retry_attempts         = 2
       maximum_event_age_in_seconds   = 3600
@@ -40,11 +40,11 @@ locals {
     }
     operate = {
       function_name                  = "${var.name}-operate"
-      description                    = "Goes down, repairs, adopts and unlocks, for operators."
-      role_description               = "What the function for operators may do."
+      description                    = "For operators: down, repair, baseline, adopt and unlock."
+      role_description               = "Permissions of the function for operators."
       reserved_concurrent_executions = var.operate_reserved_concurrent_executions
       maximum_retry_attempts         = 0
-      # Lambda makes a function that was idle active within minutes; its event must live as long.
+      # Lambda needs minutes to activate an idle function. The event must not expire before that.
       maximum_event_age_in_seconds = 600
       environment_variables = {
         LOCKGATE_ALLOWED_ACTIONS = "status,plan,history,down,repair,baseline,adopt,unlock"
@@ -131,7 +131,7 @@ resource "aws_lambda_function" "this" {
     }
   }
 
-  # The rights to join the VPC, and to leave it.
+  # The permissions to create and delete network interfaces in the VPC.
   depends_on = [aws_iam_role_policy_attachment.reach_database]
 }
 
@@ -164,12 +164,12 @@ resource "aws_lambda_invocation" "this" {
   function_name = aws_lambda_function.this["migrate"].function_name
   input         = jsonencode(local.command)
 
-  # On destroy the function is told, and leaves the database as it is.
+  # On destroy Terraform invokes the function, which changes nothing in the database.
   lifecycle_scope = "CRUD"
 
-  # A trigger replaces the resource, so a run that failed is not in the state, and the next apply tries
-  # again. A change of the input alone would be an update, which Terraform takes for done although it
-  # failed: so whatever is in the input is a trigger.
+  # A trigger replaces the resource, so a failed run is not in the state, and the next apply repeats it.
+  # A change of the input alone would be an update, which Terraform considers done even if it failed.
+  # So everything in the input is a trigger.
   triggers = merge(var.triggers, {
     package = local.package_hash
     command = jsonencode(local.command)
@@ -231,7 +231,7 @@ resource "aws_iam_role_policy" "write_log" {
   })
 }
 
-# A run out of time goes on in a further invocation.
+# A run that is out of time continues in another invocation.
 resource "aws_iam_role_policy" "go_on" {
   count = var.create ? 1 : 0
 
@@ -248,7 +248,7 @@ resource "aws_iam_role_policy" "go_on" {
   })
 }
 
-# Jobs have no ARN, so these actions know no narrower resource.
+# Jobs have no ARN, so these actions accept no narrower resource.
 resource "aws_iam_role_policy" "answer_codepipeline" {
   count = var.create && var.answer_codepipeline ? 1 : 0
 
@@ -265,7 +265,7 @@ resource "aws_iam_role_policy" "answer_codepipeline" {
   })
 }
 
-# Which deployment asks is in the event only.
+# Only the event says which deployment it is.
 resource "aws_iam_role_policy" "answer_codedeploy" {
   count = var.create && var.answer_codedeploy ? 1 : 0
 
@@ -282,12 +282,12 @@ resource "aws_iam_role_policy" "answer_codedeploy" {
   })
 }
 
-# What both functions may do. A test compares it with template.yaml, where each right has its reason.
+# Permissions of both functions. A test compares them with template.yaml, which gives the reason of each.
 resource "aws_iam_policy" "reach_database" {
   count = var.create ? 1 : 0
 
   name_prefix = "${var.name}-reach-database-"
-  description = "Be in the network, find the database and sign in to it."
+  description = "Use the network, find the database and sign in to it."
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -360,7 +360,7 @@ resource "aws_iam_policy" "back_up" {
   count = var.create && var.backup != "off" ? 1 : 0
 
   name_prefix = "${var.name}-back-up-"
-  description = "Find what there is to go back to before a change, or make it."
+  description = "Find or create a backup before a change."
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -496,7 +496,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 locals {
-  # A query, since the database's name, a dimension too, may be known to the secret only.
+  # A query, because possibly only the secret contains the database's name, which is a dimension.
   counted = { for name, description in {
     RunFailed = "A migration run failed. The function's log has the report."
     LockBusy  = "A run gave up waiting for another one, which holds the migration lock. The report says which one, and until when."

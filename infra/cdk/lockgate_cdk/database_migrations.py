@@ -331,7 +331,7 @@ def _make_policies(scope: Construct, access: Access, backup: str | None) -> list
     reach = iam.ManagedPolicy(
         scope,
         "ReachDatabase",
-        description="Be in the network, find the database and sign in to it.",
+        description="Use the network, find the database and sign in to it.",
         statements=list_reach_statements(access),
     )
     accept_findings(reach, REACH_DATABASE)
@@ -340,7 +340,7 @@ def _make_policies(scope: Construct, access: Access, backup: str | None) -> list
     back_up = iam.ManagedPolicy(
         scope,
         "BackUp",
-        description="Find what there is to go back to before a change, or make it.",
+        description="Find or create a backup before a change.",
         statements=list_backup_statements(takes_snapshots=backup == BackupMode.SNAPSHOT),
     )
     accept_findings(back_up, BACK_UP)

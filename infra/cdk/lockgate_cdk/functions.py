@@ -52,8 +52,8 @@ class Duty:
 # lock, resumes, and still answers CloudFormation, which waits for an hour at most.
 MIGRATE = Duty(
     "Migrate",
-    description="Brings the database to the schema of this package.",
-    role_description="What the function that migrates the database may do.",
+    description="Applies this package's migrations to the database.",
+    role_description="Permissions of the function for deploys.",
     actions=None,
     retry_attempts=2,
     max_event_age=Duration.hours(1),
@@ -61,8 +61,8 @@ MIGRATE = Duty(
 # What an operator asks for is not repeated behind the operator's back.
 OPERATE = Duty(
     "Operate",
-    description="Goes down, repairs, adopts and unlocks, for operators.",
-    role_description="What the function for operators may do.",
+    description="For operators: down, repair, baseline, adopt and unlock.",
+    role_description="Permissions of the function for operators.",
     actions="status,plan,history,down,repair,baseline,adopt,unlock",
     retry_attempts=0,
     # Lambda makes a function that was idle active within minutes; its event must live as long.

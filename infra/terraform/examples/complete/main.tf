@@ -35,8 +35,8 @@ module "migrations" {
   subnet_ids                  = aws_subnet.private[*].id
   database_security_group_ids = [aws_security_group.database.id]
 
-  # The cluster alone has nobody behind its endpoint, and without the endpoints there is no way to AWS:
-  # what is named here is waited for.
+  # The cluster's endpoint answers only when it has a writer, and AWS cannot be reached without the
+  # endpoints. The migration waits for everything that is named here.
   triggers = {
     writer    = aws_rds_cluster_instance.writer.id
     endpoints = join(",", [for endpoint in aws_vpc_endpoint.this : endpoint.id])
@@ -52,7 +52,7 @@ module "migrations" {
   tags = local.tags
 }
 
-# Stands for the application: it is deployed when the schema is there, and only then.
+# In place of an application: it is deployed after the migrations.
 resource "aws_ssm_parameter" "schema_version" {
   name  = "/${local.name}/schema-version"
   type  = "String"
@@ -138,7 +138,7 @@ resource "aws_subnet" "private" {
   tags = merge({ Name = "${local.name}-${count.index}" }, local.tags)
 }
 
-# The secret; and RDS, for what is recorded or made before a change.
+# For the secret, and for the backup before a change.
 resource "aws_vpc_endpoint" "this" {
   for_each = toset(["secretsmanager", "rds"])
 
