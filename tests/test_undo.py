@@ -460,6 +460,37 @@ def test_down_that_rewrites_values_is_refused(full: Project, script: str) -> Non
     assert Status.ROLLED_BACK == down(full, steps=1).status
 
 
+UNWATCHED = {
+    "block": ("1_x.sql", "DO $$ BEGIN COMMIT; DELETE FROM account; END $$;", "DO"),
+    "procedure": ("1_x.sql", "CALL drain();", "CALL"),
+    "database": ("1_x.sql", "DROP DATABASE nowhere;", "DROP DATABASE"),
+    "Python": ("1_x.py", "", "a Python function outside a transaction"),
+}
+
+
+@pytest.mark.parametrize(("name", "script", "what"), UNWATCHED.values(), ids=UNWATCHED.keys())
+def test_down_that_commits_before_anybody_can_look_is_refused(
+    full: Project, name: str, script: str, what: str
+) -> None:
+    """Outside a transaction, what it deletes could not be taken back when it is seen."""
+    full.database.run(
+        "CREATE PROCEDURE drain() LANGUAGE plpgsql AS $$ BEGIN COMMIT; DELETE FROM account; END $$"
+    )
+    text = f"-- migrate:up\nSELECT 1;\n-- migrate:down transaction:false\n{script}\n"
+    if name.endswith(".py"):
+        text = (
+            "transaction = False\ndef up(connection):\n    connection.exec_driver_sql('SELECT 1')\n"
+            "def down(connection):\n    connection.exec_driver_sql('DELETE FROM account')\n"
+        )
+    full.write({name: text})
+    assert Status.APPLIED == full.run().status
+    code, message = error_of(down(full, steps=1))
+    assert "data-loss-refused" == code
+    assert what in message
+    assert [[3]] == full.database.run("SELECT count(*)::int FROM account")
+    assert [("1", "applied")] == full.history()
+
+
 def test_composite_of_nulls_is_a_value(full: Project) -> None:
     """`IS NOT NULL` is false of a composite with one NULL in it; its column is not empty."""
     full.database.run(
