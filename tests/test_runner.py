@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support.waiting import Background, Gate, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
-from lockgate.formats.native import reader as native
+from lockgate.formats.native import tool as native
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def test_files_are_read_once_while_the_server_answers(
 ) -> None:
     """The session is there by then; what is wrong with a file is not looked for again."""
     sessions: list[list[list[Any]]] = []
-    read = native.read_folder
+    read = native.TOOL.read_folder
 
     def read_folder(*arguments: Any) -> Any:
         sessions.append(
@@ -105,7 +106,7 @@ def test_files_are_read_once_while_the_server_answers(
         )
         return read(*arguments)
 
-    monkeypatch.setattr(native, "read_folder", read_folder)
+    monkeypatch.setattr(native, "TOOL", replace(native.TOOL, read_folder=read_folder))
     project.write({"1_account.sql": TABLE})
     assert Status.APPLIED == project.run().status
     project.write({"no-version.sql": TABLE})

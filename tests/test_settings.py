@@ -19,8 +19,8 @@ from lockgate.core.policy import (
 )
 from lockgate.core.request import Action
 from lockgate.errors import SettingInvalid
+from lockgate.formats.names import list_formats
 from lockgate.settings import (
-    FORMATS,
     SETTINGS,
     Settings,
     read_answer_settings,
@@ -102,7 +102,7 @@ REFUSED = [
         "that schema belongs to PostgreSQL; name one of your own",
     ),
     ("LOCKGATE_ALEMBIC_PLUGINS", "a-b", "it takes names of Python modules, with commas between"),
-    ("LOCKGATE_FORMAT", "access", f"it takes auto or one of {', '.join(FORMATS)}"),
+    ("LOCKGATE_FORMAT", "access", f"it takes auto or one of {', '.join(list_formats())}"),
     ("LOCKGATE_FIRST_RUN", "yes", "it takes one of refuse, allow"),
     ("LOCKGATE_ROLLBACK", "always", "it takes one of off, run, deploy"),
     ("LOCKGATE_BACKUP", "always", "it takes one of off, record, snapshot"),

@@ -63,11 +63,11 @@ def test_run_finds_the_certificates(tmp_path: Path) -> None:
 
 def test_format_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The module that reads the folder is there when the run begins."""
-    monkeypatch.delitem(sys.modules, "lockgate.formats.goose.reader", raising=False)
+    monkeypatch.delitem(sys.modules, "lockgate.formats.goose.tool", raising=False)
 
     warm_up({"LOCKGATE_FORMAT": "goose"})
 
-    assert "lockgate.formats.goose.reader" in sys.modules
+    assert "lockgate.formats.goose.tool" in sys.modules
 
 
 @pytest.mark.parametrize(

@@ -24,56 +24,15 @@ from lockgate.core.policy import (
 )
 from lockgate.core.request import Action
 from lockgate.core.similar import find_similar
+from lockgate.core.variables import WITHHELD_PREFIXES
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.names import AUTO_FORMAT, DEFAULT_FORMAT, list_formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-
-# The modules of `formats`, in text; each is named like the tool whose folders it reads.
-DEFAULT_FORMAT = "lockgate"
-FORMATS = (
-    DEFAULT_FORMAT,
-    "dbmate",
-    "goose",
-    "golang-migrate",
-    "sqlx",
-    "diesel",
-    "rails",
-    "flyway",
-    "liquibase",
-    "prisma",
-    "knex",
-    "node-pg-migrate",
-    "graphile-migrate",
-    "postgres-migrations",
-    "sqitch",
-    "yoyo",
-    "alembic",
-)
-AUTO_FORMAT = "auto"
-
-# The tools whose history tables are known, in text; the first that finds its table is taken where none is named.
-TOOLS = (
-    "dbmate",
-    "goose",
-    "golang-migrate",
-    "sqlx",
-    "diesel",
-    "rails",
-    "flyway",
-    "liquibase",
-    "prisma",
-    "knex",
-    "node-pg-migrate",
-    "graphile-migrate",
-    "postgres-migrations",
-    "sqitch",
-    "yoyo",
-    "alembic",
-)
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _HIGHEST_PORT = 65_535
@@ -132,8 +91,8 @@ def _choice(choices: type[_Choice]) -> Callable[[str], _Choice]:
 
 
 def _format(value: str) -> str:
-    if value != AUTO_FORMAT and value not in FORMATS:
-        raise ValueError(f"it takes {AUTO_FORMAT} or one of {', '.join(FORMATS)}")
+    if value != AUTO_FORMAT and value not in list_formats():
+        raise ValueError(f"it takes {AUTO_FORMAT} or one of {', '.join(list_formats())}")
     return value
 
 
@@ -243,9 +202,6 @@ SETTINGS: tuple[Setting, ...] = (
 # fmt: on
 
 _PREFIX = "LOCKGATE_"
-# Never visible to migrations, whatever their file asks for.
-# Credentials must not end up in a schema.
-WITHHELD_PREFIXES = ("AWS_", _PREFIX, "_")
 
 
 def read_environment() -> Mapping[str, str]:

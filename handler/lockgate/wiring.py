@@ -16,7 +16,7 @@ from lockgate.core.policy import BackupMode
 from lockgate.core.target import is_on_this_machine
 from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
-from lockgate.formats.registry import list_folder
+from lockgate.formats.registry import find_table_name, list_folder
 from lockgate.formats.shared.folder import require_folder
 from lockgate.postgres.database import Database
 from lockgate.postgres.run_connection import RunConnection
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.core.listing import Listing
     from lockgate.core.target import Access
-    from lockgate.formats.adoption import TableName
     from lockgate.settings import Settings
 
 
@@ -189,7 +188,7 @@ def make_runner(
         backup=make_backup(settings, source, deadline, emit),
         folder=folder,
         address=address or Address(),
-        find_table_name=partial(_find_table_name, folder, settings.variables),
+        find_table_name=lambda tool: find_table_name(tool, folder, settings.variables),
         clock=clock,
         deadline=deadline,
         events=events or EventLog(clock.monotonic, log_to(emit)),
@@ -200,13 +199,6 @@ def make_runner(
 
 def _read_catalog(listing: Listing, known: int) -> Catalog:
     return listing.read(known)
-
-
-def _find_table_name(folder: Path, variables: Mapping[str, str], tool: str) -> TableName | None:
-    """Return what a tool's settings call its history table."""
-    from lockgate.formats.table_name import find_table_name  # noqa: PLC0415 - for an adoption
-
-    return find_table_name(tool, folder, variables)
 
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:

@@ -12,8 +12,8 @@ import pytest
 from tests.support.folders import write_folder
 
 from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.names import AUTO_FORMAT, list_formats
 from lockgate.formats.registry import read_migrations
-from lockgate.settings import AUTO_FORMAT, FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +182,7 @@ def test_name_with_a_control_character_is_refused(tmp_path: Path, tool: str, nam
     assert message.isprintable()
 
 
-@pytest.mark.parametrize("tool", [*FORMATS, AUTO_FORMAT])
+@pytest.mark.parametrize("tool", [*list_formats(), AUTO_FORMAT])
 def test_link_to_a_folder_above_is_refused(tmp_path: Path, tool: str) -> None:
     """A circle of folders ends, whichever format meets it."""
     folder = write_folder(tmp_path / "m", {"a/b/1_a.sql": SQL})

@@ -40,7 +40,9 @@ def test_table_is_told_by_its_columns_and_neighbours(
     """One tool finds its table, the others do not take it for theirs."""
     database.run(setup or "SELECT 1")
     ask = make_ask(database)
-    assert expected == tuple(find_table(tool, ask) for tool in (dbmate, golang_migrate, rails))
+    assert expected == tuple(
+        find_table(tool.SHAPE, ask) for tool in (dbmate, golang_migrate, rails)
+    )
 
 
 ONE, TWO = 'CREATE SCHEMA "One";', "CREATE SCHEMA two;"
@@ -61,4 +63,4 @@ def test_table_is_found_where_it_is_alone(
     """Of several none is taken: which one would be a guess."""
     database.run(setup)
     ask = make_ask(database, setup=f"SET search_path TO {path}")
-    assert expected == find_table(dbmate, ask)
+    assert expected == find_table(dbmate.SHAPE, ask)

@@ -16,10 +16,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "handler")]
 with atheris.instrument_imports(include=["lockgate"]):
     from tests.fuzz.targets import FOREIGN_NAMES, TARGETS
 
-    from lockgate.formats.registry import find_format
+    from lockgate.formats.registry import find_tool
 
     for tool in FOREIGN_NAMES:
-        find_format(tool)
+        find_tool(tool)
 
 # What an input may begin as, by target: what the fuzzer then changes.
 SEEDS = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tests.support.database import Database
 
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
 
 def make_ask(database: Database) -> Ask:

@@ -9,7 +9,7 @@ import pytest
 
 from lockgate.core.analysis import analyse_script
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.registry import find_format
+from lockgate.formats.registry import find_tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ class ForeignFolder:
     def read(self, files: dict[str, str], **variables: str) -> Catalog:
         """Write files and read the folder."""
         self.write(files)
-        return find_format(self.format).read_folder(self.path, variables)
+        return find_tool(self.format).read_folder(self.path, variables)
 
     def read_one(self, files: dict[str, str], **variables: str) -> Migration:
         """Write files and return the only migration that they are."""
@@ -66,4 +66,4 @@ class ForeignFolder:
     def recognise(self, files: dict[str, str]) -> str | None:
         """Write files and return why they are surely this tool's."""
         self.write(files)
-        return find_format(self.format).recognise(self.path)
+        return find_tool(self.format).recognise(self.path)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.support.database import Database
 
-    from lockgate.formats.foreign_history import Ask, ForeignTool
+    from lockgate.formats.tool import Ask, TableShape
 
 
 def make_ask(database: Database, *, setup: str | None = None) -> Ask:
@@ -26,7 +26,7 @@ def make_ask(database: Database, *, setup: str | None = None) -> Ask:
     return ask
 
 
-def find_table(tool: ForeignTool, ask: Ask) -> str | None:
+def find_table(shape: TableShape, ask: Ask) -> str | None:
     """Return the only table with the shape of a tool's history, if there is exactly one."""
-    found = find_tables(ask, tool.SHAPE)
+    found = find_tables(ask, shape)
     return found[0].table if len(found) == 1 else None

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from lockgate.aws.clients import keep_client, region_of
 from lockgate.core.policy import Tls
 from lockgate.errors import LockgateError
-from lockgate.formats.registry import find_format
+from lockgate.formats.names import AUTO_FORMAT
+from lockgate.formats.registry import find_tool
 from lockgate.postgres.server.tls import make_verifying_context
-from lockgate.settings import AUTO_FORMAT, read_settings
+from lockgate.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ def warm_up(environment: Mapping[str, str]) -> None:
     with suppress(LockgateError):
         settings = read_settings(environment)
         if settings.format != AUTO_FORMAT:
-            find_format(settings.format)
+            find_tool(settings.format)
         if settings.tls is not Tls.OFF:
             # SCRAM channel binding reads the server's certificate.
             import_module("asn1crypto.x509")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.contact import make_refusal
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action
-from lockgate.formats.contact import make_contact
+from lockgate.formats.foreign_tables import make_contact
 
 if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog

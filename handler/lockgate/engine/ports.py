@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment, Step
     from lockgate.core.target import Endpoint
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
-    from lockgate.formats.adoption import TableName
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask, TableName
 
 
 # How often a run takes up its work after a broken connection.

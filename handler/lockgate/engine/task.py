@@ -369,13 +369,13 @@ class Task:
             assert self.request.mend is not None
             assert self.request.version is not None
             return make_repair(catalog, history, self.request.mend, self.request.version)
-        from lockgate.formats.adoption import Detection, read_claims
-        from lockgate.formats.registry import complete_history
+        from lockgate.formats.claims import read_claims
+        from lockgate.formats.foreign_tables import Detection
 
         ask = self.means.database.ask
         request, find_name = self.request, self.means.find_table_name
         tool, table = Detection(ask, find_name, request.source, request.table).detect()
-        claims = read_claims(ask, tool, table, catalog, self.means.folder, complete_history)
+        claims = read_claims(ask, tool, table, catalog, self.means.folder)
         return make_adoption(catalog, history, tool, claims, table)
 
     def _list_runs(self) -> Status:

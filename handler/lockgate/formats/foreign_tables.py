@@ -1,16 +1,25 @@
-"""Which tables of a database have the shape of another tool's history. Knows no tool."""
+"""History tables of other tools in a database: the one to adopt, and those that a first run meets."""
 
 from __future__ import annotations
 
+import json
+import shlex
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from lockgate.core.contact import Contact, OtherHistory
+from lockgate.errors import AmendmentRefused, LockgateError
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.names import list_tools
+from lockgate.formats.registry import find_table
+from lockgate.formats.tool import FoundTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Sequence
 
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.core.catalog import StandIn
+    from lockgate.core.contact import Table
+    from lockgate.formats.tool import Ask, HistoryTable, TableName, TableShape
 
 # Schemas on the search path come first, in its order; the types are as format_type has them. A role that
 # may not read a table, or whose rows a policy hides, would take a full one for empty.
@@ -45,48 +54,10 @@ _HAS_COLUMNS = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A table with its columns and their types. ``is_of_rails``: Rails' own metadata are beside it."""
-
-    table: str
-    oid: int
-    schema: str
-    name: str
-    columns: Mapping[str, str]
-    is_of_rails: bool
-    is_readable: bool
+_COUNT = "SELECT pg_catalog.count(*) FROM {table}"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How to recognise a tool's history table.
-
-    ``name`` is the tool's default. ``has_any_name``: a setting of the tool gives the table another name,
-    and its columns are like no other table's; ``is_exact``: only without any further column.
-    ``fits`` decides where the columns' names do not. ``beside`` are the tool's other tables, of the same
-    schema; ``{name}`` stands for the table's own name.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    has_any_name: bool = False
-    is_exact: bool = False
-    schema: str | None = None
-    beside: tuple[str, ...] = ()
-    fits: Callable[[Candidate], bool] = lambda _: True
-
-    def is_of(self, candidate: Candidate, name: str) -> bool:
-        """Tell whether a table has this shape; ``name`` is the one that it should have."""
-        if not has_columns(candidate, *self.columns) or self.schema not in {None, candidate.schema}:
-            return False
-        is_named = candidate.name.lower() == name.lower()
-        if self.is_exact and not is_named and set(candidate.columns) != set(self.columns):
-            return False
-        return self.fits(candidate)
-
-
-def find_tables(ask: Ask, shape: Shape, named: str | None = None) -> list[Candidate]:
+def find_tables(ask: Ask, shape: TableShape, named: str | None = None) -> list[FoundTable]:
     """Return every table of that shape, those on the search path first.
 
     With ``named``, the name that a setting gives it (``table`` or ``schema.table``), only those of
@@ -97,7 +68,7 @@ def find_tables(ask: Ask, shape: Shape, named: str | None = None) -> list[Candid
     if named is None and shape.has_any_name:
         columns = ", ".join(map(_quote, shape.columns))
         listed = _HAS_COLUMNS.format(columns=columns, count=len(shape.columns))
-    fitting = [one for one in _list_candidates(ask, listed) if shape.is_of(one, name)]
+    fitting = [one for one in _list_tables(ask, listed) if shape.is_of(one, name)]
     return [one for one in fitting if schema is None or one.schema.lower() == schema.lower()]
 
 
@@ -107,15 +78,10 @@ def split_name(name: str) -> tuple[str | None, str]:
     return (schema.strip('"') if dot else None), table.strip('"')
 
 
-def has_columns(candidate: Candidate, *names: str) -> bool:
-    """Tell whether a table has all of these columns."""
-    return set(names) <= set(candidate.columns)
-
-
-def _list_candidates(ask: Ask, condition: str) -> list[Candidate]:
+def _list_tables(ask: Ask, condition: str) -> list[FoundTable]:
     rows = ask(_FIND.format(condition=condition))
     return [
-        Candidate(
+        FoundTable(
             table,
             oid=same[0][3],
             schema=same[0][4],
@@ -132,3 +98,170 @@ def _list_candidates(ask: Ask, condition: str) -> list[Candidate]:
 def _quote(text: str) -> str:
     """Return a literal that means the same however the session reads a backslash."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A search for the history table of one tool, or of whichever tool has one.
+
+    ``tool`` and ``table`` are what the request names; ``find_name`` reads the tool's own settings.
+    """
+
+    ask: Ask
+    find_name: Callable[[str], TableName | None]
+    tool: str | None = None
+    table: str | None = None
+
+    def detect(self) -> tuple[str, str]:
+        """Return the tool and its table.
+
+        Raises:
+            AmendmentRefused: there is none, or several fit and nothing names the one that counts.
+        """
+        tools = list_tools() if self.tool is None else (self.tool,)
+        found = {name: tables for name in tools if (tables := self._find(name))}
+        if not found:
+            raise self._refuse_none()
+        if len(found) > 1:
+            raise _refuse_tools(found)
+        ((name, tables),) = found.items()
+        if len(tables) > 1:
+            raise _refuse_tables(name, tables)
+        return name, tables[0].table
+
+    def _find(self, tool: str) -> list[FoundTable]:
+        return find_tables(self.ask, find_table(tool).shape, self._name(tool))
+
+    def _name(self, tool: str) -> str | None:
+        if self.table is not None:
+            return self.table
+        setting = self.find_name(tool)
+        return None if setting is None else setting.name
+
+    def _refuse_none(self) -> AmendmentRefused:
+        if self.tool is None:
+            what = (
+                "no other tool's table" if self.table is None else f"no history table {self.table}"
+            )
+            return AmendmentRefused(
+                f"There is {what} in this database.",
+                hint="Check the database, and what the role may see. Without any table: baseline.",
+            )
+        others = find_tables(self.ask, find_table(self.tool).shape)
+        setting = None if self.table is not None else self.find_name(self.tool)
+        wanted = self._name(self.tool)
+        if wanted is None or not others:
+            return AmendmentRefused(
+                f"There is no table with the columns of {self.tool}'s history in this database.",
+                hint="Check the database, and what the role may see. Without any table: baseline.",
+            )
+        where = "the request" if setting is None else setting.source
+        return AmendmentRefused(
+            f"There is no history table of {self.tool} with the name {wanted}, which {where} gives it."
+            f" Tables with its columns: {_list_names(others)}.",
+            hint=_hint_at_table(self.tool, others),
+        )
+
+
+def _refuse_tools(found: dict[str, list[FoundTable]]) -> AmendmentRefused:
+    listed = ", ".join(f"{name} ({_list_names(tables)})" for name, tables in found.items())
+    first = next(iter(found))
+    return AmendmentRefused(
+        f"There are the tables of {len(found)} tools in this database: {listed}.",
+        hint='Name the one to take over: "from" in a command, --from in a terminal, such as'
+        f" --from {first}.",
+    )
+
+
+def _refuse_tables(tool: str, tables: list[FoundTable]) -> AmendmentRefused:
+    return AmendmentRefused(
+        f"There are {len(tables)} tables with the columns of {tool}'s history in this database:"
+        f" {_list_names(tables)}; no setting says which one counts.",
+        hint=_hint_at_table(tool, tables),
+    )
+
+
+def _list_names(tables: list[FoundTable]) -> str:
+    return ", ".join(table.table for table in tables)
+
+
+def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
+    """Return how to name one of them in a command and in a terminal."""
+    name = f"{tables[0].schema}.{tables[0].name}"
+    return (
+        f"Name the one that {tool} uses, for example"
+        f" {json.dumps({'action': 'adopt', 'from': tool, 'table': name, 'dry_run': True})} with"
+        ' "requested_by" and "reason", or in a terminal: lockgate adopt'
+        f' --from {tool} --table {shlex.quote(name)} --reason "take over" --dry-run'
+    )
+
+
+def make_contact(
+    ask: Ask, tables: Sequence[Table], stub: StandIn | None, own_schema: str
+) -> Contact:
+    """Return what the tables are that belong to no extension and to no Lockgate history.
+
+    ``stub`` is the table of another tool that a run makes before its first migration.
+    """
+    projects = tuple(sorted({one.project for one in tables if one.project} - {own_schema}))
+    unknown = [one for one in tables if not one.is_member and one.project is None]
+    if not unknown:
+        return Contact(projects=projects)
+    histories, known = _find_histories(ask, {one.oid for one in unknown})
+    rest = [
+        one.name
+        for one in unknown
+        if (one.schema, one.relation) not in known and not _is_stub(ask, one, stub)
+    ]
+    return Contact(tuple(rest), tuple(histories), projects)
+
+
+def _find_histories(
+    ask: Ask, oids: Collection[int]
+) -> tuple[list[OtherHistory], set[tuple[str, str]]]:
+    """Return the histories that have rows, and every table that is part of some tool's history."""
+    histories: list[OtherHistory] = []
+    known: set[tuple[str, str]] = set()
+    for name in list_tools():
+        tool = find_table(name)
+        for found in find_tables(ask, tool.shape):
+            if found.oid not in oids or (found.schema, found.name) in known:
+                continue
+            rows = _count_rows(ask, tool, found)
+            if rows != 0:
+                histories.append(OtherHistory(name, found.table, rows))
+            beside = (one.format(name=found.name) for one in tool.shape.beside)
+            known |= {(found.schema, one) for one in (found.name, *beside)}
+    return histories, known
+
+
+def _count_rows(ask: Ask, tool: HistoryTable, found: FoundTable) -> int | None:
+    """Return how many rows a history has, ``None`` where that cannot be known.
+
+    0 also where no row says that a migration was applied: goose begins with a version 0.
+    """
+    if not found.is_readable:
+        return None
+    try:
+        count = _count(ask, found.table)
+        said = tool.read(ask, found.table) if count else None
+    except (LockgateError, AttributeError, TypeError, ValueError):
+        return None
+    if said is None or not (said.rows or said.heads or said.baseline or said.problem):
+        return 0
+    return count
+
+
+def _is_stub(ask: Ask, table: Table, stub: StandIn | None) -> bool:
+    """Tell whether a table is the stub, and empty: one with rows is somebody's history."""
+    if stub is None or table.relation.lower() != stub.table.rpartition(".")[2].lower():
+        return False
+    try:
+        return _count(ask, table.name) == 0
+    except LockgateError:
+        return False
+
+
+def _count(ask: Ask, table: str) -> int:
+    ((count,),) = ask(_COUNT.format(table=table))
+    return int(count)

@@ -1,11 +1,6 @@
-"""The formats by name, and which of them a folder is in. Knows the modules; reads no migration.
+"""The formats: which of them a folder is in, and its migrations, as the tool's definition says.
 
-Each module has ``read_folder(folder, variables) -> Catalog`` and ``recognise(folder) -> str | None``:
-a sentence on why the folder surely is this tool's, or ``None``. ``OUTSIDE`` is how its files say that
-they run outside of a transaction (`core.migration.Script.outside`), where that is not as in ours,
-``SESSION`` what migrations leave to each other (`core.catalog.SessionRule`), ``MARKERS`` the lines that
-part a file (`core.catalog.Markers`), where it holds both scripts. A module is imported when
-it is used.
+The package of a tool is imported when the tool is needed, and no other.
 """
 
 from __future__ import annotations
@@ -13,16 +8,28 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from lockgate.core.catalog import SessionRule, with_way_outside
+from lockgate.core.catalog import with_way_outside
 from lockgate.core.listing import list_catalog
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import NATIVE_OUTSIDE
 from lockgate.core.usable_down import with_usable_downs
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.shared.folder import line_of, list_files, read_text, require_folder, show_name
-from lockgate.settings import AUTO_FORMAT, DEFAULT_FORMAT, FORMATS
+from lockgate.formats.names import (
+    AUTO_FORMAT,
+    DEFAULT_FORMAT,
+    list_formats,
+    list_tools,
+    module_of,
+)
+from lockgate.formats.shared.folder import (
+    line_of,
+    list_files,
+    read_text,
+    require_folder,
+    show_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,79 +37,60 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.listing import Listing
-    from lockgate.formats.foreign_history import ForeignHistory
-
-# What a database has that a tool has migrated.
-_TABLES: Final = {
-    DEFAULT_FORMAT: "has none before Lockgate's first run",
-    "dbmate": "has schema_migrations (version)",
-    "rails": "has schema_migrations (version) and ar_internal_metadata",
-    "golang-migrate": "has schema_migrations (version, dirty)",
-    "goose": "has goose_db_version",
-    "sqlx": "has _sqlx_migrations",
-    "diesel": "has __diesel_schema_migrations",
-    "prisma": "has _prisma_migrations",
-    "knex": "has knex_migrations",
-    "node-pg-migrate": "has pgmigrations",
-    "graphile-migrate": "has graphile_migrate.migrations",
-    "postgres-migrations": "has migrations (id, name, hash, executed_at)",
-    "yoyo": "has _yoyo_migration",
-    "alembic": "has alembic_version",
-    "sqitch": "has sqitch.changes",
-    "flyway": "has flyway_schema_history",
-    "liquibase": "has databasechangelog",
-}
-# What these two have is what the native format has as well, or nothing at all.
-_UNLIKE_OURS = tuple(name for name in FORMATS if name not in {DEFAULT_FORMAT, "dbmate", "sqlx"})
+    from lockgate.formats.tool import HistoryTable, TableName, Tool
 
 
-class Format(Protocol):
-    """What a format's module has."""
-
-    def read_folder(self, folder: Path, variables: Mapping[str, str]) -> Catalog:
-        """Read every migration; raises `MigrationFileInvalid`."""
-        ...
-
-    def recognise(self, folder: Path) -> str | None:
-        """Return what shows that the folder is this tool's and no other's."""
-        ...
+def find_tool(name: str) -> Tool:
+    """Return the definition of a tool, or of the native format, by the name of its format."""
+    return cast("Tool", import_module(module_of(name)).TOOL)
 
 
-def find_format(name: str) -> Format:
-    """Return the module of a format."""
-    package = "native" if name == DEFAULT_FORMAT else name.replace("-", "_")
-    return cast("Format", import_module(f"lockgate.formats.{package}.reader"))
+def find_table(name: str) -> HistoryTable:
+    """Return how a tool's history table is found and read; the native format has none."""
+    table = find_tool(name).table
+    assert table is not None
+    return table
+
+
+def find_table_name(name: str, folder: Path, variables: Mapping[str, str]) -> TableName | None:
+    """Return the name that a tool's own settings give its history table; ``None`` if they give none.
+
+    Raises:
+        MigrationFileInvalid: a file of settings cannot be read.
+    """
+    find = find_table(name).find_name
+    return None if find is None else find(folder, variables)
 
 
 def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listing:
     """Read a folder in a format, or in the one that it is recognised as.
 
     Raises:
-        MigrationFileInvalid: it cannot be read, or no format or several recognise it. Where no
-            format was named and the folder is another tool's, the hint says which.
+        MigrationFileInvalid: it cannot be read, or no format or several recognise it. If no format
+            was named and the folder is another tool's, the hint names the tool.
     """
     require_folder(folder)
     found = recognise_format(folder) if name == AUTO_FORMAT else name
-    module = find_format(found)
+    tool = find_tool(found)
     if found == DEFAULT_FORMAT:
         with _hint_at_tool(folder):
-            return list_catalog(with_usable_downs(_read(module, folder, variables)))
-    catalog = with_usable_downs(_read(module, folder, variables))
-    catalog = replace(
-        catalog,
-        session=getattr(module, "SESSION", SessionRule.NEW),
-        markers=getattr(module, "MARKERS", None),
-    )
-    outside = getattr(module, "OUTSIDE", NATIVE_OUTSIDE)
-    if outside != NATIVE_OUTSIDE:
-        catalog = with_way_outside(catalog, outside)
-    return list_catalog(catalog)
+            return list_catalog(_read(tool, folder, variables))
+    return list_catalog(_read(tool, folder, variables))
 
 
-def _read(module: Format, folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read a folder; what no reader expects of a file is an error of the folder."""
+def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read a folder; give its catalog what the tool's definition says of all its files."""
+    catalog = with_usable_downs(_read_files(tool, folder, variables))
+    catalog = replace(catalog, session=tool.session, markers=tool.markers)
+    if tool.outside != NATIVE_OUTSIDE:
+        catalog = with_way_outside(catalog, tool.outside)
+    return catalog
+
+
+def _read_files(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
+    """Read a folder; report what no reader expects of a file as an error of the folder."""
     try:
-        return module.read_folder(folder, variables)
+        return tool.read_folder(folder, variables)
     except OSError as error:
         why = f"{show_name(str(error.filename or folder))} cannot be read: {error.strerror}"
     except (RecursionError, MemoryError):
@@ -126,7 +114,8 @@ def _hint_at_tool(folder: Path) -> Iterator[None]:
 
 def _name_tool(folder: Path) -> str | None:
     """Return what to do with a folder that is another tool's, and was read as if it were ours."""
-    found = [(name, sign) for name in _UNLIKE_OURS if (sign := _find_sign(name, folder))]
+    tools = (tool for tool in map(find_tool, list_tools()) if not tool.is_like_native)
+    found = [(tool.name, sign) for tool in tools if (sign := _find_sign(tool, folder))]
     if len(found) != 1:
         return None
     ((name, sign),) = found
@@ -135,9 +124,9 @@ def _name_tool(folder: Path) -> str | None:
     )
 
 
-def _find_sign(name: str, folder: Path) -> str | None:
+def _find_sign(tool: Tool, folder: Path) -> str | None:
     try:
-        return find_format(name).recognise(folder)
+        return tool.recognise(folder)
     except MigrationFileInvalid:
         return None
 
@@ -148,7 +137,7 @@ def recognise_format(folder: Path) -> str:
     Raises:
         MigrationFileInvalid: none does, or several do.
     """
-    signs = {name: find_format(name).recognise(folder) for name in FORMATS}
+    signs = {name: find_tool(name).recognise(folder) for name in list_formats()}
     found = {name: sign for name, sign in signs.items() if sign is not None}
     if len(found) == 1:
         return next(iter(found))
@@ -157,12 +146,12 @@ def recognise_format(folder: Path) -> str:
         problem = f"The folder {folder} may be of {len(found)} tools: {what}."
     else:
         problem = f"The folder {folder} is not recognised as any tool's{_name_marker(folder)}."
-    tables = (f"{name} {_TABLES[name]}" for name in found if name in _TABLES)
+    tables = (f"{name} {find_tool(name).evidence}" for name in found)
     told = f" What tells them apart is the tool's table: {'; '.join(tables)}." if found else ""
     raise MigrationFileInvalid(
         problem,
         hint=f"Name it with LOCKGATE_FORMAT (or --format): one of"
-        f" {', '.join(found or FORMATS)}.{told}",
+        f" {', '.join(found or list_formats())}.{told}",
     )
 
 
@@ -173,13 +162,3 @@ def _name_marker(folder: Path) -> str:
         for marker in find_markers(text):
             return f': {path}:{line_of(text, marker.offset)} has the line "{marker.text}"'
     return ""
-
-
-def complete_history(name: str, folder: Path, history: ForeignHistory) -> ForeignHistory:
-    """Return what another tool's table says, in terms of its folder, where that takes the folder.
-
-    Raises:
-        MigrationFileInvalid: the folder cannot be read.
-    """
-    complete = getattr(find_format(name), "complete_history", None)
-    return history if complete is None else cast("ForeignHistory", complete(folder, history))

@@ -11,7 +11,8 @@ from lockgate import __version__
 from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Rollback
 from lockgate.core.request import Action
 from lockgate.core.similar import find_similar
-from lockgate.settings import TOOLS, read_environment
+from lockgate.formats.names import list_tools
+from lockgate.settings import read_environment
 from lockgate.terminal.screen import read_width
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _add_baseline(commands: Any) -> None:
 def _add_adopt(commands: Any) -> None:
     adopt = _add_action(commands, Action.ADOPT, "take over the history of another tool")
     adopt.add_argument(
-        "--from", metavar="TOOL", dest="source", choices=TOOLS, help=", ".join(TOOLS)
+        "--from", metavar="TOOL", dest="source", choices=list_tools(), help=", ".join(list_tools())
     )
     adopt.add_argument(
         "--table", metavar="NAME", help="its history table, if several tables could be it"
@@ -327,7 +328,7 @@ def _add_invoke(commands: Any) -> None:
     for name in ("accept", "forget", "mark"):
         mend.add_argument(f"--{name}", metavar="VERSION", help="for a repair")
     command.add_argument(
-        "--from", metavar="TOOL", dest="source", choices=TOOLS, help="for an adopt"
+        "--from", metavar="TOOL", dest="source", choices=list_tools(), help="for an adopt"
     )
     command.add_argument("--table", metavar="NAME", help="of that tool's history, for an adopt")
     shown = command.add_mutually_exclusive_group()

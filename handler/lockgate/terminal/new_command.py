@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockgate.errors import LockgateError, SettingInvalid
+from lockgate.formats.names import list_formats
 from lockgate.formats.native.new_file import Flavour, write_migration
+from lockgate.formats.registry import find_tool
 from lockgate.terminal.conclude import print_error
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
-
-# The formats that read the files that `new` writes.
-_WRITTEN_FORMATS = frozenset({"", "lockgate", "dbmate", "rails"})
 
 
 def run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -37,7 +36,8 @@ def run_new(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def _refuse_other_formats(name: str) -> None:
     """Refuse to write a native file into a folder of a tool that would read it differently."""
-    if name not in _WRITTEN_FORMATS:
+    is_known = not name or name in list_formats()
+    if not is_known or (name and not find_tool(name).takes_native_files):
         raise SettingInvalid(
             f"The migrations here are {name}'s (LOCKGATE_FORMAT), and new writes Lockgate's own format.",
             hint=f"Write the file as {name} does.",

@@ -18,7 +18,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.alembic.order import make_graph, sort_revisions
 from lockgate.formats.alembic.reader import complete_history
 from lockgate.formats.alembic.revision import Revision, read_revision
-from lockgate.formats.foreign_history import ForeignHistory, ForeignState
+from lockgate.formats.tool import ForeignHistory, ForeignState
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
 from lockgate.formats.alembic import table as alembic
-from lockgate.formats.foreign_history import ForeignHistory
+from lockgate.formats.tool import ForeignHistory
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_heads_are_read_and_no_rows(database: Database) -> None:
     """The table says nothing of what they stand on."""
     database.run(f"{SETUP}; INSERT INTO alembic_version VALUES ('b'), ('a')")
     ask = make_ask(database)
-    table = find_table(alembic, ask)
+    table = find_table(alembic.SHAPE, ask)
     assert table is not None
     expected = ForeignHistory("public.alembic_version", (), heads=("a", "b"))
     assert expected == alembic.read_table(ask, table)
@@ -43,7 +43,7 @@ def test_heads_are_read_and_no_rows(database: Database) -> None:
 
 def test_database_without_the_table_has_none(database: Database) -> None:
     """Nothing is found, and nothing is made."""
-    assert find_table(alembic, make_ask(database)) is None
+    assert find_table(alembic.SHAPE, make_ask(database)) is None
 
 
 def test_adoption_takes_the_heads_with_all_below_them(revisions: Project) -> None:

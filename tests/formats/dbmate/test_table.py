@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.support.tables import find_table, make_ask
 
 from lockgate.formats.dbmate import table as dbmate
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.tool import ForeignHistory, ForeignRow
 
 if TYPE_CHECKING:
     from tests.support.database import Database
@@ -18,7 +18,7 @@ def test_versions_are_read_in_dbmates_order(database: Database) -> None:
     database.run("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
     database.run("INSERT INTO schema_migrations VALUES ('9'), ('10')")
     ask = make_ask(database)
-    table = find_table(dbmate, ask)
+    table = find_table(dbmate.SHAPE, ask)
     assert table is not None
     expected = ForeignHistory("public.schema_migrations", (ForeignRow("10"), ForeignRow("9")))
     assert expected == dbmate.read_table(ask, table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.support.tables import find_table, make_ask
 
 from lockgate.formats.diesel import table as diesel
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+from lockgate.formats.tool import ForeignHistory, ForeignRow
 
 if TYPE_CHECKING:
     from tests.support.database import Database
@@ -27,7 +27,7 @@ def test_versions_are_read_in_the_order_of_application(database: Database) -> No
     """The time is that of the server's zone."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
-    table = find_table(diesel, ask)
+    table = find_table(diesel.SHAPE, ask)
     assert table is not None
     rows = (
         ForeignRow("00000000000000", applied_at=datetime(2024, 1, 2, tzinfo=UTC)),

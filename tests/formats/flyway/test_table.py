@@ -10,7 +10,7 @@ from tests.support.tables import find_table
 from lockgate.core.request import Action
 from lockgate.formats.flyway import table as flyway
 from lockgate.formats.flyway.reader import read_folder
-from lockgate.formats.foreign_history import ForeignState
+from lockgate.formats.tool import ForeignState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
     from tests.support.project import Project
 
-    from lockgate.formats.foreign_history import Ask, ForeignHistory
+    from lockgate.formats.tool import Ask, ForeignHistory
 
 Row = tuple[str | None, str, str, int | None, bool]
 
@@ -48,23 +48,23 @@ def read_rows(
             checksum=checksum,
             success=success,
         )
-    found = find_table(flyway, make_ask(database))
+    found = find_table(flyway.SHAPE, make_ask(database))
     assert found is not None
     return flyway.read_table(make_ask(database), found)
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
     """A database that Flyway never saw has no such table."""
-    assert find_table(flyway, make_ask(database)) is None
+    assert find_table(flyway.SHAPE, make_ask(database)) is None
 
 
 def test_table_is_found_under_the_name_that_the_settings_gave_it(database: Database) -> None:
     """Its columns tell; of two, none is taken."""
     database.run("CREATE SCHEMA a")
     database.run(flyway.TABLE_SQL.format(table="a.older", constraint="o_pk", index="o_idx"))
-    assert find_table(flyway, make_ask(database)) == "a.older"
+    assert find_table(flyway.SHAPE, make_ask(database)) == "a.older"
     database.run(flyway.TABLE_SQL.format(table='"My log"', constraint="l_pk", index="l_idx"))
-    assert find_table(flyway, make_ask(database)) is None
+    assert find_table(flyway.SHAPE, make_ask(database)) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:

@@ -9,8 +9,8 @@ from tests.support.tables import make_ask
 
 from lockgate.core.request import Action
 from lockgate.errors import AmendmentRefused
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
 from lockgate.formats.golang_migrate import table as golang_migrate
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     from tests.support.database import Database

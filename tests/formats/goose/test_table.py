@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tests.support.tables import find_table, make_ask
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
 from lockgate.formats.goose import table as goose
+from lockgate.formats.tool import ForeignHistory, ForeignRow
 
 if TYPE_CHECKING:
     from tests.support.database import Database
@@ -29,7 +29,7 @@ def test_last_row_of_a_version_counts(database: Database) -> None:
     """Version 1 was undone, 3 was applied again after 2, and 0 is no migration."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
-    table = find_table(goose, ask)
+    table = find_table(goose.SHAPE, ask)
     assert table is not None
     at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
     rows = (ForeignRow("2", applied_at=at), ForeignRow("3", applied_at=at))
@@ -39,4 +39,4 @@ def test_last_row_of_a_version_counts(database: Database) -> None:
 def test_table_of_other_columns_is_not_gooses(database: Database) -> None:
     """A table of that name that somebody made is left alone."""
     database.run("CREATE TABLE goose_db_version (version_id bigint)")
-    assert find_table(goose, make_ask(database)) is None
+    assert find_table(goose.SHAPE, make_ask(database)) is None

@@ -66,7 +66,7 @@ def test_rows_become_what_is_applied(adopted: Project) -> None:
     """The version is the number; the digest is the tool's own."""
     ask = make_ask(adopted.database)
     write_row(adopted.database, hash_of(FIRST))
-    table = find_table(graphile_migrate, ask)
+    table = find_table(graphile_migrate.SHAPE, ask)
     assert table == "graphile_migrate.migrations"
     (row,) = graphile_migrate.read_table(ask, table).rows
     assert row.applied_at is not None
@@ -76,7 +76,7 @@ def test_rows_become_what_is_applied(adopted: Project) -> None:
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
     """A database that the tool never saw has no such schema."""
-    assert find_table(graphile_migrate, make_ask(database)) is None
+    assert find_table(graphile_migrate.SHAPE, make_ask(database)) is None
 
 
 def test_adopted_history_is_continued(adopted: Project) -> None:

@@ -38,9 +38,9 @@ def make_tables(
 
 def test_table_is_found_under_the_name_that_the_settings_gave_it(database: Database) -> None:
     """Its columns tell."""
-    assert find_table(knex, make_ask(database)) is None
+    assert find_table(knex.SHAPE, make_ask(database)) is None
     make_tables(database, name='"My log"', lock='"My log_lock"')
-    table = find_table(knex, make_ask(database))
+    table = find_table(knex.SHAPE, make_ask(database))
     assert table == 'public."My log"'
     assert knex.read_table(make_ask(database), table).problem is None
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.tables import find_table
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
 from lockgate.formats.liquibase import table as liquibase
 from lockgate.formats.liquibase.reader import read_folder
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
 
     from lockgate.core.catalog import Catalog
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
 HEAD = "--liquibase formatted sql\n"
 
@@ -40,14 +40,14 @@ def read_rows(database: Database, rows: Iterable[tuple[str, str]] = ()) -> Forei
             order=order,
             kind=kind,
         )
-    found = find_table(liquibase, make_ask(database))
+    found = find_table(liquibase.SHAPE, make_ask(database))
     assert found is not None
     return liquibase.read_table(make_ask(database), found)
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
     """A database that Liquibase never saw has no such table."""
-    assert find_table(liquibase, make_ask(database)) is None
+    assert find_table(liquibase.SHAPE, make_ask(database)) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:

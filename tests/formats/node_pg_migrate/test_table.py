@@ -8,8 +8,8 @@ from tests.support.asking import make_ask
 from tests.support.tables import find_table
 
 from lockgate.core.request import Action
-from lockgate.formats.foreign_history import ForeignRow
 from lockgate.formats.node_pg_migrate import table as node_pg_migrate
+from lockgate.formats.tool import ForeignRow
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ TABLE = (
 
 def test_table_is_found_in_the_only_schema_that_has_it(database: Database) -> None:
     """Its schema is a setting of the tool."""
-    assert find_table(node_pg_migrate, make_ask(database)) is None
+    assert find_table(node_pg_migrate.SHAPE, make_ask(database)) is None
     database.run("CREATE SCHEMA app")
     database.run(TABLE.format(schema="app"))
-    assert find_table(node_pg_migrate, make_ask(database)) == "app.pgmigrations"
+    assert find_table(node_pg_migrate.SHAPE, make_ask(database)) == "app.pgmigrations"
 
 
 def test_rows_come_in_the_order_of_application(database: Database) -> None:

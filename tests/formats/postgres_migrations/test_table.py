@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
 from lockgate.formats.postgres_migrations import table as postgres_migrations
+from lockgate.formats.tool import ForeignHistory, ForeignRow
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_rows_have_their_checksum_and_the_tools_own_is_left_out(database: Databa
     """Number 0 made the table."""
     database.run(CREATE + insert(1, "a", "0aff"))
     ask = make_ask(database)
-    assert "public.migrations" == find_table(postgres_migrations, ask)
+    assert "public.migrations" == find_table(postgres_migrations.SHAPE, ask)
     at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
     expected = ForeignHistory("public.migrations", (ForeignRow("1", "a", at, "0aff"),))
     assert expected == postgres_migrations.read_table(ask, "public.migrations")
@@ -55,7 +55,7 @@ def test_rows_have_their_checksum_and_the_tools_own_is_left_out(database: Databa
 def test_table_of_laravel_is_not_taken_for_it(database: Database) -> None:
     """Many tools call their table so."""
     database.run("CREATE TABLE migrations (id serial, migration text, batch int)")
-    assert None is find_table(postgres_migrations, make_ask(database))
+    assert None is find_table(postgres_migrations.SHAPE, make_ask(database))
 
 
 def test_adoption_goes_on_where_the_tool_stopped(project: Project) -> None:

@@ -10,9 +10,9 @@ from tests.support.asking import make_ask
 from tests.support.tables import find_table
 
 from lockgate.core.request import Action
-from lockgate.formats.foreign_history import ForeignState
 from lockgate.formats.prisma import table as prisma
 from lockgate.formats.prisma.reader import read_folder
+from lockgate.formats.tool import ForeignState
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
     from tests.support.project import Project
 
-    from lockgate.formats.foreign_history import ForeignHistory
+    from lockgate.formats.tool import ForeignHistory
 
 # As Prisma makes it.
 TABLE = """
@@ -67,7 +67,7 @@ def write_row(
 
 def read(database: Database) -> ForeignHistory:
     """Return what the table says."""
-    table = find_table(prisma, make_ask(database))
+    table = find_table(prisma.SHAPE, make_ask(database))
     assert table is not None
     return prisma.read_table(make_ask(database), table)
 
@@ -75,14 +75,14 @@ def read(database: Database) -> ForeignHistory:
 def test_table_is_found_where_it_is_the_only_one(database: Database) -> None:
     """In whatever schema; of several none is taken, not even one on the search path."""
     ask = make_ask(database)
-    assert find_table(prisma, ask) is None
+    assert find_table(prisma.SHAPE, ask) is None
     database.run('CREATE SCHEMA "My app"; CREATE SCHEMA other')
     database.run(TABLE.format(schema='"My app"'))
-    assert find_table(prisma, ask) == '"My app"._prisma_migrations'
+    assert find_table(prisma.SHAPE, ask) == '"My app"._prisma_migrations'
     database.run(TABLE.format(schema="other"))
-    assert find_table(prisma, ask) is None
+    assert find_table(prisma.SHAPE, ask) is None
     database.run(TABLE.format(schema="public"))
-    assert find_table(prisma, ask) is None
+    assert find_table(prisma.SHAPE, ask) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:

@@ -12,10 +12,10 @@ from lockgate.core.analysis import Mode, analyse_script
 from lockgate.core.sql import statement as sql_statement
 from lockgate.core.sql import token as sql_token
 from lockgate.errors import MigrationFileInvalid
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
 from lockgate.formats.sqitch.plan import Change, read_plan
 from lockgate.formats.sqitch.reader import complete_history
 from lockgate.formats.sqitch.uri import canonical_uri
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     import re

@@ -12,10 +12,10 @@ from tests.support.project import Project
 from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
 from lockgate.formats.sqitch import table as sqitch
 from lockgate.formats.sqitch.plan import read_plan
 from lockgate.formats.sqitch.reader import read_folder
+from lockgate.formats.tool import ForeignHistory, ForeignRow
 from lockgate.report.report import Status
 from lockgate.terminal import cli
 
@@ -45,7 +45,7 @@ def test_changes_of_all_projects_are_read_in_the_order_of_deployment(database: D
     """The registry's schema may have any name; a hash that is the id is none."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
-    table = find_table(sqitch, ask)
+    table = find_table(sqitch.SHAPE, ask)
     assert table is not None
     first = datetime(2024, 1, 2, tzinfo=UTC)
     rows = (
@@ -68,7 +68,7 @@ def test_checksum_is_that_of_the_deploy_script(tmp_path: Path) -> None:
 def test_database_without_a_registry_has_none(database: Database) -> None:
     """A table of that name with other columns is somebody else's."""
     database.run("CREATE TABLE changes (change_id text)")
-    assert find_table(sqitch, make_ask(database)) is None
+    assert find_table(sqitch.SHAPE, make_ask(database)) is None
 
 
 @pytest.fixture

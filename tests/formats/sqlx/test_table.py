@@ -10,9 +10,9 @@ from tests.support.folders import write_folder
 from tests.support.tables import find_table, make_ask
 
 from lockgate.core.request import Action
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
 from lockgate.formats.sqlx import table as sqlx
 from lockgate.formats.sqlx.reader import read_folder
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_rows_have_checksum_and_state(database: Database) -> None:
     """A row without success is a failed one, with what to do."""
     database.run(CREATE + insert(1, "true", "0aff") + insert(2, "false", "00"))
     ask = make_ask(database)
-    assert TABLE == find_table(sqlx, ask)
+    assert TABLE == find_table(sqlx.SHAPE, ask)
     at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
     rows = (
         ForeignRow("1", "a b", at, "0aff"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.tables import find_table, make_ask
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
 from lockgate.formats.yoyo import table as yoyo
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOCK = (
 def read(database: Database) -> ForeignHistory:
     """Return what the tables say."""
     ask = make_ask(database)
-    table = find_table(yoyo, ask)
+    table = find_table(yoyo.SHAPE, ask)
     assert table is not None
     return yoyo.read_table(ask, table)
 
@@ -63,4 +63,4 @@ def test_lock_that_is_held_stands_in_the_way(database: Database) -> None:
 
 def test_database_without_the_table_has_none(database: Database) -> None:
     """Nothing is found, and nothing is made."""
-    assert find_table(yoyo, make_ask(database)) is None
+    assert find_table(yoyo.SHAPE, make_ask(database)) is None

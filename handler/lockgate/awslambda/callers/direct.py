@@ -17,7 +17,7 @@ from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Reques
 from lockgate.core.similar import find_similar
 from lockgate.errors import RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.settings import TOOLS
+from lockgate.formats.names import list_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -125,9 +125,9 @@ def _read_direction(value: object) -> bool:
 
 
 def _read_tool(value: object) -> str:
-    if isinstance(value, str) and value in TOOLS:
+    if isinstance(value, str) and value in list_tools():
         return value
-    raise ValueError(f"one of {', '.join(TOOLS)}")
+    raise ValueError(f"one of {', '.join(list_tools())}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Catalog, SessionRule, make_listed_catalog
+from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import (
     Direction,
@@ -26,7 +26,6 @@ from lockgate.core.migration import (
 from lockgate.formats.alembic.config import Locations, find_locations
 from lockgate.formats.alembic.order import Graph, find_ancestors, make_graph, sort_revisions
 from lockgate.formats.alembic.revision import Revision, read_revision
-from lockgate.formats.foreign_history import ForeignRow, ForeignState
 from lockgate.formats.shared.folder import (
     has_file,
     list_files,
@@ -36,13 +35,14 @@ from lockgate.formats.shared.folder import (
     require_folder,
 )
 from lockgate.formats.shared.scripts import unusable_file, with_stand_in
+from lockgate.formats.tool import ForeignRow, ForeignState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from lockgate.errors import MigrationFileInvalid
-    from lockgate.formats.foreign_history import ForeignHistory
+    from lockgate.formats.tool import ForeignHistory
 
 _BOM = "\ufeff"
 _LIBRARY = "alembic"
@@ -60,9 +60,6 @@ _MISSING_LIBRARY = Obstacle(
     " pip install --target LAYER/python 'alembic>=1.13,<2'.",
     1,
 )
-# How a file leaves the transaction.
-OUTSIDE = "use op.get_context().autocommit_block()"
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

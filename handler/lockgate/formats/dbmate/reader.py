@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import NATIVE_MARKERS, SessionRule
 from lockgate.core.migration import Version
 from lockgate.core.sql.script import tokenize
 from lockgate.formats.native import reader as lockgate
@@ -38,8 +37,6 @@ _MARKER = re.compile(
 _BOM = "\ufeff"
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIMARY KEY)"
-SESSION = SessionRule.KEPT
-MARKERS = NATIVE_MARKERS
 
 
 def recognise(folder: Path) -> str | None:

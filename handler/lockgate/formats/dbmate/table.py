@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lockgate.formats.tool import Ask, FoundTable
 
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
-    from lockgate.formats.foreign_tables import Candidate
-
-FORMAT = "dbmate"
 TEXTS = ("character varying", "text")
 
 
-def _is_dbmate(candidate: Candidate) -> bool:
+def _is_dbmate(candidate: FoundTable) -> bool:
     if set(candidate.columns) != {"version"} or candidate.is_of_rails:
         return False
     return candidate.columns["version"] in TEXTS
 
 
-SHAPE = Shape("schema_migrations", ("version",), fits=_is_dbmate)
+SHAPE = TableShape("schema_migrations", ("version",), fits=_is_dbmate)
 _READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
 
 
@@ -32,8 +26,3 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     """Return what is applied; dbmate notes no time and no checksum."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
-
-
-def file_checksum(folder: Path, migration: Migration) -> None:
-    """Return None: dbmate has no checksums."""
-    del folder, migration

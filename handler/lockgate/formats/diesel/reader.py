@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.shared.folder import has_file, list_folders, read_text
 from lockgate.formats.shared.scripts import (
@@ -34,9 +33,6 @@ CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
     version varchar(50) PRIMARY KEY NOT NULL,
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
-# How a file leaves the transaction.
-OUTSIDE = "write run_in_transaction = false into a metadata.toml beside it"
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

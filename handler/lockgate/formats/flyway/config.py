@@ -18,6 +18,7 @@ from lockgate.formats.shared.folder import has_file, read_text
 from lockgate.formats.shared.properties import Entry, read_properties
 from lockgate.formats.shared.scripts import unusable_file
 from lockgate.formats.shared.toml import find_table, read_toml
+from lockgate.formats.tool import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,6 +89,19 @@ def read_config(folder: Path, variables: Mapping[str, str]) -> FlywayConfig:
     for entry in settings.values():
         _refuse(entry)
     return _make_config(settings)
+
+
+def find_table_name(folder: Path, variables: Mapping[str, str]) -> TableName | None:
+    """Return the name of Flyway's table, if a setting gives it or its schema.
+
+    Raises:
+        MigrationFileInvalid: as `read_config`.
+    """
+    config = read_config(folder, variables)
+    if config.table == TABLE and config.default_schema is None:
+        return None
+    schema = "" if config.default_schema is None else f"{config.default_schema}."
+    return TableName(f"{schema}{config.table}", "flyway.table")
 
 
 def _make_config(settings: Mapping[str, Entry]) -> FlywayConfig:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
 from lockgate.fast_start.dataclass import dataclass
@@ -55,11 +54,6 @@ class _File:
     path: str
     name: Name
     is_program: bool = False
-
-
-# How a file leaves the transaction.
-OUTSIDE = "write executeInTransaction=false into FILE.sql.conf beside it, or set flyway.mixed=true,"
-SESSION = SessionRule.SETTINGS
 
 
 def recognise(folder: Path) -> str | None:

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Kind, Version
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableShape
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "flyway"
 TABLE = "flyway_schema_history"
 # As Flyway makes it on PostgreSQL.
 TABLE_SQL = """
@@ -42,7 +40,7 @@ CREATE TABLE IF NOT EXISTS {table} (
 CREATE INDEX IF NOT EXISTS {index} ON {table} (success)
 """
 
-SHAPE = Shape(
+SHAPE = TableShape(
     TABLE,
     (
         "installed_rank",

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
-from lockgate.core.migration import ALONE_OUTSIDE, Version
+from lockgate.core.migration import Version
 from lockgate.formats.shared.scripts import (
     PROGRAMS,
     PairedFile,
@@ -41,9 +40,6 @@ _STAND_IN = (
     "CREATE TABLE IF NOT EXISTS schema_migrations"
     " (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 )
-# How a file leaves the transaction.
-OUTSIDE = ALONE_OUTSIDE
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -7,24 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
-    from lockgate.formats.foreign_tables import Candidate
-
-FORMAT = "golang-migrate"
+    from lockgate.formats.tool import Ask, FoundTable
 
 
-def _is_golang_migrate(candidate: Candidate) -> bool:
+def _is_golang_migrate(candidate: FoundTable) -> bool:
     return candidate.columns == {"version": "bigint", "dirty": "boolean"}
 
 
-SHAPE = Shape("schema_migrations", ("version", "dirty"), fits=_is_golang_migrate)
+SHAPE = TableShape("schema_migrations", ("version", "dirty"), fits=_is_golang_migrate)
 _READ = "SELECT version::text, dirty::int FROM {table}"
 _NO_VERSION = "-1"
 
@@ -53,8 +46,3 @@ def _explain(version: str) -> str:
         f" in the database, put that right, then run: migrate force {version} (or the version before,"
         " if nothing of it is there)."
     )
-
-
-def file_checksum(folder: Path, migration: Migration) -> None:
-    """Return None: golang-migrate has no checksums."""
-    del folder, migration

@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Obstacle, Version
 from lockgate.formats.goose.script import read_scripts
 from lockgate.formats.shared.folder import read_text
@@ -45,10 +44,6 @@ _GO = Obstacle(
     "Apply it with the project's own program, and adopt after that; or write what it does as SQL.",
     line=1,
 )
-# How a file leaves the transaction.
-OUTSIDE = "write -- +goose NO TRANSACTION above -- +goose Up"
-SESSION = SessionRule.KEPT
-MARKERS = Markers("-- +goose Up", "-- +goose Down")
 
 
 def recognise(folder: Path) -> str | None:

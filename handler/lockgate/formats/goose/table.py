@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lockgate.formats.tool import Ask
 
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
-
-FORMAT = "goose"
-SHAPE = Shape("goose_db_version", ("id", "version_id", "is_applied", "tstamp"), has_any_name=True)
+SHAPE = TableShape(
+    "goose_db_version", ("id", "version_id", "is_applied", "tstamp"), has_any_name=True
+)
 
 _READ = """
 SELECT version_id::text, tstamp::timestamptz
@@ -34,8 +31,3 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     """Return what is applied now, in the order of application."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))
-
-
-def file_checksum(folder: Path, migration: Migration) -> None:
-    """Return None: goose has no checksums."""
-    del folder, migration

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule, StandIn
+from lockgate.core.catalog import StandIn
 from lockgate.core.migration import Version
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.graphile_migrate.gmrc import Settings, read_settings
@@ -71,11 +71,6 @@ class _Committed:
     previous: str | None
     hash: str
     allows_invalid: bool
-
-
-# How a file leaves the transaction.
-OUTSIDE = "write --! no-transaction as the first line of its body"
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

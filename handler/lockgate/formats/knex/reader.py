@@ -11,7 +11,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Script, Version
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.knex.raw import as_raw_sends
@@ -71,11 +70,6 @@ class _Files:
     down: str | None = None
     stub: str | None = None
     code: str | None = None
-
-
-# How a file leaves the transaction.
-OUTSIDE = None
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.migration import Kind, Migration, Script, Version
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.liquibase.file import (
@@ -55,12 +54,6 @@ class _File:
     text: str
     logical_path: str
     parameters: Parameters
-
-
-# How a file leaves the transaction.
-OUTSIDE = "write runInTransaction:false behind the changeset's id"
-SESSION = SessionRule.SETTINGS
-MARKERS = Markers("--changeset author:id", "--rollback SQL")
 
 
 def recognise(folder: Path) -> str | None:

@@ -10,9 +10,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.formats.liquibase.table import TABLE
 from lockgate.formats.shared.folder import has_file, read_text
 from lockgate.formats.shared.properties import Entry, read_properties
 from lockgate.formats.shared.scripts import unusable_file
+from lockgate.formats.tool import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,6 +75,19 @@ def read_settings(folder: Path, variables: Mapping[str, str]) -> LiquibaseSettin
             if entry.key.startswith(_PARAMETER)
         },
     )
+
+
+def find_table_name(folder: Path, variables: Mapping[str, str]) -> TableName | None:
+    """Return the name of Liquibase's table, if a setting gives it or its schema.
+
+    Raises:
+        MigrationFileInvalid: as `read_settings`.
+    """
+    settings = read_settings(folder, variables)
+    if settings.table is None and settings.schema is None:
+        return None
+    schema = "" if settings.schema is None else f"{settings.schema}."
+    return TableName(f"{schema}{settings.table or TABLE}", "databaseChangeLogTableName")
 
 
 def _fold(key: str) -> str:

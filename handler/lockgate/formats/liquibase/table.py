@@ -11,8 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "liquibase"
 TABLE = "databasechangelog"
 LOCK_TABLE = "databasechangeloglock"
 # As Liquibase makes them on PostgreSQL.
@@ -52,7 +50,7 @@ CREATE TABLE IF NOT EXISTS databasechangeloglock (
 )
 """
 
-SHAPE = Shape(
+SHAPE = TableShape(
     TABLE,
     ("id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"),
     has_any_name=True,

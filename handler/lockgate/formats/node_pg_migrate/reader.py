@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Markers, SessionRule
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import Obstacle, Script, Version
 from lockgate.fast_start.dataclass import dataclass
@@ -70,12 +69,6 @@ class _Files:
     def first(self) -> str:
         """The file to name in a message."""
         return self.single or self.up or self.down or self.code or ""
-
-
-# How a file leaves the transaction.
-OUTSIDE = None
-SESSION = SessionRule.KEPT
-MARKERS = Markers("-- Up Migration", "-- Down Migration")
 
 
 def recognise(folder: Path) -> str | None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lockgate.formats.tool import Ask
 
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
-
-FORMAT = "node-pg-migrate"
-SHAPE = Shape("pgmigrations", ("id", "name", "run_on"), has_any_name=True, is_exact=True)
+SHAPE = TableShape("pgmigrations", ("id", "name", "run_on"), has_any_name=True, is_exact=True)
 # Without its grouping of files, which is a setting, it records the suffix of a pair's first half.
 _UP = ".up"
 _READ = """
@@ -31,9 +26,3 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
         for name, applied_at in ask(_READ.format(table=table))
     )
     return ForeignHistory(table, rows)
-
-
-def file_checksum(folder: Path, migration: Migration) -> str | None:
-    """Return None: the tool keeps no digest."""
-    del folder, migration
-    return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Version
 from lockgate.formats.shared.folder import read_text, show_name
 from lockgate.formats.shared.javascript import make_code_script
@@ -48,9 +47,6 @@ CREATE TABLE IF NOT EXISTS migrations (
     hash varchar(40) NOT NULL,
     executed_at timestamp DEFAULT current_timestamp
 )"""
-# How a file leaves the transaction.
-OUTSIDE = f"write {_OUTSIDE} at its top"
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

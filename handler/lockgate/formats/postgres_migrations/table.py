@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "postgres-migrations"
-SHAPE = Shape(
+SHAPE = TableShape(
     "migrations",
     ("id", "name", "hash", "executed_at"),
     fits=lambda found: found.columns["id"] == "integer",

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
-from lockgate.core.migration import ALONE_OUTSIDE, Version
+from lockgate.core.migration import Version
 from lockgate.formats.shared.collation import find_undecided, plain_key
 from lockgate.formats.shared.folder import has_file, list_folders, read_text, require_folder
 from lockgate.formats.shared.scripts import (
@@ -41,9 +40,6 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
     started_at timestamptz NOT NULL DEFAULT now(),
     applied_steps_count integer NOT NULL DEFAULT 0
 )"""
-# How a file leaves the transaction.
-OUTSIDE = ALONE_OUTSIDE
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

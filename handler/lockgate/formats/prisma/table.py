@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableShape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "prisma"
-SHAPE = Shape(
+SHAPE = TableShape(
     "_prisma_migrations",
     ("migration_name", "checksum", "started_at", "finished_at", "rolled_back_at"),
 )

@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import NATIVE_MARKERS
 from lockgate.core.migration import Obstacle, Version
 from lockgate.formats.native import reader as lockgate
 from lockgate.formats.shared.folder import list_files
@@ -36,8 +35,6 @@ _OBSTACLE = Obstacle(
 )
 _TABLE = "schema_migrations"
 _STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
-
-MARKERS = NATIVE_MARKERS
 
 
 def recognise(folder: Path) -> str | None:

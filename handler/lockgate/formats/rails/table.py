@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
-    from lockgate.formats.foreign_tables import Candidate
-
-FORMAT = "rails"
+    from lockgate.formats.tool import Ask, FoundTable
 
 
-def _is_rails(candidate: Candidate) -> bool:
+def _is_rails(candidate: FoundTable) -> bool:
     return candidate.is_of_rails and set(candidate.columns) == {"version"}
 
 
-SHAPE = Shape("schema_migrations", ("version",), fits=_is_rails, beside=("ar_internal_metadata",))
+SHAPE = TableShape(
+    "schema_migrations", ("version",), fits=_is_rails, beside=("ar_internal_metadata",)
+)
 # Rails sorts its versions as numbers.
 _READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
 
@@ -30,8 +25,3 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
     """Return what is applied; Rails notes no time and no checksum."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))
-
-
-def file_checksum(folder: Path, migration: Migration) -> None:
-    """Return None: Rails has no checksums."""
-    del folder, migration

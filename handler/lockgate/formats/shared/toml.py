@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 from lockgate.formats.shared.scripts import unusable_file
@@ -21,6 +20,8 @@ def read_toml(text: str, path: str) -> dict[str, Any]:
         raise unusable_file(
             path, f"has a line with more than {_MOST_DOTS} dots", "Correct the file."
         )
+    import tomllib  # noqa: PLC0415 - 5 ms of a start, and most folders have no such file
+
     try:
         return tomllib.loads(text)
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockgate.settings import WITHHELD_PREFIXES
+from lockgate.core.variables import WITHHELD_PREFIXES
 
 
 def describe_unset(name: str, default: str) -> tuple[str, str]:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.folder import has_file, line_of, read_text
 from lockgate.formats.shared.scripts import unusable_file
+from lockgate.formats.tool import TableName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 CONFIG = "sqitch.conf"
@@ -72,6 +74,12 @@ def read_layout(folder: Path) -> Layout:
         reworked_revert=path("reworked_revert_dir", posixpath.join(reworked, "revert")),
         extension=find("extension", "sql"),
     )
+
+
+def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
+    """Return the table of changes in the registry that ``sqitch.conf`` names."""
+    registry = read_registry(folder)
+    return None if registry is None else TableName(f"{registry}.changes", "registry in sqitch.conf")
 
 
 def read_registry(folder: Path) -> str | None:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
-from lockgate.formats.foreign_history import ForeignState
 from lockgate.formats.shared.folder import has_file, no_migrations, read_text, require_folder
 from lockgate.formats.shared.psql import read_psql_script
 from lockgate.formats.shared.scripts import unusable_file, with_stand_in
 from lockgate.formats.sqitch.config import Layout, read_layout
 from lockgate.formats.sqitch.plan import Change, Plan, read_plan
+from lockgate.formats.tool import ForeignState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
+    from lockgate.formats.tool import ForeignHistory, ForeignRow
 
 _TABLE = "sqitch.changes"
 _TABLE_SQL = """
@@ -51,8 +51,6 @@ CREATE TABLE IF NOT EXISTS sqitch.changes (
     UNIQUE (project, script_hash)
 )
 """
-# How a file leaves the transaction.
-OUTSIDE = None
 
 
 def recognise(folder: Path) -> str | None:

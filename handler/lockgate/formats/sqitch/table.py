@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "sqitch"
 # The schema of the registry is a setting, the names in it are not.
-SHAPE = Shape(
+SHAPE = TableShape(
     "changes", ("change_id", "script_hash", "change", "project", "committed_at", "planned_at")
 )
 _READ = """

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import SessionRule
 from lockgate.core.marker import has_marker
 from lockgate.core.migration import Version
 from lockgate.formats.shared.folder import read_text
@@ -54,9 +53,6 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     checksum bytea NOT NULL,
     execution_time bigint NOT NULL
 )"""
-# How a file leaves the transaction.
-OUTSIDE = "begin the file with -- no-transaction"
-SESSION = SessionRule.KEPT
 
 
 def recognise(folder: Path) -> str | None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape
+from lockgate.formats.shared.folder import read_text
+from lockgate.formats.shared.table_name import list_near
+from lockgate.formats.shared.toml import find_table, read_toml
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableName, TableShape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
 
     from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "sqlx"
-SHAPE = Shape(
+SHAPE = TableShape(
     "_sqlx_migrations",
     ("version", "description", "installed_on", "success", "checksum"),
     has_any_name=True,
@@ -30,6 +32,20 @@ SELECT version::text, description::text, installed_on::timestamptz, success::int
   FROM {table}
  ORDER BY installed_on, version
 """
+
+
+def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
+    """Return the name in ``sqlx.toml``.
+
+    Raises:
+        MigrationFileInvalid: the file cannot be read.
+    """
+    for path in list_near(folder, "sqlx.toml"):
+        document = read_toml(read_text(folder.resolve(), path), path)
+        name = find_table(document, path, "migrate").get("table-name")
+        if isinstance(name, str) and name:
+            return TableName(name, f"migrate.table-name in {path}")
+    return None
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:

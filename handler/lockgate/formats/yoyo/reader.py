@@ -70,10 +70,6 @@ class _Header:
     transaction: bool | None = None
 
 
-# How a file leaves the transaction.
-OUTSIDE = "write -- transactional: false above its SQL"
-
-
 def recognise(folder: Path) -> str | None:
     """Return a directive, a rollback file or an import that only yoyo's files have."""
     names = [name for name in list_names(folder, (".sql", ".py")) if _is_migration(name)]

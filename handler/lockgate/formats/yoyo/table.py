@@ -5,29 +5,31 @@ yoyo's digest is one of the migration's id, so that it says nothing of a file.
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from lockgate.formats.foreign_history import ForeignHistory, ForeignRow, ForeignState
-from lockgate.formats.foreign_tables import Shape, find_tables
+from lockgate.formats.foreign_tables import find_tables
+from lockgate.formats.shared.folder import read_text
+from lockgate.formats.shared.scripts import unusable_file
+from lockgate.formats.shared.table_name import list_near
+from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState, TableName, TableShape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
-    from lockgate.core.migration import Migration
-    from lockgate.formats.foreign_history import Ask
+    from lockgate.formats.tool import Ask
 
-FORMAT = "yoyo"
-SHAPE = Shape(
+SHAPE = TableShape(
     "_yoyo_migration",
     ("migration_hash", "migration_id", "applied_at_utc"),
     has_any_name=True,
     beside=("_yoyo_log", "_yoyo_version", "yoyo_lock"),
 )
-_LOCK = Shape("yoyo_lock", ("locked", "ctime", "pid"))
+_LOCK = TableShape("yoyo_lock", ("locked", "ctime", "pid"))
 # To yoyo it is a migration; it does nothing.
 _PACKAGE = "__init__"
 _READ = """
@@ -35,6 +37,25 @@ SELECT migration_hash, migration_id, applied_at_utc
   FROM {table}
  ORDER BY applied_at_utc, migration_id
 """
+
+
+def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
+    """Return the name in ``yoyo.ini``.
+
+    Raises:
+        MigrationFileInvalid: the file cannot be read.
+    """
+    for path in list_near(folder, "yoyo.ini"):
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read_string(read_text(folder.resolve(), path))
+        except configparser.Error as error:
+            why = f"cannot be read: {str(error).splitlines()[0]}"
+            raise unusable_file(path, why, "Correct the file.") from None
+        name = parser.defaults().get("migration_table")
+        if name:
+            return TableName(name, f"migration_table in {path}")
+    return None
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
@@ -69,8 +90,3 @@ def _find_problem(ask: Ask, table: str) -> str | None:
     if not holders:
         return None
     return f"yoyo's process {holders[0][0]} holds its lock ({lock}). If it is gone, run yoyo break-lock."
-
-
-def file_checksum(_folder: Path, _migration: Migration) -> str | None:
-    """Return nothing: yoyo's digest is of the id."""
-    return None

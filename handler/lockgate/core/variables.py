@@ -1,0 +1,6 @@
+"""Environment variables that a migration may see."""
+
+from __future__ import annotations
+
+# Never visible to migrations, whatever their file asks for: credentials must not end up in a schema.
+WITHHELD_PREFIXES = ("AWS_", "LOCKGATE_", "_")
