@@ -20,7 +20,7 @@ from lockgate.formats.registry import find_table_name, list_folder
 from lockgate.formats.shared.folder import require_folder
 from lockgate.postgres.database import Database
 from lockgate.postgres.run_connection import RunConnection
-from lockgate.postgres.server.connector import Connector, Patience
+from lockgate.postgres.server.connector import Connector, ConnectRetry
 from lockgate.postgres.server.session_options import SessionOptions, Timeouts
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.postgres.tables.table_names import Tables
@@ -156,7 +156,7 @@ def make_runner(
     source = AccessSource(settings)
     connector = Connector(
         SettingsAccesses(settings, source),
-        Patience(settings.connect_timeout_ms, settings.connect_budget_ms),
+        ConnectRetry(settings.connect_timeout_ms, settings.connect_budget_ms),
         clock,
         deadline,
         emit,

@@ -17,7 +17,7 @@ from infra import build
 from lockgate.awslambda import app
 from lockgate.awslambda.callers.cloudformation_answer import MAX_ANSWER_BYTES
 from lockgate.core.continuation import MOST_HOPS
-from lockgate.postgres.tables.look import OLDEST_SERVER
+from lockgate.postgres.tables.server_probe import OLDEST_SERVER
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -19,7 +19,7 @@ from lockgate.core.policy import Tls
 from lockgate.core.request import Action
 from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
-from lockgate.postgres.server.connector import Connector, Patience
+from lockgate.postgres.server.connector import Connector, ConnectRetry
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.report.report import Report, Status
 
@@ -344,7 +344,7 @@ def make_connector(
     emit: Callable[..., None] = lambda *_, **__: None,
 ) -> Connector:
     """Return a connector that waits on the clock."""
-    return Connector(accesses, Patience(5_000, 5_000), clock, Deadline(None, 1_000), emit)
+    return Connector(accesses, ConnectRetry(5_000, 5_000), clock, Deadline(None, 1_000), emit)
 
 
 def test_rotation_in_flight_is_followed(database: Database) -> None:

@@ -8,7 +8,7 @@ from tests.support.waiting import Background, Gate
 
 from lockgate.core.request import Action, Caller, Request
 from lockgate.postgres.tables import lock
-from lockgate.postgres.tables.lock_table import break_lock
+from lockgate.postgres.tables.lock_table import force_unlock
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ def test_unlock_names_the_holder_that_it_broke(
     project.database.run(hold.format("the first"))
 
     def break_late(connection: Connection, tables: Tables, terms: Terms, holder: Holder) -> bool:
-        monkeypatch.setattr(lock, "break_lock", break_lock)
+        monkeypatch.setattr(lock, "force_unlock", force_unlock)
         project.database.run(hold.format("the second"))
-        return break_lock(connection, tables, terms, holder)
+        return force_unlock(connection, tables, terms, holder)
 
-    monkeypatch.setattr(lock, "break_lock", break_late)
+    monkeypatch.setattr(lock, "force_unlock", break_late)
     report = unlock(project)
     assert Status.APPLIED == report.status
     assert report.lock is not None

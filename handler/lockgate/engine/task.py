@@ -129,7 +129,7 @@ class Task:
         if known and has_same_down(listing, known, self.probe):
             self._add(events.FilesRead(self._read_catalog(listing, known), listing))
             self._add(events.HistoryRead(History((), known_to=listing.version(known - 1))))
-            self.means.database.keep_history(self.state.history)
+            self.means.database.cache_history(self.state.history)
         else:
             self._add(events.FilesRead(self._read_catalog(listing, 0)))
             self._add(events.HistoryRead(self._read_history()))
@@ -392,7 +392,7 @@ class Task:
         if not self.probe.has_history:
             return Status.UP_TO_DATE
         self._add(events.ChangeAttempted())
-        broken = self.means.database.break_lock(self._terms())
+        broken = self.means.database.force_unlock(self._terms())
         if broken is None:
             return Status.UP_TO_DATE
         holder, is_gone = broken

@@ -14,10 +14,10 @@ from lockgate.core.migration import Language
 from lockgate.errors import LockgateError, TargetUnsuitable
 from lockgate.postgres.run_connection import IN_THE_WAY, RunConnection
 from lockgate.postgres.server.statement_result import StatementError
-from lockgate.postgres.server.unsuitable import refuse_limitless, refuse_pooler
-from lockgate.postgres.tables import contact, history_table, lock_table, run_table
-from lockgate.postgres.tables.look import OWN_OPERATORS, refuse_read_only
+from lockgate.postgres.server.unsupported_servers import refuse_limitless, refuse_pooler
+from lockgate.postgres.tables import history_table, lock_table, run_table, table_list
 from lockgate.postgres.tables.schema import CREATION_RACES, creation_sql
+from lockgate.postgres.tables.server_probe import OWN_OPERATORS, refuse_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,11 +68,11 @@ class Database:
         return self._connection.is_borrowed
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
-        """Connect and look; see `Look.probe` for what it raises, and `refuse_pooler`.
+        """Connect and look; see `ServerProbe.probe` for what it raises, and `refuse_pooler`.
 
         ``meanwhile`` is called while the server answers.
         """
-        probe = self._connection.look.probe(self._connection.open(), meanwhile)
+        probe = self._connection.server_probe.probe(self._connection.open(), meanwhile)
         self._connection.server_version = probe.version_number
         self._connection.is_pooled = probe.behind_pooler
         self._free_token = None if probe.is_held else probe.lock_token
@@ -99,12 +99,12 @@ class Database:
                 # A run of an earlier build may have a table in use that lacks a column.
                 is_in_the_way = error.sqlstate in IN_THE_WAY and self._connection.may_wait_again()
                 if attempt == _CREATION_TRIES - 1 or not (is_race or is_in_the_way):
-                    raise self._connection.look.uninstallable(error, probe) from error
+                    raise self._connection.server_probe.uninstallable(error, probe) from error
                 self._connection.clock.sleep(random.uniform(0.01, 0.1) * (attempt + 1))  # noqa: S311 - jitter
             else:
                 return
 
-    def keep_history(self, history: History) -> None:
+    def cache_history(self, history: History) -> None:
         """Keep a history that the first look has told whole, as if it had been read."""
         self._connection.history = history
 
@@ -150,10 +150,10 @@ class Database:
             self._connection.history = None
         return self._held
 
-    def break_lock(self, terms: Terms) -> tuple[Holder, bool] | None:
-        """Free the lock on purpose; see `Lock.break_open`."""
+    def force_unlock(self, terms: Terms) -> tuple[Holder, bool] | None:
+        """Free the lock on purpose; see `Lock.force_unlock`."""
         with self._connection.refusals():
-            return self._connection.lock().break_open(terms)
+            return self._connection.lock().force_unlock(terms)
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return what the history keeps of the text of some migrations."""
@@ -179,7 +179,7 @@ class Database:
     def has_changed_anything(self) -> bool:
         """Tell whether a run is recorded that has committed, adopted or baselined anything."""
         with self._connection.refusals():
-            return contact.has_changed_anything(self._connection.own(), self._tables)
+            return run_table.has_changed_anything(self._connection.own(), self._tables)
 
     def has_recorded(self, digest: str, token: int) -> bool:
         """Tell whether a run that took the lock before a token finished with exactly this catalog."""
@@ -194,7 +194,7 @@ class Database:
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database but PostgreSQL's own and temporary ones."""
         with self._connection.refusals():
-            return contact.list_tables(self._connection.own())
+            return table_list.list_tables(self._connection.own())
 
     @property
     def schema(self) -> str:

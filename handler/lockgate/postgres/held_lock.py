@@ -15,22 +15,26 @@ from lockgate.core.migration import Language
 from lockgate.core.outcome import Stamp
 from lockgate.core.undo_facts import read_description, read_transaction
 from lockgate.postgres.apply.alembic_operations import import_plugins
+from lockgate.postgres.apply.data_loss_guard import DataLossGuard
 from lockgate.postgres.apply.description import description_sql
 from lockgate.postgres.apply.executor import Executor, Lookahead
 from lockgate.postgres.apply.failures import lock_lost
-from lockgate.postgres.apply.loss import LossGuard
 from lockgate.postgres.apply.session import Session
 from lockgate.postgres.apply.undo_guard import UndoGuard
 from lockgate.postgres.run_connection import IN_THE_WAY
-from lockgate.postgres.server.kept_session import read_kept
+from lockgate.postgres.server.carried_settings import read_carried_settings
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.watch import Watch
-from lockgate.postgres.tables.contact import note_commit_sql
 from lockgate.postgres.tables.history_sql import amendment_sql
 from lockgate.postgres.tables.lock_table import fence_sql, release_sql, retake_lock
-from lockgate.postgres.tables.run_table import finish_sql, is_finished, undo_facts_sql
-from lockgate.postgres.tables.strangers import guard_sql
+from lockgate.postgres.tables.run_table import (
+    finish_sql,
+    is_finished,
+    note_commit_sql,
+    undo_facts_sql,
+)
 from lockgate.postgres.tables.stub import creation_sql, read_made, removal_sql
+from lockgate.postgres.tables.untrusted_owners import ownership_check_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +70,7 @@ class HeldLock:
         self._watch = self._start_watch()
         self._lookahead = Lookahead()
         self._memo: dict[str, Any] = {}
-        self._kept: tuple[str, ...] = ()
+        self._carried: tuple[str, ...] = ()
         # It is on record that this run has committed something.
         self._has_committed = False
         self._notes: dict[int, str] = {}
@@ -115,7 +119,7 @@ class HeldLock:
             server_version=connection.server_version,
             guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
             memo=self._memo,
-            kept=self._kept,
+            carried_settings=self._carried,
             # What is counted before a transaction may be another session's.
             collects_facts=collects_facts and not connection.is_borrowed,
             is_borrowed=connection.is_borrowed,
@@ -130,7 +134,7 @@ class HeldLock:
                 Executor(session, on_applied, self._lookahead).apply(segment, following)
                 self._has_committed = True
                 if segment.leaves is not SessionRule.NEW:
-                    self._kept = read_kept(connection.connected, segment.leaves)
+                    self._carried = read_carried_settings(connection.connected, segment.leaves)
         except StepFailed as error:
             if self._watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=self._watch.blockers)) from error
@@ -162,7 +166,7 @@ class HeldLock:
             )
         if may_lose_rows:
             return None
-        return LossGuard(
+        return DataLossGuard(
             connection.connected,
             self._tables,
             tuple(step.migration.migration_id for step in segment.steps),
@@ -179,7 +183,7 @@ class HeldLock:
         connection = self._connection
         connection.history = None
         statements = [
-            guard_sql(self._tables),
+            ownership_check_sql(self._tables),
             *amendment_sql(self._tables, amendment, self._stamp),
             self._fence_sql(),
             note_commit_sql(self._tables, self._stamp.run_id),
@@ -189,7 +193,7 @@ class HeldLock:
         except StatementError as error:
             if error.sqlstate == "22012":
                 raise lock_lost(self._stamp.token) from error
-            raise connection.look.refusal(error) from error
+            raise connection.server_probe.refusal(error) from error
 
     def create_stub(self, sql: str) -> MadeStub:
         """Create another tool's history table, empty, for migrations that touch it.
@@ -293,7 +297,7 @@ class HeldLock:
 
     def _finish(self, outcome: dict[str, str | None]) -> None:
         statements = [
-            guard_sql(self._tables),
+            ownership_check_sql(self._tables),
             finish_sql(self._tables, self._stamp.run_id, outcome),
             release_sql(self._tables, self._stamp.token, self._stamp.run_id),
         ]

@@ -15,7 +15,7 @@ from lockgate.postgres.server.own_session import OWN_LOCK_TIMEOUT_MS, OwnConnect
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.tables.lock import Lock
 from lockgate.postgres.tables.lock_table import read_holder
-from lockgate.postgres.tables.look import Look
+from lockgate.postgres.tables.server_probe import ServerProbe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ class RunConnection:
         self.deadline = deadline
         self.run_id = run_id
         self.emit = emit
-        self.look = Look(tables, options.set_role)
+        self.server_probe = ServerProbe(tables, options.set_role)
         self.notices = NoticeLog(emit, tell)
         self.server_version = 0
         self.is_pooled = False
@@ -152,4 +152,4 @@ class RunConnection:
         try:
             yield
         except StatementError as error:
-            raise self.look.refusal(error) from error
+            raise self.server_probe.refusal(error) from error

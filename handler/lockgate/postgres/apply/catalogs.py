@@ -14,7 +14,7 @@ from lockgate.core.verification import Question, Reindexed, Verification
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.server.statement_result import StatementError
-from lockgate.postgres.tables.look import OWN_OPERATORS
+from lockgate.postgres.tables.server_probe import OWN_OPERATORS
 
 if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection

@@ -14,7 +14,7 @@ from lockgate.core.migration import Direction, Language
 from lockgate.core.segment import note_sharing
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.postgres.apply.ledger import Ledger
+from lockgate.postgres.apply.batch_rows import BatchRows
 from lockgate.postgres.apply.python_step import run_python
 from lockgate.postgres.apply.replay import find_culprit
 from lockgate.postgres.apply.segment_message import (
@@ -57,7 +57,7 @@ class _Ahead:
 
     segment: Segment
     stamp: Stamp
-    kept: tuple[str, ...]
+    carried_settings: tuple[str, ...]
     written_at: float
     writer: MessageWriter
 
@@ -73,7 +73,7 @@ class Lookahead:
         writer = None if segment is None else write_first(session, segment)
         if segment is not None and writer is not None:
             now = session.clock.monotonic()
-            self._ahead = _Ahead(segment, session.stamp, session.kept, now, writer)
+            self._ahead = _Ahead(segment, session.stamp, session.carried_settings, now, writer)
 
     def take(self, session: Session, segment: Segment) -> MessageWriter | None:
         """Return it if it is this segment's, and what it says still holds."""
@@ -82,7 +82,10 @@ class Lookahead:
             return None
         # The stamp is another one after a recovery only, which begins with an earlier segment; to send
         # an old one would be refused.
-        is_as_was = (ahead.stamp, ahead.kept) == (session.stamp, session.kept)
+        is_as_was = (ahead.stamp, ahead.carried_settings) == (
+            session.stamp,
+            session.carried_settings,
+        )
         is_new = session.clock.monotonic() - ahead.written_at < _MOST_SECONDS_AHEAD
         return ahead.writer if is_as_was and is_new else None
 
@@ -199,43 +202,43 @@ class Executor:
 
             script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
         """
-        ledger = Ledger(self.session.stamp)
+        rows = BatchRows(self.session.stamp)
         done: list[Done] = []
         writer = first or MessageWriter()
         batches = make_batches(segment.steps)
         if first is None:
             open_segment(self.session, writer, segment)
-            done += self._add_batch(writer, segment, batches[0], ledger, is_first=True)
+            done += self._add_batch(writer, segment, batches[0], rows, is_first=True)
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
             upcoming = MessageWriter()
-            work = partial(self._work_ahead, ledger, segment, batch, upcoming, following)
+            work = partial(self._work_ahead, rows, segment, batch, upcoming, following)
             began = self.session.clock.monotonic()
             answer = self.session.send(writer, work)
-            ledger.note(answer.marks)
+            rows.set_end_times(answer.end_times)
             done += answer.done
             if self.session.clock.monotonic() - began >= _MOST_SECONDS_AHEAD:
                 upcoming.take()
             if following and upcoming.is_empty:
-                done += self._add_batch(upcoming, segment, following, ledger, is_first=False)
-            rows = records_sql(
+                done += self._add_batch(upcoming, segment, following, rows, is_first=False)
+            record = records_sql(
                 self.session.tables,
-                ledger.take(),
+                rows.take_finished(),
                 is_new=all(step.row is None for step in segment.steps),
             )
-            upcoming.add(Part.RECORD, rows, migration=batch[-1].migration)
+            upcoming.add(Part.RECORD, record, migration=batch[-1].migration)
             writer = upcoming
         return done, writer
 
     def _work_ahead(
         self,
-        ledger: Ledger,
+        rows: BatchRows,
         segment: Segment,
         batch: Sequence[Step],
         upcoming: MessageWriter,
         following: Sequence[Step],
     ) -> None:
         """Do what can be done while the server works on a batch: its rows, and the next message."""
-        ledger.draft(batch)
+        rows.prepare(batch)
         if following and may_be_ahead(following):
             add_batch(self.session, upcoming, segment, following, is_first=False)
 
@@ -244,7 +247,7 @@ class Executor:
         writer: MessageWriter,
         segment: Segment,
         batch: Sequence[Step],
-        ledger: Ledger,
+        rows: BatchRows,
         *,
         is_first: bool,
     ) -> list[Done]:
@@ -252,9 +255,9 @@ class Executor:
         done: list[Done] = []
 
         def send() -> list[Done]:
-            ledger.draft(batch)
+            rows.prepare(batch)
             answer = self.session.send(writer)
-            ledger.note(answer.marks)
+            rows.set_end_times(answer.end_times)
             done.extend(answer.done)
             return answer.done
 

@@ -13,7 +13,10 @@ from lockgate.errors import LockLost
 from lockgate.invisible import name_character, name_invisible
 from lockgate.postgres.server.message import Blame, Message, Part, find_blame
 from lockgate.postgres.server.statement_result import OWN_BLOCK
-from lockgate.postgres.tables.strangers import STRANGER_FOUND, refuse_new_stranger
+from lockgate.postgres.tables.untrusted_owners import (
+    UNTRUSTED_OWNER_FOUND,
+    refuse_new_untrusted_owner,
+)
 
 if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
@@ -65,8 +68,8 @@ def translate_error(
     blame = find_blame(message, error)
     if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
         return lock_lost(token)
-    if blame.piece.part is Part.FENCE and error.sqlstate == STRANGER_FOUND:
-        return refuse_new_stranger(schema_name)
+    if blame.piece.part is Part.FENCE and error.sqlstate == UNTRUSTED_OWNER_FOUND:
+        return refuse_new_untrusted_owner(schema_name)
     script, migration = blame.piece.script, blame.piece.migration
     if blame.piece.part in _CHECKS and migration is not None:
         failure = _check_failure(error, migration, _script_of(message, migration))

@@ -21,8 +21,8 @@ from lockgate.core.resumption import find_begun, find_question
 from lockgate.core.verification import Question, Verification
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.catalogs import Catalogs
+from lockgate.postgres.apply.data_loss_guard import refuse_unguarded
 from lockgate.postgres.apply.invalid_index import describe, drop_invalid
-from lockgate.postgres.apply.loss import unwatched
 from lockgate.postgres.server.message import MessageWriter
 from lockgate.postgres.server.statement_result import StatementError
 
@@ -77,7 +77,7 @@ class LoneStatement:
         words = self._words
         is_watched = words[:1] not in {("DO",), ("CALL",)} and words[:2] != ("DROP", "DATABASE")
         if self.session.guard is not None and not is_watched:
-            raise unwatched(self.step.migration.label, " ".join(words[:2]))
+            raise refuse_unguarded(self.step.migration.label, " ".join(words[:2]))
 
     # Before it.
 

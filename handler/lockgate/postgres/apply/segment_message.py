@@ -126,7 +126,7 @@ def add_batch(
         add_check(writer, segment, step)
         behind = step.migration
     session.own_role(writer)
-    session.mark(writer, batch[-1].migration)
+    session.add_end_time(writer, batch[-1].migration)
 
 
 def write_first(session: Session, segment: Segment) -> MessageWriter | None:

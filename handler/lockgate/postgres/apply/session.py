@@ -18,8 +18,8 @@ from lockgate.postgres.apply.failures import translate_error
 from lockgate.postgres.apply.session_sql import (
     BEGIN,
     COMMIT,
+    END_TIME,
     LOCALLY_AS_NEW,
-    MARK,
     as_new_sql,
     settings_sql,
 )
@@ -31,11 +31,11 @@ from lockgate.postgres.server.message import (
 )
 from lockgate.postgres.server.own_session import OWN_PATH, role_sql
 from lockgate.postgres.server.statement_result import StatementError
-from lockgate.postgres.tables.contact import note_commit_sql
 from lockgate.postgres.tables.history_row import Progress, make_row
 from lockgate.postgres.tables.history_sql import record_sql, revert_sql
 from lockgate.postgres.tables.lock_table import fence_sql
-from lockgate.postgres.tables.strangers import guard_sql
+from lockgate.postgres.tables.run_table import note_commit_sql
+from lockgate.postgres.tables.untrusted_owners import ownership_check_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EndTime:
     """When a migration had ended, or for ``None`` when the first could begin: the server's epoch."""
 
     migration: Migration | None
@@ -63,7 +63,7 @@ class Answer:
     """What a message gave: what its records wrote, and when its migrations ended."""
 
     done: list[Done]
-    marks: list[Mark]
+    end_times: list[EndTime]
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Session:
     server_version: int
     guard: Guard | None = None
     memo: dict[str, Any] = field(default_factory=dict)
-    kept: tuple[str, ...] = ()
+    carried_settings: tuple[str, ...] = ()
     collects_facts: bool = False
     is_borrowed: bool = False
     facts: list[str] = field(default_factory=list)
@@ -153,16 +153,16 @@ class Session:
         if self.is_borrowed:
             self._prepare_locally(writer, step, behind)
             return
-        as_new = (*as_new_sql(self.set_role, is_checked=is_checked), *self.kept)
+        as_new = (*as_new_sql(self.set_role, is_checked=is_checked), *self.carried_settings)
         writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
-        writer.add(Part.MARK, self._settings_sql(step), migration=behind)
+        writer.add(Part.END_TIME, self._settings_sql(step), migration=behind)
 
     def _prepare_locally(self, writer: MessageWriter, step: Step, behind: Migration | None) -> None:
         """Do the same in a transaction that is open, for no longer than it lasts."""
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
         writer.add(Part.CONTROL, LOCALLY_AS_NEW)
         writer.add(Part.CONTROL, role_sql(self.set_role))
-        writer.add(Part.MARK, self._settings_sql(step), migration=behind)
+        writer.add(Part.END_TIME, self._settings_sql(step), migration=behind)
 
     def _settings_sql(self, step: Step) -> str:
         return settings_sql(
@@ -183,9 +183,9 @@ class Session:
             writer.add(Part.FACTS, begin_alone_sql(self.server_version))
         writer.add(Part.CONTROL, COMMIT)
 
-    def mark(self, writer: MessageWriter, migration: Migration) -> None:
+    def add_end_time(self, writer: MessageWriter, migration: Migration) -> None:
         """Add what tells when a migration has ended."""
-        writer.add(Part.MARK, MARK, migration=migration)
+        writer.add(Part.END_TIME, END_TIME, migration=migration)
 
     def own_role(self, writer: MessageWriter) -> None:
         """Take our own role and path, whichever the script took, to the end of the transaction.
@@ -195,7 +195,7 @@ class Session:
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
         writer.add(Part.CONTROL, role_sql(self.set_role))
         writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
-        writer.add(Part.FENCE, guard_sql(self.tables))
+        writer.add(Part.FENCE, ownership_check_sql(self.tables))
 
     def _application_name(self, at: str) -> str:
         """Return the name under which other sessions see this run, and where it is."""
@@ -231,7 +231,7 @@ class Session:
         return self.send(writer).done
 
     def send(self, writer: MessageWriter, meanwhile: Callable[[], object] | None = None) -> Answer:
-        """Send what is written and return what its records and marks say.
+        """Send what is written and return what its records and end_times say.
 
         ``meanwhile`` is done while the server works, and is short.
 
@@ -259,11 +259,11 @@ class Session:
             result.rows[0][0] for _, result in find_results(message, results, Part.FACTS)
         ]
         records = find_results(message, results, Part.RECORD)
-        marks = find_results(message, results, Part.MARK)
+        end_times = find_results(message, results, Part.END_TIME)
         return Answer(
             # A row that somebody deleted meanwhile is no longer there to be undone.
             [_to_done(row) for _, result in records for row in result.rows],
-            [Mark(migration, result.rows[0][0]) for migration, result in marks],
+            [EndTime(migration, result.rows[0][0]) for migration, result in end_times],
         )
 
 

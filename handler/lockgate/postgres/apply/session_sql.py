@@ -52,7 +52,7 @@ WHERE source OPERATOR(pg_catalog.=) 'session'
   AND (context OPERATOR(pg_catalog.=) 'user'
        OR pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')
 """
-MARK = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record"
+END_TIME = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record"
 
 
 def as_new_sql(set_role: str | None, *, is_checked: bool) -> list[str]:

@@ -14,8 +14,8 @@ from lockgate.core.refusal import make_unknown
 from lockgate.core.resumption import begun_state, find_begun, has_verify
 from lockgate.core.token_checksum import TokenDigest
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.apply.data_loss_guard import refuse_unguarded
 from lockgate.postgres.apply.lone_statement import LoneStatement, without_return
-from lockgate.postgres.apply.loss import unwatched
 from lockgate.postgres.apply.python_step import run_python, verify_python
 from lockgate.postgres.apply.script_session import ScriptSession
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
@@ -144,7 +144,7 @@ class UnitRunner:
         migration, row, script = self.step.migration, find_begun(self.step), self.step.script
         connection, direction = self.session.connection, self.step.direction
         if self.session.guard is not None:
-            raise unwatched(migration.label, "a Python function outside a transaction")
+            raise refuse_unguarded(migration.label, "a Python function outside a transaction")
         if row is not None and row.attempting is not None:
             if not has_verify(script):
                 raise make_unknown(self.step)

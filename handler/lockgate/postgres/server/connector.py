@@ -25,7 +25,7 @@ from lockgate.fast_start.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
 from lockgate.postgres.server.connection import Connection, ProtocolBroken
 from lockgate.postgres.server.dial import Dial, TlsRefused
-from lockgate.postgres.server.unsuitable import refuse_dsql
+from lockgate.postgres.server.unsupported_servers import refuse_dsql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class Accesses(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectRetry:
     """How long to try. Milliseconds."""
 
     connect_timeout_ms: int
@@ -88,7 +88,7 @@ class Connector:
     def __init__(
         self,
         accesses: Accesses,
-        patience: Patience,
+        patience: ConnectRetry,
         clock: Clock,
         deadline: Deadline,
         emit: Callable[..., None],

@@ -33,13 +33,13 @@ class Part(StrEnum):
     CHECK = "check"
     CHECK_ALL = "check_all"
     RECORD = "record"
-    MARK = "mark"
+    END_TIME = "mark"
     FENCE = "fence"
     FACTS = "facts"
 
 
 # Each stands behind one migration.
-_COUNTED = frozenset({Part.RECORD, Part.MARK})
+_COUNTED = frozenset({Part.RECORD, Part.END_TIME})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from lockgate.errors import DatabaseBusy
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.tables.lock_table import (
-    break_lock,
+    force_unlock,
     is_holder_alive,
     read_holder,
     take_free_lock,
@@ -63,13 +63,13 @@ class Lock:
                 continue
             if decide_claim(holder) is Claim.WAIT:
                 return None
-            self._make_way(holder)
+            self._end_expired_holder(holder)
             taken = take_over_lock(self.connection, self.tables, terms, holder)
             if taken is not None:
                 return taken
         return None
 
-    def _make_way(self, holder: Holder) -> None:
+    def _end_expired_holder(self, holder: Holder) -> None:
         if decide_claim(holder) is Claim.TERMINATE and not self.end_session(holder):
             raise DatabaseBusy(
                 f"The lease of run {holder.run_id} is over, but its session (pid {holder.pid}) still"
@@ -78,7 +78,7 @@ class Lock:
                 " then invoke again.",
             )
 
-    def break_open(self, terms: Terms) -> tuple[Holder, bool] | None:
+    def force_unlock(self, terms: Terms) -> tuple[Holder, bool] | None:
         """Free the lock on purpose, fence its holder and end its session.
 
         Returns the holder and whether its session is gone; ``None`` if nobody held the lock.
@@ -90,7 +90,7 @@ class Lock:
             holder = read_holder(self.connection, self.tables)
             if holder is None:
                 return None
-            if break_lock(self.connection, self.tables, terms, holder):
+            if force_unlock(self.connection, self.tables, terms, holder):
                 is_gone = not holder.is_alive or not holder.is_known or self.end_session(holder)
                 return holder, is_gone
         raise DatabaseBusy(

@@ -21,7 +21,7 @@ from lockgate.core.lease import Holder, Terms
 from lockgate.core.outcome import Taken
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.server.own_session import SESSION_START
-from lockgate.postgres.tables.strangers import guard_sql
+from lockgate.postgres.tables.untrusted_owners import ownership_check_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,18 +195,18 @@ def _take(
         lease_ms=terms.lease_ms,
         as_seen=as_seen,
     )
-    rows = connection.send(f"{guard_sql(tables)};\n{sql}", meanwhile=meanwhile)[1].rows
+    rows = connection.send(f"{ownership_check_sql(tables)};\n{sql}", meanwhile=meanwhile)[1].rows
     return None if not rows else Taken(*rows[0])
 
 
-def break_lock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
+def force_unlock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
     """Free the lock, fence its holder, and record who did it and why.
 
     Returns False if it is not held any more by the one that was seen. Waits for the instant that a
     holder needs to commit.
     """
     sql = _BREAK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
-    return bool(connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows)
+    return bool(connection.send(f"{ownership_check_sql(tables)};\n{sql}")[1].rows)
 
 
 def _terms_sql(tables: Tables, terms: Terms) -> dict[str, str]:
@@ -319,7 +319,7 @@ def retake_lock(
         run_id=quote_literal(run_id),
         **_session_sql(is_pooled=is_pooled),
     )
-    rows = connection.send(f"{guard_sql(tables)};\n{sql}")[1].rows
+    rows = connection.send(f"{ownership_check_sql(tables)};\n{sql}")[1].rows
     return rows[0][0] if rows else None
 
 

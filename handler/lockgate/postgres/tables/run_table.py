@@ -62,6 +62,25 @@ _READ_FACTS = """
 SELECT undo_facts::text FROM {run} WHERE run_id = ANY (ARRAY[{ids}]) ORDER BY token, run_id
 """
 
+# Of a run that noted nothing, its status and report tell: one of an earlier build, or one that changed
+# nothing. Breaking a lock changes no migration. Without the column, as in tables of an earlier build,
+# its name means the NULL outside of the subquery.
+_HAS_CHANGED = """
+SELECT EXISTS (
+    SELECT FROM (VALUES (NULL::boolean)) AS earlier_build (has_committed), LATERAL (
+        SELECT FROM {run} AS r
+        WHERE r.action <> 'unlock'
+          AND (has_committed
+               OR r.status IN ('applied', 'rolled_back')
+               OR r.report -> 'applied' -> 0 IS NOT NULL
+               OR r.report -> 'reverted' -> 0 IS NOT NULL)
+        LIMIT 1
+    ) AS changed)
+"""
+_NOTE_COMMIT = """
+UPDATE {run} SET has_committed = true WHERE run_id = {run_id} AND has_committed IS NOT TRUE
+"""
+
 
 def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
     """Return the statement that keeps what a run did."""
@@ -144,3 +163,13 @@ def _to_record(
         package_version=package_version,
         error_code=error_code,
     )
+
+
+def has_changed_anything(connection: OwnConnection, tables: Tables) -> bool:
+    """Tell whether a run is recorded that has committed, adopted or baselined anything."""
+    return bool(connection.send(_HAS_CHANGED.format(run=tables.run))[0].rows[0][0])
+
+
+def note_commit_sql(tables: Tables, run_id: str) -> str:
+    """Return the statement that notes that a run commits a change, in the transaction that does."""
+    return _NOTE_COMMIT.format(run=tables.run, run_id=quote_literal(run_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.postgres.quoting import quote_literal
-from lockgate.postgres.tables.strangers import guard_sql
+from lockgate.postgres.tables.untrusted_owners import ownership_check_sql
 
 if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
@@ -185,7 +185,7 @@ def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
         create_schema="" if schema_exists else _CREATE_SCHEMA.format(schema=tables.schema),
         add_columns="".join(_add_column_sql(tables, *column) for column in ADDED_COLUMNS),
         create_view=create_view,
-        guard=guard_sql(tables),
+        guard=ownership_check_sql(tables),
         history=tables.history,
         run=tables.run,
         lock=tables.lock,

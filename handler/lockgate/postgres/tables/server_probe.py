@@ -16,18 +16,18 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal, write_name
 from lockgate.postgres.server.own_session import OwnConnection
 from lockgate.postgres.server.statement_result import Result, StatementError
-from lockgate.postgres.server.unsuitable import IS_LIMITLESS
+from lockgate.postgres.server.unsupported_servers import IS_LIMITLESS
 from lockgate.postgres.tables.digest import Digest, digest_sql
 from lockgate.postgres.tables.schema import LAYOUT_VERSION, has_columns_sql
-from lockgate.postgres.tables.strangers import (
-    STRANGER_FOUND,
-    Stranger,
-    first_stranger_sql,
-    guard_sql,
-    hidden_sql,
-    refuse_hidden,
-    refuse_new_stranger,
-    refuse_stranger,
+from lockgate.postgres.tables.untrusted_owners import (
+    UNTRUSTED_OWNER_FOUND,
+    UntrustedOwner,
+    first_untrusted_owner_sql,
+    hidden_rows_sql,
+    ownership_check_sql,
+    refuse_hidden_rows,
+    refuse_new_untrusted_owner,
+    refuse_untrusted_owner,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ SELECT pg_catalog.current_database(), session_user, current_user,
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
                              WHERE d.classid = 'pg_catalog.pg_class'::regclass
                                AND d.objid = c.oid AND d.deptype = 'e')),
-       ({stranger}), ({hidden}), ({limitless}),
+       ({untrusted}), ({hidden}), ({limitless}),
        {has_columns}
 """
 
@@ -97,7 +97,7 @@ def _read_as_postgres() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ServerProbe:
     """One look at a server, and the words for what it refuses."""
 
     tables: Tables
@@ -115,13 +115,13 @@ class Look:
         """
         facts = _FACTS.format(
             schema=quote_literal(self.tables.schema_name),
-            stranger=first_stranger_sql(self.tables),
-            hidden=hidden_sql(self.tables),
+            untrusted=first_untrusted_owner_sql(self.tables),
+            hidden=hidden_rows_sql(self.tables),
             limitless=IS_LIMITLESS,
             has_columns=has_columns_sql(self.tables),
         )
-        # A table of a stranger's is not even read: what it is and does, the stranger decides.
-        guard, digest = guard_sql(self.tables), digest_sql(self.tables)
+        # A table with an untrusted owner is not even read: reading it may run the code of that owner.
+        guard, digest = ownership_check_sql(self.tables), digest_sql(self.tables)
         message = f"{_SERVER};\n{facts};\nSET LOCAL transaction_read_only = on;\n{guard};\n{digest}"
         try:
             results = OwnConnection(connection, self.set_role).send(message, meanwhile=meanwhile)
@@ -151,12 +151,14 @@ class Look:
     def _to_probe(self, results: list[Result], connection: Connection) -> Probe:
         self._refuse_old(results)
         number, version, pid = results[_SERVER_PLACE].rows[0]
-        (database, user, role, read_only, slots, has_schema, is_fresh, stranger, hidden, is_limitless,
+        (database, user, role, read_only, slots, has_schema, is_fresh, untrusted, hidden, is_limitless,
          has_columns) = results[_FACTS_PLACE].rows[0]  # fmt: skip
-        if stranger is not None:
-            raise refuse_stranger(self.tables.schema_name, Stranger.parse(stranger), role)
+        if untrusted is not None:
+            raise refuse_untrusted_owner(
+                self.tables.schema_name, UntrustedOwner.parse(untrusted), role
+            )
         if hidden is not None:
-            raise refuse_hidden(self.tables.schema_name, hidden, role)
+            raise refuse_hidden_rows(self.tables.schema_name, hidden, role)
         return Probe(
             database=database,
             user=user,
@@ -197,8 +199,8 @@ class Look:
         schema = self.tables.schema_name
         if self.set_role is not None and f'"{self.set_role}"' in str(error):
             return self._refuse_role(self.set_role, error)
-        if error.sqlstate == STRANGER_FOUND:
-            return refuse_new_stranger(schema)
+        if error.sqlstate == UNTRUSTED_OWNER_FOUND:
+            return refuse_new_untrusted_owner(schema)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
                 f"The role may not use the tables in schema {schema}: {error}.",
@@ -234,7 +236,7 @@ class Look:
     def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
         """Return what it means that our tables could not be created."""
         schema = self.tables.schema_name
-        if error.sqlstate in {STRANGER_FOUND, _UNDEFINED_COLUMN}:
+        if error.sqlstate in {UNTRUSTED_OWNER_FOUND, _UNDEFINED_COLUMN}:
             return self.refusal(error)
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(

@@ -132,7 +132,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class LossGuard:
+class DataLossGuard:
     """Lets the scripts of one run lose no row.
 
     ``migration_ids`` are what is undone; ``may_stop_counting``: their scripts name track_counts.
@@ -318,7 +318,7 @@ def _describe(one: Gone) -> str:
     return f"{one.label}, {about}"
 
 
-def unwatched(label: str, what: str) -> DataLossRefused:
+def refuse_unguarded(label: str, what: str) -> DataLossRefused:
     """Return the error of a down script that could lose rows unseen."""
     return DataLossRefused(
         f"The down script of migration {label} holds {what}, which commits by itself, so nobody can"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
 # Square root of a negative number: how the guard refuses, and no other statement of Lockgate does.
-STRANGER_FOUND = "2201F"
+UNTRUSTED_OWNER_FOUND = "2201F"
 
 OUR_TABLES = """
     SELECT c.oid, c.relname, c.relkind, c.relowner
@@ -29,7 +29,7 @@ OUR_TABLES = """
 
 # Trusted are this role, the roles that it is a member of, superusers, and the database's owner. The last
 # two are the members of pg_database_owner, which owns schema public from PostgreSQL 15 on.
-_STRANGERS = """
+_UNTRUSTED_OWNERS = """
     SELECT found.kind, found.name, pg_catalog.pg_get_userbyid(found.owner) AS owner
     FROM (
         SELECT 'schema' AS kind, n.nspname AS name, n.nspowner AS owner
@@ -47,18 +47,18 @@ _STRANGERS = """
 """
 
 _GUARD = "SELECT pg_catalog.sqrt(CASE WHEN EXISTS ({strangers}) THEN -1 ELSE 1 END)"
-_FIRST_STRANGER = """
+_FIRST_UNTRUSTED_OWNER = """
     SELECT pg_catalog.json_build_array(kind, name, owner)::text FROM ({strangers}) AS strangers LIMIT 1
 """
 # A policy filters what a role reads; a view or another table in place of Lockgate's may, too.
-_FIRST_HIDDEN = """
+_FIRST_HIDDEN_TABLE = """
     SELECT min(c.relname) FROM ({tables}) AS c
     WHERE c.relkind <> 'r' OR pg_catalog.row_security_active(c.oid)
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class UntrustedOwner:
     """What belongs to a role that is not trusted. ``kind``: schema, table or trigger."""
 
     kind: str
@@ -66,14 +66,14 @@ class Stranger:
     owner: str
 
     @classmethod
-    def parse(cls, text: str) -> Stranger:
-        """Return what `first_stranger_sql` found."""
+    def parse(cls, text: str) -> UntrustedOwner:
+        """Return what `first_untrusted_owner_sql` found."""
         return cls(*json.loads(text))
 
 
-def hidden_sql(tables: Tables) -> str:
+def hidden_rows_sql(tables: Tables) -> str:
     """Return the query for the name of a Lockgate relation that does not show this role every row."""
-    return _FIRST_HIDDEN.format(tables=our_tables_sql(tables))
+    return _FIRST_HIDDEN_TABLE.format(tables=our_tables_sql(tables))
 
 
 def our_tables_sql(tables: Tables) -> str:
@@ -81,23 +81,23 @@ def our_tables_sql(tables: Tables) -> str:
     return OUR_TABLES.format(schema=quote_literal(tables.schema_name))
 
 
-def _strangers_sql(tables: Tables) -> str:
-    return _STRANGERS.format(
+def _untrusted_owners_sql(tables: Tables) -> str:
+    return _UNTRUSTED_OWNERS.format(
         schema=quote_literal(tables.schema_name), tables=our_tables_sql(tables)
     )
 
 
-def first_stranger_sql(tables: Tables) -> str:
-    """Return the query for one value that `Stranger.parse` reads."""
-    return _FIRST_STRANGER.format(strangers=_strangers_sql(tables))
+def first_untrusted_owner_sql(tables: Tables) -> str:
+    """Return the query for one value that `UntrustedOwner.parse` reads."""
+    return _FIRST_UNTRUSTED_OWNER.format(strangers=_untrusted_owners_sql(tables))
 
 
-def guard_sql(tables: Tables) -> str:
-    """Return the statement that fails with `STRANGER_FOUND` if there is a stranger."""
-    return _GUARD.format(strangers=_strangers_sql(tables))
+def ownership_check_sql(tables: Tables) -> str:
+    """Return the statement that fails with `UNTRUSTED_OWNER_FOUND` if there is a stranger."""
+    return _GUARD.format(strangers=_untrusted_owners_sql(tables))
 
 
-def refuse_new_stranger(schema: str) -> TargetUnsuitable:
+def refuse_new_untrusted_owner(schema: str) -> TargetUnsuitable:
     """Return the error about a stranger that came after the first look."""
     return TargetUnsuitable(
         f"Schema {schema}, one of Lockgate's tables in it, or a trigger on one of them, now belongs to a"
@@ -106,7 +106,7 @@ def refuse_new_stranger(schema: str) -> TargetUnsuitable:
     )
 
 
-def refuse_stranger(schema: str, stranger: Stranger, role: str) -> TargetUnsuitable:
+def refuse_untrusted_owner(schema: str, stranger: UntrustedOwner, role: str) -> TargetUnsuitable:
     """Return the error about a stranger to ``role``."""
     name, owner, at = write_name(stranger.name), write_name(stranger.owner), write_name(schema)
     what, remedy = {
@@ -125,7 +125,7 @@ def refuse_stranger(schema: str, stranger: Stranger, role: str) -> TargetUnsuita
     )
 
 
-def refuse_hidden(schema: str, name: str, role: str) -> HistoryUnusable:
+def refuse_hidden_rows(schema: str, name: str, role: str) -> HistoryUnusable:
     """Return the error of a Lockgate relation that may not show ``role`` every row."""
     table = f"{write_name(schema)}.{name}"
     return HistoryUnusable(

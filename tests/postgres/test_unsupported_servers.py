@@ -9,7 +9,7 @@ import pytest
 
 from lockgate.core.request import Action
 from lockgate.core.target import is_dsql, is_rds_proxy
-from lockgate.postgres.server.unsuitable import is_behind_rds_proxy
+from lockgate.postgres.server.unsupported_servers import is_behind_rds_proxy
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:

@@ -14,40 +14,40 @@ if TYPE_CHECKING:
 
     from lockgate.core.outcome import Stamp
     from lockgate.core.segment import Step
-    from lockgate.postgres.apply.session import Mark
+    from lockgate.postgres.apply.session import EndTime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Ledger:
+class BatchRows:
     """Rows: first what is known of them, then the times."""
 
     def __init__(self, stamp: Stamp) -> None:
         self._stamp = stamp
-        self._drafts: dict[str, Row] = {}
+        self._prepared: dict[str, Row] = {}
         self._begun = Decimal()
         self._ended: list[Row] = []
 
-    def draft(self, steps: Iterable[Step]) -> None:
+    def prepare(self, steps: Iterable[Step]) -> None:
         """Make the rows but for their times, which takes a while: scripts are digested."""
         for step in steps:
             migration = step.migration
-            if migration.migration_id not in self._drafts:
+            if migration.migration_id not in self._prepared:
                 row = make_row(migration, self._stamp, whole_progress(step))
-                self._drafts[migration.migration_id] = row
+                self._prepared[migration.migration_id] = row
 
-    def note(self, marks: Iterable[Mark]) -> None:
+    def set_end_times(self, end_times: Iterable[EndTime]) -> None:
         """Note when migrations ended; a mark of none tells when the next could begin."""
-        for mark in marks:
-            if mark.migration is not None:
-                row = self._drafts.pop(mark.migration.migration_id)
-                ended_at = _EPOCH + timedelta(microseconds=int(mark.epoch * 1_000_000))
+        for end in end_times:
+            if end.migration is not None:
+                row = self._prepared.pop(end.migration.migration_id)
+                ended_at = _EPOCH + timedelta(microseconds=int(end.epoch * 1_000_000))
                 row["applied_at"] = ended_at.isoformat()
-                row["duration_ms"] = max(0, round((mark.epoch - self._begun) * 1000))
+                row["duration_ms"] = max(0, round((end.epoch - self._begun) * 1000))
                 self._ended.append(row)
-            self._begun = mark.epoch
+            self._begun = end.epoch
 
-    def take(self) -> list[Row]:
+    def take_finished(self) -> list[Row]:
         """Return what ended since it was asked last."""
         ended, self._ended = self._ended, []
         return ended

@@ -1,7 +1,4 @@
-"""What is in a database before the first run: its tables, and whether a run has ever changed it.
-
-Knows the catalogs and our own tables. Decides nothing.
-"""
+"""The tables of a database, which a first run looks through."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
     from lockgate.postgres.server.own_session import OwnConnection
-    from lockgate.postgres.tables.table_names import Tables
 
 # Our tables by name and by columns that nobody else's have.
 _OURS = {
@@ -39,24 +35,6 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
 ORDER BY n.nspname, c.relname
 """
-# Of a run that noted nothing, its status and report tell: one of an earlier build, or one that changed
-# nothing. Breaking a lock changes no migration. Without the column, as in tables of an earlier build,
-# its name means the NULL outside of the subquery.
-_HAS_CHANGED = """
-SELECT EXISTS (
-    SELECT FROM (VALUES (NULL::boolean)) AS earlier_build (has_committed), LATERAL (
-        SELECT FROM {run} AS r
-        WHERE r.action <> 'unlock'
-          AND (has_committed
-               OR r.status IN ('applied', 'rolled_back')
-               OR r.report -> 'applied' -> 0 IS NOT NULL
-               OR r.report -> 'reverted' -> 0 IS NOT NULL)
-        LIMIT 1
-    ) AS changed)
-"""
-_NOTE = """
-UPDATE {run} SET has_committed = true WHERE run_id = {run_id} AND has_committed IS NOT TRUE
-"""
 
 
 def list_tables(connection: OwnConnection) -> tuple[Table, ...]:
@@ -71,13 +49,3 @@ def list_tables(connection: OwnConnection) -> tuple[Table, ...]:
     )
     rows = connection.send(_LIST.format(is_ours=is_ours))[0].rows
     return tuple(Table(*row) for row in rows)
-
-
-def has_changed_anything(connection: OwnConnection, tables: Tables) -> bool:
-    """Tell whether a run is recorded that has committed, adopted or baselined anything."""
-    return bool(connection.send(_HAS_CHANGED.format(run=tables.run))[0].rows[0][0])
-
-
-def note_commit_sql(tables: Tables, run_id: str) -> str:
-    """Return the statement that notes that a run commits a change, in the transaction that does."""
-    return _NOTE.format(run=tables.run, run_id=quote_literal(run_id))

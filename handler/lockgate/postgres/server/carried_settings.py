@@ -38,7 +38,7 @@ SELECT 'role', pg_catalog.current_setting('role')
 _PATH, _ROLE, _NO_ROLE = "search_path", "role", "none"
 
 
-def read_kept(connection: Connection, rule: SessionRule) -> tuple[str, ...]:
+def read_carried_settings(connection: Connection, rule: SessionRule) -> tuple[str, ...]:
     """Return the statements that set what the session has, outside of a transaction, once more.
 
     An empty search path is not kept: nobody finds anything by it, and pg_dump leaves it behind.
