@@ -74,11 +74,11 @@ class SettingsAccesses:
         """Return the access that a rotation in flight switches to."""
         return self._source.access(SecretStage.PENDING)
 
-    def context(self, host: str) -> ssl.SSLContext | None:
-        """Return the TLS context for a host."""
+    def context(self, access: Access) -> ssl.SSLContext | None:
+        """Return the TLS context for an access, or ``None`` without TLS."""
         return make_tls_context(
-            self._source.tls,
-            host,
+            access.tls,
+            access.endpoint.host,
             ca_file=self._settings.ca_file,
             off_anywhere=self._settings.tls_off_anywhere,
         )

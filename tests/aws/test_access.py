@@ -221,8 +221,7 @@ def test_sslmode_of_a_url_goes_before_the_setting(
     url = URL + query
     secret_arn = make_secret({"url": url}) if in_secret else None
     source = AccessSource(Settings(secret_arn=secret_arn, database_url=url, tls=Tls.REQUIRE))
-    source.access(SecretStage.CURRENT)
-    assert expected == source.tls
+    assert expected == source.access(SecretStage.CURRENT).tls
 
 
 def test_credentials_show_no_password(make_secret: Callable[..., str]) -> None:

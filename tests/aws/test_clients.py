@@ -22,7 +22,8 @@ from botocore.exceptions import (
     UnknownServiceError,
 )
 
-from lockgate.aws.clients import Call, make_client, may_pass, region_of, translated
+from lockgate.aws.call import Call, region_of
+from lockgate.aws.clients import make_client, may_pass, translated
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 
 CALL = Call("Secret prod/db", "secretsmanager:GetSecretValue", "secretsmanager")

@@ -317,9 +317,9 @@ class Rotating:
         """Return what works by now."""
         return self._access("AWSPENDING", self._database.password) if self._has_pending else None
 
-    def context(self, host: str) -> ssl.SSLContext | None:
+    def context(self, access: Access) -> ssl.SSLContext | None:
         """Return the context that verifies the test's server."""
-        ca_file = str(self._database.ca_file)
+        ca_file, host = str(self._database.ca_file), access.endpoint.host
         return make_tls_context(Tls.VERIFY_FULL, host, ca_file=ca_file, off_anywhere=False)
 
 

@@ -1,18 +1,18 @@
-"""Settings, URL, secret and IAM brought together into one `Access`. Opens no database connection.
+"""Combines settings, URL, secret and IAM into one `Access`. Opens no connection to the database.
 
-What only secrets or IAM need is imported where they are read.
+The order of precedence for each field::
 
-Who goes before whom, for each field::
-
-    host, port, dbname, username   setting > secret, else URL > RDS's description > default
-    password                       IAM token where asked for > secret, else URL
+    host, port, dbname, username   setting > secret, or URL > description from RDS > default
+    password                       IAM token if asked for > secret, or URL
+    tls                            sslmode of the URL > setting
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from getpass import getuser
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from lockgate.aws.clients import make_client
 from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host
 from lockgate.core.policy import Tls
@@ -21,58 +21,41 @@ from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.aws.clients import ClientFactory
-    from lockgate.aws.endpoints import Discovered, Resource
-    from lockgate.aws.secrets import Secret
+    from types import ModuleType
+
+    from lockgate.aws.call import ClientFactory
+    from lockgate.aws.endpoints import Resource
+    from lockgate.aws.secret_source import SecretSource
     from lockgate.settings import Settings
 
 _DEFAULT_PORT = 5432
 _DEFAULT_DBNAME = "postgres"
 
 
-def make_client(service: str, region: str | None) -> Any:
-    """Return a boto3 client; see `clients.make_client`. With a URL there is none to be made."""
-    from lockgate.aws import clients
-
-    return clients.make_client(service, region)
-
-
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Source:
     parts: ConnectionParts
     origin: str
 
 
 class AccessSource:
-    """Gives the way into the database, afresh each time it is asked, and remembers what it gave.
+    """Reads the access to the database from the settings, again each time it is asked.
 
-    A rejected password is followed by `SecretStage.CURRENT` once more, since the secret may have
-    moved on, then by `SecretStage.PENDING`, since a rotation sets the password in the database
-    before it moves the stage.
+    After a rejected password, `SecretStage.CURRENT` is read once more, because the secret may have been
+    rotated. Then `SecretStage.PENDING` is tried: a rotation sets the password in the database before it
+    moves the stage.
     """
 
     def __init__(self, settings: Settings, clients: ClientFactory = make_client) -> None:
         self._settings = settings
         self._clients = clients
-        self._secrets: Any = None
-        self._secret: Secret | None = None
-        self._current_version: str | None = None
-        self._discovered: Discovered | None = None
-        self._tls = settings.tls
+        self._secret: SecretSource | None = None
         self._tried: list[str] = []
 
     @property
     def tried(self) -> tuple[str, ...]:
-        """The origins given so far, each once: what the final error names."""
+        """The origins of the credentials so far, each once, for the final error."""
         return tuple(self._tried)
-
-    @property
-    def tls(self) -> Tls:
-        """How the server must prove itself, as of the last `access`.
-
-        The ``sslmode`` of a URL goes before ``LOCKGATE_TLS``, which holds where a URL names none.
-        """
-        return self._tls
 
     @overload
     def access(self, stage: Literal[SecretStage.CURRENT]) -> Access: ...
@@ -81,18 +64,17 @@ class AccessSource:
     def access(self, stage: SecretStage) -> Access | None: ...
 
     def access(self, stage: SecretStage) -> Access | None:
-        """Return the access at a stage; ``None`` for `PENDING` where no rotation is in flight.
+        """Return the access at a stage; ``None`` for `PENDING` if no rotation is in progress.
 
         Raises:
-            SettingInvalid: the settings lead to no host, user or password, or to an impossible one.
-            CredentialsRejected: the secret or the IAM token cannot be had.
+            SettingInvalid: the settings give no host, user or password, or an invalid one.
+            CredentialsRejected: the secret or the IAM token cannot be read.
             DatabaseUnreachable: RDS knows no endpoint for the secret's database.
         """
-        found = self._find(stage)
-        if found is None:
+        source = self._find(stage)
+        if source is None:
             return None
-        self._tls = self._settings.tls if found.parts.tls is None else found.parts.tls
-        access = self._complete(found)
+        access = self._complete(source)
         if access.credentials.origin not in self._tried:
             self._tried.append(access.credentials.origin)
         return access
@@ -100,27 +82,23 @@ class AccessSource:
     def find_resource(self) -> Resource | None:
         """Return the RDS instance or cluster that the secret of the last `access` belongs to.
 
-        ``None`` if there is no secret, or nothing in it or on it says so.
+        ``None`` if there is no secret, or if neither its content nor its tags name one.
 
         Raises:
             CredentialsRejected: the secret's description may not be read.
         """
-        if self._secret is None:
-            return None
-        from lockgate.aws.endpoints import find_resource
+        return None if self._secret is None else self._secret.find_resource()
 
-        return find_resource(self._secret, self._secrets)
-
-    def _find(self, stage: SecretStage) -> _Found | None:
+    def _find(self, stage: SecretStage) -> _Source | None:
         if self._settings.secret_arn is not None:
             return self._find_in_secret(self._settings.secret_arn, stage)
         if stage is SecretStage.PENDING:
             return None
         if self._settings.database_url is not None:
             name = "LOCKGATE_DATABASE_URL"
-            return _Found(parse_database_url(self._settings.database_url, name), name)
+            return _Source(parse_database_url(self._settings.database_url, name), name)
         if self._settings.iam_auth:
-            return _Found(ConnectionParts(), "the settings")
+            return _Source(ConnectionParts(), "the settings")
         raise SettingInvalid(
             "No database is given: LOCKGATE_SECRET_ARN, LOCKGATE_DATABASE_URL and LOCKGATE_IAM_AUTH"
             " are not set.",
@@ -129,85 +107,53 @@ class AccessSource:
             setting="LOCKGATE_SECRET_ARN",
         )
 
-    def _find_in_secret(self, given: str, stage: SecretStage) -> _Found | None:
-        from lockgate.aws.clients import region_of
-        from lockgate.aws.secrets import check_secret_id, read_secret
-
-        secret_id = check_secret_id(given)
+    def _find_in_secret(self, secret_id: str, stage: SecretStage) -> _Source | None:
+        if self._secret is None:
+            self._secret = _import_aws().SecretSource(secret_id, self._clients)
         if stage is SecretStage.PENDING and self._settings.iam_auth:
             return None
-        if self._secrets is None:
-            self._secrets = self._clients("secretsmanager", region_of(secret_id))
-        secret = read_secret(self._secrets, secret_id, stage)
-        if secret is None:
-            return None
-        self._secret = secret
-        if stage is SecretStage.CURRENT:
-            self._current_version = secret.version_id
-        elif secret.version_id == self._current_version:
-            # A finished rotation may leave both stages on one version; it was tried already.
-            return None
-        return _Found(self._with_endpoint(secret), secret.origin)
+        found = self._secret.read(stage, has_host=self._settings.host is not None)
+        return None if found is None else _Source(*found)
 
-    def _with_endpoint(self, secret: Secret) -> ConnectionParts:
-        if self._settings.host is not None or secret.parts.host is not None:
-            return secret.parts
-        if self._discovered is None:
-            from lockgate.aws.endpoints import find_endpoint
-
-            self._discovered = find_endpoint(secret, self._secrets, self._clients)
-        return replace(
-            secret.parts,
-            host=self._discovered.host,
-            port=_first(secret.parts.port, self._discovered.port),
-            dbname=_first(secret.parts.dbname, self._discovered.dbname),
-        )
-
-    def _complete(self, found: _Found) -> Access:
-        settings, parts = self._settings, found.parts
+    def _complete(self, source: _Source) -> Access:
+        settings, parts = self._settings, source.parts
         host, port = _read_host(settings.host, settings.port)
         host, port = _first(host, parts.host), _first(port, parts.port)
         username = _first(settings.username, parts.username)
         if username is None and host is not None and is_socket(host):
             username = _os_user()
         if host is None:
-            raise _missing("host", "LOCKGATE_HOST", found.origin)
+            raise _missing("host", "LOCKGATE_HOST", source.origin)
         if username is None:
-            raise _missing("user", "LOCKGATE_USERNAME", found.origin)
+            raise _missing("user", "LOCKGATE_USERNAME", source.origin)
         endpoint = Endpoint(
             host=host,
             port=port or _DEFAULT_PORT,
             dbname=_first(settings.dbname, parts.dbname) or _DEFAULT_DBNAME,
         )
+        tls = _first(parts.tls, settings.tls)
         if settings.iam_auth:
-            return Access(endpoint, self._sign_in(endpoint, username))
-        return Access(endpoint, self._with_password(found, username))
+            return Access(endpoint, self._sign_in(endpoint, username, tls), tls)
+        return Access(endpoint, self._with_password(source, username), tls)
 
-    def _with_password(self, found: _Found, username: str) -> Credentials:
-        password = found.parts.password
+    def _with_password(self, source: _Source, username: str) -> Credentials:
+        password = source.parts.password
         if password is None and self._settings.secret_arn is not None:
             raise CredentialsRejected(
-                f"There is no password in {found.origin}.",
+                f"There is no password in {source.origin}.",
                 hint="Add password to the secret, or set LOCKGATE_IAM_AUTH=true to do without one.",
             )
         # A URL without a password is for servers that ask for none.
-        return Credentials(username, password or "", found.origin)
+        return Credentials(username, password or "", source.origin)
 
-    def _sign_in(self, endpoint: Endpoint, username: str) -> Credentials:
-        if self._tls is Tls.OFF:
+    def _sign_in(self, endpoint: Endpoint, username: str, tls: Tls) -> Credentials:
+        if tls is Tls.OFF:
             raise SettingInvalid(
                 "An IAM token is only accepted over TLS, and TLS is off.",
                 hint="Set LOCKGATE_TLS=verify-full, or LOCKGATE_IAM_AUTH=false.",
                 setting="LOCKGATE_TLS",
             )
-        from lockgate.aws.clients import Call, translated
-        from lockgate.aws.rds_host import find_region
-
-        rds = self._clients("rds", find_region(endpoint.host))
-        with translated(Call("The IAM token", "rds-db:connect", "rds")):
-            token = rds.generate_db_auth_token(
-                DBHostname=endpoint.host, Port=endpoint.port, DBUsername=username
-            )
+        token = _import_aws().make_iam_token(endpoint, username, self._clients)
         return Credentials(username, token, f"IAM token for {username}")
 
 
@@ -215,9 +161,7 @@ def make_access(settings: Settings, clients: ClientFactory = make_client) -> Acc
     """Return the access that the settings give now, with a secret at its current stage.
 
     Raises:
-        SettingInvalid: as `AccessSource.access` does, and so for the others.
-        CredentialsRejected:
-        DatabaseUnreachable:
+        LockgateError: the same errors as `AccessSource.access`.
     """
     return AccessSource(settings, clients).access(SecretStage.CURRENT)
 
@@ -243,9 +187,7 @@ def _read_host(text: str | None, port: int | None) -> tuple[str | None, int | No
 
 
 def _os_user() -> str | None:
-    """Return who runs this process; a server that asks the socket for it wants that name."""
-    from getpass import getuser
-
+    """Return the name of this process's user, which peer authentication over a socket expects."""
     try:
         return getuser()
     except (KeyError, OSError):
@@ -262,3 +204,9 @@ def _missing(field: str, setting: str, origin: str) -> SettingInvalid:
         hint=f"Set {setting}.",
         setting=setting,
     )
+
+
+def _import_aws() -> ModuleType:
+    from lockgate.aws import secret_source  # noqa: PLC0415 - the door to secrets, endpoints and IAM
+
+    return secret_source

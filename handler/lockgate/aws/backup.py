@@ -16,7 +16,7 @@ from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import ClientFactory, make_client
+from lockgate.aws.clients import make_client
 from lockgate.aws.deployments import refuse_deployment
 from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.rds import RdsDatabase, describe, find_database
@@ -32,6 +32,7 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lockgate.aws.call import ClientFactory
     from lockgate.core.deadline import Deadline
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, ClientFactory, make_client, region_of, translated
+from lockgate.aws.call import Call, ClientFactory, region_of
+from lockgate.aws.clients import make_client, translated
 from lockgate.errors import RunIncomplete
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, ClientFactory, region_of, translated
+from lockgate.aws.call import Call, ClientFactory, region_of
+from lockgate.aws.clients import translated
 from lockgate.aws.secrets import ENGINES, Secret
 from lockgate.errors import DatabaseUnreachable, SettingInvalid
 from lockgate.fast_start.dataclass import dataclass

@@ -15,7 +15,13 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, find_region, may_pass, region_of, translated
+from botocore.config import Config
+from botocore.httpsession import URLLib3Session
+from botocore.session import Session
+from botocore.utils import get_environ_proxies
+
+from lockgate.aws.call import Call, find_region, region_of
+from lockgate.aws.clients import may_pass, translated
 from lockgate.errors import (
     CredentialsRejected,
     FunctionBusy,
@@ -133,10 +139,7 @@ class RemoteFunction:
         return Reply(_parse(content), is_error="FunctionError" in answer)
 
     def _make_client(self) -> Any:
-        import botocore.session  # noqa: PLC0415 -- as in clients.py
-        from botocore.config import Config  # noqa: PLC0415 - as above
-
-        session = botocore.session.Session(profile=self._profile)
+        session = Session(profile=self._profile)
         config = Config(retries={"mode": "standard", "total_max_attempts": 1})
         client = session.create_client("lambda", region_name=self._region, config=config)
         # The only way past the client's own connections, whose options it does not let choose.
@@ -147,9 +150,6 @@ class RemoteFunction:
 
 def _send(ca_bundle: str | None, request: Any, **_: object) -> Any:
     """Send a signed request over a connection that is kept alive."""
-    from botocore.httpsession import URLLib3Session  # noqa: PLC0415 -- as in clients.py
-    from botocore.utils import get_environ_proxies  # noqa: PLC0415 - as above
-
     options: dict[str, Any] = {
         "verify": ca_bundle or read_environment().get("REQUESTS_CA_BUNDLE") or True,
         "proxies": get_environ_proxies(request.url),

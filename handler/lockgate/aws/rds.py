@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, ClientFactory, translated
+from lockgate.aws.call import Call, ClientFactory
+from lockgate.aws.clients import translated
 from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.rds_host import EndpointKind, RdsHost, parse_rds_host
 from lockgate.aws.secrets import ENGINES

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import region_of
+from lockgate.aws.call import region_of
 from lockgate.aws.endpoints import ResourceKind
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import re
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, translated
+from lockgate.aws.call import Call
+from lockgate.aws.clients import translated
 from lockgate.aws.database_url import is_database_url, parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host, parse_port
 from lockgate.errors import CredentialsRejected, SettingInvalid

@@ -10,7 +10,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from lockgate.aws.clients import keep_client, region_of
+from lockgate.aws.call import region_of
+from lockgate.aws.clients import keep_client
 from lockgate.core.policy import Tls
 from lockgate.errors import LockgateError
 from lockgate.formats.names import AUTO_FORMAT

@@ -6,6 +6,7 @@ import re
 from dataclasses import field
 from ipaddress import ip_address
 
+from lockgate.core.policy import Tls
 from lockgate.fast_start.dataclass import dataclass
 
 
@@ -29,10 +30,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """All that a connection needs to know of the other side."""
+    """What a connection needs: where the database is, as whom to sign in, and over which TLS."""
 
     endpoint: Endpoint
     credentials: Credentials
+    tls: Tls = Tls.VERIFY_FULL
 
 
 _DSQL = re.compile(r".+\.dsql(-[a-z0-9]+)?\.[a-z0-9-]+\.on\.aws(\.cn)?\.?", re.IGNORECASE)

@@ -14,7 +14,7 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lockgate.aws.clients import ClientFactory
+    from lockgate.aws.call import ClientFactory
     from lockgate.awslambda.callers.delivery import Answer, Timing
     from lockgate.awslambda.callers.detect import CallerKind
     from lockgate.core.continuation import Continuation

@@ -11,7 +11,7 @@ from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, region_of
+from lockgate.aws.call import Call, region_of
 from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.carried import carry, read_carried
 from lockgate.awslambda.callers.delivery import Answer, tell

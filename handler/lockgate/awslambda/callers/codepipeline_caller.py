@@ -9,7 +9,7 @@ from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lockgate.aws.clients import Call, region_of
+from lockgate.aws.call import Call, region_of
 from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.codepipeline import (
     Job,

@@ -11,12 +11,14 @@ import threading
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from lockgate.aws.clients import Call, may_pass, translated
+from lockgate.aws.clients import may_pass, translated
 from lockgate.errors import LockgateError, UnexpectedFailure
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lockgate.aws.call import Call
 
 MAX_TRIES = 5
 

@@ -61,8 +61,8 @@ class Accesses(Protocol):
         """Return the access that a rotation in flight is about to switch to, if there is one."""
         ...
 
-    def context(self, host: str) -> ssl.SSLContext | None:
-        """Return the TLS context for a host, ``None`` for a plain connection."""
+    def context(self, access: Access) -> ssl.SSLContext | None:
+        """Return the TLS context for an access, ``None`` for a plain connection."""
         ...
 
 
@@ -209,7 +209,7 @@ class Connector:
             host=endpoint.host,
             port=endpoint.port,
             connect_timeout=self._deadline.patience_ms(timeout_ms) / 1000,
-            tls=self._accesses.context(endpoint.host),
+            tls=self._accesses.context(access),
         )
         try:
             return Connection(
