@@ -28,8 +28,8 @@ class SessionRule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
-    """Another tool's own history table, for migrations that touch it: made where it is missing."""
+class TableStub:
+    """An empty history table of another tool, created where it is missing: migrations may touch it."""
 
     table: str
     sql: str
@@ -37,7 +37,7 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True)
 class MadeStub:
-    """What a run made for a `StandIn`: tables by name and oid, and schemas; names are quoted."""
+    """What a run made for a `TableStub`: tables by name and oid, and schemas; names are quoted."""
 
     tables: tuple[tuple[str, int], ...] = ()
     schemas: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Catalog:
     by_id: dict[str, Migration] = field(repr=False, compare=False)
     by_version: dict[Version, Migration] = field(repr=False, compare=False)
     order: Order = Order.NUMBERS
-    stand_in: StandIn | None = None
+    stub: TableStub | None = None
     session: SessionRule = SessionRule.NEW
     markers: Markers | None = NATIVE_MARKERS
 

@@ -35,7 +35,7 @@ def find_first_contact(
         return None
     if has_runs and means.database.has_changed_anything():
         return None
-    contact = make_contact(means.database.ask, tables, catalog.stand_in, means.database.schema)
+    contact = make_contact(means.database.ask, tables, catalog.stub, means.database.schema)
     if not contact.is_foreign:
         return None
     versions = [version.text for version in catalog.by_version]

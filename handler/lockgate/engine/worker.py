@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.amendment import Amendment
-    from lockgate.core.catalog import Catalog, MadeStub, StandIn
+    from lockgate.core.catalog import Catalog, MadeStub, TableStub
     from lockgate.core.event_log import EventLog
     from lockgate.core.events import Event
     from lockgate.core.outcome import Done
@@ -169,12 +169,12 @@ class Worker:
         refuse_unknown(plan.steps)
         self._remember(plan)
         self._refuse_first_contact(plan)
-        if plan.has_pending and self.catalog.stand_in is not None:
-            self._make_stub(self.catalog.stand_in)
+        if plan.has_pending and self.catalog.stub is not None:
+            self._make_stub(self.catalog.stub)
         self._begin_facts(plan)
         return _Work(plan.segments)
 
-    def _make_stub(self, stub: StandIn) -> None:
+    def _make_stub(self, stub: TableStub) -> None:
         is_first = self.state.trail.stub is None
         self._add(events.StubSent(stub.table))
         try:

@@ -17,7 +17,7 @@ from lockgate.formats.tool import FoundTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from lockgate.core.catalog import StandIn
+    from lockgate.core.catalog import TableStub
     from lockgate.core.contact import Table
     from lockgate.formats.tool import Ask, HistoryTable, TableName, TableShape
 
@@ -197,7 +197,7 @@ def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
 
 
 def make_contact(
-    ask: Ask, tables: Sequence[Table], stub: StandIn | None, own_schema: str
+    ask: Ask, tables: Sequence[Table], stub: TableStub | None, own_schema: str
 ) -> Contact:
     """Return what the tables are that belong to no extension and to no Lockgate history.
 
@@ -252,7 +252,7 @@ def _count_rows(ask: Ask, tool: HistoryTable, found: FoundTable) -> int | None:
     return count
 
 
-def _is_stub(ask: Ask, table: Table, stub: StandIn | None) -> bool:
+def _is_stub(ask: Ask, table: Table, stub: TableStub | None) -> bool:
     """Tell whether a table is the stub, and empty: one with rows is somebody's history."""
     if stub is None or table.relation.lower() != stub.table.rpartition(".")[2].lower():
         return False

@@ -336,8 +336,8 @@ def test_own_table_stands_in_where_a_revision_names_it(folder: ForeignFolder) ->
     """Only then is Alembic's table made, with its column."""
     files = {"a.py": write("a", body="op.execute('TABLE alembic_version')")}
     catalog = folder.read(files)
-    assert catalog.stand_in is not None
-    assert "version_num varchar(32)" in catalog.stand_in.sql
+    assert catalog.stub is not None
+    assert "version_num varchar(32)" in catalog.stub.sql
 
 
 @pytest.mark.parametrize(

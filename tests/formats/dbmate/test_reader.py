@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.folders import list_versions, read_refused, write_folder
 
-from lockgate.core.catalog import Order, StandIn
+from lockgate.core.catalog import Order, TableStub
 from lockgate.core.request import Action
 from lockgate.formats.dbmate.reader import read_folder, recognise
 from lockgate.formats.native import reader as lockgate
@@ -161,8 +161,8 @@ def test_migration_that_touches_dbmates_table_finds_it(project: Project) -> None
     project.write(
         {"1_a.sql": "-- migrate:up\nDELETE FROM Schema_Migrations WHERE version = '0';\n"}
     )
-    stand_in = read_folder(project.folder, {}).stand_in
+    stub = read_folder(project.folder, {}).stub
     report = project.run(Action.UP)
     rows = project.database.run("SELECT version FROM schema_migrations")
-    assert isinstance(stand_in, StandIn)
+    assert isinstance(stub, TableStub)
     assert (1, []) == (len(report.applied), rows)

@@ -114,9 +114,9 @@ def test_metadata_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 def test_script_that_names_diesels_table_gets_it(tmp_path: Path) -> None:
     """A migration that edits Diesel's own history finds the table."""
     text = "DELETE FROM __diesel_schema_migrations"
-    stand_in = read_folder(write_folder(tmp_path / "m", {"1_a/up.sql": text}), {}).stand_in
-    assert stand_in is not None
-    assert "__diesel_schema_migrations" == stand_in.table
+    stub = read_folder(write_folder(tmp_path / "m", {"1_a/up.sql": text}), {}).stub
+    assert stub is not None
+    assert "__diesel_schema_migrations" == stub.table
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.core.catalog import StandIn
+from lockgate.core.catalog import TableStub
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration
 from lockgate.core.request import Action
@@ -547,12 +547,12 @@ def test_table_is_made_for_scripts_that_touch_it(read: Read) -> None:
         constraint='"flyway_schema_history_pk"',
         index='"flyway_schema_history_s_idx"',
     )
-    assert StandIn("flyway_schema_history", expected) == catalog.stand_in
+    assert TableStub("flyway_schema_history", expected) == catalog.stub
 
 
 def test_folder_that_leaves_the_table_alone_gets_none(read: Read) -> None:
     """There is nothing to stand in for."""
-    assert read({"V1__a.sql": SQL}).stand_in is None
+    assert read({"V1__a.sql": SQL}).stub is None
 
 
 # On a server.

@@ -90,9 +90,9 @@ def test_script_that_names_the_tools_table_gets_it(tmp_path: Path) -> None:
     folder = write_folder(
         tmp_path / "m", {"1_a.up.sql": "UPDATE schema_migrations SET dirty = false"}
     )
-    stand_in = read_folder(folder, {}).stand_in
-    assert stand_in is not None
-    assert "dirty boolean" in stand_in.sql
+    stub = read_folder(folder, {}).stub
+    assert stub is not None
+    assert "dirty boolean" in stub.sql
 
 
 @pytest.mark.parametrize(

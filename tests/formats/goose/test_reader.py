@@ -218,9 +218,9 @@ def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None
 def test_script_that_names_gooses_table_gets_it(tmp_path: Path) -> None:
     """A migration that edits goose's own history finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": f"{UP}DELETE FROM goose_db_version;\n"})
-    stand_in = read_folder(folder, {}).stand_in
-    assert stand_in is not None
-    assert "goose_db_version" == stand_in.table
+    stub = read_folder(folder, {}).stub
+    assert stub is not None
+    assert "goose_db_version" == stub.table
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> Non
     """A script that edits the tool's history finds its schema."""
     body = 'delete from "graphile_migrate"."migrations";\n'
     catalog = folder.read(commit(body))
-    assert catalog.stand_in is not None
-    assert catalog.stand_in.table == "graphile_migrate.migrations"
+    assert catalog.stub is not None
+    assert catalog.stub.table == "graphile_migrate.migrations"
 
 
 def test_failing_line_is_named_where_it_stands(project: Project) -> None:

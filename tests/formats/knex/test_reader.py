@@ -152,11 +152,11 @@ def test_question_mark_that_knex_cannot_send_cannot_be_run(folder: ForeignFolder
 def test_own_tables_are_made_where_a_script_names_one(folder: ForeignFolder) -> None:
     """A script that edits Knex's history or its lock finds the table."""
     catalog = folder.read({"1_a.sql": "UPDATE knex_migrations SET batch = 1;\n"})
-    assert catalog.stand_in is not None
-    assert catalog.stand_in.table == "knex_migrations"
+    assert catalog.stub is not None
+    assert catalog.stub.table == "knex_migrations"
     catalog = folder.read({"1_a.sql": "UPDATE knex_migrations_lock SET is_locked = 0;\n"})
-    assert catalog.stand_in is not None
-    assert catalog.stand_in.table == "knex_migrations_lock"
+    assert catalog.stub is not None
+    assert catalog.stub.table == "knex_migrations_lock"
 
 
 def test_script_that_edits_the_history_of_knex_runs(project: Project) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.core.catalog import Order, StandIn
+from lockgate.core.catalog import Order, TableStub
 from lockgate.core.migration import Kind, Migration
 from lockgate.core.request import Action
 from lockgate.errors import MigrationFileInvalid
@@ -616,7 +616,7 @@ def test_variable_that_filters_is_refused(refuse: Fail) -> None:
 def test_table_is_made_for_changesets_that_touch_it(read: Read) -> None:
     """Both tables, in Liquibase's own layout."""
     catalog = read({"log.sql": f"{HEAD}--changeset a:1\nDELETE FROM DATABASECHANGELOG;\n"})
-    assert StandIn("databasechangelog", TABLE_SQL) == catalog.stand_in
+    assert TableStub("databasechangelog", TABLE_SQL) == catalog.stub
 
 
 # On a server.

@@ -168,8 +168,8 @@ def test_other_files_and_folders_are_passed_over(folder: ForeignFolder) -> None:
 def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> None:
     """A script that edits the tool's history finds the table."""
     catalog = folder.read({"1_a.sql": "DELETE FROM pgmigrations;\n"})
-    assert catalog.stand_in is not None
-    assert catalog.stand_in.table == "pgmigrations"
+    assert catalog.stub is not None
+    assert catalog.stub.table == "pgmigrations"
 
 
 @pytest.mark.parametrize(

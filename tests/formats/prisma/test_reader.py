@@ -35,7 +35,7 @@ def test_comment_that_speaks_of_prismas_table_does_not_make_it(
     expected: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     """A script that names it finds it, in the body of a block too."""
-    assert expected == (folder.read({"1_a/migration.sql": text}).stand_in is not None)
+    assert expected == (folder.read({"1_a/migration.sql": text}).stub is not None)
 
 
 def test_folder_becomes_a_migration(folder: ForeignFolder) -> None:
@@ -120,9 +120,9 @@ def test_letter_beyond_ascii_is_accepted_where_it_decides_nothing(folder: Foreig
 def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> None:
     """A script that edits Prisma's history finds the table."""
     catalog = folder.read({"1_a/migration.sql": 'DELETE FROM "_prisma_migrations";\n'})
-    assert catalog.stand_in is not None
-    assert catalog.stand_in.table == "_prisma_migrations"
-    assert folder.read({"1_a/migration.sql": SQL}).stand_in is None
+    assert catalog.stub is not None
+    assert catalog.stub.table == "_prisma_migrations"
+    assert folder.read({"1_a/migration.sql": SQL}).stub is None
 
 
 def test_folder_is_recognised_by_its_lock_file(folder: ForeignFolder) -> None:

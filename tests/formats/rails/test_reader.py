@@ -52,9 +52,9 @@ def test_ruby_migration_is_known_by_its_name_and_not_run(project: Project) -> No
 def test_script_that_names_railss_table_gets_it(tmp_path: Path) -> None:
     """What a structure.sql ends with finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "INSERT INTO schema_migrations VALUES ('1')"})
-    stand_in = read_folder(folder, {}).stand_in
-    assert stand_in is not None
-    assert "schema_migrations" == stand_in.table
+    stub = read_folder(folder, {}).stub
+    assert stub is not None
+    assert "schema_migrations" == stub.table
 
 
 def test_structure_that_makes_railss_tables_itself_is_applied(project: Project) -> None:

@@ -389,8 +389,8 @@ def test_registry_gets_the_ids_of_the_plan(folder: ForeignFolder) -> None:
 def test_registry_stands_in_where_a_script_names_it(folder: ForeignFolder) -> None:
     """Only then is it made, with its schema."""
     catalog = folder.read(make_files(f"a {SIGNED}", a="TABLE sqitch.changes;"))
-    assert catalog.stand_in is not None
-    assert "CREATE SCHEMA IF NOT EXISTS sqitch" in catalog.stand_in.sql
+    assert catalog.stub is not None
+    assert "CREATE SCHEMA IF NOT EXISTS sqitch" in catalog.stub.sql
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,9 @@ def test_folder_that_sqlx_cannot_read_is_refused(
 def test_script_that_names_sqlxs_table_gets_it(tmp_path: Path) -> None:
     """A migration that edits sqlx's own history finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "UPDATE _sqlx_migrations SET checksum = ''"})
-    stand_in = read_folder(folder, {}).stand_in
-    assert stand_in is not None
-    assert "_sqlx_migrations" == stand_in.table
+    stub = read_folder(folder, {}).stub
+    assert stub is not None
+    assert "_sqlx_migrations" == stub.table
 
 
 @pytest.mark.parametrize(

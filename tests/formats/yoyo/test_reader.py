@@ -172,13 +172,13 @@ def test_folder_is_refused_with_its_reason(
 def test_own_table_stands_in_where_a_script_names_it(folder: ForeignFolder) -> None:
     """Only then is yoyo's table made, with its columns."""
     catalog = folder.read({"a.sql": "DELETE FROM _yoyo_migration;"})
-    assert catalog.stand_in is not None
-    assert "migration_hash" in catalog.stand_in.sql
+    assert catalog.stub is not None
+    assert "migration_hash" in catalog.stub.sql
 
 
-def test_folder_without_its_table_has_no_stand_in(folder: ForeignFolder) -> None:
+def test_folder_without_its_table_has_no_stub(folder: ForeignFolder) -> None:
     """A table that nobody asks for is not made."""
-    assert folder.read({"a.sql": SQL}).stand_in is None
+    assert folder.read({"a.sql": SQL}).stub is None
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from lockgate.formats.shared.folder import (
     read_text,
     require_folder,
 )
-from lockgate.formats.shared.scripts import unusable_file, with_stand_in
+from lockgate.formats.shared.scripts import unusable_file, with_stub
 from lockgate.formats.tool import ForeignRow, ForeignState
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
         _make_migration(folder, graph.revisions[name], None if found else _MISSING_LIBRARY)
         for name in sort_revisions(graph)
     ]
-    return with_stand_in(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
+    return with_stub(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
 
 
 def complete_history(folder: Path, history: ForeignHistory) -> ForeignHistory:

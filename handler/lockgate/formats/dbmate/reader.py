@@ -19,7 +19,7 @@ from lockgate.formats.shared.scripts import (
     make_script,
     make_versioned,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _MARKER = re.compile(
 )
 _BOM = "\ufeff"
 _TABLE = "schema_migrations"
-_STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIMARY KEY)"
+_TABLE_SQL = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIMARY KEY)"
 
 
 def recognise(folder: Path) -> str | None:
@@ -59,7 +59,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     del variables  # dbmate fills nothing in
     named = [(name, _NAME.fullmatch(name)) for name in list_names(folder)]
     migrations = [_read_migration(folder, path, match) for path, match in named if match]
-    return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _STAND_IN)
+    return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _has_up(text: str) -> bool:

@@ -15,7 +15,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     read_script,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.shared.toml import read_toml
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _UP, _DOWN, _METADATA = "up.sql", "down.sql", "metadata.toml"
 _TABLE = "__diesel_schema_migrations"
-_STAND_IN = """\
+_TABLE_SQL = """\
 CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
     version varchar(50) PRIMARY KEY NOT NULL,
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
@@ -53,7 +53,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     del variables  # Diesel fills nothing in
     migrations = [_read_migration(folder, name) for name in _list_folders(folder)]
     migrations.sort(key=lambda migration: migration.migration_id)
-    return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _STAND_IN)
+    return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _list_folders(folder: Path) -> list[str]:

@@ -32,7 +32,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     refuse,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.shared.tool_transaction import outside_where_needed
 
@@ -89,7 +89,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     ]
     catalog = catalog_by_number(migrations, folder)
     _refuse_alone(files, config)
-    return with_stand_in(catalog, config.table, _table_sql(config.table))
+    return with_stub(catalog, config.table, _table_sql(config.table))
 
 
 def _table_sql(table: str) -> str:

@@ -19,7 +19,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     pair_files,
     read_script,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.shared.tool_transaction import outside_where_needed
 from lockgate.formats.sqlx import reader as sqlx
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"([0-9]+)_(.*)\.(up|down)\.(.*)")
 _HIGHEST = 2**64 - 1
 _TABLE = "schema_migrations"
-_STAND_IN = (
+_TABLE_SQL = (
     "CREATE TABLE IF NOT EXISTS schema_migrations"
     " (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 )
@@ -62,7 +62,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     files = [_read_name(name) for name in list_names(folder, ("",))]
     pairs = pair_files([file for file in files if file is not None])
     migrations = [_read_migration(folder, pair) for pair in pairs]
-    return with_stand_in(catalog_by_number(migrations, folder), _TABLE, _STAND_IN)
+    return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _read_name(name: str) -> PairedFile | None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import StandIn
+from lockgate.core.catalog import TableStub
 from lockgate.core.migration import Version
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.graphile_migrate.gmrc import Settings, read_settings
@@ -109,7 +109,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     settings = read_settings(places, variables)
     catalog = catalog_by_place([_make_migration(one, settings) for one in committed], folder)
     if any(_SCHEMA in one.text for one in committed):
-        return replace(catalog, stand_in=StandIn(_TABLE, _TABLE_SQL))
+        return replace(catalog, stub=TableStub(_TABLE, _TABLE_SQL))
     return catalog
 
 

@@ -23,7 +23,7 @@ from lockgate.formats.shared.scripts import (
     make_script,
     make_versioned,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         _read_migration(folder, name, groups[name]) for name in sorted(groups, key=_sort_key)
     ]
     catalog = catalog_by_place(migrations, folder)
-    with_lock = with_stand_in(catalog, _LOCK_TABLE, _TABLE_SQL)
-    return with_stand_in(with_lock, _TABLE, _TABLE_SQL)
+    with_lock = with_stub(catalog, _LOCK_TABLE, _TABLE_SQL)
+    return with_stub(with_lock, _TABLE, _TABLE_SQL)
 
 
 def _sort_key(name: str) -> bytes:

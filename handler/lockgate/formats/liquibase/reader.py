@@ -36,7 +36,7 @@ from lockgate.formats.shared.scripts import (
     catalog_by_place,
     make_script,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         raise no_migrations(folder)
     catalog = catalog_by_place(list(migrations.values()), folder)
     for table in (TABLE, LOCK_TABLE):
-        catalog = with_stand_in(catalog, table, TABLE_SQL)
+        catalog = with_stub(catalog, table, TABLE_SQL)
     return catalog
 
 

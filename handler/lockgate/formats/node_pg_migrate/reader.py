@@ -25,7 +25,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     read_script,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     ordered = sorted(groups, key=lambda name: _sort_key(name, groups[name]))
     _refuse_undecided(ordered, groups)
     migrations = [_read_migration(folder, name, groups[name]) for name in ordered]
-    return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
+    return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _group_files(names: list[str]) -> dict[str, _Files]:

@@ -17,7 +17,7 @@ from lockgate.formats.shared.scripts import (
     make_script,
     make_versioned,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.shared.tool_transaction import outside_where_needed
 
@@ -88,7 +88,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
                 " and leaves none out",
                 f"Rename the file to begin with {place}, or restore the file that is missing.",
             )
-    return with_stand_in(catalog, _TABLE, _TABLE_SQL)
+    return with_stub(catalog, _TABLE, _TABLE_SQL)
 
 
 def _refuse_passed_over(folder: Path, names: list[str]) -> None:

@@ -15,7 +15,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     read_script,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.shared.tool_transaction import outside_where_single
 
@@ -75,7 +75,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             )
         script = outside_where_single(read_script(folder, path))
         migrations.append(make_versioned(Version.stored(name), "", script, None))
-    return with_stand_in(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
+    return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _list_folders(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ from lockgate.formats.shared.scripts import (
     catalog_by_number,
     make_script,
     make_versioned,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _OBSTACLE = Obstacle(
     line=1,
 )
 _TABLE = "schema_migrations"
-_STAND_IN = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
+_TABLE_SQL = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT NULL PRIMARY KEY)"
 
 
 def recognise(folder: Path) -> str | None:
@@ -56,7 +56,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     in_sql = {migration.version for migration in native}
     ruby = [_make_ruby(path, *named.groups()) for path, named in _list_ruby(folder)]
     migrations = native + [migration for migration in ruby if migration.version not in in_sql]
-    return with_stand_in(catalog_by_number(migrations, folder), _TABLE, _STAND_IN)
+    return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _list_ruby(folder: Path) -> list[tuple[str, re.Match[str]]]:

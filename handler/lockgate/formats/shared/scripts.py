@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import Catalog, StandIn, make_catalog, make_listed_catalog
+from lockgate.core.catalog import Catalog, TableStub, make_catalog, make_listed_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Language, Migration, Options, Script, Version
 from lockgate.core.sql.script import tokenize
@@ -152,7 +152,7 @@ def catalog_by_place(migrations: list[Migration], folder: Path) -> Catalog:
     return make_listed_catalog(migrations, str(folder))
 
 
-def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
+def with_stub(catalog: Catalog, table: str, sql: str) -> Catalog:
     """Return the catalog with the tool's own table to be made first, if a script names that table.
 
     ``sql`` creates it where it is missing, as the tool would. A script that makes the table itself,
@@ -166,7 +166,7 @@ def with_stand_in(catalog: Catalog, table: str, sql: str) -> Catalog:
         return catalog
     if any(making.search(script.text) for script in scripts):
         return catalog
-    return replace(catalog, stand_in=StandIn(table, sql))
+    return replace(catalog, stub=TableStub(table, sql))
 
 
 def _names(script: Script, word: re.Pattern[str]) -> bool:

@@ -15,7 +15,7 @@ from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
 from lockgate.formats.shared.folder import has_file, no_migrations, read_text, require_folder
 from lockgate.formats.shared.psql import read_psql_script
-from lockgate.formats.shared.scripts import unusable_file, with_stand_in
+from lockgate.formats.shared.scripts import unusable_file, with_stub
 from lockgate.formats.sqitch.config import Layout, read_layout
 from lockgate.formats.sqitch.plan import Change, Plan, read_plan
 from lockgate.formats.tool import ForeignState
@@ -74,7 +74,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
     if not plan.changes:
         raise no_migrations(folder)
     migrations = [_read_change(folder, layout, change) for change in plan.changes]
-    return with_stand_in(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
+    return with_stub(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
 
 
 def complete_history(folder: Path, history: ForeignHistory) -> ForeignHistory:

@@ -21,7 +21,7 @@ from lockgate.formats.shared.scripts import (
     make_versioned,
     pair_files,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _OTHER_TOOLS = re.compile(
     r"^[ \t]*--[ \t]*(?:\+|migrate:|!|depends:)", re.MULTILINE | re.IGNORECASE
 )
 _TABLE = "_sqlx_migrations"
-_STAND_IN = """\
+_TABLE_SQL = """\
 CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     version bigint PRIMARY KEY,
     description text NOT NULL,
@@ -92,7 +92,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     files = [_read_name(name) for name in list_names(folder)]
     pairs = pair_files([file for file in files if file is not None])
     migrations = [_read_migration(folder, pair) for pair in pairs]
-    return with_stand_in(catalog_by_number(migrations, folder), _TABLE, _STAND_IN)
+    return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 
 def _read_name(name: str) -> PairedFile | None:

@@ -18,7 +18,7 @@ from lockgate.formats.shared.scripts import (
     make_script,
     refuse_duplicates,
     unusable_file,
-    with_stand_in,
+    with_stub,
 )
 from lockgate.formats.yoyo.python import read_python_file
 
@@ -101,7 +101,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
         raise no_migrations(folder)
     refuse_duplicates(file.migration for file in files)
     ordered = [file.migration for file in sort_files(files)]
-    return with_stand_in(make_listed_catalog(ordered, str(folder)), _TABLE, _TABLE_SQL)
+    return with_stub(make_listed_catalog(ordered, str(folder)), _TABLE, _TABLE_SQL)
 
 
 def sort_files(files: list[YoyoFile]) -> list[YoyoFile]:
