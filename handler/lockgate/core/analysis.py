@@ -24,7 +24,7 @@ from lockgate.core.sql.script import (
     classify,
     client_encoding_of,
     line_and_column,
-    may_be_alone,
+    may_refuse_transaction,
     mentions,
     own_transaction,
     split_statements,
@@ -329,7 +329,7 @@ def _make_units(
             mode = _UNIT_MODES.get(found.transactionality, UnitMode.WRAPPED)
             # What only the server can judge stays out of a transaction where the author says so.
             is_told = mode is UnitMode.WRAPPED and script.options.transaction is False
-            if is_told and may_be_alone(script.sql, statements[index]):
+            if is_told and may_refuse_transaction(script.sql, statements[index]):
                 mode = UnitMode.ALONE
             units.append(Unit(mode, index, index))
     return tuple(units)

@@ -77,8 +77,8 @@ def classify(sql: str, statement: Statement) -> Classification:
 
     REINDEX of one table or index counts as shared, as does CLUSTER or REPACK of one table: only the
     server knows whether it is partitioned, and refuses it then (25001). So does CALL, whose procedure
-    may commit (2D000); `may_be_alone` has them. DROP SUBSCRIPTION counts as alone: every one with a
-    replication slot is.
+    may commit (2D000); `may_refuse_transaction` lists them. DROP SUBSCRIPTION counts as alone:
+    every one with a replication slot is.
     """
     words = statement.words
     if not words or words[0] not in _FIRST_WORDS:
@@ -90,7 +90,7 @@ def classify(sql: str, statement: Statement) -> Classification:
     return SHARED
 
 
-def may_be_alone(sql: str, statement: Statement) -> bool:
+def may_refuse_transaction(sql: str, statement: Statement) -> bool:
     """Tell whether only the server knows if a statement that counts as shared may be in a transaction.
 
     A procedure, called directly or by a DO block, may commit; a table or index may be partitioned.

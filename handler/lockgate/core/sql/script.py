@@ -6,7 +6,7 @@ from lockgate.core.sql.kind import (
     Control,
     Transactionality,
     classify,
-    may_be_alone,
+    may_refuse_transaction,
     own_transaction,
 )
 from lockgate.core.sql.setting import client_encoding_of
@@ -43,7 +43,7 @@ __all__ = [
     "find_invisible",
     "iterate_statements",
     "line_and_column",
-    "may_be_alone",
+    "may_refuse_transaction",
     "mentions",
     "own_transaction",
     "redact_literals",

@@ -18,7 +18,7 @@ from lockgate.core.sql.script import (
     TokenKind,
     Transactionality,
     classify,
-    may_be_alone,
+    may_refuse_transaction,
     split_statements,
     tokenize,
 )
@@ -82,7 +82,7 @@ def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
     if has_own:
         return False
     # A procedure that is called may commit, which only the server knows.
-    calls = any(may_be_alone(text, statement) for statement in statements)
+    calls = any(may_refuse_transaction(text, statement) for statement in statements)
     return calls or (Transactionality.ENUM_VALUE in kinds and len(statements) > 1)
 
 

@@ -16,7 +16,7 @@ from lockgate.core.sql.script import (
     Transactionality,
     blank,
     classify,
-    may_be_alone,
+    may_refuse_transaction,
     split_statements,
 )
 
@@ -41,7 +41,7 @@ def outside_where_single(script: Script) -> Script:
     be rebuilt.
     """
     found = _classify(script)
-    is_single = len(found) == 1 and may_be_alone(script.sql, found[0][0])
+    is_single = len(found) == 1 and may_refuse_transaction(script.sql, found[0][0])
     return _outside(script) if is_single else script
 
 
