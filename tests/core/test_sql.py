@@ -11,10 +11,10 @@ from lockgate.core.sql.script import (
     Transactionality,
     classify,
     line_and_column,
+    normalize_tokens,
     own_transaction,
     redact_literals,
     sendable,
-    spell_tokens,
     split_statements,
     tokenize,
 )
@@ -599,7 +599,7 @@ SAME_STREAM = [
 @pytest.mark.parametrize(("one", "other"), SAME_STREAM)
 def test_spell_tokens_is_blind_to_layout(one: str, other: str) -> None:
     """Case of words, comments, space and a last semicolon change nothing."""
-    assert spell_tokens(one) == spell_tokens(other)
+    assert normalize_tokens(one) == normalize_tokens(other)
 
 
 OTHER_STREAM = [
@@ -616,7 +616,7 @@ OTHER_STREAM = [
 @pytest.mark.parametrize(("one", "other"), OTHER_STREAM)
 def test_spell_tokens_sees_a_change(one: str, other: str) -> None:
     """Strings, quoted identifiers, bodies, COPY data and the cut between statements count."""
-    assert spell_tokens(one) != spell_tokens(other)
+    assert normalize_tokens(one) != normalize_tokens(other)
 
 
 def test_spell_tokens_spells_each_token_once() -> None:
@@ -624,4 +624,4 @@ def test_spell_tokens_spells_each_token_once() -> None:
     sql = "INSERT INTO T VALUES (E'A', 1.50) -- c\n; copy T from STDIN;\n1\tX\n\\.\n"
     expected = ["insert", "into", "t", "values", "(", "E'A'", ",", "1.50", ")", ";"]
     expected += ["copy", "t", "from", "stdin", ";", "1\tX\n"]
-    assert "".join(f"{one}\0" for one in expected) == spell_tokens(sql)
+    assert "".join(f"{one}\0" for one in expected) == normalize_tokens(sql)

@@ -15,9 +15,9 @@ from tests.support.reach import must_reach, reached
 from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
+    normalize_tokens,
     redact_literals,
     sendable,
-    spell_tokens,
     split_statements,
     tokenize,
 )
@@ -298,7 +298,7 @@ def test_sendable_keeps_every_offset(sql: str) -> None:
         reached("statement", when=found)
         reached("changed", when=sendable(sql) != sql)
         assert found == split_statements(sendable(sql))
-        assert spell_tokens(sql) == spell_tokens(sendable(sql))
+        assert normalize_tokens(sql) == normalize_tokens(sendable(sql))
 
 
 @must_reach(several=30, gap=8)
@@ -377,7 +377,7 @@ SLOW = [
     "set standard_conforming_strings=off;",
     "do $$commit;$$;",
 ]
-READERS: list[Callable[[str], object]] = [split_statements, redact_literals, spell_tokens]
+READERS: list[Callable[[str], object]] = [split_statements, redact_literals, normalize_tokens]
 
 
 @pytest.mark.parametrize("reader", READERS)

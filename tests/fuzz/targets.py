@@ -37,9 +37,9 @@ from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
     classify,
+    normalize_tokens,
     redact_literals,
     sendable,
-    spell_tokens,
     split_statements,
     tokenize,
 )
@@ -168,7 +168,7 @@ def check_sql(sql: str) -> bool:
     if statements:
         assert len(sendable(sql)) == len(sql)
         assert statements == split_statements(sendable(sql))
-        assert spell_tokens(sql)
+        assert normalize_tokens(sql)
     return bool(statements)
 
 

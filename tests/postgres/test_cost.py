@@ -48,7 +48,7 @@ SCRIPTS: dict[str, tuple[str, Callable[[int], str]]] = {
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Give what a run sends and digests: characters, and statements."""
     counts: Counter[str] = Counter()
-    send, spell = Connection.send, sql_text.spell_statement
+    send, spell = Connection.send, sql_text.normalize_statement
 
     def count_sent(connection: Connection, sql: str, *arguments: Any, **others: Any) -> Any:
         counts["sent"] += len(sql)
@@ -60,7 +60,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return spell(sql, statement)
 
     monkeypatch.setattr(Connection, "send", count_sent)
-    monkeypatch.setattr(token_checksum, "spell_statement", count_digested)
+    monkeypatch.setattr(token_checksum, "normalize_statement", count_digested)
     return counts
 
 

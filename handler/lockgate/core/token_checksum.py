@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from lockgate.core.sql.script import SqlTextInvalid, spell_statement, split_statements
+from lockgate.core.sql.script import SqlTextInvalid, normalize_statement, split_statements
 
 
 class TokenDigest:
@@ -36,7 +36,7 @@ class TokenDigest:
         if stop < self._count:
             self._restart()
         for statement in statements[self._count : stop]:
-            for piece in spell_statement(self._sql, statement):
+            for piece in normalize_statement(self._sql, statement):
                 self._digest.update(piece.encode())
         self._count = stop
         return "sha256-tokens:" + self._digest.hexdigest()

@@ -20,10 +20,10 @@ from lockgate.core.sql.statement import (
 from lockgate.core.sql.text import (
     blank,
     find_invisible,
+    normalize_statement,
+    normalize_tokens,
     redact_literals,
     sendable,
-    spell_statement,
-    spell_tokens,
 )
 from lockgate.core.sql.token import Skip, Token, TokenKind, mentions, tokenize
 
@@ -45,11 +45,11 @@ __all__ = [
     "line_and_column",
     "may_refuse_transaction",
     "mentions",
+    "normalize_statement",
+    "normalize_tokens",
     "own_transaction",
     "redact_literals",
     "sendable",
-    "spell_statement",
-    "spell_tokens",
     "split_statements",
     "tokenize",
 ]

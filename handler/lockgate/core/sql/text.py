@@ -81,7 +81,7 @@ def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
             yield statement.copy_data
 
 
-def spell_tokens(sql: str) -> str:
+def normalize_tokens(sql: str) -> str:
     r"""Return every token in one spelling and a NUL behind it, for a digest that layout cannot change.
 
     Comments, space and ``\restrict`` lines are left out.
@@ -90,23 +90,25 @@ def spell_tokens(sql: str) -> str:
         SqlTextInvalid: As `split_statements`.
     """
     statements = split_statements(sql)
-    return "".join(piece for statement in statements for piece in spell_statement(sql, statement))
+    return "".join(
+        piece for statement in statements for piece in normalize_statement(sql, statement)
+    )
 
 
-def spell_statement(sql: str, statement: Statement) -> Iterator[str]:
-    """Yield one statement's part of `spell_tokens`, in a few pieces.
+def normalize_statement(sql: str, statement: Statement) -> Iterator[str]:
+    """Yield one statement's part of `normalize_tokens`, in a few pieces.
 
     Unquoted words come in lower case, all else verbatim, a semicolon whether or not the script has
     one there, and the lines of COPY data as one piece.
     """
-    yield "".join(_spell_tokens(sql, statement))
+    yield "".join(_normalize_statement_tokens(sql, statement))
     yield ";\0"
     if statement.copy_data is not None:
         yield sql[slice(*statement.copy_data)]
         yield "\0"
 
 
-def _spell_tokens(sql: str, statement: Statement) -> Iterator[str]:
+def _normalize_statement_tokens(sql: str, statement: Statement) -> Iterator[str]:
     """Yield one statement's texts; no `Token` is built, for this runs over every migration."""
     strings = statement.standard_conforming_strings
     start, end = statement.start, statement.end
