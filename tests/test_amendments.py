@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.engine import act_before_amendment
 
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -117,23 +117,23 @@ def test_validate_fails_on_drift(drifted: Project) -> None:
 
 def test_repair_shows_before_it_mends(drifted: Project) -> None:
     """A dry run changes nothing; the same without it accepts the file's text."""
-    seen = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1", dry_run=True)
+    seen = do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1", dry_run=True)
     assert "(in a terminal: with --apply)" in (seen.next_action or "")
     assert (Status.PLANNED, [("1", "accepted")]) == (
         seen.status,
         [(entry.version, entry.state) for entry in seen.recorded],
     )
     assert Status.REFUSED == drifted.run().status
-    assert Status.APPLIED == do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1").status
+    assert Status.APPLIED == do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1").status
     assert Status.UP_TO_DATE == drifted.run().status
-    assert Status.UP_TO_DATE == do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1").status
+    assert Status.UP_TO_DATE == do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1").status
 
 
 def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
     """An edit that broke the file is told with its place, and its text is not taken over."""
     drifted.write({"1_account.sql": "CREATE TABLE account (\n    id int DEFAULT 'one"})
     assert "drift-detected" == error_of(drifted.run())[0]
-    report = do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    report = do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1")
     expected = "1_account.sql:2:20: unterminated quoted string. Nothing was changed."
     assert ("migration-file-invalid", expected) == error_of(report)
 
@@ -141,7 +141,7 @@ def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
 def test_file_that_cannot_be_read_can_be_marked(drifted: Project) -> None:
     """What was done by hand need not be anything that Lockgate could run."""
     drifted.write({"3_three.sql": "SELECT 'three"})
-    assert Status.APPLIED == do(drifted, Action.REPAIR, mend=Mend.MARK, version="3").status
+    assert Status.APPLIED == do(drifted, Action.REPAIR, repair=Repair.MARK, version="3").status
 
 
 def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
@@ -149,14 +149,14 @@ def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
     drifted.write(
         {"2_two.sql": "-- migrate:up\nSELECT 2;\n-- migrate:down\nCREATE TABLE undone ();\n"}
     )
-    do(drifted, Action.REPAIR, mend=Mend.ACCEPT, version="2")
+    do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="2")
     assert Status.ROLLED_BACK == do(drifted, Action.DOWN, steps=1).status
     assert [[1]] == drifted.database.run("SELECT 1 FROM pg_class WHERE relname = 'undone'")
 
 
 def test_forgotten_migration_is_pending_again(drifted: Project) -> None:
     """Its row goes; nothing in the schema changes."""
-    report = do(drifted, Action.REPAIR, mend=Mend.FORGET, version="2")
+    report = do(drifted, Action.REPAIR, repair=Repair.FORGET, version="2")
     assert ["2"] == [entry.version for entry in report.forgotten]
     assert ("2", "1") == (report.from_version, report.to_version)
     assert [("1", "applied")] == drifted.history()
@@ -167,7 +167,7 @@ def test_marked_migration_is_not_run(project: Project) -> None:
     project.write({"1_account.sql": ACCOUNT})
     project.run()
     project.write({"2_two.sql": "SELECT nonsense;"})
-    report = do(project, Action.REPAIR, mend=Mend.MARK, version="2")
+    report = do(project, Action.REPAIR, repair=Repair.MARK, version="2")
     assert (Status.APPLIED, "2") == (report.status, report.to_version)
     assert Status.UP_TO_DATE == project.run().status
 
@@ -184,18 +184,18 @@ def test_repair_that_lost_the_lock_writes_nothing(
 
     act_before_amendment(monkeypatch, take_over)
     before = drifted.history()
-    report = do(drifted, Action.REPAIR, mend=Mend.FORGET, version="2")
+    report = do(drifted, Action.REPAIR, repair=Repair.FORGET, version="2")
     assert (Status.BUSY, "lock-lost") == (report.status, error_of(report)[0])
     assert before == drifted.history()
 
 
 @pytest.mark.parametrize(
-    ("mend", "version", "message"),
+    ("repair", "version", "message"),
     [
-        (Mend.FORGET, "9", "The history has no migration 9. Nothing was changed."),
-        (Mend.MARK, "1", "Migration 1 account is applied already. Nothing was changed."),
+        (Repair.FORGET, "9", "The history has no migration 9. Nothing was changed."),
+        (Repair.MARK, "1", "Migration 1 account is applied already. Nothing was changed."),
         (
-            Mend.ACCEPT,
+            Repair.ACCEPT,
             "3",
             (
                 "Migration 3 three is not applied, so there is no checksum to accept."
@@ -205,11 +205,11 @@ def test_repair_that_lost_the_lock_writes_nothing(
     ],
 )
 def test_repair_of_nothing_is_refused(
-    drifted: Project, mend: Mend, version: str, message: str
+    drifted: Project, repair: Repair, version: str, message: str
 ) -> None:
     """A repair that does not fit is told why."""
     drifted.write({"3_three.sql": "SELECT 3;"})
-    report = do(drifted, Action.REPAIR, mend=mend, version=version)
+    report = do(drifted, Action.REPAIR, repair=repair, version=version)
     assert ("amendment-refused", message) == error_of(report)
 
 

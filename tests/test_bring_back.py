@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.report.report import Status
 from lockgate.terminal.arguments import parse_arguments
 
@@ -129,7 +129,7 @@ def test_rows_that_no_run_applied_are_never_undone(
     if action is Action.REPAIR:
         assert Status.APPLIED == stack.run().status
         stack.write({"3_c.sql": FILES["3_c.sql"]})
-        stack.do(action, mend=Mend.MARK, version="3", **OPERATOR)
+        stack.do(action, repair=Repair.MARK, version="3", **OPERATOR)
     elif action is Action.BASELINE:
         stack.write({"3_c.sql": FILES["3_c.sql"]})
         assert Status.APPLIED == stack.do(action, target="3", **OPERATOR).status
@@ -173,7 +173,7 @@ def test_rolled_back_stack_succeeds_with_a_text_that_a_newer_package_edited(
     assert Status.APPLIED == deploy(stack, 1, 2).status
     edited = UP.format("a").replace("id int", "id integer")
     stack.write({"1_a.sql": edited})
-    stack.do(Action.REPAIR, mend=Mend.ACCEPT, version="1", dry_run=False, **OPERATOR)
+    stack.do(Action.REPAIR, repair=Repair.ACCEPT, version="1", dry_run=False, **OPERATOR)
     stack.write({"3_c.sql": FILES["3_c.sql"]})
     assert Status.APPLIED == stack.run().status
     stack.settings["LOCKGATE_ROLLBACK"] = level

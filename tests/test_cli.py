@@ -495,10 +495,10 @@ def test_operators_commands_in_a_row(run: Run) -> None:
     assert ["2"] == [entry["version"] for entry in again["applied"]]
     first.write_text(first.read_text().replace("a ()", "a (id int)"))
     assert 2 == run("validate").status
-    mend = ("repair", "--accept", "1", "--reason", "test")
+    repair = ("repair", "--accept", "1", "--reason", "test")
     assert ("planned", "applied") == (
-        run(*mend, "--json").report["status"],
-        run(*mend, "--apply", "--json").report["status"],
+        run(*repair, "--json").report["status"],
+        run(*repair, "--apply", "--json").report["status"],
     )
     assert 0 == run("validate").status
     refused = run("baseline", "--target", "1", "--reason", "test")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.formats.alembic import reader as alembic
 from lockgate.report.report import Report, Status
 
@@ -28,7 +28,7 @@ def follow(project: Project, hint: str) -> Report:
     found = re.search(r"lockgate repair --(\w+) (\S+) --reason", hint)
     assert found is not None, hint
     report = project.do(
-        Action.REPAIR, mend=Mend(found[1]), version=found[2], reason="test", requested_by="test"
+        Action.REPAIR, repair=Repair(found[1]), version=found[2], reason="test", requested_by="test"
     )
     assert report.error is None, report.error
     return project.run()
@@ -66,7 +66,7 @@ def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
         assert Status.UP_TO_DATE == follow(project, hint).status
         return
     accepted = project.do(
-        Action.REPAIR, mend=Mend.ACCEPT, version="1", reason="test", requested_by="test"
+        Action.REPAIR, repair=Repair.ACCEPT, version="1", reason="test", requested_by="test"
     )
     assert hint_of(accepted).startswith("Restore the part of the file that was done already")
     project.write({"1_a.sql": text.replace("nonsense;", "")})
@@ -135,7 +135,7 @@ def follow_past_psql(project: Project, hint: str, sql: str) -> Report:
     _, _, option, version, _, reason, apply = command
     assert ("--mark", "run with psql", "--apply") == (option, reason, apply)
     report = project.do(
-        Action.REPAIR, mend=Mend.MARK, version=version, reason=reason, requested_by="test"
+        Action.REPAIR, repair=Repair.MARK, version=version, reason=reason, requested_by="test"
     )
     assert report.error is None, report.error
     return project.run()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.report.report import Status
 from lockgate.terminal.report import describe_report
 
@@ -46,7 +46,7 @@ def test_row_that_no_run_applied_is_shown_as_such(project: Project, action: str,
         report = project.do(Action.ADOPT, source="dbmate", **OPERATOR)
     else:
         assert Status.APPLIED == project.run(target="1").status
-        report = project.do(Action.REPAIR, mend=Mend.MARK, version="2", **OPERATOR)
+        report = project.do(Action.REPAIR, repair=Repair.MARK, version="2", **OPERATOR)
     assert Status.APPLIED == report.status
     entry, line = show(project)
     assert ("applied", action, None) == (
@@ -67,7 +67,7 @@ def test_row_that_a_run_applied_has_its_duration(project: Project) -> None:
         assert (None, True) == (entry["recorded_by"], entry["duration_ms"] is not None)
         assert line.rstrip().endswith(" ms")
         project.write({"2_x.sql": "SELECT 1, 2;"})
-        project.do(Action.REPAIR, mend=Mend.ACCEPT, version="2", dry_run=False, **OPERATOR)
+        project.do(Action.REPAIR, repair=Repair.ACCEPT, version="2", dry_run=False, **OPERATOR)
 
 
 def test_migration_that_is_there_in_part_says_how_far(project: Project) -> None:

@@ -142,7 +142,7 @@ def test_applied_file_with_a_stray_marker_is_a_warning(project: Project) -> None
     project.run()
     text = f"{MAKE}-- down\nSELECT 1;\n"
     project.write({"1_a.sql": text, "2_b.sql": "SELECT 1;"})
-    project.do(Action.REPAIR, mend="accept", version="1", reason="test", requested_by="test")
+    project.do(Action.REPAIR, repair="accept", version="1", reason="test", requested_by="test")
     for action in (Action.STATUS, Action.VALIDATE):
         report = project.run(action)
         assert report.error is None

@@ -8,7 +8,7 @@ import pytest
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_missing_down_script_is_added_by_the_command_in_the_hint(deployed: Proje
     assert refused.error is not None
     assert 'lockgate repair --accept 5 --reason "…" --apply' in (refused.error.hint or "")
     deployed.write({"5_a.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;"})
-    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="5")
+    deployed.do(Action.REPAIR, repair=Repair.ACCEPT, version="5")
     assert ["5"] == names(down(deployed, target="4"))
 
 
@@ -792,7 +792,7 @@ def test_older_package_meets_a_text_that_was_accepted(
     """An edit that a newer package brought, and an operator accepted, does not fail its rollback."""
     released.write({"1_account.sql": ACCOUNT.replace("id int", "id integer")})
     assert Status.REFUSED == released.run().status
-    released.do(Action.REPAIR, mend=Mend.ACCEPT, version="1")
+    released.do(Action.REPAIR, repair=Repair.ACCEPT, version="1")
     older(released)
     released.write({"1_account.sql": ACCOUNT})
     report = released.run(LOCKGATE_ROLLBACK=level)
@@ -808,7 +808,7 @@ HALF_UNDONE = INDEX + "VACUUM nothing;\n"
 def half_undone(deployed: Project) -> Project:
     """Give a migration of whose down script the first statement is done, and the second fails."""
     deployed.write({"3_index.sql": HALF_UNDONE})
-    deployed.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    deployed.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
     report = down(deployed, steps=2)
     assert report.error is not None
     assert (Status.FAILED, "42P01", "2") == (
@@ -825,7 +825,7 @@ def half_undone(deployed: Project) -> Project:
 def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> None:
     """What is left of it may be mended: the file's text is taken over, and the next down goes on."""
     half_undone.write({"3_index.sql": HALF_UNDONE.replace("VACUUM nothing", "VACUUM account")})
-    accepted = half_undone.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    accepted = half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
     assert ("2", "2") == (accepted.from_version, accepted.to_version)
     assert ["3"] == names(down(half_undone, steps=1))
 
@@ -834,7 +834,7 @@ def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Pro
     """The statements that were run must be those that the script has now."""
     text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")
     half_undone.write({"3_index.sql": text.replace("VACUUM nothing", "VACUUM account")})
-    half_undone.do(Action.REPAIR, mend=Mend.ACCEPT, version="3")
+    half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
     code, message = error_of(down(half_undone, steps=1))
     assert "undo-refused" == code
     assert "its down script was edited in the part that is done already" in message

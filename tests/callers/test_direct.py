@@ -15,7 +15,7 @@ from tests.support.reach import must_reach, reached
 from lockgate import errors
 from lockgate.awslambda.callers.direct import read_request
 from lockgate.awslambda.callers.direct_answer import answer, to_exception
-from lockgate.core.request import Action, Caller, Mend, Request
+from lockgate.core.request import Action, Caller, Repair, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.state_after import NOT_BEGUN
 from lockgate.errors import LockgateError, RequestInvalid
@@ -330,13 +330,16 @@ ALL_ACTIONS = replace(SETTINGS, allowed_actions=tuple(Action))
         ({"action": "baseline", "target": "7"}, {"target": "7"}),
         (
             {"action": "repair", "accept": "7"},
-            {"mend": Mend.ACCEPT, "version": "7", "dry_run": True},
+            {"repair": Repair.ACCEPT, "version": "7", "dry_run": True},
         ),
         (
             {"action": "repair", "forget": "R__v", "dry_run": False},
-            {"mend": Mend.FORGET, "version": "R__v", "dry_run": False},
+            {"repair": Repair.FORGET, "version": "R__v", "dry_run": False},
         ),
-        ({"action": "repair", "mark": "7"}, {"mend": Mend.MARK, "version": "7", "dry_run": True}),
+        (
+            {"action": "repair", "mark": "7"},
+            {"repair": Repair.MARK, "version": "7", "dry_run": True},
+        ),
         (
             {"action": "adopt", "from": "goose", "dry_run": True},
             {"source": "goose", "dry_run": True},

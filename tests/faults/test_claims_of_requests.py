@@ -21,7 +21,7 @@ from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
 
 from lockgate.core.deadline import Deadline
-from lockgate.core.request import Action, Mend
+from lockgate.core.request import Action, Repair
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ class Forget(Baseline):
     def send(self, project: Project, deadline: Deadline | None = None) -> Report:
         """Send the request."""
         given = {**OPERATOR, "dry_run": False}
-        return project.do(Action.REPAIR, deadline=deadline, mend=Mend.FORGET, version="1", **given)
+        return project.do(
+            Action.REPAIR, deadline=deadline, repair=Repair.FORGET, version="1", **given
+        )
 
 
 class Mark(Forget):
@@ -204,7 +206,9 @@ class Mark(Forget):
     def send(self, project: Project, deadline: Deadline | None = None) -> Report:
         """Send the request."""
         given = {**OPERATOR, "dry_run": False}
-        return project.do(Action.REPAIR, deadline=deadline, mend=Mend.MARK, version="2", **given)
+        return project.do(
+            Action.REPAIR, deadline=deadline, repair=Repair.MARK, version="2", **given
+        )
 
 
 SCENARIOS = (Down, Undo, Back, Stub, Baseline, Adopt, Forget, Mark)

@@ -89,7 +89,7 @@ def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_nothing_that_fits_says_why_each_was_rejected(tmp_path: Path) -> None:
-    """The missing library and the wrong version are in the message: they are what to mend."""
+    """The missing library and the wrong version are in the message: they are what to fix."""
     broken, other = tmp_path / "broken", tmp_path / "other"
     write_program(broken / "bin" / "postgres", f"echo '{MISSING_LIBRARY}' >&2; exit 127")
     write_program(broken / "bin" / "initdb", "exit 0")

@@ -11,7 +11,7 @@ from lockgate.core.analysis import analyse_script
 from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
-from lockgate.core.request import Mend
+from lockgate.core.request import Repair
 from lockgate.errors import AmendmentRefused
 from lockgate.fast_start.dataclass import dataclass
 
@@ -160,7 +160,7 @@ def _warn_of_gaps(catalog: Catalog, records: dict[str, Record]) -> tuple[str, ..
     return (text,)
 
 
-def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) -> Amendment:
+def make_repair(catalog: Catalog, history: History, repair: Repair, version: str) -> Amendment:
     """Return what changes one row.
 
     ``accept``: the row takes the file's checksums and down script. ``forget``: the row goes, and
@@ -171,13 +171,13 @@ def make_repair(catalog: Catalog, history: History, mend: Mend, version: str) ->
         MigrationFileInvalid: the file to accept cannot be read.
     """
     migration, row = find_migration(catalog, version), _find_row(catalog, history, version)
-    if mend is Mend.FORGET:
+    if repair is Repair.FORGET:
         if row is None:
             raise _refuse(f"The history has no migration {version}.", _SEE)
         return Amendment(forgotten=(row,))
     if migration is None:
         raise _refuse(f"There is no migration {version} in {catalog.source}.", "Restore its file.")
-    if mend is Mend.MARK:
+    if repair is Repair.MARK:
         if row is not None and row.state in {State.APPLIED, State.STALE}:
             raise _refuse(
                 f"Migration {migration.label} is applied already.",

@@ -126,13 +126,13 @@ def make_session_unknown(step: Step) -> OutcomeUnknown:
     """Return the refusal of a step whose session was another one, and cannot be made again."""
     row, migration = step.row, step.migration
     assert row is not None
-    mend = "mark" if step.direction is Direction.UP else "forget"
+    repair = "mark" if step.direction is Direction.UP else "forget"
     return OutcomeUnknown(
         f"Migration {migration.label} was interrupted after statement {row.statements_done} of"
         f" {row.statements_total}, which may have set its session: a setting, a role, a temporary"
         f" object or a lock. The session of this run differs. {migration.path}. The rest was not run.",
         hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a session set as"
-        f" the file sets it; then: {_repair(mend, migration.migration_id)}. A plain SET outside of any"
+        f" the file sets it; then: {_repair(repair, migration.migration_id)}. A plain SET outside of any"
         " block is run again by itself.",
         file=migration.path,
         migration=migration.label,

@@ -33,7 +33,7 @@ OPERATOR_ACTIONS = frozenset(
 )
 
 
-class Mend(StrEnum):
+class Repair(StrEnum):
     """What a repair does to one row of the history."""
 
     ACCEPT = "accept"
@@ -54,7 +54,7 @@ class Request:
     """One request.
 
     ``target`` is the last version to apply, all of them where it is ``None``; of a down, the version
-    to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``mend`` and
+    to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``repair`` and
     ``version``: what a repair does, to which migration's id. ``source``: the tool whose history is
     adopted, ``table`` the name of its history table. ``dry_run``: show, and change nothing.
     ``first_run``: what to do on a database with tables that nobody accounts for; ``None``: the setting
@@ -66,7 +66,7 @@ class Request:
     target: str | None = None
     steps: int | None = None
     is_down: bool = False
-    mend: Mend | None = None
+    repair: Repair | None = None
     version: str | None = None
     source: str | None = None
     table: str | None = None

@@ -366,9 +366,9 @@ class Task:
             assert self.request.target is not None
             return make_baseline(catalog, history, self.request.target)
         if self.request.action is Action.REPAIR:
-            assert self.request.mend is not None
+            assert self.request.repair is not None
             assert self.request.version is not None
-            return make_repair(catalog, history, self.request.mend, self.request.version)
+            return make_repair(catalog, history, self.request.repair, self.request.version)
         from lockgate.formats.claims import read_claims
         from lockgate.formats.foreign_tables import Detection
 

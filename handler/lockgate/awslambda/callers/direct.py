@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.awslambda.callers.detect import CallerKind
 from lockgate.awslambda.callers.direct_answer import answer
 from lockgate.core.policy import FirstRun
-from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Mend, Request
+from lockgate.core.request import OPERATOR_ACTIONS, Action, Caller, Repair, Request
 from lockgate.core.similar import find_similar
 from lockgate.errors import RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -229,17 +229,17 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
     Raises:
         RequestInvalid: a key is missing, or two contradict each other.
     """
-    mends = [mend for mend in Mend if mend in values]
+    repairs = [repair for repair in Repair if repair in values]
     if action is Action.REPAIR:
-        if len(mends) != 1:
+        if len(repairs) != 1:
             raise _refuse(
-                f"A repair does one thing to one migration; {len(mends)} were asked for.",
+                f"A repair does one thing to one migration; {len(repairs)} were asked for.",
                 'Send one of "accept", "forget" and "mark", each with a version.',
                 in_terminal="lockgate repair --accept VERSION --reason '…'\n--forget and --mark take the"
                 " place of --accept.",
             )
-        rest = {name: value for name, value in values.items() if name != mends[0]}
-        values = {"dry_run": True, **rest, "mend": mends[0], "version": values[mends[0]]}
+        rest = {name: value for name, value in values.items() if name != repairs[0]}
+        values = {"dry_run": True, **rest, "repair": repairs[0], "version": values[repairs[0]]}
     is_down = action is Action.DOWN or values.get("is_down", False)
     if is_down and ("target" in values) == ("steps" in values):
         is_both = "target" in values
