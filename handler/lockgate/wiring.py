@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
+from lockgate.core.endpoint import is_on_this_machine
 from lockgate.core.event_log import EventLog
 from lockgate.core.policy import BackupMode
-from lockgate.core.target import is_on_this_machine
 from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
 from lockgate.formats.registry import find_table_name, list_folder
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from lockgate.core.backup import Backup, Notes, Purpose
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Deadline
+    from lockgate.core.endpoint import Access
     from lockgate.core.listing import Listing
-    from lockgate.core.target import Access
     from lockgate.settings import Settings
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from lockgate.aws.access import AccessSource, make_access
 from lockgate.aws.parts import SecretStage
+from lockgate.core.endpoint import Access, Credentials, Endpoint
 from lockgate.core.policy import Tls
-from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.settings import Settings
 

@@ -22,9 +22,9 @@ from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.parts import SecretStage
 from lockgate.core.backup import NoBackup, Purpose
 from lockgate.core.deadline import Deadline
+from lockgate.core.endpoint import Endpoint
 from lockgate.core.policy import BackupMode
 from lockgate.core.snapshot import OLDEST_REUSED
-from lockgate.core.target import Endpoint
 from lockgate.errors import BackupFailed, RunIncomplete, TargetUnsuitable
 from lockgate.settings import Settings
 from lockgate.wiring import make_backup
@@ -482,7 +482,7 @@ from lockgate.aws.access import AccessSource
 from lockgate.core.backup import Purpose
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Caller, Request
-from lockgate.core.target import Endpoint
+from lockgate.core.endpoint import Endpoint
 from lockgate.core.policy import BackupMode
 from lockgate.settings import Settings
 from lockgate.wiring import make_backup

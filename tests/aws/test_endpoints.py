@@ -12,7 +12,7 @@ from lockgate.aws.access import make_access
 from lockgate.aws.endpoints import Discovered, find_endpoint
 from lockgate.aws.parts import ConnectionParts, SecretStage
 from lockgate.aws.secrets import Secret
-from lockgate.core.target import Endpoint
+from lockgate.core.endpoint import Endpoint
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable, LockgateError, SettingInvalid
 from lockgate.settings import Settings
 

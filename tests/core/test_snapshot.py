@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lockgate.core.backup import Purpose
+from lockgate.core.endpoint import Endpoint
 from lockgate.core.snapshot import (
     DATABASE_TAG,
     OLDEST_REUSED,
@@ -22,7 +23,6 @@ from lockgate.core.snapshot import (
     make_tags,
     name_snapshot,
 )
-from lockgate.core.target import Endpoint
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 PURPOSE = Purpose("feed", Endpoint("db.example", 5432, "shop"), "0007", "up 0009")

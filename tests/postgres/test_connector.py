@@ -15,9 +15,9 @@ import pytest
 from tests.support.waiting import LONGEST_SECONDS, Background
 
 from lockgate.core.deadline import Deadline
+from lockgate.core.endpoint import Access, Credentials, Endpoint
 from lockgate.core.policy import Tls
 from lockgate.core.request import Action
-from lockgate.core.target import Access, Credentials, Endpoint
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 from lockgate.postgres.server.connector import Connector, ConnectRetry
 from lockgate.postgres.server.tls import make_tls_context

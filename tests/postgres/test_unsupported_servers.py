@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lockgate.core.endpoint import is_dsql, is_rds_proxy
 from lockgate.core.request import Action
-from lockgate.core.target import is_dsql, is_rds_proxy
 from lockgate.postgres.server.unsupported_servers import is_behind_rds_proxy
 from lockgate.report.report import Status
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from lockgate.aws.clients import make_client
 from lockgate.aws.database_url import parse_database_url
 from lockgate.aws.parts import ConnectionParts, SecretStage, parse_host
+from lockgate.core.endpoint import Access, Credentials, Endpoint, is_socket
 from lockgate.core.policy import Tls
-from lockgate.core.target import Access, Credentials, Endpoint, is_socket
 from lockgate.errors import CredentialsRejected, SettingInvalid
 from lockgate.fast_start.dataclass import dataclass
 

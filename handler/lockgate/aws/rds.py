@@ -20,7 +20,7 @@ from lockgate.aws.endpoints import Resource, ResourceKind
 from lockgate.aws.rds_host import EndpointKind, RdsHost, parse_rds_host
 from lockgate.aws.secrets import ENGINES
 from lockgate.core.backup import BackupSource
-from lockgate.core.target import is_on_this_machine
+from lockgate.core.endpoint import is_on_this_machine
 from lockgate.errors import BackupFailed
 from lockgate.fast_start.dataclass import dataclass
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.aws.endpoints import Discovered, Resource
     from lockgate.aws.parts import ConnectionParts
     from lockgate.aws.secrets import Secret
-    from lockgate.core.target import Endpoint
+    from lockgate.core.endpoint import Endpoint
 
 
 class SecretSource:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.target import Endpoint
+    from lockgate.core.endpoint import Endpoint
 
 
 class BackupKind(StrEnum):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.failure import Failure
     from lockgate.core.history import History
     from lockgate.core.lease import Holder
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from lockgate.core.reversal import Reversal
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
-    from lockgate.core.target import Endpoint
     from lockgate.errors import LockgateError
 
 

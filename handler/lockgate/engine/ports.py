@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog, MadeStub
     from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.event_log import EventLog
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from lockgate.core.reversal import Substitute
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
-    from lockgate.core.target import Endpoint
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.formats.tool import Ask, TableName
 

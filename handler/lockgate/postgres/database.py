@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.contact import Table
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Step
-    from lockgate.core.target import Endpoint
     from lockgate.postgres.held_lock import HeldLock
 
 _CREATION_TRIES = 8

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.history import History
-    from lockgate.core.target import Endpoint
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.server.connector import Connector
     from lockgate.postgres.server.session_options import SessionOptions

@@ -14,13 +14,13 @@ from lockgate.report.entry import file_entry, row_entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.events import Event
     from lockgate.core.migration import Version
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
-    from lockgate.core.target import Endpoint
     from lockgate.report.report import Entry
 
 

@@ -34,11 +34,11 @@ from lockgate.report.report import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.event_log import EventLog
     from lockgate.core.migration import Version
     from lockgate.core.run_state import RunState
     from lockgate.core.state_after import StateClaim
-    from lockgate.core.target import Endpoint
     from lockgate.errors import LockgateError
     from lockgate.report.fold import Picture
     from lockgate.report.report import Entry, ErrorInfo

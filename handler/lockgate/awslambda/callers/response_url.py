@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from lockgate.awslambda.callers.delivery import LEAST_MS, MAX_TRIES, Attempt, try_again
-from lockgate.core.target import is_loopback
+from lockgate.core.endpoint import is_loopback
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockgate.core.deadline import Clock, Deadline
-    from lockgate.core.target import Access
+    from lockgate.core.endpoint import Access
 
 _REJECTED = frozenset({"28P01", "28000"})
 _WAITED_FOR = frozenset({"57P03", "53300", "57P01", "57P02"})

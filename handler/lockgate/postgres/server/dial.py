@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.target import is_socket
+from lockgate.core.endpoint import is_socket
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import ssl
 from functools import cache
 from pathlib import Path
 
+from lockgate.core.endpoint import is_loopback, is_socket
 from lockgate.core.policy import Tls
-from lockgate.core.target import is_loopback, is_socket
 from lockgate.errors import SettingInvalid
 
 # Amazon's roots for RDS in every region, as AWS publishes them, laid out for OpenSSL to look the one up

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from lockgate.core.target import is_dsql, is_rds_proxy
+from lockgate.core.endpoint import is_dsql, is_rds_proxy
 from lockgate.errors import TargetUnsuitable
 
 if TYPE_CHECKING:
+    from lockgate.core.endpoint import Endpoint
     from lockgate.core.policy import Pooler
     from lockgate.core.probe import Probe
-    from lockgate.core.target import Endpoint
 
 # Views and functions of this name are Limitless' own; the version says it too.
 IS_LIMITLESS = """

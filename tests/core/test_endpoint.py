@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.core.target import is_loopback
+from lockgate.core.endpoint import is_loopback
 
 
 @pytest.mark.parametrize(
