@@ -45,7 +45,7 @@ class Failure:
     behind the script; ``is_of_all``: at the end, so that any of the transaction's migrations may have
     broken it. ``together`` are the migrations of the transaction, where none of them is known
     to be the one. ``detail`` and ``context`` are the server's, a line each; they hold names alone.
-    ``kept_back`` is what may hold row data: it goes to the terminal in which the migration runs.
+    ``terminal_only`` is what may hold row data: it goes to the terminal in which the migration runs.
     """
 
     migration: str
@@ -64,7 +64,7 @@ class Failure:
     together: tuple[str, ...] = ()
     detail: str | None = None
     context: str | None = None
-    kept_back: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    terminal_only: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def describe(self) -> str:
         """Return the failure as a sentence or two: what, why, where."""

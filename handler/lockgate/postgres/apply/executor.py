@@ -143,7 +143,7 @@ class Executor:
     def _tell(self, failure: Failure) -> None:
         """Show a terminal what no report holds of a failure."""
         if self.session.tell is not None:
-            for word, text in failure.kept_back:
+            for word, text in failure.terminal_only:
                 self.session.tell(word, text)
 
     def _blame(self, segment: Segment, failure: Failure) -> Failure:

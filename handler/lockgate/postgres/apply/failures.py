@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import place_of
 from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
+from lockgate.core.server_error import public_context, public_detail, terminal_only
 from lockgate.core.sql.script import find_invisible
-from lockgate.core.words import kept_back, shown_context, shown_detail
 from lockgate.errors import LockLost
 from lockgate.invisible import name_character, name_invisible
 from lockgate.postgres.server.message import Blame, Message, Part, find_blame
@@ -88,9 +88,9 @@ def translate_error(
             ),
             sqlstate=error.sqlstate,
             hint=_hint(error, script, _statement_of(blame)),
-            detail=shown_detail(error.fields, script.hidden),
-            context=shown_context(error.fields, script.hidden),
-            kept_back=kept_back(error.fields, script.hidden),
+            detail=public_detail(error.fields, script.hidden),
+            context=public_context(error.fields, script.hidden),
+            terminal_only=terminal_only(error.fields, script.hidden),
             statement=blame.statement,
             file=script.path,
             line=line,
@@ -153,9 +153,9 @@ def _check_failure(error: StatementError, migration: Migration, script: Script |
         hint=_HINTS.get(error.sqlstate),
         file=migration.path if script is None else script.path,
         is_deferred=True,
-        detail=shown_detail(error.fields, hidden),
-        context=_without_own(shown_context(error.fields, hidden)),
-        kept_back=kept_back(error.fields, hidden),
+        detail=public_detail(error.fields, hidden),
+        context=_without_own(public_context(error.fields, hidden)),
+        terminal_only=terminal_only(error.fields, hidden),
     )
 
 

@@ -35,7 +35,7 @@ from lockgate.core.failure import (
     make_excerpt,
     without_row_data,
 )
-from lockgate.core.words import kept_back, shown_context, shown_detail
+from lockgate.core.server_error import public_context, public_detail, terminal_only
 from lockgate.postgres.apply.alembic_step import FUNCTIONS, import_named, is_revision, operate
 from lockgate.postgres.server.driver_fixes import TRANSACTION_ENDED
 
@@ -279,9 +279,9 @@ def _describe(migration: Migration, script: Script, error: BaseException, filena
         message=_message(error, fields),
         sqlstate=sqlstate,
         hint=fields.get("H") if fields else _find_hint(script, error),
-        detail=shown_detail(fields, script.hidden) if fields else None,
-        context=shown_context(fields, script.hidden) if fields else None,
-        kept_back=kept_back(fields, script.hidden) if fields else (),
+        detail=public_detail(fields, script.hidden) if fields else None,
+        context=public_context(fields, script.hidden) if fields else None,
+        terminal_only=terminal_only(fields, script.hidden) if fields else (),
         file=script.path,
         line=line,
         column=column if line is not None else None,

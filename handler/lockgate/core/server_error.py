@@ -29,20 +29,22 @@ _FUNCTION = re.compile(
 )
 
 
-def shown_detail(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
+def public_detail(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
     """Return the detail if it holds names alone; ``hidden`` are values that are masked."""
     if not fields.get("C", "").startswith(_OF_NAMES) or fields.get("R") == _RAISED:
         return None
     return _shorten(fields.get("D", "").splitlines(), hidden)
 
 
-def shown_context(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
+def public_context(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
     """Return the functions in which the error came up, with their lines, the innermost first."""
     lines = fields.get("W", "").splitlines()
     return _shorten([line for line in lines if _FUNCTION.fullmatch(line)], hidden)
 
 
-def kept_back(fields: Mapping[str, str], hidden: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def terminal_only(
+    fields: Mapping[str, str], hidden: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     """Return what the server said and no report has, each with psql's word for it.
 
     It is for the terminal that a migration runs in.
@@ -50,8 +52,8 @@ def kept_back(fields: Mapping[str, str], hidden: tuple[str, ...]) -> tuple[tuple
     said, detail, context = (fields.get(name, "") for name in "MDW")
     kept = (
         ("ERROR", "" if without_row_data(fields.get("C", ""), said) == said else said),
-        ("DETAIL", "" if shown_detail(fields, ()) == detail else detail),
-        ("CONTEXT", "" if shown_context(fields, ()) == context else context),
+        ("DETAIL", "" if public_detail(fields, ()) == detail else detail),
+        ("CONTEXT", "" if public_context(fields, ()) == context else context),
     )
     return tuple((word, mask(text, hidden)) for word, text in kept if text)
 
