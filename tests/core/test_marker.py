@@ -17,7 +17,7 @@ from lockgate.core.migration import (
     Script,
     Version,
 )
-from lockgate.core.stray_marker import find_stray_marker
+from lockgate.core.unrecognized_marker import find_unrecognized_marker
 
 # Gone through again for each line, it took minutes.
 _MOST_SECONDS = 20
@@ -238,7 +238,7 @@ def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
     script = Script(text, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
     migration = Migration(Version.parse("1"), "a", Kind.VERSIONED, script, None)
     begun = time.monotonic()
-    assert find_stray_marker(migration, NATIVE_MARKERS) is None
+    assert find_unrecognized_marker(migration, NATIVE_MARKERS) is None
     assert time.monotonic() - begun < _MOST_SECONDS
 
 

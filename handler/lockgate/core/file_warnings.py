@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.down_script import find_missing_way_back
 from lockgate.core.history import State
-from lockgate.core.stray_marker import find_stray_marker
+from lockgate.core.unrecognized_marker import find_unrecognized_marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,8 +43,8 @@ def _find_mistake(migration: Migration, catalog: Catalog) -> str | None:
     obstacle = migration.up.obstacle
     if obstacle is not None and obstacle.is_mistake:
         return _describe(migration, obstacle.why, obstacle.line)
-    stray = find_stray_marker(migration, catalog.markers)
-    return None if stray is None else _describe(migration, stray.why, stray.line)
+    found = find_unrecognized_marker(migration, catalog.markers)
+    return None if found is None else _describe(migration, found.why, found.line)
 
 
 def _describe(migration: Migration, why: str, line: int) -> str:

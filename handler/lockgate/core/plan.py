@@ -18,7 +18,7 @@ from lockgate.core.policy import OutOfOrder
 from lockgate.core.psql_command import with_way_past
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
-from lockgate.core.stray_marker import refuse_stray_marker
+from lockgate.core.unrecognized_marker import refuse_unrecognized_marker
 from lockgate.errors import MigrationFileInvalid, RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
 
@@ -249,5 +249,5 @@ def _make_step(
     cause = Cause.PENDING
     if row is not None:
         cause = Cause.RESUMED if row.state is State.PARTIAL else Cause.CHANGED
-    refuse_stray_marker(migration, markers)
+    refuse_unrecognized_marker(migration, markers)
     return Step(migration, analysis, cause, row)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.core.catalog import NATIVE_MARKERS
-from lockgate.core.stray_marker import find_stray_marker
+from lockgate.core.unrecognized_marker import find_unrecognized_marker
 from lockgate.errors import RequestInvalid
 from lockgate.formats.native.new_file import Flavour, make_slug, next_version, write_migration
 from lockgate.formats.native.reader import read_folder
@@ -73,7 +73,7 @@ def test_new_files_are_migrations(tmp_path: Path) -> None:
     expected = ["20261122093000_a_sql.sql", "20261122093001_a_python.py", "R__a_repeatable.sql"]
     assert expected == [migration.path for migration in found]
     assert {None} == {migration.down for migration in found}
-    assert {None} == {find_stray_marker(migration, NATIVE_MARKERS) for migration in found}
+    assert {None} == {find_unrecognized_marker(migration, NATIVE_MARKERS) for migration in found}
 
 
 def test_existing_file_is_left_alone(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _COMMENT = re.compile(r"--[^\n\r]*+|/\*(?:[^*]|\*(?!/))*+\*/")
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class UnrecognizedMarker:
     """A marker that is none in its format. ``why`` completes the sentence that begins with the file."""
 
     why: str
@@ -34,7 +34,9 @@ class Stray:
     column: int
 
 
-def find_stray_marker(migration: Migration, markers: Markers | None) -> Stray | None:
+def find_unrecognized_marker(
+    migration: Migration, markers: Markers | None
+) -> UnrecognizedMarker | None:
     """Return the first line in a migration's scripts that looks like a marker and is none here.
 
     ``markers`` are those of the format, ``None`` where each script is a file of its own.
@@ -51,13 +53,13 @@ def find_stray_marker(migration: Migration, markers: Markers | None) -> Stray | 
     return None
 
 
-def refuse_stray_marker(migration: Migration, markers: Markers | None) -> None:
+def refuse_unrecognized_marker(migration: Migration, markers: Markers | None) -> None:
     """Refuse a migration with such a line.
 
     Raises:
         MigrationFileInvalid: it has one.
     """
-    found = find_stray_marker(migration, markers)
+    found = find_unrecognized_marker(migration, markers)
     if found is not None:
         raise MigrationFileInvalid(
             f"{migration.path}:{found.line}:{found.column}: the file {found.why}.",
@@ -128,10 +130,10 @@ def _find_spans(text: str) -> Iterator[tuple[int, int]]:
             yield first - 1, last
 
 
-def _describe(marker: Marker, script: Script, markers: Markers | None) -> Stray:
+def _describe(marker: Marker, script: Script, markers: Markers | None) -> UnrecognizedMarker:
     line, column = line_and_column(script.text, marker.offset)
     what = "a down script" if marker.direction is Direction.DOWN else "an up script"
-    return Stray(
+    return UnrecognizedMarker(
         f'has the line "{marker.text}", which looks like the start of {what} and is not one in this'
         " format: what follows it would run with the rest",
         _advise(marker, markers),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAKE, DROP = "CREATE TABLE made ();\n", "DROP TABLE made;\n"
 # A format, its files, and the place and text of the line that is refused.
-STRAY = [
+UNRECOGNIZED = [
     ("lockgate", {"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"}, "1_a.sql:3:1"),
     ("lockgate", {"1_a.sql": f"{MAKE}\n  -- down\n{DROP}"}, "1_a.sql:3:3"),
     ("lockgate", {"1_a.sql": f"-- up\n{MAKE}-- down\n{DROP}"}, "1_a.sql:3:1"),
@@ -97,8 +97,8 @@ FINE = [
 
 
 @pytest.mark.parametrize("action", [Action.UP, Action.VALIDATE])
-@pytest.mark.parametrize(("tool", "files", "place"), STRAY)
-def test_pending_file_with_a_stray_marker_is_refused(
+@pytest.mark.parametrize(("tool", "files", "place"), UNRECOGNIZED)
+def test_pending_file_with_an_unrecognized_marker_is_refused(
     project: Project, tool: str, files: dict[str, str], place: str | None, action: Action
 ) -> None:
     """What follows such a line never runs as part of the up script."""
@@ -136,7 +136,7 @@ def test_refusal_says_what_was_meant(project: Project) -> None:
     assert Status.APPLIED == project.run().status
 
 
-def test_applied_file_with_a_stray_marker_is_a_warning(project: Project) -> None:
+def test_applied_file_with_an_unrecognized_marker_is_a_warning(project: Project) -> None:
     """An upgrade stops no deploy: up goes on, validate and status say what to look at."""
     project.write({"1_a.sql": MAKE})
     project.run()
