@@ -1,23 +1,23 @@
 # Everything a contributor runs. Needs make and Python 3.11 or later; the rest is installed into .venv.
 
-# PYTHON=/path/to/python chooses the interpreter; else the newest of these that works.
+# PYTHON=/path/to/python chooses the interpreter; by default it is the newest of these that works.
 CANDIDATES = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3 python)
-# A shim may exist and not run, and a system's Python may lack venv: so each candidate is tried.
+# Each candidate is tried, because a shim may not run and a system's Python may lack venv.
 SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 BIN = .venv/bin
-# The AWS CDK is half a gigabyte, of which a test needs little: it has a place of its own, and byte code
-# is made of what is used.
+# The AWS CDK is half a gigabyte, and a test needs little of it. So it has its own environment, and only
+# the modules that are used get byte code.
 CDK = .venv-cdk/bin
 PIP = python -m pip --disable-pip-version-check -qq
 
-# What each stamp .venv/.has-NAME stands for.
+# The extras that each stamp .venv/.has-NAME means.
 EXTRAS_demo = cli,local
 EXTRAS_dev = dev
 EXTRAS_check = dev,lint
 EXTRAS_audit = audit
 EXTRAS_fuzz = fuzz
 
-# How long `make fuzz` takes for each of its targets: ten minutes in all, from one seed and a new corpus.
+# Seconds that `make fuzz` spends on each target, ten minutes in all, from one seed and a new corpus.
 FUZZ_SECONDS = 150
 FUZZ_SEED = 13
 FUZZ_TARGETS = events sql files formats
@@ -29,10 +29,10 @@ FUZZ_TARGETS = events sql files formats
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/.has-demo ## bring an embedded PostgreSQL through a deploy, a failure and its rollback
+demo: .venv/.has-demo ## take an embedded PostgreSQL through a deploy, a failure and its rollback
 	@$(BIN)/lockgate demo
 
-test: .venv/.has-dev ## run the tests; ARGS='-k lock -x' goes to pytest
+test: .venv/.has-dev ## run the tests; ARGS='-k lock -x' is passed to pytest
 	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
 
 lint: .venv/.has-check ## ruff, mypy and cfn-lint
@@ -47,12 +47,12 @@ infra: .venv-cdk/.has-infra .venv/.has-dev ## test the CDK construct and the Ter
 	@PATH="$(CURDIR)/$(CDK):$$PATH" $(CDK)/python -m pytest -q tests/infra/cdk
 	@LOCKGATE_TEST_TERRAFORM=true $(BIN)/python -m pytest -q -n 2 --dist loadfile tests/infra/terraform
 
-# Not in `check`: it asks PyPI, and what it says may change without a change of ours. A dependency that
-# it learns nothing of fails it, too.
-audit: .venv/.has-audit ## ask PyPI for known holes of what is deployed
+# Not in `check`: it asks PyPI, whose answer may change while the code does not. It also fails for a
+# dependency that PyPI knows nothing about.
+audit: .venv/.has-audit ## ask PyPI for known vulnerabilities of the deployed dependencies
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement handler/requirements.txt
 
-fuzz: .venv/.has-fuzz ## feed the parsers for ten minutes; FUZZ_SECONDS=150 is for each target
+fuzz: .venv/.has-fuzz ## fuzz the parsers for ten minutes; FUZZ_SECONDS=150 is for each target
 	@for target in $(FUZZ_TARGETS); do \
 	  rm -rf .cache/fuzz/$$target; echo "Fuzzing $$target for $(FUZZ_SECONDS) s"; \
 	  $(BIN)/python tests/fuzz/fuzz_target.py $$target -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) \
@@ -60,12 +60,12 @@ fuzz: .venv/.has-fuzz ## feed the parsers for ten minutes; FUZZ_SECONDS=150 is f
 	    -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
-diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their texts
+diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their text files
 	@$(BIN)/python docs/diagrams/draw.py
 
-# Each tool that Lockgate is measured against, in a folder of its own; psycopg2 comes as a wheel.
+# The tools that Lockgate is compared with are installed into their own folder; psycopg2 comes as a wheel.
 PEERS = .cache/benchmarks
-bench: .venv/.has-dev $(PEERS)/.installed ## measure against other tools; ARGS='--rows one --peers dbmate --rounds 3'
+bench: .venv/.has-dev $(PEERS)/.installed ## compare with other tools; ARGS='--rows one --peers dbmate --rounds 3'
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-cold: .venv/.has-dev ## measure the function's cold start; ARGS=--memory also each memory size
@@ -81,10 +81,10 @@ $(PEERS)/.installed: benchmarks/package.json benchmarks/requirements.txt | .venv
 	  --prefix $(PEERS)
 	@touch $@
 
-build: .venv/.has-dev ## build what is deployed, with your migrations: make build MIGRATIONS=DIR
+build: .venv/.has-dev ## build the package, with your migrations: make build MIGRATIONS=DIR
 	@$(BIN)/python infra/build.py $(if $(MIGRATIONS),--migrations $(abspath $(MIGRATIONS)))
 
-clean: ## remove what make has made
+clean: ## remove everything that make has created
 	@chmod -Rf u+w .cache || true
 	@rm -rf .venv .venv-cdk .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find handler tests infra benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
