@@ -28,6 +28,10 @@ import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
 ADOPT_PAGES = tuple(
@@ -72,6 +76,17 @@ class Block:
 def read_page(page: str) -> str:
     """Return a page's text, by its path in the repository."""
     return (ROOT / page).read_text("utf-8")
+
+
+def list_undocumented(tools: Iterable[str]) -> list[str]:
+    """Return the tools that have no page, or no row in the index of the tools' pages."""
+    rows = read_table("docs/formats/README.md", "| tool | format | tested against |")
+    listed = {row[1].strip("`") for row in rows}
+    return [
+        tool
+        for tool in tools
+        if tool not in listed or f"docs/formats/{tool}.md" not in FORMAT_PAGES
+    ]
 
 
 def find_blocks(page: str) -> list[Block]:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.docs.markdown import read_table
+from tests.docs.markdown import list_undocumented, read_table
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY
@@ -15,6 +15,7 @@ from lockgate.core.plan import make_plan
 from lockgate.core.policy import Policy
 from lockgate.core.token_checksum import token_checksum
 from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.names import list_tools
 from lockgate.formats.native import script as native_script
 from lockgate.formats.native.reader import read_folder
 
@@ -69,6 +70,14 @@ def test_golden_vector_is_computed_equal(text: str, checksums: str) -> None:
     value = json.loads(text.strip("`"))
     expected = [part.strip("`") for part in checksums.split("<br>")]
     assert expected == [text_checksum(value), token_checksum(value)]
+
+
+def test_each_tool_has_its_page_and_its_row() -> None:
+    """And no row names a tool that cannot be read."""
+    rows = read_table("docs/formats/README.md", "| tool | format | tested against |")
+
+    assert [] == list_undocumented(list_tools())
+    assert set(list_tools()) == {row[1].strip("`") for row in rows}
 
 
 def test_vectors_cover_what_does_not_count() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -151,3 +153,19 @@ def test_hint_on_a_mixture_speaks_the_tools_own_words(
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(catalog.migrations[0].up)
     assert f"Put this statement in a migration of its own{expected}" == caught.value.hint
+
+
+def test_only_the_chosen_tools_package_is_imported(tmp_path: Path) -> None:
+    """The packages of the others would lengthen every start."""
+    folder = write_folder(tmp_path / "m", FOLDERS["goose"])
+    program = (
+        "import sys; from pathlib import Path; import lockgate.wiring;"
+        " from lockgate.formats.registry import read_migrations;"
+        f" read_migrations('goose', Path({str(folder)!r}), {{}});"
+        " names = [n.split('.') for n in sys.modules if n.startswith('lockgate.formats.')];"
+        " print(*sorted({n[2] for n in names if len(n) > 3}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "goose shared" == done.stdout.strip()
