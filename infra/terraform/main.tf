@@ -142,6 +142,19 @@ resource "aws_lambda_function_event_invoke_config" "this" {
   qualifier                    = "$LATEST"
   maximum_retry_attempts       = each.value.maximum_retry_attempts
   maximum_event_age_in_seconds = each.value.maximum_event_age_in_seconds
+
+  dynamic "destination_config" {
+    for_each = each.key == "migrate" ? var.failure_destination[*] : []
+
+    content {
+      on_failure {
+        destination = destination_config.value.arn
+      }
+    }
+  }
+
+  # Lambda checks that the role may send to the destination.
+  depends_on = [aws_iam_role_policy.hand_over_failed_events]
 }
 
 ################################################################################
@@ -279,6 +292,36 @@ resource "aws_iam_role_policy" "answer_codedeploy" {
       Action   = ["codedeploy:PutLifecycleEventHookExecutionStatus"]
       Resource = ["arn:${local.partition}:codedeploy:${local.region}:${local.account_id}:deploymentgroup:*"]
     }]
+  })
+}
+
+# Lambda itself sends the events that it drops, with this role. Of the two actions, the one for the other
+# kind of destination matches nothing.
+resource "aws_iam_role_policy" "hand_over_failed_events" {
+  count = var.create && var.failure_destination != null ? 1 : 0
+
+  name = "hand-over-failed-events"
+  role = aws_iam_role.this["migrate"].name
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Effect   = "Allow"
+        Action   = ["sqs:SendMessage", "sns:Publish"]
+        Resource = var.failure_destination[*].arn
+      }],
+      var.kms_key_arn == null ? [] : [{
+        Effect   = "Allow"
+        Action   = ["kms:GenerateDataKey", "kms:Decrypt"]
+        Resource = [var.kms_key_arn]
+        Condition = {
+          StringEquals = {
+            "kms:ViaService" = ["sqs.${local.region}.${local.dns_suffix}", "sns.${local.region}.${local.dns_suffix}"]
+          }
+        }
+      }],
+    )
   })
 }
 
@@ -516,12 +559,18 @@ locals {
       threshold   = 810000
     }
     EventDropped = {
-      description = "Lambda gave up an event after its retries, or could not start it in time. Nobody answers its sender any more; look at the function's log."
+      description = "Lambda gave up an event after its retries, or could not start it in time. Nobody answers its sender any more; look at the function's log, and at failure_destination."
       metric      = "AsyncEventsDropped"
       statistic   = "Sum"
       threshold   = 0
     }
-  } : name => alarm if var.create && var.create_alarms }
+    FailureNotDelivered = {
+      description = "An event that Lambda gave up could not be delivered to failure_destination."
+      metric      = "DestinationDeliveryFailures"
+      statistic   = "Sum"
+      threshold   = 0
+    }
+  } : name => alarm if var.create && var.create_alarms && (name != "FailureNotDelivered" || var.failure_destination != null) }
 }
 
 resource "aws_cloudwatch_metric_alarm" "counted" {
@@ -563,4 +612,79 @@ resource "aws_cloudwatch_metric_alarm" "measured" {
   alarm_actions       = var.alarm_actions
 
   tags = var.tags
+}
+
+################################################################################
+# Dashboard
+################################################################################
+
+locals {
+  # SEARCH, since the database's name, a dimension, may be known to the secret only.
+  search = "SEARCH('{Lockgate,database,function_name,service} function_name=\"${var.name}\" MetricName=\"%s\"', '%s', 300)"
+
+  alarm_widgets = [for widget in [{
+    type = "alarm", x = 0, y = 0, width = 24, height = 2
+    properties = {
+      title = var.name
+      alarms = concat(
+        [for name in ["RunFailed", "LockBusy"] : try(aws_cloudwatch_metric_alarm.counted[name].arn, null)],
+        [for name in ["Errors", "Duration", "EventDropped"] : try(aws_cloudwatch_metric_alarm.measured[name].arn, null)],
+      )
+    }
+  }] : widget if var.create_alarms]
+}
+
+resource "aws_cloudwatch_dashboard" "this" {
+  count = var.create && var.create_dashboard ? 1 : 0
+
+  dashboard_name = var.name
+
+  dashboard_body = jsonencode({
+    start = "-P7D"
+    widgets = concat(local.alarm_widgets, [
+      {
+        type = "metric", x = 0, y = 2, width = 12, height = 6
+        properties = {
+          title = "Runs", region = local.region, stat = "Sum", period = 300
+          metrics = [
+            [{ expression = format(local.search, "MigrationsApplied", "Sum") }],
+            [{ expression = format(local.search, "MigrationsPending", "Maximum") }],
+            [{ expression = format(local.search, "RunFailed", "Sum") }],
+            [{ expression = format(local.search, "LockBusy", "Sum") }],
+          ]
+        }
+      },
+      {
+        type = "metric", x = 12, y = 2, width = 12, height = 6
+        properties = {
+          title = "Times", region = local.region, stat = "Maximum", period = 300
+          yAxis = { left = { label = "ms", showUnits = false, min = 0 } }
+          metrics = [
+            [{ expression = format(local.search, "RunDuration", "Maximum") }],
+            [{ expression = format(local.search, "LockWait", "Maximum") }],
+          ]
+        }
+      },
+      {
+        type = "metric", x = 0, y = 8, width = 12, height = 6
+        properties = {
+          title   = "Invocations", region = local.region, stat = "Sum", period = 300
+          metrics = [for metric in ["Invocations", "Errors", "Throttles", "AsyncEventsDropped"] : ["AWS/Lambda", metric, "FunctionName", var.name]]
+        }
+      },
+      {
+        type = "log", x = 12, y = 8, width = 12, height = 6
+        properties = {
+          title = "Ends of runs", region = local.region, view = "table"
+          query = join(" | ", [
+            "SOURCE '${aws_cloudwatch_log_group.this["migrate"].name}'",
+            "fields @timestamp, message, status, error_code, error, correlation_id",
+            "filter message in ['run_finished', 'run_failed', 'run_continued']",
+            "sort @timestamp desc",
+            "limit 50",
+          ])
+        }
+      },
+    ])
+  })
 }

@@ -300,3 +300,15 @@ variable "alarm_actions" {
   type        = list(string)
   default     = []
 }
+
+variable "create_dashboard" {
+  description = "Whether to create a CloudWatch dashboard of runs, times and reports"
+  type        = bool
+  default     = false
+}
+
+variable "failure_destination" {
+  description = "Where Lambda sends events that it drops after two retries: the `arn` of an SQS queue or an SNS topic. An event contains the signed URL of its answer"
+  type        = object({ arn = string })
+  default     = null
+}

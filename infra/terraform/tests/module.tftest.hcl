@@ -44,6 +44,12 @@ mock_provider "aws" {
     }
   }
 
+  mock_resource "aws_cloudwatch_metric_alarm" {
+    defaults = {
+      arn = "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:lockgate"
+    }
+  }
+
   mock_resource "aws_security_group" {
     defaults = {
       id = "sg-00000009"
@@ -172,6 +178,7 @@ run "choices_are_handed_on" {
     answer_codedeploy                      = true
     cloudwatch_log_group_retention_in_days = 7
     alarm_actions                          = ["arn:aws:sns:eu-west-1:111122223333:alarms"]
+    failure_destination                    = { arn = "arn:aws:sqs:eu-west-1:111122223333:failed" }
     tags                                   = { Team = "data" }
   }
 
@@ -239,6 +246,16 @@ run "choices_are_handed_on" {
     condition     = length(aws_iam_role_policy.answer_codepipeline) + length(aws_iam_role_policy.answer_codedeploy) == 2
     error_message = "Pipelines may be answered."
   }
+
+  assert {
+    condition     = aws_lambda_function_event_invoke_config.this["migrate"].destination_config[0].on_failure[0].destination == var.failure_destination.arn
+    error_message = "Dropped events go where they are told."
+  }
+
+  assert {
+    condition     = length(aws_lambda_function_event_invoke_config.this["operate"].destination_config) == 0
+    error_message = "Events of Operate are not repeated, and not kept."
+  }
 }
 
 run "parts_may_be_left_out" {
@@ -249,6 +266,9 @@ run "parts_may_be_left_out" {
     create_operate = false
     create_alarms  = false
     backup         = "off"
+
+    # Without alarms the dashboard has no place for them.
+    create_dashboard = true
   }
 
   assert {
@@ -259,6 +279,11 @@ run "parts_may_be_left_out" {
   assert {
     condition     = length(aws_lambda_invocation.this) + length(aws_iam_policy.back_up) + length(aws_cloudwatch_metric_alarm.counted) + length(aws_cloudwatch_metric_alarm.measured) == 0
     error_message = "Nothing runs, nothing is backed up, nothing alarms."
+  }
+
+  assert {
+    condition     = [for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : widget.type] == ["metric", "metric", "metric", "log"]
+    error_message = "The dashboard shows no alarms."
   }
 
   assert {
@@ -303,6 +328,8 @@ run "nothing_is_made_without_create" {
       length(aws_iam_role.this),
       length(aws_iam_role_policy.write_log),
       length(aws_iam_role_policy.go_on),
+      length(aws_iam_role_policy.hand_over_failed_events),
+      length(aws_cloudwatch_dashboard.this),
       length(aws_iam_policy.reach_database),
       length(aws_iam_policy.back_up),
       length(aws_iam_role_policy_attachment.reach_database),

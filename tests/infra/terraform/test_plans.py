@@ -32,6 +32,7 @@ module "existing" {
 """
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbCdEf"
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000001"
+QUEUE = "arn:aws:sqs:eu-west-1:111122223333:failed"
 IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
 
 # What is chosen: the template's parameters, and the module's variables for the same.
@@ -50,15 +51,23 @@ CHOICES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"SecretArn": SECRET, "WithCodePipeline": "true", "WithCodeDeploy": "true"},
         {"answer_codepipeline": True, "answer_codedeploy": True},
     ),
+    "failures": (
+        {"SecretArn": SECRET, "FailureDestination": QUEUE, "KmsKeyArn": KEY},
+        {"failure_destination": {"arn": QUEUE}, "kms_key_arn": KEY},
+    ),
+    "dashboard": ({"SecretArn": SECRET, "WithDashboard": "true"}, {"create_dashboard": True}),
 }
+ALARMS = ("RunFailed", "LockBusy", "Errors", "Duration", "EventDropped")
+ALARM = "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:lockgate"
 # What the template's names are in a module that talks to no AWS (its tests say what it gets).
 KNOWN_AS = {
     "<Migrate.Arn>": "arn:aws:lambda:eu-west-1:111122223333:function:lockgate",
     "<MigrateLogs.Arn>": "arn:aws:logs:eu-west-1:111122223333:log-group:lockgate:*",
     "<OperateLogs.Arn>": "arn:aws:logs:eu-west-1:111122223333:log-group:lockgate:*",
     "<Migrate>": "lockgate",
-    # The module knows no destination of failures.
-    ", and at FailureDestination": "",
+    "<MigrateLogs>": "/aws/lambda/lockgate",
+    **{f"<{name}Alarm.Arn>": ALARM for name in ALARMS},
+    "FailureDestination": "failure_destination",
 }
 
 RUN = Template(Path(__file__).with_name("against_template.hcl.tmpl").read_text("utf-8"))
@@ -152,6 +161,11 @@ def expect(parameters: Mapping[str, str]) -> dict[str, Any]:
             (name, one["Properties"]) for name, one in made.items() if "Alarm" in name
         )
     }
+    dashboards = [
+        json.loads(one["Properties"]["DashboardBody"])
+        for one in made.values()
+        if one["Type"] == "AWS::CloudWatch::Dashboard"
+    ]
     value = {
         "statements": {
             name: [json.loads(statement) for statement in list_statements(role, made)]
@@ -159,6 +173,7 @@ def expect(parameters: Mapping[str, str]) -> dict[str, Any]:
         },
         "functions": {name: describe_function(name.capitalize(), made) for name in roles},
         "alarms": alarms,
+        "dashboards": dashboards,
     }
     text = json.dumps(value)
     for known, name in KNOWN_AS.items():

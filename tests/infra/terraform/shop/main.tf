@@ -57,6 +57,11 @@ resource "aws_secretsmanager_secret_version" "database" {
   secret_string = var.credentials
 }
 
+# Its ARN is known only when it is made.
+resource "aws_sqs_queue" "failed" {
+  name = "failed"
+}
+
 module "migrations" {
   source = "../infra/terraform"
 
@@ -70,6 +75,9 @@ module "migrations" {
   database_security_group_ids = [aws_security_group.database.id]
 
   triggers = { secret = aws_secretsmanager_secret_version.database.id }
+
+  create_dashboard    = true
+  failure_destination = { arn = aws_sqs_queue.failed.arn }
 
   environment_variables = { LOCKGATE_CA_FILE = var.ca_file }
 }
