@@ -85,7 +85,7 @@ def test_unknown_database(ready: Project) -> None:
     )
     kind, message = error_of(ready.run())
     assert "RequestRefused" == kind
-    assert message.startswith("There is no database nowhere on 127.0.0.1:")
+    assert message.startswith("Database nowhere does not exist on 127.0.0.1:")
 
 
 def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> None:
@@ -153,7 +153,7 @@ def test_plain_connection_needs_loopback_or_force(ready: Project) -> None:
     ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
     kind, message = error_of(ready.run(LOCKGATE_TLS="off"))
     assert "RequestRefused" == kind
-    assert "LOCKGATE_TLS=off is for loopback only" in message
+    assert "LOCKGATE_TLS=off is only allowed for loopback addresses" in message
 
 
 def test_server_that_hangs_is_given_up(ready: Project) -> None:
@@ -398,7 +398,9 @@ def test_password_that_saslprep_forbids_or_changes_signs_in(ready: Project, pass
         refused = ready.run(LOCKGATE_DATABASE_URL=wrong).error
         assert refused is not None
         assert "credentials-rejected" == refused.code
-        assert "The password ends with a line break, which counts" in (refused.hint or "")
+        assert "The password ends with a line break. If that is not intended" in (
+            refused.hint or ""
+        )
     finally:
         ready.database.run(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
 
@@ -452,4 +454,4 @@ def test_unix_socket_is_connected_to_without_tls(ready: Project, form: str) -> N
             LOCKGATE_CONNECT_BUDGET="300ms",
         )
         assert gone.error is not None
-        assert "there is no such socket" in gone.error.message
+        assert "the socket does not exist" in gone.error.message

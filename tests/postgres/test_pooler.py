@@ -100,7 +100,7 @@ def test_pooler_is_found_out_and_refused(project: Project, tmp_path: Path, mode:
         report = project.run()
     assert Status.REFUSED == report.status
     assert report.error is not None
-    assert report.error.message.startswith("A connection pooler is before the database")
+    assert report.error.message.startswith("Lockgate is connected through a connection pooler")
     assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")
 
 

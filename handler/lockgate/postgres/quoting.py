@@ -1,4 +1,4 @@
-"""Literals and identifiers in SQL text. The one place that quotes."""
+"""Quoting of literals and identifiers in SQL. The only module that quotes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def quote_identifier(name: str) -> str:
 
 
 def write_name(name: str) -> str:
-    """Return the name as somebody would write it in SQL: quoted only where it has to be."""
+    """Return the name as a person would write it in SQL: quoted only if necessary."""
     return name if _PLAIN.fullmatch(name) else quote_identifier(name)
 
 
@@ -22,7 +22,7 @@ def quote_literal(value: str | int | datetime | None) -> str:
     """Return a value as an SQL literal.
 
     Text becomes an ``E''`` string, which means the same whether or not a migration has changed
-    ``standard_conforming_strings``. A NUL cannot be stored by PostgreSQL and is refused by it.
+    ``standard_conforming_strings``. PostgreSQL cannot store a NUL and refuses it.
     """
     if value is None:
         return "NULL"

@@ -1,7 +1,7 @@
-"""What a migration leaves of its session to the next one, for tools that run all in one session.
+"""Session settings that one migration passes to the next, for tools that run all in one session.
 
-It is read when the migration is committed and set again before each that follows: in between, the
-session is Lockgate's own, and it may be another one after the connection broke.
+They are read after a migration is committed and set again before each one that follows. In between, the
+session is Lockgate's own; after a broken connection it is a new one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lockgate.postgres.quoting import quote_literal
 if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection
 
-# What Lockgate sets for every migration, and what decides how it is read.
-_NOT_KEPT: Final = (
+# Settings that Lockgate makes for every migration, and those that decide how scripts are parsed.
+_NOT_CARRIED: Final = (
     "application_name",
     "client_connection_check_interval",
     "client_encoding",
@@ -39,11 +39,11 @@ _PATH, _ROLE, _NO_ROLE = "search_path", "role", "none"
 
 
 def read_carried_settings(connection: Connection, rule: SessionRule) -> tuple[str, ...]:
-    """Return the statements that set what the session has, outside of a transaction, once more.
+    """Return the statements that restore the settings of this session, outside a transaction.
 
-    An empty search path is not kept: nobody finds anything by it, and pg_dump leaves it behind.
+    An empty search path is not carried on: it is useless, and dumps of pg_dump leave it behind.
     """
-    names = ", ".join(map(quote_literal, _NOT_KEPT))
+    names = ", ".join(map(quote_literal, _NOT_CARRIED))
     rows = connection.send(_READ.format(names=names))[0].rows
     settings = {str(name): str(value) for name, value in rows}
     if settings.get(_PATH) in {"", '""'} or rule is SessionRule.SETTINGS:
@@ -52,6 +52,6 @@ def read_carried_settings(connection: Connection, rule: SessionRule) -> tuple[st
         del settings[_ROLE]
     return tuple(
         f"SELECT pg_catalog.set_config({quote_literal(name)}, {quote_literal(value)}, false)"
-        # The role comes last: it may not be allowed what was set before it.
+        # The role comes last: it may not be allowed to make the other settings.
         for name, value in sorted(settings.items(), key=lambda item: (item[0] == _ROLE, item[0]))
     )

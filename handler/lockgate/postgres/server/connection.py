@@ -25,18 +25,17 @@ _CANCEL_REQUEST_CODE = 80877102
 
 
 class ProtocolBroken(Exception):
-    """Whoever answers does not speak PostgreSQL's protocol, or not all of it."""
+    """The other side does not speak the PostgreSQL protocol, or only part of it."""
 
 
-# What the driver raises by itself, and we for it; anything else comes of an answer that it cannot read.
+# Errors that the driver or this module raises. Any other means an answer that the driver cannot parse.
 _OF_THE_DRIVER = (OSError, InterfaceError, DatabaseError, ConnectionLost)
 
 
 class Connection(FixedConnection):
-    """A connection whose `send` takes a whole message, and that SQLAlchemy can use as well.
+    """A connection with `send` for whole messages; SQLAlchemy can use it as well.
 
-    While ``lent`` is set (a Python migration has it), commit and rollback are refused by
-    `commit`/`rollback` calling ``lent`` instead.
+    While it is lent to a Python migration, `commit` and `rollback` call ``lent``, which refuses them.
     """
 
     def __init__(
@@ -61,8 +60,8 @@ class Connection(FixedConnection):
                 password=password,
                 database=database,
                 application_name=application_name,
-                # The scripts are UTF-8 whatever the database is in.
-                # Ours and the server's reading of a string must be one, whatever the role's is.
+                # Scripts are UTF-8, whatever the encoding of the database. The server must read strings
+                # as Lockgate's lexer does, whatever the role's settings.
                 startup_params={"client_encoding": "UTF8", "standard_conforming_strings": "on"},
                 sock=sock,
                 ssl_context=False,
@@ -72,7 +71,7 @@ class Connection(FixedConnection):
         except BaseException as error:
             with contextlib.suppress(OSError):
                 sock.close()
-            # What the server says is a DatabaseError, but pg8000 makes an exception of 28000.
+            # pg8000 raises DatabaseError for every server error except 28000.
             if isinstance(error, InterfaceError) and error.args and isinstance(error.args[0], dict):
                 raise DatabaseError(error.args[0]) from None
             if isinstance(error, Exception) and not isinstance(error, _OF_THE_DRIVER):
@@ -81,17 +80,17 @@ class Connection(FixedConnection):
 
     @property
     def backend_pid(self) -> int:
-        """The process id that the server, or a pooler before it, gave at the start."""
+        """The process id that the server, or a pooler, reported at the start."""
         return int(struct.unpack("!i", self._backend_key_data[:4])[0])
 
     @property
     def is_open(self) -> bool:
-        """Whether the socket has not been closed from this side."""
+        """Whether this side has not closed the socket."""
         return self._usock is not None
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction block is open, failed ones included."""
+        """Whether a transaction block is open, even a failed one."""
         return bool(self._in_transaction)
 
     def send(
@@ -105,16 +104,16 @@ class Connection(FixedConnection):
     ) -> list[Result]:
         """Send one simple-query message verbatim and return a result per statement.
 
-        ``copies`` holds the data of each ``COPY … FROM STDIN`` in the message, in order. A message
-        that nobody watches must be answered within ``answer_seconds``; a network that fell silent
-        would keep it waiting for ever. Without ``keeps_rows`` only rows whose first column is called
-        `RECORD_COLUMN` are read; those that a script selects are nobody's. ``meanwhile`` is called
-        while the server works, and what it raises is raised.
+        ``copies`` holds the data of each ``COPY … FROM STDIN`` in the message, in order. Unless the
+        message is watched, it must be answered within ``answer_seconds``; otherwise a silent network
+        would block for ever. Without ``keeps_rows``, only rows whose first column is named
+        `RECORD_COLUMN` are read; rows that a script selects are dropped. ``meanwhile`` is called while
+        the server works; its exceptions are raised.
 
         Raises:
-            StatementError: the server refused a statement; a transaction block that the message
-                opened is then failed and still open.
-            ConnectionLost: the connection broke; the outcome is not known.
+            StatementError: the server refused a statement. A transaction block that the message opened
+                has failed and is still open.
+            ConnectionLost: the connection broke; the outcome is unknown.
         """
         if self._sock is None:
             raise ConnectionLost("the connection is closed")
@@ -126,7 +125,7 @@ class Connection(FixedConnection):
             try:
                 meanwhile()
             except Exception:
-                # Nobody may take this answer for that of another message.
+                # Read the answer, so that it is not taken for that of the next message.
                 with contextlib.suppress(StatementError, ConnectionLost):
                     self._receive(message, is_watched=is_watched)
                 raise
@@ -143,14 +142,14 @@ class Connection(FixedConnection):
             except _OF_THE_DRIVER:
                 raise
             except Exception as error:
-                # The driver reads each kind of message by its own code, without a look at what is in it.
+                # The driver parses messages without checking them, so a malformed one raises anything.
                 self.sever()
-                raise InterfaceError("the answer is not PostgreSQL's") from error
+                raise InterfaceError("the answer is not a PostgreSQL message") from error
             self._usock.settimeout(None)
 
     @contextlib.contextmanager
     def _within_limit(self, message: QueryMessage, *, is_watched: bool) -> Iterator[None]:
-        """Wait no longer than there is time, and turn what the driver raises into what `send` does."""
+        """Limit the wait for an answer, and translate driver errors into those of `send`."""
         limit = None if is_watched or self._answer_seconds is None else self._answer_seconds()
         try:
             self._usock.settimeout(limit)
@@ -160,16 +159,16 @@ class Connection(FixedConnection):
             fields = self._with_characters(error.args[0], message.statement)
             raise StatementError(fields, message.results) from None
         except (OSError, InterfaceError) as error:
-            # The system's own, of a network that fell silent, has a number.
+            # An OS-level timeout has an errno; the one set here has none.
             if limit is not None and isinstance(error, TimeoutError) and error.errno is None:
                 self.sever()
                 raise ConnectionLost(f"the server did not answer within {limit:.3g} s") from error
             raise ConnectionLost("the connection to the server broke") from error
 
     def _with_characters(self, fields: dict[str, str], sql: str) -> dict[str, str]:
-        """Return an error's fields with its position in characters of what was sent.
+        """Return an error's fields with the position in characters.
 
-        The server counts characters in its own encoding; one that has none, SQL_ASCII, counts bytes.
+        A server whose encoding is SQL_ASCII counts bytes instead.
         """
         if "P" not in fields or self.parameter_statuses.get("server_encoding") != "SQL_ASCII":
             return fields
@@ -177,11 +176,11 @@ class Connection(FixedConnection):
         return {**fields, "P": str(len(before.decode(self._client_encoding, "ignore")) + 1)}
 
     def cancel(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
-        """Ask the server, over a second socket, to cancel what this connection is running.
+        """Ask the server, over a second socket, to cancel the statement on this connection.
 
-        May be called from another thread. ``is_wanted`` is asked again once the socket is open; each
-        step of opening it takes ``seconds`` at most. The server does not answer: whether the statement
-        was cancelled is seen on this connection only.
+        May be called from another thread. ``is_wanted`` is asked again when the socket is open; each
+        step of opening it takes at most ``seconds``. The server does not answer: only this connection
+        shows whether the statement was cancelled.
         """
         with open_socket(replace(self.dial, connect_timeout=seconds), self.peer) as sock:
             if not is_wanted():
@@ -191,20 +190,20 @@ class Connection(FixedConnection):
                 sock.recv(1)
 
     def sever(self) -> None:
-        """Break the socket under whoever waits on it. May be called from another thread."""
+        """Shut the socket down, which ends any wait on it. May be called from another thread."""
         if self._usock is not None:
             with contextlib.suppress(OSError):
                 self._usock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Say goodbye if the server still listens, and close. Never raises; may be repeated."""
+        """Close, telling the server if it still listens. Never raises; may be called again."""
         if self._usock is None:
             return
         stream = self._sock
         with contextlib.suppress(OSError, InterfaceError, ValueError):
             self._usock.settimeout(2)
             super().close()
-        # pg8000 leaves the stream open, and the socket with it until the next garbage collection.
+        # pg8000 leaves the stream open, and with it the socket until the next garbage collection.
         with contextlib.suppress(OSError, ValueError):
             stream.close()
 
@@ -213,7 +212,7 @@ class Connection(FixedConnection):
         if self.lent is not None:
             self.lent("commit")
         elif self.in_transaction:
-            # Outside of one the server would warn.
+            # Outside a transaction the server would warn.
             super().commit()
 
     def rollback(self) -> None:

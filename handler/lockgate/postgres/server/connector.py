@@ -1,9 +1,9 @@
-"""Getting a connection, with patience where patience helps. Knows driver errors and credentials' order.
+"""Connecting to the database, with retries where a retry can help.
 
-Waited for, within the budget: a host that does not resolve, refused, reset, timed out, 57P03 (the
-server is starting, or resuming from zero), 53300 (too many connections). A rejected password is
-tried again with the secret read afresh, then with its pending version: a rotation sets the password
-in the database before it moves the stage (FACTS of Secrets Manager's single-user rotation).
+Retried within the budget: a host name that does not resolve; a connection that is refused, reset or
+timed out; 57P03 (the server is starting, or resuming from zero); 53300 (too many connections). If a
+password is rejected, the secret is read again, then its pending version: a rotation sets the password in
+the database before it moves the stage.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
 
 _REJECTED = frozenset({"28P01", "28000"})
 _WAITED_FOR = frozenset({"57P03", "53300", "57P01", "57P02"})
-# Statements of ours are short, and wait for locks no longer than lock_timeout.
+# Lockgate's own statements are short and wait for locks no longer than lock_timeout.
 ANSWER_SECONDS = 30.0
 _OBSERVER_MS = 2_000
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-# One more round after a pause: a rotation needs some seconds between its steps.
+# A rotation needs a few seconds between its steps, so try again after a pause.
 _CREDENTIAL_ROUNDS = 3
 _ROUND_PAUSE_SECONDS = 3.0
 
 
 class Accesses(Protocol):
-    """Where the way into the database comes from."""
+    """Where host, credentials and certificates come from."""
 
     @property
     def may_rotate(self) -> bool:
-        """Whether the password may change while a run waits."""
+        """Whether the password may change during the run."""
         ...
 
     def current(self) -> Access:
-        """Return today's access, read afresh."""
+        """Read and return the current access."""
         ...
 
     def pending(self) -> Access | None:
-        """Return the access that a rotation in flight is about to switch to, if there is one."""
+        """Return the access that a rotation in progress will switch to, if there is one."""
         ...
 
     def context(self, access: Access) -> ssl.SSLContext | None:
@@ -68,18 +68,18 @@ class Accesses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectRetry:
-    """How long to try. Milliseconds."""
+    """How long to wait for one connection, and for all attempts together. Milliseconds."""
 
     connect_timeout_ms: int
     budget_ms: int
 
 
 class _Rejected(Exception):
-    """The server did not accept the credentials; what it said where that is more than the fact."""
+    """The server rejected the credentials. The text adds the reason if the server gave one."""
 
 
 class _NotYet(Exception):
-    """The server cannot be reached now; it may be soon."""
+    """The server cannot be reached now, but perhaps soon."""
 
 
 class Connector:
@@ -88,13 +88,13 @@ class Connector:
     def __init__(
         self,
         accesses: Accesses,
-        patience: ConnectRetry,
+        retry: ConnectRetry,
         clock: Clock,
         deadline: Deadline,
         emit: Callable[..., None],
     ) -> None:
         self._accesses = accesses
-        self._patience = patience
+        self._retry = retry
         self._clock = clock
         self._deadline = deadline
         self._emit = emit
@@ -109,16 +109,16 @@ class Connector:
     ) -> Connection:
         """Return an open connection.
 
-        A pooler would leave ``application_name`` in a session that it lends to others.
+        Behind a pooler, omit ``application_name``: it would stay in a session that others use later.
 
         Raises:
-            CredentialsRejected: every credential that the secret offers was refused.
-            CertificateUntrusted: the server's certificate does not verify, or it has no TLS.
+            CredentialsRejected: every set of credentials that the secret offers was rejected.
+            CertificateUntrusted: the server's certificate cannot be verified, or it does not speak TLS.
             DatabaseUnreachable: nothing answered within the budget.
             TargetUnsuitable: the database does not exist, or the role may not connect to it.
         """
         self._tried = []
-        # What cannot change meanwhile is not tried again.
+        # Without a secret the password cannot change, so another round would fail as well.
         for round_number in range(_CREDENTIAL_ROUNDS if self._accesses.may_rotate else 1):
             if round_number > 0:
                 self._deadline.pause(self._clock, _ROUND_PAUSE_SECONDS)
@@ -130,17 +130,17 @@ class Connector:
         hint = "Check the user and the password."
         if self._accesses.may_rotate:
             hint = (
-                "Check that the secret's user exists and has this password; if the secret is being"
-                " rotated, invoke again when that is done."
+                "Check that the secret's user exists and has this password. If the secret is being"
+                " rotated, invoke again afterwards."
             )
         hint += describe_odd_end(self._rejected)
         raise CredentialsRejected(f"{self._refused} Tried: {'; '.join(self._tried)}.", hint=hint)
 
     def connect_observer(self) -> Connection:
-        """Return a second connection, tried once and without patience.
+        """Return a second connection; try once, with a short timeout.
 
         Raises:
-            LockgateError, OSError: there is none to be had now.
+            LockgateError, OSError: the attempt failed.
         """
         if self.access is None:
             raise OSError("there is no first connection yet")
@@ -184,7 +184,7 @@ class Connector:
                 waited_ms = (self._clock.monotonic() - started) * 1000
                 if self._deadline.interrupted_by is not None:
                     raise _interrupted(self._deadline.interrupted_by) from error
-                left_ms = self._patience.budget_ms - waited_ms
+                left_ms = self._retry.budget_ms - waited_ms
                 if left_ms <= 0 or self._deadline.is_over:
                     raise _unreachable(access, error, waited_ms) from error
                 self._emit("database_waited_for", reason=str(error), waited_ms=round(waited_ms))
@@ -192,7 +192,7 @@ class Connector:
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def _answer_seconds(self) -> float:
-        """Return how long a short statement of ours may go unanswered, in seconds."""
+        """Return how long to wait for the answer to one of Lockgate's own statements, in seconds."""
         return self._deadline.patience_ms(ANSWER_SECONDS * 1000) / 1000
 
     def _open(
@@ -204,7 +204,7 @@ class Connector:
     ) -> Connection:
         endpoint = access.endpoint
         if timeout_ms is None:
-            timeout_ms = self._patience.connect_timeout_ms
+            timeout_ms = self._retry.connect_timeout_ms
         dial = Dial(
             host=endpoint.host,
             port=endpoint.port,
@@ -233,11 +233,11 @@ class Connector:
             raise _NotYet(_describe(error)) from error
 
 
-_ENDS = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a blank"}
+_ENDS = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a space"}
 
 
 def describe_odd_end(password: str) -> str:
-    """Return a hint about a password that begins or ends with what somebody may not have meant."""
+    """Return a hint if the password is empty, or begins or ends with white space."""
     if not password:
         return " No password was given."
     found = [
@@ -247,16 +247,14 @@ def describe_odd_end(password: str) -> str:
     ]
     if not found:
         return ""
-    return (
-        f" The password {' and '.join(found)}, which counts: if it is not meant, store it without."
-    )
+    return f" The password {' and '.join(found)}. If that is not intended, remove it from the password."
 
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "the host does not resolve"),
     (TimeoutError, "the connection timed out"),
     (ConnectionRefusedError, "the connection was refused"),
-    (FileNotFoundError, "there is no such socket"),
+    (FileNotFoundError, "the socket does not exist"),
     (ConnectionResetError, "the connection was reset"),
     (BrokenPipeError, "the connection was reset"),
     (ssl.SSLError, "the TLS handshake failed"),
@@ -278,30 +276,30 @@ def _translate(access: Access, fields: object) -> Exception:
     sqlstate, message = fields.get("C", ""), fields.get("M", "")
     endpoint = access.endpoint
     if sqlstate in _REJECTED:
-        # Of a wrong password the server says no more than this; of a rule of its own it does.
-        said = f" It said: {message} ({sqlstate})." if sqlstate == "28000" else ""
+        # For a wrong password the server gives no details; for a rule in pg_hba.conf it does.
+        reason = f" It said: {message} ({sqlstate})." if sqlstate == "28000" else ""
         return _Rejected(
             f"{endpoint.host}:{endpoint.port} rejected the credentials of"
-            f" {access.credentials.username}.{said}"
+            f" {access.credentials.username}.{reason}"
         )
     if sqlstate in _WAITED_FOR:
         return _NotYet(f"{message} ({sqlstate})")
     if sqlstate == "3D000":
         return TargetUnsuitable(
-            f"There is no database {endpoint.dbname} on {endpoint.host}:{endpoint.port}.",
-            hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or correct its name in the"
+            f"Database {endpoint.dbname} does not exist on {endpoint.host}:{endpoint.port}.",
+            hint=f"Create it (CREATE DATABASE {write_name(endpoint.dbname)}), or correct the name in the"
             " URL, the secret or LOCKGATE_DBNAME.",
         )
     return TargetUnsuitable(
         f"{endpoint.host}:{endpoint.port} does not let {access.credentials.username} connect to"
         f" {endpoint.dbname}: {message} ({sqlstate}).",
-        hint="Grant the role what the message names.",
+        hint="Grant the role the privilege that the message names.",
     )
 
 
 def _interrupted(by: str) -> LockgateError:
     return RunIncomplete(
-        f"The run stopped while it waited for the database: {by}.",
+        f"The run stopped while waiting for the database: {by}.",
         hint="Invoke again.",
     )
 
@@ -311,8 +309,8 @@ def _untrusted(access: Access, why: str) -> LockgateError:
     return CertificateUntrusted(
         f"The certificate of {endpoint.host}:{endpoint.port} is not trusted: {why}."
         " No credentials were sent.",
-        hint="Connect by the name that the certificate is for; for an authority of your own set"
-        " LOCKGATE_CA_FILE.",
+        hint="Connect with the host name that the certificate is for. If your own authority signed it,"
+        " set LOCKGATE_CA_FILE.",
     )
 
 
@@ -320,7 +318,7 @@ def _without_tls(access: Access) -> LockgateError:
     endpoint = access.endpoint
     return CertificateUntrusted(
         f"{endpoint.host}:{endpoint.port} does not speak TLS. No credentials were sent.",
-        hint="Turn TLS on in the server; for one on this machine, set LOCKGATE_TLS=off or add"
+        hint="Turn on TLS in the server. For a server on this machine, set LOCKGATE_TLS=off or add"
         " ?sslmode=disable to the URL.",
     )
 
@@ -328,8 +326,8 @@ def _without_tls(access: Access) -> LockgateError:
 def _without_protocol(access: Access) -> LockgateError:
     endpoint = access.endpoint
     return DatabaseUnreachable(
-        f"{endpoint.host}:{endpoint.port} does not speak PostgreSQL's protocol.",
-        hint="Check host and port: something other than PostgreSQL answers there.",
+        f"{endpoint.host}:{endpoint.port} does not speak the PostgreSQL protocol.",
+        hint="Check host and port: another program answers there.",
     )
 
 
@@ -337,7 +335,7 @@ def _unreachable(access: Access, error: Exception, waited_ms: float) -> Lockgate
     endpoint = access.endpoint
     return DatabaseUnreachable(
         f"{endpoint.host}:{endpoint.port} could not be reached in {waited_ms / 1000:.0f} s: {error}.",
-        hint="Check that the host is right, that it is running, and that the network (a function's"
-        " subnets and security group) leads to it. If it only needs longer to wake up, in a terminal:"
-        " --connect-budget 2min; else set LOCKGATE_CONNECT_BUDGET.",
+        hint="Check the host name, that the server is running, and that the network (for a function, its"
+        " subnets and security group) allows the connection. If the server only needs longer to wake up,"
+        " set LOCKGATE_CONNECT_BUDGET=2min, or in a terminal --connect-budget 2min.",
     )

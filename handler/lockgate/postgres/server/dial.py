@@ -32,12 +32,11 @@ class Dial:
 def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
     """Return a connected socket with a connect timeout still set on it.
 
-    ``peer`` is the address of the very server that is meant, if one was found before.
+    ``peer`` is the address of the server to reach, if a former connection found it.
 
     Raises:
-        TlsRefused: the server answered that it has no TLS.
-        OSError: no connection; ``ssl.SSLCertVerificationError`` for a certificate that is not
-            trusted.
+        TlsRefused: the server answered that it does not speak TLS.
+        OSError: no connection; ``ssl.SSLCertVerificationError`` if the certificate is not trusted.
     """
     if is_socket(dial.host):
         return _open_local(dial)
@@ -45,7 +44,7 @@ def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
     try:
         sock = socket.create_connection(address, dial.connect_timeout)
     except UnicodeError as error:
-        # Of a name that no name server can have, Python's own encoding of names says so.
+        # Python cannot encode the host name, so no name server can have it.
         raise socket.gaierror(socket.EAI_NONAME, "the host name is not valid") from error
     try:
         _set_options(sock)
@@ -77,8 +76,8 @@ def _start_tls(sock: socket.socket, context: ssl.SSLContext, host: str) -> socke
 
 
 def _set_options(sock: socket.socket) -> None:
-    # Without TCP_NODELAY each step of the handshake waits 40 ms for an acknowledgement. The kernel's
-    # keepalive would notice a dead peer after two hours.
+    # Without TCP_NODELAY each step of the handshake waits 40 ms for an acknowledgement. With its default
+    # settings, keepalive would notice a dead peer only after two hours.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     wanted = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}

@@ -20,7 +20,7 @@ _COPY_DATA, _COPY_DONE, _COPY_FAIL = b"d", b"c", b"f"
 _COPY_CHUNK = 1 << 16
 _AUTHENTICATION_SASL = struct.pack("!i", 10)
 _HEAD = struct.Struct("!ci")
-# The length itself, and the NUL behind the text.
+# The length field itself, and the NUL after the text.
 _QUERY_FRAME = 5
 
 RECORD_COLUMN = "lockgate_record"
@@ -29,16 +29,16 @@ _RECORD_NAME = RECORD_COLUMN.encode() + b"\0"
 TRANSACTION_ENDED = "the migration began or ended a transaction by itself"
 
 
-# A message of millions of statements has as many results, and hardly two kinds of them.
+# Millions of statements give millions of results, but of hardly two kinds.
 @lru_cache(maxsize=1 << 8)
 def _result_without_rows(tag: str) -> Result:
     return Result(tag, ())
 
 
 def prepare_password(password: bytes) -> bytes:
-    """Return what PostgreSQL makes of a password: SASLprep, or its bytes where that forbids it.
+    """Return a password as PostgreSQL prepares it: by SASLprep, or unchanged if SASLprep forbids it.
 
-    See `pg_saslprep` and `scram_build_secret` of PostgreSQL: ASCII is taken as it is.
+    ASCII is never changed; see `pg_saslprep` and `scram_build_secret` in PostgreSQL.
     """
     if password.isascii():
         return password
@@ -50,7 +50,7 @@ def prepare_password(password: bytes) -> bytes:
 
 
 class QueryMessage(core.Context):  # type: ignore[misc]
-    """The state of one simple-query message under way."""
+    """The state of one simple-query message while it is answered."""
 
     def __init__(self, statement: str, copies: Sequence[str], *, keeps_rows: bool = True) -> None:
         super().__init__(statement)
@@ -63,7 +63,7 @@ class QueryMessage(core.Context):  # type: ignore[misc]
 class FixedConnection(legacy.Connection):  # type: ignore[misc]
     """pg8000's connection as `Connection` and SQLAlchemy use it.
 
-    While ``lent`` is set, a Python migration has the connection, and it must not end its transaction.
+    While ``lent`` is set, a Python migration uses the connection and must not end the transaction.
     """
 
     password: bytes | None
@@ -72,12 +72,12 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
     on_notice: Callable[[dict[str, str]], None] | None = None
 
     def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: core.Context) -> None:
-        """Sign in by SCRAM with a password that SASLprep forbids, as libpq does."""
+        """Sign in by SCRAM, as libpq does, even with a password that SASLprep forbids."""
         if data[:4] != _AUTHENTICATION_SASL:
             super().handle_AUTHENTICATION_REQUEST(data, context)
             return
         password, user = self.password or b"", self.user
-        # The server takes the user from the start of the connection, and none from here.
+        # The server takes the user name from the startup message and ignores this one.
         self.password, self.user = b"-", b"-"
         try:
             super().handle_AUTHENTICATION_REQUEST(data, context)
@@ -86,7 +86,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
         self.auth.password = prepare_password(password)
 
     def send_QUERY(self, sql: str) -> None:
-        """Write a message; pg8000 holds five copies of its text at once, which counts for a long one."""
+        """Write a message without pg8000's five copies of the text, which matter if it is long."""
         encoded = sql.encode(self._client_encoding)
         try:
             self._sock.write(_HEAD.pack(core.QUERY, len(encoded) + _QUERY_FRAME))
@@ -96,7 +96,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
             raise InterfaceError("the connection is closed") from error
 
     def execute_simple(self, statement: str) -> core.Context:
-        """Run a statement of SQLAlchemy's by the same path as a message of ours."""
+        """Run a statement for SQLAlchemy the same way as a message of Lockgate."""
         message = QueryMessage(statement, ())
         self.send_QUERY(statement)
         self._sock.flush()
@@ -105,7 +105,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
         return message
 
     def handle_messages(self, context: core.Context) -> None:
-        """Read until the server is ready; a server that dies first has still said why."""
+        """Read until the server is ready. If it dies first, raise the reason that it gave."""
         try:
             self._read_answer(context)
         except TimeoutError:
@@ -117,7 +117,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
             raise
 
     def _read_answer(self, context: core.Context) -> None:
-        """Do what pg8000's own loop does, in half of its time: a message has a thousand answers."""
+        """Do what pg8000's loop does in half the time: one message may have a thousand answers."""
         read, handlers = self._sock.read, self.message_types
         code = b""
         while code != core.READY_FOR_QUERY:
@@ -133,7 +133,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
             raise context.error
 
     def handle_ROW_DESCRIPTION(self, data: bytes, context: core.Context) -> None:
-        """Tell the rows of ours from those that a script selects."""
+        """Note whether the rows that follow are records of Lockgate or selected by a script."""
         if isinstance(context, QueryMessage) and not context.keeps_all:
             context.keeps_rows = data[2:].startswith(_RECORD_NAME)
             if not context.keeps_rows:
@@ -141,18 +141,18 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
         super().handle_ROW_DESCRIPTION(data, context)
 
     def handle_DATA_ROW(self, data: bytes, context: core.Context) -> None:
-        """Read a row, unless nobody wants it; what cannot be read must not end a migration."""
+        """Read a row only if it is needed: a value that cannot be parsed must not fail a migration."""
         if not isinstance(context, QueryMessage) or context.keeps_rows:
             super().handle_DATA_ROW(data, context)
 
     def handle_READY_FOR_QUERY(self, data: bytes, context: core.Context) -> None:
-        """See to it that a Python migration has not ended the transaction that it was lent."""
+        """Raise an error if a Python migration has ended the transaction that it was lent."""
         super().handle_READY_FOR_QUERY(data, context)
         if self.lent is not None and data == core.IDLE and context.error is None:
             context.error = InterfaceError(TRANSACTION_ENDED)
 
     def handle_COMMAND_COMPLETE(self, data: bytes, context: core.Context) -> None:
-        """Keep the tag of each statement, which tells how far a message came."""
+        """Keep the tag of each statement, which shows how far a message came."""
         tag = data[:-1].decode("ascii")
         last = tag.rpartition(" ")[2]
         if last.isdigit():
@@ -169,7 +169,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
             context.error = InterfaceError("the transaction had failed and was rolled back")
 
     def handle_NOTICE_RESPONSE(self, data: bytes, _context: core.Context) -> None:
-        """Hand a notice on at once, decoded."""
+        """Decode a notice and pass it on at once."""
         if self.on_notice is not None:
             fields = {
                 part[:1].decode("ascii"): part[1:].decode(self._client_encoding, "replace")
@@ -179,7 +179,7 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
             self.on_notice(fields)
 
     def handle_COPY_IN_RESPONSE(self, data: bytes, context: core.Context) -> None:
-        """Send the data that belongs to this COPY; without any, fail it and stay in step."""
+        """Send the data of this COPY; without data, fail it and keep the protocol in step."""
         if context.stream is not None:
             super().handle_COPY_IN_RESPONSE(data, context)
             return
@@ -192,12 +192,12 @@ class FixedConnection(legacy.Connection):  # type: ignore[misc]
                 self._send_message(_COPY_DATA, chunk.encode(self._client_encoding))
             self._send_message(_COPY_DONE, b"")
         if not isinstance(context, QueryMessage):
-            # pg8000 sends such a statement by the extended protocol, which a Sync sets right again.
+            # pg8000 sends such a statement by the extended protocol, which needs a Sync to recover.
             self._send_message(core.SYNC, b"")
         self._sock.flush()
 
     def handle_COPY_OUT_RESPONSE(self, data: bytes, context: core.Context) -> None:
-        """Drop what a COPY TO STDOUT gives when nobody reads it."""
+        """Drop the data of a COPY TO STDOUT that nobody reads."""
         if context.stream is None:
             context.stream_write = _drop
         else:

@@ -1,8 +1,7 @@
-"""One message to the server, and what belongs to which migration in it.
+"""One message to the server, which may hold the statements of many migrations.
 
-A message is a text of many statements. Its pieces remember whose they are, so that an error's
-position, or the number of statements that had finished, leads back to a migration's file.
-Knows no connection.
+Its pieces record which migration they belong to, so that the position of an error, or the number of
+finished statements, leads back to the file of a migration.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
     from lockgate.postgres.server.statement_result import Result, StatementError
 
-# A server reads a message whole before it runs any of it; beyond this, time is lost, not won.
+# The server parses a whole message before it runs any of it; longer messages are slower.
 MOST_MIGRATIONS = 100
 MOST_CHARACTERS = 1 << 20
 
 
 class Part(StrEnum):
-    """What a piece of a message is for."""
+    """The purpose of a piece of a message."""
 
     CONTROL = "control"
     SCRIPT = "script"
@@ -38,16 +37,16 @@ class Part(StrEnum):
     FACTS = "facts"
 
 
-# Each stands behind one migration.
+# There is one of these per migration.
 _COUNTED = frozenset({Part.RECORD, Part.END_TIME})
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a message: where it begins, how many results it gives, whose it is.
+    """A part of a message: where it begins, how many results it has, whose it is.
 
-    For a script's piece, ``script_offset`` is where it begins in the script, ``first`` the index of
-    its first statement there, and ``statements`` those that it holds.
+    If it is from a script, ``script_offset`` is where it begins there, ``first`` the index of its first
+    statement, and ``statements`` are the statements in it.
     """
 
     part: Part
@@ -63,7 +62,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text to send, the COPY data that goes with it, and its pieces in order."""
+    """A text to send, its COPY data, and its pieces in order."""
 
     text: str
     copies: tuple[str, ...]
@@ -72,7 +71,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """The piece at which a message failed, and for a script the statement and the offset in it."""
+    """The piece in which a message failed; for a script, also the statement and the offset."""
 
     piece: Piece
     statement: int | None = None
@@ -81,7 +80,7 @@ class Blame:
 
 @dataclass(slots=True)
 class MessageWriter:
-    """Puts a message together, piece by piece."""
+    """Builds a message piece by piece."""
 
     _texts: list[str] = field(default_factory=list)
     _copies: list[str] = field(default_factory=list)
@@ -91,18 +90,18 @@ class MessageWriter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was added yet."""
+        """Whether the message has no pieces."""
         return not self._pieces
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to send."""
+        """Whether the message should be sent before more is added."""
         return self._migrations >= MOST_MIGRATIONS or self._length >= MOST_CHARACTERS
 
     def add(
         self, part: Part, sql: str, *, results: int = 1, migration: Migration | None = None
     ) -> None:
-        """Add statements of ours; ``results`` is how many they are."""
+        """Add statements of Lockgate; ``results`` is their number."""
         self._migrations += migration is not None and part in _COUNTED
         self._append(sql, ";\n", Piece(part, self._length, len(sql), results, migration))
 
@@ -114,10 +113,10 @@ class MessageWriter:
         span: tuple[int, int],
         first: int = 0,
     ) -> None:
-        """Add the stretch ``span`` of a script verbatim.
+        """Add the part ``span`` of a script verbatim.
 
-        ``statements`` are those in the stretch and ``first`` the index of the first of them. COPY
-        data is cut out of the text and kept beside it.
+        ``statements`` are the statements in that part, ``first`` is the index of the first. COPY data is
+        taken out of the text and sent separately.
         """
         text = sendable(script.sql)
         position = span[0]
@@ -132,7 +131,7 @@ class MessageWriter:
                 migration, script, text[position:data_start], position, waiting, begin
             )
             self._copies.append(script.sql[data_start:data_end])
-            position = min(data_end + 2, span[1])  # behind the \. that ends the data
+            position = min(data_end + 2, span[1])  # after the \. that ends the data
             waiting = []
         begin = first + len(statements) - len(waiting)
         self._add_stretch(migration, script, text[position : span[1]], position, waiting, begin)
@@ -157,17 +156,17 @@ class MessageWriter:
             first=first,
             statements=tuple(statements),
         )
-        # The newline ends a comment, the semicolon a statement, that the script left open.
+        # The newline ends a comment that the script left open, the semicolon a statement.
         self._append(text, "\n;\n", piece)
 
     def _append(self, text: str, end: str, piece: Piece) -> None:
-        # Apart, for a text may be so long that another copy of it counts.
+        # Not concatenated: another copy of a long text would matter.
         self._texts += (text, end)
         self._pieces.append(piece)
         self._length += len(text) + len(end)
 
     def take(self) -> Message:
-        """Return the message and begin anew."""
+        """Return the message and start a new one."""
         message = Message("".join(self._texts), tuple(self._copies), tuple(self._pieces))
         self._texts, self._copies, self._pieces = [], [], []
         self._length = self._migrations = 0
@@ -175,7 +174,7 @@ class MessageWriter:
 
 
 def find_blame(message: Message, error: StatementError) -> Blame:
-    """Return where a message failed: by the error's position, else by the statements finished."""
+    """Return where a message failed: by the position of the error, else by the finished statements."""
     if error.untranslatable is not None:
         return _blame_character(message, error.untranslatable)
     if error.position is not None:
@@ -191,11 +190,11 @@ def find_blame(message: Message, error: StatementError) -> Blame:
 
 
 def _blame_character(message: Message, character: str) -> Blame:
-    """Return the first place of a character; it may also stand in a name, or in a down script."""
+    """Return the first occurrence of a character, which may be in a name or a down script too."""
     for piece in message.pieces:
         offset = message.text.find(character, piece.start, piece.start + piece.length)
         if offset >= 0 and piece.part is Part.SCRIPT:
-            # No statement's: it may stand in a comment.
+            # It may be in a comment, so no statement is named.
             return Blame(piece, None, offset - piece.start + piece.script_offset)
         if offset >= 0:
             return Blame(piece)
@@ -207,7 +206,7 @@ def _blame_offset(piece: Piece, offset: int) -> Blame:
         return Blame(piece)
     before = max(1, sum(statement.start <= offset for statement in piece.statements))
     if piece.statements:
-        # The end of a script is placed behind it by the server, in what we added.
+        # For an error at the end of a script, the server gives a position in the text that we added.
         offset = min(offset, piece.statements[before - 1].end)
     return Blame(piece, piece.first + before, offset)
 
@@ -221,7 +220,7 @@ def _blame_index(piece: Piece, index: int) -> Blame:
 def find_results(
     message: Message, results: Sequence[Result], part: Part
 ) -> list[tuple[Migration | None, Result]]:
-    """Return what each piece for a purpose gave, with the migration that it belongs to."""
+    """Return the results of all pieces with this purpose, each with its migration."""
     found: list[tuple[Migration | None, Result]] = []
     position = 0
     for piece in message.pieces:

@@ -1,8 +1,7 @@
-"""Lockgate's own role and settings: for one message that leaves nothing behind, or for a run's session.
+"""The role and settings for Lockgate's own statements, for one message or for the session of a run.
 
-Nobody knows before the first answer whether a pooler lends the session of an application. So a look sets
-what it needs with SET LOCAL in the transaction of its message, and only a run that takes the lock sets
-up its session.
+Until the first answer, the session may be one that a pooler also lends to applications. So a message
+that only reads uses SET LOCAL, and only a run that takes the lock sets up its session.
 """
 
 from __future__ import annotations
@@ -18,16 +17,15 @@ if TYPE_CHECKING:
 
     from lockgate.postgres.server.connection import Connection
 
-# Lockgate's own statements are answered well within what a silent server is given
-# (`connector.ANSWER_SECONDS`).
+# Well below `connector.ANSWER_SECONDS`, after which a server counts as silent.
 OWN_LOCK_TIMEOUT_MS = 5_000
 
-# Of our own statements every name and operator is PostgreSQL's, whatever path the role or the database
-# has been given: the next best match for an operator may be somebody else's, in a schema of the path.
+# In Lockgate's own statements every name and operator must be PostgreSQL's own. With the search path of
+# the role, an operator of another user could be a better match.
 OWN_PATH = "search_path = pg_catalog, pg_temp"
 
-# The role may have settings of its own. A policy that hides rows must be an error, not an empty history;
-# times and numbers must be read as they were written.
+# The role may have its own settings. A policy that hides rows must cause an error instead of an empty
+# history, and times and numbers must be read as they were written.
 _LOCAL_SETTINGS = """
 SELECT pg_catalog.count(pg_catalog.set_config(name, value, true))
 FROM (VALUES
@@ -36,16 +34,16 @@ FROM (VALUES
     ('extra_float_digits', '1'), ('transform_null_equals', 'off')) AS settings (name, value)
 """
 
-# Where a message keeps its session's start, which it may not see any more once it acts as another role.
+# The start of the session is stored here, because another role may not see it.
 SESSION_START = "lockgate.session_start"
 _REMEMBER_START = """
 SELECT pg_catalog.set_config('lockgate.session_start', backend_start::text, true)
 FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
 """
 
-# Serializable and deferrable by default, a transaction would wait before its first query.
+# If the default is serializable and deferrable, a transaction would wait before its first query.
 _ISOLATION = "SET LOCAL transaction_isolation = 'read committed'"
-# A script may have left the session read-only.
+# A script may have set the session to read-only.
 _READ_WRITE = "SET LOCAL transaction_read_only = off"
 
 _SESSION = (
@@ -54,20 +52,20 @@ _SESSION = (
     "RESET ALL",
     "SET client_connection_check_interval = 2000",
     "SET idle_in_transaction_session_timeout = 0",
-    # A run that waits for the lock, or for a backup, is idle between two messages.
+    # A run is idle between two messages while it waits for the lock or for a backup.
     "SET idle_session_timeout = 0",
 )
 
 
 def local_settings_sql() -> str:
-    """Return the statement that makes our settings, for this transaction or savepoint."""
+    """Return the statement that sets Lockgate's settings for this transaction or savepoint."""
     return _LOCAL_SETTINGS.format(lock_timeout=OWN_LOCK_TIMEOUT_MS)
 
 
 def role_sql(set_role: str | None) -> str:
-    """Return what makes a transaction act as ``set_role``, else as the role that a session begins with.
+    """Return the statement that sets the role of a transaction; without ``set_role``, to the default.
 
-    That is not always the one that signs in: ``ALTER ROLE … SET role`` names another.
+    The default is not always the role that signs in: ``ALTER ROLE … SET role`` may name another.
     """
     if set_role is None:
         return "SET LOCAL role TO DEFAULT"
@@ -75,17 +73,17 @@ def role_sql(set_role: str | None) -> str:
 
 
 def _name_sql(run_id: str) -> str:
-    """Return what gives the session the name by which other runs know it."""
+    """Return the statement that gives the session the name by which other runs recognise it."""
     return f"SET application_name = {quote_literal(f'lockgate run={run_id} ')}"
 
 
 @dataclass(frozen=True, slots=True)
 class OwnConnection:
-    """The connection as Lockgate's own statements use it: each message is one transaction.
+    """Sends Lockgate's own statements with its role and settings; each message is one transaction.
 
-    It has our role and settings, and leaves the session as it was, unless it ``begins_run``, the id of a
-    run: then the session is set up for that too. ``names_session``: the message can tell its session's
-    start. ``writes``: the transaction is not read-only, whatever the session's default is.
+    It leaves the session as it was, unless ``begins_run`` (a run id) is given: then it also sets up the
+    session for that run. ``names_session``: the message can read the start of its session. ``writes``:
+    the transaction is not read-only, whatever the default of the session.
     """
 
     connection: Connection
@@ -97,8 +95,8 @@ class OwnConnection:
     def send(self, sql: str, *, meanwhile: Callable[[], object] | None = None) -> list[Result]:
         """Send statements and return their results; see `Connection.send`.
 
-        A statement that is refused ends the transaction, so nothing is left to be rolled back unless the
-        statements begin a transaction block themselves.
+        A refused statement ends the transaction, so nothing is left to roll back unless the statements
+        begin a transaction block themselves.
         """
         before = self._before()
         message = ";\n".join([*before, sql])

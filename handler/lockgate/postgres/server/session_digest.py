@@ -1,7 +1,7 @@
-"""A digest of what a script has left of its session so far, computed by the server.
+"""A digest of the session state that a script has set so far, computed by the server.
 
-It is recorded with each statement done and compared before the script goes on in another session. Knows
-the queries. What it cannot see (`core.session_effect`) has no digest.
+It is recorded with each finished statement and compared before the script continues in another session.
+State that no query can see (`core.session_effect`) has no digest.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _SCRIPT_SESSION = "lockgate.script_session"
 
-# In the script's own role and path, before ours are taken: names are looked up nowhere else, and no
-# operator is needed.
+# Runs with the script's own role and search path, before Lockgate sets its own. Every name is qualified,
+# and no operator is used.
 CAPTURE: Final = f"""
 SELECT pg_catalog.set_config('{_SCRIPT_SESSION}', pg_catalog.concat_ws(' ',
     pg_catalog.quote_ident(session_user), pg_catalog.quote_ident(current_user),
@@ -28,7 +28,7 @@ SELECT pg_catalog.set_config('{_SCRIPT_SESSION}', pg_catalog.concat_ws(' ',
     pg_catalog.current_setting('search_path')), true)
 """
 
-# What Lockgate sets for every migration, by the time left; our own path and role are taken by then.
+# Settings that Lockgate changes for every migration; by now its own role and search path apply.
 _NOT_COUNTED: Final = (
     "application_name",
     "client_connection_check_interval",
@@ -78,16 +78,16 @@ _DIGEST: Final = """(
           AND pronamespace = pg_catalog.pg_my_temp_schema()
     ) AS lines)"""
 
-# The server lists no settings of programs' own. Their names are found where a script sets them.
+# The server does not list custom settings, so find their names where the script sets them.
 _CUSTOM = re.compile(
     r"set_config\s*\(\s*'([a-z_]\w*(?:\.\w+)+)'"
     r"|\bset\s+(?:session\s+)?([a-z_]\w*(?:\.\w+)+)\s*(?:=|to\b)",
     re.IGNORECASE,
 )
 
-# Tables by these names, in whatever schema, and what is attached to them that calls something of a
-# user's own: triggers, rules, policies, views, foreign keys that change other tables, functions in
-# defaults, checks and indexes, and domains. Partitions and children count with them.
+# Is anything attached to the tables with these names, in any schema, that can run user code? That is:
+# triggers, rules, policies, views, foreign keys that change other tables, functions in defaults, checks
+# and indexes, and domains. Partitions and child tables count as well.
 _ATTACHED = """
 WITH RECURSIVE relation AS (
     SELECT oid FROM pg_catalog.pg_class
@@ -129,13 +129,13 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')
 
 
 def find_custom_settings(sql: str) -> tuple[str, ...]:
-    """Return the settings of a program's own that a script may set."""
+    """Return the custom settings that a script may set."""
     names = (match[1] or match[2] for match in _CUSTOM.finditer(sql))
     return tuple(sorted({name.lower() for name in names}))
 
 
 def digest_sql(custom_settings: Sequence[str]) -> str:
-    """Return the expression that is the digest, behind `CAPTURE` and our own path."""
+    """Return the expression for the digest. Run it after `CAPTURE`, with Lockgate's own search path."""
     return _DIGEST.format(
         script_session=_SCRIPT_SESSION,
         not_counted=", ".join(map(quote_literal, _NOT_COUNTED)),
@@ -144,9 +144,9 @@ def digest_sql(custom_settings: Sequence[str]) -> str:
 
 
 def may_set_session(connection: Connection, tables: Sequence[str]) -> bool:
-    """Tell whether something that is attached to tables of these names may have set the session.
+    """Return whether code attached to tables with these names may have set the session.
 
-    Names are as a script writes them, without a schema. One that is not there may have had anything.
+    Names are as written in the script, without a schema. For a table that no longer exists, assume yes.
     """
     names = [identifier_value(name) for name in tables]
     literals = ", ".join(map(quote_literal, names))

@@ -1,4 +1,4 @@
-"""What one statement of a message gave: its result, or the server's error."""
+"""The result of one statement in a message, or the error of the server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lockgate.fast_start.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one statement gave: its command tag and its rows, if it returns any."""
+    """The command tag of a statement, and its rows if it returns any."""
 
     tag: str
     rows: tuple[tuple[Any, ...], ...]
 
 
-# Waiting has a context too, the row that was waited for; its message says nothing of it.
+# These errors have a context too (the row waited for), but their message contains no row data.
 _WAITED = frozenset({"55P03", "40P01", "57014"})
 OWN_BLOCK = "inline_code_block"
 
@@ -24,45 +24,45 @@ OWN_BLOCK = "inline_code_block"
 class StatementError(Exception):
     """The server refused a statement of a message.
 
-    ``fields`` are the error's own (protocol manual, section 54.8): ``C`` SQLSTATE, ``M`` message,
-    ``P`` position in characters from 1, ``H`` hint. ``results`` are those of the statements of the
-    message that had finished. As text it is fit to be shown where the statement was ours: what a
-    trigger said, which may quote rows, is left out.
+    ``fields`` are those of the protocol manual, section 54.8: ``C`` SQLSTATE, ``M`` message, ``P``
+    position in characters from 1, ``H`` hint. ``results`` are those of the statements that had finished.
+    The text of the exception may be shown for Lockgate's own statements: the words of a trigger, which
+    may quote rows, are left out.
     """
 
     def __init__(self, fields: dict[str, str], results: list[Result]) -> None:
-        said = fields.get("M", "unknown error")
-        super().__init__(_WORDLESS if _is_of_function(fields) else said)
+        message = fields.get("M", "unknown error")
+        super().__init__(_WORDLESS if _is_of_function(fields) else message)
         self.fields = fields
         self.results = results
 
     @property
     def sqlstate(self) -> str:
-        """The five characters of the error's class."""
+        """The five characters of the SQLSTATE."""
         return self.fields.get("C", "XX000")
 
     @property
     def position(self) -> int | None:
-        """Where in the message, in characters from 0."""
+        """The position in the message, in characters from 0."""
         raw = self.fields.get("P")
         return None if raw is None else int(raw) - 1
 
     @property
     def untranslatable(self) -> str | None:
-        """The character that the database's encoding lacks, if that is what was refused.
+        """The character that the database's encoding lacks, if that was the error.
 
-        The server translates a message whole, before it reads any of it, and gives no position.
+        The server converts the whole message before it parses it, so there is no position.
         """
         found = _BYTES.search(self.fields.get("M", "")) if self.sqlstate == "22P05" else None
         return None if found is None else bytes.fromhex(found[0].replace("0x", "")).decode()
 
 
 _BYTES = re.compile("0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
-_WORDLESS = "a trigger or another function raised an error, whose words are left out"
+_WORDLESS = "a trigger or another function raised an error; its text is not shown"
 
 
 def _is_of_function(fields: dict[str, str]) -> bool:
-    """Tell whether the error came out of a function, which is no statement's of ours but one block's."""
+    """Return whether a trigger or function raised the error, rather than Lockgate's own DO block."""
     context = fields.get("W", "").splitlines()
     if not context or fields.get("C") in _WAITED:
         return False

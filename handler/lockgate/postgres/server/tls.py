@@ -1,4 +1,4 @@
-"""The TLS context of a connection. Knows certificate stores; knows no socket."""
+"""The TLS context of a connection: which certificates it trusts. Opens no socket."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lockgate.core.endpoint import is_loopback, is_socket
 from lockgate.core.policy import Tls
 from lockgate.errors import SettingInvalid
 
-# Amazon's roots for RDS in every region, as AWS publishes them, laid out for OpenSSL to look the one up
-# that it needs (`infra/split_rds_bundle.py`).
+# Amazon's root certificates for RDS in all regions, one file each, named so that OpenSSL finds the one
+# that it needs without reading the others (`infra/split_rds_bundle.py`).
 RDS_ROOTS = Path(__file__).with_name("rds-roots")
 
 
@@ -31,9 +31,9 @@ def make_tls_context(
     if mode is Tls.OFF:
         if not off_anywhere and not is_loopback(host):
             raise SettingInvalid(
-                f"LOCKGATE_TLS=off is for loopback only, and {host} is not.",
-                hint="Leave LOCKGATE_TLS out, or set LOCKGATE_TLS_OFF_ANYWHERE=true if the network"
-                " between is trusted.",
+                f"LOCKGATE_TLS=off is only allowed for loopback addresses, and {host} is not one.",
+                hint="Remove LOCKGATE_TLS, or set LOCKGATE_TLS_OFF_ANYWHERE=true if you trust the"
+                " network.",
             )
         return None
     if mode is Tls.REQUIRE:
@@ -46,7 +46,7 @@ def make_tls_context(
 
 @cache
 def make_verifying_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return the one context of this process that trusts RDS's roots, the system's and a file's.
+    """Return the context that trusts the RDS roots, the system's store and a file. Made only once.
 
     Raises:
         SettingInvalid: the CA file cannot be read.
@@ -59,7 +59,6 @@ def make_verifying_context(ca_file: str | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise SettingInvalid(
                 f"The CA file {ca_file} cannot be used: {error.strerror}.",
-                hint="LOCKGATE_CA_FILE must name a PEM file of certificates that the function can"
-                " read.",
+                hint="LOCKGATE_CA_FILE must name a readable PEM file of certificates.",
             ) from None
     return context

@@ -1,4 +1,4 @@
-"""Servers and ways to them that Lockgate does not migrate: poolers, Aurora DSQL, Aurora Limitless."""
+"""Refusing servers that Lockgate does not support: poolers, Aurora DSQL, Aurora Limitless."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lockgate.core.policy import Pooler
     from lockgate.core.probe import Probe
 
-# Views and functions of this name are Limitless' own; the version says it too.
+# Only Limitless has views and functions with these names; its version says so as well.
 IS_LIMITLESS = """
     pg_catalog.current_setting('server_version') ~* 'limitless'
     OR EXISTS (SELECT FROM pg_catalog.pg_class AS c
@@ -26,15 +26,15 @@ IS_LIMITLESS = """
 
 
 def refuse_dsql(endpoint: Endpoint) -> None:
-    """Refuse Aurora DSQL by its host, before anything is sent to it.
+    """Refuse Aurora DSQL, by its host name and before anything is sent.
 
     Raises:
-        TargetUnsuitable: it is one.
+        TargetUnsuitable: the host is a DSQL cluster.
     """
     if is_dsql(endpoint.host):
         raise TargetUnsuitable(
-            f"{endpoint.host} is Aurora DSQL, which has no transactions with more than one change of the"
-            " schema, no locks and no way to end a session, so Lockgate does not migrate it.",
+            f"{endpoint.host} is Aurora DSQL, which Lockgate does not support: it allows one schema"
+            " change per transaction, has no locks, and cannot end a session.",
             hint="Use PostgreSQL, RDS or Aurora PostgreSQL.",
         )
 
@@ -43,38 +43,38 @@ def refuse_limitless(probe: Probe) -> None:
     """Refuse an Aurora PostgreSQL Limitless Database.
 
     Raises:
-        TargetUnsuitable: it is one.
+        TargetUnsuitable: the database is one.
     """
     if probe.is_limitless:
         raise TargetUnsuitable(
-            f"Database {probe.database} is an Aurora PostgreSQL Limitless Database, whose routers and"
-            " shards Lockgate cannot lock and read as one database, so it does not migrate it.",
+            f"Database {probe.database} is an Aurora PostgreSQL Limitless Database, which Lockgate does"
+            " not support: it cannot lock and read routers and shards as one database.",
             hint="Use PostgreSQL, RDS or Aurora PostgreSQL.",
         )
 
 
 def refuse_pooler(probe: Probe, policy: Pooler, endpoint: Endpoint | None) -> None:
-    """Refuse a pooler before the database, unless a setting allows it. RDS Proxy pins and works.
+    """Refuse a connection pooler, unless a setting allows it. RDS Proxy works: it pins sessions.
 
     Raises:
-        TargetUnsuitable: there is one, and ``LOCKGATE_POOLER`` is ``refuse``.
+        TargetUnsuitable: there is a pooler, and ``LOCKGATE_POOLER`` is ``refuse``.
     """
     if not probe.behind_pooler or policy != "refuse":
         return
     if endpoint is not None and is_behind_rds_proxy(endpoint.host):
         return
     raise TargetUnsuitable(
-        "A connection pooler is before the database, and the lock needs one session.",
-        hint="Connect to the database itself; or set LOCKGATE_POOLER=session if the pooler"
-        " pools sessions, LOCKGATE_POOLER=lease if it pools transactions.",
+        "Lockgate is connected through a connection pooler, but its lock needs one session.",
+        hint="Connect to the database directly. Otherwise set LOCKGATE_POOLER=session if the pooler"
+        " pools sessions, or LOCKGATE_POOLER=lease if it pools transactions.",
     )
 
 
 def is_behind_rds_proxy(host: str) -> bool:
-    """Return whether a host is RDS Proxy's, by its own name or by the one that it stands for in DNS.
+    """Return whether a host is an RDS Proxy, by its name or its canonical name in DNS.
 
-    Nothing in the protocol tells RDS Proxy from another pooler, so a name that resolves to addresses
-    alone does not tell it either.
+    The protocol does not distinguish RDS Proxy from other poolers, so a private name that resolves
+    directly to addresses is not recognised.
     """
     if is_rds_proxy(host):
         return True

@@ -1,7 +1,6 @@
-"""Threads that watch what is under way: who blocks it, and when its time is over.
+"""Threads that watch a running statement: which sessions block it, and whether its time is over.
 
-Knows two connections and a deadline. Knows no migrations. It only looks and cancels; what a cancelled
-statement means is for whoever sent it.
+They only observe and cancel. The code that sent the statement decides what a cancellation means.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.1
 _CANCEL_EVERY_SECONDS = 1.0
-# A connection that does not answer a cancel is broken off when this share of the reserve is left.
+# If a cancel has no effect, the connection is cut when this share of the reserve is left.
 _SEVER_AT_RESERVE_SHARE = 0.5
 _QUERY_CHARACTERS = 200
 _LONGEST_LOOK_SECONDS = 3.0
@@ -52,9 +51,9 @@ FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.pid = {pid}
 
 
 class Watch:
-    """Runs from `start` to `stop`; `under_way` marks a message.
+    """Watches one connection from `start` to `stop`, whenever it is inside `under_way`.
 
-    Two threads, so that looking, which needs a connection, never holds up cancelling.
+    There are two threads because observing needs a connection of its own and must not delay cancelling.
     """
 
     def __init__(
@@ -86,12 +85,12 @@ class Watch:
         self.blockers: tuple[Blocking, ...] = ()
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End the threads, and with them what they opened. May be repeated."""
+        """Stop the threads and close their connection. May be called again."""
         self._stopping.set()
         for thread in self._threads:
             if thread.is_alive():
@@ -100,14 +99,14 @@ class Watch:
 
     @contextmanager
     def under_way(self, connection: Connection) -> Iterator[None]:
-        """Mark the time that one segment takes."""
+        """Watch the connection while one segment runs."""
         with self._lock:
             self._active = connection
             self._sampled, self.blockers = self._clock.monotonic(), ()
         try:
             yield
         finally:
-            # A cancel that is under way must not hit the next message; one that is stuck is not sent.
+            # Wait for a cancel in progress: it must not hit the next message. A stuck one is not sent.
             self._active = None
             if self._lock.acquire(timeout=self._patience_seconds(_LONGEST_CANCEL_SECONDS)):
                 self._lock.release()
@@ -120,7 +119,7 @@ class Watch:
                 look(connection)
 
     def enforce(self, connection: Connection) -> None:
-        """Cancel what is under way if time is over, and break it off if that did not help."""
+        """Cancel the running statement when time is over; cut the connection if that has no effect."""
         if self._deadline.is_over:
             self._interrupt(connection, self._clock.monotonic())
 
@@ -134,9 +133,9 @@ class Watch:
             connection.sever()
         elif now - self._cancelled >= _CANCEL_EVERY_SECONDS:
             self._cancelled = now
-            # Set before the request leaves: the statement may end before this thread runs again.
+            # Set before the request is sent: the statement may end before this thread continues.
             self.has_cancelled = True
-            # In a thread of its own: a network that fell silent must not hold up the severing.
+            # In its own thread: on a silent network the request must not delay cutting the connection.
             if self._canceller is None or not self._canceller.is_alive():
                 self._canceller = threading.Thread(
                     target=self._cancel, args=(connection,), name="lockgate-cancel", daemon=True
@@ -154,17 +153,17 @@ class Watch:
         return self._deadline.patience_ms(most * 1000) / 1000
 
     def observe(self, connection: Connection) -> None:
-        """Look, now and then, who blocks what is under way, and how far an index is."""
+        """Ask at intervals which sessions block the statement, and how far an index build is."""
         now = self._clock.monotonic()
         if self._deadline.is_over or now - self._sampled < self._sample_after:
             return
         self._sampled = now
-        # Whatever fails here is no failure of the run.
+        # A failure to observe must not fail the run.
         try:
             if self._observer is None:
                 self._observer = self._open_observer()
             if self._stopping.is_set():
-                # Stopped while it connected, and nobody waited for that.
+                # The watch was stopped while this thread connected.
                 self._close_observer()
                 return
             self._sample(connection, self._observer)
@@ -187,7 +186,7 @@ class Watch:
 
 
 def _leave_signals_to_main_thread() -> None:
-    """Block signals here: one that this thread took would not wake the main one from a wait."""
+    """Block signals in this thread: one delivered here would not wake the main thread from a wait."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
