@@ -14,7 +14,7 @@ from lockgate.report.report import Status
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from lockgate.core.evidence import Index
+    from lockgate.core.statement_verdict import Index
     from lockgate.postgres.server.connection import Connection
 
 TABLE = (

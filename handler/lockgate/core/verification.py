@@ -1,6 +1,6 @@
 """How to learn whether a statement outside a transaction is done, once nobody recorded it.
 
-Reads the statement and names a question to the catalogs. What the answer means, `core.evidence` decides.
+Reads the statement and names a question to the catalogs; `core.statement_verdict` interprets the answer.
 
 ::
 

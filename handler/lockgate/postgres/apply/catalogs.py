@@ -1,6 +1,6 @@
 """The server's catalogs, asked whether a statement outside a transaction is done.
 
-Knows the queries. What the answers mean is `core.evidence`'s business.
+Knows the queries. What the answers mean is `core.statement_verdict`'s business.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.evidence import Before, Found, Index
 from lockgate.core.index_shape import IndexShape, identifier_value
+from lockgate.core.statement_verdict import CatalogFacts, Index, RecordedFacts
 from lockgate.core.verification import Question, Reindexed, Verification
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal
@@ -126,36 +126,38 @@ class Catalogs:
 
     connection: Connection
 
-    def ask(self, verification: Verification, before: Before | None = None) -> Found:
+    def ask(self, verification: Verification, before: RecordedFacts | None = None) -> CatalogFacts:
         """Return what the catalogs, or the author's query, say now.
 
         ``before`` is what was recorded when the statement was begun.
         """
         question = verification.question
         if question in {Question.HARMLESS, Question.UNKNOWN}:
-            return Found()
+            return CatalogFacts()
         if question is Question.AUTHOR:
-            return Found(is_there=self._ask_author(verification.query or ""))
+            return CatalogFacts(is_there=self._ask_author(verification.query or ""))
         values = _write_values(verification, before)
         if question is Question.REINDEXED:
             scope = _SCOPES[verification.kind or Reindexed.TABLE].format(**values)
-            return Found(indexes=self._read_indexes(self._row(_LEFTOVERS.format(scope=scope))[0]))
+            return CatalogFacts(
+                indexes=self._read_indexes(self._row(_LEFTOVERS.format(scope=scope))[0])
+            )
         if question is Question.INDEX_BUILT:
             return self._ask_built(values)
         if question is Question.DETACHED:
             return self._ask_detached(values)
         return self._ask_named(question, values)
 
-    def _ask_built(self, values: dict[str, str]) -> Found:
+    def _ask_built(self, values: dict[str, str]) -> CatalogFacts:
         rows = self._rows(_BUILT.format(indexes=_OF_TABLE, **values))
         if not rows:
-            return Found()
+            return CatalogFacts()
         table, oid, indexes = rows[0]
-        return Found(oid=oid, table=table, indexes=self._read_indexes(indexes))
+        return CatalogFacts(oid=oid, table=table, indexes=self._read_indexes(indexes))
 
-    def _ask_detached(self, values: dict[str, str]) -> Found:
+    def _ask_detached(self, values: dict[str, str]) -> CatalogFacts:
         child, parent, is_there, is_attached, is_detaching = self._row(_DETACHED.format(**values))
-        return Found(
+        return CatalogFacts(
             oid=child,
             table=parent,
             is_there=is_there,
@@ -163,10 +165,10 @@ class Catalogs:
             is_detaching=is_detaching,
         )
 
-    def _ask_named(self, question: Question, values: dict[str, str]) -> Found:
+    def _ask_named(self, question: Question, values: dict[str, str]) -> CatalogFacts:
         if question is Question.INDEX_DROPPED:
             oid, is_there = self._row(_DROPPED.format(**values))
-            return Found(oid=oid, is_there=is_there)
+            return CatalogFacts(oid=oid, is_there=is_there)
         catalog, column, owner_column = _GLOBAL[question]
         query = _NAMED.format(
             catalog=catalog,
@@ -176,7 +178,7 @@ class Catalogs:
             **values,
         )
         oid, is_there, is_ours = self._row(query)
-        return Found(oid=oid, is_there=is_there, is_ours=is_ours)
+        return CatalogFacts(oid=oid, is_there=is_there, is_ours=is_ours)
 
     def _read_indexes(self, text: str) -> tuple[Index, ...]:
         return tuple(map(_to_index, json.loads(text)))
@@ -200,7 +202,7 @@ class Catalogs:
         return self.connection.send(message, is_watched=True)[-1].rows
 
 
-def _write_values(verification: Verification, before: Before | None) -> dict[str, str]:
+def _write_values(verification: Verification, before: RecordedFacts | None) -> dict[str, str]:
     owner = verification.owner
     is_self = owner is None or owner.lower() in _SELF
     return {

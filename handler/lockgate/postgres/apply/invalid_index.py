@@ -6,7 +6,7 @@ others need to change it; that name is then dropped::
 
     BEGIN; lock table, rename index, is it that one and invalid?; COMMIT     DROP INDEX CONCURRENTLY
 
-Knows one index. What belongs to whom is `core.evidence`'s business.
+Knows one index. What belongs to whom is `core.statement_verdict`'s business.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lockgate.postgres.server.own_session import OWN_PATH
 from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
-    from lockgate.core.evidence import Index
+    from lockgate.core.statement_verdict import Index
     from lockgate.postgres.server.connection import Connection
 
 _TOAST = "pg_toast"

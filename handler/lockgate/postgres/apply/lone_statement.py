@@ -14,10 +14,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import place_of
-from lockgate.core.evidence import Before, Found, Index, Verdict, decide, find_own, find_strange
 from lockgate.core.failure import Failure, OutOfTime, StepFailed, mask
 from lockgate.core.refusal import make_unknown
 from lockgate.core.resumption import find_begun, find_question
+from lockgate.core.statement_verdict import (
+    CatalogFacts,
+    Index,
+    RecordedFacts,
+    Verdict,
+    decide,
+    find_other_invalid,
+    find_own_indexes,
+)
 from lockgate.core.verification import Question, Verification
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.catalogs import Catalogs
@@ -81,15 +89,15 @@ class LoneStatement:
 
     # Before it.
 
-    def _look(self) -> tuple[Verdict, Found]:
+    def _look(self) -> tuple[Verdict, CatalogFacts]:
         """Ask until the answer is no longer to wait; drop what a broken attempt of its own left."""
         row = find_begun(self.step)
         before = None
         if row is not None and row.attempting == self.unit.first + 1:
-            before = Before.read(row.attempt_facts, row.attempted_oid)
+            before = RecordedFacts.read(row.attempt_facts, row.attempted_oid)
         if self.verification.question is Question.AUTHOR and before is None:
             # The query may be about what the statement is yet to make.
-            return Verdict.RUN, Found()
+            return Verdict.RUN, CatalogFacts()
         while True:
             found = self._ask(before)
             self._name_strange(found, before)
@@ -108,7 +116,7 @@ class LoneStatement:
             if self.session.deadline.is_over:
                 raise OutOfTime
 
-    def _ask(self, before: Before | None) -> Found:
+    def _ask(self, before: RecordedFacts | None) -> CatalogFacts:
         try:
             return Catalogs(self.session.connection).ask(self.verification, before)
         except StatementError as error:
@@ -116,13 +124,13 @@ class LoneStatement:
             is_author = self.verification.question is Question.AUTHOR
             raise self._failed(f"{what if is_author else ''}{error}", error.sqlstate) from error
 
-    def _name_strange(self, found: Found, before: Before | None) -> None:
+    def _name_strange(self, found: CatalogFacts, before: RecordedFacts | None) -> None:
         """Name the invalid indexes that are not this statement's; they are left alone."""
-        own = () if before is None else find_own(self.verification, found, before)
+        own = () if before is None else find_own_indexes(self.verification, found, before)
         for index in own:
             if not index.may_drop and not index.is_valid and index.builder is None:
                 self._name_kept(index)
-        for index in find_strange(self.verification, found, before):
+        for index in find_other_invalid(self.verification, found, before):
             name = describe(index)
             # What was said of one that this run has left still holds.
             self.session.notes.setdefault(
@@ -167,7 +175,7 @@ class LoneStatement:
         except StatementError as error:
             raise self._failed(f"{sql}: {error}", error.sqlstate) from error
 
-    def _run(self, found: Found) -> None:
+    def _run(self, found: CatalogFacts) -> None:
         """Run the statement; one that failed leaves no invalid index, if that can be had.
 
         Its intent is taken back where a failed one has done nothing. One that may have committed by
@@ -194,12 +202,12 @@ class LoneStatement:
         writer.add_script(self.step.migration, script, (statement,), span, first)
         self.session.flush(writer)
 
-    def _drop_own(self, before: Found) -> None:
+    def _drop_own(self, before: CatalogFacts) -> None:
         """Drop what the statement has just left; what it may not drop is named."""
-        recorded = Before.read(before.facts(), None)
+        recorded = RecordedFacts.read(before.facts(), None)
         found = self._ask(recorded)
         self._name_strange(found, recorded)
-        own = find_own(self.verification, found, recorded)
+        own = find_own_indexes(self.verification, found, recorded)
         invalid = (one for one in own if not one.is_valid and one.builder is None)
         self._drop(tuple(index for index in invalid if index.may_drop))
 

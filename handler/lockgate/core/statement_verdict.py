@@ -49,7 +49,7 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CatalogFacts:
     """What the catalogs say now.
 
     ``oid`` is of what the name means, ``table`` of the table or parent. ``is_there``: what was recorded
@@ -72,7 +72,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class RecordedFacts:
     """What was recorded before the statement began.
 
     Without ``is_recorded`` an earlier build began it, which recorded no more than an ``oid``.
@@ -84,7 +84,7 @@ class Before:
     is_recorded: bool = True
 
     @classmethod
-    def read(cls, facts: str | None, attempted_oid: int | None) -> Before:
+    def read(cls, facts: str | None, attempted_oid: int | None) -> RecordedFacts:
         """Return what a row holds."""
         if facts is None:
             known = frozenset() if attempted_oid is None else frozenset({attempted_oid})
@@ -108,7 +108,9 @@ _CREATED = frozenset(
 )
 
 
-def decide(verification: Verification, found: Found, before: Before | None) -> Decision:
+def decide(
+    verification: Verification, found: CatalogFacts, before: RecordedFacts | None
+) -> Decision:
     """Return what to do with a statement; ``before`` is ``None`` unless an earlier run began it."""
     question = verification.question
     if question is Question.INDEX_BUILT:
@@ -121,7 +123,7 @@ def decide(verification: Verification, found: Found, before: Before | None) -> D
     return _decide_begun(question, found, before)
 
 
-def _decide_begun(question: Question, found: Found, before: Before) -> Decision:
+def _decide_begun(question: Question, found: CatalogFacts, before: RecordedFacts) -> Decision:
     match question:
         case Question.HARMLESS:
             decision = _RUN
@@ -138,7 +140,9 @@ def _decide_begun(question: Question, found: Found, before: Before) -> Decision:
     return decision
 
 
-def find_own(verification: Verification, found: Found, before: Before) -> tuple[Index, ...]:
+def find_own_indexes(
+    verification: Verification, found: CatalogFacts, before: RecordedFacts
+) -> tuple[Index, ...]:
     """Return the indexes that a statement has made: they are new, and as it asks for.
 
     Only the holder of the lock begins the statement, so a like one of another session is of no use to
@@ -155,11 +159,15 @@ def find_own(verification: Verification, found: Found, before: Before) -> tuple[
     )
 
 
-def find_strange(
-    verification: Verification, found: Found, before: Before | None
+def find_other_invalid(
+    verification: Verification, found: CatalogFacts, before: RecordedFacts | None
 ) -> tuple[Index, ...]:
     """Return the invalid indexes that are not the statement's own, and that nobody is building."""
-    own = set() if before is None else {one.oid for one in find_own(verification, found, before)}
+    own = (
+        set()
+        if before is None
+        else {one.oid for one in find_own_indexes(verification, found, before)}
+    )
     return tuple(
         index
         for index in found.indexes
@@ -167,7 +175,9 @@ def find_strange(
     )
 
 
-def _decide_index(verification: Verification, found: Found, before: Before | None) -> Decision:
+def _decide_index(
+    verification: Verification, found: CatalogFacts, before: RecordedFacts | None
+) -> Decision:
     name = None if verification.name is None else identifier_value(verification.name)
     named = tuple(index for index in found.indexes if index.name == name)
     if before is None or (name is not None and found.oid in before.indexes):
@@ -179,7 +189,7 @@ def _decide_index(verification: Verification, found: Found, before: Before | Non
     is_same = found.table is not None and before.table in {None, found.table}
     if not is_same or (name is None and not before.is_recorded):
         return _CANNOT_KNOW
-    own = find_own(verification, found, before)
+    own = find_own_indexes(verification, found, before)
     if own:
         return _decide_own(own)
     # A new index of the name is there, and not as the statement asks for.
@@ -193,7 +203,7 @@ def _decide_own(own: tuple[Index, ...]) -> Decision:
     return Decision(Verdict.CLEAN, broken) if broken else _DONE
 
 
-def _decide_reindexed(found: Found, before: Before | None) -> Decision:
+def _decide_reindexed(found: CatalogFacts, before: RecordedFacts | None) -> Decision:
     if before is None:
         return _RUN
     own = tuple(index for index in found.indexes if index.oid not in before.indexes)
@@ -203,7 +213,7 @@ def _decide_reindexed(found: Found, before: Before | None) -> Decision:
     return Decision(Verdict.CLEAN, broken) if broken else _RUN
 
 
-def _decide_detached(found: Found, before: Before) -> Decision:
+def _decide_detached(found: CatalogFacts, before: RecordedFacts) -> Decision:
     is_same = (found.oid, found.table) == (before.oid, before.table)
     if not before.is_recorded or not found.is_there:
         # Which partition was meant, or what became of it, nobody knows.
@@ -217,14 +227,14 @@ def _decide_detached(found: Found, before: Before) -> Decision:
     return Decision(Verdict.FINALIZE) if found.is_detaching else _RUN
 
 
-def _decide_created(found: Found, before: Before) -> Decision:
+def _decide_created(found: CatalogFacts, before: RecordedFacts) -> Decision:
     if found.oid is None or (before.is_recorded and found.oid == before.oid):
         return _RUN
     is_new = before.is_recorded and before.oid is None
     return _DONE if is_new and found.is_ours else _CANNOT_KNOW
 
 
-def _decide_dropped(found: Found, before: Before) -> Decision:
+def _decide_dropped(found: CatalogFacts, before: RecordedFacts) -> Decision:
     if before.oid is not None and not found.is_there:
         return _DONE
     if before.oid is None and not before.is_recorded:
