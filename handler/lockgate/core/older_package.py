@@ -25,7 +25,7 @@ UNRUN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RecordedRuns:
     """What the run table says. ``actions`` are those of the rows' runs, by run id.
 
     ``has_run``: an earlier run that is over recorded exactly these migrations.
@@ -35,7 +35,7 @@ class Evidence:
     actions: Mapping[str, str]
 
 
-def find_objection(ahead: Sequence[Applied], evidence: Evidence) -> str | None:
+def find_objection(ahead: Sequence[Applied], evidence: RecordedRuns) -> str | None:
     """Return why versions that are ahead are not known to be a newer package's, as a sentence."""
     for row in ahead:
         action = evidence.actions.get(row.run_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.listing import digest_catalog
-from lockgate.core.older_package import Evidence, find_objection
+from lockgate.core.older_package import RecordedRuns, find_objection
 from lockgate.core.plan import make_plan
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def plan_forward(database: Database, catalog: Catalog, history: History, policy:
     ahead = [row for row in plan.ahead if row.version is not None]
     if not ahead:
         return plan
-    evidence = Evidence(
+    evidence = RecordedRuns(
         has_run=database.has_recorded(digest_catalog(catalog), min(row.token for row in ahead)),
         actions=database.read_actions(),
     )
