@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.core.undo_facts import Entry, Made, Place, TransactionFacts, UndoFacts
-from lockgate.core.undo_proof import Unproved, check_end, check_places, check_start, find_widened
+from lockgate.core.undo_facts import (
+    ChangedTable,
+    DatabaseObject,
+    SequencePosition,
+    TransactionFacts,
+    UndoFacts,
+)
+from lockgate.core.undo_proof import Unproved, check_end, check_sequences, check_start, find_widened
 
 XID = (7 << 32) + 741
-TABLE = Entry("table", "public.account", "aa", 2, 100, frozenset({5}))
-NEW = Entry("table", "public.orders", "bb", 1, 200, frozenset({741}))
+TABLE = DatabaseObject("table", "public.account", "aa", 2, 100, frozenset({5}))
+NEW = DatabaseObject("table", "public.orders", "bb", 1, 200, frozenset({741}))
 FACTS = UndoFacts(
     {("pg_class", 1): TABLE},
     [
@@ -18,11 +24,11 @@ FACTS = UndoFacts(
             XID,
             ((2, "public.orders"),),
             (
-                Made(2, "public.orders", 200, has_rows=True),
-                Made(1, "public.account", 100, has_rows=True),
+                ChangedTable(2, "public.orders", 200, has_rows=True),
+                ChangedTable(1, "public.account", 100, has_rows=True),
             ),
             None,
-            (Place(9, "public.numbers", None),),
+            (SequencePosition(9, "public.numbers", None),),
         )
     ],
 )
@@ -33,16 +39,16 @@ def test_facts_come_back_from_json_as_they_were() -> None:
     """What a run keeps is what a later one reads, but for the files of tables that were there."""
     read = UndoFacts.from_json(FACTS.to_json())
     assert FACTS.transactions == read.transactions
-    assert {("pg_class", 1): Entry("table", "public.account", "aa", 2, None, frozenset({5}))} == (
-        read.before
-    )
+    assert {
+        ("pg_class", 1): DatabaseObject("table", "public.account", "aa", 2, None, frozenset({5}))
+    } == (read.before)
 
 
 def test_database_as_the_run_left_it_is_proved() -> None:
     """Nothing stands against an undo of what nobody touched."""
     assert check_start(FACTS, NOW, XID + 10) is None
     assert check_end(FACTS.before, {("pg_class", 1): TABLE}) is None
-    assert check_places(FACTS, {9: None}) is None
+    assert check_sequences(FACTS, {9: None}) is None
 
 
 @pytest.mark.parametrize(
@@ -50,26 +56,42 @@ def test_database_as_the_run_left_it_is_proved() -> None:
     [
         ({("pg_class", 2): None}, "is not there any more"),
         (
-            {("pg_class", 2): Entry("table", "public.orders", "bb", 1, 201, frozenset({741}))},
+            {
+                ("pg_class", 2): DatabaseObject(
+                    "table", "public.orders", "bb", 1, 201, frozenset({741})
+                )
+            },
             "was rewritten or emptied after it was created",
         ),
         (
-            {("pg_class", 2): Entry("table", "public.orders", "cc", 1, 200, frozenset({741, 800}))},
+            {
+                ("pg_class", 2): DatabaseObject(
+                    "table", "public.orders", "cc", 1, 200, frozenset({741, 800})
+                )
+            },
             "was created or changed by another transaction",
         ),
         (
-            {("pg_class", 1): Entry("table", "public.account", "cc", 3, 100, frozenset({5, 800}))},
+            {
+                ("pg_class", 1): DatabaseObject(
+                    "table", "public.account", "cc", 3, 100, frozenset({5, 800})
+                )
+            },
             "was created or changed by another transaction",
         ),
         (
-            {("pg_proc", 3): Entry("function", "public.f", "dd", None, None, frozenset({800}))},
+            {
+                ("pg_proc", 3): DatabaseObject(
+                    "function", "public.f", "dd", None, None, frozenset({800})
+                )
+            },
             "was created or changed by another transaction",
         ),
     ],
     ids=["gone", "rewritten", "changed", "changed that was there", "new of others"],
 )
 def test_what_others_did_since_is_found(
-    change: dict[tuple[str, int], Entry | None], found: str
+    change: dict[tuple[str, int], DatabaseObject | None], found: str
 ) -> None:
     """An object that another transaction dropped, rewrote, changed or created stops the undo."""
     now = {key: entry for key, entry in {**NOW, **change}.items() if entry is not None}
@@ -85,7 +107,9 @@ def test_transaction_whose_number_may_have_come_again_proves_nothing() -> None:
 
 def test_sequence_that_was_used_is_found() -> None:
     """Its numbers may be in use, so it is not dropped."""
-    assert Unproved("sequence public.numbers", "was used by others") == check_places(FACTS, {9: 1})
+    assert Unproved("sequence public.numbers", "was used by others") == check_sequences(
+        FACTS, {9: 1}
+    )
 
 
 def test_table_with_more_columns_than_before_is_found() -> None:

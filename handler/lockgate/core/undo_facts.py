@@ -13,11 +13,11 @@ from typing import Any
 from lockgate.fast_start.dataclass import dataclass
 
 # A class of objects and an oid: two objects of one database never share both.
-Key = tuple[str, int]
+ObjectKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DatabaseObject:
     """One object. ``columns`` and ``filenode`` are those of a relation.
 
     ``written_by`` are the transactions (32 bits) that wrote its rows in the catalogs.
@@ -36,19 +36,21 @@ class Entry:
         return f"{self.kind} {self.label}"
 
 
-Description = dict[Key, Entry]
+Description = dict[ObjectKey, DatabaseObject]
 
 
 def read_description(text: str) -> Description:
     """Return what `postgres.description.description_sql` gave."""
     return {
-        (cls, oid): Entry(kind, label, digest, columns, filenode, frozenset(filter(None, writers)))
+        (cls, oid): DatabaseObject(
+            kind, label, digest, columns, filenode, frozenset(filter(None, writers))
+        )
         for cls, oid, kind, label, digest, columns, filenode, writers in json.loads(text)
     }
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ChangedTable:
     """A table or materialized view that a transaction created or altered.
 
     ``has_rows``: it holds rows that somebody may have written; a partitioned table has none itself.
@@ -61,7 +63,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SequencePosition:
     """Where a sequence stands that a transaction created or altered; ``None``: it was never used."""
 
     oid: int
@@ -80,9 +82,9 @@ class TransactionFacts:
     migrations: tuple[str, ...]
     xid: int
     written: tuple[tuple[int, str], ...] = ()
-    made: tuple[Made, ...] = ()
+    made: tuple[ChangedTable, ...] = ()
     blind: str | None = None
-    sequences: tuple[Place, ...] = ()
+    sequences: tuple[SequencePosition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class UndoFacts:
         """Return what `to_json` made."""
         kept: dict[str, Any] = json.loads(text)
         before = {
-            (of, oid): Entry(kind, label, digest, columns, written_by=frozenset(writers))
+            (of, oid): DatabaseObject(kind, label, digest, columns, written_by=frozenset(writers))
             for of, oid, kind, label, digest, columns, writers in kept["before"]
         }
         transactions = [
@@ -124,9 +126,9 @@ class UndoFacts:
                 tuple(migrations),
                 xid,
                 tuple((oid, label) for oid, label in written),
-                tuple(Made(*made) for made in mades),
+                tuple(ChangedTable(*made) for made in mades),
                 blind,
-                tuple(Place(*place) for place in places),
+                tuple(SequencePosition(*place) for place in places),
             )
             for migrations, xid, written, mades, blind, places in kept["transactions"]
         ]
@@ -143,6 +145,6 @@ def read_transaction(migrations: tuple[str, ...], begin: str, end: str) -> Trans
     written = tuple(
         (oid, label) for oid, label, count in seen["written"] if count != counts.get(str(oid), 0)
     )
-    made = tuple(Made(*one) for one in seen["made"])
-    places = tuple(Place(*one) for one in seen["sequences"])
+    made = tuple(ChangedTable(*one) for one in seen["made"])
+    places = tuple(SequencePosition(*one) for one in seen["sequences"])
     return TransactionFacts(migrations, int(seen["xid"]), written, made, blind, places)

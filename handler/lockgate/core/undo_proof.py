@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.segment import Step
     from lockgate.core.undo_facts import (
+        ChangedTable,
         Description,
-        Made,
-        Place,
+        SequencePosition,
         TransactionFacts,
         UndoFacts,
     )
@@ -139,7 +139,7 @@ def find_unproved_run(facts: UndoFacts | None, steps: Sequence[Step]) -> Unprove
     return None
 
 
-def _creations(facts: UndoFacts) -> Iterator[dict[int, Made]]:
+def _creations(facts: UndoFacts) -> Iterator[dict[int, ChangedTable]]:
     """Yield what each transaction created: of what it created or altered, what was not there before."""
     known = {oid for of, oid in facts.before if of == "pg_class"}
     for one in facts.transactions:
@@ -152,7 +152,7 @@ def _creations(facts: UndoFacts) -> Iterator[dict[int, Made]]:
 class Creation:
     """A table that a transaction of the run created."""
 
-    made: Made
+    made: ChangedTable
     transaction: TransactionFacts
 
     @property
@@ -208,7 +208,7 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
     return None
 
 
-def find_places(facts: UndoFacts) -> dict[int, Place]:
+def find_sequence_positions(facts: UndoFacts) -> dict[int, SequencePosition]:
     """Return where the sequences stood that the run created, by oid."""
     return {
         place.oid: place
@@ -218,9 +218,9 @@ def find_places(facts: UndoFacts) -> dict[int, Place]:
     }
 
 
-def check_places(facts: UndoFacts, now: dict[int, int | None]) -> Unproved | None:
+def check_sequences(facts: UndoFacts, now: dict[int, int | None]) -> Unproved | None:
     """Return a sequence of the run that others took numbers from: these may be in use."""
-    for oid, place in find_places(facts).items():
+    for oid, place in find_sequence_positions(facts).items():
         if now.get(oid, place.last) != place.last:
             return Unproved(f"sequence {place.label}", "was used by others")
     return None

@@ -17,10 +17,10 @@ from lockgate.core.undo_proof import (
     Creation,
     Unproved,
     check_end,
-    check_places,
+    check_sequences,
     check_start,
     find_creations,
-    find_places,
+    find_sequence_positions,
     find_widened,
     refuse_undo,
 )
@@ -151,9 +151,9 @@ class UndoGuard:
         )
 
     def _prove_sequences(self) -> Unproved | None:
-        oids = ", ".join(map(str, find_places(self.facts)))
+        oids = ", ".join(map(str, find_sequence_positions(self.facts)))
         rows = self._ask_json(_PLACES.format(oids=oids)) if oids else []
-        return check_places(self.facts, dict(rows))
+        return check_sequences(self.facts, dict(rows))
 
     def _prove_counting(self) -> Unproved | None:
         found = self._ask(f"{BLINDING_FUNCTIONS} ORDER BY 1 LIMIT 1")
