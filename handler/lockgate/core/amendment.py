@@ -63,7 +63,7 @@ class Amendment:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ForeignRecord:
     """A migration that another tool says is applied; ``problem`` if it does not say so clearly."""
 
     version: str
@@ -101,7 +101,7 @@ def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:
 
 
 def make_adoption(
-    catalog: Catalog, history: History, tool: str, claims: Sequence[Claimed], table: str
+    catalog: Catalog, history: History, tool: str, claims: Sequence[ForeignRecord], table: str
 ) -> Amendment:
     """Return the rows that take over what another tool's table says.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.amendment import Claimed, find_migration
+from lockgate.core.amendment import ForeignRecord, find_migration
 from lockgate.core.plan import find_version
 from lockgate.errors import AmendmentRefused
 from lockgate.formats.registry import find_table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def read_claims(
     ask: Ask, tool_name: str, table: str, catalog: Catalog, folder: Path
-) -> list[Claimed]:
+) -> list[ForeignRecord]:
     """Return what a tool's table lists, migration by migration, in the order of application.
 
     Raises:
@@ -44,14 +44,14 @@ def read_claims(
     return implied + rows
 
 
-def _to_claim(row: ForeignRow, tool: HistoryTable, catalog: Catalog, folder: Path) -> Claimed:
+def _to_claim(row: ForeignRow, tool: HistoryTable, catalog: Catalog, folder: Path) -> ForeignRecord:
     migration = find_migration(catalog, row.version)
     problem = None if row.state is ForeignState.APPLIED else row.detail or f"it is {row.state}"
     is_edited = False
     if migration is not None and row.checksum is not None and problem is None:
         is_edited = not _is_digest(row.checksum, tool, migration, folder)
     version = row.version if migration is None else migration.migration_id
-    return Claimed(version, row.applied_at, is_edited, problem)
+    return ForeignRecord(version, row.applied_at, is_edited, problem)
 
 
 def _is_digest(checksum: str, tool: HistoryTable, migration: Migration, folder: Path) -> bool:
@@ -62,15 +62,15 @@ def _is_digest(checksum: str, tool: HistoryTable, migration: Migration, folder: 
     return actual is None or actual == checksum
 
 
-def _list_implied(history: ForeignHistory, catalog: Catalog) -> list[Claimed]:
+def _list_implied(history: ForeignHistory, catalog: Catalog) -> list[ForeignRecord]:
     """Return the migrations up to the table's baseline, which have no rows."""
     if history.baseline is None:
         return []
     last = find_version(catalog, history.baseline)
     if last is None:
-        return [Claimed(history.baseline)]
+        return [ForeignRecord(history.baseline)]
     return [
-        Claimed(m.migration_id)
+        ForeignRecord(m.migration_id)
         for m in catalog.migrations
         if m.version is not None and m.version <= last
     ]
