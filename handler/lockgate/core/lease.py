@@ -74,7 +74,7 @@ class Holder:
     runs: int = 1
 
 
-class Claim(StrEnum):
+class LockAction(StrEnum):
     """What a run may do about a lock that another one holds."""
 
     WAIT = "wait"
@@ -82,16 +82,16 @@ class Claim(StrEnum):
     TERMINATE = "terminate"
 
 
-def decide_claim(holder: Holder) -> Claim:
+def decide_lock_action(holder: Holder) -> LockAction:
     """Return whether to wait for a holder, take its lock, or end its session and take it.
 
     Of a holder behind a pooler, which has no session of its own, only the lease counts.
     """
     if not holder.is_alive:
-        return Claim.TAKE
+        return LockAction.TAKE
     if holder.remaining_seconds > 0:
-        return Claim.WAIT
-    return Claim.TERMINATE if holder.pid is not None and holder.is_known else Claim.TAKE
+        return LockAction.WAIT
+    return LockAction.TERMINATE if holder.pid is not None and holder.is_known else LockAction.TAKE
 
 
 def lease_for(remaining_ms: int | None) -> int:

@@ -14,11 +14,11 @@ from lockgate.core.failure import ConnectionLost
 from lockgate.core.file_warnings import warn_of_applied
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import (
-    Claim,
     Holder,
+    LockAction,
     LockFreed,
     Terms,
-    decide_claim,
+    decide_lock_action,
     lease_for,
     poll_pause,
 )
@@ -438,7 +438,7 @@ class Task:
                     raise _busy(self.state.holder)
                 if holder is None and attempt:
                     raise LockFreed
-                if holder is None or decide_claim(holder) is not Claim.WAIT:
+                if holder is None or decide_lock_action(holder) is not LockAction.WAIT:
                     break
                 if attempt == 0 and not before_ms:
                     self._add(events.WaitBegan(holder.run_id))

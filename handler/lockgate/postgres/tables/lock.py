@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.lease import Claim, Holder, Terms, decide_claim
+from lockgate.core.lease import Holder, LockAction, Terms, decide_lock_action
 from lockgate.errors import DatabaseBusy
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.server.statement_result import StatementError
@@ -61,7 +61,7 @@ class Lock:
             holder = read_holder(self.connection, self.tables)
             if holder is None:
                 continue
-            if decide_claim(holder) is Claim.WAIT:
+            if decide_lock_action(holder) is LockAction.WAIT:
                 return None
             self._end_expired_holder(holder)
             taken = take_over_lock(self.connection, self.tables, terms, holder)
@@ -70,7 +70,7 @@ class Lock:
         return None
 
     def _end_expired_holder(self, holder: Holder) -> None:
-        if decide_claim(holder) is Claim.TERMINATE and not self.end_session(holder):
+        if decide_lock_action(holder) is LockAction.TERMINATE and not self.end_session(holder):
             raise DatabaseBusy(
                 f"The lease of run {holder.run_id} is over, but its session (pid {holder.pid}) still"
                 " runs and this role may not end it.",
