@@ -16,8 +16,8 @@ from lockgate.core.snapshot import (
     SCHEMA_TAG,
     VERSION_TAG,
     WORK_TAG,
-    Progress,
     Snapshot,
+    SnapshotProgress,
     find_asked_for,
     find_surplus,
     make_tags,
@@ -46,18 +46,18 @@ def names(snapshots: list[Snapshot]) -> list[str]:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("available", Progress.READY),
-        ("creating", Progress.WAITED_FOR),
-        ("a-state-of-a-later-day", Progress.WAITED_FOR),
-        ("failed", Progress.FAILED),
-        ("error", Progress.FAILED),
-        ("storage-full", Progress.FAILED),
-        ("incompatible-restore", Progress.FAILED),
-        ("inaccessible-encryption-credentials", Progress.FAILED),
-        ("deleting", Progress.FAILED),
+        ("available", SnapshotProgress.READY),
+        ("creating", SnapshotProgress.WAITED_FOR),
+        ("a-state-of-a-later-day", SnapshotProgress.WAITED_FOR),
+        ("failed", SnapshotProgress.FAILED),
+        ("error", SnapshotProgress.FAILED),
+        ("storage-full", SnapshotProgress.FAILED),
+        ("incompatible-restore", SnapshotProgress.FAILED),
+        ("inaccessible-encryption-credentials", SnapshotProgress.FAILED),
+        ("deleting", SnapshotProgress.FAILED),
     ],
 )
-def test_status_says_how_far_a_snapshot_is(status: str, expected: Progress) -> None:
+def test_status_says_how_far_a_snapshot_is(status: str, expected: SnapshotProgress) -> None:
     """What is neither there nor lost is waited for."""
     assert expected == make("a", status=status).progress
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lockgate.aws.rds import RdsDatabase, describe
 from lockgate.core.deadline import Clock, Deadline
-from lockgate.core.snapshot import Progress, Snapshot, find_asked_for, name_snapshot
+from lockgate.core.snapshot import Snapshot, SnapshotProgress, find_asked_for, name_snapshot
 from lockgate.errors import BackupFailed, RunIncomplete
 from lockgate.fast_start.dataclass import dataclass
 
@@ -83,12 +83,12 @@ class SnapshotTaker:
             if snapshot != seen:
                 self.on_seen(snapshot)
                 seen = snapshot
-                if snapshot.progress is Progress.WAITED_FOR:
+                if snapshot.progress is SnapshotProgress.WAITED_FOR:
                     self._say_how_far(snapshot)
-            if snapshot.progress is Progress.READY:
+            if snapshot.progress is SnapshotProgress.READY:
                 self.emit("snapshot_finished", snapshot=snapshot.identifier)
                 return snapshot
-            if snapshot.progress is Progress.FAILED:
+            if snapshot.progress is SnapshotProgress.FAILED:
                 raise _broken(snapshot, self.database)
             snapshot = self._look_again(snapshot)
 

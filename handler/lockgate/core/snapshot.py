@@ -41,7 +41,7 @@ _KEPT = 200
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 
 
-class Progress(StrEnum):
+class SnapshotProgress(StrEnum):
     """How far a snapshot is."""
 
     WAITED_FOR = "waited_for"
@@ -62,13 +62,13 @@ class Snapshot:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> SnapshotProgress:
         """How far it is, by its status; a status that is not known is waited for."""
         if self.status == "available":
-            return Progress.READY
+            return SnapshotProgress.READY
         if self.status in _FAILED or self.status.startswith(_FAILED_PREFIXES):
-            return Progress.FAILED
-        return Progress.WAITED_FOR
+            return SnapshotProgress.FAILED
+        return SnapshotProgress.WAITED_FOR
 
 
 def name_snapshot(run_id: str) -> str:
@@ -115,8 +115,10 @@ def find_surplus(
     being taken is left alone. What carries no tags of ours is never returned.
     """
     ours = [s for s in snapshots if _is_of(s, tags) and s.identifier != taken]
-    ready = sorted((s for s in ours if s.progress is Progress.READY), key=_age_key, reverse=True)
-    return [*ready[keep - 1 :], *(s for s in ours if s.progress is Progress.FAILED)]
+    ready = sorted(
+        (s for s in ours if s.progress is SnapshotProgress.READY), key=_age_key, reverse=True
+    )
+    return [*ready[keep - 1 :], *(s for s in ours if s.progress is SnapshotProgress.FAILED)]
 
 
 def _is_of(snapshot: Snapshot, tags: Mapping[str, str]) -> bool:
@@ -130,11 +132,11 @@ def _is_of(snapshot: Snapshot, tags: Mapping[str, str]) -> bool:
 
 def _is_usable(snapshot: Snapshot, now: datetime) -> bool:
     match snapshot.progress:
-        case Progress.WAITED_FOR:
+        case SnapshotProgress.WAITED_FOR:
             return True
-        case Progress.READY:
+        case SnapshotProgress.READY:
             return snapshot.created_at is not None and now - snapshot.created_at <= OLDEST_REUSED
-        case Progress.FAILED:
+        case SnapshotProgress.FAILED:
             return False
 
 
