@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.contact import make_refusal
+from lockgate.core.first_contact import make_refusal
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action
 from lockgate.formats.foreign_tables import make_contact

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from lockgate.core.amendment import Amendment
     from lockgate.core.backup import Backup
     from lockgate.core.catalog import Catalog, MadeStub
-    from lockgate.core.contact import Table
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.endpoint import Endpoint
     from lockgate.core.event_log import EventLog
+    from lockgate.core.first_contact import Table
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing

@@ -7,7 +7,7 @@ import shlex
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from lockgate.core.contact import Contact, OtherHistory
+from lockgate.core.first_contact import Contact, OtherHistory
 from lockgate.errors import AmendmentRefused, LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.names import list_tools
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from lockgate.core.catalog import TableStub
-    from lockgate.core.contact import Table
+    from lockgate.core.first_contact import Table
     from lockgate.formats.tool import Ask, HistoryTable, TableName, TableShape
 
 # Schemas on the search path come first, in its order; the types are as format_type has them. A role that

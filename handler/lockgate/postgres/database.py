@@ -22,8 +22,8 @@ from lockgate.postgres.tables.server_probe import OWN_OPERATORS, refuse_read_onl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lockgate.core.contact import Table
     from lockgate.core.endpoint import Endpoint
+    from lockgate.core.first_contact import Table
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.probe import Probe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.contact import Table
+from lockgate.core.first_contact import Table
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
