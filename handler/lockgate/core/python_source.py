@@ -36,7 +36,7 @@ class PythonInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
+class DeferredWork:
     """A function that returns before it has done its work; ``what`` completes "it is"."""
 
     what: str
@@ -72,42 +72,42 @@ def find_function(text: str, *names: str) -> ast.FunctionDef | None:
     return found[-1] if found else None
 
 
-def find_idle(module: ast.Module, name: str) -> Idle | None:
+def find_deferred_work(module: ast.Module, name: str) -> DeferredWork | None:
     """Return why a call of a function at the top level would not run its body, or ``None``.
 
     A generator runs when it is iterated over, a coroutine when it is awaited. Nobody does either.
     """
-    found: Idle | None = None
+    found: DeferredWork | None = None
     for node in module.body:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name:
-                found = _find_idle(node, module)
+                found = _find_deferred_work(node, module)
             case ast.Assign(targets=targets, value=value):
                 if any(isinstance(one, ast.Name) and one.id == name for one in targets):
-                    found = _find_idle(value, module)
+                    found = _find_deferred_work(value, module)
             case ast.AnnAssign(target=ast.Name(id=bound), value=ast.expr() as value):
                 if bound == name:
-                    found = _find_idle(value, module)
+                    found = _find_deferred_work(value, module)
     return found
 
 
-def _find_idle(node: ast.AST, module: ast.Module) -> Idle | None:
+def _find_deferred_work(node: ast.AST, module: ast.Module) -> DeferredWork | None:
     line = getattr(node, "lineno", 1)
     match node:
         case ast.AsyncFunctionDef():
-            return Idle("an async function", line)
+            return DeferredWork("an async function", line)
         case ast.FunctionDef():
             if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in _walk_own(node)):
-                return Idle("a generator (it contains yield)", line)
+                return DeferredWork("a generator (it contains yield)", line)
             returned = [one.value for one in _walk_own(node) if isinstance(one, ast.Return)]
             if returned and all(isinstance(one, ast.GeneratorExp | ast.Lambda) for one in returned):
-                return Idle("a function that returns its work instead of doing it", line)
+                return DeferredWork("a function that returns its work instead of doing it", line)
         case ast.Lambda(body=ast.GeneratorExp() | ast.Yield() | ast.YieldFrom() | ast.Lambda()):
-            return Idle("a lambda that returns its work instead of doing it", line)
+            return DeferredWork("a lambda that returns its work instead of doing it", line)
         case ast.Name(id=name):
             return next(
                 (
-                    _find_idle(one, module)
+                    _find_deferred_work(one, module)
                     for one in module.body
                     if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == name
                 ),

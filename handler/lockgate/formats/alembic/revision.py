@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Direction, Obstacle
-from lockgate.core.python_source import PythonInvalid, find_idle, only_raises, parse_python
+from lockgate.core.python_source import PythonInvalid, find_deferred_work, only_raises, parse_python
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.python_file import is_down_empty, make_idle_obstacle
 from lockgate.formats.shared.scripts import unusable_file
@@ -96,7 +96,7 @@ def read_revision(text: str, path: str) -> Revision:
         idle={
             direction: obstacle
             for name, direction in _FUNCTIONS.items()
-            if (obstacle := make_idle_obstacle(name, find_idle(module, name))) is not None
+            if (obstacle := make_idle_obstacle(name, find_deferred_work(module, name))) is not None
         },
     )
 

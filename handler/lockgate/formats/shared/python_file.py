@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.migration import Obstacle
 from lockgate.core.python_source import (
     PythonInvalid,
-    find_idle,
+    find_deferred_work,
     is_empty,
     only_raises,
     parse_python,
@@ -17,7 +17,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from lockgate.core.python_source import Idle
+    from lockgate.core.python_source import DeferredWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ def read_python_options(text: str, path: str) -> PythonOptions:
     return PythonOptions(
         transaction=_read_transaction(module, path),
         has_down=down is not None and not only_raises(down),
-        up_obstacle=make_idle_obstacle("up", find_idle(module, "up"))
-        or make_idle_obstacle("verify", find_idle(module, "verify")),
-        down_obstacle=make_idle_obstacle("down", find_idle(module, "down")),
+        up_obstacle=make_idle_obstacle("up", find_deferred_work(module, "up"))
+        or make_idle_obstacle("verify", find_deferred_work(module, "verify")),
+        down_obstacle=make_idle_obstacle("down", find_deferred_work(module, "down")),
         is_down_empty=is_down_empty(functions["up"], down),
     )
 
@@ -73,7 +73,7 @@ def is_down_empty(up: ast.FunctionDef | None, down: ast.FunctionDef | None) -> b
     return is_idle and not (up is not None and is_empty(up))
 
 
-def make_idle_obstacle(name: str, idle: Idle | None) -> Obstacle | None:
+def make_idle_obstacle(name: str, idle: DeferredWork | None) -> Obstacle | None:
     """Return the obstacle that a function is whose body would not run, or ``None``."""
     if idle is None:
         return None
@@ -87,7 +87,7 @@ def make_idle_obstacle(name: str, idle: Idle | None) -> Obstacle | None:
 
 
 def _refuse_without_up(module: ast.Module, path: str) -> MigrationFileInvalid:
-    idle = find_idle(module, "up")
+    idle = find_deferred_work(module, "up")
     why = "has no function up(connection)" if idle is None else f"defines up as {idle.what}"
     return MigrationFileInvalid(
         f"{path} {why}.",
