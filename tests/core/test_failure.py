@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.reach import must_reach, reached
 
 from lockgate.core.failure import (
-    Blocking,
+    Blocker,
     Failure,
     StepFailed,
     make_excerpt,
@@ -16,7 +16,7 @@ from lockgate.core.failure import (
     without_row_data,
 )
 
-HOLDER = Blocking(4711, "app", "reporting", "idle in transaction", 75.6, "SELECT ?")
+HOLDER = Blocker(4711, "app", "reporting", "idle in transaction", 75.6, "SELECT ?")
 PLACES = st.integers(min_value=1, max_value=300)
 
 
@@ -55,9 +55,7 @@ PLACES = st.integers(min_value=1, max_value=300)
             ),
         ),
         (
-            Failure(
-                "7 x", "canceled", blockers=(Blocking(1, None, None, None, None, None), HOLDER)
-            ),
+            Failure("7 x", "canceled", blockers=(Blocker(1, None, None, None, None, None), HOLDER)),
             (
                 "Migration 7 x failed: canceled. It waited for pid 1 and pid 4711 of app (reporting),"
                 " idle in transaction for 76 s."

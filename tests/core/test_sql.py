@@ -10,9 +10,9 @@ from lockgate.core.sql.script import (
     TokenKind,
     Transactionality,
     classify,
+    find_own_transaction,
     line_and_column,
     normalize_tokens,
-    own_transaction,
     redact_literals,
     sendable,
     split_statements,
@@ -557,7 +557,7 @@ def test_classify_says_why_a_statement_runs_alone() -> None:
 def test_own_transaction_finds_one_wrapper(sql: str, expected: tuple[int, int] | None) -> None:
     """A script that is BEGIN, its statements and COMMIT is one transaction; others are not."""
     found = [classify(sql, one) for one in split_statements(sql)]
-    assert expected == own_transaction(found)
+    assert expected == find_own_transaction(found)
 
 
 def test_control_has_a_word_for_every_kind() -> None:

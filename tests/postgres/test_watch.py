@@ -11,7 +11,7 @@ from tests.support.lambda_context import ManualClock
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate.core.deadline import Deadline
-from lockgate.core.failure import Blocking, ConnectionLost
+from lockgate.core.failure import Blocker, ConnectionLost
 from lockgate.errors import DatabaseUnreachable
 from lockgate.postgres.server.statement_result import Result, StatementError
 from lockgate.postgres.server.watch import Watch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RESERVE_MS = 2_000
 ROW = (4711, "app", "", "active", 75.5, "SELECT 'hush', 12345 FROM t")
-BLOCKER = Blocking(4711, "app", None, "active", 75.5, "SELECT ?, ? FROM t")
+BLOCKER = Blocker(4711, "app", None, "active", 75.5, "SELECT ?, ? FROM t")
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
 from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
-from lockgate.core.psql_command import describe_instead, find_command
+from lockgate.core.psql_command import describe_replacement, find_command
 from lockgate.core.sharing import find_lone_reason, may_write
 from lockgate.core.sql.script import (
     SHARED,
@@ -23,10 +23,10 @@ from lockgate.core.sql.script import (
     Transactionality,
     classify,
     client_encoding_of,
+    find_own_transaction,
     line_and_column,
     may_refuse_transaction,
     mentions,
-    own_transaction,
     split_statements,
 )
 from lockgate.errors import MigrationFileInvalid
@@ -166,7 +166,7 @@ def _analyse(script: Script) -> Analysis:
             adds = any(c.transactionality is Transactionality.ENUM_VALUE for c in classes)
             return Analysis(Mode.SHARED, statements, adds_enum_value=adds)
         _refuse_unpaired(script, statements, classes)
-        block = own_transaction(classes)
+        block = find_own_transaction(classes)
         if block is not None:
             unit = Unit(UnitMode.BLOCK, *block)
             units = _with_session(classes, unit)
@@ -204,7 +204,7 @@ def _split(script: Script) -> tuple[Statement, ...]:
         command = find_command(script.sql, error)
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{error.column}: {mask(error.message, script.hidden)}.",
-            hint="Correct the file." if command is None else describe_instead(command),
+            hint="Correct the file." if command is None else describe_replacement(command),
             file=script.path,
             line=line,
             column=error.column,

@@ -57,7 +57,7 @@ class Deadline:
         left = self.remaining_ms()
         return None if left is None else max(0, left - self.reserve_ms)
 
-    def patience_ms(self, most_ms: float) -> float:
+    def longest_wait_ms(self, most_ms: float) -> float:
         """Return how long one step may wait for an answer, at most ``most_ms``.
 
         A network may have fallen silent, and there must be time left to answer whoever invoked.

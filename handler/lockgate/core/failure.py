@@ -25,7 +25,7 @@ _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Blocking:
+class Blocker:
     """A session that held what a statement waited for; ``query`` without its literals."""
 
     pid: int
@@ -57,7 +57,7 @@ class Failure:
     line: int | None = None
     column: int | None = None
     excerpt: str | None = None
-    blockers: tuple[Blocking, ...] = ()
+    blockers: tuple[Blocker, ...] = ()
     has_committed: bool = False
     is_deferred: bool = False
     is_of_all: bool = False
@@ -154,7 +154,7 @@ class OutOfTime(Exception):
         self.failure = failure
 
 
-def _describe_blocker(blocker: Blocking) -> str:
+def _describe_blocker(blocker: Blocker) -> str:
     who = f"pid {blocker.pid}"
     if blocker.user:
         who += f" of {blocker.user}"

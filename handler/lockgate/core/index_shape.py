@@ -26,7 +26,7 @@ class IndexShape:
     is_partial: bool = False
 
 
-def identifier_value(name: str) -> str:
+def fold_identifier(name: str) -> str:
     """Return the name that the server keeps for an unqualified identifier as written."""
     if name.startswith('"'):
         value = name[1:-1].replace('""', '"')
@@ -42,7 +42,7 @@ def read_shape(tokens: Sequence[str], place: int) -> IndexShape | None:
     """
     method = "btree"
     if tokens[place : place + 1] == ["USING"] and place + 1 < len(tokens):
-        method, place = identifier_value(tokens[place + 1]), place + 2
+        method, place = fold_identifier(tokens[place + 1]), place + 2
     keys, place = _read_list(tokens, place)
     if not keys:
         return None
@@ -80,4 +80,4 @@ def _read_column(entry: Sequence[str]) -> str | None:
     is_name = bool(entry) and (entry[0][0].isalpha() or entry[0][0] in '_"' or entry[0][0] > "\x7f")
     if not is_name or entry[1:2] in (["("], ["."]):
         return None
-    return identifier_value(entry[0])
+    return fold_identifier(entry[0])

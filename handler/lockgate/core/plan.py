@@ -15,7 +15,7 @@ from lockgate.core.file_warnings import warn_of_downs
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
 from lockgate.core.policy import OutOfOrder
-from lockgate.core.psql_command import with_way_past
+from lockgate.core.psql_command import add_psql_workaround
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.core.unrecognized_marker import refuse_unrecognized_marker
@@ -236,7 +236,7 @@ def _analyse(migration: Migration, previous: Migration | None, history: History)
     try:
         return analyse_script(migration.up)
     except MigrationFileInvalid as error:
-        raise with_way_past(error, migration, previous, history) from None
+        raise add_psql_workaround(error, migration, previous, history) from None
 
 
 def _make_step(

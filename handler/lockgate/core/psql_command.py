@@ -41,12 +41,12 @@ def find_command(text: str, error: SqlTextInvalid) -> str | None:
     return text[error.offset :].split(maxsplit=1)[0]
 
 
-def describe_instead(command: str) -> str:
+def describe_replacement(command: str) -> str:
     r"""Return what to write instead of a command such as ``\i``, as a sentence."""
     return _INSTEAD.get(command.removeprefix("\\"), _OTHER)
 
 
-def with_way_past(
+def add_psql_workaround(
     error: MigrationFileInvalid, migration: Migration, previous: Migration | None, history: History
 ) -> MigrationFileInvalid:
     """Return the refusal of a script, with the way past it where psql can run that.

@@ -11,7 +11,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from lockgate.core.index_shape import IndexShape, identifier_value
+from lockgate.core.index_shape import IndexShape, fold_identifier
 from lockgate.core.verification import Question, Verification
 from lockgate.fast_start.dataclass import dataclass
 
@@ -149,7 +149,7 @@ def find_own_indexes(
     anybody but in its place. What a rebuild makes has no name that the statement knows.
     """
     name = verification.name if verification.question is Question.INDEX_BUILT else None
-    name = None if name is None else identifier_value(name)
+    name = None if name is None else fold_identifier(name)
     return tuple(
         index
         for index in found.indexes
@@ -178,7 +178,7 @@ def find_other_invalid(
 def _decide_index(
     verification: Verification, found: CatalogFacts, before: RecordedFacts | None
 ) -> Decision:
-    name = None if verification.name is None else identifier_value(verification.name)
+    name = None if verification.name is None else fold_identifier(verification.name)
     named = tuple(index for index in found.indexes if index.name == name)
     if before is None or (name is not None and found.oid in before.indexes):
         # Whatever has the name was there before the statement.

@@ -105,7 +105,7 @@ def may_refuse_transaction(sql: str, statement: Statement) -> bool:
             return False
 
 
-def own_transaction(classes: Sequence[Classification]) -> tuple[int, int] | None:
+def find_own_transaction(classes: Sequence[Classification]) -> tuple[int, int] | None:
     """Return the places of BEGIN and COMMIT if the script is one transaction of its own.
 
     Only statements that set the session may stand outside of the two, and between them nothing may

@@ -6,8 +6,8 @@ from lockgate.core.sql.kind import (
     Control,
     Transactionality,
     classify,
+    find_own_transaction,
     may_refuse_transaction,
-    own_transaction,
 )
 from lockgate.core.sql.setting import client_encoding_of
 from lockgate.core.sql.statement import (
@@ -41,13 +41,13 @@ __all__ = [
     "classify",
     "client_encoding_of",
     "find_invisible",
+    "find_own_transaction",
     "iterate_statements",
     "line_and_column",
     "may_refuse_transaction",
     "mentions",
     "normalize_statement",
     "normalize_tokens",
-    "own_transaction",
     "redact_literals",
     "sendable",
     "split_statements",

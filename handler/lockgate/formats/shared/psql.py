@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle
-from lockgate.core.psql_command import describe_instead, find_command
+from lockgate.core.psql_command import describe_replacement, find_command
 from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
@@ -70,7 +70,7 @@ def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
             # The plan says what is wrong with it, and where, when it is to run.
             return (), None
         why = f"has the psql command {command}, which is not SQL"
-        return (), Obstacle(why, describe_instead(command), error.line or 1, psql=_TOOL)
+        return (), Obstacle(why, describe_replacement(command), error.line or 1, psql=_TOOL)
 
 
 def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.index_shape import IndexShape, identifier_value
+from lockgate.core.index_shape import IndexShape, fold_identifier
 from lockgate.core.statement_verdict import CatalogFacts, Index, RecordedFacts
 from lockgate.core.verification import Question, Reindexed, Verification
 from lockgate.fast_start.dataclass import dataclass
@@ -209,11 +209,11 @@ def _write_values(verification: Verification, before: RecordedFacts | None) -> d
         "name": quote_literal(verification.name),
         "table": quote_literal(verification.table),
         "value": quote_literal(
-            None if verification.name is None else identifier_value(verification.name)
+            None if verification.name is None else fold_identifier(verification.name)
         ),
         "known_oid": quote_literal(None if before is None else before.oid),
         "known_table": quote_literal(None if before is None else before.table),
-        "owner": "current_user" if is_self else quote_literal(identifier_value(owner or "")),
+        "owner": "current_user" if is_self else quote_literal(fold_identifier(owner or "")),
     }
 
 

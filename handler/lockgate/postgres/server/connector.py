@@ -193,7 +193,7 @@ class Connector:
 
     def _answer_seconds(self) -> float:
         """Return how long to wait for the answer to one of Lockgate's own statements, in seconds."""
-        return self._deadline.patience_ms(ANSWER_SECONDS * 1000) / 1000
+        return self._deadline.longest_wait_ms(ANSWER_SECONDS * 1000) / 1000
 
     def _open(
         self,
@@ -208,7 +208,7 @@ class Connector:
         dial = Dial(
             host=endpoint.host,
             port=endpoint.port,
-            connect_timeout=self._deadline.patience_ms(timeout_ms) / 1000,
+            connect_timeout=self._deadline.longest_wait_ms(timeout_ms) / 1000,
             tls=self._accesses.context(access),
         )
         try:

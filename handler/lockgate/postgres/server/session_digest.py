@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from lockgate.core.index_shape import identifier_value
+from lockgate.core.index_shape import fold_identifier
 from lockgate.postgres.quoting import quote_literal
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def may_set_session(connection: Connection, tables: Sequence[str]) -> bool:
 
     Names are as written in the script, without a schema. For a table that no longer exists, assume yes.
     """
-    names = [identifier_value(name) for name in tables]
+    names = [fold_identifier(name) for name in tables]
     literals = ", ".join(map(quote_literal, names))
     query = _ATTACHED.format(names=literals, count=len(set(names)))
     rows = connection.send(f"SET LOCAL search_path = pg_catalog, pg_temp;\n{query}")[1].rows

@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lockgate.core.failure import Blocking, ConnectionLost
+from lockgate.core.failure import Blocker, ConnectionLost
 from lockgate.core.sql.script import redact_literals
 from lockgate.errors import LockgateError
 from lockgate.postgres.server.dial import TlsRefused
@@ -82,7 +82,7 @@ class Watch:
         self._cancelled = 0.0
         self._canceller: threading.Thread | None = None
         self.has_cancelled = False
-        self.blockers: tuple[Blocking, ...] = ()
+        self.blockers: tuple[Blocker, ...] = ()
 
     def start(self) -> None:
         """Start the threads."""
@@ -150,7 +150,7 @@ class Watch:
                 connection.cancel(seconds, lambda: self._active is connection)
 
     def _patience_seconds(self, most: float) -> float:
-        return self._deadline.patience_ms(most * 1000) / 1000
+        return self._deadline.longest_wait_ms(most * 1000) / 1000
 
     def observe(self, connection: Connection) -> None:
         """Ask at intervals which sessions block the statement, and how far an index build is."""
@@ -179,7 +179,7 @@ class Watch:
         looks = f"{_BLOCKERS};{_PROGRESS}".format(pid=connection.backend_pid)
         *_, blockers, progress = observer.send(f"SET LOCAL {OWN_PATH};{looks}")
         if blockers.rows:
-            self.blockers = tuple(_to_blocking(row) for row in blockers.rows)
+            self.blockers = tuple(_to_blocker(row) for row in blockers.rows)
         for phase, done, total in progress.rows:
             percent = round(100 * done / total) if total else None
             self._emit("index_progress", phase=phase, done=done, total=total, percent=percent)
@@ -191,9 +191,9 @@ def _leave_signals_to_main_thread() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
 
-def _to_blocking(row: tuple[object, ...]) -> Blocking:
+def _to_blocker(row: tuple[object, ...]) -> Blocker:
     pid, user, application, state, age, query = row
-    return Blocking(
+    return Blocker(
         pid=int(str(pid)),
         user=None if user is None else str(user),
         application=str(application) if application else None,
