@@ -54,7 +54,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-class SettingsAccesses:
+class AccessProvider:
     """The connector's view of where credentials come from and which certificates count."""
 
     def __init__(self, settings: Settings, source: AccessSource) -> None:
@@ -84,7 +84,7 @@ class SettingsAccesses:
         )
 
 
-class BackupWhenDue:
+class LazyBackup:
     """Backs up through RDS; a run that changes nothing does not pay for knowing how."""
 
     def __init__(
@@ -131,7 +131,7 @@ def make_backup(
         from lockgate.core.backup import NoBackup  # noqa: PLC0415 -- as said above
 
         return NoBackup()
-    return BackupWhenDue(settings, source, deadline, emit)
+    return LazyBackup(settings, source, deadline, emit)
 
 
 def make_runner(
@@ -155,7 +155,7 @@ def make_runner(
     clock = SystemClock()
     source = AccessSource(settings)
     connector = Connector(
-        SettingsAccesses(settings, source),
+        AccessProvider(settings, source),
         ConnectRetry(settings.connect_timeout_ms, settings.connect_budget_ms),
         clock,
         deadline,
