@@ -17,6 +17,7 @@ from tests.support.database import running_server, temporary_database
 from tests.support.disturbed import SLOW_STRIDE, choose_points, through
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
+from tests.support.shared import compute_once
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
@@ -173,8 +174,15 @@ def open_to(project: Project) -> Project:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(own_server: EmbeddedServer, folder: Path) -> tuple[int, list[str]]:
+def undisturbed(
+    own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, list[str]]:
     """Give how many messages a run sends, and the contents after each number of migrations."""
+    return compute_once(tmp_path_factory, "claims", lambda: find_undisturbed(own_server, folder))
+
+
+def find_undisturbed(own_server: EmbeddedServer, folder: Path) -> tuple[int, list[str]]:
+    """Run everything undisturbed, at once and one after the other."""
     with temporary_database(own_server) as database:
         project = open_to(Project(folder, database))
         with Proxy(own_server.host, own_server.port) as proxy:

@@ -19,6 +19,7 @@ from tests.support.database import temporary_database
 from tests.support.disturbed import SLOW_STRIDE, choose_points, through
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
+from tests.support.shared import compute_once
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action, Repair
@@ -240,8 +241,22 @@ class Known:
     claims: Claims
 
 
-def look(server: EmbeddedServer, folder: Path, scenario: Scenario) -> Known:
-    """Return what an undisturbed request does."""
+@pytest.fixture(scope="module")
+def look(
+    server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[type[Scenario]], Known]:
+    """Give a function that returns what an undisturbed request does, found out once for all tests."""
+
+    def find(kind: type[Scenario]) -> Known:
+        name = f"requests-{kind.__name__}"
+        folder = tmp_path_factory.mktemp(name)
+        return compute_once(tmp_path_factory, name, lambda: find_known(server, folder, kind()))
+
+    return find
+
+
+def find_known(server: EmbeddedServer, folder: Path, scenario: Scenario) -> Known:
+    """Run a request undisturbed, and read what its claims are compared with."""
     with temporary_database(server) as database:
         project = Project(folder, database)
         scenario.prepare(project)
@@ -262,6 +277,7 @@ def look(server: EmbeddedServer, folder: Path, scenario: Scenario) -> Known:
 def test_claim_of_a_disturbed_request_is_true(
     server: EmbeddedServer,
     tmp_path: Path,
+    look: Callable[[type[Scenario]], Known],
     kind: type[Scenario],
     name: str,
     moment: Moment,
@@ -269,7 +285,7 @@ def test_claim_of_a_disturbed_request_is_true(
 ) -> None:
     """However a request fails, what it says of the database is what an independent look finds there."""
     scenario, fault = kind(), CHOSEN[name]
-    known = look(server, tmp_path, scenario)
+    known = look(kind)
     found: dict[str, int] = {}
     for at in choose_points(known.count, moment, 5 * list(CHOSEN).index(name), SLOW_STRIDE):
         with temporary_database(server) as database:

@@ -34,6 +34,7 @@ from tests.support.disturbed import (
 )
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
+from tests.support.shared import compute_once
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
@@ -92,8 +93,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tuple[int, Outcome]]:
+def undisturbed(
+    own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Role, tuple[int, Outcome]]:
     """Give how many messages an undisturbed run sends, and what it leaves."""
+    return compute_once(
+        tmp_path_factory, "undisturbed", lambda: find_undisturbed(own_server, folder)
+    )
+
+
+def find_undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tuple[int, Outcome]]:
+    """Run everything undisturbed, as each role."""
     found = {}
     for role in Role:
         with fresh_project(own_server, folder, role) as project:
@@ -105,8 +115,15 @@ def undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tuple[in
 
 
 @pytest.fixture(scope="module")
-def claims(own_server: EmbeddedServer, folder: Path) -> dict[Role, Claims]:
+def claims(
+    own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Role, Claims]:
     """Give the contents after each number of migrations, to compare what a failed run claims with."""
+    return compute_once(tmp_path_factory, "contents", lambda: read_claims(own_server, folder))
+
+
+def read_claims(own_server: EmbeddedServer, folder: Path) -> dict[Role, Claims]:
+    """Read the contents after each number of migrations, as each role."""
     found = {}
     for role in Role:
         with fresh_project(own_server, folder, role) as project:

@@ -22,6 +22,7 @@ from tests.support.disturbed import (
 )
 from tests.support.project import Project
 from tests.support.proxy import Link, Moment, Proxy
+from tests.support.shared import compute_once
 
 from lockgate.core.deadline import Deadline
 from lockgate.core.request import Action
@@ -79,14 +80,22 @@ SELECT (SELECT count(*) FROM lockgate.migration_history),
 UNDONE = ["block fill steps tables", 0, None, 0, 0, 0]
 
 
-@contextmanager
-def deployed_project(server: EmbeddedServer, folder: Path) -> Iterator[Project]:
-    """Give `DOWNS`, applied to a database of its own."""
+@pytest.fixture(scope="module")
+def deployed(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Give `DOWNS`, applied to a database that tests copy and leave as it is."""
     with temporary_database(server) as database:
-        project = Project(folder, database)
+        project = Project(tmp_path_factory.mktemp("deployed"), database)
         project.write(DOWNS)
         assert Status.APPLIED == project.run().status
+        assert 0 == count_sessions(project)
         yield project
+
+
+@contextmanager
+def copy_of(deployed: Project) -> Iterator[Project]:
+    """Give `DOWNS`, applied to a database of its own."""
+    with temporary_database(deployed.database.server, deployed.database) as database:
+        yield Project(deployed.folder, database)
 
 
 def undo(project: Project, deadline: Deadline | None = None) -> Report:
@@ -124,9 +133,9 @@ def interrupt(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
     return lambda _link: deadline.interrupt("the test")
 
 
-def read_claims_of_down(server: EmbeddedServer, folder: Path) -> Claims:
+def read_claims_of_down(deployed: Project) -> Claims:
     """Return the contents after each number of migrations that a down leaves."""
-    with deployed_project(server, folder) as project:
+    with copy_of(deployed) as project:
         states = [read_contents(project.database)]
         for _ in DOWNS:
             report = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")
@@ -135,9 +144,9 @@ def read_claims_of_down(server: EmbeddedServer, folder: Path) -> Claims:
     return Claims(states[::-1], start=len(DOWNS))
 
 
-def count_messages(server: EmbeddedServer, folder: Path) -> int:
+def count_messages(server: EmbeddedServer, deployed: Project) -> int:
     """Return how many messages an undisturbed down sends, once it is known to be right."""
-    with deployed_project(server, folder) as project:
+    with copy_of(deployed) as project:
         with Proxy(server.host, server.port) as proxy:
             report = undo_through(project, proxy, Deadline(None, 1_000))
         assert Status.ROLLED_BACK == report.status, report.error
@@ -149,17 +158,18 @@ def count_messages(server: EmbeddedServer, folder: Path) -> int:
 @pytest.mark.parametrize("fault", [terminate, interrupt])
 def test_down_disturbed_at_every_message_ends_the_same(
     server: EmbeddedServer,
-    tmp_path: Path,
+    deployed: Project,
+    tmp_path_factory: pytest.TempPathFactory,
     fault: Callable[[Project, Deadline], Callable[[Link], None]],
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
     """However one message of a down is disturbed, a further down makes it whole."""
-    messages = count_messages(server, tmp_path)
-    claims = read_claims_of_down(server, tmp_path)
+    messages = count_messages(server, deployed)
+    claims = compute_once(tmp_path_factory, "down", lambda: read_claims_of_down(deployed))
     points = choose_points(messages, moment, int(fault is interrupt))
     for at in points:
-        with deployed_project(server, tmp_path) as project:
+        with copy_of(deployed) as project:
             deadline = Deadline(lambda: 600_000, 1_000)
             strike = fault(project, deadline)
             with Proxy(server.host, server.port, at=at, moment=moment, fault=strike) as proxy:
@@ -179,15 +189,15 @@ def test_down_disturbed_at_every_message_ends_the_same(
 @pytest.mark.parametrize("moment", list(Moment))
 def test_down_killed_at_every_message_ends_the_same(
     server: EmbeddedServer,
-    tmp_path: Path,
+    deployed: Project,
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
     """However far a down came before its process was killed, the next one makes it whole."""
-    messages = count_messages(server, tmp_path)
+    messages = count_messages(server, deployed)
     points = choose_points(messages, moment)
     for at in points:
-        with deployed_project(server, tmp_path) as project:
+        with copy_of(deployed) as project:
             victim: list[int] = []
             with Proxy(
                 server.host,
@@ -297,6 +307,7 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
 def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
     server: EmbeddedServer,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -304,7 +315,7 @@ def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
     messages = count_undo_messages(server, tmp_path)
     # At the last message the undo is done, however few of the others are chosen.
     points = sorted({*choose_points(messages, moment), messages})
-    claims = read_claims_of_undo(server, tmp_path)
+    claims = compute_once(tmp_path_factory, "undo", lambda: read_claims_of_undo(server, tmp_path))
     outcomes = set()
     for at in points:
         with project_in_use(server, tmp_path) as project:

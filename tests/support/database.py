@@ -167,11 +167,16 @@ def running_server(root: Path | None) -> Iterator[EmbeddedServer]:
 
 
 @contextmanager
-def temporary_database(server: EmbeddedServer) -> Iterator[Database]:
-    """Give an empty database of a `running_server`; drop it at the end whoever is still connected."""
+def temporary_database(
+    server: EmbeddedServer, template: Database | None = None
+) -> Iterator[Database]:
+    """Give a database of a `running_server`, empty or a copy of one that nobody is connected to.
+
+    It is dropped at the end, whoever is still connected.
+    """
     maker = _makers[server]
     database = Database(server, f"test_{secrets.token_hex(6)}")
-    maker.make(database.name)
+    maker.make(database.name, None if template is None else template.name)
     try:
         yield database
     finally:
@@ -198,8 +203,10 @@ class _Maker:
         self._run(f"CREATE DATABASE {self._TEMPLATE} TEMPLATE template0 {self._strategy}")
         open_connection(server, self._TEMPLATE).close()
 
-    def make(self, name: str) -> None:
-        self._run(f'CREATE DATABASE "{name}" TEMPLATE {self._TEMPLATE} {self._strategy}')
+    def make(self, name: str, template: str | None = None) -> None:
+        self._run(
+            f'CREATE DATABASE "{name}" TEMPLATE {template or self._TEMPLATE} {self._strategy}'
+        )
 
     def drop(self, name: str) -> None:
         self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
