@@ -17,12 +17,15 @@ EXTRAS_check = dev,lint
 EXTRAS_audit = audit
 EXTRAS_fuzz = fuzz
 
+# Tests often wait for a server, so two workers share a core.
+WORKERS = $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)")
+
 # Seconds that `make fuzz` spends on each target, ten minutes in all, from one seed and a new corpus.
 FUZZ_SECONDS = 150
 FUZZ_SEED = 13
 FUZZ_TARGETS = events sql files formats
 
-.PHONY: help demo test lint check infra audit fuzz diagrams bench bench-cold build clean
+.PHONY: help demo test lint check infra audit fuzz mutants diagrams bench bench-cold build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -33,7 +36,7 @@ demo: .venv/.has-demo ## take an embedded PostgreSQL through a deploy, a failure
 	@$(BIN)/lockgate demo
 
 test: .venv/.has-dev ## run the tests; ARGS='-k lock -x' is passed to pytest
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: .venv/.has-check ## ruff, mypy and cfn-lint
 	@$(BIN)/ruff check --quiet
@@ -59,6 +62,10 @@ fuzz: .venv/.has-fuzz ## fuzz the parsers for ten minutes; FUZZ_SECONDS=150 is f
 	    -timeout=20 \
 	    -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
+
+# Not in `check`: it takes an hour.
+mutants: .venv/.has-dev ## change the code and run the tests on each change; ARGS='formats --quick --count 20'
+	@$(BIN)/python -m tests.mutants.run $(ARGS)
 
 diagrams: .venv/pyvenv.cfg ## draw the diagrams of the documentation from their text files
 	@$(BIN)/python docs/diagrams/draw.py
