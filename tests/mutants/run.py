@@ -77,7 +77,7 @@ def list_mutants(area: Area) -> list[Mutant]:
 
 def choose_tests(area: Area, path: Path) -> list[list[str]]:
     """Return the tests to run for a module: first those in files named like it, then all of the area."""
-    words = find_words(path.relative_to(PACKAGE / area.package).with_suffix(""))
+    words = find_words(path.relative_to(PACKAGE / area.package).with_suffix("")) - {"shared"}
     files = [one for root in area.tests for one in sorted(ROOT.joinpath(root).rglob("test_*.py"))]
     tests = [one.relative_to(ROOT) for one in files]
     named = [str(one) for one in tests if words & find_words(one.with_suffix(""))]
