@@ -330,9 +330,7 @@ def _ask_executable(python: str) -> Path | None:
 
 def _run(command: list[str], *, failure: str, environment: dict[str, str] | None = None) -> None:
     # S603: the program is a Python that was asked its version, the arguments are our own.
-    done = subprocess.run(  # noqa: S603 - a command of ours
-        command, capture_output=True, text=True, check=False, env=environment
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise BuildFailed(f"{failure}:\n{done.stdout}{done.stderr}".rstrip())
 
@@ -340,9 +338,7 @@ def _run(command: list[str], *, failure: str, environment: dict[str, str] | None
 def _run_quietly(command: list[str]) -> str | None:
     """Return what the command prints; ``None`` if it does not run, fails, or hangs."""
     try:
-        done = subprocess.run(  # noqa: S603 - a command of ours
-            command, capture_output=True, text=True, check=False, timeout=30
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -1,7 +1,7 @@
-"""Imports point downwards only, and each vendor library stays behind its fence.
+"""Imports point down, no file imports itself in a circle, and each vendor library has its place.
 
-The tables are the rule (DESIGN, section 2). A module is known by the first name after
-``lockgate.``: ``lockgate.core.plan`` belongs to ``core``.
+The tables are the rule. A module's layer is the first name after ``lockgate.``: ``lockgate.core.plan``
+belongs to ``core``. Imports in functions and for type checking count like any other.
 """
 
 from __future__ import annotations
@@ -63,6 +63,16 @@ FENCES = {
 
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 READS_ENVIRONMENT = {"settings"}
+
+# Subpackages from top to bottom. The package's own modules are above them.
+INNER_LAYERS = {
+    "postgres": ("apply", "tables", "server"),
+    "awslambda": ("callers",),
+    "core": ("sql",),
+}
+# A package's own modules that its subpackages may import.
+LEAVES = {"postgres.quoting"}
+
 
 # `lockgate` itself: only its version.
 ROOT = ""
@@ -275,3 +285,89 @@ def test_values_are_made_by_the_quick_decorator() -> None:
         and re.search(r"^from dataclasses import .*\bdataclass\b", path.read_text(), re.MULTILINE)
     ]
     assert [] == slow
+
+
+# Circles, doors, sizes.
+
+
+def read_package() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module, by its name; a package is known by its own name."""
+    return {
+        module.removesuffix(".__init__"): ast.parse(find_file(module).read_text("utf-8"))
+        for module in list_modules()
+    }
+
+
+def find_file(module: str) -> Path:
+    """Return a module's file."""
+    return HANDLER.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def draw_graph(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Return which modules each module imports, anywhere in its file."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        names = {item.name for item in find_imports(module, tree)}
+        # `from lockgate.errors import LockLost` names a module and what it takes from it.
+        imported = names | {name.rpartition(".")[0] for name in names if name not in trees}
+        graph[module] = imported & trees.keys() - {module}
+    return graph
+
+
+def find_circles(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules that import themselves by way of others."""
+    return sorted(module for module in graph if module in find_reachable(graph, module))
+
+
+def find_reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Return the modules that a module imports, directly or not."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        found = graph[waiting.pop()] - seen
+        seen |= found
+        waiting += found
+    return seen
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    """A circle is two names for one module: neither part can be read, tested or replaced alone."""
+    assert [] == find_circles(draw_graph(read_package()))
+
+
+def test_circle_is_found_behind_late_and_type_imports() -> None:
+    """The checker follows imports in functions and imports for type checking."""
+    sources = {
+        "lockgate.a": "def f():\n  from lockgate.b import g",
+        "lockgate.b": "if TYPE_CHECKING:\n  from lockgate import c",
+        "lockgate.c": "import lockgate.a",
+        "lockgate.d": "import lockgate.a",
+    }
+    graph = draw_graph({name: ast.parse(source) for name, source in sources.items()})
+    assert ["lockgate.a", "lockgate.b", "lockgate.c"] == find_circles(graph)
+
+
+def find_upward_imports(graph: dict[str, set[str]]) -> list[str]:
+    """Return the imports inside of a package that do not point down."""
+    return sorted(
+        f"{module} imports {name}"
+        for module, names in graph.items()
+        for name in names
+        if find_layer(name) == find_layer(module)
+        and find_inner_height(name) > find_inner_height(module)
+        and name.removeprefix("lockgate.") not in LEAVES
+    )
+
+
+def find_inner_height(module: str) -> int:
+    """Return the height of a module inside of its package, 0 for the lowest subpackage."""
+    parts = module.split(".")
+    inner = INNER_LAYERS.get(parts[1], ()) if len(parts) > 1 else ()
+    return (
+        len(inner) - 1 - inner.index(parts[2]) if parts[2:3] and parts[2] in inner else len(inner)
+    )
+
+
+def test_subpackages_import_only_from_below() -> None:
+    """Inside of a package, imports point down too."""
+    assert [] == find_upward_imports(draw_graph(read_package()))

@@ -554,7 +554,7 @@ def fail_with_meanwhile(
     project: Project, pairs: list[tuple[str, str]], act: Callable[[], object]
 ) -> Report:
     """Run migrations, then act, then let the run fail."""
-    from tests.support.waiting import Background, is_asleep, wait_until  # noqa: PLC0415
+    from tests.support.waiting import Background, is_asleep, wait_until
 
     project.write(
         {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
@@ -600,7 +600,7 @@ def test_undo_that_waits_for_a_lock_sees_the_rows_behind_it(full: Project) -> No
             connection.run("BEGIN")
             connection.run("INSERT INTO orders VALUES (1)")
 
-        from threading import Timer  # noqa: PLC0415
+        from threading import Timer
 
         timer = Timer(1.0, lambda: connection.run("COMMIT"))
 
@@ -761,7 +761,7 @@ def test_older_package_keeps_what_has_no_record(full: Project) -> None:
 
 def test_release_that_was_cut_off_and_finished_is_undone_by_both_records(full: Project) -> None:
     """A run whose time was over keeps what it did as well; the next run adds the rest."""
-    from lockgate.core.deadline import Deadline  # noqa: PLC0415
+    from lockgate.core.deadline import Deadline
 
     before = full.database.dump(without=("lockgate",))
     full.settings["LOCKGATE_ROLLBACK"] = "deploy"
@@ -774,7 +774,7 @@ def test_release_that_was_cut_off_and_finished_is_undone_by_both_records(full: P
         }
     )
 
-    from tests.support.waiting import Background, is_asleep, wait_until  # noqa: PLC0415
+    from tests.support.waiting import Background, is_asleep, wait_until
 
     def stop() -> None:
         wait_until(lambda: is_asleep(full.database), "the sleep of the second migration")

@@ -10,7 +10,7 @@ from lockgate.fast_start.garbage import pause_collection, resume_collection
 def main() -> None:
     """Run one command and exit with its status."""
     pause_collection()
-    from lockgate.terminal.cli import main as run  # noqa: PLC0415 - while the collector is paused
+    from lockgate.terminal.cli import main as run  # while the collector is paused
 
     resume_collection()
     sys.exit(run())

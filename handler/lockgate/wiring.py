@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
+from lockgate.core.backup import NoBackup
 from lockgate.core.endpoint import is_on_this_machine
 from lockgate.core.event_log import EventLog
 from lockgate.core.policy import BackupMode
@@ -110,7 +111,7 @@ class LazyBackup:
         self._backup.before_change(purpose, notes)
 
     def _make(self) -> Backup:
-        from lockgate.aws.backup import BackupTerms, RdsBackup  # noqa: PLC0415 -- as said above
+        from lockgate.aws.backup import BackupTerms, RdsBackup  # the door to RDS
 
         settings = self._settings
         terms = BackupTerms(settings.backup, settings.backup_keep, settings.schema)
@@ -128,8 +129,6 @@ def make_backup(
 ) -> Backup:
     """Return what backs the database up before a change. Asks AWS nothing yet."""
     if settings.backup is BackupMode.OFF:
-        from lockgate.core.backup import NoBackup  # noqa: PLC0415 -- as said above
-
         return NoBackup()
     return LazyBackup(settings, source, deadline, emit)
 
@@ -203,7 +202,7 @@ def _read_catalog(listing: Listing, known: int) -> Catalog:
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
     """Fill the variables of a script that the history kept."""
-    from lockgate.formats.shared.substitution import substitute_variables  # noqa: PLC0415 - for an undo
+    from lockgate.formats.shared.substitution import substitute_variables  # for an undo
 
     found = substitute_variables(text, variables, path=path, first_line=1)
     return found.text, found.hidden

@@ -604,7 +604,7 @@ def test_connection_is_patient_and_kept_alive(
     send = remote_function._send
 
     def spy(ca_bundle: str | None, request: Any, **more: Any) -> Any:
-        from botocore import httpsession  # noqa: PLC0415 - patched for this call
+        from botocore import httpsession  # patched for this call
 
         class Session(httpsession.URLLib3Session):
             def __init__(self, **options: Any) -> None:

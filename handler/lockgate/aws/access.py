@@ -207,6 +207,6 @@ def _missing(field: str, setting: str, origin: str) -> SettingInvalid:
 
 
 def _import_aws() -> ModuleType:
-    from lockgate.aws import secret_source  # noqa: PLC0415 - the door to secrets, endpoints and IAM
+    from lockgate.aws import secret_source  # the door to secrets, endpoints and IAM
 
     return secret_source

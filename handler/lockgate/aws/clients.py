@@ -54,6 +54,6 @@ def may_pass(error: LockgateError) -> bool:
 
 
 def _import_sdk() -> ModuleType:
-    from lockgate.aws import sdk  # noqa: PLC0415 - the door to botocore
+    from lockgate.aws import sdk  # the door to botocore
 
     return sdk

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def load_handler() -> Handler:
     """Import the function and make what every run needs; return its handler or a substitute."""
     try:
-        from lockgate.awslambda.app import lambda_handler  # noqa: PLC0415 - under guard
-        from lockgate.awslambda.warm_up import warm_up  # noqa: PLC0415 - under guard
+        from lockgate.awslambda.app import lambda_handler  # under guard
+        from lockgate.awslambda.warm_up import warm_up  # under guard
 
         warm_up(read_environment())
     except BaseException as error:  # noqa: BLE001 - callers get an answer, whatever happened

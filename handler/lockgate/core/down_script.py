@@ -137,7 +137,7 @@ def _selects_literals(sql: str, statement: Statement) -> bool:
 
 
 def _has_empty_function(text: str, names: tuple[str, ...]) -> bool:
-    from lockgate.core.python_source import find_function, is_empty  # noqa: PLC0415 - for Python
+    from lockgate.core.python_source import find_function, is_empty  # for Python
 
     function = find_function(text, *names)
     return function is not None and is_empty(function)

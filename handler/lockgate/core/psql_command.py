@@ -5,6 +5,7 @@ Knows psql's commands by name. Reads no script.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
@@ -74,8 +75,6 @@ def add_psql_workaround(
 
 
 def _describe_past(migration: Migration, previous: Migration | None) -> str:
-    from shlex import quote  # noqa: PLC0415 - for a refusal
-
     down = migration.down or migration.empty_down
     is_shared = down is not None and down.path == migration.path
     what = "the up part of the file alone" if is_shared else "the file"

@@ -62,7 +62,7 @@ def find_borrowed_refusal(steps: Iterable[Step], policy: Policy) -> LockgateErro
     """Return why steps cannot run in a session that is borrowed, or ``None`` if they may."""
     if not policy.is_borrowed:
         return None
-    from lockgate.core.session_need import find_session_need  # noqa: PLC0415 - behind a pooler
+    from lockgate.core.session_need import find_session_need  # behind a pooler
 
     return find_session_need(steps)
 

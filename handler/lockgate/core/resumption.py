@@ -67,7 +67,7 @@ def is_unknown(step: Step) -> bool:
     index = row.attempting - 1
     if index >= len(step.analysis.statements):
         return False
-    from lockgate.core.verification import Question  # noqa: PLC0415 - for what was begun
+    from lockgate.core.verification import Question  # for what was begun
 
     return find_question(step, index).question is Question.UNKNOWN
 
@@ -77,7 +77,7 @@ def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...
 
     Those that are run again when the script is resumed are left out.
     """
-    from lockgate.core.session_effect import find_effect, join_effects  # noqa: PLC0415 - as above
+    from lockgate.core.session_effect import find_effect, join_effects  # as above
 
     statements = step.analysis.statements
     return join_effects(
@@ -90,7 +90,7 @@ def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...
 
 def find_question(step: Step, index: int) -> Verification:
     """Return how to learn whether a statement of a step is done."""
-    from lockgate.core.verification import find_verification  # noqa: PLC0415 - as above
+    from lockgate.core.verification import find_verification  # as above
 
     statements = step.analysis.statements
     previous_end = statements[index - 1].end if index else 0
@@ -99,6 +99,6 @@ def find_question(step: Step, index: int) -> Verification:
 
 def has_verify(script: Script) -> bool:
     """Return whether a Python migration can tell whether it is done."""
-    from lockgate.core.python_source import find_function  # noqa: PLC0415 - for a script in Python
+    from lockgate.core.python_source import find_function  # for a script in Python
 
     return find_function(script.text, "verify") is not None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def find_similar(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like a name, or ``None`` if none is like it."""
-    import difflib  # noqa: PLC0415 - 2 ms, and only a mistyped name needs it
+    import difflib  # 2 ms, and only a mistyped name needs it
 
     near = difflib.get_close_matches(name, list(known), n=1)
     return near[0] if near else None

@@ -43,6 +43,6 @@ def _is_empty(migration: Migration) -> bool:
         return down.is_empty
     if _HAS_STATEMENT.match(down.sql) is not None:
         return False
-    from lockgate.core.down_script import is_empty_down  # noqa: PLC0415 - for few scripts
+    from lockgate.core.down_script import is_empty_down  # for few scripts
 
     return is_empty_down(down, migration.up)

@@ -140,7 +140,7 @@ def _make_data(cluster: Cluster, binaries: Binaries, run_as: RunAs) -> None:
 def _make_certificates(cluster: Cluster) -> None:
     try:
         # Late: it costs 70 ms, and a folder that has its certificates needs none of it.
-        from lockgate.local import certificates  # noqa: PLC0415 - as just said
+        from lockgate.local import certificates
     except ImportError as error:
         raise SettingInvalid(
             "Certificates for the embedded server cannot be made: the package cryptography is "

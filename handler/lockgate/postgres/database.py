@@ -38,7 +38,7 @@ _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 
 def _import_held_lock() -> type[HeldLock]:
     """Return the class of a held lock: the one door to `postgres.apply`."""
-    from lockgate.postgres.held_lock import HeldLock  # noqa: PLC0415 - with nothing to do, nobody needs it
+    from lockgate.postgres.held_lock import HeldLock  # with nothing to do, nobody needs it
 
     return HeldLock
 
@@ -209,7 +209,7 @@ class Database:
         """
         texts = [one.script for one in steps if one.script.language is Language.PYTHON]
         if texts:
-            from lockgate.postgres.apply import alembic_operations as alembic  # noqa: PLC0415 - for Python steps
+            from lockgate.postgres.apply import alembic_operations as alembic  # for Python steps
 
             alembic.import_plugins(self._connection.options.alembic_plugins)
             alembic.check_operations(texts)

@@ -43,15 +43,15 @@ def find_command(name: str) -> Command:
     not pay for them.
     """
     if name == "invoke":
-        from lockgate.terminal.invoke_command import run_invoke  # noqa: PLC0415 - the door to AWS
+        from lockgate.terminal.invoke_command import run_invoke  # the door to AWS
 
         return run_invoke
     if name == "demo":
-        from lockgate.terminal.demo_command import run_demo  # noqa: PLC0415 - the door to the demo
+        from lockgate.terminal.demo_command import run_demo  # the door to the demo
 
         return run_demo
     if name == "new":
-        from lockgate.terminal.new_command import run_new  # noqa: PLC0415 - the door to new files
+        from lockgate.terminal.new_command import run_new  # the door to new files
 
         return run_new
     return {"redo": run_redo, "engine": run_action}[name]

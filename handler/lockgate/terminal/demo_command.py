@@ -38,7 +38,7 @@ def run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int
 
 def _invoke_handler(event: dict[str, Any], context: Any) -> Any:
     # Imported while the demo redirects output, so that the logger writes there.
-    from lockgate.awslambda.app import lambda_handler  # noqa: PLC0415 - see above
+    from lockgate.awslambda.app import lambda_handler  # see above
 
     return lambda_handler(event, context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -129,8 +130,6 @@ def _strip_end(spans: list[Span]) -> Line:
 def _wrap(text: str, width: int | None) -> list[str]:
     if width is None or measure(text) <= width:
         return [text]
-    import textwrap  # noqa: PLC0415 - a terminal is often wide enough, and a pipe always
-
     # Wide characters take two columns, so lines with them are wrapped at half the width.
     characters = width if measure(text) == len(text) else width // 2
     return textwrap.wrap(text, max(1, characters), break_on_hyphens=False) or [""]

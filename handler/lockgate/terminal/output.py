@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
@@ -25,8 +26,6 @@ class _LossyFile(io.FileIO):
             written = super().write(data)
             while written is None:
                 # Another process made the pipe that it shares with this one non-blocking.
-                import select  # noqa: PLC0415 - hardly ever needed
-
                 select.select((), (self,), ())
                 written = super().write(data)
         except OSError:

@@ -93,7 +93,7 @@ def _carry_out(
 
 
 def _open_workspace(folder: Path) -> AbstractContextManager[Mapping[str, str]]:
-    from lockgate.local.workspace import open_workspace  # noqa: PLC0415 - the door to the embedded server
+    from lockgate.local.workspace import open_workspace  # the door to the embedded server
 
     return open_workspace(folder)
 

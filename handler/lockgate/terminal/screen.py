@@ -1,8 +1,7 @@
-"""Where lines are shown. The only user of rich, which it does without: then there is no colour.
+"""Writes lines to a stream: styled on a terminal, plain everywhere else.
 
-Styled output goes to terminals alone, and only where nobody asked for plain text (``NO_COLOR``,
-``TERM=dumb``, ``--no-color``). Everything else gets the same lines without any escape sequence; what
-is no terminal gets them unwrapped.
+Plain output has no escape sequences. On a terminal it is chosen by ``NO_COLOR``, ``TERM=dumb`` or
+``--no-color``, or because rich is not installed. A stream that is not a terminal gets unwrapped lines.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from lockgate.terminal.line import Style
 
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from rich.console import Console
-
     from lockgate.terminal.line import Line
+    from lockgate.terminal.styled import StyledOutput
 
 _COLOURS = {
     Style.PLAIN: "",
@@ -30,30 +28,30 @@ _COLOURS = {
     Style.WARNING: "yellow",
     Style.BAD: "bold red",
 }
-# For streams that can show no more than ASCII.
+# For streams that can only show ASCII.
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "•": "*", "→": ">", "…": "...", "│": "|"})
 _LEAST_WIDTH = 40
 
 
 class Doing(Protocol):
-    """The live line that says what is going on."""
+    """The live line that shows what is happening."""
 
     def say(self, text: str) -> None:
         """Replace the text."""
         ...
 
     def note(self, text: str) -> None:
-        """Replace the text at the next turn; writes nothing by itself, so a signal handler may."""
+        """Replace the text at the next refresh. Writes nothing, so a signal handler may call it."""
         ...
 
 
 class Screen:
-    """A stream, and how it may be written to."""
+    """A stream, and how to write to it."""
 
     def __init__(
         self, stream: TextIO, environment: Mapping[str, str], *, plain: bool = False
     ) -> None:
-        """Look at the stream once; ``plain`` is --no-color."""
+        """Inspect the stream once; ``plain`` is --no-color."""
         self._stream = stream
         self.is_terminal = stream.isatty()
         is_dumb = environment.get("TERM", "") in {"dumb", "unknown"}
@@ -62,7 +60,7 @@ class Screen:
         self.width = read_width(stream) if self.is_terminal else None
         encoding = (stream.encoding or "ascii").lower().replace("-", "")
         self._is_unicode = encoding.startswith("utf")
-        self._console: Console | None = None
+        self._output: StyledOutput | None = None
 
     def show(self, lines: Iterable[Line]) -> None:
         """Write lines and flush."""
@@ -74,11 +72,11 @@ class Screen:
         self._stream.flush()
 
     def live(self, text: str) -> AbstractContextManager[Doing]:
-        """Keep one line at the bottom that moves; where that cannot be, it shows nothing."""
-        return _LiveLine(self._styled(), text) if self.is_styled else nullcontext(_NoLine())
+        """Keep a line with a spinner at the bottom; without a styled terminal, show nothing."""
+        return self._styled().live(text) if self.is_styled else nullcontext(_NoLine())
 
     def interject(self, doing: Doing, text: str) -> None:
-        """Say something in a signal handler: on the live line, else past the stream's buffer."""
+        """Show a text from a signal handler: on the live line, or around the stream's buffer."""
         if self.is_styled:
             doing.note(text)
             return
@@ -86,18 +84,15 @@ class Screen:
             os.write(self._stream.fileno(), f"{self._encodable(text)}\n".encode())
 
     def _show_styled(self, line: Line) -> None:
-        from rich.text import Text  # noqa: PLC0415 - see _styled
-
         parts = [(self._encodable(span.text), _COLOURS[span.style]) for span in line]
-        self._styled().print(Text.assemble(*parts), soft_wrap=True)
+        self._styled().show(parts)
 
-    def _styled(self) -> Console:
-        if self._console is None:
-            # 60 ms that a run in a pipe does not pay.
-            from rich.console import Console  # noqa: PLC0415 - for who has a terminal
+    def _styled(self) -> StyledOutput:
+        if self._output is None:
+            from lockgate.terminal.styled import StyledOutput  # the door to rich: 60 ms
 
-            self._console = Console(file=self._stream, force_terminal=True, highlight=False)
-        return self._console
+            self._output = StyledOutput(self._stream)
+        return self._output
 
     def _encodable(self, text: str) -> str:
         shown = text if self._is_unicode else text.translate(_ASCII)
@@ -107,42 +102,13 @@ class Screen:
 
 
 class _NoLine:
-    """A live line where there can be none."""
+    """The live line of a stream that cannot have one."""
 
     def say(self, text: str) -> None:
         """Show nothing."""
 
     def note(self, text: str) -> None:
         """Show nothing."""
-
-
-class _LiveLine:
-    """A spinner, a text and the time it has taken."""
-
-    def __init__(self, console: Console, text: str) -> None:
-        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - for who has a terminal
-
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._task: Any = self._progress.add_task(text, total=None)
-
-    def say(self, text: str) -> None:
-        """Replace the text now."""
-        self.note(text)
-        self._progress.refresh()
-
-    def note(self, text: str) -> None:
-        """Replace the text at the next turn; markup in it means nothing."""
-        from rich.markup import escape  # noqa: PLC0415 - for who has a terminal
-
-        self._progress.update(self._task, description=escape(text))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
 
 def _has_rich() -> bool:
@@ -150,7 +116,7 @@ def _has_rich() -> bool:
 
 
 def read_width(stream: TextIO | None) -> int | None:
-    """Return how many columns a stream's terminal has; ``None`` for one that is no terminal."""
+    """Return a terminal's number of columns, or ``None`` if the stream is not a terminal."""
     if stream is None:
         return None
     with suppress(OSError, ValueError):

@@ -103,7 +103,7 @@ def build(order: Order, folder: Path) -> None:
         PackageNotBuilt: infra/build.py could not; its words are the message.
     """
     recipe = find_recipe()
-    done = subprocess.run(  # noqa: S603 - this Python and a script of ours
+    done = subprocess.run(
         [
             *(sys.executable, str(recipe.script), "--directory", str(folder)),
             *("--arch", order.machine, "--migrations", str(order.migrations)),

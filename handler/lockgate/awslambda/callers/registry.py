@@ -26,14 +26,14 @@ def open_awaiting(
         RequestInvalid: the event does not say where to send an answer.
     """
     if kind is CallerKind.CODEPIPELINE:
-        from lockgate.awslambda.callers.codepipeline_caller import open_job  # noqa: PLC0415 - this caller's door
+        from lockgate.awslambda.callers.codepipeline_caller import open_job  # this caller's door
 
         return open_job(event, invocation)
     if kind is CallerKind.CODEDEPLOY:
-        from lockgate.awslambda.callers.codedeploy import open_hook  # noqa: PLC0415 - this caller's door
+        from lockgate.awslambda.callers.codedeploy import open_hook  # this caller's door
 
         return open_hook(event, invocation)
-    from lockgate.awslambda.callers.cloudformation_caller import open_stack  # noqa: PLC0415 - this caller's door
+    from lockgate.awslambda.callers.cloudformation_caller import open_stack  # this caller's door
 
     return open_stack(event, invocation, loopback=settings.cfn_loopback)
 
@@ -47,11 +47,13 @@ def open_returning(kind: CallerKind, event: Any, now: float) -> ReturningCaller:
         RequestInvalid: CloudFormation's event lacks a field.
     """
     if kind is CallerKind.TERRAFORM:
-        from lockgate.awslambda.callers.terraform import TerraformCaller  # noqa: PLC0415 - this caller's door
+        from lockgate.awslambda.callers.terraform import TerraformCaller  # this caller's door
 
         return TerraformCaller(event)
     if kind is CallerKind.CLOUDFORMATION:
-        from lockgate.awslambda.callers.cloudformation_framework import open_framework  # noqa: PLC0415 - this caller's door
+        from lockgate.awslambda.callers.cloudformation_framework import (
+            open_framework,  # this caller's door
+        )
 
         return open_framework(event, now)
     return DirectCaller(event)

@@ -38,7 +38,7 @@ _OF_A_PAIR = Obstacle(
 
 def recognise(folder: Path) -> str | None:
     """Return what only this format has; `native_signs` knows what that is."""
-    from lockgate.formats.native.signs import find_native_sign  # noqa: PLC0415 - where no format is named
+    from lockgate.formats.native.signs import find_native_sign  # where no format is named
 
     return find_native_sign(folder)
 

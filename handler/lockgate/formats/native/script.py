@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import NO_OPTIONS, Language, Options, Script
+from lockgate.core.similar import find_similar
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -59,7 +60,7 @@ def read_python(file: NativeFile) -> tuple[Script, Script | None]:
     Raises:
         MigrationFileInvalid: it is no migration.
     """
-    from lockgate.formats.shared.python_file import read_python_options  # noqa: PLC0415 - few folders have one
+    from lockgate.formats.shared.python_file import read_python_options  # few folders have one
 
     found = read_python_options(file.text, file.path)
     script = Script(
@@ -102,7 +103,7 @@ def _script(file: NativeFile, section: _Section, variables: Mapping[str, str] | 
     """Return a section as a script; without ``variables`` the file asks for none."""
     substituted = None
     if variables is not None and _ENV_SWITCH in section.text.lower():
-        from lockgate.formats.shared.substitution import substitute_variables  # noqa: PLC0415 - few files ask
+        from lockgate.formats.shared.substitution import substitute_variables  # few files ask
 
         substituted = substitute_variables(
             section.text, variables, path=file.path, first_line=section.first_line
@@ -171,7 +172,7 @@ def _refuse_above(file: NativeFile, first_marker: int) -> None:
     header = file.text[:first_marker]
     if not header or header.isspace():
         return
-    from lockgate.core.sql.script import tokenize  # noqa: PLC0415 - most files have no header
+    from lockgate.core.sql.script import tokenize  # most files have no header
 
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)
@@ -247,7 +248,5 @@ def _with_option(options: Options, key: str, value: str, place: str) -> Options:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
-    import difflib  # noqa: PLC0415 - for who has mistyped
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else "."
+    near = find_similar(word, known)
+    return f"; did you mean {near}?" if near else "."

@@ -20,7 +20,7 @@ def read_toml(text: str, path: str) -> dict[str, Any]:
         raise unusable_file(
             path, f"has a line with more than {_MOST_DOTS} dots", "Correct the file."
         )
-    import tomllib  # noqa: PLC0415 - 5 ms of a start, and most folders have no such file
+    import tomllib  # 5 ms of a start, and most folders have no such file
 
     try:
         return tomllib.loads(text)

@@ -54,7 +54,7 @@ def check_operations(scripts: Iterable[Script]) -> None:
 
 
 def _check_revision(script: Script) -> None:
-    from alembic import op  # noqa: PLC0415 - for the migrations that need it
+    from alembic import op  # for the migrations that need it
 
     module = parse_python(script.text)
     called = list(_find_operations(module))

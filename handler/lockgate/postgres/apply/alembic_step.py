@@ -108,9 +108,9 @@ def operate(
     Without, Alembic begins and commits as it does itself.
     """
     # Only revisions pay for them, and only they need the library.
-    from alembic.operations import Operations  # noqa: PLC0415 - for the migrations that need it
-    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - for the migrations that need it
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - for the migrations that need it
+    from alembic.operations import Operations  # for the migrations that need it
+    from alembic.runtime.environment import EnvironmentContext  # for the migrations that need it
+    from alembic.runtime.migration import MigrationContext  # for the migrations that need it
 
     class Context(MigrationContext):
         """Alembic's context, without a way out of the run's transaction."""
@@ -146,7 +146,7 @@ def operate(
 
 def _read_config(script: Script) -> Config:
     """Return ``alembic.ini`` of the project that a revision's file lies in; an empty one without."""
-    from alembic.config import Config  # noqa: PLC0415 - for the migrations that need it
+    from alembic.config import Config  # for the migrations that need it
 
     folders = [] if script.origin is None else Path(script.origin).parents[:_DEEPEST]
     files = [folder / "alembic.ini" for folder in folders]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import linecache
 import re
 import sys
+import traceback
 from collections.abc import Awaitable
 from contextlib import (
     _AsyncGeneratorContextManager,
@@ -195,8 +196,8 @@ def verify_python(connection: Connection, migration: Migration) -> bool:
 
 @contextmanager
 def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection]:
-    import sqlalchemy  # noqa: PLC0415 - costs 150 ms that only Python migrations should pay
-    from sqlalchemy.pool import StaticPool  # noqa: PLC0415 - as above
+    import sqlalchemy  # costs 150 ms that only Python migrations should pay
+    from sqlalchemy.pool import StaticPool  # as above
 
     engine = sqlalchemy.create_engine(
         "postgresql+pg8000://",
@@ -265,8 +266,6 @@ def _raise_if_lost(connection: Connection, error: BaseException) -> None:
 
 
 def _describe(migration: Migration, script: Script, error: BaseException, filename: str) -> Failure:
-    import traceback  # noqa: PLC0415 -- only a failure needs it
-
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
     line = frames[-1].lineno if frames else None
     if line is None and isinstance(error, SyntaxError):
