@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lockgate.report.log import FORMS
 from lockgate.terminal.progress import Progress, describe_doing, describe_event
 from lockgate.terminal.screen import Screen
 
@@ -108,6 +109,7 @@ def test_every_event_of_the_engine_is_known_here() -> None:
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "load.py"]
     sources = [path.read_text("utf-8") for path in modules]
     emitted = {n for text in sources for n in re.findall(r'emit\(\s*"([a-z_]+)"', text)}
+    emitted |= {name for name, _ in FORMS.values()}
 
     assert emitted >= {"lock_taken", "migration_applied"}
     assert set() == emitted - {name for name, _, _ in EVENTS}
