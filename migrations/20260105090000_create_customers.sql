@@ -8,14 +8,14 @@ CREATE TABLE shop.customers (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One account per address, however it is capitalised.
+-- One account per address, whatever its capitalisation.
 CREATE UNIQUE INDEX customers_email_key ON shop.customers (lower(email));
 
 COMMENT ON SCHEMA shop IS 'A small shop: customers, products, orders and their payments';
 COMMENT ON TABLE shop.customers IS 'Whoever has an account';
 
 -- migrate:down
--- Repeatable migrations have no down script, so what they made on this table goes here.
+-- Repeatable migrations have no down script, so this one drops what they created on this table.
 DROP FUNCTION IF EXISTS shop.find_customer(text);
 DROP TABLE shop.customers;
 DROP SCHEMA shop;

@@ -5,7 +5,7 @@ CREATE TABLE shop.currencies (
     minor_units smallint NOT NULL CHECK (minor_units BETWEEN 0 AND 4)
 );
 
--- Data in COPY's own format, as pg_dump writes it: columns are parted by tabs.
+-- Data in COPY's text format, as pg_dump writes it: tabs separate the columns.
 COPY shop.currencies (code, name, minor_units) FROM stdin;
 CHF	Swiss franc	2
 EUR	Euro	2
@@ -19,13 +19,13 @@ CREATE TABLE shop.products (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     sku        text NOT NULL UNIQUE CHECK (sku <> ''),
     name       text NOT NULL CHECK (name <> ''),
-    -- Four digits behind the point: currencies have up to that many.
+    -- Four decimal places, because some currencies need them.
     price      numeric(14, 4) NOT NULL CHECK (price >= 0),
     currency   text NOT NULL REFERENCES shop.currencies,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- PostgreSQL makes no index for a foreign key by itself.
+-- PostgreSQL does not create an index for a foreign key.
 CREATE INDEX products_currency_idx ON shop.products (currency);
 
 COMMENT ON TABLE shop.currencies IS 'ISO 4217, as far as this shop sells in it';

@@ -6,7 +6,7 @@ CREATE TABLE shop.payments (
     provider           text NOT NULL,
     provider_reference text NOT NULL,
     paid_at            timestamptz NOT NULL DEFAULT now(),
-    -- A provider may tell of one payment several times; it counts once.
+    -- A provider may report one payment several times; it counts once.
     UNIQUE (provider, provider_reference)
 );
 

@@ -1,12 +1,12 @@
--- A new value cannot be used in the transaction that adds it, so it has a file of its own.
+-- A new value cannot be used in the transaction that adds it, so it has its own file.
 
 -- migrate:up
 ALTER TYPE shop.order_status ADD VALUE 'refunded' AFTER 'shipped';
 
 -- migrate:down
--- PostgreSQL cannot take a value out of an enum, so the type is made anew. This rewrites the table
--- under an exclusive lock. It fails, and changes nothing, while an order is refunded: decide first
--- what such orders shall become.
+-- PostgreSQL cannot remove a value from an enum, so this creates the type again. It rewrites the table
+-- under an exclusive lock. While an order is refunded, it fails and changes nothing: first decide what
+-- to do with such orders.
 ALTER TYPE shop.order_status RENAME TO order_status_with_refunded;
 
 CREATE TYPE shop.order_status AS ENUM ('new', 'paid', 'shipped', 'cancelled');

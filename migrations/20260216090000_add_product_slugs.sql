@@ -1,11 +1,11 @@
--- The first of four steps to a column that must be there and be unique, none of which stops readers
--- or writers for longer than an instant: add, fill, require, index.
+-- The first of four steps to a required and unique column: add, fill, require, index. No step blocks
+-- readers or writers for longer than an instant.
 
 -- migrate:up
 ALTER TABLE shop.products ADD COLUMN slug text;
 
--- NOT VALID: it holds for every row written from now on; the rows there are get looked at later,
--- under a lock that lets others work.
+-- NOT VALID: the constraint applies to rows written from now on. A later migration checks the existing
+-- rows under a weaker lock.
 ALTER TABLE shop.products
     ADD CONSTRAINT products_slug_present CHECK (slug IS NOT NULL AND slug <> '') NOT VALID;
 

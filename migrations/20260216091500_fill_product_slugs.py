@@ -1,4 +1,4 @@
-"""Fill the slugs of the products there are: letters without accents are beyond plain SQL."""
+"""Fill the slugs of the existing products. Plain SQL cannot remove accents from letters."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ products = sa.table(
 
 
 def up(connection: sa.Connection) -> None:
-    """Give every product without a slug one of its name and, to be unique, its id."""
+    """Set a slug for every product without one, made of its name and its id, which makes it unique."""
     missing = sa.select(products.c.id, products.c.name).where(products.c.slug.is_(None))
     filled = [
         {"product_id": row.id, "new_slug": make_slug(row.name, row.id)}
@@ -23,7 +23,7 @@ def up(connection: sa.Connection) -> None:
 
 
 def down(connection: sa.Connection) -> None:
-    """Leave the slugs: the column goes with the migration that made it."""
+    """Do nothing: the down script of the earlier migration drops the column."""
     connection.execute(sa.text("SELECT 1"))
 
 

@@ -1,5 +1,5 @@
--- Built while others write. This cannot be part of a transaction, so it has a file of its own;
--- Lockgate sees that by itself, and builds the index again if the build was broken off.
+-- This builds the index while others write. It cannot run in a transaction, so it has its own file.
+-- Lockgate recognises that, and builds the index again if the build was interrupted.
 
 -- migrate:up
 CREATE UNIQUE INDEX CONCURRENTLY products_slug_key ON shop.products (slug);

@@ -1,4 +1,4 @@
--- Repeatable: edit this file, and the next run puts the new text in the database.
+-- Repeatable: edit this file, and the next run applies it again.
 
 CREATE OR REPLACE FUNCTION shop.find_customer(wanted text) RETURNS SETOF shop.customers
     LANGUAGE sql STABLE PARALLEL SAFE

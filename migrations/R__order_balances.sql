@@ -1,4 +1,4 @@
--- Totals are summed apart: joined first, each payment would count once for every item.
+-- Sum the totals separately: after a join, each payment would count once for every item.
 
 CREATE OR REPLACE VIEW shop.order_balances AS
 SELECT
