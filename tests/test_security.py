@@ -241,7 +241,7 @@ def test_tables_that_a_stranger_prepared_are_not_touched(
     opened.run("GRANT ALL ON ALL TABLES IN SCHEMA lockgate TO PUBLIC")
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
     expected = (
-        f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
+        f"Schema lockgate belongs to role {stranger}, which this role is not a member of."
         " Nothing was changed."
     )
     for action in (Action.UP, Action.STATUS):
@@ -275,7 +275,7 @@ def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger
         report = project.run(action, LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
         assert report.error is not None
         expected = (
-            f"Schema lockgate belongs to role {stranger}, in whose rights this role has no part."
+            f"Schema lockgate belongs to role {stranger}, which this role is not a member of."
         )
         assert report.error.message.startswith(expected)
     assert [[0]] == project.database.run(
@@ -346,7 +346,7 @@ def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
     after = project.run(LOCKGATE_DATABASE_URL=url)
     assert during.error is not None
     assert after.error is not None
-    assert "in whose rights this role has no part" in during.error.message
+    assert "which this role is not a member of" in during.error.message
     assert stranger in after.error.message
     assert [[None, None]] == database.run(
         "SELECT to_regclass('public.b')::text, to_regclass('public.c')::text"

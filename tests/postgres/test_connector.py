@@ -275,8 +275,8 @@ def test_set_role_owns_what_is_created(ready: Project) -> None:
 @pytest.mark.parametrize(
     ("role", "message"),
     [
-        ("nobody_has_it", "LOCKGATE_SET_ROLE names a role that is not there: "),
-        ("postgres", "The role that signs in may not act as the one in LOCKGATE_SET_ROLE: "),
+        ("nobody_has_it", "The role in LOCKGATE_SET_ROLE does not exist: "),
+        ("postgres", "The role that signs in may not act as LOCKGATE_SET_ROLE: "),
     ],
 )
 def test_role_that_cannot_be_acted_as_is_refused(ready: Project, role: str, message: str) -> None:

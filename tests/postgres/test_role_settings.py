@@ -153,6 +153,6 @@ def test_history_of_which_rows_are_hidden_is_refused(
         report = as_login.run(action)
         assert report.error is not None
         assert ("history-unusable", Status.REFUSED) == (report.error.code, report.status)
-        said = f"lockgate.{table} does not show role {owner} all of its rows"
+        said = f"lockgate.{table} may hide rows from role {owner}"
         assert report.error.message.startswith(said)
     assert [[1]] == as_login.database.run("SELECT count(*) FROM t")

@@ -173,7 +173,7 @@ def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None
     before = project.database.dump(without=())
     code, message = read_error(project.run())
     assert "history-unusable" == code
-    assert message.startswith("The tables in schema lockgate are not Lockgate's: column ")
+    assert message.startswith("The tables in schema lockgate do not belong to Lockgate: column ")
     assert message.endswith("Nothing was changed.")
     assert before == project.database.dump(without=())
 

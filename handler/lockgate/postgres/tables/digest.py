@@ -1,6 +1,6 @@
-"""The history in one row: a digest to hold against the files' own, and what is unfinished.
+"""The history in one row: a digest to compare with that of the files, and the unfinished rows.
 
-Knows the query alone: a run with nothing to do reads no more of the history than this.
+A run with nothing to do reads no more of the history than this.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
-# Every row as a line, in the order of their ids' bytes: what `core.listing.digest_lines` computes over
-# the files. Sorted once for both digests, from PostgreSQL 16.
+# One line per row, in the byte order of the ids, as `core.listing.digest_lines` computes it for the
+# files. PostgreSQL 16 and later sort once for both digests.
 _DIGEST = """
 SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.lines, 'UTF8')), 'hex'),
        pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(rows.down_lines, 'UTF8')), 'hex'),
@@ -37,7 +37,7 @@ FROM (
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the database says of its history in one row."""
+    """The digests and counts of the history, and the state of the lock."""
 
     digest: str
     down_digest: str
@@ -49,5 +49,5 @@ class Digest:
 
 
 def digest_sql(tables: Tables) -> str:
-    """Return the query that a `Digest` is read from. Fails with 42P01 where there is no history."""
+    """Return the query for a `Digest`. It fails with 42P01 if there is no history."""
     return _DIGEST.format(history=tables.history, lock=tables.lock)

@@ -1,4 +1,4 @@
-"""One row of the history, as the values that a run writes."""
+"""The values that a run writes to one row of the history."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-# A key beside the options: what is kept of the script lacks the values that were filled in.
+# Stored with the options: the stored script still contains its variables, not their values.
 SUBSTITUTED = "substituted"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a migration outside a shared transaction has come (`Applied` has the words).
+    """How far a migration outside a shared transaction has come; see `Applied` for the fields.
 
     ``attempt_facts`` is JSON.
     """
@@ -36,7 +36,7 @@ class Progress:
 
 
 def make_row(migration: Migration, stamp: Stamp, progress: Progress) -> Row:
-    """Return what is recorded of a migration, but for when it was applied and how long it took."""
+    """Return the row of a migration, without the time and the duration."""
     return {
         **row_texts(migration),
         "migration_id": migration.migration_id,
@@ -56,14 +56,14 @@ def make_row(migration: Migration, stamp: Stamp, progress: Progress) -> Row:
 
 
 def find_attempted_oid(progress: Progress) -> int | None:
-    """Return the fact that tables of an earlier build have a column for."""
+    """Return the oid from the facts of an attempt, which has a column of its own in older tables."""
     facts = json.loads(progress.attempt_facts or "{}")
     oid: int | None = facts.get("oid")
     return oid
 
 
 def row_texts(migration: Migration) -> Row:
-    """Return what a row keeps of a migration's file."""
+    """Return the columns that come from a migration's file."""
     up, down = migration.up, migration.down
     is_sql = up.language is Language.SQL
     return {
@@ -72,7 +72,7 @@ def row_texts(migration: Migration) -> Row:
         "up_token_checksum": find_token_checksum(up.text) if is_sql else None,
         "up_script": up.text if migration.kind is Kind.REPEATABLE else None,
         "down_checksum": None if down is None else down.checksum,
-        # No text of PostgreSQL holds a NUL, and a script with one can never be run.
+        # PostgreSQL cannot store a NUL in a text, and a script that contains one can never run.
         "down_script": None if down is None or "\0" in down.text else down.text,
         "down_options": None if down is None else _stored_options(down),
         "language": up.language,
@@ -84,7 +84,7 @@ def _stored_options(down: Script) -> Row:
     return options if down.substituted is None else {**options, SUBSTITUTED: True}
 
 
-# Most migrations ask for nothing.
+# Most migrations set no options.
 @lru_cache(maxsize=100)
 def _plain_options(options: Options) -> Row:
     plain: Row = json.loads(options.to_json())

@@ -1,4 +1,4 @@
-"""The statements that write the history; each travels with the work that it records."""
+"""Statements that write the history, in the transaction of the work that they record."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from lockgate.core.outcome import Stamp
     from lockgate.postgres.tables.table_names import Tables
 
-# The duration is the time since the migration before it in this transaction was applied. A migration
-# that is recorded statement by statement adds its stretches up, as long as it is one run's work. Rows
-# come as one value: twenty literals for each take the server four times as long to read.
+# The duration counts from the previous migration in this transaction. If one run records a migration
+# statement by statement, the durations add up. All rows are sent as one value: the server needs four
+# times as long to parse twenty literals per row.
 _INSERT = """
 INSERT INTO {history} AS rows
     ({columns}, applied_at, duration_ms, database_user, session_digest)
@@ -57,7 +57,7 @@ _RETURNING = """RETURNING migration_id AS lockgate_record, duration_ms,
           extract(epoch FROM applied_at)::float8, 'up'
 """
 
-# What a down script drops may be what repeatable migrations made, so these run again with the next up.
+# A down script may drop what repeatable migrations created, so these run again with the next up.
 _REVERTED = """
 WITH stale AS (
     UPDATE {history} SET state = 'stale' WHERE kind = 'repeatable' AND state = 'applied'
@@ -109,10 +109,10 @@ _PREVIOUS = """coalesce((SELECT applied_at FROM {history}
 def revert_sql(
     tables: Tables, migration: Migration, progress: Progress, *, session_digest: str = "NULL"
 ) -> str:
-    """Return the statement that writes how far a migration is undone; the row goes with the last.
+    """Return the statement that records how far a migration is undone, or deletes its row at the end.
 
-    ``State.APPLIED`` here says that nothing of the down script was done. ``session_digest`` is an
-    expression of SQL.
+    ``State.APPLIED`` here means that no statement of the down script was done. ``session_digest`` is an
+    SQL expression.
     """
     template = _REVERTING
     if progress.state is State.REVERTING and progress.done == progress.total:
@@ -132,7 +132,7 @@ def revert_sql(
 
 
 def session_digest_sql(tables: Tables, migration: Migration, session_digest: str) -> str:
-    """Return the statement that writes what a migration has left of its session, and nothing else."""
+    """Return the statement that writes only the session digest of a migration."""
     return _SESSION.format(
         history=tables.history,
         migration_id=quote_literal(migration.migration_id),
@@ -141,13 +141,13 @@ def session_digest_sql(tables: Tables, migration: Migration, session_digest: str
 
 
 def recorded_digest_sql(tables: Tables, migration: Migration) -> str:
-    """Return the expression that is the digest which a migration's row has already."""
+    """Return the SQL expression for the digest that a migration's row has already."""
     migration_id = quote_literal(migration.migration_id)
     return _RECORDED.format(history=tables.history, migration_id=migration_id)
 
 
 def forget_sql(tables: Tables, migration: Migration) -> str:
-    """Return the statement that removes the row of a migration of which nothing was done."""
+    """Return the statement that deletes the row of a migration of which nothing was done."""
     return _FORGET.format(
         history=tables.history, migration_id=quote_literal(migration.migration_id)
     )
@@ -163,19 +163,19 @@ def record_sql(
     applied_at: datetime | None = None,
     session_digest: str = "NULL",
 ) -> str:
-    """Return the statement that writes a migration's row; where there is none yet, ``is_new``.
+    """Return the statement that writes a migration's row. ``is_new``: there is no row yet.
 
-    ``has_scripts``: this run has written the row before, and its scripts are in it. To send them again
-    with each of thousands of statements would take longer than the statements.
+    ``has_scripts``: this run has written the row before, so it already contains the scripts. Sending
+    them with each of thousands of statements would take longer than the statements themselves.
 
     ``previous`` is the id of the migration from whose row the duration counts: the one before it in
-    the same transaction, or itself where it is recorded more than once. Without a row of this run it
-    counts from the transaction's start. ``session_digest`` is an expression of SQL.
+    the same transaction, or itself if it is recorded more than once. Without such a row of this run, it
+    counts from the start of the transaction. ``session_digest`` is an SQL expression.
     """
     since = "pg_catalog.transaction_timestamp()"
     clock = "pg_catalog.clock_timestamp() AS now_at"
     if applied_at is not None:
-        # Taken over from another tool, which did not say how long it took.
+        # Adopted from another tool, which did not record the duration.
         since = "now_at"
         clock = f"(SELECT {quote_literal(applied_at)}::timestamptz AS now_at) AS clock"
     if previous is not None:
@@ -197,9 +197,9 @@ def record_sql(
 
 
 def records_sql(tables: Tables, rows: Sequence[Row], *, is_new: bool) -> str:
-    """Return the one statement that writes many rows, which have ``applied_at`` and ``duration_ms``.
+    """Return one statement that writes many rows, which include ``applied_at`` and ``duration_ms``.
 
-    A statement for each takes as long as a small migration itself.
+    A statement for each row would take as long as a small migration.
     """
     return _insert_sql(
         tables, rows, is_new=is_new, applied_at="applied_at", duration_ms="duration_ms", clock=""
@@ -239,7 +239,7 @@ def _without_nulls(row: Row) -> Row:
 
 
 def accept_sql(tables: Tables, migration: Migration) -> str:
-    """Return the statement that gives a row the checksums and the down script of its file."""
+    """Return the statement that sets the checksums and scripts of a row to those of the file."""
     texts = row_texts(migration)
     options = texts["down_options"]
     if options is not None:
@@ -250,7 +250,7 @@ def accept_sql(tables: Tables, migration: Migration) -> str:
 
 
 def remove_sql(tables: Tables, migration_id: str) -> str:
-    """Return the statement that removes a row."""
+    """Return the statement that deletes a row."""
     return _REMOVE.format(history=tables.history, migration_id=quote_literal(migration_id))
 
 

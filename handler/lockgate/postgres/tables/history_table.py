@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.own_session import OwnConnection
     from lockgate.postgres.tables.table_names import Tables
 
-# One value: the driver takes far longer to read twenty of them a row. Tables of an earlier build lack
-# the last two columns.
+# One value, because the driver needs far longer to read twenty values per row. Tables of an earlier
+# build lack the last two columns.
 _READ = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
            migration_id, version, name, kind, up_checksum, up_token_checksum,
@@ -37,13 +37,13 @@ FROM {history}
 WHERE migration_id = ANY ({ids}::text[])
 """
 
-# An enumeration that is called takes many times as long as a look into these.
+# Much faster than calling the enumerations.
 _KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in State}
 
 
 def read_history(connection: OwnConnection, tables: Tables) -> History:
-    """Return every row."""
+    """Return every row of the history."""
     results = connection.send(_READ.format(history=tables.history))
     return History(tuple(map(_to_applied, json.loads(results[0].rows[0][0]))))
 
@@ -79,7 +79,7 @@ def _to_applied(row: list[Any]) -> Applied:
 def read_scripts(
     connection: OwnConnection, tables: Tables, migration_ids: Sequence[str]
 ) -> dict[str, StoredScripts]:
-    """Return what the history keeps of the text of some migrations, by their ids."""
+    """Return the stored scripts of some migrations, by their ids."""
     ids = ", ".join(quote_literal(one) for one in migration_ids)
     sql = _SCRIPTS.format(history=tables.history, ids=f"ARRAY[{ids}]")
     return {row[0]: _to_scripts(row) for row in connection.send(sql)[0].rows}

@@ -1,4 +1,4 @@
-"""Taking and breaking the lock. Knows what to do about a holder; the statements are `lock_table`'s."""
+"""Taking the lock, by force if asked, and what to do about its holder. `lock_table` has the SQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TERMINATION_SECONDS = 5.0
 _TERMINATION_POLL_SECONDS = 0.05
 
-# A holder that is ended while its run finishes frees the row between two statements of the taker's.
+# A holder may release the lock between two statements of the run that takes it.
 _ATTEMPTS = 3
 _ATTEMPT_SECONDS = 0.05
 
@@ -46,11 +46,11 @@ class Lock:
 
         ``meanwhile`` is called while the server works.
 
-        A holder whose lease is over and whose session still runs is ended first, so that not even a
-        statement outside a transaction goes on beside this run.
+        If the lease of a holder has ended but its session still runs, end that session first: otherwise
+        a statement outside a transaction could continue during this run.
 
         Raises:
-            DatabaseBusy: that session would not end, or this role may not end it.
+            DatabaseBusy: that session did not end, or this role may not end it.
         """
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -72,19 +72,19 @@ class Lock:
     def _end_expired_holder(self, holder: Holder) -> None:
         if decide_lock_action(holder) is LockAction.TERMINATE and not self.end_session(holder):
             raise DatabaseBusy(
-                f"The lease of run {holder.run_id} is over, but its session (pid {holder.pid}) still"
+                f"The lease of run {holder.run_id} has ended, but its session (pid {holder.pid}) still"
                 " runs and this role may not end it.",
-                hint="End that session as its own role, or grant pg_signal_backend to this one;"
-                " then invoke again.",
+                hint="End that session as the role that owns it, or grant pg_signal_backend to this"
+                " role; then invoke again.",
             )
 
     def force_unlock(self, terms: Terms) -> tuple[Holder, bool] | None:
-        """Free the lock on purpose, fence its holder and end its session.
+        """Release the lock of another run, fence that run and end its session.
 
-        Returns the holder and whether its session is gone; ``None`` if nobody held the lock.
+        Returns the holder and whether its session is gone, or ``None`` if nobody held the lock.
 
         Raises:
-            DatabaseBusy: whenever it was to be broken, another run had just taken it.
+            DatabaseBusy: at each attempt another run had just taken it.
         """
         for _ in range(_ATTEMPTS):
             holder = read_holder(self.connection, self.tables)
@@ -94,13 +94,12 @@ class Lock:
                 is_gone = not holder.is_alive or not holder.is_known or self.end_session(holder)
                 return holder, is_gone
         raise DatabaseBusy(
-            f"The lock passed from run to run while it was to be broken, {_ATTEMPTS} times. It was"
-            " not broken.",
-            hint="See who holds it now, and whether it still needs to be broken.",
+            f"The lock was not released: at each of {_ATTEMPTS} attempts another run had just taken it.",
+            hint="Run `lockgate status` to see who holds it now.",
         )
 
     def end_session(self, holder: Holder) -> bool:
-        """End a holder's session; return whether it is gone."""
+        """End the session of a holder and return whether it is gone."""
         try:
             terminate_holder(self.connection, holder)
         except StatementError:

@@ -1,14 +1,14 @@
-"""The lock row: taken by one statement, by the server's clock. Knows no migrations.
+"""The lock row: taken in one statement, by the clock of the server.
 
 A lease lasts as long as the invocation can live, plus a margin, so nothing has to renew it::
 
     take                                              Lambda kills           lease ends
      |------------------ the invocation -------------------|------ margin ------|
-     token 7                                                                     anyone may take:
+     token 7                                                                     anyone may take it:
                                                                                  token 8
 
-A holder whose backend is gone is replaced at once. The token only grows; whoever commits checks that
-it is still the holder of its token (`fence_sql`), so a run that was replaced cannot commit.
+A holder whose backend is gone is replaced at once. The token only grows. Every commit checks that the
+run still holds the lock with its token (`fence_sql`), so a run that was replaced cannot commit.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.own_session import OwnConnection
     from lockgate.postgres.tables.table_names import Tables
 
-# Taken only if it is as it was seen: a free row needs no look, and a holder that is over was looked at
-# in a statement before, by the server's clock. (Within one statement, another session's start would be
-# missed: what it sees of pg_stat_activity is older than the row that it waits for.) SKIP LOCKED: a
-# committing holder has the row for an instant, and a taker that waited inside the server would hold a
-# snapshot that CREATE INDEX CONCURRENTLY waits for. A run whose connection broke while it took the lock
-# takes it again; then its row is there already.
+# Compare and swap: update only if the row still has the values that we read.
+# - A holder is examined in an earlier statement. Within one statement, a session that has just started
+#   could be missed, because pg_stat_activity is read before the wait for the row.
+# - SKIP LOCKED: a holder that commits locks the row for an instant. Waiting for it inside the server
+#   would hold a snapshot that CREATE INDEX CONCURRENTLY waits for.
+# - ON CONFLICT: a run whose connection broke while it took the lock takes it again.
 _TAKE = """
 WITH held AS MATERIALIZED (
     SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND {as_seen} FOR UPDATE SKIP LOCKED
@@ -71,10 +71,11 @@ _IS_AS_SEEN = """
     l.token = {token} AND l.owner = {owner} AND l.backend_pid IS NOT DISTINCT FROM {pid}
 """
 
-# A role that may not see backend_start sees NULL there. Then a session with the holder's process id
-# counts as alive; whether it is the holder's tells its application name, which everybody may see.
+# A role without the right to see backend_start reads NULL. Then a session with the process id of the
+# holder counts as alive, and its application name, which everybody may see, shows whether it is the
+# holder's.
 #
-# A row that somebody wrote by hand may lack times, or have ones without end: its lease is over.
+# A row that somebody edited by hand may have no times, or infinite ones: then its lease has ended.
 _HOLDER = """
 SELECT l.owner, coalesce(l.caller, 'unknown'), l.token, l.backend_pid, l.backend_start::text,
        extract(epoch FROM l.taken_at)::float8, extract(epoch FROM l.expires_at)::float8,
@@ -92,7 +93,7 @@ LEFT JOIN {run} AS r ON r.run_id = l.owner
 WHERE l.owner IS NOT NULL
 """
 
-# Asked as the role that signed in, which may see and end its own sessions, whatever role it acts as.
+# Sent as the role that signed in, which may always see and end its own sessions.
 _SESSION = """
 SELECT a.backend_start IS NOT NULL OR a.application_name LIKE {name}, a.application_name
 FROM pg_catalog.pg_stat_activity AS a
@@ -107,8 +108,8 @@ WHERE a.pid = {pid}
        OR ((a.backend_start IS NULL OR {started} IS NULL) AND a.application_name LIKE {name}))
 """
 
-# The token grows here too: the former session of this run may still work behind a broken network.
-# A run whose lease is over was ended for another one, and must not come back before it.
+# The token grows here too, because the former session of this run may still work behind a broken
+# network. If the lease has ended, another run may already have ended this one; it must not come back.
 _RETAKE = """
 UPDATE {lock}
 SET token = token + 1, backend_pid = {session_pid}, backend_start = {session_start}
@@ -124,8 +125,8 @@ SET owner = NULL, caller = NULL, backend_pid = NULL, backend_start = NULL, taken
 WHERE lock_id = 1 AND token = {token} AND owner = {run_id}
 """
 
-# The token grows, so whoever held the lock cannot commit any more.
-_BREAK = """
+# The token grows, so the former holder cannot commit any more.
+_FORCE_UNLOCK = """
 WITH held AS MATERIALIZED (
     SELECT l.owner FROM {lock} AS l WHERE l.lock_id = 1 AND {as_seen} FOR UPDATE
 ), broken AS (
@@ -147,7 +148,8 @@ WITH held AS MATERIALIZED (
 SELECT broken.token, held.owner FROM broken, held
 """
 
-# Division by zero is how a single statement refuses; `postgres/message.py` knows it by its place.
+# A single statement can fail on purpose by division by zero; `apply/failures.py` recognises it by its
+# place.
 _FENCE = """
 SELECT 1 / count(*) FROM (
     SELECT FROM {lock} WHERE lock_id = 1 AND token = {token} AND owner = {run_id} FOR UPDATE
@@ -163,7 +165,7 @@ def take_free_lock(
 ) -> Taken | None:
     """Take the lock if nobody holds it, and record the run in the same statement.
 
-    Never waits inside the server; ``None`` if somebody holds it, or commits at this instant.
+    Never waits inside the server. Returns ``None`` if another run holds the lock or is just committing.
     ``meanwhile`` is called while the server works.
     """
     return _take(connection, tables, terms, _IS_FREE, meanwhile)
@@ -172,7 +174,7 @@ def take_free_lock(
 def take_over_lock(
     connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder
 ) -> Taken | None:
-    """Take the lock from a holder that is over, if it is still the one that was seen."""
+    """Take the lock from a dead holder, if it is still the one that we read."""
     return _take(connection, tables, terms, _as_seen(holder))
 
 
@@ -200,12 +202,11 @@ def _take(
 
 
 def force_unlock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
-    """Free the lock, fence its holder, and record who did it and why.
+    """Release the lock, fence its holder, and record who did it and why.
 
-    Returns False if it is not held any more by the one that was seen. Waits for the instant that a
-    holder needs to commit.
+    Returns False if another run holds it by now. Waits while a holder commits.
     """
-    sql = _BREAK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
+    sql = _FORCE_UNLOCK.format(**_terms_sql(tables, terms), as_seen=_as_seen(holder))
     return bool(connection.send(f"{ownership_check_sql(tables)};\n{sql}")[1].rows)
 
 
@@ -225,7 +226,7 @@ def _terms_sql(tables: Tables, terms: Terms) -> dict[str, str]:
 
 
 def _session_sql(*, is_pooled: bool) -> dict[str, str]:
-    """Name this session in the lock's row; a pooler's session is anybody's, so it has no name."""
+    """Return how to identify this session in the lock row; a pooled session cannot be identified."""
     if is_pooled:
         return {"session_pid": "NULL", "session_start": "NULL"}
     start = f"pg_catalog.current_setting('{SESSION_START}')::timestamptz"
@@ -235,9 +236,9 @@ def _session_sql(*, is_pooled: bool) -> dict[str, str]:
 def read_holder(
     connection: OwnConnection, tables: Tables, seen: Holder | None = None
 ) -> Holder | None:
-    """Return who holds the lock, or ``None`` if nobody does.
+    """Return the holder of the lock, or ``None`` if it is free.
 
-    It takes one message where the holder is the one that was ``seen`` last, else two.
+    Takes one message if the holder is still the one that was ``seen`` last, otherwise two.
     """
     query = _HOLDER.format(lock=tables.lock, run=tables.run)
     found: Sequence[tuple[Any, ...]] = ()
@@ -286,10 +287,10 @@ def _as_session_user(connection: OwnConnection, sql: str) -> list[tuple[Any, ...
 
 
 def terminate_holder(connection: OwnConnection, holder: Holder) -> None:
-    """Ask the server to end the holder's session, and no other that has its process id.
+    """Ask the server to end the session of the holder, but no other session with its process id.
 
     Raises:
-        StatementError: the role may not.
+        StatementError: the role may not do that.
     """
     alive = _alive_sql(holder)
     _as_session_user(
@@ -298,7 +299,7 @@ def terminate_holder(connection: OwnConnection, holder: Holder) -> None:
 
 
 def is_holder_alive(connection: OwnConnection, holder: Holder) -> bool:
-    """Return whether the holder's session exists."""
+    """Return whether the session of the holder exists."""
     return bool(_as_session_user(connection, f"SELECT 1 WHERE EXISTS ({_alive_sql(holder)})"))
 
 
@@ -309,9 +310,9 @@ def _alive_sql(holder: Holder) -> str:
 def retake_lock(
     connection: OwnConnection, tables: Tables, token: int, run_id: str, *, is_pooled: bool
 ) -> int | None:
-    """Move a lock that is still held to this session; return its new token.
+    """Move the lock of this run to this session and return the new token.
 
-    ``None``: it is not held with that token any more.
+    Returns ``None`` if the lock is no longer held with the old token.
     """
     sql = _RETAKE.format(
         lock=tables.lock,
@@ -324,14 +325,14 @@ def retake_lock(
 
 
 def release_sql(tables: Tables, token: int, run_id: str) -> str:
-    """Return the statement that frees the lock, if it is still held with this token."""
+    """Return the statement that releases the lock if it is still held with this token."""
     return _RELEASE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))
 
 
 def fence_sql(tables: Tables, token: int, run_id: str) -> str:
     """Return the statement that fails unless the lock is still held with this token.
 
-    It keeps the row locked to the end of the transaction, so that nobody can take the lock between
-    the check and the commit.
+    It locks the row until the transaction ends, so that nobody can take the lock between the check and
+    the commit.
     """
     return _FENCE.format(lock=tables.lock, token=token, run_id=quote_literal(run_id))

@@ -1,4 +1,4 @@
-"""The run table: one row for each run that wanted to change something. Begun by the lock's taking."""
+"""The run table: one row for each run that wanted to change something. Taking the lock inserts it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SELECT r.run_id, r.action FROM {run} AS r
 WHERE r.run_id IN (SELECT h.run_id FROM {history} AS h)
 """
 
-# Tables of an earlier build lack the column: then its name means the NULL outside of the subquery. A
-# whole row as JSON would have the server read every report and every description of a database.
+# Tables of an earlier build lack the column; then its name refers to the NULL outside the subquery.
+# Reading whole rows as JSON instead would load every report and every description of the database.
 _HAS_RECORDED = """
 SELECT EXISTS (
     SELECT FROM (VALUES (NULL::text)) AS earlier_build (catalog_digest), LATERAL (
@@ -62,9 +62,9 @@ _READ_FACTS = """
 SELECT undo_facts::text FROM {run} WHERE run_id = ANY (ARRAY[{ids}]) ORDER BY token, run_id
 """
 
-# Of a run that noted nothing, its status and report tell: one of an earlier build, or one that changed
-# nothing. Breaking a lock changes no migration. Without the column, as in tables of an earlier build,
-# its name means the NULL outside of the subquery.
+# Runs of an earlier build did not set `has_committed`, so status and report count as well. `unlock`
+# changes no migration. Tables of an earlier build lack the column; then its name refers to the NULL
+# outside the subquery.
 _HAS_CHANGED = """
 SELECT EXISTS (
     SELECT FROM (VALUES (NULL::boolean)) AS earlier_build (has_committed), LATERAL (
@@ -83,7 +83,7 @@ UPDATE {run} SET has_committed = true WHERE run_id = {run_id} AND has_committed 
 
 
 def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
-    """Return the statement that keeps what a run did."""
+    """Return the statement that stores the undo facts of a run."""
     return _STORE_FACTS.format(
         run=tables.run, facts=quote_literal(facts), run_id=quote_literal(run_id)
     )
@@ -92,14 +92,14 @@ def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
 def read_undo_facts(
     connection: OwnConnection, tables: Tables, run_ids: Sequence[str]
 ) -> list[str | None]:
-    """Return what some runs kept of what they did, the oldest run first."""
+    """Return the stored undo facts of some runs, oldest run first."""
     ids = ", ".join(quote_literal(one) for one in run_ids)
     rows = connection.send(_READ_FACTS.format(run=tables.run, ids=ids))[0].rows
     return [row[0] for row in rows]
 
 
 def is_finished(connection: OwnConnection, tables: Tables, run_id: str) -> bool:
-    """Return whether a run recorded its own end."""
+    """Return whether a run recorded its end itself."""
     sql = _IS_FINISHED.format(run=tables.run, run_id=quote_literal(run_id))
     rows = connection.send(sql)[0].rows
     return bool(rows and rows[0][0])
@@ -109,7 +109,7 @@ def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -
     """Return the statement that records a run's end.
 
     ``outcome`` has ``status``, ``from_version``, ``to_version``, ``report`` (JSON text) and
-    ``catalog_digest``, ``None`` where the run did not leave the catalog whole in the database.
+    ``catalog_digest``, which is ``None`` unless the database now has exactly this catalog.
     """
     values = {name: quote_literal(value) for name, value in outcome.items()}
     digest = outcome["catalog_digest"]
@@ -120,19 +120,19 @@ def finish_sql(tables: Tables, run_id: str, outcome: Mapping[str, str | None]) -
 
 
 def read_actions(connection: OwnConnection, tables: Tables) -> dict[str, str]:
-    """Return the action of each run that has rows in the history, by its id."""
+    """Return the actions of the runs that have rows in the history, by run id."""
     rows = connection.send(_READ_ACTIONS.format(run=tables.run, history=tables.history))[0].rows
     return dict(rows)
 
 
 def has_recorded(connection: OwnConnection, tables: Tables, digest: str, token: int) -> bool:
-    """Tell whether a run that took the lock before a token finished with exactly this catalog."""
+    """Return whether a run with a lower token finished with exactly this catalog."""
     sql = _HAS_RECORDED.format(run=tables.run, digest=quote_literal(digest), token=token)
     return bool(connection.send(sql)[0].rows[0][0])
 
 
 def read_runs(connection: OwnConnection, tables: Tables, limit: int) -> tuple[RunRecord, ...]:
-    """Return the last runs, the newest first."""
+    """Return the last runs, newest first."""
     rows = connection.send(_READ.format(run=tables.run, limit=limit))[0].rows
     return tuple(_to_record(*row) for row in rows)
 
@@ -166,10 +166,10 @@ def _to_record(
 
 
 def has_changed_anything(connection: OwnConnection, tables: Tables) -> bool:
-    """Tell whether a run is recorded that has committed, adopted or baselined anything."""
+    """Return whether a recorded run has committed, adopted or baselined anything."""
     return bool(connection.send(_HAS_CHANGED.format(run=tables.run))[0].rows[0][0])
 
 
 def note_commit_sql(tables: Tables, run_id: str) -> str:
-    """Return the statement that notes that a run commits a change, in the transaction that does."""
+    """Return the statement that records that a run commits a change, for the same transaction."""
     return _NOTE_COMMIT.format(run=tables.run, run_id=quote_literal(run_id))

@@ -1,7 +1,4 @@
-"""The layout of our three tables and the view, and the SQL that creates them.
-
-Knows the DDL. Knows nothing of what the rows mean.
-"""
+"""The layout of our three tables and the view, and the SQL that creates them."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ if TYPE_CHECKING:
 
 LAYOUT_VERSION = 1
 
-# Columns that tables of an earlier build lack: table, name, type. They are added where they are missing.
-# An older package neither reads nor writes them, so they need no new layout version.
+# Columns that tables of an earlier build lack (table, name, type); they are added if missing. Older
+# packages neither read nor write them, so the layout version stays the same.
 ADDED_COLUMNS = (
     ("migration_history", "session_digest", "text"),
     ("migration_history", "attempt_facts", "jsonb"),
@@ -25,14 +22,14 @@ ADDED_COLUMNS = (
     ("migration_run", "has_committed", "boolean"),
 )
 
-# What a race between two first runs can end in; `CREATE … IF NOT EXISTS` does not prevent it.
+# Errors of two first runs at the same time, which `CREATE … IF NOT EXISTS` does not prevent.
 CREATION_RACES = frozenset({"23505", "42P06", "42P07", "42710", "40P01", "40001", "XX000"})
 
 
 _VIEW_COMMENT = "Lockgate: what is in the database. May be granted to dashboards."
 
-# A view reads with its owner's rights, so whoever is granted this one needs nothing else. A relation
-# of somebody else's by that name stays as it is: the schema may be public.
+# A view reads with the rights of its owner, so a grant on it is enough. Another relation with that name
+# is left alone: the schema may be public.
 _CREATE_VIEW = """
 DO $lockgate$
 BEGIN
@@ -108,11 +105,11 @@ CREATE TABLE IF NOT EXISTS {lock} (
     expires_at         timestamptz
 );
 {guard};
--- A row that somebody deleted comes back with a token that was never given before.
+-- If somebody deleted the row, it gets a token that was never used before.
 INSERT INTO {lock} (lock_id, layout_version, token)
 SELECT 1, {layout}, greatest(0, (SELECT max(token) FROM {history}), (SELECT max(token) FROM {run}))
 ON CONFLICT (lock_id) DO NOTHING;
--- A table of somebody else's by one of these names ends this, and nothing was created.
+-- This fails, and nothing is created, if one of these names belongs to a foreign table.
 SELECT down_options, up_script, attempting, done_checksum, package_version FROM {history} LIMIT 0;
 SELECT caller_reference, finished_at, report FROM {run} LIMIT 0;
 SELECT layout_version, backend_start, expires_at FROM {lock} LIMIT 0;
@@ -121,7 +118,7 @@ REVOKE ALL ON {history}, {run}, {lock} FROM PUBLIC;
 {create_view}
 """
 
-# ADD COLUMN needs the owner's rights even where the column exists, so only what is missing is added.
+# ADD COLUMN needs the rights of the owner even if the column exists, so add only missing columns.
 _ADD_COLUMN = """
 DO $lockgate$
 BEGIN
@@ -138,7 +135,7 @@ WHERE n.nspname = {schema} AND c.relname = {relation} AND a.attname = {column}
   AND NOT a.attisdropped
 """
 
-# A schema that was there before is its owner's, and what is in it may be meant for everybody.
+# Only for a schema that we create: in an existing one, other objects may be meant for everybody.
 _CREATE_SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS {schema};
 REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
@@ -146,7 +143,7 @@ REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;
 
 
 def has_columns_sql(tables: Tables) -> str:
-    """Return the condition that is true if our tables have every column of `ADDED_COLUMNS`."""
+    """Return the condition that our tables have every column of `ADDED_COLUMNS`."""
     columns = (_column_sql(tables, table, name) for table, name, _ in ADDED_COLUMNS)
     return " AND ".join(f"EXISTS ({column})" for column in columns)
 
@@ -171,8 +168,8 @@ def _add_column_sql(tables: Tables, table: str, name: str, type_name: str) -> st
 def creation_sql(tables: Tables, *, schema_exists: bool) -> str:
     """Return the statements of one transaction that create what is missing.
 
-    ``CREATE SCHEMA IF NOT EXISTS`` needs the right to create schemas even where the schema is there
-    already, so it is left out then: an owner may have prepared the schema for a lesser role.
+    If the schema exists, ``CREATE SCHEMA IF NOT EXISTS`` is left out: it would need the right to create
+    schemas, and an owner may have prepared the schema for a role without that right.
     """
     create_view = _CREATE_VIEW.format(
         status=tables.status,

@@ -1,6 +1,6 @@
-"""The first look at a server: one message, and what is wrong with the server if something is.
+"""The first query to a server: one message that reads everything a run depends on. Changes nothing.
 
-Knows the facts that a run depends on. Changes nothing.
+It also translates the errors of the server into Lockgate's own.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 140000
 _UNDEFINED_TABLE, _UNDEFINED_COLUMN, _FORBIDDEN = "42P01", "42703", "42501"
 _NO_SUCH_SETTING, _LOCK_NOT_AVAILABLE = "42704", "55P03"
-_NO_POSTGRES = {
+_NOT_POSTGRES = {
     _NO_SUCH_SETTING: ("The server is older than PostgreSQL 14", "Upgrade the server."),
     "0A000": (
         "The server does not support a statement that PostgreSQL supports",
-        "Use PostgreSQL, RDS or Aurora PostgreSQL; what only speaks its protocol is not migrated.",
+        "Use PostgreSQL, RDS or Aurora PostgreSQL. Other servers with its protocol are not supported.",
     ),
 }
 _SERVER_PLACE, _FACTS_PLACE = 0, 1
 
-# For one message whose names are looked up on the path that there is: operators are PostgreSQL's first.
-# One without an exact match there may still be somebody else's, so its operands are cast.
+# For one message that keeps the search path of the role: puts PostgreSQL's operators first. An operator
+# without an exact match may still be another user's, so the operands are cast.
 OWN_OPERATORS = """
 SELECT pg_catalog.set_config(
     'search_path',
     pg_catalog.concat('pg_catalog, ', pg_catalog.current_setting('search_path')), true)
 """
 
-# Asked first, so that it is answered where the server knows nothing of what comes after.
+# Comes first, so that it is answered even if the server rejects the rest.
 _SERVER = """
 SELECT pg_catalog.current_setting('server_version_num')::integer,
        pg_catalog.current_setting('server_version'), pg_catalog.pg_backend_pid()
@@ -85,32 +85,32 @@ SELECT pg_catalog.current_database(), session_user, current_user,
 
 
 @contextmanager
-def _read_as_postgres() -> Iterator[None]:
-    """Refuse a server whose answer has not the shape that PostgreSQL gives it."""
+def _expect_postgres() -> Iterator[None]:
+    """Refuse a server whose answer does not look like PostgreSQL's."""
     try:
         yield
     except (AttributeError, IndexError, TypeError, ValueError, struct.error) as error:
         raise TargetUnsuitable(
-            "The server does not answer as PostgreSQL does.",
-            hint="Check host and port: a pooler's console or another product may answer there.",
+            "The server does not answer like PostgreSQL.",
+            hint="Check host and port: the console of a pooler or another product may answer there.",
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProbe:
-    """One look at a server, and the words for what it refuses."""
+    """Probes a server and translates its errors."""
 
     tables: Tables
     set_role: str | None
 
     def probe(self, connection: Connection, meanwhile: Callable[[], object] | None = None) -> Probe:
-        """Look: one message, whether or not there is a history, that leaves nothing behind.
+        """Read the facts in one message, with or without a history. Leaves nothing behind.
 
         ``meanwhile`` is called while the server works.
 
         Raises:
-            TargetUnsuitable: the server is too old, or somebody else's role decides about our tables.
-            HistoryUnusable: a newer release laid out our tables, or rows of them are hidden.
+            TargetUnsuitable: the server is too old, or an untrusted role controls our tables.
+            HistoryUnusable: a newer release created our tables, or some of their rows are hidden.
             ConnectionLost: the connection broke.
         """
         facts = _FACTS.format(
@@ -126,9 +126,9 @@ class ServerProbe:
         try:
             results = OwnConnection(connection, self.set_role).send(message, meanwhile=meanwhile)
         except StatementError as error:
-            with _read_as_postgres():
+            with _expect_postgres():
                 return self._read_refused(error, connection)
-        with _read_as_postgres():
+        with _expect_postgres():
             return self._with_digest(self._to_probe(results, connection), results[-1])
 
     def _read_refused(self, error: StatementError, connection: Connection) -> Probe:
@@ -180,7 +180,7 @@ class ServerProbe:
             raise HistoryUnusable(
                 f"The tables in schema {self.tables.schema_name} have layout"
                 f" {digest.layout_version}; this package knows up to {LAYOUT_VERSION}.",
-                hint="Deploy the release of Lockgate that wrote them, or a later one.",
+                hint="Deploy the release of Lockgate that created them, or a later one.",
             )
         return replace(
             probe,
@@ -195,7 +195,7 @@ class ServerProbe:
         )
 
     def refusal(self, error: StatementError) -> LockgateError:
-        """Return what the server's refusal of a statement of ours means."""
+        """Return the error for a statement of Lockgate that the server refused."""
         schema = self.tables.schema_name
         if self.set_role is not None and f'"{self.set_role}"' in str(error):
             return self._refuse_role(self.set_role, error)
@@ -204,37 +204,38 @@ class ServerProbe:
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
                 f"The role may not use the tables in schema {schema}: {error}.",
-                hint=f"Let the owner of schema {schema} run migrations, or set LOCKGATE_SET_ROLE to"
-                " that role.",
+                hint=f"Run migrations as the owner of schema {schema}, or set LOCKGATE_SET_ROLE to that"
+                " owner.",
             )
         if error.sqlstate == _UNDEFINED_COLUMN:
             return HistoryUnusable(
-                f"The tables in schema {schema} are not Lockgate's: {error}.",
+                f"The tables in schema {schema} do not belong to Lockgate: {error}.",
                 hint="Set LOCKGATE_SCHEMA to another name.",
             )
-        if error.sqlstate in _NO_POSTGRES:
-            said, hint = _NO_POSTGRES[error.sqlstate]
-            return TargetUnsuitable(f"{said}: {error}.", hint=hint)
+        if error.sqlstate in _NOT_POSTGRES:
+            problem, hint = _NOT_POSTGRES[error.sqlstate]
+            return TargetUnsuitable(f"{problem}: {error}.", hint=hint)
         return TargetUnsuitable(
-            f"The server refused a statement of Lockgate's own ({error.sqlstate}): {error}."
-            " No migration was run by it.",
-            hint=f"See what this role may do, and that nobody changed the tables in schema {schema}.",
+            f"The server refused a statement of Lockgate itself ({error.sqlstate}): {error}."
+            " That statement ran no migration.",
+            hint="Check the privileges of this role, and that nobody changed the tables in schema"
+            f" {schema}.",
         )
 
     def _refuse_role(self, role: str, error: StatementError) -> LockgateError:
         if error.sqlstate == _FORBIDDEN:
             return TargetUnsuitable(
-                f"The role that signs in may not act as the one in LOCKGATE_SET_ROLE: {error}.",
+                f"The role that signs in may not act as LOCKGATE_SET_ROLE: {error}.",
                 hint=f"GRANT {write_name(role)} to the role that signs in, or correct"
                 " LOCKGATE_SET_ROLE.",
             )
         return TargetUnsuitable(
-            f"LOCKGATE_SET_ROLE names a role that is not there: {error}.",
+            f"The role in LOCKGATE_SET_ROLE does not exist: {error}.",
             hint=f"Create it (CREATE ROLE {write_name(role)}), or correct LOCKGATE_SET_ROLE.",
         )
 
     def uninstallable(self, error: StatementError, probe: Probe) -> LockgateError:
-        """Return what it means that our tables could not be created."""
+        """Return the error for tables that could not be created."""
         schema = self.tables.schema_name
         if error.sqlstate in {UNTRUSTED_OWNER_FOUND, _UNDEFINED_COLUMN}:
             return self.refusal(error)
@@ -248,26 +249,26 @@ class ServerProbe:
             )
         if error.sqlstate == _LOCK_NOT_AVAILABLE:
             return DatabaseBusy(
-                f"Another session has a table in schema {schema} in use, to which this release adds a"
-                " column.",
-                hint="Invoke again once that session has ended its transaction.",
+                f"This release adds a column to a table in schema {schema}, but another session is using"
+                " that table.",
+                hint="Invoke again when that session has ended its transaction.",
             )
         return TargetUnsuitable(
             f"Lockgate's tables could not be created in schema {schema}: {error}"
             f" ({error.sqlstate}).",
-            hint="Mend what the message names and invoke again.",
+            hint="Fix the problem that the message names, then invoke again.",
         )
 
 
 def refuse_read_only(probe: Probe) -> None:
-    """Refuse a server on which nothing can be written.
+    """Refuse a server that accepts no writes.
 
     Raises:
-        TargetUnsuitable: it is a standby, or transactions are read-only by default.
+        TargetUnsuitable: the server is a standby, or transactions are read-only by default.
     """
     if probe.is_read_only:
         raise TargetUnsuitable(
             f"Database {probe.database} is read-only here (a standby, or"
             " default_transaction_read_only).",
-            hint="Connect to the writer: the cluster endpoint, not the reader endpoint.",
+            hint="Connect to the writer: use the cluster endpoint, not the reader endpoint.",
         )

@@ -1,4 +1,4 @@
-"""Another tool's empty history table, made for migrations that touch it: how to make and to drop it."""
+"""SQL for a stub: another tool's history table, created empty for migrations that use it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.statement_result import Result
 
 _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
-# The row type tells who made a table: the table's own row is also written by a foreign key to it.
+# A table is new if its row type is: a foreign key to a table also rewrites its row in pg_class.
 _MADE = """
 SELECT n.nspname, c.relname, c.oid
 FROM pg_catalog.pg_class AS c
@@ -26,12 +26,12 @@ WHERE xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid
 
 
 def creation_sql(sql: str) -> str:
-    """Return what makes the tables where they are missing, and lists what it made."""
+    """Return the statements that create missing tables and list what they created."""
     return f"{_ROLE_PATH};\n{sql.rstrip().rstrip(';')};\nSET LOCAL {OWN_PATH};{_MADE}"
 
 
 def read_made(result: Result) -> MadeStub:
-    """Return what the last statement of `creation_sql` listed."""
+    """Return what the last statement of `creation_sql` lists."""
     return MadeStub(
         tables=tuple((_name(schema, table), oid) for schema, table, oid in result.rows if table),
         schemas=tuple(quote_identifier(schema) for schema, table, _ in result.rows if not table),
@@ -39,7 +39,7 @@ def read_made(result: Result) -> MadeStub:
 
 
 def removal_sql(made: MadeStub, fence: str) -> str:
-    """Return what drops all of it, or fails: unless each table is the one made, and empty."""
+    """Return the statements that drop a stub; they fail if a table was replaced or has rows."""
     names = ", ".join(name for name, _ in made.tables)
     checks = " AND ".join(_check(name, oid) for name, oid in made.tables)
     statements = [

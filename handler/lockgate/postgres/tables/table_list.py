@@ -1,4 +1,4 @@
-"""The tables of a database, which a first run looks through."""
+"""The list of all tables of a database, which a first run examines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lockgate.postgres.quoting import quote_literal
 if TYPE_CHECKING:
     from lockgate.postgres.server.own_session import OwnConnection
 
-# Our tables by name and by columns that nobody else's have.
+# Our tables, recognised by name and by columns that no other tool's tables have.
 _OURS = {
     "migration_history": ("down_options", "up_script", "attempting", "done_checksum"),
     "migration_run": ("caller_reference", "finished_at", "report"),
@@ -21,7 +21,7 @@ _IS_OURS = """
     SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute AS a
     WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attname IN ({columns})))
 """
-# A partition belongs to whoever the table at the top of its tree belongs to.
+# A partition counts as part of an extension if one of its ancestors is.
 _LIST = """
 SELECT c.oid::bigint, n.nspname::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname),
        EXISTS (SELECT FROM pg_catalog.pg_depend AS d
@@ -38,7 +38,7 @@ ORDER BY n.nspname, c.relname
 
 
 def list_tables(connection: OwnConnection) -> tuple[Table, ...]:
-    """Return every table of the database but PostgreSQL's own and temporary ones."""
+    """Return every table of the database, except system tables and temporary ones."""
     is_ours = " OR ".join(
         _IS_OURS.format(
             name=quote_literal(name),

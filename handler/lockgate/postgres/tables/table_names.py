@@ -1,4 +1,4 @@
-"""The names of our tables."""
+"""The names of Lockgate's own tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Tables:
 
     @property
     def history(self) -> str:
-        """One row per migration that is in the database."""
+        """One row per applied migration."""
         return f"{self.schema}.migration_history"
 
     @property
@@ -29,10 +29,10 @@ class Tables:
 
     @property
     def lock(self) -> str:
-        """One row: who may migrate."""
+        """One row: who holds the lock."""
         return f"{self.schema}.migration_lock"
 
     @property
     def status(self) -> str:
-        """The view for dashboards: what is in the database, without scripts."""
+        """The view for dashboards: the applied migrations, without scripts."""
         return f"{self.schema}.status"

@@ -1,7 +1,7 @@
-"""Who else decides what our tables do: owners and triggers that this role must not trust.
+"""Checking that no untrusted role controls our tables, by owning them, their schema or a trigger.
 
-Whoever owns the schema can put other tables in place of Lockgate's. A table may be a view or have a
-trigger, which runs with this role's rights.
+The owner of the schema can replace Lockgate's tables. A view or a trigger runs its code with the rights
+of this role.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lockgate.postgres.quoting import quote_literal, write_name
 if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
-# Square root of a negative number: how the guard refuses, and no other statement of Lockgate does.
+# Square root of a negative number. Only the ownership check fails like this.
 UNTRUSTED_OWNER_FOUND = "2201F"
 
 OUR_TABLES = """
@@ -27,8 +27,8 @@ OUR_TABLES = """
       AND c.relname IN ('migration_history', 'migration_run', 'migration_lock')
 """
 
-# Trusted are this role, the roles that it is a member of, superusers, and the database's owner. The last
-# two are the members of pg_database_owner, which owns schema public from PostgreSQL 15 on.
+# Trusted are this role, the roles that it is a member of, superusers, and the owner of the database. The
+# last two are members of pg_database_owner, which owns schema public from PostgreSQL 15 on.
 _UNTRUSTED_OWNERS = """
     SELECT found.kind, found.name, pg_catalog.pg_get_userbyid(found.owner) AS owner
     FROM (
@@ -46,11 +46,11 @@ _UNTRUSTED_OWNERS = """
       AND NOT pg_catalog.pg_has_role(found.owner, 'pg_database_owner', 'MEMBER')
 """
 
-_GUARD = "SELECT pg_catalog.sqrt(CASE WHEN EXISTS ({strangers}) THEN -1 ELSE 1 END)"
+_OWNERSHIP_CHECK = "SELECT pg_catalog.sqrt(CASE WHEN EXISTS ({untrusted}) THEN -1 ELSE 1 END)"
 _FIRST_UNTRUSTED_OWNER = """
-    SELECT pg_catalog.json_build_array(kind, name, owner)::text FROM ({strangers}) AS strangers LIMIT 1
+    SELECT pg_catalog.json_build_array(kind, name, owner)::text FROM ({untrusted}) AS untrusted LIMIT 1
 """
-# A policy filters what a role reads; a view or another table in place of Lockgate's may, too.
+# A policy can hide rows from a role; so can a view or another kind of table with the same name.
 _FIRST_HIDDEN_TABLE = """
     SELECT min(c.relname) FROM ({tables}) AS c
     WHERE c.relkind <> 'r' OR pg_catalog.row_security_active(c.oid)
@@ -59,7 +59,7 @@ _FIRST_HIDDEN_TABLE = """
 
 @dataclass(frozen=True, slots=True)
 class UntrustedOwner:
-    """What belongs to a role that is not trusted. ``kind``: schema, table or trigger."""
+    """An object and the untrusted role that owns it. ``kind``: schema, table or trigger."""
 
     kind: str
     name: str
@@ -67,17 +67,17 @@ class UntrustedOwner:
 
     @classmethod
     def parse(cls, text: str) -> UntrustedOwner:
-        """Return what `first_untrusted_owner_sql` found."""
+        """Return the result of `first_untrusted_owner_sql`."""
         return cls(*json.loads(text))
 
 
 def hidden_rows_sql(tables: Tables) -> str:
-    """Return the query for the name of a Lockgate relation that does not show this role every row."""
+    """Return the query for the name of a table of ours that may hide rows from this role."""
     return _FIRST_HIDDEN_TABLE.format(tables=our_tables_sql(tables))
 
 
 def our_tables_sql(tables: Tables) -> str:
-    """Return the query for the relations by our tables' names."""
+    """Return the query for the relations with the names of our tables."""
     return OUR_TABLES.format(schema=quote_literal(tables.schema_name))
 
 
@@ -88,50 +88,50 @@ def _untrusted_owners_sql(tables: Tables) -> str:
 
 
 def first_untrusted_owner_sql(tables: Tables) -> str:
-    """Return the query for one value that `UntrustedOwner.parse` reads."""
-    return _FIRST_UNTRUSTED_OWNER.format(strangers=_untrusted_owners_sql(tables))
+    """Return the query for the first untrusted owner, as one value for `UntrustedOwner.parse`."""
+    return _FIRST_UNTRUSTED_OWNER.format(untrusted=_untrusted_owners_sql(tables))
 
 
 def ownership_check_sql(tables: Tables) -> str:
-    """Return the statement that fails with `UNTRUSTED_OWNER_FOUND` if there is a stranger."""
-    return _GUARD.format(strangers=_untrusted_owners_sql(tables))
+    """Return the statement that fails with `UNTRUSTED_OWNER_FOUND` if there is an untrusted owner."""
+    return _OWNERSHIP_CHECK.format(untrusted=_untrusted_owners_sql(tables))
 
 
 def refuse_new_untrusted_owner(schema: str) -> TargetUnsuitable:
-    """Return the error about a stranger that came after the first look."""
+    """Return the error for an untrusted owner that appeared during the run."""
     return TargetUnsuitable(
         f"Schema {schema}, one of Lockgate's tables in it, or a trigger on one of them, now belongs to a"
-        " role in whose rights this role has no part.",
-        hint="See which: lockgate status",
+        " role which this role is not a member of.",
+        hint="Run `lockgate status`, which names it.",
     )
 
 
-def refuse_untrusted_owner(schema: str, stranger: UntrustedOwner, role: str) -> TargetUnsuitable:
-    """Return the error about a stranger to ``role``."""
-    name, owner, at = write_name(stranger.name), write_name(stranger.owner), write_name(schema)
+def refuse_untrusted_owner(schema: str, untrusted: UntrustedOwner, role: str) -> TargetUnsuitable:
+    """Return the error for an object whose owner ``role`` must not trust."""
+    name, owner, at = write_name(untrusted.name), write_name(untrusted.owner), write_name(schema)
     what, remedy = {
         "schema": (f"Schema {schema} belongs to", f"DROP SCHEMA {at} CASCADE"),
-        "table": (f"Table {schema}.{stranger.name} belongs to", f"DROP SCHEMA {at} CASCADE"),
+        "table": (f"Table {schema}.{untrusted.name} belongs to", f"DROP SCHEMA {at} CASCADE"),
         "trigger": (
-            f"Trigger {stranger.name} on a table in schema {schema} runs a function of",
+            f"Trigger {untrusted.name} on a table in schema {schema} runs a function of",
             f"DROP TRIGGER {name}",
         ),
-    }[stranger.kind]
+    }[untrusted.kind]
     return TargetUnsuitable(
-        f"{what} role {stranger.owner}, in whose rights this role has no part.",
-        hint=f"Whoever owns it decides what runs here. If you trust {stranger.owner}:"
-        f" GRANT {owner} TO {write_name(role)}, or set LOCKGATE_SET_ROLE={stranger.owner}. Else"
+        f"{what} role {untrusted.owner}, which this role is not a member of.",
+        hint=f"Its owner could run code with the rights of this role. If you trust {untrusted.owner}:"
+        f" GRANT {owner} TO {write_name(role)}, or set LOCKGATE_SET_ROLE={untrusted.owner}. Otherwise"
         f" {remedy}, or set LOCKGATE_SCHEMA to another name.",
     )
 
 
 def refuse_hidden_rows(schema: str, name: str, role: str) -> HistoryUnusable:
-    """Return the error of a Lockgate relation that may not show ``role`` every row."""
+    """Return the error for a table of ours that may hide rows from ``role``."""
     table = f"{write_name(schema)}.{name}"
     return HistoryUnusable(
-        f"{schema}.{name} does not show role {role} all of its rows: it has row-level security, or is"
-        " not an ordinary table. A history with rows left out would have migrations run again.",
+        f"{schema}.{name} may hide rows from role {role}: it has row-level security, or is not an"
+        " ordinary table. If rows of the history were hidden, migrations would run again.",
         hint=f"As its owner: ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL"
-        f" SECURITY; or let {role} skip policies: ALTER ROLE {write_name(role)} BYPASSRLS; or set"
+        f" SECURITY; or exempt {role} from policies: ALTER ROLE {write_name(role)} BYPASSRLS; or set"
         " LOCKGATE_SET_ROLE to the owner.",
     )
