@@ -178,7 +178,7 @@ def test_name_with_a_control_character_is_refused(tmp_path: Path, tool: str, nam
     """A name that could write to a terminal, or break a line of a log, is no migration's."""
     folder = write_folder(tmp_path / "m", {name: SQL})
     message = refuse(tool, folder)
-    assert "the name holds a control character" in message
+    assert "the name contains a control character" in message
     assert message.isprintable()
 
 
@@ -206,7 +206,7 @@ def test_folder_that_is_linked_twice_is_refused(tmp_path: Path) -> None:
     for name in ("x", "y"):
         (folder / name).symlink_to(other)
     with pytest.raises(
-        MigrationFileInvalid, match="is a link to a folder that is read already"
+        MigrationFileInvalid, match="is a link to a folder that is already read"
     ) as e:
         read_migrations("lockgate", folder, {})
     assert e.value.hint is not None

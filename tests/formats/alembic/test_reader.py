@@ -242,7 +242,7 @@ def test_long_line_keeps_its_order() -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"README": ""}, "holds no migration"),
+        ({"README": ""}, "contains no migrations"),
         ({"a.py": "import os"}, "a.py has no down_revision"),
         ({"x.py": "import os"}, "x.py has no revision"),
         ({"a.py": "revision='a'\ndown_revision=None"}, "a.py has no upgrade()"),

@@ -126,16 +126,14 @@ def test_file_that_cannot_be_run_as_dbmate_runs_it_is_refused(
 def test_two_files_of_one_version_are_refused(tmp_path: Path) -> None:
     """Both files are named."""
     folder = write_folder(tmp_path / "m", {"01_a.sql": FILE, "1_b.sql": FILE})
-    expected = (
-        "Two files have version 1: 01_a.sql and 1_b.sql. Give one of them a version of its own."
-    )
+    expected = "Two files have version 1: 01_a.sql and 1_b.sql. Give one of them another version."
     assert expected == read_refused(read_folder, folder)
 
 
 def test_folder_without_a_migration_is_refused(tmp_path: Path) -> None:
     """An empty folder is a mistake of packaging, not a schema without migrations."""
     folder = write_folder(tmp_path / "m", {"seed.sql": "x"})
-    assert "holds no migration." in read_refused(read_folder, folder)
+    assert "contains no migrations." in read_refused(read_folder, folder)
 
 
 @pytest.mark.parametrize(

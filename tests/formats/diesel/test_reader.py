@@ -89,7 +89,7 @@ def test_metadata_decides_about_the_transaction(
             {"2024-01-01_a/up.sql": "a", "20240101_b/up.sql": "b"},
             (
                 "Two files have version 20240101: 2024-01-01_a/up.sql and 20240101_b/up.sql."
-                " Give one of them a version of its own."
+                " Give one of them another version."
             ),
         ),
     ],

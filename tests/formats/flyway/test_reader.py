@@ -140,7 +140,7 @@ def test_versioned_name_is_cut_as_flyway_cuts_it(
     ],
 )
 def test_other_names_are_what_flyway_takes_them_for(name: str, expected: Name | None) -> None:
-    """What is no migration's name is nothing; callbacks of other commands do not matter."""
+    """Files with other names are ignored; callbacks of other commands do not matter."""
     assert expected == parse_name(name, NameRules())
 
 
@@ -195,7 +195,7 @@ def test_undo_script_is_the_down_script_of_its_version(read_one: ReadOne) -> Non
         ),
         (
             {"V1__a.sql": SQL, "U2__b.sql": SQL},
-            "U2__b.sql has a down script and no up script.",
+            "U2__b.sql has a down script but no up script.",
         ),
         (
             {"V1__a.sql": SQL, "B1__all.sql": SQL},

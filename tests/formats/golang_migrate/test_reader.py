@@ -74,7 +74,7 @@ def test_two_files_of_one_direction_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", {"1_a.up.sql": "", "01_b.up.sql.orig": ""})
     expected = (
         "Two files have version 1: 01_b.up.sql.orig and 1_a.up.sql."
-        " Give one of them a version of its own."
+        " Give one of them another version."
     )
     assert expected == read_refused(read_folder, folder)
 
@@ -82,7 +82,7 @@ def test_two_files_of_one_direction_are_refused(tmp_path: Path) -> None:
 def test_folder_without_a_pair_is_refused(tmp_path: Path) -> None:
     """There is nothing to do in it."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": ""})
-    assert "holds no migration." in read_refused(read_folder, folder)
+    assert "contains no migrations." in read_refused(read_folder, folder)
 
 
 def test_script_that_names_the_tools_table_gets_it(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_names_are_sorted_as_file_names(folder: ForeignFolder) -> None:
 @pytest.mark.parametrize("name", ["1_a.down.sql", "1_a_down.sql", "1_a-down.sql"])
 def test_down_file_alone_is_refused(folder: ForeignFolder, name: str) -> None:
     """It is never taken for a migration that runs."""
-    expected = f"{name} has a down script and no up script."
+    expected = f"{name} has a down script but no up script."
     assert folder.refuse({name: SQL, "2_b.sql": SQL}) == expected
 
 
@@ -102,7 +102,7 @@ def test_script_may_turn_the_transaction_off(folder: ForeignFolder) -> None:
 def test_script_that_does_more_cannot_be_run(folder: ForeignFolder, name: str) -> None:
     """What it does is not in any SQL; where Knex has run it already, that is no concern."""
     files = {name: STUB + "module.exports.up = () => {};\n", "1_a.up.sql": SQL, "3_c.sql": SQL}
-    expected = f"{name}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
+    expected = f"{name}:1: the script is JavaScript or TypeScript, and Lockgate only runs SQL."
     assert folder.obstruct(files) == expected
     assert {name[:3], "1_a", "3_c"} == set(folder.ids({}))
 

@@ -37,7 +37,7 @@ def test_name_becomes_a_slug(name: str, expected: str) -> None:
 @pytest.mark.parametrize("name", ["", "!?", "日本", "a" * 201])
 def test_name_without_a_slug_is_refused(name: str) -> None:
     """A name must leave something, and not too much."""
-    with pytest.raises(RequestInvalid, match="The name needs 1 to 200 letters or digits of ASCII"):
+    with pytest.raises(RequestInvalid, match="The name needs 1 to 200 ASCII letters or digits"):
         make_slug(name)
 
 

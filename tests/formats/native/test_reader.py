@@ -181,7 +181,7 @@ def test_folder_without_migrations_is_refused(
     refuse: Fail, files: dict[str, str | bytes], tmp_path: Path
 ) -> None:
     """An empty folder is a mistake in packaging, not a database that is up to date."""
-    expected = f"The migrations folder {tmp_path / 'migrations'} holds no migration."
+    expected = f"The migrations folder {tmp_path / 'migrations'} contains no migrations."
     assert expected == refuse(files).message
 
 
@@ -201,9 +201,9 @@ def test_folder_without_migrations_is_refused(
     ],
 )
 def test_file_with_another_name_is_refused(refuse: Fail, name: str) -> None:
-    """What ends in .sql or .py and is no migration's name would otherwise be passed over."""
+    """What ends in .sql or .py and is not a valid migration file name would otherwise be passed over."""
     error = refuse({"0001_b.sql": SQL, name: SQL})
-    assert f"{name} is no migration's name." == error.message
+    assert f"{name} is not a valid migration file name." == error.message
     assert (name, None, None) == place_of(error)
 
 
@@ -394,7 +394,7 @@ def test_marker_after_other_text_on_its_line_is_a_comment(
         (
             "-- migrate:down\nSELECT 1;\n-- migrate:up\nSELECT 2;\n",
             3,
-            "-- migrate:up stands below -- migrate:down.",
+            "-- migrate:up is below -- migrate:down.",
         ),
         (
             "-- migrate:up\nSELECT 1;\n-- migrate:up\nSELECT 2;\n",
@@ -415,18 +415,18 @@ def test_marker_after_other_text_on_its_line_is_a_comment(
         (
             "-- note\n-- migrate:env on\n-- migrate:up\nSELECT 2;\n",
             2,
-            "-- migrate:env stands above the first marker.",
+            "-- migrate:env is above the first marker.",
         ),
         (
             "-- migrate:verify SELECT true\n-- migrate:up\nSELECT 2;\n",
             1,
-            "-- migrate:verify stands above the first marker.",
+            "-- migrate:verify is above the first marker.",
         ),
-        ("-- migrate:upp\n", 1, "-- migrate:upp is not known; did you mean up?"),
-        ("-- migrate:UP\n", 1, "-- migrate:UP is not known; did you mean up?"),
-        ("-- migrate:dwon\n", 1, "-- migrate:dwon is not known; did you mean down?"),
-        ("\n-- migrate:backfill table:t\n", 2, "-- migrate:backfill is not known."),
-        ("-- migrate:\n", 1, "-- migrate: is not known."),
+        ("-- migrate:upp\n", 1, "unknown marker -- migrate:upp; did you mean up?"),
+        ("-- migrate:UP\n", 1, "unknown marker -- migrate:UP; did you mean up?"),
+        ("-- migrate:dwon\n", 1, "unknown marker -- migrate:dwon; did you mean down?"),
+        ("\n-- migrate:backfill table:t\n", 2, "unknown marker -- migrate:backfill."),
+        ("-- migrate:\n", 1, "unknown marker -- migrate:."),
     ],
 )
 def test_wrong_marker_is_refused_with_its_line(
@@ -441,7 +441,7 @@ def test_wrong_marker_is_refused_with_its_line(
 def test_down_without_up_is_refused(refuse: Fail) -> None:
     """A file with nothing but a down script lacks its marker."""
     error = refuse({"0001_a.sql": "-- migrate:down\nSELECT 1;\n"})
-    assert "0001_a.sql has a down script and no up script." == error.message
+    assert "0001_a.sql has a down script but no up script." == error.message
 
 
 def test_repeatable_with_down_is_refused(refuse: Fail) -> None:
@@ -486,13 +486,13 @@ def test_options_belong_to_their_own_script(read_one: ReadOne) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ("transactoin:false", "transactoin:false is no option; did you mean transaction?"),
-        ("timeout:5s", "timeout:5s is no option; did you mean lock_timeout?"),
-        ("transaction", "transaction is no option; did you mean transaction?"),
+        ("transactoin:false", "unknown option transactoin:false; did you mean transaction?"),
+        ("timeout:5s", "unknown option timeout:5s; did you mean lock_timeout?"),
+        ("transaction", "unknown option transaction; did you mean transaction?"),
         ("lock_timeout: 5s", 'lock_timeout cannot be ""; it takes a duration such as 5s or 10min.'),
-        ("nonsense", "nonsense is no option."),
-        ("transaction:true transaction:false", "transaction stands there twice."),
-        ("lock_timeout:1s transaction:true lock_timeout:1s", "lock_timeout stands there twice."),
+        ("nonsense", "unknown option nonsense."),
+        ("transaction:true transaction:false", "transaction is set twice."),
+        ("lock_timeout:1s transaction:true lock_timeout:1s", "lock_timeout is set twice."),
         ("transaction:no", 'transaction cannot be "no"; it takes true or false.'),
         ("transaction:False", 'transaction cannot be "False"; it takes true or false.'),
         ("lock_timeout:5", 'lock_timeout cannot be "5"; it takes a duration such as 5s or 10min.'),
@@ -648,7 +648,7 @@ def test_python_migration_has_no_down_unless_it_defines_one(
         ),
         (
             "transaction = 'no'\ndef up(connection): ...\n",
-            ":1: transaction must be True or False, written as such.",
+            ":1: transaction must be a literal True or False.",
             (1, None),
         ),
         ("\ndef up(connection) ...\n", ":2: Python syntax error: expected ':'.", (2, 20)),

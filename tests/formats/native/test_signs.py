@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.folders import write_folder
 
-from lockgate.formats.native.reader import recognise
+from lockgate.formats.native.signs import find_native_sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,4 +46,4 @@ def test_recognise_answers_for_what_no_other_tool_has(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
     """One file of another tool's makes the whole folder so; dbmate's markers alone are dbmate's."""
-    assert expected == recognise(write_folder(tmp_path / "m", files))
+    assert expected == find_native_sign(write_folder(tmp_path / "m", files))

@@ -91,7 +91,7 @@ def test_empty_down_file_is_none(folder: ForeignFolder) -> None:
 
 def test_down_file_alone_is_refused(folder: ForeignFolder) -> None:
     """The tool refuses it too."""
-    expected = "1_a.down.sql has a down script and no up script."
+    expected = "1_a.down.sql has a down script but no up script."
     assert folder.refuse({"1_a.down.sql": SQL}) == expected
 
 
@@ -148,7 +148,9 @@ def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) 
 @pytest.mark.parametrize("suffix", ["js", "ts", "mjs", "cjs"])
 def test_program_cannot_be_run(folder: ForeignFolder, suffix: str) -> None:
     """What it does is not in any SQL; where the tool has run it already, that is no concern."""
-    expected = f"2_b.{suffix}:1: the script is JavaScript or TypeScript, and Lockgate runs SQL."
+    expected = (
+        f"2_b.{suffix}:1: the script is JavaScript or TypeScript, and Lockgate only runs SQL."
+    )
     assert folder.obstruct({"1_a.sql": SQL, f"2_b.{suffix}": "", "3_c.sql": SQL}) == expected
     assert folder.ids({}) == ["1_a", "2_b", "3_c"]
 

@@ -57,7 +57,7 @@ def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, 
         ({"1-a.sql": "", ".2-b.sql": ""}, ".2-b.sql is not a migration"),
         ({"1-a.sql": "", "__b.JS": ""}, "__b.JS is not a migration"),
         ({"1-a.sql": "", "2-b.sql/note.txt": ""}, "2-b.sql is not a migration"),
-        ({}, "holds no migration"),
+        ({}, "contains no migrations"),
     ],
 )
 def test_what_the_tool_stops_at_is_refused(

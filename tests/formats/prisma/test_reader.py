@@ -86,7 +86,7 @@ def test_folder_without_script_is_refused(folder: ForeignFolder) -> None:
 
 def test_folder_without_migrations_is_refused(folder: ForeignFolder) -> None:
     """A lock file alone is no migration."""
-    assert "holds no migration" in folder.refuse({"migration_lock.toml": LOCK})
+    assert "contains no migrations" in folder.refuse({"migration_lock.toml": LOCK})
 
 
 def test_other_database_is_refused(folder: ForeignFolder) -> None:

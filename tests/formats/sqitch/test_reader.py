@@ -138,7 +138,7 @@ def test_transaction_that_cannot_be_followed_is_refused(
 ) -> None:
     """What psql would roll back, or leave open, is refused with the way past it."""
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
-    with pytest.raises(MigrationFileInvalid, match=f"this {word} has no partner") as caught:
+    with pytest.raises(MigrationFileInvalid, match=f"this {word} has no counterpart") as caught:
         analyse_script(up)
     assert "sqitch" == caught.value.fields["psql"]
 
@@ -313,7 +313,7 @@ def test_variable_of_psql_is_an_obstacle(
 ) -> None:
     """Only psql fills it in; a cast, a slice, a string and data are no variables."""
     obstacle = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up.obstacle
-    why = f"uses the psql variable {expected}, which only psql fills in"
+    why = f"uses the psql variable {expected}, which only psql can fill in"
     assert (None if expected is None else why) == (None if obstacle is None else obstacle.why)
 
 
@@ -338,7 +338,7 @@ def test_obstacle_names_its_line_where_it_is_to_run(folder: ForeignFolder) -> No
         (("a 2026-01-01 P <p@example.com>",), "sqitch.plan:4 is neither a change nor a tag"),
         (("a~2 " + SIGNED,), "sqitch.plan:4 is neither a change nor a tag"),
         ((f"b {SIGNED}",), "sqitch.plan:4 has the change b, whose script deploy/b.sql is missing"),
-        ((), "holds no migration"),
+        ((), "contains no migrations"),
     ],
 )
 def test_plan_is_refused_with_its_line(

@@ -70,16 +70,13 @@ def test_directions_have_their_own_transactions(tmp_path: Path) -> None:
         (
             {"1_a.down.sql": ""},
             (
-                "1_a.down.sql has a down script and no up script."
+                "1_a.down.sql has a down script but no up script."
                 " Add 1_a.up.sql, or remove 1_a.down.sql."
             ),
         ),
         (
             {"1_a.sql": "", "1_b.up.sql": ""},
-            (
-                "Two files have version 1: 1_a.sql and 1_b.up.sql."
-                " Give one of them a version of its own."
-            ),
+            ("Two files have version 1: 1_a.sql and 1_b.up.sql. Give one of them another version."),
         ),
     ],
 )

@@ -147,7 +147,7 @@ def test_python_that_must_be_run_is_an_obstacle(
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({}, "holds no migration"),
+        ({}, "contains no migrations"),
         ({"post-apply.sql": SQL}, "post-apply.sql is a hook"),
         ({"a.sql": "\n-- depends: b\n"}, "a.sql:2 depends on b, which is no migration"),
         (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
 from lockgate.core.sql.script import tokenize
-from lockgate.formats.native import reader as lockgate
+from lockgate.formats.native.signs import find_native_sign
 from lockgate.formats.shared.folder import line_of, read_text
 from lockgate.formats.shared.scripts import (
     catalog_by_place,
@@ -42,7 +42,7 @@ _TABLE_SQL = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIM
 def recognise(folder: Path) -> str | None:
     """Return that every file has dbmate's marker, if none has what only the native format knows."""
     names = [name for name in list_names(folder) if _NAME.fullmatch(name)]
-    if not names or lockgate.recognise(folder) is not None:
+    if not names or find_native_sign(folder) is not None:
         return None
     if all(_has_up(read_text(folder, name)) for name in names):
         return "every file has -- migrate:up"

@@ -1,6 +1,6 @@
-"""A new migration file in the native format. Knows names, versions and templates; applies nothing.
+"""Writes a new migration file in the native format, from a template.
 
-What it writes works as it is: an ``up`` right after it succeeds, and changes nothing but the history.
+An ``up`` right afterwards succeeds, and changes only the history.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _MAX_NAME = 200
 
 _SQL = """\
 -- migrate:up
--- This part runs in one transaction, with the record that it was applied. What PostgreSQL forbids
--- there, such as CREATE INDEX CONCURRENTLY, goes alone in a file of its own.
--- If the migration can be undone, add below it a line that says "-- migrate:down", and the statements.
+-- This part runs in one transaction, together with its record in the history. A statement that
+-- PostgreSQL forbids there, such as CREATE INDEX CONCURRENTLY, needs a file of its own.
+-- To make the migration reversible, add a line "-- migrate:down" below, and the statements.
 
 """
 
 _REPEATABLE = """\
--- Runs after the versioned migrations, and again whenever this text changes: write it so that it can,
--- as CREATE OR REPLACE does.
+-- Runs after the versioned migrations, and again whenever this text changes. Make it safe to run twice,
+-- for example with CREATE OR REPLACE.
 
 """
 
 _PYTHON = '''\
-"""Say here what this migration does, and why it is not SQL."""
+"""Describe what this migration does, and why it is not SQL."""
 
 import sqlalchemy as sa
 
 
 def up(connection: sa.Connection) -> None:
-    """Change the data; the connection is inside the run's transaction, which is not yours to end."""
-    # If that can be undone, define down(connection) below, with what brings the data back.
+    """Change the data. The connection is in the run's transaction: do not commit or roll back."""
+    # To make it reversible, define down(connection) below.
 '''
 
 
@@ -62,7 +62,7 @@ def write_migration(folder: Path, name: str, flavour: Flavour, now: datetime) ->
     """Write a file from its template and return its path; make the folder if it is missing.
 
     Raises:
-        RequestInvalid: the name has no letter or digit, or the file exists already.
+        RequestInvalid: the name is empty, too long or has no letter or digit, or the file exists.
     """
     slug = make_slug(name)
     if flavour is Flavour.REPEATABLE:
@@ -72,7 +72,7 @@ def write_migration(folder: Path, name: str, flavour: Flavour, now: datetime) ->
         path = folder / f"{next_version(folder, now)}_{slug}.{suffix}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # "x", so that no file of anybody is ever written over.
+        # "x" never overwrites a file.
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(_TEMPLATES[flavour])
     except FileExistsError:
@@ -96,17 +96,17 @@ def next_version(folder: Path, now: datetime) -> str:
 
 
 def make_slug(name: str) -> str:
-    """Return a name fit for a file: ``Add users' e-mail`` is ``add_users_e_mail``.
+    """Return a name as part of a file name: ``Add users' e-mail`` becomes ``add_users_e_mail``.
 
     Raises:
-        RequestInvalid: nothing is left of it, or too much.
+        RequestInvalid: the result is empty or too long.
     """
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     slug = "_".join(re.findall(r"[a-z0-9]+", ascii_name.lower().replace("'", "")))
     if not 0 < len(slug) <= _MAX_NAME:
         raise RequestInvalid(
-            f"The name needs 1 to {_MAX_NAME} letters or digits of ASCII.",
-            hint="Say what the migration does: lockgate new add_email_to_customers",
+            f"The name needs 1 to {_MAX_NAME} ASCII letters or digits.",
+            hint="Name what the migration does: lockgate new add_email_to_customers",
         )
     return slug
 

@@ -1,7 +1,4 @@
-"""The native format (``docs/formats.md``): a folder to a catalog.
-
-Knows file names; `native_script` knows the marker lines.
-"""
+"""Reads a folder of the native format (``docs/formats.md``). `native.script` reads a single file."""
 
 from __future__ import annotations
 
@@ -28,29 +25,22 @@ _REPEATABLE = re.compile(r"R__(.+)\.sql", re.DOTALL)
 _OTHER_DOWN = (".down.sql", ".rollback.sql", ".undo.sql")
 _BOM = "\ufeff"
 _OF_A_PAIR = Obstacle(
-    "is the up script of another tool by its name",
-    "Name the tool: LOCKGATE_FORMAT=golang-migrate if the database has schema_migrations (version,"
-    " dirty), LOCKGATE_FORMAT=sqlx if it has _sqlx_migrations (or --format). If it is of neither, rename"
-    " the file to end in .sql alone.",
+    "has the name of another tool's up script",
+    "Set LOCKGATE_FORMAT=golang-migrate if the database has schema_migrations (version, dirty), or"
+    " LOCKGATE_FORMAT=sqlx if it has _sqlx_migrations (or --format). If it has neither, rename the file"
+    " to end in just .sql.",
     line=1,
 )
 
 
-def recognise(folder: Path) -> str | None:
-    """Return what only this format has; `native_signs` knows what that is."""
-    from lockgate.formats.native.signs import find_native_sign  # where no format is named
-
-    return find_native_sign(folder)
-
-
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration below ``folder``.
+    """Read every migration in ``folder`` and its subfolders.
 
-    ``variables`` are what ``${name}`` may stand for where a file turns substitution on.
+    ``variables`` are the values for ``${name}`` in files that turn substitution on.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, a file cannot be read, a name is no
-            migration's, two files share a version, or a marker, an option or an encoding is wrong.
+        MigrationFileInvalid: the folder is missing or empty, a file cannot be read, a file name is not
+            valid, two files share a version, or a marker, an option or an encoding is wrong.
     """
     source = str(folder)
     found: dict[int | str, Migration] = {}
@@ -72,16 +62,16 @@ def _name_file(path: str, content: bytes) -> NativeFile:
     repeatable = None if versioned is not None else _REPEATABLE.fullmatch(name)
     if versioned is None and repeatable is None:
         raise MigrationFileInvalid(
-            f"{path} is no migration's name.",
+            f"{path} is not a valid migration file name.",
             hint="Name it VERSION_name.sql, VERSION_name.py or R__name.sql (VERSION is digits), "
             "or move it out of the migrations folder.",
             file=path,
         )
     if name.count(".") > 1 and name.lower().endswith(_OTHER_DOWN):
         raise MigrationFileInvalid(
-            f"{path} is another tool's down script by its name.",
-            hint="Name the tool with LOCKGATE_FORMAT (or --format); or put the script behind"
-            " -- migrate:down in its migration's file.",
+            f"{path} has the name of another tool's down script.",
+            hint="Set LOCKGATE_FORMAT (or --format) to that tool; or move the script below"
+            " -- migrate:down in the file of its migration.",
             file=path,
         )
     text = decode_text(content, path).removeprefix(_BOM)
@@ -108,7 +98,7 @@ def _read_repeatable(file: NativeFile, variables: Mapping[str, str]) -> Migratio
     if down is not None:
         raise MigrationFileInvalid(
             f"{file.path} is repeatable and has a down script.",
-            hint="A repeatable migration is undone by an edit of its text; take the down part out.",
+            hint="Remove the down script. To undo a repeatable migration, edit its text.",
             file=file.path,
         )
     return Migration(None, file.name, Kind.REPEATABLE, up, None)
@@ -118,6 +108,6 @@ def _found_twice(other: Migration, one: Migration) -> MigrationFileInvalid:
     what = f"the name {one.name}" if one.version is None else f"version {one.version}"
     return MigrationFileInvalid(
         f"Two files have {what}: {other.path} and {one.path}.",
-        hint="Give one of them a version of its own.",
+        hint="Give one of them another version.",
         file=one.path,
     )

@@ -1,7 +1,4 @@
-"""One file of the native format to its scripts: marker lines and options, or a Python function.
-
-Knows no SQL beyond comment lines that begin with ``-- migrate:``, and no folder.
-"""
+"""Divides one file of the native format into its scripts, and reads the options on its markers."""
 
 from __future__ import annotations
 
@@ -12,15 +9,18 @@ from typing import TYPE_CHECKING
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import NO_OPTIONS, Language, Options, Script
 from lockgate.core.similar import find_similar
+from lockgate.core.sql.script import tokenize
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.folder import line_of
+from lockgate.formats.shared.python_file import read_python_options
+from lockgate.formats.shared.substitution import substitute_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Indented ones count too: a down marker that is taken for a comment would run its script as up.
+# Indented markers count too: if a down marker were taken for a comment, up would run its script.
 _MARKER = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*(?a:migrate):([a-z_-]*)[ \t]*([^\r\n]*)",
     re.MULTILINE | re.IGNORECASE,
@@ -34,9 +34,9 @@ _OPTIONS = ("transaction", "lock_timeout", "statement_timeout")
 
 @dataclass(frozen=True, slots=True)
 class NativeFile:
-    """One file under its path relative to the folder; the text without a byte order mark.
+    """One file with its path relative to the folder, and its text without a byte order mark.
 
-    ``version`` and ``name`` are what the file's name says; a repeatable one has no version.
+    ``version`` and ``name`` come from the file's name. A repeatable migration has no version.
     """
 
     path: str
@@ -47,7 +47,7 @@ class NativeFile:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What stands behind one marker line, up to the next."""
+    """The text between one marker line and the next."""
 
     text: str
     first_line: int
@@ -55,13 +55,11 @@ class _Section:
 
 
 def read_python(file: NativeFile) -> tuple[Script, Script | None]:
-    """Return a Python file's up and down script, which have one text.
+    """Return the up and down scripts of a Python file; both have the text of the whole file.
 
     Raises:
-        MigrationFileInvalid: it is no migration.
+        MigrationFileInvalid: the file is not a valid migration (see `read_python_options`).
     """
-    from lockgate.formats.shared.python_file import read_python_options  # few folders have one
-
     found = read_python_options(file.text, file.path)
     script = Script(
         text=file.text,
@@ -91,7 +89,7 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
     if up is None:
         if down is not None:
             raise MigrationFileInvalid(
-                f"{file.path} has a down script and no up script.",
+                f"{file.path} has a down script but no up script.",
                 hint="Put -- migrate:up on a line above the up script.",
                 file=file.path,
             )
@@ -100,11 +98,9 @@ def read_sql(file: NativeFile, variables: Mapping[str, str]) -> tuple[Script, Sc
 
 
 def _script(file: NativeFile, section: _Section, variables: Mapping[str, str] | None) -> Script:
-    """Return a section as a script; without ``variables`` the file asks for none."""
+    """Return a section as a script; without ``variables`` nothing is filled in."""
     substituted = None
     if variables is not None and _ENV_SWITCH in section.text.lower():
-        from lockgate.formats.shared.substitution import substitute_variables  # few files ask
-
         substituted = substitute_variables(
             section.text, variables, path=file.path, first_line=section.first_line
         )
@@ -121,9 +117,9 @@ def _script(file: NativeFile, section: _Section, variables: Mapping[str, str] | 
 
 
 def _find_markers(text: str, lowered: str) -> list[re.Match[str]]:
-    """Return what ``_MARKER`` finds: only lines with ``migrate:`` in them are looked at.
+    """Return the matches of ``_MARKER``. Faster than a search: only lines with ``migrate:`` are tried.
 
-    ``lowered`` is the text in lower case; where that has another length, places differ.
+    ``lowered`` is the text in lower case. If its length differs, offsets do too: then search.
     """
     if len(lowered) != len(text):
         return list(_MARKER.finditer(text))
@@ -140,7 +136,7 @@ def _find_markers(text: str, lowered: str) -> list[re.Match[str]]:
 
 
 def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
-    """Cut the text at its up and down markers; each may stand once."""
+    """Divide the text at its up and down markers; each may occur once."""
     markers = [m for m in _find_markers(file.text, lowered) if _is_section(m, file)]
     if markers:
         _refuse_above(file, markers[0].start())
@@ -150,7 +146,7 @@ def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
         if marker[1] in sections:
             raise MigrationFileInvalid(
                 f"{file.path}:{line}: a second -- migrate:{marker[1]}.",
-                hint="Split the file in two migrations, or take the second marker out.",
+                hint="Split the file into two migrations, or remove the second marker.",
                 file=file.path,
                 line=line,
             )
@@ -158,8 +154,8 @@ def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
         options = _read_options(marker[2], file.path, line)
         if marker[1] == "up" and "down" in sections:
             raise MigrationFileInvalid(
-                f"{file.path}:{line}: -- migrate:up stands below -- migrate:down.",
-                hint="Put the up script first; were the markers swapped, up would undo.",
+                f"{file.path}:{line}: -- migrate:up is below -- migrate:down.",
+                hint="Put the up script first, and check that the two markers are not swapped.",
                 file=file.path,
                 line=line,
             )
@@ -168,23 +164,21 @@ def _read_sections(file: NativeFile, lowered: str) -> dict[str, _Section]:
 
 
 def _refuse_above(file: NativeFile, first_marker: int) -> None:
-    """Refuse what stands above the first marker and is no comment: it would be lost."""
+    """Refuse everything but comments above the first marker: it would not run."""
     header = file.text[:first_marker]
     if not header or header.isspace():
         return
-    from lockgate.core.sql.script import tokenize  # most files have no header
-
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)
     if lost is not None:
         what, line = "there is SQL", line_of(header, lost.start)
     elif switch is not None:
-        what, line = f"-- migrate:{switch[1]} stands", line_of(header, switch.start())
+        what, line = f"-- migrate:{switch[1]} is", line_of(header, switch.start())
     else:
         return
     raise MigrationFileInvalid(
         f"{file.path}:{line}: {what} above the first marker.",
-        hint="Move it below -- migrate:up; above the first marker only comments may stand.",
+        hint="Move it below -- migrate:up. Only comments may be above the first marker.",
         file=file.path,
         line=line,
     )
@@ -195,9 +189,9 @@ def _is_section(marker: re.Match[str], file: NativeFile) -> bool:
     if directive not in _DIRECTIVES:
         line = line_of(file.text, marker.start())
         raise MigrationFileInvalid(
-            f"{file.path}:{line}: -- migrate:{directive} is not known"
-            f"{_nearest(directive.lower(), _DIRECTIVES)}",
-            hint="Known are -- migrate:up, -- migrate:down, -- migrate:env on|off and"
+            f"{file.path}:{line}: unknown marker -- migrate:{directive}"
+            f"{_suggest(directive.lower(), _DIRECTIVES)}",
+            hint="Valid markers: -- migrate:up, -- migrate:down, -- migrate:env on|off,"
             " -- migrate:verify QUERY.",
             file=file.path,
             line=line,
@@ -212,15 +206,15 @@ def _read_options(text: str, path: str, line: int) -> Options:
         key, colon, value = word.partition(":")
         if not colon or key not in _OPTIONS:
             raise MigrationFileInvalid(
-                f"{path}:{line}: {word} is no option{_nearest(key, _OPTIONS)}",
-                hint=f"Options are written key:value; there are {', '.join(_OPTIONS)}.",
+                f"{path}:{line}: unknown option {word}{_suggest(key, _OPTIONS)}",
+                hint=f"Write options as key:value. Valid options: {', '.join(_OPTIONS)}.",
                 file=path,
                 line=line,
             )
         if key in seen:
             raise MigrationFileInvalid(
-                f"{path}:{line}: {key} stands there twice.",
-                hint="Take one of the two out.",
+                f"{path}:{line}: {key} is set twice.",
+                hint="Remove one of them.",
                 file=path,
                 line=line,
             )
@@ -247,6 +241,6 @@ def _with_option(options: Options, key: str, value: str, place: str) -> Options:
         ) from None
 
 
-def _nearest(word: str, known: tuple[str, ...]) -> str:
+def _suggest(word: str, known: tuple[str, ...]) -> str:
     near = find_similar(word, known)
-    return f"; did you mean {near}?" if near else "."
+    return "." if near is None else f"; did you mean {near}?"

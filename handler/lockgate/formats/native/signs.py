@@ -1,4 +1,4 @@
-"""What shows that a folder is in the native format and no other. Reads no migration."""
+"""Recognises a folder of the native format by what no other tool's folder has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _VERSIONED = re.compile(r"[0-9]+(?:_.*)?\.(?:sql|py)", re.DOTALL)
 _REPEATABLE = re.compile(r"R__.+\.sql", re.DOTALL)
 _RUBY = re.compile(r"[0-9]+_.+\.rb")
 _MARKER = re.compile(r"^[ \t]*--[ \t]*migrate:", re.MULTILINE | re.IGNORECASE)
-# What dbmate does not have; it reads the rest of the markers as this format does.
+# Markers and options that dbmate does not have; it reads the others like this format.
 _OWN = re.compile(
     r"^[ \t]*--[ \t]*migrate:(?:env|verify|(?:up|down)[^\r\n]*_timeout:)[^\r\n]*", re.MULTILINE
 )
-# Comments and names of tools whose files are named like ours, and which are no error in ours.
+# Comments of tools whose files have names like ours; in a native file they would be plain comments.
 _OTHER = re.compile(
     r"^[ \t]*--[ \t]*(?:\+|!|depends:|no-transaction\b|liquibase\b"
     r"|add (?:up |down )?migration script here)",
@@ -29,10 +29,10 @@ _OTHER_SUFFIXES = (".up.sql", ".down.sql", ".rollback.sql")
 
 
 def find_native_sign(folder: Path) -> str | None:
-    """Return a repeatable or Python migration, an option of ours, or a file without any marker.
+    """Return the sign: a repeatable or Python migration, a native option, or a file without markers.
 
-    The last is what other tools have too: where a folder has nothing else to tell by, their formats
-    answer as well. A file that is another tool's makes the whole folder so.
+    Other tools have files without markers too; if a folder has no other sign, their formats recognise
+    it as well. One file of another tool is enough for the folder not to be native.
     """
     if any(_RUBY.fullmatch(path.rpartition("/")[2]) for path in list_files(folder, (".rb",))):
         return None
@@ -56,7 +56,7 @@ def _is_of_other_tool(name: str, text: str) -> bool:
 
 
 def has_foreign_marker(text: str) -> bool:
-    """Return whether a line looks like a marker and is not one of this format."""
+    """Return whether a line looks like a marker but is not one of this format."""
     return any(_MARKER.match(one.text) is None for one in find_markers(text))
 
 

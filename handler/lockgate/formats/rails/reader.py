@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle, Version
-from lockgate.formats.native import reader as lockgate
+from lockgate.formats.native.reader import read_folder as read_native_folder
 from lockgate.formats.shared.folder import list_files
 from lockgate.formats.shared.scripts import (
     catalog_by_number,
@@ -52,7 +52,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         MigrationFileInvalid: there is no migration, or the native format refuses a file.
     """
     is_native = next(list_files(folder), None) is not None
-    native = list(lockgate.read_folder(folder, variables).migrations) if is_native else []
+    native = list(read_native_folder(folder, variables).migrations) if is_native else []
     in_sql = {migration.version for migration in native}
     ruby = [_make_ruby(path, *named.groups()) for path, named in _list_ruby(folder)]
     migrations = native + [migration for migration in ruby if migration.version not in in_sql]

@@ -1,7 +1,7 @@
-"""The order that JavaScript's ``localeCompare`` gives to names. Knows ASCII, and where that ends.
+"""Sorts names as JavaScript's ``localeCompare`` does, as far as they are ASCII.
 
-Tools of the Node.js world sort file names by the root collation of the Unicode consortium, in which
-punctuation comes before digits, digits before letters, and case decides last.
+Node.js tools sort file names by Unicode's root collation: punctuation before digits, digits before
+letters, and case last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SYMBOLS = "`^+<=>|~$"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _RANKS = {c: rank for rank, c in enumerate(f"{_PUNCTUATION}{_SYMBOLS}0{_LETTERS}", start=1)}
 _DIGIT_RANK = _RANKS["0"]
-# Above every character that has a rank; between two of these nobody here can judge.
+# After every character that has a rank. The order of two such characters is unknown here.
 _FOREIGN = len(_RANKS) + 1
 _PIECES = re.compile(r"[0-9]+|[^0-9]", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]", re.DOTALL)
@@ -28,7 +28,7 @@ _DIGITS = re.compile(r"[0-9]", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, order=True)
 class LocaleKey:
-    """What a name is compared by: its characters, and then their case."""
+    """The sort key of a name: its characters, then their case."""
 
     ranks: tuple[tuple[int, int], ...]
     cases: tuple[bool, ...]
@@ -50,9 +50,9 @@ def numeric_key(name: str) -> LocaleKey:
 
 
 def find_undecided(keys: Iterable[LocaleKey]) -> int | None:
-    """Return the place of the first of the sorted keys whose order to the next is not certain.
+    """Return the place of the first of the sorted keys whose order to the next one is uncertain.
 
-    The two are equal, or differ first in a letter beyond ASCII.
+    The two are equal, or the first difference is a character beyond ASCII.
     """
     for place, (one, other) in enumerate(pairwise(keys)):
         pairs = zip(one.ranks, other.ranks, strict=False)

@@ -1,4 +1,4 @@
-"""A folder of files: what every format reads. Knows names and encodings; knows no tool."""
+"""Lists and reads the files of a folder, for every format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK = 1 << 16
-# Without O_NONBLOCK, opening a FIFO waits for a writer.
+# Without O_NONBLOCK, opening a FIFO would wait for a writer.
 _FLAGS = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")
 )
-_MOST_BYTES = 2 << 30
+_MAX_BYTES = 2 << 30
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SPECIAL = (
     (stat.S_ISDIR, "a folder"),
@@ -30,10 +30,10 @@ _SPECIAL = (
 
 
 def require_folder(folder: Path) -> None:
-    """Refuse a folder that is not there.
+    """Check that the folder exists.
 
     Raises:
-        MigrationFileInvalid: it is not.
+        MigrationFileInvalid: it does not exist, or cannot be read.
     """
     try:
         problem = None if folder.is_dir() else "does not exist"
@@ -47,19 +47,18 @@ def require_folder(folder: Path) -> None:
 
 
 def no_migrations(folder: Path | str) -> MigrationFileInvalid:
-    """Return the error of a folder without a single migration."""
+    """Return the error for a folder without migrations."""
     return MigrationFileInvalid(
-        f"The migrations folder {folder} holds no migration.",
-        hint="Check that it is the folder of migrations itself; or write the first one with: lockgate"
-        " new NAME",
+        f"The migrations folder {folder} contains no migrations.",
+        hint="Check that this is the right folder, or write the first migration: lockgate new NAME",
     )
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...] = (".sql", ".py")) -> Iterator[str]:
-    """Yield the relative paths of a folder's files, sorted, hidden ones and caches left out.
+    """Yield the relative paths of a folder's files, sorted, without hidden files and caches.
 
-    A suffix counts in capitals too: V2.SQL is no migration's name, and must not be passed over. Nor must
-    a folder be that cannot be read.
+    The case of the suffix does not matter: V2.SQL is not a valid name, and must be refused rather than
+    ignored. A folder that cannot be read is refused too.
 
     Raises:
         MigrationFileInvalid: a folder is missing or cannot be read, or a name is not UTF-8.
@@ -71,7 +70,7 @@ def list_files(folder: Path, suffixes: tuple[str, ...] = (".sql", ".py")) -> Ite
 def _walk(
     folder: str, base: str, suffixes: tuple[str, ...], linked: set[tuple[int, int]]
 ) -> Iterator[str]:
-    """Yield the files of a folder, whose path ends with ``base``, and then those of its folders.
+    """Yield the files of a folder, then those of its subfolders; ``base`` is its relative path.
 
     ``linked`` identifies the folders that links have led to so far.
     """
@@ -109,16 +108,16 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except PermissionError:
         raise
     except OSError:
-        # A link that leads nowhere, or in a circle.
+        # A dangling or circular link.
         return False
 
 
 def _refuse_circle(
     folder: str, base: str, link: os.DirEntry[str], linked: set[tuple[int, int]]
 ) -> None:
-    """Refuse a link to a folder above it, or to one that another link leads to already.
+    """Refuse a link to a folder above it, or to one that another link already leads to.
 
-    Following such links would read the same files again, and in a circle without end.
+    Following such links would read the same files again, possibly forever.
     """
     found = link.stat()
     above = [folder]
@@ -128,7 +127,7 @@ def _refuse_circle(
     if (found.st_dev, found.st_ino) in known:
         path = show_name(f"{base}{link.name}")
         raise MigrationFileInvalid(
-            f"{path} is a link to a folder that is read already.",
+            f"{path} is a link to a folder that is already read.",
             hint=f"Remove the link: rm {path}",
             file=path,
         )
@@ -136,24 +135,24 @@ def _refuse_circle(
 
 
 def show_name(name: str) -> str:
-    """Return a name with whatever cannot be shown written as an escape."""
+    """Return a name with unprintable characters escaped."""
     try:
         shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
-        # A setting may hold half a character that stands for no byte.
+        # A setting may contain a lone surrogate that is not an escaped byte.
         shown = name.encode("utf-8", "backslashreplace").decode()
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], shown)
 
 
 def refuse_name(path: str) -> None:
-    """Refuse a name that could be neither shown nor recorded.
+    """Refuse a name that cannot be displayed or stored.
 
     Raises:
-        MigrationFileInvalid: it is not UTF-8, or holds a control character.
+        MigrationFileInvalid: it is not UTF-8, or contains a control character.
     """
     shown = show_name(path)
     if shown != path:
-        what = "holds a control character" if _CONTROL.search(path) else "is not UTF-8"
+        what = "contains a control character" if _CONTROL.search(path) else "is not UTF-8"
         raise MigrationFileInvalid(
             f"{shown}: the name {what}.",
             hint="Rename the file or its folder.",
@@ -162,7 +161,7 @@ def refuse_name(path: str) -> None:
 
 
 def list_folders(folder: Path, *, follow_links: bool = True) -> list[str]:
-    """Return the names of the folders in a folder, sorted, hidden ones included.
+    """Return the names of the subfolders, sorted, hidden ones included.
 
     Raises:
         MigrationFileInvalid: it is missing or cannot be read, or a name is not UTF-8.
@@ -179,10 +178,10 @@ def list_folders(folder: Path, *, follow_links: bool = True) -> list[str]:
 
 
 def has_folder(folder: Path | str, shown: str) -> bool:
-    """Return whether there is a folder of that name.
+    """Return whether there is a folder with that name.
 
     Raises:
-        MigrationFileInvalid: that cannot be known.
+        MigrationFileInvalid: the answer is unknown, for example for lack of permissions.
     """
     try:
         return stat.S_ISDIR(Path(folder, shown).stat().st_mode)
@@ -193,10 +192,10 @@ def has_folder(folder: Path | str, shown: str) -> bool:
 
 
 def has_file(folder: Path | str, shown: str) -> bool:
-    """Return whether there is something under a name that is not a folder; reading it may still fail.
+    """Return whether there is a file, or anything but a folder, with that name.
 
     Raises:
-        MigrationFileInvalid: that cannot be known.
+        MigrationFileInvalid: the answer is unknown, for example for lack of permissions.
     """
     try:
         return not stat.S_ISDIR(Path(folder, shown).stat().st_mode)
@@ -236,7 +235,7 @@ def decode_text(content: bytes, shown: str) -> str:
 def read_content(folder: Path | str, shown: str) -> bytes:
     """Return a file's bytes; ``shown`` is its path relative to the folder.
 
-    Of a folder with thousands of files, give the path as a string: it is not made one so often then.
+    For a folder with thousands of files, give its path as a string: converting it each time is slow.
 
     Raises:
         MigrationFileInvalid: it cannot be read.
@@ -245,7 +244,7 @@ def read_content(folder: Path | str, shown: str) -> bytes:
         descriptor = os.open(f"{folder}/{shown}", _FLAGS)
         try:
             found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
                 raise _unreadable(shown, _describe_special(found))
             content = os.read(descriptor, _CHUNK)
             return content if len(content) < _CHUNK else content + _read_rest(descriptor)
@@ -259,7 +258,7 @@ def read_content(folder: Path | str, shown: str) -> bytes:
 
 
 def _describe_error(path: str, error: OSError) -> str:
-    """Return why a file could not be opened; a socket's own error does not say that it is one."""
+    """Return why a file could not be opened. The error of a socket does not mention that it is one."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -269,7 +268,7 @@ def _describe_error(path: str, error: OSError) -> str:
 
 def _describe_special(found: os.stat_result) -> str:
     if stat.S_ISREG(found.st_mode):
-        return f"it has {found.st_size >> 20} MB, and the most is {_MOST_BYTES >> 20} MB"
+        return f"it has {found.st_size >> 20} MB; the limit is {_MAX_BYTES >> 20} MB"
     kinds = (name for test, name in _SPECIAL if test(found.st_mode))
     return f"it is {next(kinds, 'something else')}, not a file"
 
@@ -291,6 +290,6 @@ def _read_rest(descriptor: int) -> bytes:
 
 
 def line_of(text: str, offset: int) -> int:
-    """Return the line, from 1, at which an offset stands; any line ending counts as one."""
+    """Return the line of an offset, from 1; CR, LF and CR LF each end a line."""
     before = text[:offset]
     return before.count("\n") + before.count("\r") - before.count("\r\n") + 1

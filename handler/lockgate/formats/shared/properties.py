@@ -1,4 +1,4 @@
-"""Property files (``key=value``), as Java programs have them. Knows no tool's keys."""
+"""Reads Java property files (``key=value``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting: what it is, and where it stands. ``file`` is a path, or a variable's name."""
+    """One setting and its place. ``file`` is a path, or the name of a variable."""
 
     key: str
     value: str = field(repr=False)
@@ -32,7 +32,7 @@ class Entry:
 
 
 def read_properties(text: str, file: str) -> list[Entry]:
-    """Return the settings of a file in its order. A backslash at a line's end continues it."""
+    """Return the settings of a file in order. A backslash at the end of a line continues it."""
     return [
         Entry(match[1], match[2].rstrip(), file, line)
         for line, content in _join_lines(text.removeprefix(_BOM))
@@ -41,7 +41,7 @@ def read_properties(text: str, file: str) -> list[Entry]:
 
 
 def _join_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield logical lines and where each begins, comments and empty ones left out."""
+    """Yield logical lines with their first line number, without comments and empty lines."""
     begun: tuple[int, str] | None = None
     for number, raw in enumerate(_LINE_END.split(text), start=1):
         content = raw.lstrip()

@@ -1,7 +1,7 @@
-"""Scripts that a tool hands to psql: what psql does with them besides sending them.
+"""Reads scripts that a tool runs with psql.
 
-psql commits each statement by itself unless the script says BEGIN, and fills its variables in.
-Its own commands begin with a backslash; `psql_text` leaves out those that do nothing to a database.
+psql commits each statement separately unless the script begins a transaction, and fills in variables.
+Its own commands begin with a backslash; `psql_text` removes those that do not affect the database.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
 def read_psql_script(folder: Path, path: str) -> Script:
     """Return a script that runs as psql would run it.
 
-    Where psql would have committed statement by statement and that can matter (a statement that no
-    transaction may hold, a call, an enum value used by the next one), the script has ``transaction``
-    False; any other runs in one transaction, or in those that it begins itself.
+    If it matters that psql commits after each statement (a statement that cannot run in a transaction,
+    a CALL, a new enum value that the next statement uses), the script has ``transaction`` False. Other
+    scripts run in one transaction, or in those that they begin themselves.
 
-    A psql variable in it is an obstacle, and so is a command that concerns the database, and a
-    transaction of its own that does not end in COMMIT.
+    Obstacles are a psql variable, a command that affects the database, and a transaction of the
+    script's own that does not end in COMMIT.
 
     Raises:
-        MigrationFileInvalid: it cannot be read.
+        MigrationFileInvalid: the file cannot be read.
     """
     text = read_text(folder, path)
     sent = make_sent_text(text)
@@ -61,13 +61,13 @@ def read_psql_script(folder: Path, path: str) -> Script:
 
 
 def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
-    """Return the statements, or what keeps a script with a command of psql's from being run."""
+    """Return the statements, or the obstacle if the script has a psql command."""
     try:
         return split_statements(text), None
     except SqlTextInvalid as error:
         command = find_command(text, error)
         if command is None:
-            # The plan says what is wrong with it, and where, when it is to run.
+            # The plan reports what is wrong and where, if the script is pending.
             return (), None
         why = f"has the psql command {command}, which is not SQL"
         return (), Obstacle(why, describe_replacement(command), error.line or 1, psql=_TOOL)
@@ -81,15 +81,15 @@ def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
     has_own = any(one.control is not None for one in classes)
     if has_own:
         return False
-    # A procedure that is called may commit, which only the server knows.
+    # A procedure may commit; only the server knows.
     calls = any(may_refuse_transaction(text, statement) for statement in statements)
     return calls or (Transactionality.ENUM_VALUE in kinds and len(statements) > 1)
 
 
 def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
-    """Find what leaves a script in a transaction that is not committed, or that nobody can follow.
+    """Find a BEGIN or an end of a transaction that has no counterpart.
 
-    `psql_text` has left out what psql only warns of.
+    `psql_text` has already removed those that psql only warns about.
     """
     begin: Statement | None = None
     for statement in statements:
@@ -108,8 +108,8 @@ def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obst
 def _make_unpaired(text: str, statement: Statement) -> Obstacle:
     word = text[statement.start : statement.end].split(maxsplit=1)[0].upper()
     return Obstacle(
-        f"has a transaction of its own that cannot be followed: this {word} has no partner",
-        "End each BEGIN with one COMMIT, and with nothing else.",
+        f"has an unbalanced transaction: this {word} has no counterpart",
+        "End each BEGIN with one COMMIT.",
         line_of(text, statement.start),
         psql=_TOOL,
     )
@@ -120,8 +120,8 @@ def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | N
         return None
     for offset, name in _find_variables(text, statements):
         return Obstacle(
-            f"uses the psql variable {name}, which only psql fills in",
-            "Write its value in, or read it with current_setting() and set it by ALTER ROLE or"
+            f"uses the psql variable {name}, which only psql can fill in",
+            "Write the value itself, or read it with current_setting() and set it with ALTER ROLE or"
             " ALTER DATABASE.",
             line_of(text, offset),
             psql=_TOOL,
@@ -130,10 +130,9 @@ def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | N
 
 
 def _find_variables(text: str, statements: tuple[Statement, ...]) -> Iterator[tuple[int, str]]:
-    """Yield offset and text of each colon that psql would take for the start of a variable.
+    """Yield offset and text of each colon that psql would read as the start of a variable.
 
-    In square brackets a colon stands for a slice, unless quotes follow; there psql leaves a name
-    alone that it does not know.
+    In square brackets a colon is a slice, unless quotes follow: psql leaves unknown names there alone.
     """
     for statement in statements:
         depth = 0

@@ -1,6 +1,6 @@
-r"""A script as psql sends it: without what only psql sees, and with ``\copy … from stdin`` as COPY.
+r"""Makes the text that psql would send: without psql's own commands, and ``\copy … from stdin`` as COPY.
 
-Every statement stays at its offset, so that a place in what is sent is one in the file.
+Every statement keeps its offset, so that a position in the sent text is also one in the file.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from lockgate.core.sql.script import Skip, Statement
 
-# What psql does by these, it does to its own output; that an error ends the script, Sqitch says too.
+# These commands only affect the output of psql, or stop it at an error, as Sqitch does anyway.
 _IDLE = re.compile(
     r"\\(?:echo|qecho|warn|timing|pset|x|encoding[ \t]+'?utf-?8'?"
     r"|set[ \t]+(?:ON_ERROR_STOP[ \t]+'?(?:on|true|1)'?|QUIET|ECHO|VERBOSITY|SHOW_CONTEXT))"
     r"(?![\w+])[^\r\n]*",
     re.IGNORECASE,
 )
-# psql takes the whole line; a comment in it would hide the semicolon that is put at its end.
+# psql reads the whole line. A comment in it would hide the semicolon that is added at its end.
 _COPY = re.compile(
     r"^([ \t]*)\\(copy[ \t](?>(?:(?!--|/\*)[^\r\n;])*?[ \t]from[ \t]+stdin(?=[ \t\r\n]|\Z))"
     r"(?:(?!--|/\*)[^\r\n;])*)$",
     re.MULTILINE | re.IGNORECASE,
 )
-# In or outside of a transaction, psql hears no more than a warning.
+# The server only warns about these, inside and outside of a transaction respectively.
 _BEGINS = frozenset({"BEGIN", "BEGIN WORK", "BEGIN TRANSACTION", "START TRANSACTION"})
 _ENDS = frozenset(
     f"{word}{more}"
@@ -39,7 +39,7 @@ _ENDS = frozenset(
 
 
 def make_sent_text(text: str) -> str:
-    """Return a script as psql sends it, as far as that can be known from its text."""
+    """Return a script as psql sends it, as far as its text alone decides that."""
     text = _translate_copies(text)
     found: dict[int, int] = {}
     statements: list[Statement] = []
@@ -52,7 +52,7 @@ def make_sent_text(text: str) -> str:
 
 
 def _skip_idle(text: str, found: dict[int, int]) -> Skip:
-    """Return what leaves out commands that do nothing to a database, and notes their places."""
+    """Return a function that skips commands without effect on the database, and notes their places."""
 
     def skip(offset: int) -> int | None:
         match = _IDLE.match(text, offset)
@@ -65,9 +65,9 @@ def _skip_idle(text: str, found: dict[int, int]) -> Skip:
 
 
 def _translate_copies(text: str) -> str:
-    r"""Return the text with ``\copy … from stdin`` as a statement, which reads the lines below it.
+    r"""Return the text with ``\copy … from stdin`` as a COPY statement, which reads the lines below it.
 
-    Where such a line is in a string or a comment it stays as it is.
+    Such a line in a string or a comment stays as it is.
     """
     if not _COPY.search(text):
         return text
@@ -86,7 +86,7 @@ def _translate_copies(text: str) -> str:
 
 
 def _find_idle_controls(text: str, statements: Sequence[Statement]) -> list[Statement]:
-    """Return what begins a transaction in one, or ends one outside: psql warns, and goes on."""
+    """Return each BEGIN inside a transaction and each end outside of one: the server only warns."""
     idle: list[Statement] = []
     is_open = False
     for statement in statements:

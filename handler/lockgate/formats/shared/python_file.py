@@ -1,4 +1,4 @@
-"""What a Python migration says of itself, read from its syntax. Runs nothing of it."""
+"""Reads the options of a Python migration from its syntax, without running it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class PythonOptions:
 
 
 def read_python_options(text: str, path: str) -> PythonOptions:
-    """Return what the module defines at its top level.
+    """Return the options that the module sets at its top level.
 
-    A function whose body would not run when it is called is an obstacle.
+    A function whose body would not run when it is called (a generator, a coroutine) is an obstacle.
 
     Raises:
         MigrationFileInvalid: it is not Python, has no ``up(connection)``, or sets ``transaction`` to
@@ -68,13 +68,13 @@ def read_python_options(text: str, path: str) -> PythonOptions:
 
 
 def is_down_empty(up: ast.FunctionDef | None, down: ast.FunctionDef | None) -> bool:
-    """Return whether a down has nothing in it although its up has something."""
+    """Return whether the down function is empty although the up function is not."""
     is_idle = down is not None and is_empty(down)
     return is_idle and not (up is not None and is_empty(up))
 
 
 def make_idle_obstacle(name: str, idle: DeferredWork | None) -> Obstacle | None:
-    """Return the obstacle that a function is whose body would not run, or ``None``."""
+    """Return the obstacle for a function whose body would not run; ``None`` without ``idle``."""
     if idle is None:
         return None
     return Obstacle(
@@ -111,7 +111,7 @@ def _check_parameters(function: ast.FunctionDef, path: str) -> None:
 
 
 def _read_transaction(module: ast.Module, path: str) -> bool | None:
-    """Read the assignment; what is no plain True or False cannot be known without running it."""
+    """Return the value of ``transaction``; anything but True or False would have to be run."""
     for node in module.body:
         match node:
             case (
@@ -121,7 +121,7 @@ def _read_transaction(module: ast.Module, path: str) -> bool | None:
                 if isinstance(value, ast.Constant) and isinstance(value.value, bool):
                     return value.value
                 raise MigrationFileInvalid(
-                    f"{path}:{node.lineno}: transaction must be True or False, written as such.",
+                    f"{path}:{node.lineno}: transaction must be a literal True or False.",
                     hint="Write transaction = False, or give the variable another name.",
                     file=path,
                     line=node.lineno,

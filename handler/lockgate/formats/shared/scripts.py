@@ -1,4 +1,4 @@
-"""Files of SQL to scripts and migrations: what the formats of other tools share. Knows no tool."""
+"""Makes scripts, migrations and catalogs from SQL files, for the formats of other tools."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Obstacle
 
 _BOM = "\ufeff"
-# A folder with one of these beside its SQL is of a tool that runs them.
+# A folder with such a file beside its SQL belongs to a tool that runs it.
 PROGRAMS = (".py", ".js", ".ts", ".rb")
 
 
 def list_names(folder: Path, suffixes: tuple[str, ...] = (".sql",)) -> list[str]:
-    """Return the names of the files in the folder itself, sorted by their bytes; none of subfolders.
+    """Return the names of the files in the folder, sorted by their bytes; no subfolders.
 
     Raises:
         MigrationFileInvalid: the folder is missing, or a name is not UTF-8.
@@ -44,10 +44,10 @@ def make_script(
     substituted: str | None = None,
     hidden: tuple[str, ...] = (),
 ) -> Script:
-    """Return a script of SQL, verbatim but for a byte order mark.
+    """Return an SQL script: its text without a byte order mark, otherwise verbatim.
 
-    ``first_line`` is the line of the file at which the text begins. ``substituted`` is the text with
-    its variables filled in, ``hidden`` the values that came from outside the file.
+    ``first_line`` is the line of the file where the text begins. ``substituted`` is the text with its
+    variables filled in, ``hidden`` the values that came from outside the file.
     """
     plain = text.removeprefix(_BOM)
     return Script(
@@ -72,16 +72,16 @@ def read_script(folder: Path, path: str, *, transaction: bool | None = None) -> 
 
 
 def make_versioned(version: Version, name: str, up: Script, down: Script | None) -> Migration:
-    """Return a migration that runs once, for a tool that opens its transaction itself."""
+    """Return a versioned migration of a tool that opens a transaction around each script."""
     undo = None if down is None else leave_transaction(down)
     return Migration(version, name, Kind.VERSIONED, leave_transaction(up), undo)
 
 
 def refuse_duplicates(migrations: Iterable[Migration]) -> None:
-    """Refuse two migrations of one version; where versions are names, of one text.
+    """Refuse two migrations with the same version; versions that are names are compared as text.
 
     Raises:
-        MigrationFileInvalid: there are two; it names both files.
+        MigrationFileInvalid: there are two; the message names both files.
     """
     seen: dict[tuple[int, ...] | str, Migration] = {}
     for migration in migrations:
@@ -92,15 +92,15 @@ def refuse_duplicates(migrations: Iterable[Migration]) -> None:
             raise MigrationFileInvalid(
                 f"Two files have version {migration.migration_id}: {other.path} and "
                 f"{migration.path}.",
-                hint="Give one of them a version of its own.",
+                hint="Give one of them another version.",
                 file=migration.path,
             )
 
 
 def down_alone(path: str, up_path: str) -> MigrationFileInvalid:
-    """Return the error of a down script whose up script is missing."""
+    """Return the error for a down script without an up script."""
     return MigrationFileInvalid(
-        f"{path} has a down script and no up script.",
+        f"{path} has a down script but no up script.",
         hint=f"Add {up_path}, or remove {path}.",
         file=path,
     )
@@ -109,16 +109,16 @@ def down_alone(path: str, up_path: str) -> MigrationFileInvalid:
 def unusable_file(
     path: str, why: str, hint: str, *, line: int | None = None
 ) -> MigrationFileInvalid:
-    """Return the error of a file that the tool, or Lockgate in its place, does not run.
+    """Return the error for a file that the tool, or Lockgate, does not run.
 
-    ``why`` completes the sentence that begins with the file: "is a Go migration".
+    ``why`` completes a sentence that begins with the file's name: "is a Go migration".
     """
     place = path if line is None else f"{path}:{line}"
     return MigrationFileInvalid(f"{place} {why}.", hint=hint, file=path, line=line)
 
 
 def refuse(path: str, obstacle: Obstacle) -> MigrationFileInvalid:
-    """Return the error of an obstacle that stands in the way of the whole folder."""
+    """Return the error for an obstacle that makes the whole folder unusable."""
     return unusable_file(path, obstacle.why, obstacle.hint, line=obstacle.line)
 
 
@@ -126,7 +126,7 @@ def catalog_by_number(migrations: list[Migration], folder: Path) -> Catalog:
     """Return the catalog of a tool that compares versions as numbers.
 
     Raises:
-        MigrationFileInvalid: there is no migration, or a version is there twice.
+        MigrationFileInvalid: there is no migration, or two have the same version.
     """
     if not migrations:
         raise no_migrations(folder)
@@ -135,13 +135,13 @@ def catalog_by_number(migrations: list[Migration], folder: Path) -> Catalog:
 
 
 def catalog_by_place(migrations: list[Migration], folder: Path) -> Catalog:
-    """Return the catalog of a tool whose own order is the one given.
+    """Return the catalog of a tool whose order is the given one.
 
-    Where that is the order of numbers too, numbers decide: they also place versions that only a
-    database knows.
+    If that is also the order of numbers, versions compare as numbers, so that versions that exist only
+    in a database have a place too.
 
     Raises:
-        MigrationFileInvalid: there is no migration, or a version is there twice.
+        MigrationFileInvalid: there is no migration, or two have the same version.
     """
     if not migrations:
         raise no_migrations(folder)
@@ -153,10 +153,10 @@ def catalog_by_place(migrations: list[Migration], folder: Path) -> Catalog:
 
 
 def with_stub(catalog: Catalog, table: str, sql: str) -> Catalog:
-    """Return the catalog with the tool's own table to be made first, if a script names that table.
+    """Return the catalog with a stub of the tool's table, if a script uses that table.
 
-    ``sql`` creates it where it is missing, as the tool would. A script that makes the table itself,
-    as a dump of the whole schema does, would stumble over it.
+    ``sql`` creates the table if it is missing, as the tool would. There is no stub if a script creates
+    the table itself, as a dump of the whole schema does.
     """
     name = rf"{re.escape(table)}(?![\w$])"
     word = re.compile(rf"(?<![\w$]){name}", re.IGNORECASE)
@@ -170,7 +170,7 @@ def with_stub(catalog: Catalog, table: str, sql: str) -> Catalog:
 
 
 def _names(script: Script, word: re.Pattern[str]) -> bool:
-    """Tell whether a script has a word; a comment may speak of what it does not touch."""
+    """Return whether a script has a word outside of its comments."""
     text = script.text
     if word.search(text) is None:
         return False
@@ -190,7 +190,7 @@ def _without_comments(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PairedFile:
-    """One file of a format with a file per direction; ``version`` is digits."""
+    """One file of a format that has a file per direction; ``version`` is digits."""
 
     version: str
     name: str
@@ -200,7 +200,7 @@ class PairedFile:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The files of one version; at least one of the two is there. ``name`` is the up file's."""
+    """The files of one version, at least one. ``name`` is the up file's, if there is one."""
 
     version: str
     name: str
@@ -209,10 +209,10 @@ class Pair:
 
 
 def pair_files(files: Iterable[PairedFile]) -> list[Pair]:
-    """Bring the files of one version together.
+    """Group files by version.
 
     Raises:
-        MigrationFileInvalid: two files are the same direction of one version.
+        MigrationFileInvalid: two files have the same version and direction.
     """
     found: dict[tuple[int, bool], PairedFile] = {}
     for file in files:
@@ -220,7 +220,7 @@ def pair_files(files: Iterable[PairedFile]) -> list[Pair]:
         if other is not file:
             raise MigrationFileInvalid(
                 f"Two files have version {file.version}: {other.path} and {file.path}.",
-                hint="Give one of them a version of its own.",
+                hint="Give one of them another version.",
                 file=file.path,
             )
     return [

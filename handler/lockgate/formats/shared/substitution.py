@@ -1,6 +1,6 @@
-"""Variables in a script: ``${name}`` between ``-- migrate:env on`` and ``-- migrate:env off``.
+"""Fills in variables: ``${name}`` between ``-- migrate:env on`` and ``-- migrate:env off``.
 
-Everywhere else a script is verbatim. Knows no environment: the variables are given.
+Outside of these lines a script stays verbatim.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SWITCH = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:env[ \t]*([^\r\n]*)", re.MULTILINE | re.IGNORECASE
 )
-# One that does not end is taken to the end of its line, and left as it is.
+# A variable without a closing brace extends to the end of its line, and stays as it is.
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*+)(?::-([^}\r\n]*+))?(?:\}|(?P<open>))")
 _NEWLINE = re.compile(r"[\r\n]")
 
@@ -34,7 +34,7 @@ class Substituted:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A script's text, where it stands in its file, and what its variables stand for."""
+    """A script's text, its place in the file, and the values of its variables."""
 
     text: str
     path: str
@@ -49,13 +49,13 @@ class _Source:
 def substitute_variables(
     text: str, variables: Mapping[str, str], *, path: str, first_line: int
 ) -> Substituted:
-    """Return the text with its variables filled in, where it turned that on.
+    """Return the text with its variables filled in where ``-- migrate:env`` is on.
 
-    ``${name:-default}`` falls back to the default where the variable is not set.
+    ``${name:-default}`` falls back to the default if the variable is not set.
 
     Raises:
-        MigrationFileInvalid: a variable is not set and has no default, or has a value of several
-            lines, which would shift every line behind it; or the switch is neither on nor off.
+        MigrationFileInvalid: a variable is not set and has no default, or its value has several lines,
+            which would shift the lines below; or the switch is neither on nor off.
     """
     source = _Source(text, path, first_line, variables)
     hidden: set[str] = set()
@@ -83,7 +83,7 @@ def _read_switch(source: _Source, switch: re.Match[str]) -> bool:
 
 
 def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_on: bool) -> str:
-    """Return a piece, filled in where that is on; add to ``hidden`` what was not in the file."""
+    """Return a piece, filled in if ``is_on``; add values from outside the file to ``hidden``."""
     piece = source.text[slice(*span)]
     if not is_on:
         return piece
@@ -99,7 +99,7 @@ def _read_piece(source: _Source, span: tuple[int, int], hidden: set[str], *, is_
         if _NEWLINE.search(found):
             raise MigrationFileInvalid(
                 f"{source.path}:{line}: the value of {name} has several lines.",
-                hint=f"Give {name} a value of one line; lines of the file would not be found again.",
+                hint=f"Give {name} a value without line breaks: they would shift the lines of the file.",
                 file=source.path,
                 line=line,
             )

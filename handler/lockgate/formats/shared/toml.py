@@ -1,4 +1,4 @@
-"""TOML files of other tools' settings. Knows no tool's keys."""
+"""Reads TOML files with the settings of other tools."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 from lockgate.formats.shared.scripts import unusable_file
 
-# The standard library takes a time that grows with the square of the parts of a dotted key.
-_MOST_DOTS = 200
+# The standard library needs quadratic time for the parts of a dotted key.
+_MAX_DOTS = 200
 
 
 def read_toml(text: str, path: str) -> dict[str, Any]:
-    """Return the tables of a file.
+    """Return the content of a file.
 
     Raises:
         MigrationFileInvalid: it is not TOML, or nested too deeply.
     """
-    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):
+    if any(line.count(".") > _MAX_DOTS for line in text.splitlines()):
         raise unusable_file(
-            path, f"has a line with more than {_MOST_DOTS} dots", "Correct the file."
+            path, f"has a line with more than {_MAX_DOTS} dots", "Correct the file."
         )
     import tomllib  # 5 ms of a start, and most folders have no such file
 
@@ -32,10 +32,10 @@ def read_toml(text: str, path: str) -> dict[str, Any]:
 
 
 def find_table(tables: dict[str, Any], path: str, *names: str) -> dict[str, Any]:
-    """Return the table under some names, each in the one before; an empty one where there is none.
+    """Return the table at a path of names; an empty one if it is missing.
 
     Raises:
-        MigrationFileInvalid: there is something else under one of the names.
+        MigrationFileInvalid: a name on the path is not a table.
     """
     found: object = tables
     for place, name in enumerate(names, start=1):

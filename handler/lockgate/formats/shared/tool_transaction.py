@@ -1,7 +1,4 @@
-"""Scripts and the transaction that their tool opens around them: which of them leave it, and how.
-
-Knows statements and what they do to a transaction. Knows no tool and no folder.
-"""
+"""Finds scripts that cannot run in the transaction which their tool opens, or that end it."""
 
 from __future__ import annotations
 
@@ -29,16 +26,16 @@ _STEPS_OUT = (Control.COMMIT, Control.BEGIN)
 
 
 def outside_where_needed(script: Script) -> Script:
-    """Return a script that runs statement by statement if one of them cannot be in a transaction."""
+    """Return a script that runs statement by statement if a statement cannot run in a transaction."""
     kinds = (one.transactionality for _, one in _classify(script))
     return _outside(script) if Transactionality.ALONE in kinds else outside_where_single(script)
 
 
 def outside_where_single(script: Script) -> Script:
-    """Return a script of a tool that sends a file as one message, so that it runs as it does there.
+    """Return a script of a tool that sends a file as one message, so that it runs like there.
 
-    A message of one statement is in no transaction: a procedure may commit, and a partitioned table
-    be rebuilt.
+    PostgreSQL opens no transaction for a message with one statement: a procedure may commit, and an
+    index of a partitioned table be rebuilt.
     """
     found = _classify(script)
     is_single = len(found) == 1 and may_refuse_transaction(script.sql, found[0][0])
@@ -46,11 +43,11 @@ def outside_where_single(script: Script) -> Script:
 
 
 def leave_transaction(script: Script) -> Script:
-    """Return a script that runs as its author meant whose ``COMMIT`` ends the tool's transaction.
+    """Return a script that ends the tool's transaction as one that runs outside of a transaction.
 
-    ``COMMIT; ALTER TYPE … ADD VALUE …; BEGIN;`` steps out of the transaction that the tool has
-    opened, and leaves it another one to end. Here there is none around it then, so that the first
-    of the two and the last do nothing.
+    ``COMMIT; ALTER TYPE … ADD VALUE …; BEGIN;`` ends the transaction that the tool opened, and begins
+    another for the tool to end. Here no transaction surrounds it, so the first COMMIT and the last
+    BEGIN are left out.
     """
     if script.language is not Language.SQL or _MAYBE_COMMIT.search(script.sql) is None:
         return script
@@ -69,7 +66,7 @@ def _classify(script: Script) -> list[tuple[Statement, Classification]]:
     try:
         statements = split_statements(script.sql)
     except SqlTextInvalid:
-        # Said with file and line when the plan is made.
+        # The plan reports it, with file and line.
         return []
     return [(statement, classify(script.sql, statement)) for statement in statements]
 

@@ -1,4 +1,4 @@
-"""What is said of a variable that has no value for a migration. Knows no format."""
+"""Explains why a variable has no value for a migration."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from lockgate.core.variables import WITHHELD_PREFIXES
 
 
 def describe_unset(name: str, default: str) -> tuple[str, str]:
-    """Return what is wrong with a variable, behind its name, and what to do.
+    """Return what is wrong with a variable, to follow its name, and a hint.
 
-    ``default`` is the variable as the format writes it with a default.
+    ``default`` is the variable with a default value, as the format writes it.
     """
     if name.startswith(WITHHELD_PREFIXES):
         prefix = next(one for one in WITHHELD_PREFIXES if name.startswith(one))
         other = f"MIGRATION_{name.lstrip('_')}"
         return (
-            f"is withheld from migrations, as every one is whose name begins with {prefix}",
-            f"Set its value in the environment as {other}, and write that name in the file.",
+            f"is withheld from migrations, like every variable whose name begins with {prefix}",
+            f"Set the value in the environment as {other}, and use that name in the file.",
         )
     return "is not set", f"Set {name} in the environment, or write {default}."
