@@ -21,6 +21,7 @@ from lockgate.core.sql.script import (
     SqlTextInvalid,
     Statement,
     Transactionality,
+    changes_settings,
     classify,
     client_encoding_of,
     find_own_transaction,
@@ -106,8 +107,6 @@ _UTF8 = frozenset({"utf8", "unicode"})
 _ENCODING = ("client_encoding", "names")
 _SETTERS = frozenset({("SET",), ("SELECT",)})
 
-_SETTING_WORDS = frozenset({("SET",), ("RESET",), ("DISCARD",)})
-_NO_SETTINGS = frozenset({("LOCAL",), ("CONSTRAINTS",), ("TRANSACTION",)})
 # A string that begins with the word; UPDATE … SET does not.
 _SETS_IN_PYTHON = re.compile(
     r"[\"'`;]\s*(?:SET(?!\s+(?:LOCAL|CONSTRAINTS))|RESET)\s|set_config\b", re.IGNORECASE
@@ -138,8 +137,7 @@ def _sets_session(script: Script, found: Analysis) -> bool:
     if script.language is Language.PYTHON:
         return _SETS_IN_PYTHON.search(script.text) is not None
     return "set_config" in script.sql or any(
-        one.words[:1] in _SETTING_WORDS and one.words[1:2] not in _NO_SETTINGS
-        for one in found.statements
+        changes_settings(one.words) for one in found.statements
     )
 
 

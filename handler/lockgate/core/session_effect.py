@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from lockgate.core.sql.setting import TRANSACTION_WORDS
 from lockgate.core.sql.token import fold_tokens
 from lockgate.fast_start.dataclass import dataclass
 
@@ -53,7 +54,7 @@ _TRANSACTION = frozenset(
     {"ABORT", "BEGIN", "CHECKPOINT", "COMMIT", "END", "LOCK", "NOTIFY", "RELEASE", "ROLLBACK"}
     | {"SAVEPOINT", "START"}
 )
-_LOCAL = frozenset({("SET", "CONSTRAINTS"), ("SET", "LOCAL"), ("SET", "TRANSACTION")})
+_LOCAL = frozenset(("SET", word) for word in TRANSACTION_WORDS)
 _UNSEEN = frozenset({"LISTEN", "UNLISTEN"})
 _SEED = re.compile(r"\b(?:setseed|set\s+(?:session\s+)?seed)\b", re.IGNORECASE)
 # A new session reads the settings of roles and databases anew, an extension's script does anything, a

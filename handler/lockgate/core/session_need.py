@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import Mode
 from lockgate.core.migration import Language
+from lockgate.core.sql.script import changes_session
 from lockgate.errors import SessionNeeded
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Step
     from lockgate.core.sql.script import Statement
 
-_SETTERS = frozenset(
-    {"CLOSE", "DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}
-)
-_LOCAL = frozenset({"CONSTRAINTS", "LOCAL", "TRANSACTION"})
 _TEMPORARY = re.compile(
     r"\bcreate\s+(?:(?:global|local)\s+)?temp(?:orary)?\b|\bpg_temp\s*\.|\binto\s+temp(?:orary)?\b",
     re.IGNORECASE,
@@ -67,7 +64,7 @@ def _find_need(step: Step) -> str | None:
 def _find_of_statement(sql: str, statement: Statement) -> str | None:
     text = sql[statement.start : statement.end]
     words = statement.words
-    if words[:1] and words[0] in _SETTERS and (words[1:2] or ("",))[0] not in _LOCAL:
+    if changes_session(words):
         return f"sets its session ({words[0]})"
     if words[:1] == ("DO",) and _IN_BLOCK.search(text):
         return "sets its session (SET in a DO block)"

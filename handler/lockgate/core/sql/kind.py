@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from lockgate.core.sql.block import calls_procedure, ends_transaction
+from lockgate.core.sql.setting import TRANSACTION_WORDS
 from lockgate.core.sql.token import fold_tokens, lower_ascii, upper_ascii
 from lockgate.fast_start.dataclass import dataclass
 
@@ -337,10 +338,8 @@ _RULES: Final[dict[_Words, _Rule]] = {
     ("SAVEPOINT",): _control(Control.SAVEPOINT),
     ("SELECT",): _classify_select,
     ("SET",): SESSION,
-    # These three last as long as the transaction: outside of one they do nothing.
-    ("SET", "CONSTRAINTS"): SHARED,
-    ("SET", "LOCAL"): SHARED,
-    ("SET", "TRANSACTION"): SHARED,
+    # These last as long as the transaction: outside of one they do nothing.
+    **{("SET", word): SHARED for word in TRANSACTION_WORDS},
     ("START",): _control(Control.BEGIN),
     ("VACUUM",): _alone("VACUUM"),
 }

@@ -9,7 +9,7 @@ from lockgate.core.sql.kind import (
     find_own_transaction,
     may_refuse_transaction,
 )
-from lockgate.core.sql.setting import client_encoding_of
+from lockgate.core.sql.setting import changes_session, changes_settings, client_encoding_of
 from lockgate.core.sql.statement import (
     SqlTextInvalid,
     Statement,
@@ -38,6 +38,8 @@ __all__ = [
     "TokenKind",
     "Transactionality",
     "blank",
+    "changes_session",
+    "changes_settings",
     "classify",
     "client_encoding_of",
     "find_invisible",

@@ -1,16 +1,43 @@
-"""The settings of the session that decide how a script's text is read.
+"""Statements that change the session, and the two settings that decide how a script's text is read.
 
-Knows ``standard_conforming_strings`` and ``client_encoding``. Knows nothing of transactions: a change
-that the script rolls back still counts.
+A change to ``standard_conforming_strings`` or ``client_encoding`` counts even if it is rolled back.
 """
 
 from __future__ import annotations
 
 from lockgate.core.sql.token import TokenKind, lower_ascii, tokenize
 
+# Commands that change settings.
+SETTING_COMMANDS = frozenset({"SET", "RESET", "DISCARD"})
+# Commands that leave anything else in the session.
+SESSION_COMMANDS = SETTING_COMMANDS | {
+    "CLOSE",
+    "DEALLOCATE",
+    "LISTEN",
+    "LOAD",
+    "PREPARE",
+    "UNLISTEN",
+}
+# The second word of those whose effect ends with the transaction.
+TRANSACTION_WORDS = frozenset({"CONSTRAINTS", "LOCAL", "TRANSACTION"})
+
 _NAME = "standard_conforming_strings"
 _TRUE = frozenset({"on", "true", "t", "tru", "tr", "yes", "ye", "y", "1"})
 _FALSE = frozenset({"off", "of", "false", "fals", "fal", "fa", "f", "no", "n", "0"})
+
+
+def changes_settings(words: tuple[str, ...]) -> bool:
+    """Return whether a statement with these first words changes settings beyond its transaction."""
+    return _begins_with(words, SETTING_COMMANDS)
+
+
+def changes_session(words: tuple[str, ...]) -> bool:
+    """Return whether a statement with these first words leaves anything in the session."""
+    return _begins_with(words, SESSION_COMMANDS)
+
+
+def _begins_with(words: tuple[str, ...], commands: frozenset[str]) -> bool:
+    return words[:1] != () and words[0] in commands and TRANSACTION_WORDS.isdisjoint(words[1:2])
 
 
 def string_setting_after(statement: str, *, now: bool, before: bool) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lockgate.core.sql.setting import string_setting_after
+from lockgate.core.sql.setting import SETTING_COMMANDS, string_setting_after
 from lockgate.core.sql.token import match_tokens, mentions, upper_ascii
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -28,7 +28,7 @@ _MOST_WORDS = 5
 _LONGEST_NAME = 63
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _ATOMIC = re.compile("atomic", re.IGNORECASE)
-_SETTERS = (("SET",), ("RESET",), ("DISCARD",), ("SELECT",))
+_SETTERS = SETTING_COMMANDS | {"SELECT"}
 _ROUTINES = (("FUNCTION",), ("PROCEDURE",))
 # The tokens that end a statement, a parenthesis or the whole text; all others pass.
 _EDGES = frozenset({"semicolon", "open", "close", "end", "comment", "unfinished", "meta_command"})
@@ -120,7 +120,7 @@ def iterate_statements(
         if statement.words[:1] == ("COPY",) and _reads_client_data(sql, statement):
             statement, position = _read_copy_data(sql, statement, position)
         yield statement
-        if follow and statement.words[:1] in _SETTERS:
+        if follow and not _SETTERS.isdisjoint(statement.words[:1]):
             text = sql[statement.start : statement.end]
             strings = string_setting_after(text, now=strings, before=before)
 
