@@ -19,6 +19,7 @@ from lockgate.engine.ports import Means, Rules
 from lockgate.engine.run import Runner
 from lockgate.formats.registry import find_table_name, list_folder
 from lockgate.formats.shared.folder import require_folder
+from lockgate.formats.shared.substitution import substitute_variables
 from lockgate.postgres.database import Database
 from lockgate.postgres.run_connection import RunConnection
 from lockgate.postgres.server.connector import Connector, ConnectRetry
@@ -202,7 +203,5 @@ def _read_catalog(listing: Listing, known: int) -> Catalog:
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
     """Fill the variables of a script that the history kept."""
-    from lockgate.formats.shared.substitution import substitute_variables  # for an undo
-
     found = substitute_variables(text, variables, path=path, first_line=1)
     return found.text, found.hidden

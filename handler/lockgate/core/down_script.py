@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Kind, Language
+from lockgate.core.python_source import find_function, is_empty
 from lockgate.core.sql.script import (
     Control,
     SqlTextInvalid,
@@ -137,7 +138,5 @@ def _selects_literals(sql: str, statement: Statement) -> bool:
 
 
 def _has_empty_function(text: str, names: tuple[str, ...]) -> bool:
-    from lockgate.core.python_source import find_function, is_empty  # for Python
-
     function = find_function(text, *names)
     return function is not None and is_empty(function)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.drift import Severity
 from lockgate.core.migration import Direction, Language
 from lockgate.core.policy import OutOfOrder
+from lockgate.core.pooler_refusal import find_pooler_refusal
 from lockgate.core.resumption import is_unknown, would_begin_again
 from lockgate.errors import (
     DriftDetected,
@@ -60,11 +61,7 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
 
 def find_borrowed_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError | None:
     """Return why steps cannot run in a session that is borrowed, or ``None`` if they may."""
-    if not policy.is_borrowed:
-        return None
-    from lockgate.core.session_need import find_session_need  # behind a pooler
-
-    return find_session_need(steps)
+    return find_pooler_refusal(steps) if policy.is_borrowed else None
 
 
 def _advise(drift: Drift) -> str:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language, Script
+from lockgate.core.python_source import find_function
+from lockgate.core.session_effect import find_effect, join_effects
 from lockgate.core.token_checksum import TokenDigest
+from lockgate.core.verification import Question, find_verification
 
 if TYPE_CHECKING:
     from lockgate.core.history import Applied
@@ -67,8 +70,6 @@ def is_unknown(step: Step) -> bool:
     index = row.attempting - 1
     if index >= len(step.analysis.statements):
         return False
-    from lockgate.core.verification import Question  # for what was begun
-
     return find_question(step, index).question is Question.UNKNOWN
 
 
@@ -77,8 +78,6 @@ def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...
 
     Those that are run again when the script is resumed are left out.
     """
-    from lockgate.core.session_effect import find_effect, join_effects  # as above
-
     statements = step.analysis.statements
     return join_effects(
         find_effect(step.script.sql, statements[index])
@@ -90,8 +89,6 @@ def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...
 
 def find_question(step: Step, index: int) -> Verification:
     """Return how to learn whether a statement of a step is done."""
-    from lockgate.core.verification import find_verification  # as above
-
     statements = step.analysis.statements
     previous_end = statements[index - 1].end if index else 0
     return find_verification(step.script.sql, statements[index], previous_end)
@@ -99,6 +96,4 @@ def find_question(step: Step, index: int) -> Verification:
 
 def has_verify(script: Script) -> bool:
     """Return whether a Python migration can tell whether it is done."""
-    from lockgate.core.python_source import find_function  # for a script in Python
-
     return find_function(script.text, "verify") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +11,5 @@ if TYPE_CHECKING:
 
 def find_similar(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like a name, or ``None`` if none is like it."""
-    import difflib  # 2 ms, and only a mistyped name needs it
-
     near = difflib.get_close_matches(name, list(known), n=1)
     return near[0] if near else None

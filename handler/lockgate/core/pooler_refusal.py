@@ -42,7 +42,7 @@ _CALLS = {
 }
 
 
-def find_session_need(steps: Iterable[Step]) -> SessionNeeded | None:
+def find_pooler_refusal(steps: Iterable[Step]) -> SessionNeeded | None:
     """Return why one of some steps cannot run behind a pooler of transactions, or ``None``."""
     for step in steps:
         need = _find_need(step)
