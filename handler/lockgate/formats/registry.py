@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from lockgate.core.catalog import with_way_outside
+from lockgate.core.down_script import set_empty_downs_aside
 from lockgate.core.listing import list_catalog
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import NATIVE_OUTSIDE
-from lockgate.core.usable_down import with_usable_downs
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.names import (
     AUTO_FORMAT,
@@ -80,7 +80,7 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
 
 def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read a folder; give its catalog what the tool's definition says of all its files."""
-    catalog = with_usable_downs(_read_files(tool, folder, variables))
+    catalog = set_empty_downs_aside(_read_files(tool, folder, variables))
     catalog = replace(catalog, session=tool.session, markers=tool.markers)
     if tool.outside != NATIVE_OUTSIDE:
         catalog = with_way_outside(catalog, tool.outside)
