@@ -13,24 +13,19 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import sys
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import botocore.session
 from tests.support.lambda_context import LambdaContext
+from tests.support.local_http import LocalServer, RequestHandler, Served
 
 if TYPE_CHECKING:
     import ssl
-    from types import TracebackType
 
     from botocore.model import OperationModel, Shape
 
@@ -75,7 +70,10 @@ class Invoked:
 Function = Callable[[str, Any], Invoked]
 
 
-class AwsApi:
+_JSON = "application/x-amz-json-1.1"
+
+
+class AwsApi(Served):
     """The API's server, and what was said to it. ``function`` is what a synchronous Invoke runs.
 
     Given a server's TLS context it speaks HTTPS, else HTTP.
@@ -88,31 +86,12 @@ class AwsApi:
         self.handed_on: list[Event] = []
         self.function = function
         self._refusals: list[Refusal] = []
-        self._server = _Server(self)
-        self._scheme = "http"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-            self._scheme = "https"
-        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._serving.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._serving.join()
-        self._server.server_close()
+        self.server = LocalServer(_Api, self, tls)
 
     @property
     def environment(self) -> dict[str, str]:
         """What leads an AWS client here, with credentials that open nothing."""
-        url = f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+        url = self.server.url
         return {
             **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service in _SERVICES},
             "AWS_ACCESS_KEY_ID": "testing",
@@ -223,38 +202,19 @@ def _find_flaws_of_text(shape: Shape, value: Any, place: str) -> list[str]:
     return []
 
 
-class _Server(ThreadingHTTPServer):
-    """The HTTP side of the API."""
-
-    daemon_threads = True
-
-    def __init__(self, api: AwsApi) -> None:
-        super().__init__(("127.0.0.1", 0), _Api)
-        self.api = api
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that hung up, or did not trust us."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Api(BaseHTTPRequestHandler):
+class _Api(RequestHandler):
     """JSON 1.1 for CodePipeline and CodeDeploy, and Lambda's Invoke."""
 
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
+    def post(self) -> None:
         """Carry out one call."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = self.read_body()
         if self.path.startswith("/2015-03-31/functions/"):
             self._invoke(unquote(self.path.split("/")[3]), json.loads(body or b"{}"))
             return
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        error = self.server.api.take(operation, json.loads(body))
+        error = self.fake.take(operation, json.loads(body))
         if error is Refusal.RESET:
-            self._reset()
+            self.reset()
         elif isinstance(error, Refusal):
             self._answer(error.value[0], {"__type": error.value[1], "message": "No."})
         elif error is not None:
@@ -264,39 +224,24 @@ class _Api(BaseHTTPRequestHandler):
 
     def _invoke(self, name: str, payload: Any) -> None:
         if self.headers.get("X-Amz-Invocation-Type") == "Event":
-            self.server.api.handed_on.append(payload)
+            self.fake.handed_on.append(payload)
             self._answer(202, None)
             return
-        assert self.server.api.function is not None
-        invoked = self.server.api.function(name, payload)
+        assert self.fake.function is not None
+        invoked = self.fake.function(name, payload)
         headers = {}
         if invoked.function_error is not None:
             headers["X-Amz-Function-Error"] = invoked.function_error
         if invoked.error_type is not None:
             headers["x-amzn-ErrorType"] = invoked.error_type
         if invoked.status == 0:
-            self._reset()
+            self.reset()
         else:
             self._answer(invoked.status, invoked.payload, headers)
 
     def _answer(self, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
         body = b"" if value is None else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(body)))
-        for name, text in (headers or {}).items():
-            self.send_header(name, text)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _reset(self) -> None:
-        # A linger of zero makes close send RST.
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        self.answer(status, body, {"Content-Type": _JSON, **(headers or {})})
 
 
 # CodePipeline.

@@ -18,23 +18,19 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-import struct
 import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tests.support.lambda_context import FUNCTION_ARN, LambdaContext
+from tests.support.local_http import LocalServer, RequestHandler, Served
 
 if TYPE_CHECKING:
     import ssl
-    from types import TracebackType
 
 Event = dict[str, Any]
 Handler = Callable[[Event, LambdaContext], object]
@@ -105,7 +101,7 @@ class StackStatus(StrEnum):
     DELETE_FAILED = "DELETE_FAILED"
 
 
-class Bucket:
+class Bucket(Served):
     """A server on loopback that stands for the bucket behind signed URLs.
 
     Given a server's TLS context it speaks HTTPS, else HTTP.
@@ -114,32 +110,13 @@ class Bucket:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.puts: list[Put] = []
         self._refusals: list[Refusal] = []
-        self._server = _Server(self)
-        self._scheme = "http"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-            self._scheme = "https"
-        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._serving.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._serving.join()
-        self._server.server_close()
+        self.server = LocalServer(_SignedUrl, self, tls, joins_threads=True)
 
     def sign_url(self) -> str:
         """Return a new URL that takes one answer. It is a secret, as the real one is."""
         signature = secrets.token_hex(16)
         return (
-            f"{self._scheme}://127.0.0.1:{self._server.server_port}/arn%3Aaws%3Acloudformation"
+            f"{self.server.url}/arn%3Aaws%3Acloudformation"
             f"/{uuid.uuid4()}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={signature}"
         )
 
@@ -156,39 +133,26 @@ class Bucket:
         return self._refusals.pop(0) if self._refusals else None
 
 
-class _Server(ThreadingHTTPServer):
-    """The HTTP side of the bucket."""
+class _SignedUrl(RequestHandler):
+    """One request to a signed URL; the bucket joins its threads, so that no PUT comes after the test."""
 
-    # Joined on close, so that no PUT is recorded after the test.
-    daemon_threads = False
+    protocol_version = "HTTP/1.0"
 
-    def __init__(self, bucket: Bucket) -> None:
-        super().__init__(("127.0.0.1", 0), _SignedUrl)
-        self.bucket = bucket
-
-
-class _SignedUrl(BaseHTTPRequestHandler):
-    """One request to a signed URL."""
-
-    server: _Server
-
-    def do_PUT(self) -> None:
+    def put(self) -> None:
         """Record the request; answer as S3 does."""
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        refusal = self.server.bucket.next_refusal()
+        body = self.read_body()
+        refusal = self.fake.next_refusal()
         status = self._choose_status(refusal)
         put = Put(self.command, self.path, dict(self.headers.items()), body, status)
-        self.server.bucket.puts.append(put)
+        self.fake.puts.append(put)
         if refusal is Refusal.RESET:
-            self._reset()
-            return
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+            self.reset()
+        else:
+            self.answer(status)
 
-    def do_POST(self) -> None:
+    def post(self) -> None:
         """Refuse it, as a request that was not signed."""
-        self.do_PUT()
+        self.put()
 
     def _choose_status(self, refusal: Refusal | None) -> int:
         if refusal is not None:
@@ -196,16 +160,6 @@ class _SignedUrl(BaseHTTPRequestHandler):
         # The signature covers the method and an empty content type.
         is_signed = self.command == "PUT" and not self.headers.get("Content-Type")
         return 200 if is_signed else 403
-
-    def _reset(self) -> None:
-        self.close_connection = True
-        linger = struct.pack("ii", 1, 0)
-        with suppress(OSError):
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.connection.close()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
 
 
 @dataclass(slots=True)

@@ -12,18 +12,16 @@ Lambda waits one and two minutes before it repeats an event; here nothing waits.
 from __future__ import annotations
 
 import json
-import threading
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from tests.support.lambda_context import FUNCTION_ARN
+from tests.support.local_http import LocalServer, RequestHandler, Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from tests.support.runtime_api import Invocation, Runtime
 
@@ -43,7 +41,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class LambdaService:
+class LambdaService(Served):
     """Delivers events to the function that runs in ``runtime``; serves for as long as it is entered.
 
     ``limits`` are those of the first invocations, in order. ``before_next`` is called before an event
@@ -56,31 +54,15 @@ class LambdaService:
     is_denied: bool = False
     invocations: list[Invocation] = field(default_factory=list)
     _queue: deque[Event] = field(default_factory=deque)
-    _server: _Server = field(init=False)
-    _serving: threading.Thread = field(init=False)
+    server: LocalServer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._server = _Server(self)
-        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._serving.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._serving.join()
-        self._server.server_close()
+        self.server = LocalServer(_Invoke, self)
 
     @property
     def url(self) -> str:
         """The endpoint, for AWS_ENDPOINT_URL_LAMBDA."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self.server.url
 
     @property
     def errors(self) -> list[str | None]:
@@ -115,41 +97,22 @@ class LambdaService:
         raise AssertionError(f"Lambda gave the event up: {self.errors}")
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, service: LambdaService) -> None:
-        super().__init__(("127.0.0.1", 0), _Invoke)
-        self.service = service
-
-
-class _Invoke(BaseHTTPRequestHandler):
+class _Invoke(RequestHandler):
     """The one operation: Invoke, asynchronously."""
 
-    server: _Server
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
+    def post(self) -> None:
         """Queue the event; refuse what Lambda would refuse."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.service.is_denied:
-            self._answer(403, "AccessDeniedException", "not authorized: lambda:InvokeFunction")
+        body = self.read_body()
+        if self.fake.is_denied:
+            self._refuse(403, "AccessDeniedException", "not authorized: lambda:InvokeFunction")
         elif unquote(self.path) != _PATH:
-            self._answer(404, "ResourceNotFoundException", f"no function at {self.path}")
+            self._refuse(404, "ResourceNotFoundException", f"no function at {self.path}")
         elif self.headers.get("X-Amz-Invocation-Type") != "Event":
-            self._answer(400, "InvalidParameterValueException", "only asynchronous here")
+            self._refuse(400, "InvalidParameterValueException", "only asynchronous here")
         else:
-            self.server.service.enqueue(json.loads(body))
-            self._answer(202)
+            self.fake.enqueue(json.loads(body))
+            self.answer(202)
 
-    def _answer(self, status: int, error: str | None = None, message: str = "") -> None:
-        body = json.dumps({"Type": "User", "Message": message}).encode() if error else b""
-        self.send_response(status)
-        if error is not None:
-            self.send_header("X-Amzn-ErrorType", error)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+    def _refuse(self, status: int, error: str, message: str) -> None:
+        body = json.dumps({"Type": "User", "Message": message}).encode()
+        self.answer(status, body, {"X-Amzn-ErrorType": error})

@@ -27,11 +27,11 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.lambda_context import FUNCTION_ARN, FUNCTION_NAME
+from tests.support.local_http import LocalServer, RequestHandler
 
 from lockgate.local.privileges import NAMESPACE, may_unshare
 
@@ -205,10 +205,9 @@ class _Sandbox:
         self._failed_start: _Word | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._log_read = 0
-        self._server = _Server(self)
-        self._serving = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._serving.start()
-        api = f"127.0.0.1:{self._server.server_port}"
+        self._server = LocalServer(_Api, self)
+        self._server.start()
+        api = self._server.address
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
             command,
@@ -269,9 +268,7 @@ class _Sandbox:
         self._process.wait()
         self.events.put(_STOP)
         self._watching.join()
-        self._server.shutdown()
-        self._serving.join()
-        self._server.server_close()
+        self._server.stop()
         self._log.close()
 
     def _hear(self, delivery: _Delivery) -> _Word | None:
@@ -294,41 +291,21 @@ class _Sandbox:
         return content.decode(errors="replace")
 
 
-class _Server(ThreadingHTTPServer):
-    """The Runtime API of one sandbox."""
-
-    daemon_threads = True
-
-    def __init__(self, sandbox: _Sandbox) -> None:
-        super().__init__(("127.0.0.1", 0), _Api)
-        self.sandbox = sandbox
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a connection that ended with its process: it was killed."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Api(BaseHTTPRequestHandler):
+class _Api(RequestHandler):
     """The four calls that a runtime makes."""
 
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    # A warm invocation takes 1 ms; with Nagle's algorithm each waits 40 ms for an acknowledgement.
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         """Wait for the next event and hand it out."""
         if self.path != f"{_API}/invocation/next":
-            self._answer(404)
+            self.answer(404)
             return
-        self.server.sandbox.note_ready()
-        delivery = self.server.sandbox.events.get()
+        self.fake.note_ready()
+        delivery = self.fake.events.get()
         if delivery is _STOP:
             self.close_connection = True
             return
         deadline_ms = int((time.time() + delivery.told_seconds) * 1_000)
-        self._answer(
+        self.answer(
             200,
             delivery.body,
             {
@@ -340,25 +317,12 @@ class _Api(BaseHTTPRequestHandler):
             },
         )
 
-    def do_POST(self) -> None:
+    def post(self) -> None:
         """Take an answer."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.read_body()
         kind = "init" if self.path == f"{_API}/init/error" else self.path.rpartition("/")[2]
-        self._answer(202)
-        self.server.sandbox.words.put(_Word(kind, body))
-
-    def _answer(
-        self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: the log is the handler's."""
+        self.answer(202)
+        self.fake.words.put(_Word(kind, body))
 
 
 def _interpret(word: _Word | None, delivery: _Delivery) -> tuple[Any, dict[str, Any] | None]:
