@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.callers.conftest import NOW_SECONDS
 
-from lockgate.awslambda.callers.carried import carry
 from lockgate.awslambda.callers.cloudformation import (
     Envelope,
     RequestType,
@@ -19,6 +18,7 @@ from lockgate.awslambda.callers.cloudformation import (
     read_request,
 )
 from lockgate.awslambda.callers.cloudformation_caller import open_stack
+from lockgate.awslambda.callers.event_continuation import add_continuation
 from lockgate.core.continuation import Continuation
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller, Request
@@ -277,7 +277,7 @@ def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) ->
     event = read_event("cloudformation_create")
     event["ResponseURL"] += "&X-Amz-Date=20261122T115900Z"
     first = Continuation(0, NOW.timestamp() - 900, 1_800)
-    following = carry(event, first.next())
+    following = add_continuation(event, first.next())
     assert first.next() == read_continuation(following, NOW.timestamp())
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.callers.conftest import NOW_SECONDS
 
-from lockgate.awslambda.callers.carried import carry
 from lockgate.awslambda.callers.codedeploy import HOOK_SECONDS, open_hook
+from lockgate.awslambda.callers.event_continuation import add_continuation
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import LockgateError, RequestInvalid
@@ -44,7 +44,7 @@ def test_hook_goes_on_with_its_count_and_time(read_event: ReadEvent, alone: Invo
     """What the function hands to itself is read back, and is the same hook."""
     first = open_hook(read_event("codedeploy"), alone)
     following = replace(first.continuation.next(), began_at=NOW_SECONDS - 900)
-    second = open_hook(carry(read_event("codedeploy"), following), alone)
+    second = open_hook(add_continuation(read_event("codedeploy"), following), alone)
     assert following == second.continuation
     assert first.reference == second.reference
     assert "1" == second.read_request(Settings()).caller.reference["hop"]

@@ -12,7 +12,7 @@ from tests.support.aws_api import find_flaws
 from lockgate import errors
 from lockgate.awslambda.callers.codepipeline import make_token, read_job, read_request
 from lockgate.awslambda.callers.codepipeline_answer import (
-    Result,
+    JobResult,
     make_continuation,
     make_result,
     measure_percent,
@@ -44,7 +44,7 @@ def entries(count: int) -> tuple[Entry, ...]:
     return tuple(Entry(str(n), "add_orders", "versioned") for n in range(count))
 
 
-def flaws_of(result: Result) -> list[str]:
+def flaws_of(result: JobResult) -> list[str]:
     """Return what CodePipeline would not take."""
     model = MODEL.operation_model(OPERATIONS[result.operation])
     return find_flaws(model, result.arguments)
@@ -157,11 +157,15 @@ def test_token_leads_the_next_job_on() -> None:
     data = {"continuationToken": token}
     second = read_job({"CodePipeline.job": {"id": second_id, "data": data}}, now=1_790_000_900.0)
     assert (1, 1_790_000_000.0) == (second.continuation.hop, second.continuation.began_at)
-    assert (JOB_ID, 7) == (second.past.first_job_id, second.past.done)
+    assert (JOB_ID, 7) == (second.earlier.first_job_id, second.earlier.done)
     assert {"job_id": second_id} == second.reference
     data = {"continuationToken": make_token(second, 9)}
     third = read_job({"CodePipeline.job": {"id": JOB_ID, "data": data}}, now=1_790_001_800.0)
-    assert (2, JOB_ID, 9) == (third.continuation.hop, third.past.first_job_id, third.past.done)
+    assert (2, JOB_ID, 9) == (
+        third.continuation.hop,
+        third.earlier.first_job_id,
+        third.earlier.done,
+    )
 
 
 GOOD_TOKEN = json.loads(make_token(JOB, 7))

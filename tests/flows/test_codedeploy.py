@@ -14,8 +14,8 @@ from tests.support.lambda_context import LambdaContext, ManualClock
 from tests.support.waiting import Background, Gate, wait_until
 
 from lockgate.awslambda import app
-from lockgate.awslambda.callers.carried import carry
 from lockgate.awslambda.callers.codedeploy import HOOK_SECONDS
+from lockgate.awslambda.callers.event_continuation import add_continuation
 from lockgate.core.continuation import MOST_HOPS, Continuation
 from lockgate.errors import UnexpectedFailure
 
@@ -152,7 +152,7 @@ def test_run_that_never_ends_fails_after_the_last_hop(
     deployment.handler = function.handle_hurried
     event = deployment.make_event()
     last_but_one = Continuation(MOST_HOPS - 1, time.time(), HOOK_SECONDS)
-    deployment.deliver(carry(event, last_but_one))
+    deployment.deliver(add_continuation(event, last_but_one))
     assert (1, "Failed") == (deployment.hops, deployment.read_status(event))
     assert function.project.lock_owner() is None
 

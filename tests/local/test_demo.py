@@ -85,41 +85,41 @@ def test_demo_without_migrations_says_what_to_give(tmp_path: Path) -> None:
     assert "--dir" in err
 
 
-class Judgements:
-    """A narrator that keeps what was judged."""
+class Checks:
+    """An output that records the checks."""
 
     def __init__(self) -> None:
-        self.judged: list[bool] = []
+        self.checks: list[bool] = []
 
-    def open(self, text: str) -> None:
-        """Say nothing."""
+    def show_introduction(self, text: str) -> None:
+        """Show nothing."""
 
-    def begin(self, number: int, title: str) -> None:
-        """Say nothing."""
+    def start_step(self, number: int, title: str) -> None:
+        """Show nothing."""
 
-    def tell(self, label: str, text: str) -> None:
-        """Say nothing."""
+    def show_line(self, label: str, text: str) -> None:
+        """Show nothing."""
 
     def show_report(self, report: object) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
-    def judge(self, text: str, *, is_right: bool) -> None:  # noqa: ARG002 - the protocol's
-        """Keep it."""
-        self.judged.append(is_right)
+    def show_check(self, text: str, *, is_right: bool) -> None:  # noqa: ARG002 - the protocol's
+        """Record it."""
+        self.checks.append(is_right)
 
 
 def test_demo_of_a_handler_that_answers_nothing_fails() -> None:
     """It stops at the step that is wrong, and leaves the environment as it was."""
-    narrator = Judgements()
+    output = Checks()
     seen: list[dict[str, str]] = []
 
     def handler(_event: object, _context: object) -> None:
         seen.append(dict(os.environ))
 
     before = dict(os.environ)
-    is_right = run_demo(handler, ROOT / "migrations", "99990101000000", narrator)
+    is_right = run_demo(handler, ROOT / "migrations", "99990101000000", output)
 
-    assert (False, [False, False]) == (is_right, narrator.judged)
+    assert (False, [False, False]) == (is_right, output.checks)
     assert before == dict(os.environ)
     assert {"LOCKGATE_CFN_LOOPBACK", "AWS_ENDPOINT_URL"} <= set(seen[0])
     assert "HOME" not in seen[0]

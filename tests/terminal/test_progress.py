@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lockgate.report.log import FORMS
-from lockgate.terminal.progress import Progress, describe_doing, describe_event
+from lockgate.terminal.progress import Progress, describe_activity, describe_event
 from lockgate.terminal.screen import Screen
 
 PACKAGE = Path(__file__).parents[2] / "handler" / "lockgate"
@@ -145,7 +145,7 @@ def test_every_event_of_the_engine_is_known_here() -> None:
 )
 def test_event_begins_what_goes_on(name: str, fields: dict[str, Any], expected: str | None) -> None:
     """The live line says what the run waits for."""
-    assert expected == describe_doing(name, fields)
+    assert expected == describe_activity(name, fields)
 
 
 def test_waiting_is_said_once() -> None:

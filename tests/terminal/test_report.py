@@ -22,7 +22,8 @@ from lockgate.report.report import (
     Status,
 )
 from lockgate.terminal.line import measure
-from lockgate.terminal.report import describe_headline, describe_report
+from lockgate.terminal.report import describe_report
+from lockgate.terminal.report_headline import describe_headline
 
 AT = datetime(2026, 11, 22, 10, 2, 11, tzinfo=UTC)
 

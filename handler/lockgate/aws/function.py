@@ -100,7 +100,7 @@ _NOT_STARTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class FunctionResponse:
     """What Lambda returned: the payload, and whether it is the function's result or its error."""
 
     payload: Any
@@ -118,7 +118,7 @@ class RemoteFunction:
         self._region = region or region_of(name) or find_region()
         self._profile = profile
 
-    def invoke(self, command: Mapping[str, Any]) -> Reply:
+    def invoke(self, command: Mapping[str, Any]) -> FunctionResponse:
         """Invoke the function once, and wait for its end.
 
         Raises:
@@ -136,7 +136,7 @@ class RemoteFunction:
                 content = answer["Payload"].read()
         except LockgateError as error:
             raise _explain(error, self.name) from error
-        return Reply(_parse(content), is_error="FunctionError" in answer)
+        return FunctionResponse(_parse(content), is_error="FunctionError" in answer)
 
     def _make_client(self) -> Any:
         session = Session(profile=self._profile)

@@ -51,7 +51,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _SecretValue:
     arn: str
     name: str
     version_id: str
@@ -103,7 +103,7 @@ def check_secret_id(secret_id: str) -> str:
     return secret_id
 
 
-def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> _Answer | None:
+def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> _SecretValue | None:
     try:
         with translated(_fetching(secret_id, stage)):
             answer = client.get_secret_value(SecretId=secret_id, VersionStage=stage.value)
@@ -118,7 +118,7 @@ def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> 
             " credentials that can be read.",
             hint="Store it as text: a JSON object with username and password, or with url.",
         )
-    return _Answer(answer["ARN"], name, version_id, answer["SecretString"])
+    return _SecretValue(answer["ARN"], name, version_id, answer["SecretString"])
 
 
 def _fetching(secret_id: str, stage: SecretStage) -> Call:

@@ -53,18 +53,18 @@ _FENCE = "SELECT token FROM lockgate.migration_lock"
 _REPORT = "SELECT report FROM lockgate.migration_run WHERE run_id = :'run'"
 
 
-class Narrator(Protocol):
-    """What tells the story; `terminal.narration.Narration` is the real one."""
+class DemoOutput(Protocol):
+    """What tells the story; `terminal.demo_output.DemoOutput` is the real one."""
 
-    def open(self, text: str) -> None:
+    def show_introduction(self, text: str) -> None:
         """Say what is about to be shown."""
         ...
 
-    def begin(self, number: int, title: str) -> None:
+    def start_step(self, number: int, title: str) -> None:
         """Begin a step."""
         ...
 
-    def tell(self, label: str, text: str) -> None:
+    def show_line(self, label: str, text: str) -> None:
         """Say one thing of the step."""
         ...
 
@@ -72,13 +72,13 @@ class Narrator(Protocol):
         """Show a report, ``lockgate/report/v1``."""
         ...
 
-    def judge(self, text: str, *, is_right: bool) -> None:
+    def show_check(self, text: str, *, is_right: bool) -> None:
         """Say whether something came out as it should."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceivedAnswer:
     """What CloudFormation was told, and the report behind it if there is one."""
 
     status: str
@@ -91,7 +91,7 @@ def run_demo(
     handler: Callable[[dict[str, Any], DemoContext], Any],
     folder: Path,
     broken_version: str,
-    narrator: Narrator,
+    output: DemoOutput,
 ) -> bool:
     """Tell the whole story and return whether every step came out as it should.
 
@@ -111,12 +111,12 @@ def run_demo(
         secrets = stack.enter_context(LocalSecretsManager())
         urls = stack.enter_context(SignedUrls())
         packages = _make_packages(folder, home, broken_version)
-        world = _World(handler, server, secrets, urls, narrator, home / "function.log")
-        narrator.open(
+        demo = _Demo(handler, server, secrets, urls, output, home / "function.log")
+        output.show_introduction(
             f"Lockgate against PostgreSQL {server.version} with TLS and SCRAM, a Secrets Manager and"
             " a CloudFormation, all of them on this machine."
         )
-        return _tell(world, packages)
+        return _run_steps(demo, packages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +129,14 @@ class _Packages:
 
 
 @dataclass(slots=True)
-class _World:
+class _Demo:
     """What the handler meets, and the stack that CloudFormation keeps."""
 
     handler: Callable[[dict[str, Any], DemoContext], Any]
     server: EmbeddedServer
     secrets: LocalSecretsManager
     urls: SignedUrls
-    narrator: Narrator
+    output: DemoOutput
     log: Path
     physical_id: str | None = None
     is_right: bool = field(default=True)
@@ -147,7 +147,7 @@ class _World:
         package: Path,
         properties: dict[str, str],
         old: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> ReceivedAnswer:
         """Send CloudFormation's event and return what came to the signed URL."""
         url = self.urls.sign()
         event: dict[str, Any] = {
@@ -162,7 +162,7 @@ class _World:
         }
         if old is not None:
             event |= {"OldResourceProperties": old, "PhysicalResourceId": self.physical_id}
-        self.narrator.tell("event", f"{kind} {_LOGICAL_ID} {json.dumps(properties)}")
+        self.output.show_line("event", f"{kind} {_LOGICAL_ID} {json.dumps(properties)}")
         returned = self.invoke(event, package)
         return self._read_answer(url, returned)
 
@@ -179,7 +179,7 @@ class _World:
     def check(self, text: str, *, is_right: bool) -> None:
         """Say whether something is as it should be, and remember if it is not."""
         self.is_right = self.is_right and is_right
-        self.narrator.judge(text, is_right=is_right)
+        self.output.show_check(text, is_right=is_right)
 
     def dump(self) -> str:
         """Return the schema as pg_dump sees it, Lockgate's own left out."""
@@ -195,7 +195,7 @@ class _World:
             "LOCKGATE_FIRST_RUN": "allow",
         }
 
-    def _read_answer(self, url: str, returned: Any) -> Answer:
+    def _read_answer(self, url: str, returned: Any) -> ReceivedAnswer:
         bodies = self.urls.answers_to(url)
         sizes_fit = all(len(body) <= _MAX_ANSWER_BYTES for body in bodies)
         if len(bodies) != 1 or not sizes_fit:
@@ -203,27 +203,27 @@ class _World:
         value = json.loads(bodies[-1]) if bodies else {}
         self.physical_id = value.get("PhysicalResourceId", self.physical_id)
         run_id = returned.get("run_id", "") if isinstance(returned, dict) else ""
-        answer = Answer(
+        answer = ReceivedAnswer(
             status=value.get("Status", "none"),
             reason=value.get("Reason", ""),
             data=value.get("Data", {}),
             report=_read_report(self.server, run_id) if run_id else None,
         )
-        self.narrator.tell("answer", _describe_answer(answer, len(bodies[-1]) if bodies else 0))
+        self.output.show_line("answer", _describe_answer(answer, len(bodies[-1]) if bodies else 0))
         if answer.report is not None:
-            self.narrator.show_report(answer.report)
+            self.output.show_report(answer.report)
         return answer
 
 
-def _tell(world: _World, packages: _Packages) -> bool:
+def _run_steps(demo: _Demo, packages: _Packages) -> bool:
     steps = (_create, _repeat, _fail, _roll_back, _look)
     for number, step in enumerate(steps, start=1):
         title = (step.__doc__ or "").splitlines()[0].rstrip(".")
-        world.narrator.begin(number, title)
-        step(world, packages)
-        if not world.is_right:
+        demo.output.start_step(number, title)
+        step(demo, packages)
+        if not demo.is_right:
             # What follows is told of a database that is not as this step should have left it.
-            world.narrator.tell("stopped", "This step did not come out as it should.")
+            demo.output.show_line("stopped", "This step did not come out as it should.")
             return False
     return True
 
@@ -231,53 +231,53 @@ def _tell(world: _World, packages: _Packages) -> bool:
 _V1, _V2 = {"CodeVersion": "1"}, {"CodeVersion": "2"}
 
 
-def _create(world: _World, packages: _Packages) -> None:
+def _create(demo: _Demo, packages: _Packages) -> None:
     """CloudFormation creates the stack."""
-    answer = world.send("Create", packages.good, _V1)
+    answer = demo.send("Create", packages.good, _V1)
     applied = int(answer.data.get("AppliedCount", "0"))
     is_right = answer.status == "SUCCESS" and applied > 0
-    world.check(f"The stack is created; {applied} migrations were applied.", is_right=is_right)
+    demo.check(f"The stack is created; {applied} migrations were applied.", is_right=is_right)
 
 
-def _repeat(world: _World, packages: _Packages) -> None:
+def _repeat(demo: _Demo, packages: _Packages) -> None:
     """The same package once more: there is nothing to do."""
-    token = run_psql(world.server, DATABASE, _FENCE)
-    answer = world.send("Update", packages.good, _V1, _V1)
+    token = run_psql(demo.server, DATABASE, _FENCE)
+    answer = demo.send("Update", packages.good, _V1, _V1)
     is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
     # Whoever takes the lock raises its token.
-    is_free = token == run_psql(world.server, DATABASE, _FENCE)
-    world.check("Nothing was applied, and no lock was taken.", is_right=is_right and is_free)
+    is_free = token == run_psql(demo.server, DATABASE, _FENCE)
+    demo.check("Nothing was applied, and no lock was taken.", is_right=is_right and is_free)
 
 
-def _fail(world: _World, packages: _Packages) -> None:
+def _fail(demo: _Demo, packages: _Packages) -> None:
     """The next package has a migration whose second statement fails."""
-    before = world.dump()
-    world.narrator.tell("new file", packages.broken_file)
-    answer = world.send("Update", packages.broken, _V2, _V1)
+    before = demo.dump()
+    demo.output.show_line("new file", packages.broken_file)
+    answer = demo.send("Update", packages.broken, _V2, _V1)
     is_right = answer.status == "FAILED" and _BROKEN_SQLSTATE in answer.reason
-    world.check("CloudFormation is told which statement failed, and why.", is_right=is_right)
-    is_same = before == world.dump()
-    world.check("pg_dump before and after the failure is the same, byte by byte.", is_right=is_same)
+    demo.check("CloudFormation is told which statement failed, and why.", is_right=is_right)
+    is_same = before == demo.dump()
+    demo.check("pg_dump before and after the failure is the same, byte by byte.", is_right=is_same)
 
 
-def _roll_back(world: _World, packages: _Packages) -> None:
+def _roll_back(demo: _Demo, packages: _Packages) -> None:
     """CloudFormation rolls back: the older package, and the properties swapped."""
-    answer = world.send("Update", packages.good, _V1, _V2)
+    answer = demo.send("Update", packages.good, _V1, _V2)
     is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
-    world.check("The rollback succeeds; the stack is where it was.", is_right=is_right)
+    demo.check("The rollback succeeds; the stack is where it was.", is_right=is_right)
 
 
-def _look(world: _World, packages: _Packages) -> None:
+def _look(demo: _Demo, packages: _Packages) -> None:
     """Somebody asks from the console."""
     event = {"action": "status"}
-    world.narrator.tell("event", json.dumps(event))
-    report = world.invoke(event, packages.good)
-    world.narrator.show_report(report)
+    demo.output.show_line("event", json.dumps(event))
+    report = demo.invoke(event, packages.good)
+    demo.output.show_report(report)
     is_right = report["status"] == "up_to_date" and not report["pending"]
-    world.check("Nothing is pending.", is_right=is_right)
-    sample = _read_sample(world.log)
+    demo.check("Nothing is pending.", is_right=is_right)
+    sample = _read_sample(demo.log)
     if sample is not None:
-        world.narrator.tell("log", sample)
+        demo.output.show_line("log", sample)
 
 
 def _make_packages(folder: Path, home: Path, broken_version: str) -> _Packages:
@@ -308,7 +308,7 @@ def _read_report(server: EmbeddedServer, run_id: str) -> dict[str, Any] | None:
     return report
 
 
-def _describe_answer(answer: Answer, size: int) -> str:
+def _describe_answer(answer: ReceivedAnswer, size: int) -> str:
     said = answer.reason or ", ".join(f"{k}={v}" for k, v in answer.data.items() if v)
     return f"{answer.status} ({size:,} bytes) {said}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lockgate.errors import LockgateError, UnexpectedFailure
 from lockgate.report.refusal import status_of
 from lockgate.report.report import SUCCESSES, Status, to_text
-from lockgate.terminal.line import clean
+from lockgate.terminal.line import printable
 from lockgate.terminal.progress import Progress
 from lockgate.terminal.report import describe_report
 from lockgate.terminal.screen import Screen
@@ -35,7 +35,7 @@ EXIT_KILLED = 130
 def make_progress(options: argparse.Namespace, environment: Mapping[str, str]) -> Progress:
     """Return what shows a command's progress; with ``--quiet`` it shows nothing."""
     screen = Screen(sys.stderr, environment, plain=options.no_color)
-    return Progress(None if options.quiet else screen, words=screen)
+    return Progress(None if options.quiet else screen, error_screen=screen)
 
 
 def print_report(
@@ -74,9 +74,9 @@ def _show(
 
 def print_error(error: LockgateError) -> int:
     """Print an error of a command that makes no report, and return its exit status."""
-    sys.stderr.write(f"lockgate: {clean(error.message)}\n")
+    sys.stderr.write(f"lockgate: {printable(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"Hint: {clean(error.hint)}\n")
+        sys.stderr.write(f"Hint: {printable(error.hint)}\n")
     return EXIT_STATUSES[status_of(error)]
 
 

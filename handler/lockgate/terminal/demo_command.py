@@ -11,8 +11,8 @@ from lockgate.formats.native.new_file import next_version
 from lockgate.formats.native.reader import read_folder
 from lockgate.local.demo import run_demo as show_demo
 from lockgate.terminal.conclude import print_error
+from lockgate.terminal.demo_output import DemoScreen
 from lockgate.terminal.interrupts import caught_signals
-from lockgate.terminal.narration import Narration
 from lockgate.terminal.new_command import find_folder
 from lockgate.terminal.screen import Screen
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Show a deploy, a failure and its rollback on an embedded server."""
     folder = find_folder(options, environment)
-    narration = Narration(Screen(sys.stdout, environment, plain=options.no_color))
+    output = DemoScreen(Screen(sys.stdout, environment, plain=options.no_color))
     try:
         read_folder(folder, {})
         is_right = False
         with caught_signals(_stop_at_once):
             version = next_version(folder, datetime.now(UTC))
-            is_right = show_demo(_invoke_handler, folder, version, narration)
+            is_right = show_demo(_invoke_handler, folder, version, output)
     except LockgateError as error:
         return print_error(error)
     return 0 if is_right else 1

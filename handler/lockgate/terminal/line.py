@@ -30,7 +30,7 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Text in one style. Printable characters only: see `clean`."""
+    """Text in one style. Printable characters only: see `printable`."""
 
     text: str
     style: Style = Style.PLAIN
@@ -50,7 +50,7 @@ class Cell:
     is_number: bool = False
 
 
-def clean(text: str) -> str:
+def printable(text: str) -> str:
     """Return the text without control characters: names and messages come from elsewhere."""
     if text.isprintable():
         return text
@@ -68,7 +68,7 @@ def paragraph(
     """Yield a text with each line indented, and wrapped between words unless ``width`` is None."""
     room = None if width is None else width - indent
     for part in text.splitlines() or [""]:
-        for row in _wrap(clean(part).rstrip(), room):
+        for row in _wrap(printable(part).rstrip(), room):
             yield (Span(" " * indent + row, style),)
 
 

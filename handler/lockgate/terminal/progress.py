@@ -7,16 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from lockgate.duration import format_duration
-from lockgate.terminal.line import Line, Span, Style, clean, labelled
+from lockgate.terminal.line import Line, Span, Style, labelled, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from lockgate.terminal.screen import Doing, Screen
+    from lockgate.terminal.screen import LiveText, Screen
 
-_DOING = {
+_ACTIVITIES = {
     "lock_waited_for": "Waiting for the lock",
     "database_waited_for": "Waiting for the database",
     "lock_taken": "Planning",
@@ -52,9 +52,9 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 # A loop may raise a notice for each row.
-MOST_TOLD = 100
-_LONGEST_TOLD = 4_000
-_OF_ERRORS = frozenset({"ERROR", "DETAIL", "CONTEXT"})
+MAX_MESSAGES = 100
+_MAX_MESSAGE = 4_000
+_ERROR_WORDS = frozenset({"ERROR", "DETAIL", "CONTEXT"})
 
 
 class Progress:
@@ -64,21 +64,21 @@ class Progress:
     ``labels`` may be given for them, by id, once the files are read.
     """
 
-    def __init__(self, screen: Screen | None, words: Screen | None = None) -> None:
-        """Take ``None`` to show nothing. ``words`` is where errors are shown in full all the same."""
+    def __init__(self, screen: Screen | None, error_screen: Screen | None = None) -> None:
+        """Take ``None`` to show nothing; errors are then shown on ``error_screen``."""
         self._screen = screen
-        self._words = screen or words
-        self._live: AbstractContextManager[Doing] | None = None
-        self._doing: Doing | None = None
+        self._error_screen = screen or error_screen
+        self._live: AbstractContextManager[LiveText] | None = None
+        self._live_text: LiveText | None = None
         self._last: Line | None = None
-        self._told = 0
+        self._message_count = 0
         self.applied: set[str] = set()
         self.labels: Mapping[str, str] = NO_LABELS
 
     def __enter__(self) -> Self:
         if self._screen is not None:
             self._live = self._screen.live("Connecting")
-            self._doing = self._live.__enter__()
+            self._live_text = self._live.__enter__()
         return self
 
     def __exit__(
@@ -92,11 +92,11 @@ class Progress:
 
     def emit(self, name: str, **fields: Any) -> None:
         """Show one event. What is not known here is passed over."""
-        if self._screen is None or self._doing is None:
+        if self._screen is None or self._live_text is None:
             return
-        doing = describe_doing(name, fields)
-        if doing is not None:
-            self._doing.say(doing)
+        activity = describe_activity(name, fields)
+        if activity is not None:
+            self._live_text.update(activity)
         line = describe_event(name, fields, self.labels)
         # Somebody who waits says so again and again.
         if line is not None and line != self._last:
@@ -105,16 +105,16 @@ class Progress:
         if name == "migration_applied":
             self.applied.add(str(fields["migration"]))
 
-    def tell(self, word: str, text: str) -> None:
+    def show_message(self, word: str, text: str) -> None:
         """Show what the server said of a migration, with psql's word for it; some of it is row data."""
-        if self._words is None or (self._screen is None and word not in _OF_ERRORS):
+        if self._error_screen is None or (self._screen is None and word not in _ERROR_WORDS):
             return
-        self._told += word not in _OF_ERRORS
-        if self._told <= MOST_TOLD or word in _OF_ERRORS:
-            lines = labelled(Span(word, Style.DIM), text[:_LONGEST_TOLD], None, indent=4)
-            self._words.show(lines)
-        elif self._told == MOST_TOLD + 1:
-            self._words.show(
+        self._message_count += word not in _ERROR_WORDS
+        if self._message_count <= MAX_MESSAGES or word in _ERROR_WORDS:
+            lines = labelled(Span(word, Style.DIM), text[:_MAX_MESSAGE], None, indent=4)
+            self._error_screen.show(lines)
+        elif self._message_count == MAX_MESSAGES + 1:
+            self._error_screen.show(
                 [(Span("    … what else the migrations say is not shown", Style.DIM),)]
             )
 
@@ -135,16 +135,16 @@ class Progress:
         """Say that the function is waited for, which Lambda has not started."""
         if self._screen is not None:
             text = f"The function has not run yet ({code}); invoking again for up to 5 minutes."
-            self._screen.show([(Span("  ! ", Style.WARNING), Span(clean(text)))])
+            self._screen.show([(Span("  ! ", Style.WARNING), Span(printable(text)))])
 
     def announce_stop(self, by: str) -> None:
         """Say that the run stops. Safe in a signal handler, so the stream's buffer is not used."""
-        if self._screen is not None and self._doing is not None:
+        if self._screen is not None and self._live_text is not None:
             text = f"{by}: cancelling and rolling back; once more ends it at once"
-            self._screen.interject(self._doing, text)
+            self._screen.interject(self._live_text, text)
 
 
-def describe_doing(name: str, fields: dict[str, Any]) -> str | None:
+def describe_activity(name: str, fields: dict[str, Any]) -> str | None:
     """Return what goes on after an event, if it begins something."""
     if name == "segment_started":
         outside = ", outside a transaction" if fields["mode"] == "statements" else ""
@@ -152,11 +152,11 @@ def describe_doing(name: str, fields: dict[str, Any]) -> str | None:
         return f"{verb} {count_migrations(fields['migrations'])}{outside}"
     if name == "index_progress":
         percent = "" if fields["percent"] is None else f", {fields['percent']} %"
-        return f"Building an index: {clean(str(fields['phase']))}{percent}"
+        return f"Building an index: {printable(str(fields['phase']))}{percent}"
     if name == "snapshot_waited_for":
         percent = "" if fields["percent"] is None else f", {fields['percent']} %"
-        return f"Waiting for snapshot {clean(str(fields['snapshot']))}{percent}"
-    return _DOING.get(name)
+        return f"Waiting for snapshot {printable(str(fields['snapshot']))}{percent}"
+    return _ACTIVITIES.get(name)
 
 
 def describe_event(
@@ -167,11 +167,11 @@ def describe_event(
         duration = format_duration(fields["duration_ms"] or 0)
         return (
             Span("  ✓ " if name == "migration_applied" else "  ↩ ", Style.GOOD),
-            Span(clean(labels.get(fields["migration"], str(fields["migration"])))),
+            Span(printable(labels.get(fields["migration"], str(fields["migration"])))),
             Span(f"  {duration}", Style.DIM),
         )
     text = _describe_trouble(name, fields)
-    return None if text is None else (Span("  ! ", Style.WARNING), Span(clean(text)))
+    return None if text is None else (Span("  ! ", Style.WARNING), Span(printable(text)))
 
 
 def _describe_trouble(name: str, fields: dict[str, Any]) -> str | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping, Sequence
 
-    from lockgate.aws.function import Reply
+    from lockgate.aws.function import FunctionResponse
 
 # Six hours of full invocations, as long as a hosted CI job may last.
 MOST_INVOCATIONS = 24
@@ -76,16 +76,16 @@ def make_command(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def wait_for_start(
-    invoke: Callable[[Mapping[str, Any]], Reply],
+    invoke: Callable[[Mapping[str, Any]], FunctionResponse],
     announce: Callable[[str], object],
     sleep: Callable[[float], object],
-) -> Callable[[Mapping[str, Any]], Reply]:
+) -> Callable[[Mapping[str, Any]], FunctionResponse]:
     """Return ``invoke`` that invokes again, for up to five minutes, while Lambda cannot start it.
 
     ``announce`` is told once. Nothing was run until then, so that no command is carried out twice.
     """
 
-    def invoke_when_started(command: Mapping[str, Any]) -> Reply:
+    def invoke_when_started(command: Mapping[str, Any]) -> FunctionResponse:
         waited = 0
         while True:
             try:
@@ -102,7 +102,7 @@ def wait_for_start(
 
 
 def invoke_to_the_end(
-    invoke: Callable[[Mapping[str, Any]], Reply],
+    invoke: Callable[[Mapping[str, Any]], FunctionResponse],
     command: Mapping[str, Any],
     announce: Callable[[dict[str, Any], int], object],
 ) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def invoke_to_the_end(
         announce(report, len(former))
 
 
-def read_report(reply: Reply) -> dict[str, Any]:
+def read_report(reply: FunctionResponse) -> dict[str, Any]:
     """Return the report in a reply: the result, or the message of the function's error.
 
     Keys that this release knows and the function's does not are as in an empty report.

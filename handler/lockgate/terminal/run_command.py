@@ -79,7 +79,7 @@ def _carry_out(
         with ExitStack() as stack:
             merged = merge_environment(environment, options)
             if options.local:
-                merged |= stack.enter_context(_open_workspace(Path()))
+                merged |= stack.enter_context(_open_local_database(Path()))
             settings = read_merged(merged, options)
             address = Address(options=repeat_options(options))
             request = _make_request(options)
@@ -92,10 +92,10 @@ def _carry_out(
         return refuse_report(run_id, report_defect(error, options), claim)
 
 
-def _open_workspace(folder: Path) -> AbstractContextManager[Mapping[str, str]]:
-    from lockgate.local.workspace import open_workspace  # the door to the embedded server
+def _open_local_database(folder: Path) -> AbstractContextManager[Mapping[str, str]]:
+    from lockgate.local.local_database import open_local_database  # the door to the embedded server
 
-    return open_workspace(folder)
+    return open_local_database(folder)
 
 
 def _run(
@@ -108,7 +108,12 @@ def _run(
         progress.announce_stop(signal_name)
 
     runner = make_runner(
-        settings, deadline, progress.emit, run_id=run_id, address=address, tell=progress.tell
+        settings,
+        deadline,
+        progress.emit,
+        run_id=run_id,
+        address=address,
+        tell=progress.show_message,
     )
     read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
     runner.means = replace(runner.means, read_catalog=read_catalog)

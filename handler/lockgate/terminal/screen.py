@@ -33,14 +33,14 @@ _ASCII = str.maketrans({"✓": "+", "✗": "x", "•": "*", "→": ">", "…": "
 _LEAST_WIDTH = 40
 
 
-class Doing(Protocol):
+class LiveText(Protocol):
     """The live line that shows what is happening."""
 
-    def say(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Replace the text."""
         ...
 
-    def note(self, text: str) -> None:
+    def update_later(self, text: str) -> None:
         """Replace the text at the next refresh. Writes nothing, so a signal handler may call it."""
         ...
 
@@ -71,14 +71,14 @@ class Screen:
                 self._stream.write(self._encodable("".join(s.text for s in line)) + "\n")
         self._stream.flush()
 
-    def live(self, text: str) -> AbstractContextManager[Doing]:
+    def live(self, text: str) -> AbstractContextManager[LiveText]:
         """Keep a line with a spinner at the bottom; without a styled terminal, show nothing."""
-        return self._styled().live(text) if self.is_styled else nullcontext(_NoLine())
+        return self._styled().live(text) if self.is_styled else nullcontext(_NoLiveText())
 
-    def interject(self, doing: Doing, text: str) -> None:
+    def interject(self, live_text: LiveText, text: str) -> None:
         """Show a text from a signal handler: on the live line, or around the stream's buffer."""
         if self.is_styled:
-            doing.note(text)
+            live_text.update_later(text)
             return
         with suppress(OSError, ValueError):
             os.write(self._stream.fileno(), f"{self._encodable(text)}\n".encode())
@@ -101,13 +101,13 @@ class Screen:
         )
 
 
-class _NoLine:
+class _NoLiveText:
     """The live line of a stream that cannot have one."""
 
-    def say(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Show nothing."""
 
-    def note(self, text: str) -> None:
+    def update_later(self, text: str) -> None:
         """Show nothing."""
 
 

@@ -36,12 +36,12 @@ class LiveLine:
         self._progress = Progress(*columns, console=console, transient=True)
         self._task: Any = self._progress.add_task(text, total=None)
 
-    def say(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """Replace the text now."""
-        self.note(text)
+        self.update_later(text)
         self._progress.refresh()
 
-    def note(self, text: str) -> None:
+    def update_later(self, text: str) -> None:
         """Replace the text at the next refresh. Markup in it has no effect."""
         self._progress.update(self._task, description=escape(text))
 

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from lockgate.awslambda.callers.carried import read_carried
 from lockgate.awslambda.callers.detect import CallerKind
 from lockgate.awslambda.callers.direct import (
     is_storable,
@@ -22,6 +21,7 @@ from lockgate.awslambda.callers.direct import (
     read_version,
     refuse_disallowed,
 )
+from lockgate.awslambda.callers.event_continuation import find_continuation
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
@@ -147,7 +147,7 @@ def read_continuation(event: Mapping[str, Any], now: float) -> Continuation:
     began_at = _read_signed_at(event.get("ResponseURL"))
     if began_at is None or not now - timeout < began_at <= now:
         began_at = now
-    return read_carried(event, now, timeout) or Continuation(0, began_at, timeout)
+    return find_continuation(event, now, timeout) or Continuation(0, began_at, timeout)
 
 
 def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Request:

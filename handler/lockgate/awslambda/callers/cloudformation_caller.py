@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
-from lockgate.awslambda.callers.carried import carry
 from lockgate.awslambda.callers.cloudformation import (
     Envelope,
     read_continuation,
@@ -17,6 +16,7 @@ from lockgate.awslambda.callers.cloudformation import (
 from lockgate.awslambda.callers.cloudformation_answer import encode_answer, make_answer
 from lockgate.awslambda.callers.delivery import Answer
 from lockgate.awslambda.callers.detect import CallerKind
+from lockgate.awslambda.callers.event_continuation import add_continuation
 from lockgate.awslambda.callers.response_url import check_response_url, put_answer
 from lockgate.fast_start.dataclass import dataclass
 
@@ -69,7 +69,7 @@ class CloudFormationCaller:
     def continue_run(self, report: Report) -> None:
         """Hand the event to a further invocation of this function."""
         del report  # the next one reads from the history how far this one came
-        self.invocation.invoke_again(carry(self.event, self.continuation.next()))
+        self.invocation.invoke_again(add_continuation(self.event, self.continuation.next()))
 
 
 def open_stack(

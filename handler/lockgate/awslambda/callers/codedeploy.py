@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.aws.call import Call, region_of
 from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
-from lockgate.awslambda.callers.carried import carry, read_carried
-from lockgate.awslambda.callers.delivery import Answer, tell
+from lockgate.awslambda.callers.delivery import Answer, send_outcome
 from lockgate.awslambda.callers.detect import CallerKind
 from lockgate.awslambda.callers.direct import is_storable, refuse_disallowed
+from lockgate.awslambda.callers.event_continuation import add_continuation, find_continuation
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid, UnexpectedFailure
@@ -101,7 +101,7 @@ class CodeDeployCaller:
     def continue_run(self, report: Report) -> None:
         """Hand the event to a further invocation of this function."""
         del report  # the next one reads from the history how far this one came
-        self.invocation.invoke_again(carry(self.event, self.continuation.next()))
+        self.invocation.invoke_again(add_continuation(self.event, self.continuation.next()))
 
     def _put(self, status: str) -> None:
         call = partial(
@@ -110,7 +110,7 @@ class CodeDeployCaller:
             lifecycleEventHookExecutionId=self.execution_id,
             status=status,
         )
-        tell(call, _CALL, _OVER, self.invocation.timing)
+        send_outcome(call, _CALL, _OVER, self.invocation.timing)
 
 
 def open_hook(event: Mapping[str, Any], invocation: Invocation) -> CodeDeployCaller:
@@ -120,7 +120,7 @@ def open_hook(event: Mapping[str, Any], invocation: Invocation) -> CodeDeployCal
         RequestInvalid: an id is missing or cannot be one; there is nobody to answer.
     """
     now = invocation.now()
-    carried = read_carried(event, now, HOOK_SECONDS)
+    carried = find_continuation(event, now, HOOK_SECONDS)
     return CodeDeployCaller(
         deployment_id=_read_id(event, "DeploymentId"),
         execution_id=_read_id(event, "LifecycleEventHookExecutionId"),

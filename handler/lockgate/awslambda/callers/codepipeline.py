@@ -40,7 +40,7 @@ _HINT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class EarlierJobs:
     """What earlier jobs of the same action did: the first one's id, and how many migrations."""
 
     first_job_id: str
@@ -53,7 +53,7 @@ class Job:
 
     job_id: str
     continuation: Continuation
-    past: Past
+    earlier: EarlierJobs
     user_parameters: object = field(repr=False)
 
     @property
@@ -76,9 +76,9 @@ def read_job(event: Mapping[str, Any], now: float) -> Job:
             hint="Let CodePipeline invoke the function, by an action of category Invoke.",
         )
     data = _dig(job, "data")
-    continuation, past = _read_token(_dig(data, "continuationToken"), job_id, now)
+    continuation, earlier = _read_token(_dig(data, "continuationToken"), job_id, now)
     parameters = _dig(_dig(_dig(data, "actionConfiguration"), "configuration"), "UserParameters")
-    return Job(job_id, continuation, past, parameters)
+    return Job(job_id, continuation, earlier, parameters)
 
 
 def read_request(job: Job, settings: Settings) -> Request:
@@ -89,7 +89,7 @@ def read_request(job: Job, settings: Settings) -> Request:
     """
     reference = job.reference
     if job.continuation.hop:
-        reference |= {"first_job_id": job.past.first_job_id, "hop": str(job.continuation.hop)}
+        reference |= {"first_job_id": job.earlier.first_job_id, "hop": str(job.continuation.hop)}
     command = _read_parameters(job.user_parameters)
     return read_command(command, settings, Caller(CallerKind.CODEPIPELINE, reference))
 
@@ -106,13 +106,13 @@ def make_token(job: Job, done: int) -> str:
         "lockgate": _TOKEN_VERSION,
         "hop": following.hop,
         "began_at": int(following.began_at),
-        "job": job.past.first_job_id,
+        "job": job.earlier.first_job_id,
         "done": done,
     }
     return json.dumps(token, separators=(",", ":"))
 
 
-def _read_token(token: object, job_id: str, now: float) -> tuple[Continuation, Past]:
+def _read_token(token: object, job_id: str, now: float) -> tuple[Continuation, EarlierJobs]:
     """Read a token of ours back; one that is not ours is none, and cannot make a chain endless."""
     match _parse(token):
         case {
@@ -127,9 +127,9 @@ def _read_token(token: object, job_id: str, now: float) -> tuple[Continuation, P
             and 0 <= done <= _MOST_DONE
             and _JOB_ID.fullmatch(first_job_id)
         ):
-            return _continuation(hop, began_at), Past(first_job_id, done)
+            return _continuation(hop, began_at), EarlierJobs(first_job_id, done)
         case _:
-            return _continuation(0, now), Past(job_id, 0)
+            return _continuation(0, now), EarlierJobs(job_id, 0)
 
 
 def _continuation(hop: int, began_at: float) -> Continuation:

@@ -31,7 +31,7 @@ _FAILURE_TYPES: dict[type[LockgateError], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class JobResult:
     """One call of the API: its operation, as boto3 names it, and its arguments."""
 
     operation: str
@@ -43,21 +43,21 @@ class Result:
         return self.operation == "put_job_success_result"
 
 
-def make_result(job: Job, outcome: Outcome) -> Result:
+def make_result(job: Job, outcome: Outcome) -> JobResult:
     """Return the call that ends the action."""
     if isinstance(outcome, Report) and outcome.is_success:
         details = {**_describe(outcome), "percentComplete": 100}
         arguments = {"executionDetails": details, "outputVariables": _make_variables(outcome)}
-        return Result("put_job_success_result", {"jobId": job.job_id, **arguments})
+        return JobResult("put_job_success_result", {"jobId": job.job_id, **arguments})
     failure = make_failure(outcome)
-    return Result("put_job_failure_result", {"jobId": job.job_id, "failureDetails": failure})
+    return JobResult("put_job_failure_result", {"jobId": job.job_id, "failureDetails": failure})
 
 
-def make_continuation(job: Job, report: Report, token: str) -> Result:
+def make_continuation(job: Job, report: Report, token: str) -> JobResult:
     """Return the call that lets the action go on in a further job."""
-    details = {**_describe(report), "percentComplete": measure_percent(job.past.done, report)}
+    details = {**_describe(report), "percentComplete": measure_percent(job.earlier.done, report)}
     arguments = {"continuationToken": token, "executionDetails": details}
-    return Result("put_job_success_result", {"jobId": job.job_id, **arguments})
+    return JobResult("put_job_success_result", {"jobId": job.job_id, **arguments})
 
 
 def make_failure(outcome: Outcome) -> dict[str, str]:

@@ -19,13 +19,13 @@ from lockgate.awslambda.callers.codepipeline import (
     read_request,
 )
 from lockgate.awslambda.callers.codepipeline_answer import (
-    Result,
+    JobResult,
     count_done,
     make_continuation,
     make_result,
     summarise_done,
 )
-from lockgate.awslambda.callers.delivery import Answer, tell
+from lockgate.awslambda.callers.delivery import Answer, send_outcome
 from lockgate.awslambda.callers.detect import CallerKind
 from lockgate.errors import RunIncomplete, UnexpectedFailure
 from lockgate.fast_start.dataclass import dataclass
@@ -108,12 +108,12 @@ class CodePipelineCaller:
                 " itself, since steps count from what is applied at that moment.",
                 hint="Ask for the rest with target instead of steps.",
             )
-        token = make_token(self.job, self.job.past.done + count_done(report))
+        token = make_token(self.job, self.job.earlier.done + count_done(report))
         self._put(make_continuation(self.job, report, token))
 
-    def _put(self, result: Result) -> None:
+    def _put(self, result: JobResult) -> None:
         call = partial(getattr(self.client, result.operation), **result.arguments)
-        tell(call, _CALL, _OVER, self.invocation.timing)
+        send_outcome(call, _CALL, _OVER, self.invocation.timing)
 
 
 def open_job(event: Mapping[str, Any], invocation: Invocation) -> CodePipelineCaller:

@@ -94,7 +94,7 @@ class SingleAnswer:
             return self._given
 
 
-def try_again(attempt: Callable[[], Attempt], timing: Timing) -> tuple[int, Attempt]:
+def retry(attempt: Callable[[], Attempt], timing: Timing) -> tuple[int, Attempt]:
     """Attempt up to 5 times within the time that is left; return how often, and how the last ended.
 
     The pauses between grow, and are jittered, so that many stacks do not knock at once.
@@ -111,8 +111,10 @@ def try_again(attempt: Callable[[], Attempt], timing: Timing) -> tuple[int, Atte
         tries += 1
 
 
-def tell(send: Callable[[], object], call: Call, over: frozenset[str], timing: Timing) -> None:
-    """Tell an AWS service the outcome; tried again as in `try_again`, where that may help.
+def send_outcome(
+    send: Callable[[], object], call: Call, over: frozenset[str], timing: Timing
+) -> None:
+    """Tell an AWS service the outcome; tried again as in `retry`, where that may help.
 
     ``over`` are the error codes by which the service says that it does not wait any more.
 
@@ -131,7 +133,7 @@ def tell(send: Callable[[], object], call: Call, over: frozenset[str], timing: T
             return Attempt(False, may_pass(error), str(error.fields.get("aws_code")))
         return Attempt(True, False, "")
 
-    tries, last = try_again(attempt, timing)
+    tries, last = retry(attempt, timing)
     if last.is_done:
         return
     error = failures[-1]

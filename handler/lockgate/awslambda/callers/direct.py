@@ -199,7 +199,7 @@ def read_request(event: object, settings: Settings, caller: Caller = _CALLER) ->
 
     Raises:
         RequestInvalid: the event is no command, a key or value is not known, or the action is not
-            among those that this function may carry out.
+            among those that this function may add_continuation out.
     """
     command = {} if event is None else event
     if not isinstance(command, dict):
@@ -268,7 +268,7 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
 
 
 def refuse_disallowed(action: Action, settings: Settings) -> None:
-    """Refuse an action that this function may not carry out.
+    """Refuse an action that this function may not add_continuation out.
 
     Raises:
         RequestInvalid: ``LOCKGATE_ALLOWED_ACTIONS`` does not name the action.

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from lockgate.awslambda.callers.delivery import LEAST_MS, MAX_TRIES, Attempt, try_again
+from lockgate.awslambda.callers.delivery import LEAST_MS, MAX_TRIES, Attempt, retry
 from lockgate.core.endpoint import is_loopback
 from lockgate.errors import RequestInvalid, UnexpectedFailure
 
@@ -81,7 +81,7 @@ def put_answer(url: str, body: bytes, timing: Timing, *, loopback: bool = False)
         UnexpectedFailure: no try succeeded.
     """
     parts = urlsplit(check_response_url(url, loopback=loopback))
-    tries, last = try_again(partial(_try_once, parts, body, timing), timing)
+    tries, last = retry(partial(_try_once, parts, body, timing), timing)
     if last.is_done:
         return
     raise UnexpectedFailure(

@@ -22,7 +22,7 @@ DATABASE = "local"
 
 
 @contextmanager
-def open_workspace(working_folder: Path) -> Iterator[dict[str, str]]:
+def open_local_database(working_folder: Path) -> Iterator[dict[str, str]]:
     """Start the server that keeps its data in ``.lockgate/postgres``, and give Lockgate's settings.
 
     The folder tells git to leave it out. The server is stopped at the end.

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 _KEY = "LockgateContinuation"
 
 
-def carry(event: Mapping[str, Any], continuation: Continuation) -> dict[str, Any]:
+def add_continuation(event: Mapping[str, Any], continuation: Continuation) -> dict[str, Any]:
     """Return the same event for the next invocation."""
     return {**event, _KEY: {"hop": continuation.hop, "began_at": continuation.began_at}}
 
 
-def read_carried(event: Mapping[str, Any], now: float, timeout_seconds: int) -> Continuation | None:
-    """Return what `carry` has added, ``None`` if an event comes for the first time.
+def find_continuation(
+    event: Mapping[str, Any], now: float, timeout_seconds: int
+) -> Continuation | None:
+    """Return what `add_continuation` has added, ``None`` if an event comes for the first time.
 
     An event may be forged: no time in it is taken for one that is still to come.
     """

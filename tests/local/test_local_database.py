@@ -8,8 +8,8 @@ import pytest
 from tests.support.database import Database, open_connection
 
 from lockgate.errors import DatabaseBusy, SettingInvalid
+from lockgate.local.local_database import open_local_database
 from lockgate.local.psql import create_database, run_psql
-from lockgate.local.workspace import open_workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.sql
-def test_workspace_is_for_one_command_at_a_time(tmp_path: Path) -> None:
+def test_local_database_is_for_one_command_at_a_time(tmp_path: Path) -> None:
     """A second command is refused while the first runs, and served afterwards."""
-    with open_workspace(tmp_path) as environment:
+    with open_local_database(tmp_path) as environment:
         with pytest.raises(DatabaseBusy, match="Another command uses the PostgreSQL in"):
-            open_workspace(tmp_path).__enter__()
+            open_local_database(tmp_path).__enter__()
         assert "/local?" in environment["LOCKGATE_DATABASE_URL"]
 
-    with open_workspace(tmp_path) as environment:
+    with open_local_database(tmp_path) as environment:
         assert "LOCKGATE_CA_FILE" in environment
 
 
-def test_workspace_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_local_database_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     """A file in its place is said, without a traceback."""
     (tmp_path / ".lockgate").touch()
 
     with pytest.raises(SettingInvalid, match="cannot be used: File exists"):
-        open_workspace(tmp_path).__enter__()
+        open_local_database(tmp_path).__enter__()
 
 
 def test_database_is_created_once(server: EmbeddedServer, database: Database) -> None:

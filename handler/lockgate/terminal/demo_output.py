@@ -5,28 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.terminal.line import EMPTY, Span, Style, labelled, paragraph
-from lockgate.terminal.report import Value, describe_report
+from lockgate.terminal.report import describe_report
 
 if TYPE_CHECKING:
+    from lockgate.terminal.report_rows import Value
     from lockgate.terminal.screen import Screen
 
 
-class Narration:
+class DemoScreen:
     """Tells the steps of a demonstration."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def open(self, text: str) -> None:
+    def show_introduction(self, text: str) -> None:
         """Say what is about to be shown."""
         self._screen.show(paragraph(text, self._screen.width, style=Style.STRONG))
 
-    def begin(self, number: int, title: str) -> None:
+    def start_step(self, number: int, title: str) -> None:
         """Begin a step."""
         heading = paragraph(f"{number}  {title}", self._screen.width, style=Style.STRONG)
         self._screen.show([EMPTY, *heading])
 
-    def tell(self, label: str, text: str) -> None:
+    def show_line(self, label: str, text: str) -> None:
         """Say one thing of the step; labels of up to eight letters stand in a column."""
         span = Span(f"{label:<8}", Style.DIM)
         self._screen.show(labelled(span, text, self._screen.width, indent=3))
@@ -39,7 +40,7 @@ class Narration:
             [EMPTY, *((Span("   "), *line) if line else line for line in lines), EMPTY]
         )
 
-    def judge(self, text: str, *, is_right: bool) -> None:
+    def show_check(self, text: str, *, is_right: bool) -> None:
         """Say whether something came out as it should."""
         mark = Span("✓", Style.GOOD) if is_right else Span("✗", Style.BAD)
         self._screen.show(labelled(mark, text, self._screen.width, indent=3))

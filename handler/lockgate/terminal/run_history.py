@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lockgate.terminal.line import EMPTY, Line, Span, Style, clean, paragraph
+from lockgate.terminal.line import EMPTY, Line, Span, Style, paragraph, printable
 
 Value = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ def describe_runs(runs: list[Value], width: int | None) -> Iterator[Line]:
     """Yield the lines of some runs: when and what and how it ended, who, why."""
     for run in runs:
         yield EMPTY
-        what = f"{clean(run['action'])}: {_describe_end(run)}{describe_way(run)}"
+        what = f"{printable(run['action'])}: {_describe_end(run)}{describe_way(run)}"
         mark = MARKS.get(run["status"], NO_MARK)
         yield (Span("  "), mark, Span(f"{describe_time(run['started_at'])}  {what}", Style.STRONG))
         yield from paragraph(_describe_caller(run), width, indent=4, style=Style.DIM)
@@ -50,13 +50,13 @@ def describe_way(run: Value) -> str:
     if start is None and end is None:
         return ""
     if start == end:
-        return f", at {clean(end)}"
-    return f", {clean(start or 'empty')} → {clean(end or 'empty')}"
+        return f", at {printable(end)}"
+    return f", {printable(start or 'empty')} → {printable(end or 'empty')}"
 
 
 def _describe_end(run: Value) -> str:
     word = str(run["status"]).replace("_", " ")
-    return word if run["error_code"] is None else f"{word} ({clean(run['error_code'])})"
+    return word if run["error_code"] is None else f"{word} ({printable(run['error_code'])})"
 
 
 def _describe_caller(run: Value) -> str:
