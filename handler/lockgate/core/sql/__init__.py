@@ -1,1 +1,1 @@
-"""Reads PostgreSQL's SQL."""
+"""Split, classify and redact PostgreSQL's SQL."""

@@ -1,7 +1,7 @@
-"""The body of a DO block: whether it commits or rolls back, which no transaction block allows.
+"""Whether a DO block commits or rolls back, which a transaction block does not allow.
 
-Knows how PL/pgSQL, PL/Python, PL/Perl and PL/Tcl spell that. Follows no call, but tells whether there
-is one: a procedure that the block calls may commit as well.
+This covers PL/pgSQL, PL/Python, PL/Perl and PL/Tcl. Called procedures are not examined; a block that
+calls one is reported, because the procedure may commit too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-# What stands before a statement of PL/pgSQL; elsewhere COMMIT and ROLLBACK are names.
+# What precedes a statement in PL/pgSQL; elsewhere COMMIT and ROLLBACK are names.
 _BEFORE_STATEMENT = frozenset({"", ";", "BEGIN", "THEN", "ELSE", "LOOP", ">>"})
 _OTHER_LANGUAGES = re.compile(
     r"\bplpy\.(?:commit|rollback)\b|\bspi_(?:commit|rollback)\b"
@@ -25,7 +25,7 @@ _OTHER_LANGUAGES = re.compile(
 
 
 def ends_transaction(tokens: list[str]) -> bool:
-    """Tell whether a block ends the transaction; ``tokens`` are those behind its DO."""
+    """Return whether a block ends the transaction; ``tokens`` are those after its DO."""
     language, body = _read_block(tokens)
     if language != "plpgsql":
         return _OTHER_LANGUAGES.search(body) is not None
@@ -36,9 +36,9 @@ def ends_transaction(tokens: list[str]) -> bool:
 
 
 def calls_procedure(tokens: list[str]) -> bool:
-    """Tell whether a block calls a procedure, or runs a block in it; either may end the transaction.
+    """Return whether a block calls a procedure or runs a nested block, which may end the transaction.
 
-    Only PL/pgSQL hands its right to do so on; the others call from inside of a statement.
+    Only in PL/pgSQL can a called procedure do so; other languages call it from inside a statement.
     """
     language, body = _read_block(tokens)
     if language != "plpgsql":
@@ -53,7 +53,7 @@ def _read_block(tokens: list[str]) -> tuple[str, str]:
 
 
 def _list_statements(body: str) -> Iterator[tuple[str, str]]:
-    """Yield the first two words of what stands where PL/pgSQL has a statement."""
+    """Yield the first two words of each PL/pgSQL statement."""
     texts = ["", *fold_tokens(body), ""]
     for before, word, after in zip(texts, texts[1:], texts[2:], strict=False):
         if before in _BEFORE_STATEMENT:
@@ -61,7 +61,7 @@ def _list_statements(body: str) -> Iterator[tuple[str, str]]:
 
 
 def _unquote(literal: str) -> str:
-    """Return the text in a string literal, near enough to look for words in it."""
+    """Return the text of a string literal, accurate enough to search it for words."""
     if literal.startswith("$"):
         tag = literal.index("$", 1) + 1
         return literal[tag:-tag]

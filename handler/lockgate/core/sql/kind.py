@@ -1,8 +1,8 @@
-"""What a statement means for the transaction around it.
+"""Classify statements by how they relate to a transaction.
 
-Knows which statements PostgreSQL 14 to 19 refuse in a transaction block, which ones control
-transactions, and which only set the session. Knows no server: whether a table is partitioned, or a
-called procedure commits, is not to be read off a text.
+The rules cover which statements PostgreSQL 14 to 19 refuse in a transaction block, which ones control
+transactions, and which only set up the session. Whether a table is partitioned, or a called procedure
+commits, cannot be seen in the text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Transactionality(StrEnum):
-    """How a statement gets along with a transaction."""
+    """How a statement relates to a transaction."""
 
     SHARED = "shared"
     """It may run in a transaction with others."""
@@ -31,13 +31,13 @@ class Transactionality(StrEnum):
     CONTROL = "control"
     """It begins, ends or divides a transaction; `Classification.control` says which."""
     ENUM_VALUE = "enum_value"
-    """It may run in a transaction, which must be committed before the new value is used."""
+    """It may run in a transaction, which must be committed before the new value can be used."""
     SESSION = "session"
-    """It sets the session, inside a transaction or outside; it asks for neither."""
+    """It sets up the session, inside or outside a transaction."""
 
 
 class Control(StrEnum):
-    """What a statement of transaction control does."""
+    """What a transaction control statement does."""
 
     BEGIN = "begin"
     COMMIT = "commit"
@@ -52,7 +52,7 @@ class Control(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """How a statement gets along with a transaction; for ALONE also why, as a sentence."""
+    """How a statement relates to a transaction; for ALONE also why, as a sentence."""
 
     transactionality: Transactionality
     reason: str | None = None
@@ -74,7 +74,7 @@ _TRANSACTION_END = re.compile("commit|rollback", re.IGNORECASE)
 
 
 def classify(sql: str, statement: Statement) -> Classification:
-    """Say how ``statement`` of the text ``sql`` gets along with a transaction.
+    """Return how ``statement`` of the text ``sql`` relates to a transaction.
 
     REINDEX of one table or index counts as shared, as does CLUSTER or REPACK of one table: only the
     server knows whether it is partitioned, and refuses it then (25001). So does CALL, whose procedure
@@ -92,10 +92,10 @@ def classify(sql: str, statement: Statement) -> Classification:
 
 
 def may_refuse_transaction(sql: str, statement: Statement) -> bool:
-    """Tell whether only the server knows if a statement that counts as shared may be in a transaction.
+    """Return whether the server may refuse a transaction for a statement that counts as shared.
 
     A procedure, called directly or by a DO block, may commit; a table or index may be partitioned.
-    WAIT FOR refuses a transaction that holds a snapshot.
+    WAIT FOR refuses a transaction that has a snapshot.
     """
     match statement.words[:1]:
         case ("CALL",) | ("REINDEX",) | ("CLUSTER",) | ("REPACK",) | ("WAIT",):
@@ -109,9 +109,9 @@ def may_refuse_transaction(sql: str, statement: Statement) -> bool:
 def find_own_transaction(classes: Sequence[Classification]) -> tuple[int, int] | None:
     """Return the places of BEGIN and COMMIT if the script is one transaction of its own.
 
-    Only statements that set the session may stand outside of the two, and between them nothing may
-    end the transaction or begin another; savepoints may. Whether what stands between may run in a
-    transaction at all is not asked.
+    Only statements that set up the session may be outside the two. Between them nothing may end the
+    transaction or begin another, except savepoints. Whether the statements between may run in a
+    transaction at all is not checked.
     """
     places = [
         (place, one.control)
@@ -191,7 +191,7 @@ def _classify_cluster(sql: str, statement: Statement) -> Classification:
 
 
 def _classify_repack(sql: str, statement: Statement) -> Classification:
-    """Tell apart the forms of PostgreSQL 19's REPACK; of one table, it is as CLUSTER is."""
+    """Distinguish the forms of PostgreSQL 19's REPACK; for one table it is like CLUSTER."""
     options, rest = _read_options(_read_tokens(sql, statement)[1:])
     for option in ("concurrently", "analyze", "analyse"):
         if _is_on(options, option, default=False):
@@ -266,9 +266,9 @@ def _classify_select(sql: str, statement: Statement) -> Classification:
 
 
 def _is_session_set_config(call: _Tokens) -> bool:
-    """Tell whether this is one call and nothing else, with a setting that outlives commit.
+    """Return whether this is only a call of set_config whose setting outlives the commit.
 
-    Name and value are literals: it is run again when the script is resumed, and must do the same.
+    Name and value must be literals, so that it has the same effect when the script is resumed.
     """
     match call:
         case ["SET_CONFIG", "(", name, ",", value, ",", is_local, ")"]:
@@ -286,7 +286,7 @@ def _classify_do(sql: str, statement: Statement) -> Classification:
 
 
 def _classify_prepare(sql: str, statement: Statement) -> Classification:
-    """Tell PREPARE TRANSACTION 'x' from a prepared statement of the name "transaction"."""
+    """Distinguish PREPARE TRANSACTION 'x' from a prepared statement named "transaction"."""
     name = _read_tokens(sql, statement)[2:3]
     return _control(Control.PREPARE) if name and name[0][-1] in "'$" else SHARED
 

@@ -1,4 +1,4 @@
-"""SQL as text: split, classify, redact. The door to the ``sql_*`` modules; adds nothing itself."""
+"""The interface of `core.sql`: split, classify and redact SQL text."""
 
 from lockgate.core.sql.kind import (
     SHARED,

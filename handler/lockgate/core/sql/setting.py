@@ -41,7 +41,7 @@ def _begins_with(words: tuple[str, ...], commands: frozenset[str]) -> bool:
 
 
 def string_setting_after(statement: str, *, now: bool, before: bool) -> bool:
-    """Return the setting after ``statement``; ``before`` is what RESET brings back."""
+    """Return the setting after ``statement``; ``before`` is the value that RESET restores."""
     words = _read_words(statement, strings=now)
     match words:
         case ["set", "session" | "local", *change] | ["set", *change]:
@@ -60,9 +60,9 @@ def string_setting_after(statement: str, *, now: bool, before: bool) -> bool:
 
 
 def client_encoding_of(statement: str, *, strings: bool) -> str | None:
-    """Return the client encoding that a statement sets, as it writes it; ``None`` if it sets none.
+    """Return the client encoding that a statement sets, as written, or ``None`` if it sets none.
 
-    A default is none: it brings back what the connection was opened with.
+    DEFAULT counts as none: it restores the encoding with which the connection was opened.
     """
     words = _read_words(statement, strings=strings)
     match words:

@@ -1,7 +1,6 @@
-"""The splitter: a script to its statements, where psql and the server would split it.
+"""Split a script into statements where psql and the server would split it.
 
-Knows where a statement ends: parentheses, ``BEGIN ATOMIC … END``, COPY data. Knows no files (an
-offset is all it says of a place) and not what a statement does.
+Parentheses, ``BEGIN ATOMIC … END`` and COPY data are taken into account. Places are offsets in the text.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ if TYPE_CHECKING:
 
 # Enough for CREATE UNIQUE INDEX CONCURRENTLY IF; every rule looks at fewer.
 _MOST_WORDS = 5
-# A name in a message is no longer than PostgreSQL lets names be.
+# PostgreSQL truncates longer names.
 _LONGEST_NAME = 63
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _ATOMIC = re.compile("atomic", re.IGNORECASE)
 _SETTERS = SETTING_COMMANDS | {"SELECT"}
 _ROUTINES = (("FUNCTION",), ("PROCEDURE",))
-# The tokens that end a statement, a parenthesis or the whole text; all others pass.
+# The tokens that end a statement, a parenthesis or the whole text.
 _EDGES = frozenset({"semicolon", "open", "close", "end", "comment", "unfinished", "meta_command"})
 _DESCRIPTIONS = {"/*": "unterminated /* comment", ")": "unbalanced parenthesis"}
 _NOTHING = " \t\n\r\f\v;"
 _STRING_SETTING = ("standard_conforming_strings",)
 _REST_OF_COPY_LINE = re.compile(r"[ \t\f\v]*+(?:--[^\n\r]*+)?+(?:\r\n|\n|\r|\Z)")
-# Begins with its two fixed characters, so that megabytes of data are searched at full speed.
+# It begins with its two fixed characters, so that megabytes of data are searched at full speed.
 _END_OF_COPY_DATA = re.compile(r"\\\.(?<=[\n\r]\\\.)(?=[\n\r]|\Z)")
 
 
 class SqlTextInvalid(MigrationFileInvalid):
-    """The text is no SQL that can be sent: it ends too early, or a line of it is psql's.
+    """The text cannot be sent as SQL: it ends too early, or contains a psql command.
 
-    ``offset``, ``line`` and ``column`` are places in the text that was split; the caller, who knows
-    the file, adds where that text begins in it.
+    ``offset``, ``line`` and ``column`` are places in the text; the caller adds where that text begins
+    in its file.
     """
 
     def __init__(self, message: str, *, sql: str, offset: int) -> None:
@@ -55,15 +54,14 @@ class SqlTextInvalid(MigrationFileInvalid):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    r"""One statement's place in a text.
+    r"""The place of a statement in a text.
 
-    ``start`` and ``end`` are character offsets from its first token to behind its last one: no
-    semicolon, and no space or comment around it. ``words`` are its leading unquoted words in upper
-    case, at most five, up to the first token of another kind. ``copy_data`` are the offsets of the
-    COPY data lines that follow it, without the ``\.`` line. ``standard_conforming_strings`` says
-    how its strings were read: where the script itself turns the setting off, the statements after
-    that must not travel in one message with it, for the server reads a message by the setting
-    before it.
+    ``start`` and ``end`` are the character offsets of its first token and after its last one, without
+    the semicolon and without space or comments around it. ``words`` are its leading unquoted words in
+    upper case, at most five, up to the first token of another kind. ``copy_data`` are the offsets of
+    the COPY data lines after it, without the ``\.`` line. ``standard_conforming_strings`` is how its
+    strings were read. If the script itself turns the setting off, later statements must not be in the
+    same message, because the server parses a whole message with the setting from before it.
     """
 
     start: int
@@ -83,15 +81,15 @@ def line_and_column(sql: str, offset: int) -> tuple[int, int]:
     return line, offset - begin + 1
 
 
-# A script is split to be planned, maybe more than once, and again to have its tokens counted.
+# A script is split for each plan, and again for its token checksum.
 @lru_cache(maxsize=1 << 15)
 def split_statements(
     sql: str, *, standard_conforming_strings: bool = True
 ) -> tuple[Statement, ...]:
-    r"""Return the statements of ``sql`` in order; empty ones are left out.
+    r"""Return the statements of ``sql`` in order, without empty ones.
 
     Raises:
-        SqlTextInvalid: The text ends inside a quoted thing, a comment, a parenthesis, a routine's
+        SqlTextInvalid: The text ends inside a quoted token, a comment, a parenthesis, a routine's
             ``BEGIN ATOMIC`` or COPY data; or it holds a psql meta-command other than ``\restrict``
             and ``\unrestrict``, or a NUL character.
     """
@@ -101,9 +99,9 @@ def split_statements(
 def iterate_statements(
     sql: str, *, standard_conforming_strings: bool = True, skip: Skip | None = None
 ) -> Iterator[Statement]:
-    """Yield what `split_statements` returns, and raise what it does once it comes to it.
+    """Yield the statements that `split_statements` returns; raise its errors when they are reached.
 
-    ``skip`` is asked at each backslash command, and returns where to go on behind it, or ``None``.
+    ``skip`` is called at each backslash command and returns where to continue after it, or ``None``.
     """
     nul = sql.find("\0")
     if nul >= 0:
@@ -128,15 +126,15 @@ def iterate_statements(
 def _read_part(
     sql: str, position: int, *, strings: bool, skip: Skip | None = None
 ) -> tuple[Statement | None, int]:
-    """Read up to the next semicolon outside parentheses; return what it ends, and where to go on.
+    """Read up to the next semicolon outside parentheses; return the statement and where to continue.
 
-    Empty parts are passed over.
+    Empty statements are skipped.
     """
     first = last = None
     words: list[str] = []
     in_words = True
     open_at: list[int] = []
-    # This loop runs over every token of every migration, hence its plainness.
+    # This loop runs for every token of every migration, so it avoids calls.
     for match in match_tokens(sql, position, standard_conforming_strings=strings, skip=skip):
         kind = match.lastgroup
         if kind in _EDGES:
@@ -160,18 +158,18 @@ def _read_part(
     return Statement(start, last.end(), None, _share(tuple(words)), strings), match.end()
 
 
-# Millions of statements may begin with the same words.
+# Many statements begin with the same words, which then share one tuple.
 @lru_cache(maxsize=1 << 10)
 def _share(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
 def _follow_parentheses(sql: str, match: re.Match[str], open_at: list[int]) -> None:
-    """Keep the offsets of the open parentheses; refuse what ends the text for good.
+    """Track the offsets of open parentheses; refuse a token after which the text cannot continue.
 
     Raises:
-        SqlTextInvalid: A parenthesis closes that was not opened, a quoted thing or a comment does
-            not end, or a psql meta-command stands here.
+        SqlTextInvalid: A parenthesis closes that was not opened, a quoted token or a comment does
+            not end, or this is a psql meta-command.
     """
     kind = match.lastgroup
     if kind == "open":
@@ -184,7 +182,7 @@ def _follow_parentheses(sql: str, match: re.Match[str], open_at: list[int]) -> N
 
 
 def _describe(text: str) -> str:
-    """Say what is wrong with a text that goes no further at this token."""
+    """Describe why the text cannot continue at this token."""
     if text.startswith("\\"):
         return f"psql meta-command {text[:_LONGEST_NAME]} is not SQL"
     if text.startswith("$"):
@@ -202,10 +200,10 @@ def _is_routine(statement: Statement) -> bool:
 
 
 def _read_body(sql: str, head: Statement, position: int) -> tuple[Statement, int]:
-    """Read on to the END of a body that ``head`` opened with BEGIN ATOMIC, if it did.
+    """If ``head`` opened a body with BEGIN ATOMIC, read on to its END.
 
-    That END is the one behind a semicolon, or behind ATOMIC itself: the END of a CASE, or a column
-    called "end", never stands there.
+    That END follows a semicolon or ATOMIC itself: the END of a CASE, or a column called "end", never
+    does.
     """
     opened_at = _find_open_body(sql, head)
     while opened_at is not None:
@@ -219,7 +217,7 @@ def _read_body(sql: str, head: Statement, position: int) -> tuple[Statement, int
 
 
 def _find_open_body(sql: str, head: Statement) -> int | None:
-    """Return where BEGIN ATOMIC stands, unless END follows at once."""
+    """Return the offset of BEGIN ATOMIC, unless END follows immediately."""
     tokens = list(_top_words(sql, head))
     words = [word for word, _ in tokens]
     for place, pair in enumerate(pairwise(words)):
@@ -230,7 +228,7 @@ def _find_open_body(sql: str, head: Statement) -> int | None:
 
 
 def _reads_client_data(sql: str, statement: Statement) -> bool:
-    """Tell whether a COPY waits for lines of the client; FROM STDOUT is the same to the server."""
+    """Return whether a COPY reads lines from the client; the server treats FROM STDOUT the same way."""
     words = [word for word, _ in _top_words(sql, statement)]
     return ("FROM", "STDIN") in pairwise(words) or ("FROM", "STDOUT") in pairwise(words)
 
@@ -250,7 +248,7 @@ def _top_words(sql: str, statement: Statement) -> Iterator[tuple[str, int]]:
 
 
 def _read_copy_data(sql: str, statement: Statement, position: int) -> tuple[Statement, int]:
-    r"""Take the lines from the one after the statement to the one before ``\.`` as its data."""
+    r"""Add the lines between the statement and ``\.`` to it as its data."""
     line_end = _REST_OF_COPY_LINE.match(sql, position)
     if line_end is None:
         message = "COPY data must begin on the line after the statement"

@@ -1,7 +1,6 @@
-"""Texts made from SQL: what is sent, what may be shown, what a digest is taken of.
+"""Texts derived from SQL: what is sent, what may be shown, and what a digest is computed from.
 
-Knows tokens and statements. Changes no meaning: what is sent differs from what was read only where
-the server would refuse it.
+The text that is sent differs from the file only where the server would refuse it.
 """
 
 from __future__ import annotations
@@ -33,26 +32,25 @@ _HIDDEN = "?"
 _UNQUOTED = frozenset({TokenKind.WORD, TokenKind.PARAMETER, TokenKind.OTHER})
 
 
-# The units of one script, which may be thousands, are each sent from the same text.
+# A script may have thousands of units, each sent from the same text.
 @lru_cache(maxsize=1)
 def sendable(sql: str) -> str:
-    r"""Return ``sql`` with pg_dump's ``\restrict`` lines and a leading BOM blanked by spaces.
+    r"""Return ``sql`` with spaces in place of pg_dump's ``\restrict`` lines and a leading BOM.
 
-    Everything else stays, and every offset. A line inside a string or COPY data that only looks
-    like one stays too.
+    All offsets stay the same. Lines inside a string or COPY data that only look like these stay too.
 
     Raises:
         SqlTextInvalid: As `split_statements`, if there is anything to blank.
     """
     text = " " + sql[1:] if sql.startswith(_BOM) else sql
-    # For nearly every text the search for the word is all there is to do.
+    # Nearly every text lacks the word, and needs no further work.
     if "restrict" not in sql:
         return text
     return blank(text, _find_free_lines(sql))
 
 
 def _find_free_lines(sql: str) -> Iterator[tuple[int, int]]:
-    """Yield where there are lines of pg_dump's that are in no token and no COPY data."""
+    """Yield the spans of pg_dump's lines outside tokens and COPY data."""
     taken = _taken_spans(sql)
     last = (0, 0)
     for match in re.finditer(RESTRICT, sql):
@@ -64,7 +62,7 @@ def _find_free_lines(sql: str) -> Iterator[tuple[int, int]]:
 
 
 def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Return a text with spaces in the place of some stretches, given in their order."""
+    """Return a text with spaces in place of some spans, given in order."""
     pieces: list[str] = []
     position = 0
     for start, end in spans:
@@ -74,7 +72,7 @@ def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
-    """Yield where tokens and COPY data stand."""
+    """Yield the spans of tokens and COPY data."""
     for statement in split_statements(sql):
         yield from ((token.start, token.end) for token in _tokens(sql, statement))
         if statement.copy_data is not None:
@@ -82,7 +80,7 @@ def _taken_spans(sql: str) -> Iterator[tuple[int, int]]:
 
 
 def normalize_tokens(sql: str) -> str:
-    r"""Return every token in one spelling and a NUL behind it, for a digest that layout cannot change.
+    r"""Return every token in a normal form, each followed by a NUL, for a digest independent of layout.
 
     Comments, space and ``\restrict`` lines are left out.
 
@@ -98,8 +96,8 @@ def normalize_tokens(sql: str) -> str:
 def normalize_statement(sql: str, statement: Statement) -> Iterator[str]:
     """Yield one statement's part of `normalize_tokens`, in a few pieces.
 
-    Unquoted words come in lower case, all else verbatim, a semicolon whether or not the script has
-    one there, and the lines of COPY data as one piece.
+    Unquoted words are in lower case, everything else is verbatim. A semicolon always follows, whether or
+    not the script has one, and then the lines of COPY data as one piece.
     """
     yield "".join(_normalize_statement_tokens(sql, statement))
     yield ";\0"
@@ -109,7 +107,7 @@ def normalize_statement(sql: str, statement: Statement) -> Iterator[str]:
 
 
 def _normalize_statement_tokens(sql: str, statement: Statement) -> Iterator[str]:
-    """Yield one statement's texts; no `Token` is built, for this runs over every migration."""
+    """Yield one statement's tokens. No `Token` is built, because this runs for every migration."""
     strings = statement.standard_conforming_strings
     start, end = statement.start, statement.end
     for match in match_tokens(sql, start, end, standard_conforming_strings=strings):
@@ -125,11 +123,10 @@ def _normalize_statement_tokens(sql: str, statement: Statement) -> Iterator[str]
 
 
 def redact_literals(sql: str) -> str:
-    """Return one line of ``sql`` that may be shown: ``?`` for literals, no comments; never raise.
+    """Return ``sql`` on one line with ``?`` for literals and without comments; never raise.
 
-    A literal cut off at the end is hidden too. Where a backslash before a quote leaves open where
-    a string ends (the other session's ``standard_conforming_strings`` is not known), the rest is
-    hidden.
+    A literal cut off at the end is hidden too. If a backslash before a quote makes the end of a string
+    ambiguous (the other session's ``standard_conforming_strings`` is unknown), the rest is hidden.
     """
     shown = _redact(sql, strings=True)
     if "\\'" not in sql:
@@ -156,7 +153,7 @@ def _hides(token: Token) -> bool:
 
 
 def _common_start(one: str, other: str) -> str:
-    """Return the words that both begin with."""
+    """Return the words with which both texts begin."""
     same = 0
     for left, right in zip(one.split(" "), other.split(" "), strict=False):
         if left != right:
@@ -166,9 +163,9 @@ def _common_start(one: str, other: str) -> str:
 
 
 def find_invisible(sql: str, statement: Statement) -> int | None:
-    """Return where the first invisible character of a statement stands, outside of anything quoted.
+    """Return the offset of a statement's first invisible character outside quotes, or ``None``.
 
-    It is a letter to PostgreSQL, which makes other names and keywords of what it is in.
+    PostgreSQL treats it as a letter, so it changes the name or keyword that it is in.
     """
     if sql.isascii():
         return None

@@ -1,7 +1,6 @@
-"""The lexer: SQL text to tokens, after the rules of PostgreSQL's own ``scan.l``.
+"""The lexer: split SQL text into tokens by the rules of PostgreSQL's own ``scan.l``.
 
-Knows quotes, comments, dollar tags and operators. Knows no statements: where one ends is for
-`lockgate.core.sql.statement` to say.
+`lockgate.core.sql.statement` decides where a statement ends.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Given where a backslash command begins, return where it ends, or None if it is not left out.
+# Takes the start of a backslash command and returns its end, or None if it is not to be skipped.
 Skip = Callable[[int], int | None]
 
 
 class TokenKind(StrEnum):
-    r"""What a token is. Space, comments and ``\restrict`` lines are no tokens."""
+    r"""The kind of a token. Space, comments and ``\restrict`` lines are not tokens."""
 
     WORD = "word"
     """A keyword or an unquoted identifier."""
@@ -42,9 +41,9 @@ class TokenKind(StrEnum):
     META_COMMAND = "meta_command"
     """A backslash outside anything quoted, with the word after it."""
     OTHER = "other"
-    """A character that no SQL token begins with; the server will refuse it."""
+    """A character with which no SQL token begins; the server will refuse it."""
     UNFINISHED = "unfinished"
-    """A quoted thing or a comment that the text ends in; it reaches to the end."""
+    """A quoted token or comment that is still open at the end of the text."""
 
 
 LITERAL_KINDS: Final = frozenset(
@@ -54,25 +53,25 @@ LITERAL_KINDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its kind, and where it stands, in characters of the text."""
+    """A token: its kind and its character offsets in the text."""
 
     kind: TokenKind
     start: int
     end: int
 
 
-# Every character beyond ASCII is a letter to PostgreSQL, U+00A0 and U+2028 included. Said by what is
-# none: a class that names the characters beyond ASCII takes twenty times as long to compile.
+# PostgreSQL treats every character beyond ASCII as a letter, even U+00A0 and U+2028. The class lists the
+# excluded characters: a class of those beyond ASCII takes twenty times as long to compile.
 _LETTER = r"[^\x00-@\[-\^`{-\x7f]"
 _LETTER_OR_DIGIT = r"[^\x00-/:-@\[-\^`{-\x7f]"
 _WORD = rf"(?![eEbBxX]'|[uU]&['\"]){_LETTER}[^\x00-#%-/:-@\[-\^`{{-\x7f]*+"
 _LINE_COMMENT = r"--[^\n\r]*+"
-# A comment with another one inside falls through to `comment`, and to `_end_of_comment`.
+# A nested comment falls through to `comment` and `_end_of_comment`.
 _FLAT_COMMENT = r"/\*[^*/]*+(?:(?:\*(?!/)|/(?!\*))[^*/]*+)*+\*/"
 # pg_dump frames its output with these lines; their token changes with every dump.
 RESTRICT: Final = r"(?<![^\n\r\ufeff])\\(?:un)?restrict[ \t]++[^\s\\]++[ \t]*+(?=[\n\r]|\Z)"
 _SPACE = rf"(?:[ \t\n\r\f\v]++|{_LINE_COMMENT}|{_FLAT_COMMENT}|{RESTRICT}|\A\ufeff)*+"
-# A string goes on in the next pair of quotes if a line ends between the two.
+# A string continues in the next pair of quotes if there is a line break between the two.
 _NEXT_LINE = rf"(?:[ \t\f\v]++|{_LINE_COMMENT})*+[\n\r](?:[ \t\n\r\f\v]++|{_LINE_COMMENT}[\n\r])*+"
 _STANDARD_BODY = r"[^']*+(?:''[^']*+)*+"
 _ESCAPE_BODY = r"[^'\\]*+(?:(?:''|\\.)[^'\\]*+)*+"
@@ -97,9 +96,9 @@ _BITS = "[bBxX]" + _quoted(r"[^']*+")
 
 @cache
 def _grammar_of(*, standard_conforming_strings: bool) -> re.Pattern[str]:
-    """Return the pattern of "space, then one token", which matches wherever it is tried.
+    """Return the pattern of "space, then one token", which matches at every offset.
 
-    Every repetition is possessive: no text, however broken, makes it go back over what it has read.
+    Every repetition is possessive, so that no text, however broken, causes backtracking.
     """
     plain_body = _STANDARD_BODY if standard_conforming_strings else _ESCAPE_BODY
     return re.compile(
@@ -134,7 +133,7 @@ _KINDS: Final = {kind.value: kind for kind in TokenKind}
 _LAST: Final = frozenset({"end", "comment", "unfinished"})
 _MAY_BE_SPACE: Final = frozenset({"comment", "meta_command"})
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-# PostgreSQL lets an operator end in + or - only if it has one of these in it.
+# In PostgreSQL an operator may end in + or - only if it contains one of these.
 _FREE_OPERATOR = re.compile(r"[~!@#^&|`?%]")
 
 
@@ -148,9 +147,9 @@ def match_tokens(
 ) -> Iterator[re.Match[str]]:
     """Yield one match per token: ``lastgroup`` is its kind, and the group of that name its place.
 
-    The loop under `tokenize` and `split_statements`, without a value built for every token. A text
-    that ends in an open comment yields ``comment`` last, in another open thing ``unfinished``,
-    every other text ``end``. ``skip`` is asked at each backslash command where to go on behind it.
+    `tokenize` and `split_statements` are based on this loop, which builds no value per token. The last
+    match is ``comment`` if the text ends in an open comment, ``unfinished`` if it ends in an open quote,
+    otherwise ``end``. ``skip`` is called at each backslash command and returns where to continue.
     """
     grammar = _grammar_of(standard_conforming_strings=standard_conforming_strings)
     stop = len(sql) if end is None else end
@@ -175,8 +174,8 @@ def tokenize(
 ) -> Iterator[Token]:
     """Yield the tokens between two offsets, without space and comments; never raise.
 
-    A text that ends inside a quoted thing or a comment ends in an ``UNFINISHED`` token. The data
-    lines of ``COPY … FROM STDIN`` are no SQL: leave them out (`Statement.copy_data`).
+    A text that ends inside quotes or a comment ends in an ``UNFINISHED`` token. The data lines of
+    ``COPY … FROM STDIN`` are not SQL: leave them out (`Statement.copy_data`).
     """
     strings = standard_conforming_strings
     for match in match_tokens(sql, start, end, standard_conforming_strings=strings):
@@ -202,7 +201,7 @@ def fold_tokens(
     *,
     standard_conforming_strings: bool = True,
 ) -> list[str]:
-    """Return the tokens' texts, unquoted words in upper case, everything quoted as it stands."""
+    """Return the texts of the tokens, unquoted words in upper case, everything else verbatim."""
     strings = standard_conforming_strings
     return [
         upper_ascii(sql[token.start : token.end])
@@ -213,15 +212,15 @@ def fold_tokens(
 
 
 def upper_ascii(word: str) -> str:
-    """Return ``word`` in upper case as the server's keyword search does: beyond ASCII, nothing."""
+    """Return ``word`` with ASCII letters in upper case, as in the server's keyword search."""
     return word.upper() if word.isascii() else word.translate(_UPPER)
 
 
 def mentions(sql: str, words: tuple[str, ...]) -> bool:
-    """Tell whether a text has one of some words of lower-case ASCII in it, in whatever case.
+    """Return whether a text contains one of some lower-case ASCII words, in any case.
 
-    A search that minds no case takes fifteen times as long; but of a text with other letters, the lower
-    case takes a dozen times its size.
+    For ASCII text this is fifteen times as fast as a case-insensitive search; lower-casing other text
+    would take a dozen times its size in memory.
     """
     if sql.isascii():
         lowered = sql.lower()
@@ -233,12 +232,12 @@ def mentions(sql: str, words: tuple[str, ...]) -> bool:
 
 
 def lower_ascii(word: str) -> str:
-    """Return ``word`` in lower case as the server folds names in a UTF-8 database."""
+    """Return ``word`` in lower case, as the server folds names in a UTF-8 database."""
     return word.lower() if word.isascii() else word.translate(_LOWER)
 
 
 def split_operator(text: str) -> list[str]:
-    """Cut signs off an operator's end as the server does: ``=-`` is ``=`` and ``-``."""
+    """Split trailing signs off an operator as the server does: ``=-`` is ``=`` and ``-``."""
     if text[-1] not in "+-" or _FREE_OPERATOR.search(text):
         return [text]
     stop = max(1, len(text.rstrip("+-")))
@@ -246,14 +245,14 @@ def split_operator(text: str) -> list[str]:
 
 
 def _find_end_of_space(sql: str, match: re.Match[str], stop: int, skip: Skip | None) -> int | None:
-    """Return where a comment with others in it ends, or a command that is left out."""
+    """Return the end of a nested comment or of a skipped command."""
     if match.lastgroup == "comment":
         return _end_of_comment(sql, match.end(), stop)
     return None if skip is None else skip(match.start("meta_command"))
 
 
 def _end_of_comment(sql: str, position: int, stop: int) -> int | None:
-    """Find where the comment opened before ``position`` ends, with all comments inside it."""
+    """Return the end of the comment that was opened before ``position``, with all nested comments."""
     depth = 1
     for edge in _COMMENT_EDGE.finditer(sql, position, stop):
         depth += 1 if edge.group() == "/*" else -1
