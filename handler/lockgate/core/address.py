@@ -1,4 +1,4 @@
-"""Where the reader of a message sends a further command, as words to type. Knows no event."""
+"""Commands in messages, written so that the reader can paste them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# In place of a function's name that nobody has told.
+# Placeholder for an unknown function name.
 UNKNOWN_FUNCTION = "OPERATE_FUNCTION"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A function for operators, or a terminal with the options that name database and folder.
+    """Where commands are to be run: a function for operators, or a terminal.
 
-    ``function`` is ``None`` for a terminal. ``options`` are the words that the reader typed.
+    ``function`` is ``None`` for a terminal. ``options`` are those that the reader typed to name
+    database and folder.
     """
 
     function: str | None = None
@@ -32,7 +33,7 @@ class Address:
         return _join(("lockgate", "invoke", self.function, "--action", action, *words))
 
     def explain(self) -> str:
-        """Return what a reader has to fill in, as a sentence behind a blank; empty if nothing."""
+        """Return a sentence on what to fill in, with a leading space; empty if nothing."""
         if self.function is None:
             has_blank = any(":PASSWORD@" in option for option in self.options)
             return " (replace PASSWORD by the password)" if has_blank else ""

@@ -1,6 +1,6 @@
-"""Changes to the history alone: baseline, adoption and repair. Decides; writes nothing.
+"""Decide changes to the history alone: baseline, adoption and repair.
 
-None of them runs a migration. What does not fit is refused, and then nothing is written.
+None of them runs a migration. If anything does not fit, nothing is written.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SEE = "See what is applied: lockgate status"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row to write for a migration that is in the database, whoever put it there.
+    """A row to write for a migration that is already in the database.
 
-    ``applied_at`` is the server's present time where it is ``None``.
+    If ``applied_at`` is ``None``, the server's current time is used.
     """
 
     migration: Migration
@@ -39,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """What is written. ``accepted`` rows take the checksums and the down script of the file."""
+    """Rows to write and delete. ``accepted`` rows get the checksums and down script of the file."""
 
     recorded: tuple[Record, ...] = ()
     accepted: tuple[Migration, ...] = ()
@@ -48,11 +48,11 @@ class Amendment:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
+        """True if there is nothing to write."""
         return not (self.recorded or self.accepted or self.forgotten)
 
     def is_written(self, history: History, run_id: str) -> bool:
-        """Whether a run wrote all of it, by a history that was read since."""
+        """Return whether a run wrote all of it, according to a history read since."""
         rows = {row.migration_id: row for row in history.rows}
         written = {one for one, row in rows.items() if row.run_id == run_id}
         return (
@@ -64,7 +64,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRecord:
-    """A migration that another tool says is applied; ``problem`` if it does not say so clearly."""
+    """A migration applied according to another tool; ``problem`` if its record is not clear."""
 
     version: str
     applied_at: datetime | None = None
@@ -73,18 +73,18 @@ class ForeignRecord:
 
 
 def has_texts(row: Applied | None, migration: Migration) -> bool:
-    """Return whether a row has the checksums of a file, both of them."""
+    """Return whether a row has both checksums of a file."""
     down = None if migration.down is None else migration.down.checksum
     return row is not None and (row.checksum, row.down_checksum) == (migration.up.checksum, down)
 
 
 def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:
-    """Return the rows that say that everything up to a version is in the database already.
+    """Return the rows that record everything up to a version as applied.
 
-    Repeatable migrations are left to the next ``up``.
+    The next ``up`` runs the repeatable migrations.
 
     Raises:
-        AmendmentRefused: there is a history already, or the target is no version of the files.
+        AmendmentRefused: there is a history already, or no file has the target version.
     """
     _refuse_history(history, "A baseline")
     version = find_version(catalog, target)
@@ -103,11 +103,11 @@ def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:
 def make_adoption(
     catalog: Catalog, history: History, tool: str, claims: Sequence[ForeignRecord], table: str
 ) -> Amendment:
-    """Return the rows that take over what another tool's table says.
+    """Return the rows that take over another tool's history table.
 
     Raises:
-        AmendmentRefused: there is a history already; the table is empty, or says of a migration that it
-            failed; or the files are not those that were applied.
+        AmendmentRefused: there is a history already, the table is empty or contains a failed migration,
+            or the files are not those that were applied.
     """
     _refuse_history(history, "An adoption")
     if not claims:
@@ -161,13 +161,13 @@ def _warn_of_gaps(catalog: Catalog, records: dict[str, Record]) -> tuple[str, ..
 
 
 def make_repair(catalog: Catalog, history: History, repair: Repair, version: str) -> Amendment:
-    """Return what changes one row.
+    """Return the change of one row.
 
-    ``accept``: the row takes the file's checksums and down script. ``forget``: the row goes, and
-    the migration is pending again. ``mark``: the migration counts as applied, and is not run.
+    ``accept``: the row gets the file's checksums and down script. ``forget``: the row is deleted and
+    the migration is pending again. ``mark``: the migration counts as applied without being run.
 
     Raises:
-        AmendmentRefused: there is no such row, or file, or nothing of it to mend.
+        AmendmentRefused: there is no such row or file, or nothing to repair.
         MigrationFileInvalid: the file to accept cannot be read.
     """
     migration, row = find_migration(catalog, version), _find_row(catalog, history, version)
@@ -199,13 +199,13 @@ def make_repair(catalog: Catalog, history: History, repair: Repair, version: str
 
 
 def _refuse_unreadable(migration: Migration) -> None:
-    """Refuse a text that could never be run; one that only its own tool can run is another matter."""
+    """Refuse a text that can never run; one that only its own tool can run is accepted."""
     if migration.up.obstacle is None:
         analyse_script(migration.up)
 
 
 def find_migration(catalog: Catalog, version: str) -> Migration | None:
-    """Return the migration that an id, or a version written otherwise, names."""
+    """Return the migration with an id, or with a version written in another way."""
     named = catalog.by_id.get(version)
     if named is not None:
         return named

@@ -1,7 +1,4 @@
-"""How a script can be run: with others in a transaction, in its own, or outside any.
-
-Knows statements and their kinds. Knows no history and no server.
-"""
+"""Decide how a script runs: in a shared transaction, in its own, or outside a transaction."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """What a script needs around it."""
+    """How a script runs with respect to transactions."""
 
     SHARED = "shared"
     OWN_TRANSACTION = "own_transaction"
@@ -58,9 +55,10 @@ class UnitMode(StrEnum):
 class Unit:
     """Statements ``first`` to ``last`` (indexes, inclusive) that take effect together.
 
-    ``WRAPPED``: one statement, in a transaction of ours. ``BLOCK``: the script's own ``BEGIN`` to
-    ``COMMIT``. ``ALONE``: one statement that no transaction may hold. ``SESSION``: one that only
-    sets the session up; it is not recorded, and said again when the script is resumed.
+    ``WRAPPED``: one statement, in a transaction that Lockgate opens. ``BLOCK``: from the script's own
+    ``BEGIN`` to its ``COMMIT``. ``ALONE``: one statement that cannot run in a transaction.
+    ``SESSION``: one that only sets up the session; it is not recorded, and runs again when the script
+    is resumed.
     """
 
     mode: UnitMode
@@ -70,10 +68,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What is known of one script. ``units`` is empty for a shared one.
+    """How one script runs. ``units`` is empty for a shared one.
 
-    ``sets_session``: it may leave settings to its session. What a function in it sets is not seen.
-    ``lone_reason`` is why a shared one has a transaction for itself (`find_lone_reason`).
+    ``sets_session``: it may leave settings in its session, apart from those set inside a function.
+    ``lone_reason`` is why a shared one gets its own transaction (`find_lone_reason`).
     ``may_write``: it may write rows.
     """
 
@@ -88,12 +86,12 @@ class Analysis:
 
     @property
     def last_unit(self) -> Unit | None:
-        """The unit whose end makes the migration applied."""
+        """The unit after which the migration is applied."""
         recorded = (unit for unit in reversed(self.units) if unit.mode is not UnitMode.SESSION)
         return next(recorded, None)
 
 
-# Savepoints divide a transaction and end none.
+# Savepoints do not end a transaction.
 _HARMLESS = (None, Control.SAVEPOINT)
 _NEUTRAL = {Transactionality.ALONE, Transactionality.SESSION}
 _UNIT_MODES = {
@@ -117,9 +115,10 @@ PYTHON_ALONE = Analysis(Mode.STATEMENTS, reason="transaction = False")
 
 
 def analyse_script(script: Script) -> Analysis:
-    """Decide how a script runs, and whether it may leave settings to its session.
+    """Decide how a script runs, and whether it may leave settings in its session.
 
-    Raises what `_analyse` does.
+    Raises:
+        MigrationFileInvalid: as `_analyse`.
     """
     found = _analyse(script)
     sets_session = _sets_session(script, found)
@@ -145,9 +144,9 @@ def _analyse(script: Script) -> Analysis:
     """Split and classify a script and decide how it runs.
 
     Raises:
-        MigrationFileInvalid: the script has an obstacle; or the text cannot be split, or sets
-            another client encoding than UTF8; or it mixes statements that need a transaction with
-            such that forbid one, and does not say ``transaction:false``.
+        MigrationFileInvalid: the script has an obstacle, cannot be split, sets a client encoding
+            other than UTF8, or mixes statements that need a transaction with statements that
+            cannot run in one and has no ``transaction:false``.
     """
     _refuse_obstacle(script)
     if script.language is Language.PYTHON:
@@ -211,7 +210,7 @@ def _split(script: Script) -> tuple[Statement, ...]:
 
 
 def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
-    """Refuse another client encoding: the server would take the rest of the script for that one."""
+    """Refuse another client encoding: the server would decode the rest of the script with it."""
     if not mentions(script.sql, _ENCODING):
         return
     for statement in statements:
@@ -234,7 +233,7 @@ def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
 
 
 def place_of(script: Script, offset: int) -> tuple[int, int]:
-    """Return line and column in the file of an offset in the script."""
+    """Return line and column, in the file, of an offset in the script."""
     line, column = line_and_column(script.sql, offset)
     return script.first_line + line - 1, column
 
@@ -276,7 +275,7 @@ def _way_outside(script: Script) -> str:
 def _refuse_unpaired(
     script: Script, statements: tuple[Statement, ...], classes: Sequence[Classification]
 ) -> None:
-    """Refuse a script whose own transactions cannot be followed: each BEGIN needs its COMMIT."""
+    """Refuse a script whose own transactions do not pair each BEGIN with a COMMIT."""
     opened: Statement | None = None
     for statement, found in zip(statements, classes, strict=True):
         match found.control:
@@ -305,10 +304,10 @@ def _raise_unpaired(script: Script, offset: int) -> None:
 
 
 def _with_session(classes: Sequence[Classification], block: Unit) -> tuple[Unit, ...]:
-    """Return the block among the statements before and behind it, which only set the session."""
+    """Return the block with the statements before and after it, which only set up the session."""
     before = (Unit(UnitMode.SESSION, i, i) for i in range(block.first))
-    behind = (Unit(UnitMode.SESSION, i, i) for i in range(block.last + 1, len(classes)))
-    return (*before, block, *behind)
+    after = (Unit(UnitMode.SESSION, i, i) for i in range(block.last + 1, len(classes)))
+    return (*before, block, *after)
 
 
 def _make_units(
@@ -325,9 +324,9 @@ def _make_units(
                 begin = None
         else:
             mode = _UNIT_MODES.get(found.transactionality, UnitMode.WRAPPED)
-            # What only the server can judge stays out of a transaction where the author says so.
-            is_told = mode is UnitMode.WRAPPED and script.options.transaction is False
-            if is_told and may_refuse_transaction(script.sql, statements[index]):
+            # If only the server knows, the statement runs outside a transaction as the author asked.
+            is_asked = mode is UnitMode.WRAPPED and script.options.transaction is False
+            if is_asked and may_refuse_transaction(script.sql, statements[index]):
                 mode = UnitMode.ALONE
             units.append(Unit(mode, index, index))
     return tuple(units)

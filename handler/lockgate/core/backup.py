@@ -1,4 +1,4 @@
-"""What a backup before a change is for, and what is known of it, as values. Knows no AWS.
+"""Backups before a change: their purpose, their result, and the protocol of whatever makes them.
 
 ::
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class BackupKind(StrEnum):
-    """What there is to go back to."""
+    """What a database can be restored from."""
 
     POINT_IN_TIME = "point_in_time"
     SNAPSHOT = "snapshot"
@@ -29,11 +29,11 @@ class BackupKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """The change that a backup is made before.
+    """The change before which a backup is made.
 
-    ``version`` is where the database stands, ``None`` if nothing was applied. ``goal`` is where the
-    run brings it, in words that stay the same while the run is resumed: a backup of the same goal
-    is not made twice.
+    ``version`` is the latest applied one, ``None`` if nothing was applied. ``goal`` describes the
+    result of the run and stays the same while the run is resumed: no second backup is made for the
+    same goal.
     """
 
     run_id: str
@@ -44,7 +44,7 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class BackupSource:
-    """The cluster or instance that is backed up."""
+    """The cluster or instance to back up."""
 
     kind: str
     identifier: str
@@ -54,7 +54,7 @@ class BackupSource:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
-    """A snapshot. ``run_id`` is the run that asked for it: this one, or one that it goes on from."""
+    """A snapshot. ``run_id`` is the run that requested it: this one, or the one that it continues."""
 
     identifier: str
     arn: str
@@ -65,9 +65,9 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class BackupInfo:
-    """What there is to go back to, and the commands that do.
+    """What the database can be restored from, and the commands to restore it.
 
-    ``restorable_time`` is the latest moment that the automated backups reach, ``None`` without any.
+    ``restorable_time`` is the latest time that automated backups can restore, ``None`` without any.
     """
 
     kind: BackupKind
@@ -77,39 +77,39 @@ class BackupInfo:
     restore: tuple[str, ...]
 
     def to_value(self) -> dict[str, Any]:
-        """Return the report's ``backup``, as JSON has it."""
+        """Return the report's ``backup`` as a JSON value."""
         value: dict[str, Any] = asdict(self, dict_factory=_plain)
         return value
 
 
 class Notes(Protocol):
-    """Where a backup writes what is known of it: a report that is being written."""
+    """Where a backup records its result and warnings."""
 
     backup: dict[str, Any] | None
 
     def warn(self, text: str) -> None:
-        """Note something on which somebody should act."""
+        """Record a warning that calls for action."""
         ...
 
 
 class Backup(Protocol):
-    """What the runner needs of backups."""
+    """Backs the database up before a change."""
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Back the database up before a run begins to change it.
 
-        Asked again in one run, after a broken connection, it does nothing more.
+        A second call in one run, after a broken connection, does nothing.
 
         Raises:
-            BackupFailed: there is no backup, and the run may not do without one.
+            BackupFailed: there is no backup, and the run requires one.
             TargetUnsuitable: a blue/green deployment would lose the change.
-            RunIncomplete: time is over before the backup is there; the next run goes on with it.
+            RunIncomplete: time ran out before the backup was finished; the next run continues with it.
         """
         ...
 
 
 class NoBackup:
-    """Backs nothing up: what ``LOCKGATE_BACKUP=off`` asks for."""
+    """Makes no backup, for ``LOCKGATE_BACKUP=off``."""
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Do nothing."""

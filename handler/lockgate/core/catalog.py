@@ -1,4 +1,4 @@
-"""The ordered set of migrations on disk. Knows their order; does not read files."""
+"""The catalog: the ordered set of migrations on disk."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lockgate.fast_start.dataclass import dataclass
 
 
 class Order(StrEnum):
-    """What decides the order of versions: their numbers, or the place that the tool gives them."""
+    """How versions are ordered: by number, or by their place in the tool's list."""
 
     NUMBERS = "numbers"
     LIST = "list"
 
 
 class SessionRule(StrEnum):
-    """What the next migration of a run finds of the session that one leaves, as their tool has it."""
+    """How much of a migration's session its tool hands on to the next migration."""
 
     NEW = "new"
     """Nothing: the tool connects anew, or resets all."""
@@ -45,7 +45,7 @@ class MadeStub:
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """The lines that open the two scripts in one file, as a format's author writes them."""
+    """The lines that begin the up and the down script in one file of a format."""
 
     up: str
     down: str
@@ -58,11 +58,11 @@ NATIVE_MARKERS = Markers("-- migrate:up", "-- migrate:down")
 class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
-    ``source`` names the folder for messages. Built by `make_catalog` or `make_listed_catalog`,
-    which hold the order. ``markers`` is ``None`` where each script is a file of its own.
+    ``source`` names the folder in messages. `make_catalog` and `make_listed_catalog` keep the order.
+    ``markers`` is ``None`` if each script has its own file.
 
-    Of a folder whose first versions are known to be applied
-    (`core.listing.find_known`), it may hold no more than the versions behind those.
+    If the first versions of the folder are known to be applied (`core.listing.find_known`), the
+    catalog may contain only the versions after them.
     """
 
     migrations: tuple[Migration, ...]
@@ -76,11 +76,11 @@ class Catalog:
 
     @property
     def latest(self) -> Version | None:
-        """The highest version on disk, which is the last."""
+        """The highest version on disk, which is the last one."""
         return next(reversed(self.by_version), None)
 
     def leave_out(self, known: int) -> Catalog:
-        """Return the versioned migrations behind the first ``known``; everything where that is none."""
+        """Return the versioned migrations after the first ``known``; everything if that is 0."""
         if known == 0:
             return self
         rest = self.migrations[known : len(self.by_version)]
@@ -93,15 +93,15 @@ class Catalog:
 
 
 def make_catalog(migrations: list[Migration], source: str) -> Catalog:
-    """Put migrations in the order in which they run. Versions must be unique already."""
+    """Sort migrations into the order in which they run. Versions must be unique."""
     return _assemble(migrations, source, Order.NUMBERS)
 
 
 def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
-    """Keep the order that is given: that of a tool whose versions are names.
+    """Keep the given order, for a tool whose versions are names.
 
-    Each version gets its place as its key; its text must be unique already. A repeatable migration
-    may have a version here: it runs again when it changes, at its place.
+    Each version gets its place as its key; its text must be unique. A repeatable migration may have
+    a version here: it runs again, at its place, when it changes.
     """
     placed = [
         m if m.version is None else replace(m, version=Version((place,), m.version.text))
@@ -111,7 +111,7 @@ def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
 
 
 def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
-    """Return the catalog of a tool whose files leave the transaction as ``outside`` says."""
+    """Return the catalog with ``outside`` as the way to run a file outside a transaction."""
 
     def change(script: Script | None) -> Script | None:
         return None if script is None else replace(script, outside=outside)

@@ -1,4 +1,4 @@
-"""The digest of a script's text. Frozen by golden vectors in the tests, as `token_checksum`'s is."""
+"""The checksum of a script's text. Golden vectors in the tests keep it from changing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _BOM = "\ufeff"
 def text_checksum(text: str) -> str:
     """Return ``sha256:`` and the digest of the text.
 
-    A byte order mark, the kind of line ending and newlines at the end do not count, so that a
-    checkout on another system has the same checksum.
+    A byte order mark, the kind of line ending and trailing newlines do not count, so that a checkout
+    on another system has the same checksum.
     """
     if "\r" in text:
         text = _LINE_END.sub("\n", text)

@@ -1,4 +1,4 @@
-"""Going on in a further invocation. Knows hops and times; invokes nothing.
+"""Whether a run may continue in another invocation: how many are allowed, and until when.
 
 ::
 
@@ -13,16 +13,16 @@ from dataclasses import replace
 
 from lockgate.fast_start.dataclass import dataclass
 
-# Lambda cuts a chain of about 16 invocations of itself. A caller that invokes anew may do so more often.
+# Lambda stops a function that invokes itself about 16 times in a chain. A caller may do so more often.
 MOST_HOPS = 8
 
-# What an invocation needs to be worth its start, in seconds.
+# A shorter invocation is not worth starting.
 _LEAST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """The how-manieth invocation for one request this is; times in seconds of the epoch."""
+    """Number of this invocation for one request, from 0. Times are in seconds since the epoch."""
 
     hop: int
     began_at: float
@@ -31,13 +31,13 @@ class Continuation:
 
     @property
     def must_end_at(self) -> float:
-        """When whoever asked stops waiting."""
+        """When the caller stops waiting."""
         return self.began_at + self.timeout_seconds
 
     def may_continue(self, now: float) -> bool:
-        """Whether a further invocation is allowed and worth while."""
+        """Return whether another invocation is allowed and worth starting."""
         return self.hop < self.most_hops and self.must_end_at - now >= _LEAST_SECONDS
 
     def next(self) -> Continuation:
-        """Return the one after this."""
+        """Return the continuation for the next invocation."""
         return replace(self, hop=self.hop + 1)

@@ -1,4 +1,4 @@
-"""How much time a run has. Knows a clock that it is given; starts and stops nothing.
+"""How much time a run has left, and when it must stop.
 
 ::
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 
 _SLICE_SECONDS = 0.2
-# One step may wait until this share of the reserve is left; later ones share what is above the least.
+# A step may wait until this share of the reserve is left; later steps share the rest above the minimum.
 _WAIT_UNTIL_RESERVE_SHARE = 0.5
 _LEAST_RESERVE_SHARE = 0.3
 _LEAST_WAIT_MS = 50.0
 
 
 class Clock(Protocol):
-    """The two things that a run needs of time."""
+    """A clock that can be replaced in tests."""
 
     def monotonic(self) -> float:
-        """Return seconds that only grow."""
+        """Return seconds that never decrease."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let that many seconds pass."""
+        """Sleep for that many seconds."""
         ...
 
 
 @dataclass(slots=True)
 class Deadline:
-    """When to stop: at a time (``None``: never), or when somebody interrupts.
+    """When to stop: at a time (``None``: never), or on an interrupt.
 
-    ``remaining`` gives the milliseconds until the process is killed; ``reserve_ms`` of them are kept
-    to record, unlock and answer.
+    ``remaining`` returns the milliseconds until the process is killed; ``reserve_ms`` of them are
+    reserved to record, unlock and answer.
     """
 
     remaining: Callable[[], int] | None
@@ -49,18 +49,18 @@ class Deadline:
     interrupted_by: str | None = field(default=None)
 
     def remaining_ms(self) -> int | None:
-        """Return what is left until the kill, or ``None`` without a deadline."""
+        """Return the milliseconds until the kill, or ``None`` without a deadline."""
         return None if self.remaining is None else self.remaining()
 
     def work_ms(self) -> int | None:
-        """Return what is left for work, never below 0, or ``None`` without a deadline."""
+        """Return the milliseconds left for work, at least 0, or ``None`` without a deadline."""
         left = self.remaining_ms()
         return None if left is None else max(0, left - self.reserve_ms)
 
     def longest_wait_ms(self, most_ms: float) -> float:
         """Return how long one step may wait for an answer, at most ``most_ms``.
 
-        A network may have fallen silent, and there must be time left to answer whoever invoked.
+        The network may be silent, and there must be time left to answer the caller.
         """
         left_ms = self.remaining_ms()
         if left_ms is None:
@@ -70,16 +70,16 @@ class Deadline:
         return min(most_ms, max(first_ms, later_ms, _LEAST_WAIT_MS))
 
     def interrupt(self, by: str) -> None:
-        """Ask the run to stop as it does at its deadline. Safe in a signal handler."""
+        """Make the run stop as at its deadline. Safe in a signal handler."""
         self.interrupted_by = by
 
     def pause(self, clock: Clock, seconds: float) -> None:
-        """Let time pass, but not beyond the end of the work or an interrupt."""
+        """Sleep, but not beyond the deadline or an interrupt."""
         ends_at = clock.monotonic() + seconds
         while not self.is_over and (left := ends_at - clock.monotonic()) > 0:
             clock.sleep(min(left, _SLICE_SECONDS))
 
     @property
     def is_over(self) -> bool:
-        """Whether no further work may start."""
+        """True if no more work may start."""
         return self.interrupted_by is not None or self.work_ms() == 0

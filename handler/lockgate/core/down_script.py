@@ -1,7 +1,4 @@
-"""Whether a down script does anything: an empty one counts as missing, a no-op is deliberate.
-
-Reads text alone; runs nothing.
-"""
+"""Down scripts: an empty one counts as missing, while a no-op such as ``SELECT 1`` is deliberate."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
     from lockgate.core.sql.script import Statement
 
-# The function of each direction in a Python file: ours, Alembic's.
+# The function of each direction in a Python file: native, Alembic.
 _DOWNS = ("down", "downgrade")
 _UPS = ("up", "upgrade")
 _NAMES = frozenset({TokenKind.WORD, TokenKind.QUOTED_IDENTIFIER})
@@ -37,7 +34,7 @@ _BLOCK_ENDS = frozenset({Control.BEGIN, Control.COMMIT, Control.ROLLBACK, Contro
 _SETTERS = frozenset({("SET",), ("RESET",)})
 _EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*+;?+)\s*+")
 
-# Nearly all scripts begin with such a word behind comments, so that few have to be split.
+# Nearly all scripts begin with such a word after comments, so that few have to be split.
 _HAS_STATEMENT = re.compile(
     r"(?:\s++|--[^\n\r]*+)*+(?!(?:BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b)[A-Z]",
     re.IGNORECASE | re.ASCII,
@@ -72,7 +69,7 @@ def _has_empty_down(migration: Migration) -> bool:
 
 
 def find_missing_way_back(migration: Migration) -> str | None:
-    """Return why the down script that a file has is no way back, as the rest of a sentence."""
+    """Return why a file's down script cannot undo it, as the rest of a sentence."""
     if migration.kind is not Kind.VERSIONED:
         return None
     empty = migration.empty_down
@@ -88,13 +85,13 @@ def find_missing_way_back(migration: Migration) -> str | None:
 
 
 def describe_unusable(error: MigrationFileInvalid) -> str:
-    """Return what is wrong with a down script, as the rest of a sentence."""
+    """Return why a down script cannot be run, as the rest of a sentence."""
     problem = error.message.removesuffix(".")
     return f"its down script cannot be run: {problem}"
 
 
 def is_empty_down(down: Script, up: Script | None) -> bool:
-    """Return whether a down script has nothing in it although its up, if known, has something.
+    """Return whether a down script is empty although its up script, if known, is not.
 
     BEGIN and COMMIT alone do nothing; in Python neither do a docstring, ``pass`` and ``...``.
     """
@@ -108,13 +105,13 @@ def is_empty_down(down: Script, up: Script | None) -> bool:
 
 
 def is_no_op(script: Script) -> bool:
-    """Return whether SQL changes nothing, as ``SELECT 1;``: it says that there is nothing to undo."""
+    """Return whether SQL changes nothing, as ``SELECT 1;``: its author has nothing to undo."""
     statements = _split(script)
     return statements is not None and all(_does_nothing(script.sql, one) for one in statements)
 
 
 def may_stop_counting(script: Script) -> bool:
-    """Tell whether a script names the setting without which the server counts no changed rows."""
+    """Return whether a script mentions ``track_counts``, without which changed rows are not counted."""
     return "track_counts" in script.sql.lower()
 
 
@@ -126,7 +123,7 @@ def _is_empty_sql(script: Script) -> bool:
 
 
 def _split(script: Script) -> tuple[Statement, ...] | None:
-    """Return the statements; ``None`` where that cannot be known."""
+    """Return the statements, or ``None`` if the script cannot be split."""
     if script.language is not Language.SQL:
         return None
     try:
@@ -148,7 +145,7 @@ def _does_nothing(sql: str, statement: Statement) -> bool:
 
 
 def _is_empty_block(text: str) -> bool:
-    """Return whether a DO statement has no more in its body than BEGIN, NULL and END."""
+    """Return whether the body of a DO statement is only BEGIN, NULL and END."""
     bodies = [text[t.start : t.end] for t in tokenize(text) if t.kind is TokenKind.DOLLAR_STRING]
     if len(bodies) != 1:
         return False
@@ -157,7 +154,7 @@ def _is_empty_block(text: str) -> bool:
 
 
 def _selects_literals(sql: str, statement: Statement) -> bool:
-    """Return whether a SELECT or VALUES calls no function and reads nothing."""
+    """Return whether a SELECT or VALUES contains only literals."""
     if statement.words[:1] not in {("SELECT",), ("VALUES",)}:
         return False
     text = sql[statement.start : statement.end]

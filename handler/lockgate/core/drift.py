@@ -1,4 +1,4 @@
-"""Where history and files disagree. Pure; decides how grave, not what to do."""
+"""Drift: applied migrations whose files were edited or are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Severity(StrEnum):
-    """A warning lets the run go on; an error refuses it."""
+    """A warning lets the run continue; an error refuses it."""
 
     WARNING = "warning"
     ERROR = "error"
@@ -25,9 +25,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One script of an applied migration that was edited, or is gone (``actual`` is ``None``).
+    """A script of an applied migration that was edited or is missing (``actual`` is ``None``).
 
-    ``is_older``: the files are an older package's, so the edit may be a newer one's.
+    ``is_older``: the files are from an older package, so a newer one may have made the edit.
     """
 
     version: str | None
@@ -43,11 +43,11 @@ class Drift:
 
     @property
     def is_warning(self) -> bool:
-        """Whether the run goes on in spite of it."""
+        """True if the run may continue."""
         return self.severity is Severity.WARNING
 
     def describe(self) -> str:
-        """Return what happened and where, as a sentence or two."""
+        """Describe what happened and where, in one or two sentences."""
         if self.file is None:
             return (
                 f"Migration {self.label} was applied, and its file is missing."
@@ -77,11 +77,11 @@ def _short(checksum: str) -> str:
 
 
 def find_ahead(catalog: Catalog, history: History) -> tuple[Applied, ...]:
-    """Return what only the database knows, because a newer package put it there.
+    """Return the rows that are ahead: applied by a newer package, with no file here.
 
-    A version above the catalog's latest is ahead. So is one below it that was applied by a later run
-    than all that the catalog knows: a newer package applied it out of order. Repeatables without a
-    file are reported the same way: their file may be removed at any time.
+    A version above the catalog's latest is ahead. So is a lower one that was applied by a later run
+    than everything in the catalog: a newer package applied it out of order. Repeatables without a
+    file are ahead too: their file may be removed at any time.
     """
     known = [row.token for row in history.rows if _find_file(catalog, row) is not None]
     last_known, latest = max(known, default=0), catalog.latest
@@ -107,11 +107,11 @@ def _find_file(catalog: Catalog, row: Applied) -> Migration | None:
 def find_drift(
     catalog: Catalog, history: History, ahead: tuple[Applied, ...], *, is_older: bool = False
 ) -> tuple[Drift, ...]:
-    """Return every applied versioned migration whose file is missing or has another text.
+    """Return every applied versioned migration whose file is missing or was edited.
 
-    The down script that is stored is the one that counts; that the file has another is a warning. So
-    is an edit where the package ``is_older`` than what is in the database: a newer package may have
-    edited and accepted it, and a stack that rolls back to this one must not fail on that.
+    An edited down script is only a warning, because the stored one is used. So is an edit if the
+    package ``is_older`` than the database: a newer package may have edited and accepted the file, and
+    a stack that rolls back to this package must not fail because of it.
     """
     ahead_ids = {row.migration_id for row in ahead}
     return tuple(
@@ -123,7 +123,7 @@ def find_drift(
 
 
 def _compare(row: Applied, migration: Migration | None, *, is_older: bool) -> Iterator[Drift]:
-    # The file of a broken migration may be mended; what of it was already done is checked on resume.
+    # The file of a failed migration may be fixed; the part already done is checked on resume.
     if migration is not None and row.state is State.PARTIAL:
         return
     if migration is None or row.checksum != migration.up.checksum:
@@ -144,12 +144,12 @@ def _compare(row: Applied, migration: Migration | None, *, is_older: bool) -> It
 
 
 def _compare_down(row: Applied, migration: Migration) -> Iterator[Drift]:
-    """Yield an edit of the down script; of a Python file there is but one text, which was compared."""
+    """Yield an edit of the down script; a Python file has a single text, which was compared."""
     actual = None if migration.down is None else migration.down.checksum
     empty = migration.empty_down
     if row.down_checksum is None or row.down_checksum == actual:
         return
-    # An earlier release stored an empty one.
+    # An earlier release stored empty down scripts.
     if empty is not None and row.down_checksum == empty.checksum:
         return
     if migration.up.language is not Language.SQL:

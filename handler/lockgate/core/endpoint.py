@@ -1,4 +1,4 @@
-"""Where to connect and as whom, as values. Knows no secret's shape and opens nothing."""
+"""Where to connect and as whom: endpoint, credentials, and which kind of host it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user and a password. ``origin`` says where they are from without giving them away."""
+    """A user and a password. ``origin`` says where they come from without revealing them."""
 
     username: str
     password: str = field(repr=False)
@@ -64,7 +64,7 @@ def is_on_this_machine(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host names this machine. A name is looked at, never resolved."""
+    """Return whether a host names this machine. Names are compared, never resolved."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The log of one run's events: what listens to them, and how long its phases took."""
+"""The log of one run's events: records them, passes them to listeners, and times phases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EventLog:
-    """The events of one run in their order. Each listener hears each event after it was recorded.
+    """The events of one run in order. Each listener gets each event after it was recorded.
 
     One thread adds; any thread may take a snapshot.
     """
@@ -28,7 +28,7 @@ class EventLog:
         self._inside = 0.0
 
     def listen(self, listener: Listener) -> None:
-        """Let one more listener hear what comes."""
+        """Add a listener for future events."""
         self._listeners.append(listener)
 
     def add(self, *events: Event) -> None:
@@ -39,7 +39,7 @@ class EventLog:
                 listener(event)
 
     def snapshot(self) -> tuple[Event, ...]:
-        """Return what has happened so far."""
+        """Return the events so far."""
         return tuple(self._events)
 
     @contextmanager

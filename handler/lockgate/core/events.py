@@ -1,7 +1,7 @@
-"""What happens in one run, as frozen values.
+"""The events of a run, as frozen values.
 
-The engine records them in an `EventLog`. The engine's own `RunState`, the report, the log and the
-terminal are made from them and from nothing else.
+The engine records them in an `EventLog`. The engine's `RunState`, the report, the log and the terminal
+output depend only on them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Event:
-    """Something that has happened in a run."""
+    """Something that happened in a run."""
 
     __slots__ = ()
 
@@ -52,7 +52,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class PhaseEnded(Event):
-    """A phase of the run took so long, without the phases inside it."""
+    """A phase of the run ended. ``own_ms`` excludes the phases inside it."""
 
     name: str
     own_ms: int
@@ -60,7 +60,7 @@ class PhaseEnded(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something was found on which somebody should act."""
+    """A warning that calls for action."""
 
     text: str
 
@@ -74,7 +74,7 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The run is over, and this is what its report says."""
+    """The run is over; these are the main values of its report."""
 
     status: str
     action: str | None
@@ -90,7 +90,7 @@ class RunFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServerSeen(Event):
-    """The server answered the first look."""
+    """The server answered the first query."""
 
     probe: Probe
     endpoint: Endpoint | None
@@ -98,7 +98,7 @@ class ServerSeen(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBroke(Event):
-    """The connection broke, and a new one is tried. ``sqlstate`` is the server's last word."""
+    """The connection broke, and a new one is tried. ``sqlstate`` is the last one from the server."""
 
     reason: str
     sqlstate: str | None
@@ -111,7 +111,7 @@ class AnswerLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRestored(Event):
-    """The run has a new connection and its lock, and goes on."""
+    """The run continues with a new connection and its lock."""
 
 
 # What is read.
@@ -119,7 +119,7 @@ class ConnectionRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class FilesRead(Event):
-    """The folder was read. ``unread`` lists all files if the catalog holds only some of them."""
+    """The folder was read. ``unread`` lists all files if the catalog contains only some of them."""
 
     catalog: Catalog
     unread: Listing | None = None
@@ -173,12 +173,12 @@ class UndoPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class NothingToUndo(Event):
-    """A down selects nothing."""
+    """A down selected no migrations."""
 
 
 @dataclass(frozen=True, slots=True)
 class AmendmentPlanned(Event):
-    """This is, or would be, written in the history without running a migration."""
+    """A change of the history alone was planned."""
 
     amendment: Amendment
 
@@ -207,28 +207,28 @@ class ChangeAttempted(Event):
 
 @dataclass(frozen=True, slots=True)
 class HolderSeen(Event):
-    """Who was seen to hold the lock; ``None``: nobody any more."""
+    """The observed holder of the lock; ``None`` if it is free again."""
 
     holder: Holder | None
 
 
 @dataclass(frozen=True, slots=True)
 class WaitBegan(Event):
-    """The run begins to wait for the lock of another run."""
+    """The run began to wait for another run's lock."""
 
     holder: str
 
 
 @dataclass(frozen=True, slots=True)
 class Waited(Event):
-    """So long the run has waited for the lock, in all."""
+    """The total time for which the run has waited for the lock."""
 
     waited_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class LockTaken(Event):
-    """The lock is this run's. ``former_run`` is the dead run that it was taken from."""
+    """The run took the lock. ``former_run`` is the dead run from which it was taken."""
 
     token: int
     former_run: str | None
@@ -236,7 +236,7 @@ class LockTaken(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockRetaken(Event):
-    """The lock is this run's on its new connection."""
+    """The run holds the lock on its new connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class LockBroken(Event):
 
 @dataclass(frozen=True, slots=True)
 class LockLeftBehind(Event):
-    """The run ends without having released its lock."""
+    """The run ended without releasing its lock."""
 
     reason: str
 
@@ -268,7 +268,7 @@ class EndRecorded(Event):
 
 @dataclass(frozen=True, slots=True)
 class BackedUp(Event):
-    """What there is to go back to, as the report shows it."""
+    """The database was backed up; ``backup`` is the value in the report."""
 
     backup: dict[str, Any]
 
@@ -287,7 +287,7 @@ class SegmentDone(Event):
 
 @dataclass(frozen=True, slots=True)
 class SegmentSplit(Event):
-    """A segment was too much for one transaction and is tried in two."""
+    """A segment was too large for one transaction and is tried in parts."""
 
     sqlstate: str | None
     migrations: int
@@ -303,45 +303,45 @@ class SegmentRetried(Event):
 
 @dataclass(frozen=True, slots=True)
 class Applied(Event):
-    """A migration is in the database for good."""
+    """A migration was applied and committed."""
 
     done: Done
 
 
 @dataclass(frozen=True, slots=True)
 class Reverted(Event):
-    """A migration is out of the database for good, or has its former text back."""
+    """A migration was undone, or has its former text again, and that was committed."""
 
     done: Done
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedReloaded(Event):
-    """The history, as it was read last, replaces what the run knew to have applied."""
+    """The list of what the run applied was replaced with what the last read history contains."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevertedReloaded(Event):
-    """What the history, as it was read last, holds no more is added to what the run has undone."""
+    """Migrations missing from the last read history were added to what the run has undone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UndoStarted(Event):
-    """A migration failed, and what this run has applied is about to be undone."""
+    """A migration failed, and the undo of what this run applied is about to begin."""
 
     migrations: int
 
 
 @dataclass(frozen=True, slots=True)
 class UndoFailed(Event):
-    """What this run has applied stays."""
+    """The undo failed, and what this run applied stays."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackRefused(Event):
-    """What a newer package applied stays."""
+    """The undo of a newer package's migrations was refused, and they stay."""
 
     code: str
     reason: str
@@ -356,7 +356,7 @@ class StubSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class StubGone(Event):
-    """There is no such table that this run has created."""
+    """No stub that this run created exists any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One failed step as a value: what, where, and what the server said. Free of row data."""
+"""A failed step as a value: what failed, where, and the server's message without row data."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import field
 from lockgate.errors import MigrationFailed
 from lockgate.fast_start.dataclass import dataclass
 
-# Compiled where a step fails, which takes longer than most modules.
+# Compiled only when a step fails, because compiling takes longer than importing most modules.
 #
-# From the first quotation mark to the last, since a value may hold any; the server's language decides
-# which marks it uses.
+# From the first quotation mark to the last, because a value may contain any; the marks depend on the
+# server's language.
 _QUOTED = '["«»„“”].*["«»„“”]'
 _QUOTES_ENCODINGS = frozenset({"22021", "22P05"})
-# A shorter value is hidden only where it stands as a word, and a shorter part of one not at all:
-# else little of a message would be left.
+# Mask short values only as whole words, and short parts not at all; otherwise too much of the message
+# disappears.
 _SHORTEST_PART = 4
 _PART = rf'[^\s"«»„“”,.;:]{{{_SHORTEST_PART},}}'
 _EXCERPT_WIDTH = 100
-# A migration may raise megabytes. Place and state stand behind its words, and must not be cut off.
+# A migration may raise megabytes. Place and state follow the message and must not be cut off.
 _LONGEST_WORDS = 2_000
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that held what a statement waited for; ``query`` without its literals."""
+    """A session that held a lock that a statement waited for; ``query`` without its literals."""
 
     pid: int
     user: str | None
@@ -40,12 +40,12 @@ class Blocker:
 class Failure:
     """Why a step failed. ``statement`` counts from 1 in the script; places count from 1.
 
-    ``has_committed``: the step commits by itself, or ended its transaction, so what it did may have
-    stayed. It must not be tried again on a guess. ``is_deferred``: a constraint failed that is checked
-    behind the script; ``is_of_all``: at the end, so that any of the transaction's migrations may have
-    broken it. ``together`` are the migrations of the transaction, where none of them is known
-    to be the one. ``detail`` and ``context`` are the server's, a line each; they hold names alone.
-    ``terminal_only`` is what may hold row data: it goes to the terminal in which the migration runs.
+    ``has_committed``: the step commits itself or ended its transaction, so its effects may have stayed
+    and it must not be retried. ``is_deferred``: a deferred constraint failed after the script;
+    ``is_of_all``: at the end of the transaction, so that any of its migrations may have violated it.
+    ``together`` are the migrations of the transaction if the failed one is unknown. ``detail`` and
+    ``context`` are lines of the server that contain only names. ``terminal_only`` may contain row data:
+    only the terminal in which the migration runs shows it.
     """
 
     migration: str
@@ -67,7 +67,7 @@ class Failure:
     terminal_only: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def describe(self) -> str:
-        """Return the failure as a sentence or two: what, why, where."""
+        """Describe the failure in one or two sentences: what, why, where."""
         what = f"Migration {self.migration}"
         if self.together:
             what = f"The transaction of migrations {_name(self.together)}"
@@ -136,7 +136,7 @@ def _advise(failure: Failure, *, is_down: bool) -> str:
 
 
 class ConnectionLost(Exception):
-    """The connection broke. ``sqlstate`` is what the server said last, if it said anything."""
+    """The connection broke. ``sqlstate`` is the last one from the server, if there was one."""
 
     def __init__(self, message: str, sqlstate: str | None = None) -> None:
         super().__init__(message)
@@ -144,9 +144,9 @@ class ConnectionLost(Exception):
 
 
 class OutOfTime(Exception):
-    """No further work may start: the deadline has come, or the run was interrupted.
+    """No more work may start: the deadline has passed, or the run was interrupted.
 
-    ``failure`` is the step that was cancelled for it, if one was.
+    ``failure`` is the step that was cancelled because of it, if any.
     """
 
     def __init__(self, failure: Failure | None = None) -> None:
@@ -168,20 +168,20 @@ def _describe_blocker(blocker: Blocker) -> str:
 
 
 def without_row_data(sqlstate: str, message: str) -> str:
-    """Return the server's message with values of rows taken out.
+    """Return the server's message without values of rows.
 
-    Class 22 (data exceptions) quotes the value that did not fit; everything else quotes names, and so
-    does what says that an encoding lacks a character.
+    Class 22 (data exceptions) quotes the invalid value. Everything else quotes names, as do the errors
+    about characters that an encoding lacks.
     """
     quotes_values = sqlstate.startswith("22") and sqlstate not in _QUOTES_ENCODINGS
     return re.sub(_QUOTED, '"…"', message, flags=re.DOTALL) if quotes_values else message
 
 
 def mask(text: str, hidden: tuple[str, ...]) -> str:
-    """Return a text with every hidden value, and every word that is a part of one, replaced by ``…``.
+    """Return a text with every hidden value, and every word that is part of one, replaced by ``…``.
 
-    The server folds names to lower case, cuts them, and quotes a single token of what it does not
-    understand; so case does not count, and a part is as telling as the whole.
+    The server folds names to lower case, truncates them, and quotes single tokens of invalid SQL. So
+    case is ignored, and a part reveals as much as the whole.
     """
     values = sorted(filter(None, hidden), key=len, reverse=True)
     if not values:

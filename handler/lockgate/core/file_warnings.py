@@ -1,4 +1,4 @@
-"""What is wrong with files that a run does not refuse, in sentences. Changes nothing."""
+"""Warnings about files that a run does not refuse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_NAMED = 10
 
 
 def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
-    """Yield one sentence on the down scripts that are no way back, if there are any."""
+    """Yield one sentence about down scripts that cannot undo their migration, if any."""
     found = [(m.label, why) for m in migrations if (why := find_missing_way_back(m)) is not None]
     if found:
         named = "; ".join(f"{label}: {why}" for label, why in found[:_MOST_NAMED])
@@ -28,7 +28,7 @@ def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
 
 
 def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
-    """Yield what would be refused in files that were applied already, and what is no way back."""
+    """Yield warnings about applied files that would be refused today, and about their down scripts."""
     rows = [row for row in history.rows if row.state is not State.PARTIAL]
     files = [catalog.by_id.get(row.migration_id) for row in rows]
     applied = [migration for migration in files if migration is not None]

@@ -1,4 +1,4 @@
-"""First contact: no run has changed the database yet. Knows what may be in it then; asks nothing."""
+"""The refusal of a first run on a database that already contains tables or another history."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MOST_VERSIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the database, by schema and relation; ``name`` is both, quoted.
+    """A table of the database; ``name`` is schema and relation, quoted.
 
-    ``is_member``: it, or the table that it is a partition of, belongs to an extension.
-    ``project``: the schema of the Lockgate history that it belongs to.
+    ``is_member``: it, or its parent table, belongs to an extension. ``project``: the schema of the
+    Lockgate history that it belongs to.
     """
 
     oid: int
@@ -34,14 +34,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class OtherHistory:
-    """Another tool's history table with rows; ``rows`` is ``None`` where they cannot be read."""
+    """Another tool's history table with rows; ``rows`` is ``None`` if they cannot be read."""
 
     tool: str
     table: str
     rows: int | None
 
     def describe(self) -> str:
-        """Return what it says, as a clause."""
+        """Return tool, table and number of rows as a clause."""
         if self.rows is None:
             return f"{self.tool}'s history {self.table}, which this role cannot read"
         return f"{self.tool}'s history {self.table} ({self.rows} {_count(self.rows, 'row')})"
@@ -49,9 +49,9 @@ class OtherHistory:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What a database holds that no run of this project has made.
+    """What a database contains that no run of this project created.
 
-    ``tables`` are those that nobody accounts for, by name; ``projects`` the schemas of other Lockgate
+    ``tables`` are the names of tables of unknown origin; ``projects`` the schemas of other Lockgate
     histories.
     """
 
@@ -61,11 +61,11 @@ class Contact:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a first run must not go on by itself."""
+        """True if a first run must be refused."""
         return bool(self.tables or self.histories)
 
     def describe(self) -> str:
-        """Return what is there, as a sentence or two."""
+        """Describe the contents in one or two sentences."""
         parts = [history.describe() for history in self.histories]
         if self.tables:
             parts.append(_describe_tables(self.tables, "other " if self.histories else ""))
@@ -90,8 +90,8 @@ def make_refusal(
 ) -> FirstContact:
     """Return the refusal of a first run.
 
-    ``source`` is the folder, ``versions`` those on disk, and ``way_on`` says how the same request
-    is allowed.
+    ``source`` is the folder, ``versions`` are those on disk, and ``way_on`` says how to allow the same
+    request.
     """
     hint = _hint_at_adoption(contact, address)
     if not contact.histories:

@@ -1,4 +1,4 @@
-"""What was applied to this database, as a value. Knows rows; does not read them."""
+"""The history as a value: what was applied to this database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Whether a migration is in the database whole.
+    """How much of a migration is in the database.
 
-    ``PARTIAL``: up to some statement. ``REVERTING``: some statements of its down script were run; they
-    are what the row counts then. ``STALE``: a repeatable one that runs again, since a down script ran
-    behind it and may have dropped what it made.
+    ``PARTIAL``: its first statements. ``REVERTING``: some statements of its down script were run, and
+    the row counts those. ``STALE``: a repeatable one that runs again, because a later down script may
+    have dropped what it created.
     """
 
     APPLIED = "applied"
@@ -33,10 +33,10 @@ class Applied:
     """One row of the history.
 
     ``statements_done`` counts the statements whose effect is known to be in the database. While
-    ``attempting`` is set, that statement (from 1) was begun outside a transaction and its outcome
-    was never recorded; ``attempt_facts`` is JSON, what the catalogs said before it. ``session_digest``
-    is that of the session after the last statement done (`postgres.session_digest`). ``applied_at`` is
-    the server's clock, UTC.
+    ``attempting`` is set, that statement (from 1) was begun outside a transaction and its outcome was
+    never recorded; ``attempt_facts`` is JSON with the state of the catalogs before it.
+    ``session_digest`` is that of the session after the last statement done
+    (`postgres.server.session_digest`). ``applied_at`` is the server's clock, UTC.
     """
 
     migration_id: str
@@ -62,16 +62,16 @@ class Applied:
 
     @property
     def label(self) -> str:
-        """The migration for people, as `Migration.label` has it."""
+        """The migration's name for people, as `Migration.label`."""
         return self.migration_id if self.version is None else f"{self.version} {self.name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Every row, in the order of application; or none, where it is known without them.
+    """All rows in the order of application, or none if the content is known without reading them.
 
-    Then ``known_to`` is a version: the folder's migrations up to it, and all repeatables, are applied as
-    they are there, and there is no other row.
+    In that case ``known_to`` is a version: the folder's migrations up to it and all its repeatables
+    are applied unchanged, and there are no other rows.
     """
 
     rows: tuple[Applied, ...]
@@ -79,7 +79,7 @@ class History:
 
     @property
     def latest(self) -> Version | None:
-        """The highest version that is in the database whole."""
+        """The highest version that is completely applied."""
         return max(
             (r.version for r in self.rows if r.version is not None and r.state is State.APPLIED),
             key=lambda version: version.key,
@@ -88,7 +88,7 @@ class History:
 
     @property
     def reverting(self) -> tuple[Applied, ...]:
-        """What was being undone when its run ended: the next run of any kind undoes it whole."""
+        """Migrations whose undo was interrupted; the next run of any kind completes it."""
         return tuple(row for row in self.rows if row.state is State.REVERTING)
 
 
@@ -97,10 +97,10 @@ EMPTY_HISTORY = History(())
 
 @dataclass(frozen=True, slots=True)
 class StoredScripts:
-    """What the history keeps of one migration's text.
+    """The scripts of one migration that the history stores.
 
-    ``down`` is ``None`` where there is none; ``is_substituted``: its file filled variables in, and
-    what is kept is the text before that. ``up`` is kept of repeatable ones only.
+    ``down`` is ``None`` if there is none. ``is_substituted``: the file used variables, and the stored
+    text is the one before substitution. ``up`` is stored for repeatable migrations only.
     """
 
     migration_id: str
@@ -112,15 +112,15 @@ class StoredScripts:
 
 
 def align_history(history: History, catalog: Catalog) -> History:
-    """Give the versions of a history the keys that the catalog compares by.
+    """Give the versions of a history the keys by which the catalog compares.
 
-    In a listed catalog a version that it does not know is placed right behind the last known one that
-    was applied before it.
+    In a listed catalog, an unknown version comes right after the last known one that was applied
+    before it.
     """
     if catalog.order is Order.NUMBERS or history.known_to is not None:
         return history
     rows: list[Applied] = []
-    behind: tuple[int, ...] = (0,)
+    after: tuple[int, ...] = (0,)
     for count, row in enumerate(history.rows, start=1):
         if row.version is None:
             rows.append(row)
@@ -128,8 +128,8 @@ def align_history(history: History, catalog: Catalog) -> History:
         known = catalog.by_id.get(row.version.text)
         if known is not None and known.version is not None:
             version = known.version
-            behind = max(behind[:1], version.key)
+            after = max(after[:1], version.key)
         else:
-            version = Version((*behind, count), row.version.text)
+            version = Version((*after, count), row.version.text)
         rows.append(replace(row, version=version))
     return History(tuple(rows))

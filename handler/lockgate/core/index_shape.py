@@ -1,7 +1,4 @@
-"""What a CREATE INDEX asks for, as far as it can be compared with an index that exists.
-
-Reads the text; asks no server.
-"""
+"""The shape of the index that a CREATE INDEX requests, for comparison with existing indexes."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ class IndexShape:
 
 
 def fold_identifier(name: str) -> str:
-    """Return the name that the server keeps for an unqualified identifier as written."""
+    """Return the name that the server stores for an unqualified identifier."""
     if name.startswith('"'):
         value = name[1:-1].replace('""', '"')
     else:
@@ -36,7 +33,7 @@ def fold_identifier(name: str) -> str:
 
 
 def read_shape(tokens: Sequence[str], place: int) -> IndexShape | None:
-    """Return what stands behind the table's name at ``place``, or ``None`` if that is no index.
+    """Return the shape that follows the table's name at ``place``, or ``None`` if it is not valid.
 
     ``tokens`` are those of a whole statement, unquoted words in upper case.
     """
@@ -59,7 +56,7 @@ def read_shape(tokens: Sequence[str], place: int) -> IndexShape | None:
 
 
 def _read_list(tokens: Sequence[str], place: int) -> tuple[list[str | None], int]:
-    """Read ``( … , … )``; return each entry's column, and the place behind it."""
+    """Read ``( … , … )``; return the column of each entry, and the place after it."""
     if tokens[place : place + 1] != ["("]:
         return [], place
     found: list[str | None] = []

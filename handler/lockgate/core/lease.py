@@ -1,4 +1,4 @@
-"""The terms of a lock and how long to wait for one. Knows no server and no clock."""
+"""The migration lock: lease, holder, what to do about a held lock, and how often to ask again."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from lockgate.core.request import Request
 
-# A lease outlives its invocation by this much, so that a holder is never replaced while it still
-# answers. A terminal has no deadline; its lease is long and a dead backend ends it anyway.
+# A lease outlives its invocation by this much, so that a holder is never replaced while it is still
+# answering. A terminal has no deadline; its lease is long, and the end of its session frees the lock.
 LEASE_MARGIN_MS = 30_000
 TERMINAL_LEASE_MS = 12 * 3_600_000
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.9
-# All runs that wait for one lock ask so often together, at most.
+# All runs that wait for one lock together ask at most this often.
 _POLLS_PER_SECOND = 60
 
 
 class LockFreed(Exception):
-    """The lock was held and is free: what was planned may be done by now."""
+    """The lock was held and is free now: the previous holder may have done the planned work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a run asks the lock for.
+    """What a run requests when it takes the lock.
 
-    ``is_pooled``: its session is a pooler's, and tells nothing about whether it lives.
+    ``is_pooled``: its session belongs to a pooler, and does not show whether the run is alive.
     """
 
     run_id: str
@@ -44,19 +44,18 @@ class Terms:
 
     @property
     def reference_json(self) -> str:
-        """The caller's own reference as JSON."""
+        """The caller's reference as JSON."""
         return json.dumps(self.request.caller.reference)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock, by the server's clock. ``at`` is the migration that it is in.
+    """The run that holds the lock; times are by the server's clock. ``at`` is its current migration.
 
-    ``pid`` and ``started`` name its session on the server.
-
-    ``is_alive``: a session with its process id exists, as far as this role may see. ``is_known``:
-    that session surely is the holder's. ``reference`` is its caller's own. ``runs`` is how many runs are
-    connected to this database, the holder and those that wait included.
+    ``pid`` and ``started`` identify its session on the server. ``is_alive``: a session with that process
+    id exists, as far as this role can see. ``is_known``: that session certainly is the holder's.
+    ``reference`` is that of its caller. ``runs`` counts the runs connected to this database, the holder
+    and the waiting ones included.
     """
 
     run_id: str
@@ -75,7 +74,7 @@ class Holder:
 
 
 class LockAction(StrEnum):
-    """What a run may do about a lock that another one holds."""
+    """What to do about a lock that another run holds."""
 
     WAIT = "wait"
     TAKE = "take"
@@ -85,7 +84,7 @@ class LockAction(StrEnum):
 def decide_lock_action(holder: Holder) -> LockAction:
     """Return whether to wait for a holder, take its lock, or end its session and take it.
 
-    Of a holder behind a pooler, which has no session of its own, only the lease counts.
+    A holder that connects through a pooler has no own session, so only its lease counts.
     """
     if not holder.is_alive:
         return LockAction.TAKE
@@ -95,14 +94,14 @@ def decide_lock_action(holder: Holder) -> LockAction:
 
 
 def lease_for(remaining_ms: int | None) -> int:
-    """Return the lease in milliseconds for an invocation that lives ``remaining_ms`` more."""
+    """Return the lease in milliseconds for an invocation that has ``remaining_ms`` left."""
     return TERMINAL_LEASE_MS if remaining_ms is None else remaining_ms + LEASE_MARGIN_MS
 
 
 def poll_pause(attempt: int, jitter: float, runs: int = 1) -> float:
-    """Return the seconds to pause before poll ``attempt`` (from 0) of one of so many ``runs``.
+    """Return the seconds to pause before poll ``attempt`` (from 0) of one of ``runs`` waiting runs.
 
-    ``jitter`` is from 0 to 1. The lock is found free within a second, by whichever run asks first.
+    ``jitter`` is from 0 to 1. A free lock is noticed within a second, by the first run that asks.
     """
     pause = min(_FIRST_PAUSE_SECONDS * 1.5 ** min(attempt, 20), _LONGEST_PAUSE_SECONDS)
     return max(pause, runs / _POLLS_PER_SECOND) * (0.75 + jitter / 4)

@@ -1,7 +1,7 @@
-"""What a folder holds, as far as a comparison with the history takes: ids and checksums.
+"""A folder's listing: the ids and checksums of its migrations, enough to compare it with the history.
 
-A run with nothing to do needs no more of its files than this, and one with something to do needs no more
-of those that were applied and are still what they were. Knows digests; reads no file.
+A run with nothing to do needs nothing else from the files, and any run needs nothing else from the files
+that were applied and have not changed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Listing(Protocol):
     """A folder's migrations, versioned ones in their order, then repeatables by name.
 
-    ``lines`` has a `make_line` for each one's id and up checksum; the first ``versioned`` are those of
-    versioned ones. Of these, ``known`` counts the first few.
+    ``lines`` contains one `make_line` of id and up checksum per migration; the first ``versioned`` lines
+    are those of versioned migrations. The first ``known`` of these are known to be applied.
     """
 
     @property
@@ -33,7 +33,7 @@ class Listing(Protocol):
 
     @property
     def versioned(self) -> int:
-        """How many of the migrations have a version."""
+        """Number of migrations with a version."""
         ...
 
     def version(self, place: int) -> Version:
@@ -41,11 +41,11 @@ class Listing(Protocol):
         ...
 
     def down_lines(self, known: int) -> Iterable[str]:
-        """Return the same lines of down scripts, of all but the versioned ones behind ``known``."""
+        """Return such lines for down scripts, except of versioned migrations after ``known``."""
         ...
 
     def read(self, known: int = 0) -> Catalog:
-        """Return the catalog; behind some that are ``known``, only the rest of the versioned ones.
+        """Return the catalog; with ``known`` above 0, only the versioned migrations after those.
 
         Raises:
             MigrationFileInvalid: a migration cannot be read.
@@ -54,12 +54,12 @@ class Listing(Protocol):
 
 
 def make_line(migration_id: str, checksum: str) -> str:
-    """Return one migration as digests have it. The history's rows are lines as well (`Probe.digest`)."""
+    """Return the line of one migration in digests. `Probe.digest` uses the same lines."""
     return f"{migration_id} {checksum}\n"
 
 
 def digest_lines(lines: Iterable[str]) -> str:
-    """Return the SHA-256 over lines in the order of their ids' bytes, as ``postgres/digest.py`` does."""
+    """Return the SHA-256 of lines sorted by the bytes of their ids, as the server computes it."""
     return hashlib.sha256("".join(sorted(lines, key=_id_of)).encode()).hexdigest()
 
 
@@ -68,15 +68,15 @@ def _id_of(line: str) -> str:
 
 
 def digest_catalog(catalog: Catalog) -> str:
-    """Return the digest of a whole catalog: the ids and up checksums of its migrations."""
+    """Return the digest of the ids and up checksums of a whole catalog."""
     return digest_lines(list_catalog(catalog).lines)
 
 
 def find_known(listing: Listing, probe: Probe) -> int | None:
-    """Tell how many of the versioned migrations the history holds, if these are the first of the folder.
+    """Return how many versioned migrations are applied, if they are the first ones of the folder.
 
-    They are unedited, and so are all repeatables, which the history holds too; it holds nothing else,
-    and nothing that is not whole. ``None``: it takes its rows to tell what it holds.
+    They are unedited and completely applied, as are all repeatables, and the history contains nothing
+    else. ``None``: only the rows of the history can show what was applied.
     """
     repeatables = listing.lines[listing.versioned :]
     known = probe.count - len(repeatables)
@@ -86,20 +86,20 @@ def find_known(listing: Listing, probe: Probe) -> int | None:
 
 
 def has_same_down(listing: Listing, known: int, probe: Probe) -> bool:
-    """Tell whether down scripts are those that the history keeps, where `find_known` tells ``known``."""
+    """Return whether the down scripts match the stored ones; ``known`` is from `find_known`."""
     return probe.down_digest == digest_lines(listing.down_lines(known))
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogListing:
-    """The listing of a catalog that was read whole."""
+    """The listing of a catalog that was read completely."""
 
     catalog: Catalog
     lines: tuple[str, ...]
 
     @property
     def versioned(self) -> int:
-        """How many of the migrations have a version."""
+        """Number of migrations with a version."""
         return len(self.catalog.by_version)
 
     def version(self, place: int) -> Version:
@@ -115,7 +115,7 @@ class CatalogListing:
                 yield make_line(migration.migration_id, migration.down.checksum)
 
     def read(self, known: int = 0) -> Catalog:
-        """Return the catalog, or what of it is behind ``known``."""
+        """Return the catalog, or the part of it after ``known``."""
         return self.catalog.leave_out(known)
 
 

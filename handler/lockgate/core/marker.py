@@ -1,7 +1,7 @@
-"""Comment lines that separate up from down, in any tool's words, and what looks like one of them.
+"""Find the comment lines that separate up from down in any tool's files, and lines that look like them.
 
-The one list of markers: native files, recognition and every tool's format go by it. Knows one line;
-knows no file, and not which markers a format has.
+Native files, the recognition of tools and every format use this one list of markers. Which of them a
+format has is in `core.catalog`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lockgate.core.migration import Direction
 from lockgate.fast_start.dataclass import dataclass
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad\ufe58\ufe63\uff0d"
-# A line that is a comment and nothing else, or was meant as one: editors make a dash of two hyphens.
+# A line that is only a comment, or was meant to be: editors turn two hyphens into a dash.
 _LINE = re.compile(
     rf"(?:^|(?<=\r))[ \t\f\v\u00a0\u3000\u200b\ufeff]*"
     rf"(?P<sign>-*[{_DASHES}][-{_DASHES}]*|-+|\#+|//+|/\*+)(?P<content>[^\r\n]*)",
@@ -22,7 +22,7 @@ _LINE = re.compile(
 )
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
 _TO_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
-# A line that is longer is prose.
+# A longer line is prose.
 _MOST_CHARACTERS = 200
 _MOST_WORDS = 4
 
@@ -48,9 +48,9 @@ _NOUNS = frozenset(
     {"script", "section", "part", "sql", "begin", "begins", "start", "starts", "end", "block"}
     | {"below", "commands", "follows", "here", "statements"}
 )
-# Fuzzy words are long enough to be no other word by one slip.
+# Slips of short words; those of longer words are found by their distance.
 _SLIPS = {"pu": "up", "upp": "up", "dn": "down", "migrateup": "up", "migratedown": "down"}
-# They are a way only behind a tool's name and a sign; a section may be called so.
+# They are a direction only after a tool's name and a sign; otherwise they may name a section.
 _LETTERS = {"u": "up", "p": "up", "d": "down"}
 _TYPO_LETTERS = {
     "migrate": 2,
@@ -66,7 +66,7 @@ _JOINED = re.compile(
 )
 _ORNAMENTS = "#*=~>:.- "
 _SIGIL = re.compile(r"[+@!]\s*(?:(?P<tool>[a-z]+)\s+)?(?P<way>up|down|undo)\b")
-# Words are taken whole, so that there is one way to read a line.
+# Words are matched as a whole, so that a line can be read in one way only.
 _OPTIONS = re.compile(
     r"\s*(?:(?:\w++\s*[:=]\s*\w++|no_?transaction)\s*)*|\s*[^\w\s'\"].*", re.DOTALL
 )
@@ -81,11 +81,11 @@ _SQITCH = re.compile(r"revert\s+[^\s:]+:\S+\s+from\s+\w+\s*")
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One line that is a marker to some tool, or nearly one.
+    """A line that is a marker of some tool, or nearly one.
 
-    ``direction`` is what it opens. ``tool`` is the format that it belongs to, if Lockgate reads it.
-    ``offset`` is where its comment sign stands, and ``text`` is the line. ``is_word``: it has no sign of
-    a tool, and may be the heading of a comment.
+    ``direction`` is that of the script that it begins. ``tool`` is its format, if Lockgate reads it.
+    ``offset`` is the place of its comment sign, and ``text`` is the line. ``is_word``: it has no sign of
+    a tool and may be a heading.
     """
 
     direction: Direction
@@ -96,7 +96,7 @@ class Marker:
 
 
 def find_markers(text: str) -> list[Marker]:
-    """Return every line of a text that looks like a marker, also where it stands in a string."""
+    """Return every line of a text that looks like a marker, even inside a string."""
     return [one for line in _LINE.finditer(text) if (one := _read_line(line)) is not None]
 
 
@@ -123,7 +123,7 @@ def _read_line(line: re.Match[str]) -> Marker | None:
     return Marker(found[0], shown, line.start("sign"), found[1], is_word=_is_word(text))
 
 
-# Most comment lines have none of these letters in this order, and need no second look.
+# Most comment lines contain none of these letters in this order and need no closer look.
 _MAYBE = re.compile(
     r"u.?p|p.?u|\b[ud]\b|d.?n|d.?o|d.?w|o.?d|u.?n.?d|roll|r.?o.?l.?b|rev|below|formatted|changeset"
     r"|[^\x00-\x7f]",
@@ -138,7 +138,7 @@ def _normalise(content: str) -> str:
 
 @lru_cache(maxsize=1_000)
 def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
-    """Return direction and tool of what a comment says; one word alone has to be in a sure comment."""
+    """Return direction and tool of a comment; a single word counts only in a certain comment."""
     if _LIQUIBASE.match(text):
         is_up = text.startswith(("changeset", "liquibase f"))
         return (Direction.UP if is_up else Direction.DOWN), "liquibase"
@@ -156,7 +156,7 @@ def _classify(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | Non
 
 
 def _classify_joined(joined: re.Match[str]) -> Direction | None:
-    """Return the direction of ``migrate:down`` and what comes near it."""
+    """Return the direction of ``migrate:down`` and similar text."""
     if _correct(joined["tool"]) not in _TOOLS | {"db", "schema"}:
         return None
     way = _LETTERS.get(joined["way"], _correct(joined["way"]))
@@ -167,14 +167,14 @@ def _classify_joined(joined: re.Match[str]) -> Direction | None:
 
 
 def _classify_words(text: str, *, is_sure: bool) -> tuple[Direction, str | None] | None:
-    """Return the direction of a line of which each word is a tool, a way or a noun of this trade."""
+    """Return the direction of a line of which each word is a tool, a direction or a known noun."""
     plain = text.replace("roll back", "rollback").replace("roll-back", "rollback")
     words = _WORD.findall(re.sub(r"(?<!\s)\s++\w++\s*+[:=]\s*+\w++\s*+$", "", plain))
     if not 0 < len(words) <= _MOST_WORDS:
         return None
     if len(words) == 1:
         word = words[0] if len(words[0]) < len("rollback") - 1 else _correct(words[0])
-        # A semicolon makes it a statement that was taken out.
+        # With a semicolon it is a statement that was commented out.
         is_statement = word == "rollback" and ";" in text
         known = word in _UPS | _DOWNS and is_sure and not is_statement
         return (_way_of(word), None) if known else None
@@ -190,14 +190,14 @@ def _classify_words(text: str, *, is_sure: bool) -> tuple[Direction, str | None]
 
 
 def _is_sign(sigil: re.Match[str], text: str) -> bool:
-    """Return whether what has a tool's sign is a marker; ``@param up`` is documentation."""
+    """Return whether a line with a tool's sign is a marker; ``@param up`` is documentation."""
     if sigil["tool"] is None:
         return _is_bare(text[sigil.end() :])
     return not text.startswith("@") or sigil["tool"] in _TOOLS
 
 
 def _is_word(text: str) -> bool:
-    """Return whether a marker has neither a tool's name nor its sign."""
+    """Return whether a marker contains neither a tool's name nor its sign."""
     words = [_correct(word) for word in _WORD.findall(text)]
     return text[:1] not in {"+", "@", "!"} and all(word in _UPS | _DOWNS | _NOUNS for word in words)
 
@@ -211,7 +211,7 @@ def _way_of(word: str) -> Direction:
 
 
 def _correct(word: str) -> str:
-    """Return the word of this trade that a word is a slip of, or the word itself."""
+    """Return the known word of which a word is a misspelling, or the word itself."""
     if word in _UPS | _DOWNS | _TOOLS:
         return word
     if word in _SLIPS:
@@ -221,7 +221,7 @@ def _correct(word: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """Return how many letters are to be changed, added, left out or swapped with the next."""
+    """Return the number of letters to change, add, delete or swap with the next."""
     if abs(len(one) - len(other)) > max(_TYPO_LETTERS.values()):
         return len(other)
     before: list[int] = []

@@ -1,4 +1,4 @@
-"""One migration as a value. Knows versions, scripts and options; knows no folder and no server."""
+"""A migration as a value: its version, scripts and options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lockgate.fast_start.dataclass import dataclass
 
 
 class Kind(StrEnum):
-    """When a migration runs: once, or again whenever its text changes."""
+    """How often a migration runs: once, or again after each change."""
 
     VERSIONED = "versioned"
     REPEATABLE = "repeatable"
@@ -26,7 +26,7 @@ class Language(StrEnum):
 
 
 class Direction(StrEnum):
-    """Which of a migration's two scripts is meant."""
+    """One of the two scripts of a migration."""
 
     UP = "up"
     DOWN = "down"
@@ -34,10 +34,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A version: the text as it was written, and what it is compared by.
+    """A version: its text and the key by which it is compared.
 
-    Where versions are numbers, ``7`` equals ``0007``. Where a tool's order is a list (`Catalog.order`),
-    the key is the place in it, and a version read from a database gets its key from the catalog.
+    If versions are numbers, ``7`` equals ``0007``. If a tool's order is a list (`Catalog.order`), the
+    key is the place in it, and a version read from a database gets its key from the catalog.
     """
 
     key: tuple[int, ...]
@@ -51,7 +51,7 @@ class Version:
         """Read digits, with dots or underscores between groups.
 
         Raises:
-            ValueError: the text holds anything else.
+            ValueError: the text contains anything else.
         """
         if text.isascii() and text.isdigit():
             return cls((int(text),), text)
@@ -61,7 +61,7 @@ class Version:
 
     @classmethod
     def stored(cls, text: str) -> Version:
-        """Return a version as the history has it; a name that is no number has no key yet."""
+        """Return a version from the history; one that is not a number has no key yet."""
         return cls.parse(text) if _VERSION.fullmatch(text) else cls((), text)
 
 
@@ -70,37 +70,37 @@ _VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a script asks for. ``None`` means "not given"; timeouts are in milliseconds."""
+    """The options of a script. ``None`` means "not given"; timeouts are in milliseconds."""
 
     transaction: bool | None = None
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None
 
     def to_json(self) -> str:
-        """Return what was given, as the history keeps it beside a down script."""
+        """Return the given options as JSON, which the history stores with a down script."""
         return json.dumps({k: v for k, v in dataclasses.asdict(self).items() if v is not None})
 
     @classmethod
     def from_json(cls, text: str) -> Options:
-        """Return what `to_json` made; what a later release added is passed over."""
+        """Read the result of `to_json`; options added by later releases are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in json.loads(text).items() if k in known})
 
 
 NO_OPTIONS = Options()
-# As the rest of a sentence: how a file of the native format leaves the transaction.
+# As the rest of a sentence: how to run a native file outside a transaction.
 NATIVE_OUTSIDE = "write transaction:false on the marker line"
-# Of a tool that sends a file as one message, which is in no transaction if it is one statement.
+# For a tool that sends a file as one message, where a single statement runs outside a transaction.
 ALONE_OUTSIDE = "put the statement alone in a file"
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a script cannot be run; one that was applied already is left alone.
+    """Why a script cannot be run. It does not matter for applied migrations.
 
-    ``why`` completes the sentence that begins with the file. ``is_mistake``: the script was run, and
-    did not do what its author meant, so that whoever looks should be warned. ``psql`` is the tool that
-    runs the script by psql, which can.
+    ``why`` completes a sentence that begins with the file. ``is_mistake``: if the script was applied,
+    it did not do what its author meant, which calls for a warning. ``psql`` is the tool that runs such
+    scripts with psql.
     """
 
     why: str
@@ -114,14 +114,13 @@ class Obstacle:
 class Script:
     """One direction of a migration, verbatim.
 
-    ``first_line`` is the line of ``path`` at which ``text`` begins, from 1. ``checksum`` is that of
-    the text (`core.checksum.text_checksum`). ``substituted`` holds the
-    text with its variables filled in where the file asked for that; it is what the server gets, and
-    it is never shown or stored. ``hidden`` are the values that were filled in: what the server says
-    of the script may quote them (`core.failure.mask`). ``obstacle`` refuses a run of the script.
-    ``is_empty`` is known of Python alone: the function has nothing in it.
-    ``origin`` is where a Python file lies, for code that looks beside itself. ``outside`` is how a
-    file of this format says that it runs outside of a transaction, ``None`` where it cannot.
+    ``first_line`` is the line of ``path`` where ``text`` begins, from 1. ``checksum`` is that of the
+    text (`core.checksum.text_checksum`). ``substituted`` is the text with its variables substituted, if
+    the file asks for it; it is sent to the server, and never shown or stored. ``hidden`` are the
+    substituted values, which the server's errors may quote (`core.failure.mask`). ``obstacle`` is why
+    the script cannot be run. ``is_empty`` is set for Python only: the function is empty. ``origin`` is
+    the location of a Python file, for code that reads files next to it. ``outside`` is how a file of
+    this format is made to run outside a transaction, ``None`` if it cannot.
     """
 
     text: str
@@ -139,7 +138,7 @@ class Script:
 
     @property
     def sql(self) -> str:
-        """The text that the server gets."""
+        """The text that is sent to the server."""
         return self.text if self.substituted is None else self.substituted
 
 
@@ -147,7 +146,7 @@ class Script:
 class Migration:
     """A versioned or repeatable migration. ``version`` is ``None`` for a repeatable one.
 
-    ``empty_down`` is a down script with nothing in it, which is no way back: ``down`` is ``None`` then.
+    ``empty_down`` is an empty down script, which cannot undo anything: ``down`` is then ``None``.
     """
 
     version: Version | None
@@ -164,10 +163,10 @@ class Migration:
 
     @property
     def label(self) -> str:
-        """The migration for people: ``0007 add_orders``, ``R__account_view``."""
+        """The migration's name for people: ``0007 add_orders``, ``R__account_view``."""
         return self.migration_id if self.version is None else f"{self.version} {self.name}".rstrip()
 
     @property
     def path(self) -> str:
-        """Where the file is, relative to the folder that was read."""
+        """The file's path, relative to the folder that was read."""
         return self.up.path

@@ -1,7 +1,7 @@
-"""Whether a package is an older one of the same stack's. Knows what runs recorded; reads nothing.
+"""Decide whether a package is an older release of the one that migrated the database.
 
-That is so if an earlier run recorded exactly the package's migrations before what is ahead was applied.
-Anything else may be a branch, or a package that lacks files.
+It is, if an earlier run recorded exactly its migrations before those that are ahead were applied.
+Otherwise it may be another branch, or lack files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.history import Applied
 
-# What wrote a row without a run of the migration, by the action of the run.
+# Actions that write a row without running the migration, and the word for it.
 UNRUN = {
     Action.BASELINE.value: "baselined",
     Action.ADOPT.value: "adopted",
@@ -26,9 +26,9 @@ UNRUN = {
 
 @dataclass(frozen=True, slots=True)
 class RecordedRuns:
-    """What the run table says. ``actions`` are those of the rows' runs, by run id.
+    """What is recorded about runs. ``actions`` are those of the rows' runs, by run id.
 
-    ``has_run``: an earlier run that is over recorded exactly these migrations.
+    ``has_run``: an earlier, finished run recorded exactly these migrations.
     """
 
     has_run: bool
@@ -36,7 +36,7 @@ class RecordedRuns:
 
 
 def find_objection(ahead: Sequence[Applied], evidence: RecordedRuns) -> str | None:
-    """Return why versions that are ahead are not known to be a newer package's, as a sentence."""
+    """Return why versions that are ahead may not be from a newer package, as a sentence."""
     for row in ahead:
         action = evidence.actions.get(row.run_id)
         if action in UNRUN:

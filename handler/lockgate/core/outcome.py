@@ -1,4 +1,4 @@
-"""What passes between a run and its database, as values."""
+"""Values that a run and its database exchange: row stamp, taken lock, finished migration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What every row that one run writes carries."""
+    """The values that one run writes into each of its rows."""
 
     run_id: str
     token: int
@@ -22,7 +22,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The lock is ours, with its fencing token; ``former_owner`` is the run that lost it."""
+    """A lock that this run has taken; ``former_owner`` is the run that lost it."""
 
     token: int
     former_owner: str | None
@@ -30,7 +30,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A migration that is in the database for good, or out of it, by the server's clock."""
+    """A migration whose apply or undo is committed; times are by the server's clock."""
 
     migration_id: str
     duration_ms: int

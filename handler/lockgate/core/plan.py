@@ -1,6 +1,6 @@
-"""Catalog and history to a plan: what would run, in which transactions, and what stands against it.
+"""Make a plan from catalog and history: what would run, in which transactions, and what is in the way.
 
-Decides and does nothing. A plan is a value; `refusal.find_refusal` says whether it may be carried out.
+`core.refusal.find_refusal` decides whether a plan may be carried out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SkipReason(StrEnum):
-    """Why a migration that waits is left out."""
+    """Why a pending migration is skipped."""
 
     OUT_OF_ORDER = "out_of_order"
     DATABASE_AHEAD = "database_ahead"
@@ -37,13 +37,13 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A migration that waits and is left out."""
+    """A pending migration that is skipped."""
 
     migration: Migration
     reason: SkipReason
 
     def describe(self) -> str:
-        """Return what was left out and why, as a sentence."""
+        """Return what was skipped and why, as a sentence."""
         label = self.migration.label
         if self.reason is SkipReason.OUT_OF_ORDER:
             return f"Migration {label} is below the latest applied one and was skipped."
@@ -55,14 +55,14 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A history that has no version in common with the files in ``source``."""
+    """A history that shares no version with the files in ``source``."""
 
     source: str
     applied: tuple[Version, ...]
     on_disk: tuple[Version, ...]
 
     def describe(self) -> str:
-        """Return what is in the database and what on disk, as a sentence."""
+        """Return the versions in the database and on disk, as a sentence."""
         return (
             f"The history in this database is of other migrations: it holds {_range(self.applied)},"
             f" and {self.source} holds {_range(self.on_disk)}."
@@ -73,9 +73,10 @@ class Foreign:
 class Plan:
     """What an ``up`` would do.
 
-    ``warnings`` are about pending files. ``objection`` says why versions that are ahead are not known to
-    be a newer package's, if so. ``foreign``: the history is that of another project. ``half_undone`` are
-    migrations of the catalog that are undone in part: they are undone whole before anything is applied.
+    ``warnings`` are about pending files. ``objection`` is why versions that are ahead may not be from a
+    newer package, if there is doubt. ``foreign``: the history belongs to another project.
+    ``half_undone`` are migrations of the catalog whose undo was interrupted: it is completed before
+    anything is applied.
     """
 
     segments: tuple[Segment, ...]
@@ -95,16 +96,16 @@ class Plan:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there is anything to do."""
+        """True if there is anything to do."""
         return bool(self.segments or self.half_undone)
 
 
 def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
-    """Compare what is on disk with what was applied.
+    """Compare the files with the history and return what an ``up`` would do.
 
     Raises:
-        RequestInvalid: the target is no version of the catalog.
-        MigrationFileInvalid: a pending script cannot be split or mixes what cannot be mixed.
+        RequestInvalid: the target is not a version of the catalog.
+        MigrationFileInvalid: a pending script cannot be run.
     """
     target = _find_target(catalog, policy.target)
     rows = {row.version or row.name: row for row in history.rows}
@@ -144,7 +145,7 @@ def _may_skip(policy: Policy) -> bool:
 def _find_outdated(
     waiting: list[Migration], rows: dict[Version | str, Applied], ahead: tuple[Applied, ...]
 ) -> Iterator[Skipped]:
-    """Yield the repeatables that a newer package changed: the older text may not fit its schema."""
+    """Yield repeatables that a newer package changed: the older text may not fit the newer schema."""
     if all(row.version is None for row in ahead):
         return
     for migration in waiting:
@@ -169,7 +170,7 @@ def _range(versions: tuple[Version, ...]) -> str:
 
 
 def _find_edited_parts(steps: list[Step]) -> Iterator[Drift]:
-    """Yield the migrations to resume whose part that was done is not what the file says now."""
+    """Yield partly applied migrations whose applied part was edited."""
     for step in steps:
         row, script = step.row, step.script
         if row is not None and has_edited_part(step):
@@ -198,7 +199,7 @@ def _find_target(catalog: Catalog, text: str | None) -> Version | None:
 
 
 def find_version(catalog: Catalog, text: str) -> Version | None:
-    """Return the catalog's version that a text names; ``None`` if it names none."""
+    """Return the catalog's version for a text, or ``None`` if there is none."""
     named = catalog.by_id.get(text)
     if named is not None:
         return named.version

@@ -1,4 +1,4 @@
-"""The policies that a user can choose, and the values that a plan is made by."""
+"""Every policy that a user can choose, and the values on which a plan depends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OutOfOrder(StrEnum):
 
 
 class Tls(StrEnum):
-    """How the server must prove its identity."""
+    """How strictly the server's identity is verified."""
 
     VERIFY_FULL = "verify-full"
     REQUIRE = "require"
@@ -71,12 +71,12 @@ class BackupMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the plan is made by.
+    """The values on which a plan depends.
 
-    ``is_fresh``: no history and no tables of anybody's. ``most_statements`` bounds what one
-    transaction may hold, by the server's lock table. ``is_older``: versions are ahead, and it is on
-    record that exactly these migrations were applied before them (`core.older_package`).
-    ``is_borrowed``: a pooler lends the session, for one transaction at a time.
+    ``is_fresh``: the database has no history and no tables. ``most_statements`` limits the statements
+    in one transaction, because of the server's lock table. ``is_older``: versions are ahead, and exactly
+    these migrations are known to have been applied before them (`core.older_package`).
+    ``is_borrowed``: a pooler lends the session for one transaction at a time.
     """
 
     atomicity: Atomicity = Atomicity.AUTO

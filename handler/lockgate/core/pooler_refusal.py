@@ -1,7 +1,7 @@
-"""Whether a migration needs a session of its own, which a pooler of transactions does not give.
+"""Refuse migrations that need their own session if a pooler only lends sessions for one transaction.
 
-Behind such a pooler each transaction may run in another session, and what is set beyond its end is left
-to whoever comes next. Reads texts; what a function sets is not seen.
+With such a pooler each transaction may run in another session, and a setting that outlives it affects
+other clients. Only the text is examined: changes inside a function are not noticed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CALLS = {
 
 
 def find_pooler_refusal(steps: Iterable[Step]) -> SessionNeeded | None:
-    """Return why one of some steps cannot run behind a pooler of transactions, or ``None``."""
+    """Return the refusal of the first step that needs its own session, or ``None``."""
     for step in steps:
         need = _find_need(step)
         if need is not None:

@@ -1,4 +1,4 @@
-"""What one look at the server tells, as a value."""
+"""The result of the first query to the server, as a value."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from lockgate.fast_start.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The server before a run. ``digest`` is ``None`` where there is no history yet.
+    """The server before a run. ``digest`` is ``None`` if there is no history yet.
 
-    It is that of `core.listing.digest_lines`, over the ids and up checksums of ``count`` rows;
-    ``down_digest`` is over the checksums of their down scripts, where they have one.
+    It is `core.listing.digest_lines` of the ids and up checksums of ``count`` rows; ``down_digest`` is
+    that of the checksums of their down scripts.
 
-    ``user`` signed in, ``role`` is the one that it acts as. ``lock_slots`` is the size of the server's
-    lock table; ``is_fresh`` says that no schema but ours holds a table;
-    ``unfinished`` counts migrations that are applied in part;
-    ``is_limitless``: it is an Aurora PostgreSQL Limitless Database;
-    ``has_lock``: the lock's row is there, ``is_held``: it names a holder, ``lock_token``: its token;
-    ``has_columns``: our tables have every column of this release (`postgres.schema.ADDED_COLUMNS`).
+    ``user`` signed in and acts as ``role``. ``lock_slots`` is the size of the server's lock table.
+    ``is_fresh``: no schema except Lockgate's contains a table. ``unfinished`` counts migrations that are
+    applied in part. ``is_limitless``: it is an Aurora PostgreSQL Limitless Database. ``has_lock``: the
+    lock's row exists; ``is_held``: it names a holder; ``lock_token``: its token. ``has_columns``:
+    Lockgate's tables have every column of this release (`postgres.tables.schema.ADDED_COLUMNS`).
     """
 
     database: str
@@ -42,5 +41,5 @@ class Probe:
 
     @property
     def has_history(self) -> bool:
-        """Whether our tables are there."""
+        """True if Lockgate's tables exist."""
         return self.digest is not None

@@ -1,7 +1,4 @@
-r"""What leads on from a script that only psql can run: what to write instead, and the way past it.
-
-Knows psql's commands by name. Reads no script.
-"""
+r"""Hints for a script that only psql can run: what to write instead, or how to run it with psql."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ _INSTEAD = {
 
 
 def find_command(text: str, error: SqlTextInvalid) -> str | None:
-    """Return the command at which a text could not be split, or ``None`` if it was something else."""
+    """Return the psql command at which a text could not be split, or ``None`` for another cause."""
     if not text.startswith("\\", error.offset):
         return None
     return text[error.offset :].split(maxsplit=1)[0]
@@ -50,9 +47,9 @@ def describe_replacement(command: str) -> str:
 def add_psql_workaround(
     error: MigrationFileInvalid, migration: Migration, previous: Migration | None, history: History
 ) -> MigrationFileInvalid:
-    """Return the refusal of a script, with the way past it where psql can run that.
+    """Return the refusal of a script, with a workaround in its hint if psql can run the script.
 
-    ``previous`` is what waits before it.
+    ``previous`` is the pending migration before it.
     """
     tool = error.fields.get("psql")
     if tool is None:

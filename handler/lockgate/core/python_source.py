@@ -1,4 +1,4 @@
-"""What a Python migration's functions do, read from the syntax. Runs nothing of it."""
+"""Analyse the functions of a Python migration by their syntax, without running them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 from lockgate.fast_start.dataclass import dataclass
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-# What makes a function do more than to return: everything that runs other code, or is not finished.
+# Syntax that makes a function do more than return: it runs other code or does not finish.
 _ACTIVE = (
     ast.Call,
     ast.Await,
@@ -37,7 +37,7 @@ class PythonInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DeferredWork:
-    """A function that returns before it has done its work; ``what`` completes "it is"."""
+    """A function that returns before doing its work; ``what`` completes "it is"."""
 
     what: str
     line: int
@@ -47,11 +47,11 @@ def parse_python(text: str, path: str = "<unknown>") -> ast.Module:
     """Return the syntax tree of a text.
 
     Raises:
-        PythonInvalid: it is not Python, or nested more deeply than Python itself can read.
+        PythonInvalid: the text has a syntax error, or is nested more deeply than Python can parse.
     """
     try:
         with warnings.catch_warnings():
-            # An escape such as "\\d" is warned of when the file is run.
+            # Running the file warns of an escape such as "\\d".
             warnings.simplefilter("ignore")
             return ast.parse(text, path)
     except (SyntaxError, ValueError) as error:
@@ -73,9 +73,9 @@ def find_function(text: str, *names: str) -> ast.FunctionDef | None:
 
 
 def find_deferred_work(module: ast.Module, name: str) -> DeferredWork | None:
-    """Return why a call of a function at the top level would not run its body, or ``None``.
+    """Return why calling a top-level function would not run its body, or ``None``.
 
-    A generator runs when it is iterated over, a coroutine when it is awaited. Nobody does either.
+    A generator runs when it is iterated over, a coroutine when it is awaited. Lockgate does neither.
     """
     found: DeferredWork | None = None
     for node in module.body:
@@ -117,7 +117,7 @@ def _find_deferred_work(node: ast.AST, module: ast.Module) -> DeferredWork | Non
 
 
 def _walk_own(function: ast.FunctionDef) -> list[ast.AST]:
-    """Return the nodes of a function's body, those of functions inside it left out."""
+    """Return the nodes of a function's body, without those of functions inside it."""
     waiting: list[ast.AST] = list(function.body)
     found: list[ast.AST] = []
     while waiting:
@@ -131,7 +131,7 @@ def _walk_own(function: ast.FunctionDef) -> list[ast.AST]:
 def is_empty(function: ast.FunctionDef) -> bool:
     """Return whether a function does nothing: a docstring, ``pass``, ``...``, or a bare ``return``.
 
-    So does one that calls nothing. What a decorator makes of it cannot be known.
+    A function that calls nothing does nothing either. A decorated one may do anything.
     """
     return not function.decorator_list and not any(
         isinstance(node, _ACTIVE) for node in _walk_own(function)
@@ -139,7 +139,7 @@ def is_empty(function: ast.FunctionDef) -> bool:
 
 
 def only_raises(function: ast.FunctionDef) -> bool:
-    """Return whether a function is there only to say that there is no way back."""
+    """Return whether a function only raises an error, as one for an irreversible migration does."""
     body = [node for node in function.body if not _is_docstring(node)]
     return len(body) == 1 and isinstance(body[0], ast.Raise)
 

@@ -1,4 +1,4 @@
-"""Whether a plan may be carried out. Knows what stands against it; changes nothing."""
+"""Decide whether a plan may be carried out, and write the refusal if not."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
 
 
 def find_borrowed_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError | None:
-    """Return why steps cannot run in a session that is borrowed, or ``None`` if they may."""
+    """Return why steps cannot run in a pooler's session, or ``None`` if they may."""
     return find_pooler_refusal(steps) if policy.is_borrowed else None
 
 
 def _advise(drift: Drift) -> str:
-    """Return what to do about a file that is not what was applied; each command leads on."""
+    """Return what to do about an edited or missing file, with a complete command."""
     name = drift.version or f"R__{drift.name}"
     if drift.file is None:
         return (
@@ -92,16 +92,16 @@ def _repair(what: str, name: str) -> str:
 
 
 def find_unknown(steps: Iterable[Step]) -> OutcomeUnknown | None:
-    """Return why a step that was begun may not go on: nobody can tell whether it is done.
+    """Return the refusal of the first step whose interrupted statement has an unknown outcome.
 
-    Ask under the lock only: of a run that is at work, what it has begun is not over.
+    Call it only under the lock: without it, another run may be executing the statement.
     """
     step = next((step for step in steps if is_unknown(step)), None)
     return None if step is None else make_unknown(step)
 
 
 def make_unknown(step: Step) -> OutcomeUnknown:
-    """Return the refusal of a step of which nobody can tell whether it is done."""
+    """Return the refusal of a step whose interrupted statement has an unknown outcome."""
     row, migration = step.row, step.migration
     assert row is not None
     what = f"Statement {row.attempting}"
@@ -120,7 +120,7 @@ def make_unknown(step: Step) -> OutcomeUnknown:
 
 
 def make_session_unknown(step: Step) -> OutcomeUnknown:
-    """Return the refusal of a step whose session was another one, and cannot be made again."""
+    """Return the refusal of a step that depends on a former session that cannot be restored."""
     row, migration = step.row, step.migration
     assert row is not None
     repair = "mark" if step.direction is Direction.UP else "forget"

@@ -1,4 +1,4 @@
-"""What a caller asks for, as a value. Knows the actions; knows no event format."""
+"""A caller's request as a value, and the actions that can be requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Action(StrEnum):
     UNLOCK = "unlock"
 
 
-# What changes something on purpose, beside a deploy: recorded with who asked and why.
+# Changes made by an operator rather than a deploy: recorded with the person and the reason.
 OPERATOR_ACTIONS = frozenset(
     {Action.DOWN, Action.BASELINE, Action.ADOPT, Action.REPAIR, Action.UNLOCK}
 )
@@ -43,7 +43,7 @@ class Repair(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the kind of caller, and the caller's own reference (a stack and request id, …)."""
+    """The kind of caller, and its own reference (a stack and request id, …)."""
 
     name: str
     reference: dict[str, str] = field(default_factory=dict)
@@ -53,12 +53,11 @@ class Caller:
 class Request:
     """One request.
 
-    ``target`` is the last version to apply, all of them where it is ``None``; of a down, the version
-    to stop at, and ``steps`` how many to undo. ``is_down``: a plan is to be of a down. ``repair`` and
-    ``version``: what a repair does, to which migration's id. ``source``: the tool whose history is
-    adopted, ``table`` the name of its history table. ``dry_run``: show, and change nothing.
-    ``first_run``: what to do on a database with tables that nobody accounts for; ``None``: the setting
-    decides.
+    ``target`` is the last version to apply (``None``: all of them), or for a down the version to stop
+    at; ``steps`` is how many to undo. ``is_down``: plan a down. ``repair`` and ``version``: what to
+    repair, and the id of the migration. ``source``: the tool whose history is adopted, and ``table`` the
+    name of its history table. ``dry_run``: show the change without making it. ``first_run``: what to do
+    on a database with tables of unknown origin; ``None``: the setting decides.
     """
 
     action: Action

@@ -1,6 +1,6 @@
-"""A step that was begun by an earlier run outside a transaction: whether it can go on from there.
+"""Decide whether a step that an earlier run began outside a transaction can be resumed.
 
-Knows rows and scripts. Asks no server: where only that can tell, `verification` has the question.
+If only the server knows whether a statement is done, `core.verification` has the question.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _BEGUN = {Direction.UP: State.PARTIAL, Direction.DOWN: State.REVERTING}
 
 
 def begun_state(direction: Direction) -> State:
-    """Return the state of a row whose script of that direction was run in part."""
+    """Return the state of a row after its up or down script was run in part."""
     return _BEGUN[direction]
 
 
 def find_begun(step: Step) -> Applied | None:
-    """Return the row of a step that was begun, or ``None``."""
+    """Return the row of a step that an earlier run began, or ``None``."""
     row = step.row
     return row if row is not None and row.state is begun_state(step.direction) else None
 
 
 def has_edited_part(step: Step) -> bool:
-    """Tell whether the part of the script that is done is not what the script says now."""
+    """Return whether the part of the script that is done was edited."""
     row = find_begun(step)
     if row is None or row.done_checksum is None:
         return False
@@ -46,14 +46,14 @@ def has_edited_part(step: Step) -> bool:
 
 
 def would_begin_again(step: Step) -> bool:
-    """Tell whether a part that is done, or may be, would run again: a transaction takes it whole."""
+    """Return whether a part that may be done would run again, in a transaction for the whole script."""
     row, analysis = find_begun(step), step.analysis
     if row is None:
         return False
     if analysis.mode is Mode.SHARED:
         return row.statements_done > 0 or row.attempting is not None
     begun = None if row.attempting is None else row.attempting - 1
-    # Only what runs by itself is looked up before it is said again.
+    # Only statements outside a transaction are checked before they are repeated.
     return begun is not None and any(
         unit.first <= begun <= unit.last and unit.mode in {UnitMode.WRAPPED, UnitMode.BLOCK}
         for unit in analysis.units
@@ -61,7 +61,7 @@ def would_begin_again(step: Step) -> bool:
 
 
 def is_unknown(step: Step) -> bool:
-    """Tell whether nobody can say if what was begun last is done: no catalog, and not the author."""
+    """Return whether neither the catalogs nor the author know if the last begun statement is done."""
     row = find_begun(step)
     if row is None or row.attempting is None:
         return False
@@ -74,9 +74,9 @@ def is_unknown(step: Step) -> bool:
 
 
 def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...]]:
-    """Return what the first ``count`` statements may have left in their session, and in which tables.
+    """Return what the first ``count`` statements may have left in their session, and their tables.
 
-    Those that are run again when the script is resumed are left out.
+    Statements that run again when the script is resumed do not count.
     """
     statements = step.analysis.statements
     return join_effects(
@@ -88,12 +88,12 @@ def find_session_effects(step: Step, count: int) -> tuple[Effect, tuple[str, ...
 
 
 def find_question(step: Step, index: int) -> Verification:
-    """Return how to learn whether a statement of a step is done."""
+    """Return how to find out whether a statement of a step is done."""
     statements = step.analysis.statements
     previous_end = statements[index - 1].end if index else 0
     return find_verification(step.script.sql, statements[index], previous_end)
 
 
 def has_verify(script: Script) -> bool:
-    """Return whether a Python migration can tell whether it is done."""
+    """Return whether a Python migration defines ``verify``."""
     return find_function(script.text, "verify") is not None

@@ -1,6 +1,6 @@
-"""What to undo, and how: from the history and the scripts that it keeps to steps, in reverse.
+"""Decide what to undo and how, from the history and the scripts stored in it.
 
-Decides and does nothing. What has no way back is named, and then nothing is undone.
+If one of the migrations cannot be undone, none is.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Version
     from lockgate.core.policy import Policy
 
-    # Fills a script's variables in: text and path to text and what to hide.
+    # Substitutes a script's variables: takes text and path, returns the text and the values to hide.
     Substitute = Callable[[str, str], tuple[str, tuple[str, ...]]]
 
-# As the target of a down: nothing stays.
+# The target of a down that undoes everything.
 NOTHING = "0"
 
-# The native format's own substitution, which a stored text can go through again.
+# The native format's substitution, which can be repeated on a stored text.
 _ENV_SWITCH = "migrate:env"
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What would be undone. ``missing`` has no way back: label and reason."""
+    """What would be undone. ``missing`` lists label and reason of what cannot be undone."""
 
     segments: tuple[Segment, ...]
     missing: tuple[tuple[str, str], ...] = ()
@@ -75,7 +75,7 @@ def select_above(history: History, target: Version | None) -> tuple[Applied, ...
 
 
 def select_of_run(history: History, run_id: str) -> tuple[Applied, ...]:
-    """Return what one run has applied, the last first; repeatable ones included."""
+    """Return what one run applied, the last first; repeatable migrations included."""
     return _reversed(row for row in history.rows if row.run_id == run_id)
 
 
@@ -85,7 +85,7 @@ def select_ids(history: History, ids: frozenset[str] | set[str]) -> tuple[Applie
 
 
 def _reversed(rows: Iterable[Applied]) -> tuple[Applied, ...]:
-    """Put rows in the reverse of their application; of one instant, by version."""
+    """Sort rows in reverse order of application; rows of the same instant by version."""
     return tuple(sorted(rows, key=_applied_key, reverse=True))
 
 
@@ -95,10 +95,10 @@ def _applied_key(row: Applied) -> tuple[int, float, tuple[int, ...]]:
 
 
 def find_down_target(catalog: Catalog, history: History, text: str) -> Version | None:
-    """Return the version to stop at; ``None``: all is undone.
+    """Return the version to stop at; ``None``: undo everything.
 
     Raises:
-        RequestInvalid: it is no version of the files or the history.
+        RequestInvalid: neither the files nor the history contain the version.
     """
     if text == NOTHING:
         return None
@@ -122,8 +122,8 @@ def make_reversal(
 ) -> Reversal:
     """Return the steps that undo these rows, in this order.
 
-    ``scripts`` is what the history keeps of them. ``former`` is what it kept of repeatable ones
-    before this run: they are undone by the text that they had.
+    ``scripts`` are those stored in the history. ``former`` are those of repeatable migrations from
+    before this run: their former text undoes them.
     """
     steps: list[Step] = []
     missing: list[tuple[str, str]] = []
@@ -140,14 +140,14 @@ def make_reversal(
 
 
 def _together(policy: Policy) -> Policy:
-    """What is undone together shares a transaction, so that it is undone whole or not at all."""
+    """Return the policy with one transaction for the whole undo, so that all of it happens or none."""
     if policy.atomicity is Atomicity.AUTO:
         return replace(policy, atomicity=Atomicity.RUN)
     return policy
 
 
 def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
-    """Return why nothing may be undone, or ``None``."""
+    """Return why nothing can be undone, or ``None``."""
     if not reversal.missing:
         return None
     named = "; ".join(f"{label} ({why})" for label, why in reversal.missing[:_MOST_NAMED])
@@ -162,7 +162,7 @@ def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
 
 
 def _name_missing(reversal: Reversal) -> str:
-    """Return the version that a hint can name: of the only migration without a way back."""
+    """Return the version for a hint if just one migration cannot be undone; otherwise a placeholder."""
     (label, _), *others = reversal.missing
     version = label.split(" ")[0]
     return version if not others and version.isdigit() else "VERSION"
@@ -199,7 +199,7 @@ def _make_step(row: Applied, script: Script) -> Step | str:
 def _find_script(
     row: Applied, stored: StoredScripts, catalog: Catalog, substitute: Substitute
 ) -> Script | None:
-    """Return the stored script; as the file has it where that is the same, so that it has a place."""
+    """Return the stored script, or the equal one of the file, which has line numbers."""
     assert stored.down is not None
     filed = catalog.by_id.get(row.migration_id)
     checksum = text_checksum(stored.down)
@@ -225,7 +225,7 @@ def _find_script(
 
 
 def _restore(row: Applied, former: StoredScripts | None, substitute: Substitute) -> Step | str:
-    """Return the step that gives a repeatable migration the text that it had before."""
+    """Return the step that runs the former text of a repeatable migration."""
     if former is None or former.up is None:
         return "it is repeatable and new, so there is no former text"
     path = f"{row.migration_id} (former text in the history)"

@@ -1,4 +1,4 @@
-"""One run as it was recorded: who asked for what, when, and how it ended. Knows no table."""
+"""The record of a run: who requested what, when, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from datetime import datetime
 
-# How many runs are shown where nobody says how many.
+# Default number of runs to show.
 SHOWN_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run that wanted to change something.
+    """A run that was to change something.
 
-    ``status`` is a report's, ``running``, or ``abandoned`` for one whose lock was taken by another.
-    ``reference`` is its caller's own: of CloudFormation, the stack and the request.
+    ``status`` is that of a report, ``running``, or ``abandoned`` if another run took its lock.
+    ``reference`` is that of its caller: for CloudFormation, the stack and the request.
     """
 
     run_id: str

@@ -1,7 +1,7 @@
-"""What one run knows of its own work, from its events.
+"""What a run knows about its own work, from its events.
 
-The engine keeps one `RunState` up to date and decides by it. A report makes its own, from a snapshot of
-the same events, so that both have the same answer to what was applied and what may be left.
+The engine updates one `RunState` and makes decisions from it. A report builds its own from a snapshot of
+the same events, so that both agree on what was applied and what may be left.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunState:
-    """One run's memory. Only `note` changes it.
+    """The state of one run. Only `note` changes it.
 
-    ``unread`` lists all files while ``catalog`` holds only some of them. ``sent`` is the amendment that
-    was sent last. ``undone_rows`` are the rows of what is, or is to be, undone; ``restored`` the
+    ``unread`` lists all files while ``catalog`` contains only some of them. ``sent`` is the last
+    amendment sent. ``undone_rows`` are the rows that are or will be undone; ``restored`` are the
     checksums of the former texts that repeatable migrations get back.
     """
 
@@ -58,27 +58,27 @@ class RunState:
     trail: Trail = field(default_factory=Trail)
 
     def note(self, event: Event) -> None:
-        """Take one event in."""
+        """Update the state for one event."""
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
 
     @property
     def has_committed(self) -> bool:
-        """Whether this run knows of a commit of its own that changed the history."""
+        """True if this run knows that one of its commits changed the history."""
         return bool(self.done or self.reverted or self.sent)
 
     @property
     def failure(self) -> Failure | None:
-        """The failed step, if that is what the run ends with."""
+        """The failed step, if the run ends because of one."""
         return self.error.failure if isinstance(self.error, MigrationStepFailed) else None
 
     def is_restored(self, row: Applied) -> bool:
-        """Tell whether a repeatable migration has its former text back."""
+        """Return whether a repeatable migration has its former text again."""
         return self.restored.get(row.migration_id) == row.checksum
 
     def claim(self) -> StateClaim:
-        """Return in which state the run leaves the database if it fails with its error now."""
+        """Return the state of the database if the run fails with its error now."""
         failure, trail = self.failure, self.trail
         in_part = trail.find_part(self.history, failure)
         of_this_run = {one for one, row in self.undone_rows.items() if row.run_id == self.run_id}
@@ -106,7 +106,7 @@ class RunState:
         )
 
 
-# One for each event that changes something.
+# One function for each event that changes the state.
 
 
 def _read_files(state: RunState, event: events.FilesRead) -> None:
@@ -122,7 +122,7 @@ def _read_history(state: RunState, event: events.HistoryRead) -> None:
 
 
 def _believe_history(state: RunState) -> None:
-    """After a broken connection, take from the history what this run has done."""
+    """After a broken connection, update from the history what this run has done."""
     action, trail = state.request.action, state.trail
     if not trail.is_in_doubt or trail.is_cut_off:
         return
@@ -133,7 +133,7 @@ def _believe_history(state: RunState) -> None:
 
 
 def _reload_applied(state: RunState) -> None:
-    """Take from the history what this run has applied."""
+    """Replace what this run has applied with what the history contains."""
     state.done = {
         row.migration_id: Done(row.migration_id, row.duration_ms, row.applied_at)
         for row in state.history.rows
@@ -142,7 +142,7 @@ def _reload_applied(state: RunState) -> None:
 
 
 def _reload_reverted(state: RunState) -> None:
-    """Take from the history what this run has undone."""
+    """Add to what this run has undone what the history no longer contains."""
     left = {row.migration_id for row in state.history.rows if not state.is_restored(row)}
     for migration_id, row in state.undone_rows.items():
         if migration_id not in left and migration_id not in state.reverted:

@@ -1,4 +1,4 @@
-"""Steps, and which of them take effect together. Knows transactions; knows no history and no server."""
+"""Group steps into segments: those that share a transaction and take effect together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
     from lockgate.core.policy import Policy
 
-# Measured: beyond a hundred migrations a transaction gains no speed, and a failure loses more.
+# Measured: more than a hundred migrations per transaction are not faster, and a failure undoes more.
 SEGMENT_MIGRATIONS = 100
 
 
@@ -35,7 +35,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One script of a migration to run. ``row`` is its history row where there is one already."""
+    """A script of a migration to run. ``row`` is its history row, if it has one already."""
 
     migration: Migration
     analysis: Analysis
@@ -54,10 +54,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Steps that take effect together; one step only, unless ``mode`` is shared.
+    """Steps that take effect together; a single step unless ``mode`` is shared.
 
-    ``leaves`` is what of its session the steps after it find; only one that sets something leaves any.
-    ``checks``: some of its steps may meet a constraint that is checked at the end of the transaction.
+    ``leaves`` is how much of its session the next steps inherit; it matters only if the step changes
+    settings. ``checks``: a step may violate a constraint that is checked at the end of the transaction.
     """
 
     mode: Mode
@@ -72,7 +72,7 @@ def make_segments(
 ) -> tuple[Segment, ...]:
     """Group steps that may share a transaction, in order.
 
-    One that leaves its settings to the next shares none: what it leaves is known when it is committed.
+    A step that hands its settings on to the next shares none: the settings are known after its commit.
     """
     bound = _bound_of(steps, policy)
     segments: list[Segment] = []
@@ -98,14 +98,14 @@ def make_segments(
 
 
 def _is_lone(step: Step) -> bool:
-    """Whether a step ends the segment before it and its own; downs stay together at any price."""
+    """Return whether a step gets its own segment. Down scripts always stay together."""
     return step.analysis.lone_reason is not None and step.direction is Direction.UP
 
 
 def _with_checks(segments: list[Segment], policy: Policy) -> tuple[Segment, ...]:
-    """Mark the segments whose steps may meet a deferred constraint.
+    """Mark the segments whose steps may violate a deferred constraint.
 
-    A fresh database has only those that its migrations make.
+    A fresh database has only the constraints that its migrations create.
     """
     checks, marked = not policy.is_fresh, []
     for segment in segments:
@@ -119,7 +119,7 @@ def _is_group(segment: Segment) -> bool:
 
 
 def split_segment(segment: Segment) -> tuple[Segment, ...]:
-    """Return smaller segments, for a server to which this one was too much: a hundred, then one."""
+    """Split a segment that was too large for the server: to a hundred steps, then to one."""
     size = SEGMENT_MIGRATIONS if len(segment.steps) > SEGMENT_MIGRATIONS else 1
     return tuple(
         replace(segment, steps=segment.steps[start : start + size], reason="split for the server")
@@ -129,7 +129,7 @@ def split_segment(segment: Segment) -> tuple[Segment, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """How much more a segment may hold."""
+    """How much more fits into a segment."""
 
     migrations: int
     statements: int
@@ -142,7 +142,7 @@ class _Room:
 
 
 def _bound_of(steps: list[Step], policy: Policy) -> _Room:
-    """One segment if all of it fits, else segments of a hundred."""
+    """Return the room of a segment: all steps if their statements fit, otherwise a hundred steps."""
     total = sum(len(step.analysis.statements) for step in steps)
     if total <= policy.most_statements:
         return _Room(len(steps), policy.most_statements)
@@ -151,7 +151,7 @@ def _bound_of(steps: list[Step], policy: Policy) -> _Room:
 
 def _may_share(policy: Policy) -> bool:
     if policy.atomicity is Atomicity.AUTO:
-        # On a database in use, a lock taken by one migration must not be held while the next works.
+        # On a database in use, the locks of one migration must not be held while the next runs.
         return policy.is_fresh
     return policy.atomicity is Atomicity.RUN
 
@@ -163,14 +163,14 @@ def _close(segments: list[Segment], group: list[Step]) -> None:
         group.clear()
 
 
-# What the server finds in a row; a name that is missing is missing in every transaction.
+# Errors that depend on data; a missing name is missing in every transaction.
 _OF_DATA = ("21", "22", "23", "40", "P0")
 
 
 def note_sharing(segment: Segment, failure: Failure) -> Failure:
-    """Add to a failure that its migration read what it shared with those before it.
+    """Add to a failure that its migration read a value shared by the whole transaction.
 
-    Whether it would pass alone cannot be tried without committing them; so only the facts are given.
+    Whether it would succeed alone cannot be tried without a commit, so the hint only gives the facts.
     """
     labels = [step.migration.label for step in segment.steps]
     place = labels.index(failure.migration) if failure.migration in labels else 0

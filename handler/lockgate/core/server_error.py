@@ -1,7 +1,7 @@
-"""What the server adds to an error: names, which are shown everywhere, and row data, which is not.
+"""Separate a server error into what reports may show, and row data, which only the terminal shows.
 
-``fields`` are those of the protocol's error: ``C`` SQLSTATE, ``M`` message, ``D`` detail, ``W`` context,
-``R`` the server's routine that raised it.
+``fields`` are those of the protocol's error message: ``C`` SQLSTATE, ``M`` message, ``D`` detail,
+``W`` context, ``R`` the routine in the server that raised it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from lockgate.core.failure import mask, without_row_data
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Their details name objects: what depends on what (2BP01), what uses a column (0A000), and names and
-# types that do not fit (class 42). Constraints (class 23) and values (class 22) quote rows.
+# Their details contain only names of objects: dependencies (2BP01), uses of a column (0A000), and wrong
+# names and types (class 42). Constraints (class 23) and values (class 22) quote rows.
 _OF_NAMES = ("2BP01", "0A000", "42")
-# RAISE in PL/pgSQL, with any SQLSTATE: then the detail is its author's, and may hold anything.
+# RAISE in PL/pgSQL, with any SQLSTATE: the author wrote the detail, which may contain anything.
 _RAISED = "exec_stmt_raise"
 _MOST_LINES = 10
 _LONGEST_LINE = 300
-# A function with its line, in the server's language. What it ran follows in quotation marks, and may
-# hold row data; so no line with any is taken.
+# A function with its line, in the server's language. The statement follows in quotation marks and may
+# contain row data, so lines with quotation marks do not match.
 _FUNCTION = re.compile(
     r"PL/pgSQL[\w .,()\[\]$/-]*[0-9][\w .,()\[\]$/-]*"
     r"|SQL function \"[^\"]*\" (?:statement [0-9]+|during \w+)"
@@ -30,14 +30,14 @@ _FUNCTION = re.compile(
 
 
 def public_detail(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
-    """Return the detail if it holds names alone; ``hidden`` are values that are masked."""
+    """Return the detail if it contains only names; ``hidden`` are values to mask."""
     if not fields.get("C", "").startswith(_OF_NAMES) or fields.get("R") == _RAISED:
         return None
     return _shorten(fields.get("D", "").splitlines(), hidden)
 
 
 def public_context(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | None:
-    """Return the functions in which the error came up, with their lines, the innermost first."""
+    """Return the functions in which the error occurred, with their lines, the innermost first."""
     lines = fields.get("W", "").splitlines()
     return _shorten([line for line in lines if _FUNCTION.fullmatch(line)], hidden)
 
@@ -45,9 +45,9 @@ def public_context(fields: Mapping[str, str], hidden: tuple[str, ...]) -> str | 
 def terminal_only(
     fields: Mapping[str, str], hidden: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
-    """Return what the server said and no report has, each with psql's word for it.
+    """Return the parts of the server's error that no report contains, each with psql's word for it.
 
-    It is for the terminal that a migration runs in.
+    Only the terminal in which the migration runs shows them.
     """
     said, detail, context = (fields.get(name, "") for name in "MDW")
     kept = (

@@ -1,7 +1,7 @@
 """What a statement may leave in its session: settings, a role, temporary objects, locks.
 
-A short list of kinds leaves nothing; any other may. Knows no server: whether a trigger of the table sets
-something, only the catalogs tell.
+A statement that is not on a short list of harmless kinds may leave something. Only the catalogs show
+whether a trigger of a table changes the session.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Effect(StrEnum):
 
     NOTHING = "nothing"
     TABLE = "table"
-    """It writes rows of one table: only what is attached to that table can leave anything."""
+    """It writes rows of one table: only triggers and the like of that table can leave anything."""
     VISIBLE = "visible"
-    """It may leave something, and the server shows it (`postgres.session_digest`)."""
+    """It may leave something that the server shows (`postgres.server.session_digest`)."""
     HIDDEN = "hidden"
     """It leaves something that the server does not show."""
 
@@ -49,7 +49,7 @@ _DDL = frozenset(
     {"ALTER", "ANALYZE", "CLUSTER", "COMMENT", "CREATE", "DROP", "GRANT", "REINDEX", "REVOKE"}
     | {"VACUUM"}
 )
-# They set nothing, or nothing beyond the transaction.
+# They change nothing in the session beyond the transaction.
 _TRANSACTION = frozenset(
     {"ABORT", "BEGIN", "CHECKPOINT", "COMMIT", "END", "LOCK", "NOTIFY", "RELEASE", "ROLLBACK"}
     | {"SAVEPOINT", "START"}
@@ -57,14 +57,14 @@ _TRANSACTION = frozenset(
 _LOCAL = frozenset(("SET", word) for word in TRANSACTION_WORDS)
 _UNSEEN = frozenset({"LISTEN", "UNLISTEN"})
 _SEED = re.compile(r"\b(?:setseed|set\s+(?:session\s+)?seed)\b", re.IGNORECASE)
-# A new session reads the settings of roles and databases anew, an extension's script does anything, a
-# query calls what a view calls, and what is temporary ends with its session.
+# With these, more than the statement shows may run or change: a new session reads the settings of roles
+# and databases again, an extension's script may do anything, a query calls the functions of a view, and
+# temporary objects end with their session.
 _OPEN = frozenset(
     {"DATABASE", "EXECUTE", "EXTENSION", "GROUP", "PG_TEMP", "PROGRAM", "ROLE", "SELECT", "SYSTEM"}
     | {"TEMP", "TEMPORARY", "USER", "WITH"}
 )
-# These make PostgreSQL evaluate what the statement does not show: a check of a domain or of the table,
-# for every row.
+# These make PostgreSQL evaluate a check of a domain or table, which the statement does not show.
 _EVALUATING = frozenset({"ADD", "ATTACH", "TYPE", "VALIDATE"})
 _WITH_ROWS = frozenset({("ALTER", "DOMAIN"), ("ALTER", "TABLE")})
 _OPEN_WRITES = {
@@ -75,12 +75,12 @@ _OPEN_WRITES = {
     "UPDATE": frozenset({"FROM", "PG_TEMP", "SELECT", "WITH"}),
 }
 
-# A list in parentheses behind a name is no call where one of these stands before the name.
+# A list in parentheses after a name is not a call if one of these precedes the name.
 _BEFORE_NAME = frozenset(
     {"AGGREGATE", "COPY", "EXISTS", "FUNCTION", "INTO", "ON", "ONLY", "PROCEDURE", "REFERENCES"}
     | {"TABLE", "USING"}
 )
-# These stand before a list, or before the length of a type, themselves.
+# These words can precede a list or the length of a type.
 _NO_FUNCTIONS = frozenset(
     {"ALWAYS", "AND", "ANY", "ARRAY", "AS", "BIT", "CHAR", "CHARACTER", "CHECK", "DECIMAL"}
     | {"DEFAULT", "ENUM", "EXCLUDE", "FLOAT", "FROM", "HASH", "IDENTITY", "IN", "INCLUDE"}
@@ -115,7 +115,7 @@ def find_effect(sql: str, statement: Statement) -> SessionEffect:
 
 
 def join_effects(effects: Iterable[SessionEffect]) -> tuple[Effect, tuple[str, ...]]:
-    """Return the strongest of some effects, and the tables that are written."""
+    """Return the strongest of the effects, and the tables that are written."""
     order = list(Effect)
     strongest, tables = 0, set()
     for one in effects:
@@ -126,7 +126,7 @@ def join_effects(effects: Iterable[SessionEffect]) -> tuple[Effect, tuple[str, .
 
 
 def _calls(tokens: list[str]) -> bool:
-    """Tell whether anything looks like a call of a function."""
+    """Return whether anything looks like a call of a function."""
     for place, token in enumerate(tokens[:-1]):
         if tokens[place + 1] != "(" or not _NAME.match(token) or token in _NO_FUNCTIONS:
             continue

@@ -1,6 +1,6 @@
-"""What a script would share with its neighbours in one transaction.
+"""What migrations in one transaction would share: locks, the time, constraint checks.
 
-Reads texts; a function that a script calls may do the same unseen.
+Only the text is examined: a function that a script calls may do the same unnoticed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.sql.script import Statement
 
-# A script without any of these words needs no closer look.
+# A script without any of these words is not examined further.
 _SIGNS = ("constraints", "lock", "freeze", "transaction", "savepoint")
 _DEFERRABLE = ("deferr",)
 
@@ -26,7 +26,7 @@ _WHOLE_STATEMENTS = {
     ("SET", "CONSTRAINTS"): "SET CONSTRAINTS",
     ("SET", "TRANSACTION"): "SET TRANSACTION",
 }
-# Of statements that run what they hold: a DO block, a query, a Python function.
+# For statements that run their content: a DO block, a query, a Python function.
 _PARTS = {
     "SET CONSTRAINTS": re.compile(r"\bset\s+constraints\b", re.IGNORECASE),
     "a transaction-level advisory lock": re.compile(
@@ -38,13 +38,13 @@ _PARTS = {
     "LOCK": re.compile(
         r"\block\s+table\b|\block\s+(?:only\s+)?[\w.\"]+(?:\s*\*)?\s+in\s", re.IGNORECASE
     ),
-    # Each search ends at the next COPY, so that a long text is gone through once.
+    # Each search ends at the next COPY, so that a long text is searched only once.
     "COPY ... FREEZE": re.compile(
         r"\bcopy\b(?:(?!\b(?:copy|freeze)\b)[^;])*+\bfreeze\b", re.IGNORECASE
     ),
 }
-# What a rollback does not take back, or hands to somebody else. Names of extensions count wherever
-# they stand; those of `REPLAYABLE_EXTENSIONS` do not reach outside.
+# What a rollback does not undo, or what leaves the database. Names of extensions count anywhere; those
+# in `REPLAYABLE_EXTENSIONS` have no effect outside.
 _REACHES_OUTSIDE = re.compile(
     r"\bdblink|\bhttp|\bpg_(?:background|cron|net|file|logical|replication|terminate|cancel|reload|rotate)"
     r"|\b(?:cron|net|aws_\w+)\.|\blo_(?:export|import)\b|\bprogram\b|\bcopy\b(?:(?!\b(?:copy|to)\b)[^;])*+\bto\b"
@@ -61,7 +61,7 @@ REPLAYABLE_EXTENSIONS = frozenset(
     }
 )  # fmt: skip
 
-# What stands still from the first migration of a transaction to the last.
+# What has the same value for all migrations of a transaction.
 _SHARED = re.compile(
     r"\b(?:(now|transaction_timestamp|txid_current|pg_current_xact_id|age)\s*\("
     r"|(current_timestamp|current_date|current_time|localtimestamp|localtime|xmin)\b"
@@ -69,9 +69,9 @@ _SHARED = re.compile(
     re.IGNORECASE,
 )
 
-# They keep their body for later.
+# They store their body for later.
 _DEFINITIONS = frozenset({"CREATE", "ALTER", "COMMENT", "GRANT", "REVOKE"})
-# They write no rows, unless an event trigger or a default does.
+# They write no rows, except through an event trigger or a default.
 _WRITE_NOTHING = frozenset(
     {"CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "SET", "RESET", "ANALYZE", "SECURITY"}
 )
@@ -80,7 +80,7 @@ _WRITE_NOTHING = frozenset(
 def find_lone_reason(script: Script, statements: Sequence[Statement]) -> str | None:
     """Return why a script must not share a transaction with other migrations, or ``None``.
 
-    What it does lasts until the transaction ends, and no statement takes it back for the next one.
+    Its effect lasts until the transaction ends, and no statement can end it earlier.
     """
     if not mentions(script.sql, _SIGNS):
         return None
@@ -110,19 +110,19 @@ def _find_part(text: str) -> str | None:
 
 
 def may_defer(script: Script) -> bool:
-    """Tell whether a script may make a constraint that is checked at the end of the transaction."""
+    """Return whether a script may make a constraint that is checked at the end of the transaction."""
     return script.language is Language.PYTHON or mentions(script.sql, _DEFERRABLE)
 
 
 def may_write(script: Script, statements: Sequence[Statement]) -> bool:
-    """Tell whether a script may write rows, whose constraints are then to be checked."""
+    """Return whether a script may write rows, so that deferred constraints have to be checked."""
     return script.language is Language.PYTHON or any(
         one.words[:1] == () or one.words[0] not in _WRITE_NOTHING for one in statements
     )
 
 
 def may_replay(script: Script) -> bool:
-    """Tell whether a script, run once more and rolled back, is known to leave nothing anywhere."""
+    """Return whether running a script again and rolling it back certainly leaves no effect."""
     if script.language is Language.PYTHON or _REACHES_OUTSIDE.search(script.sql):
         return False
     made = (name.lower() for name in _EXTENSION.findall(script.sql))

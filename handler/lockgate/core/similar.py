@@ -1,4 +1,4 @@
-"""Finds the known name that a mistyped one probably means."""
+"""Find the known name that a mistyped name probably means."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def find_similar(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like a name, or ``None`` if none is like it."""
+    """Return the known name most similar to a name, or ``None`` if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return near[0] if near else None

@@ -1,8 +1,7 @@
-"""Snapshots as values, and what is decided about them. Knows tags and ages; calls nobody.
+"""RDS snapshots as values: their tags, which one to reuse, and which ones to delete.
 
-A snapshot of ours is found again by its tags: which database it was taken for, and before which
-work. A run that was cut off while it waited left its snapshot behind, and the next run for the same
-work goes on with that one instead of taking another.
+Tags identify a snapshot that Lockgate took: the database, and the work that it precedes. If a run is
+stopped while it waits for its snapshot, the next run for the same work reuses that snapshot.
 """
 
 from __future__ import annotations
@@ -29,9 +28,8 @@ SCHEMA_TAG = "lockgate:schema"
 VERSION_TAG = "lockgate:version"
 WORK_TAG = "lockgate:work"
 
-# How old a finished snapshot may be to serve a run that goes on where another was cut off: as long as
-# CloudFormation waits for all the invocations of one request. What is older lacks too much of what
-# was written since.
+# Maximum age of a finished snapshot that a resumed run may reuse: as long as CloudFormation waits for
+# all invocations of one request. An older one lacks too many later writes.
 OLDEST_REUSED = timedelta(hours=1)
 
 _FAILED = frozenset({"failed", "error", "storage-full", "deleting", "deleted"})
@@ -42,7 +40,7 @@ _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 
 
 class SnapshotProgress(StrEnum):
-    """How far a snapshot is."""
+    """The progress of a snapshot."""
 
     WAITED_FOR = "waited_for"
     READY = "ready"
@@ -51,7 +49,7 @@ class SnapshotProgress(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot as RDS describes it. ``created_at`` is ``None`` as long as RDS does not say."""
+    """A snapshot as RDS describes it. ``created_at`` is ``None`` until RDS reports it."""
 
     identifier: str
     arn: str
@@ -63,7 +61,7 @@ class Snapshot:
 
     @property
     def progress(self) -> SnapshotProgress:
-        """How far it is, by its status; a status that is not known is waited for."""
+        """The progress, from the status. An unknown status counts as in progress."""
         if self.status == "available":
             return SnapshotProgress.READY
         if self.status in _FAILED or self.status.startswith(_FAILED_PREFIXES):
@@ -92,9 +90,9 @@ def make_tags(purpose: Purpose, schema: str) -> dict[str, str]:
 def find_asked_for(
     snapshots: Iterable[Snapshot], tags: Mapping[str, str], now: datetime
 ) -> Snapshot | None:
-    """Return the newest snapshot that a former run asked for before the same work.
+    """Return the newest snapshot that an earlier run requested before the same work.
 
-    One that is still being taken, or was finished not too long ago; never one that failed.
+    It is in progress or was finished recently; a failed one is never returned.
     """
     found = [
         snapshot
@@ -109,10 +107,10 @@ def find_asked_for(
 def find_surplus(
     snapshots: Iterable[Snapshot], tags: Mapping[str, str], taken: str, keep: int
 ) -> list[Snapshot]:
-    """Return which snapshots of this database's runs may go, the newest ``keep`` left out.
+    """Return the snapshots of this database's runs to delete, all but the newest ``keep``.
 
-    ``taken`` is the identifier of the one just taken, which counts as the newest. One that is still
-    being taken is left alone. What carries no tags of ours is never returned.
+    ``taken`` is the identifier of the one just taken, which counts as the newest. Snapshots in progress
+    and those without Lockgate's tags are never returned.
     """
     ours = [s for s in snapshots if _is_of(s, tags) and s.identifier != taken]
     ready = sorted(
@@ -141,13 +139,13 @@ def _is_usable(snapshot: Snapshot, now: datetime) -> bool:
 
 
 def _age_key(snapshot: Snapshot) -> tuple[bool, float]:
-    """Order by age, the oldest first; one without a time yet is the newest."""
+    """Return a sort key for age, the oldest first; without a time yet, a snapshot is the newest."""
     created_at = snapshot.created_at
     return created_at is None, 0.0 if created_at is None else created_at.timestamp()
 
 
 def _fit(text: str) -> str:
-    """Return a text as a tag's value may be. What has to be altered keeps a digest of its own."""
+    """Return a text as a valid tag value. A text that has to be changed gets its digest appended."""
     fitted = _NOT_IN_A_TAG.sub("_", text)
     if fitted == text and len(text) <= _LONGEST_TAG:
         return text

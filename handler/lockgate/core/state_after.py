@@ -1,7 +1,7 @@
-"""In which state a run that failed has left the database: the decision, and its sentence.
+"""Decide and describe in which state a failed run left the database.
 
-Decided from what the run knows of its own work and nothing else. Where it knows nothing, the state is
-unknown. Places that raise errors write no sentence of this kind; `describe_state` is the only one.
+Only what the run knows about its own work counts; without that, the state is unknown. No error message
+describes the state: only `describe_state` does.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _AMENDING = frozenset({Action.BASELINE, Action.ADOPT, Action.REPAIR})
 
 
 class StateAfter(StrEnum):
-    """What is there of a run's work after it failed. Lockgate's own tables do not count.
+    """What is left of a run's work after it failed. Lockgate's own tables do not count.
 
-    `ROLLED_BACK`: something ran, and all of it was rolled back or undone. `KEPT`: the migrations
-    that the report lists stay as a whole, and nothing else does. `PARTLY_APPLIED`: something that ran
-    outside a transaction stays in part.
+    `ROLLED_BACK`: something ran, and all of it was rolled back or undone. `KEPT`: exactly the
+    migrations that the report lists stay, completely. `PARTLY_APPLIED`: a part of something that ran
+    outside a transaction stays.
     """
 
     UNCHANGED = "unchanged"
@@ -35,11 +35,11 @@ class StateAfter(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What a state was read from.
+    """The evidence for a state.
 
-    `NOT_BEGUN`: the run has sent nothing that changes anything. `NO_LOCK`: it wanted to and never
-    held the migration lock. `NOTHING_SENT`: it held the lock and sent no statement of a migration.
-    `ANSWER`: the server answered each message. `HISTORY`: the history was read after the failure.
+    `NOT_BEGUN`: the run sent nothing that changes anything. `NO_LOCK`: it never got the migration
+    lock. `NOTHING_SENT`: it held the lock but sent no statement of a migration. `ANSWER`: the server
+    answered each message. `HISTORY`: the history was read after the failure.
     """
 
     NOT_BEGUN = "not_begun"
@@ -52,12 +52,12 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateClaim:
-    """A state, what it was read from, and what its sentence needs.
+    """A state, its evidence, and the facts for its description.
 
-    ``kept`` is what the run applied and is still there, ``undone`` what it undid. ``in_part`` is the
-    migration of which a part may have stayed; ``has_committed``: it commits by itself.
-    ``has_failed_step``: the failure is a migration's own. ``is_outcome_unknown``: it is refused to go
-    on. ``stub`` is another tool's empty table that may have stayed. ``reason`` is why nothing is known.
+    ``kept`` is what the run applied and did not undo, ``undone`` is what it undid. ``in_part`` is the
+    migration that may be partly applied; ``has_committed``: it commits on its own.
+    ``has_failed_step``: a migration failed. ``is_outcome_unknown``: the next run will be refused.
+    ``stub`` is another tool's empty table that may still exist. ``reason`` is why the state is unknown.
     """
 
     state: StateAfter
@@ -74,18 +74,18 @@ class StateClaim:
 
     @property
     def is_of_stub_alone(self) -> bool:
-        """Whether nothing but the stub may be left of the run."""
+        """True if at most the stub is left of the run."""
         return self.state is StateAfter.PARTLY_APPLIED and self.in_part is None
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a run knows of its own work.
+    """What a run knows about its own work.
 
-    ``has_tried``: it has sent something that changes Lockgate's tables, at least. ``is_in_doubt``: a
-    connection broke while it worked, and the history was not read since. ``was_read``: the history
-    was read after the last message. ``undone_own`` are migrations that this run had applied before.
-    ``has_amended``: what it wrote in the history itself is there.
+    ``has_tried``: it sent something that changes at least Lockgate's tables. ``is_in_doubt``: the
+    connection broke during its work, and the history was not read since. ``was_read``: the history was
+    read after the last message. ``undone_own`` are migrations that this run had applied before.
+    ``has_amended``: its amendment of the history is stored.
     """
 
     has_tried: bool = False
@@ -109,7 +109,7 @@ NOT_BEGUN = StateClaim(StateAfter.UNCHANGED, Evidence.NOT_BEGUN)
 
 
 def make_unknown(reason: str) -> StateClaim:
-    """Return the claim of a run of which nothing was heard, and why that is so."""
+    """Return the claim for an unknown state, with the reason."""
     return StateClaim(StateAfter.UNKNOWN, Evidence.NONE, reason=reason)
 
 
@@ -144,7 +144,7 @@ def _find_known_state(facts: RunFacts) -> StateAfter:
 
 
 def describe_state(claim: StateClaim) -> str:
-    """Return a claim as one sentence or more."""
+    """Describe a claim in one or more sentences."""
     match claim.state:
         case StateAfter.UNCHANGED if claim.evidence is Evidence.NOT_BEGUN:
             return "Nothing was changed."
@@ -164,7 +164,7 @@ def describe_state(claim: StateClaim) -> str:
 
 
 def describe_briefly(state: StateAfter) -> str:
-    """Return what has to be said of a state where there is no room for more; "" if nothing."""
+    """Describe a state in one short sentence; "" if there is nothing to say."""
     match state:
         case StateAfter.UNCHANGED:
             return "Nothing was changed."

@@ -1,7 +1,7 @@
-"""What the catalogs say of a statement outside a transaction, and what to do about it.
+"""Decide from the catalogs what to do about a statement outside a transaction.
 
-Whoever begins such a statement records what the catalogs said before it. Objects are compared by their
-oid with what was recorded; a name alone proves nothing. Asks nothing itself.
+Before such a statement begins, the run records the affected objects. Later they are compared by oid;
+a name alone proves nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lockgate.fast_start.dataclass import dataclass
 
 
 class Verdict(StrEnum):
-    """What the answer means for a statement."""
+    """What to do about a statement."""
 
     RUN = "run"
     DONE = "done"
@@ -25,13 +25,13 @@ class Verdict(StrEnum):
     CLEAN = "clean"
     FINALIZE = "finalize"
     OCCUPIED = "occupied"
-    """Its name is that of an invalid index which is not its own."""
+    """An invalid index of another origin has its name."""
     CANNOT_KNOW = "cannot_know"
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index as it is. ``builder`` is the process id of another session that builds it right now."""
+    """An existing index. ``builder`` is the process id of another session that is building it."""
 
     oid: int
     schema: str
@@ -44,17 +44,17 @@ class Index:
 
     @property
     def own_name(self) -> str:
-        """The name that it is given before it is dropped, which nobody else uses."""
+        """The unique name that it gets before it is dropped."""
         return f"lockgate_invalid_{self.oid}"
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogFacts:
-    """What the catalogs say now.
+    """What the catalogs contain now.
 
-    ``oid`` is of what the name means, ``table`` of the table or parent. ``is_there``: what was recorded
-    still exists (an author's query: it said true). ``is_ours``: a new object has the expected owner.
-    ``is_attached`` and ``is_detaching`` are a partition's state.
+    ``oid`` is that of the named object, ``table`` that of the table or parent. ``is_there``: the
+    recorded object still exists, or the author's query returned true. ``is_ours``: a new object has the
+    expected owner. ``is_attached`` and ``is_detaching`` are the state of a partition.
     """
 
     oid: int | None = None
@@ -66,7 +66,7 @@ class CatalogFacts:
     is_detaching: bool = False
 
     def facts(self) -> str:
-        """Return what is recorded before the statement begins."""
+        """Return the JSON to record before the statement begins."""
         oids = [index.oid for index in self.indexes]
         return json.dumps({"oid": self.oid, "table": self.table, "indexes": oids})
 
@@ -75,7 +75,7 @@ class CatalogFacts:
 class RecordedFacts:
     """What was recorded before the statement began.
 
-    Without ``is_recorded`` an earlier build began it, which recorded no more than an ``oid``.
+    Without ``is_recorded``, an earlier release began it, which recorded only an ``oid``.
     """
 
     oid: int | None = None
@@ -85,7 +85,7 @@ class RecordedFacts:
 
     @classmethod
     def read(cls, facts: str | None, attempted_oid: int | None) -> RecordedFacts:
-        """Return what a row holds."""
+        """Return the facts recorded in a history row."""
         if facts is None:
             known = frozenset() if attempted_oid is None else frozenset({attempted_oid})
             return cls(attempted_oid, None, known, is_recorded=False)
@@ -95,7 +95,7 @@ class RecordedFacts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do, and for ``CLEAN``, ``WAIT`` and ``OCCUPIED`` the indexes that it is about."""
+    """What to do, and the indexes concerned for ``CLEAN``, ``WAIT`` and ``OCCUPIED``."""
 
     verdict: Verdict
     indexes: tuple[Index, ...] = field(default=())
@@ -111,7 +111,7 @@ _CREATED = frozenset(
 def decide(
     verification: Verification, found: CatalogFacts, before: RecordedFacts | None
 ) -> Decision:
-    """Return what to do with a statement; ``before`` is ``None`` unless an earlier run began it."""
+    """Return what to do about a statement; ``before`` is ``None`` unless an earlier run began it."""
     question = verification.question
     if question is Question.INDEX_BUILT:
         return _decide_index(verification, found, before)
@@ -143,10 +143,10 @@ def _decide_begun(question: Question, found: CatalogFacts, before: RecordedFacts
 def find_own_indexes(
     verification: Verification, found: CatalogFacts, before: RecordedFacts
 ) -> tuple[Index, ...]:
-    """Return the indexes that a statement has made: they are new, and as it asks for.
+    """Return the indexes that a statement created: they are new and have the requested shape.
 
-    Only the holder of the lock begins the statement, so a like one of another session is of no use to
-    anybody but in its place. What a rebuild makes has no name that the statement knows.
+    Only the lock holder runs the statement, so an equal index from another session does the same job.
+    The statement does not contain the names of indexes that a rebuild creates.
     """
     name = verification.name if verification.question is Question.INDEX_BUILT else None
     name = None if name is None else fold_identifier(name)
@@ -162,7 +162,7 @@ def find_own_indexes(
 def find_other_invalid(
     verification: Verification, found: CatalogFacts, before: RecordedFacts | None
 ) -> tuple[Index, ...]:
-    """Return the invalid indexes that are not the statement's own, and that nobody is building."""
+    """Return invalid indexes that the statement did not create and no session is building."""
     own = (
         set()
         if before is None
@@ -181,7 +181,7 @@ def _decide_index(
     name = None if verification.name is None else fold_identifier(verification.name)
     named = tuple(index for index in found.indexes if index.name == name)
     if before is None or (name is not None and found.oid in before.indexes):
-        # Whatever has the name was there before the statement.
+        # The index of that name existed before the statement.
         if any(index.builder is not None for index in named):
             return Decision(Verdict.WAIT, named)
         is_broken = any(not index.is_valid for index in named)
@@ -192,7 +192,7 @@ def _decide_index(
     own = find_own_indexes(verification, found, before)
     if own:
         return _decide_own(own)
-    # A new index of the name is there, and not as the statement asks for.
+    # A new index has the name but not the requested shape.
     return _CANNOT_KNOW if named else _RUN
 
 
@@ -216,7 +216,7 @@ def _decide_reindexed(found: CatalogFacts, before: RecordedFacts | None) -> Deci
 def _decide_detached(found: CatalogFacts, before: RecordedFacts) -> Decision:
     is_same = (found.oid, found.table) == (before.oid, before.table)
     if not before.is_recorded or not found.is_there:
-        # Which partition was meant, or what became of it, nobody knows.
+        # It is unknown which partition was meant, or what became of it.
         is_plain = not before.is_recorded and found.is_attached
         if not is_plain:
             return _CANNOT_KNOW
@@ -239,5 +239,5 @@ def _decide_dropped(found: CatalogFacts, before: RecordedFacts) -> Decision:
         return _DONE
     if before.oid is None and not before.is_recorded:
         return _CANNOT_KNOW if found.oid is None else _RUN
-    # What the name means now is what it meant then, or nothing on both occasions.
+    # The name refers to the same object as before, or to none both times.
     return _RUN if found.oid == before.oid else _CANNOT_KNOW

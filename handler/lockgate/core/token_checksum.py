@@ -1,6 +1,6 @@
-"""The digest of a script's tokens: an edit of comments or layout does not change it.
+"""The checksum of a script's tokens: editing comments or layout does not change it.
 
-Apart from `checksum`, since it takes the lexer, which a run with nothing to do has no use for.
+It is separate from `core.checksum` because it needs the lexer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lockgate.core.sql.script import SqlTextInvalid, normalize_statement, split_
 
 
 class TokenDigest:
-    """The digests of a script's first statements. Going through all of them reads each token once."""
+    """Digests of a script's first statements. Increasing counts read each token once."""
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
@@ -43,7 +43,7 @@ class TokenDigest:
 
 
 def token_checksum(sql: str) -> str:
-    """Return the digest of a whole script: of what the server would notice.
+    """Return the digest of a whole script, without comments and layout.
 
     Raises:
         SqlTextInvalid: the text cannot be split.
@@ -51,12 +51,12 @@ def token_checksum(sql: str) -> str:
     return TokenDigest(sql).after()
 
 
-# The scripts of two messages: it is asked for again where they are recorded.
+# The scripts of two messages: each checksum is needed again to record the script.
 @lru_cache(maxsize=200)
 def find_token_checksum(sql: str) -> str | None:
-    """Return a text's `token_checksum`, or ``None`` for one that cannot be split.
+    """Return a text's `token_checksum`, or ``None`` if the text cannot be split.
 
-    Such a text was never run, but another tool may have run it, and an applied file may become one.
+    Lockgate never runs such a text, but another tool may have, or an applied file may be edited to it.
     """
     try:
         return token_checksum(sql)

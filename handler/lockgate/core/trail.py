@@ -1,6 +1,6 @@
-"""What one run has sent and heard of its own work. Knows segments and rows; decides no state.
+"""What a run has sent to the server, and which answers it got.
 
-`core.state_after` reads from it what a failure may claim.
+`core.state_after` decides from this what a report may claim after a failure.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _IN_PART = frozenset({State.PARTIAL, State.REVERTING})
 
 @dataclass(slots=True)
 class Trail:
-    """Notes each step of a run that a claim about the database rests on.
+    """Records the steps of a run on which a claim about the database is based.
 
-    ``under_way`` is the segment that was sent last and is not known to be done. ``outside`` holds the
-    migrations that this run has begun outside a transaction. ``is_cut_off``: another session of this
-    run's, or another run, may still write, so that to read the history proves nothing. ``stub`` is
-    another tool's empty history table that this run has made and not dropped, as far as it knows.
+    ``under_way`` is the last segment sent, unless it is known to be done. ``outside`` lists the
+    migrations that this run began outside a transaction. ``is_cut_off``: a former session of this run,
+    or another run, may still write, so that the history proves nothing. ``stub`` is another tool's
+    empty history table that this run created and, as far as it knows, has not dropped.
     """
 
     has_tried: bool = False
@@ -54,11 +54,11 @@ class Trail:
         self.under_way = None
 
     def note_lost_connection(self) -> None:
-        """Note that nobody knows what became of the last message."""
+        """Note that the outcome of the last message is unknown."""
         self.is_in_doubt, self.is_cut_off, self.was_read = True, True, False
 
     def note_restored(self) -> None:
-        """Note that the lock is this run's, on the connection that it has now."""
+        """Note that this run holds the lock on its current connection."""
         self.is_cut_off = False
 
     def note_lost_lock(self) -> None:
@@ -75,7 +75,7 @@ class Trail:
         self.is_in_doubt = False
 
     def find_part(self, history: History, failure: Failure | None) -> str | None:
-        """Return the migration of which a part may have stayed, or ``None``."""
+        """Return the migration that may be partly applied, or ``None``."""
         if failure is not None and failure.has_committed:
             return failure.migration
         if not self.was_read:
@@ -86,7 +86,7 @@ class Trail:
         return begun or self._find_untold(failure)
 
     def _find_untold(self, failure: Failure | None) -> str | None:
-        """Return the migration of a failed statement that no transaction held and no row tells of."""
+        """Return the migration of a failed statement outside a transaction that no row records."""
         segment = self.under_way
         if failure is None or segment is None or segment.mode is not Mode.STATEMENTS:
             return None

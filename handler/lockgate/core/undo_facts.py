@@ -1,7 +1,4 @@
-"""What a run records about itself, so that it can be proved later that its work may be undone.
-
-Values, and how they are read from JSON. Decides nothing and asks no server.
-"""
+"""What a run records about its changes, so that a later undo can be proved safe; to and from JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from typing import Any
 
 from lockgate.fast_start.dataclass import dataclass
 
-# A class of objects and an oid: two objects of one database never share both.
+# The catalog of an object and its oid, which together identify it in a database.
 ObjectKey = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseObject:
-    """One object. ``columns`` and ``filenode`` are those of a relation.
+    """An object of the database. Only relations have ``columns`` and ``filenode``.
 
     ``written_by`` are the transactions (32 bits) that wrote its rows in the catalogs.
     """
@@ -32,7 +29,7 @@ class DatabaseObject:
 
     @property
     def name(self) -> str:
-        """The object as messages name it."""
+        """The object's name in messages."""
         return f"{self.kind} {self.label}"
 
 
@@ -40,7 +37,7 @@ Description = dict[ObjectKey, DatabaseObject]
 
 
 def read_description(text: str) -> Description:
-    """Return what `postgres.description.description_sql` gave."""
+    """Read the result of `postgres.apply.description.description_sql`."""
     return {
         (cls, oid): DatabaseObject(
             kind, label, digest, columns, filenode, frozenset(filter(None, writers))
@@ -53,7 +50,7 @@ def read_description(text: str) -> Description:
 class ChangedTable:
     """A table or materialized view that a transaction created or altered.
 
-    ``has_rows``: it holds rows that somebody may have written; a partitioned table has none itself.
+    ``has_rows``: it contains rows; a partitioned table has none itself.
     """
 
     oid: int
@@ -64,7 +61,7 @@ class ChangedTable:
 
 @dataclass(frozen=True, slots=True)
 class SequencePosition:
-    """Where a sequence stands that a transaction created or altered; ``None``: it was never used."""
+    """The position of a sequence that a transaction created or altered; ``None``: it was never used."""
 
     oid: int
     label: str
@@ -73,10 +70,10 @@ class SequencePosition:
 
 @dataclass(frozen=True, slots=True)
 class TransactionFacts:
-    """What one transaction did, looked at before its COMMIT.
+    """What one transaction did, as observed before its COMMIT.
 
-    ``written`` are the tables in which it wrote rows. ``blind`` is the first thing whose effects
-    cannot be seen, such as a foreign table, or ``None``.
+    ``written`` are the tables in which it wrote rows. ``blind`` is the first thing whose effects cannot
+    be observed, such as a foreign table, or ``None``.
     """
 
     migrations: tuple[str, ...]
@@ -95,7 +92,7 @@ class UndoFacts:
     transactions: list[TransactionFacts] = field(default_factory=list)
 
     def to_json(self) -> str:
-        """Return it as the run's row keeps it."""
+        """Return the JSON that the run's row stores."""
         before = [
             [*key, entry.kind, entry.label, entry.digest, entry.columns, sorted(entry.written_by)]
             for key, entry in self.before.items()
@@ -115,7 +112,7 @@ class UndoFacts:
 
     @classmethod
     def from_json(cls, text: str) -> UndoFacts:
-        """Return what `to_json` made."""
+        """Read the result of `to_json`."""
         kept: dict[str, Any] = json.loads(text)
         before = {
             (of, oid): DatabaseObject(kind, label, digest, columns, written_by=frozenset(writers))
@@ -136,7 +133,7 @@ class UndoFacts:
 
 
 def read_transaction(migrations: tuple[str, ...], begin: str, end: str) -> TransactionFacts:
-    """Return the facts of a transaction from the two looks at it (`postgres.undo_facts`)."""
+    """Return the facts of a transaction from the queries of `postgres.apply.undo_facts`."""
     counts: dict[str, int] = json.loads(begin)["counts"]
     seen: dict[str, Any] = json.loads(end)
     blind: str | None = seen["blind"]

@@ -1,7 +1,7 @@
-"""Whether an automatic undo is safe. Decides from values; asks no server.
+"""Decide whether an automatic undo is safe.
 
-Nobody looks at an automatic undo before it runs, so it needs a proof (docs/undo.md lists its parts).
-Without one nothing is undone.
+No person reviews an automatic undo before it runs, so it needs a proof (docs/undo.md lists its parts).
+Without the proof, nothing is undone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         UndoFacts,
     )
 
-# Catalogs keep 32 bits of a transaction's number, which come again after so many transactions.
+# Catalogs store 32 bits of a transaction's number, which repeat after that many transactions.
 _XID_BITS = 0xFFFFFFFF
 _OLDEST_XID = 1 << 31
 _OTHER_MODES = {
@@ -40,18 +40,18 @@ _OTHER_MODES = {
 
 @dataclass(frozen=True, slots=True)
 class Unproved:
-    """The first object or migration that failed the proof, and why, as the rest of a sentence."""
+    """The first object or migration that fails the proof; ``why`` is the rest of a sentence."""
 
     what: str
     why: str
 
     def describe(self) -> str:
-        """Return it as a sentence."""
+        """Describe it in a sentence."""
         return f"It cannot be proved that an automatic undo is safe: {self.what} {self.why}."
 
 
 def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
-    """Return the error of an automatic undo that is not proved, with the command that does it."""
+    """Return the error for an automatic undo without a proof, with the command for a manual undo."""
     count = sum(1 for step in steps if step.row is not None and step.row.version is not None)
     return UndoRefused(
         found.describe(),
@@ -61,11 +61,11 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
     )
 
 
-# What the scripts alone tell.
+# From the scripts alone.
 
 
 def has_way_back(step: Step) -> bool:
-    """Tell whether an automatic undo of a step that is about to run may be proved later."""
+    """Return whether an undo of a step that is about to run may be proved safe later."""
     migration = step.migration
     if step.cause is Cause.RESUMED or _why_not(migration.up) is not None:
         return False
@@ -78,7 +78,7 @@ def has_way_back(step: Step) -> bool:
 def find_unprovable(
     steps: Sequence[Step], catalog: Catalog, most_statements: int
 ) -> Unproved | None:
-    """Return the first migration whose scripts rule an automatic undo out."""
+    """Return the first migration whose scripts rule out an automatic undo."""
     for step in steps:
         why = _why_not_down(step)
         filed = catalog.by_id.get(step.migration.migration_id)
@@ -117,11 +117,11 @@ def make_undo(steps: Sequence[Step]) -> Segment:
     return Segment(Mode.SHARED, tuple(steps))
 
 
-# What the run recorded about itself.
+# From the record of the run.
 
 
 def find_unproved_run(facts: UndoFacts | None, steps: Sequence[Step]) -> Unproved | None:
-    """Return what of the run's own transactions rules an automatic undo out."""
+    """Return what in the run's own transactions rules out an automatic undo."""
     recorded = () if facts is None else [m for one in facts.transactions for m in one.migrations]
     for step in steps:
         if step.migration.migration_id not in recorded:
@@ -140,7 +140,7 @@ def find_unproved_run(facts: UndoFacts | None, steps: Sequence[Step]) -> Unprove
 
 
 def _creations(facts: UndoFacts) -> Iterator[dict[int, ChangedTable]]:
-    """Yield what each transaction created: of what it created or altered, what was not there before."""
+    """Yield the tables that each transaction created: the changed ones that did not exist before."""
     known = {oid for of, oid in facts.before if of == "pg_class"}
     for one in facts.transactions:
         created = {made.oid: made for made in one.made if made.oid not in known}
@@ -157,7 +157,7 @@ class Creation:
 
     @property
     def xid(self) -> int:
-        """The transaction, as the rows it wrote name it."""
+        """The transaction's number, as stored in the rows that it wrote."""
         return self.transaction.xid & _XID_BITS
 
 
@@ -171,9 +171,9 @@ def find_creations(facts: UndoFacts) -> dict[int, Creation]:
 
 
 def find_widened(facts: UndoFacts, columns: Iterable[tuple[int, int]]) -> dict[int, int]:
-    """Return the tables that were there before and have more columns now: oid to the count before.
+    """Return the tables that existed before and have more columns now: oid to the former count.
 
-    ``columns`` are oid and number of columns of every table as of now. Numbers are never used again.
+    ``columns`` are the current oid and number of columns of every table. Column numbers are not reused.
     """
     before = {
         oid: entry.columns or 0 for (of, oid), entry in facts.before.items() if of == "pg_class"
@@ -181,11 +181,11 @@ def find_widened(facts: UndoFacts, columns: Iterable[tuple[int, int]]) -> dict[i
     return {oid: before[oid] for oid, count in columns if oid in before and count > before[oid]}
 
 
-# What the undo itself meets.
+# At the time of the undo.
 
 
 def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unproved | None:
-    """Return what others have changed since the run, of that which the run made."""
+    """Return the first object of the run that others have changed since."""
     if any(current_xid - one.xid > _OLDEST_XID for one in facts.transactions):
         return Unproved("the run", "is too long ago")
     for oid, creation in find_creations(facts).items():
@@ -209,7 +209,7 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
 
 
 def find_sequence_positions(facts: UndoFacts) -> dict[int, SequencePosition]:
-    """Return where the sequences stood that the run created, by oid."""
+    """Return the positions of the sequences that the run created, by oid."""
     return {
         place.oid: place
         for one in facts.transactions
@@ -219,7 +219,7 @@ def find_sequence_positions(facts: UndoFacts) -> dict[int, SequencePosition]:
 
 
 def check_sequences(facts: UndoFacts, now: dict[int, int | None]) -> Unproved | None:
-    """Return a sequence of the run that others took numbers from: these may be in use."""
+    """Return a sequence of the run from which others took numbers, which may be in use."""
     for oid, place in find_sequence_positions(facts).items():
         if now.get(oid, place.last) != place.last:
             return Unproved(f"sequence {place.label}", "was used by others")
@@ -227,7 +227,7 @@ def check_sequences(facts: UndoFacts, now: dict[int, int | None]) -> Unproved | 
 
 
 def check_end(before: Description, after: Description) -> Unproved | None:
-    """Return the first object that the undo would leave otherwise than the run found it."""
+    """Return the first object that would differ after the undo from its state before the run."""
     for key, entry in before.items():
         now = after.get(key)
         if now is None:

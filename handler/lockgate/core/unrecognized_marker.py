@@ -1,6 +1,6 @@
-"""Markers that a format's reader left in a script: what follows them would run with the rest.
+"""Find and refuse markers that the format does not recognize: what follows them would run with the rest.
 
-Knows scripts that were cut already. Which lines are markers is for `core.marker` to say.
+This examines scripts that were already separated. `core.marker` finds the lines that look like markers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMMENT = re.compile(r"--[^\n\r]*+|/\*(?:[^*]|\*(?!/))*+\*/")
 
 @dataclass(frozen=True, slots=True)
 class UnrecognizedMarker:
-    """A marker that is none in its format. ``why`` completes the sentence that begins with the file."""
+    """A marker that its format does not recognize. ``why`` completes a sentence about the file."""
 
     why: str
     hint: str
@@ -37,9 +37,9 @@ class UnrecognizedMarker:
 def find_unrecognized_marker(
     migration: Migration, markers: Markers | None
 ) -> UnrecognizedMarker | None:
-    """Return the first line in a migration's scripts that looks like a marker and is none here.
+    """Return the first line in a migration's scripts that looks like a marker but is not one here.
 
-    ``markers`` are those of the format, ``None`` where each script is a file of its own.
+    ``markers`` are those of the format, ``None`` if each script has its own file.
     """
     for script, direction in ((migration.up, Direction.UP), (migration.down, Direction.DOWN)):
         if script is None or script.language is not Language.SQL:
@@ -54,10 +54,10 @@ def find_unrecognized_marker(
 
 
 def refuse_unrecognized_marker(migration: Migration, markers: Markers | None) -> None:
-    """Refuse a migration with such a line.
+    """Refuse a migration with an unrecognized marker.
 
     Raises:
-        MigrationFileInvalid: it has one.
+        MigrationFileInvalid: it contains one.
     """
     found = find_unrecognized_marker(migration, markers)
     if found is not None:
@@ -71,7 +71,7 @@ def refuse_unrecognized_marker(migration: Migration, markers: Markers | None) ->
 
 
 def _opens(marker: Marker, direction: Direction, markers: Markers | None) -> bool:
-    """Return whether a marker is the one that opened the script, where the reader leaves that in."""
+    """Return whether a marker is the script's own first line, which some readers keep."""
     is_first = marker.offset == 0 and marker.direction is direction
     return is_first and marker.tool is not None and markers != NATIVE_MARKERS
 
@@ -79,7 +79,7 @@ def _opens(marker: Marker, direction: Direction, markers: Markers | None) -> boo
 def _counts(
     marker: Marker, migration: Migration, direction: Direction, markers: Markers | None
 ) -> bool:
-    """Return whether the line could be meant: "up" above a script that is all up says nothing."""
+    """Return whether the line may be meant as a marker; "up" above an up script changes nothing."""
     if marker.direction is not direction:
         return True
     if marker.is_word:
@@ -90,31 +90,31 @@ def _counts(
 
 
 def _find_comments(text: str, markers: list[Marker]) -> Iterator[Marker]:
-    """Yield the markers that are comments; a function's body, a string and COPY data hold any line.
+    """Yield the markers that are comments, not lines of a function's body, a string or COPY data.
 
-    One word with no SQL below it is left out: what it speaks of is in comments.
+    A single word without SQL after it is skipped: it is the heading of a comment.
     """
     if not markers:
         return
     spans = iter([*_find_spans(text), (len(text), len(text))])
-    behind = 0
+    after = 0
     start, end = next(spans)
     comments: set[int] | None = None
     for marker in markers:
         while end <= marker.offset and start < len(text):
-            behind, comments = end, None
+            after, comments = end, None
             start, end = next(spans)
         if start == marker.offset:
             yield marker
         elif start > marker.offset and not (marker.is_word and start == len(text)):
             if comments is None:
-                comments = {one.start() for one in _COMMENT.finditer(text, behind, start)}
+                comments = {one.start() for one in _COMMENT.finditer(text, after, start)}
             if marker.offset in comments:
                 yield marker
 
 
 def _find_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where each token is, and the data lines of each COPY."""
+    """Yield the place of each token and of the data lines of each COPY."""
     try:
         statements = split_statements(text)
     except SqlTextInvalid:
@@ -126,7 +126,7 @@ def _find_spans(text: str) -> Iterator[tuple[int, int]]:
             yield token.start, token.end
         if one.copy_data is not None:
             first, last = one.copy_data
-            # From the line break above: what begins there is no token.
+            # Including the line break before, which is not part of a token.
             yield first - 1, last
 
 

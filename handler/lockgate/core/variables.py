@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-# Never visible to migrations, whatever their file asks for: credentials must not end up in a schema.
+# Never available to migrations: credentials must not end up in a schema.
 WITHHELD_PREFIXES = ("AWS_", "LOCKGATE_", "_")

@@ -1,6 +1,6 @@
-"""How to learn whether a statement outside a transaction is done, once nobody recorded it.
+"""Find out whether a statement outside a transaction is done if its outcome was not recorded.
 
-Reads the statement and names a question to the catalogs; `core.statement_verdict` interprets the answer.
+From the statement follows a question to the catalogs; `core.statement_verdict` interprets the answer.
 
 ::
 
@@ -21,14 +21,14 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from lockgate.core.sql.script import Statement
 
-# As `formats.native_script` finds its marker lines: behind every line ending, in capitals too.
+# As `formats.native.script` finds its marker lines: after every line ending, in either case.
 _VERIFY = re.compile(
     r"(?:^|(?<=\r))[ \t]*--[ \t]*migrate:verify[ \t]+([^\r\n]+)", re.MULTILINE | re.IGNORECASE
 )
 
 
 class Question(StrEnum):
-    """What the catalogs are asked about."""
+    """A question to the catalogs."""
 
     INDEX_BUILT = "index_built"
     INDEX_DROPPED = "index_dropped"
@@ -46,7 +46,7 @@ class Question(StrEnum):
 
 
 class Reindexed(StrEnum):
-    """What a REINDEX rebuilds the indexes of."""
+    """The object whose indexes a REINDEX rebuilds."""
 
     INDEX = "index"
     TABLE = "table"
@@ -59,10 +59,10 @@ class Reindexed(StrEnum):
 class Verification:
     """A question and the names in it.
 
-    ``name`` and ``table`` are as the statement writes them, quotes included; ``query`` is the
-    author's own. An index to build has a ``shape``, and no name where the server makes it up. For
-    ``REINDEXED``, ``kind`` says what ``name`` is the name of; an index or a table may be qualified,
-    and a database without a name is the current one. ``owner`` is whom a new database is given to.
+    ``name`` and ``table`` are written as in the statement, quotes included; ``query`` is from the
+    author. An index to build has a ``shape``, and no name if the server chooses it. For ``REINDEXED``,
+    ``kind`` is the kind of object that ``name`` names; an index or a table may be qualified, and a
+    database without a name is the current one. ``owner`` is the owner of a new database.
     """
 
     question: Question
@@ -77,7 +77,7 @@ class Verification:
 HARMLESS = Verification(Question.HARMLESS)
 UNKNOWN = Verification(Question.UNKNOWN)
 
-# To run these again does again what they did, and nothing else.
+# Repeating these has no other effect than running them once.
 _HARMLESS = frozenset(
     {"VACUUM", "CLUSTER", "REPACK", "DISCARD", "WAIT FOR", "ALTER SYSTEM", "ALTER DATABASE"}
 )
@@ -92,17 +92,17 @@ _BY_NAME = {
 
 
 def find_verification(sql: str, statement: Statement, previous_end: int) -> Verification:
-    """Return how to learn whether a statement is done.
+    """Return how to find out whether a statement is done.
 
-    ``previous_end`` is where the statement before it ends: an author's ``-- migrate:verify`` stands
-    between the two, on one line or several, and goes before anything else.
+    ``previous_end`` is where the previous statement ends. An author's ``-- migrate:verify`` between the
+    two, on one or several lines, takes precedence.
     """
     lines = _VERIFY.finditer(sql, previous_end, statement.start)
     query = " ".join(line[1].strip() for line in lines)
     if query:
         return Verification(Question.AUTHOR, query=query)
     found = _read_question(_Words(sql, statement))
-    # A statement that lacks its name is the server's to refuse.
+    # The server refuses a statement without a name.
     return UNKNOWN if found.name == "" else found
 
 
@@ -113,7 +113,7 @@ def _read_question(words: _Words) -> Verification:
     if first == "REINDEX":
         return _verify_reindex(words)
     if two == ("ALTER", "SUBSCRIPTION"):
-        # What a repeated ADD or DROP of a publication refuses, the server says.
+        # If it was done, the server refuses to add or drop the publication again.
         return HARMLESS
     if two in _BY_NAME:
         place = words.after_if(2)
@@ -125,10 +125,10 @@ def _read_question(words: _Words) -> Verification:
 
 
 def _verify_reindex(words: _Words) -> Verification:
-    """Ask for what a concurrent one may leave behind; another leaves nothing, and may be repeated."""
+    """Ask for the invalid indexes of a concurrent one; any other leaves none and can be repeated."""
     if words.find("CONCURRENTLY") is None:
         return HARMLESS
-    place = words.behind_parentheses(1)
+    place = words.after_parentheses(1)
     kind = next((kind for kind in Reindexed if kind == words.text(place).lower()), None)
     if kind is None:
         return UNKNOWN
@@ -158,7 +158,7 @@ def _verify_concurrent(words: _Words) -> Verification:
 
 
 def _verify_index(words: _Words, place: int) -> Verification:
-    """Ask for an index; without a name, the server makes one up."""
+    """Ask for an index; the server chooses the name if there is none."""
     name: str | None = None
     if words.text(place) != "ON":
         name, place = words.name(place)
@@ -171,7 +171,7 @@ def _verify_index(words: _Words, place: int) -> Verification:
 
 
 class _Words:
-    """A statement's tokens, asked by their place."""
+    """A statement's tokens, accessed by their place."""
 
     def __init__(self, sql: str, statement: Statement) -> None:
         self._sql = sql
@@ -192,7 +192,7 @@ class _Words:
         ]
 
     def value_of(self, option: str) -> str | None:
-        """Return the value of an option ``OWNER [=] name``, as it is written."""
+        """Return the value of an option ``OWNER [=] name``, as written."""
         place = self.find(option)
         if place is None:
             return None
@@ -212,8 +212,8 @@ class _Words:
             return place
         return place + (3 if self.text(place + 1) == "NOT" else 2)
 
-    def behind_parentheses(self, place: int) -> int:
-        """Skip ``( … )``, which holds no other parentheses, if that stands here."""
+    def after_parentheses(self, place: int) -> int:
+        """Skip ``( … )`` without nested parentheses, if it is here."""
         if self.text(place) != "(":
             return place
         while self.text(place) not in {")", ""}:
@@ -221,7 +221,7 @@ class _Words:
         return place + 1
 
     def name(self, place: int) -> tuple[str, int]:
-        """Return a name, qualified or not, as it is written, and the place behind it."""
+        """Return a name, qualified or not, as written, and the place after it."""
         if place >= len(self._tokens):
             return "", place
         stop = place + 1
