@@ -1,4 +1,4 @@
-"""Durations as people write them. Knows the units; imports nothing of ours and knows no clock."""
+"""Parse and format durations such as ``5s`` and ``10min``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LONGEST_MS = 2**31 - 1
 
 
 def parse_duration_ms(text: str) -> int:
-    """Return the milliseconds that ``5s``, ``10min`` or ``0`` stand for.
+    """Return the milliseconds of a duration such as ``5s``, ``10min`` or ``0``.
 
     The units are PostgreSQL's (manual, section 19.1.1): ms, s, min, h, d. A bare number other than
     0 is refused, since PostgreSQL would read it as milliseconds and a person as seconds.
 
     Raises:
-        ValueError: the text is no duration, or longer than PostgreSQL's 24 days; the message says
+        ValueError: the text is not a duration, or longer than PostgreSQL's 24 days; the message says
             what is accepted.
     """
     stripped = text.strip().lower()
@@ -39,7 +39,7 @@ def parse_duration_ms(text: str) -> int:
 
 
 def format_duration(milliseconds: float) -> str:
-    """Return a duration for people: ``84 ms``, ``1.9 s``, ``3 min 5 s``."""
+    """Format a duration for people: ``84 ms``, ``1.9 s``, ``3 min 5 s``."""
     if milliseconds < _UNITS_MS["s"]:
         return f"{round(milliseconds)} ms"
     if milliseconds < _UNITS_MS["min"]:

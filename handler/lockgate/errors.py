@@ -1,34 +1,34 @@
-"""The exception tree. Knows what can go wrong and how to say it; imports nothing else of Lockgate.
+"""Every error that Lockgate raises. Imports only `invisible` from the rest of the package.
 
 ::
 
     LockgateError
-    ├── RequestRefused          bad input, or a rule says no
+    ├── RequestRefused          bad input, or a rule forbids it
     │   ├── SettingInvalid
     │   ├── RequestInvalid
     │   ├── MigrationFileInvalid    with file, line and column
     │   ├── OutOfOrderFound
-    │   ├── OutcomeUnknown          an interrupted statement that no catalog tells about
-    │   ├── SessionNeeded           a migration that needs a session, and a pooler lends transactions
+    │   ├── OutcomeUnknown          an interrupted statement whose outcome the catalogs do not show
+    │   ├── SessionNeeded           a migration needs a session, and the pooler only lends transactions
     │   ├── TargetUnsuitable        a pooler, a standby, a role without rights
-    │   ├── BackupFailed            no backup, where the run may not do without one
+    │   ├── BackupFailed            no backup, and the run requires one
     │   ├── HistoryUnusable         the history is newer than this package, or damaged
-    │   ├── HistoryForeign          the history has no version in common with the files
-    │   ├── FirstContact            a first run, and the database has tables already
-    │   ├── UndoRefused             something to undo has no way back
+    │   ├── HistoryForeign          the history and the files share no version
+    │   ├── FirstContact            a first run on a database that already has tables
+    │   ├── UndoRefused             something to undo has no down script
     │   ├── DataLossRefused         a down script would drop or delete rows
     │   └── AmendmentRefused        the history cannot be changed as asked
     ├── DriftDetected           an applied file was edited or is missing
     ├── DatabaseBusy            another run holds the lock
-    │   ├── LockLost                this run's lock was taken by another
-    │   └── FunctionBusy            Lambda runs no further invocation of the function now
-    ├── MigrationFailed         a statement failed; the report says what was undone
+    │   ├── LockLost                another run took this run's lock
+    │   └── FunctionBusy            Lambda does not start another invocation now
+    ├── MigrationFailed         a statement failed; the report lists what was undone
     ├── RunIncomplete           time ran out; the next run resumes
     ├── CredentialsRejected     the secret cannot be read, or the server refuses it
-    ├── DatabaseUnreachable     no connection, or one that broke and did not come back
+    ├── DatabaseUnreachable     cannot connect, or the connection broke for good
     │   └── CertificateUntrusted
-    └── UnexpectedFailure       a defect, or a failure that nothing above names
-        └── FunctionFailed          a function that was invoked gave no report
+    └── UnexpectedFailure       a defect, or a failure that no class above covers
+        └── FunctionFailed          an invoked function returned no report
 
 The direct children of ``LockgateError`` are a public API: their names reach Step Functions as error
 names, so a caller always sees one of them, never a grandchild (`public_class`).
@@ -42,9 +42,9 @@ from lockgate.invisible import name_invisible
 
 
 class LockgateError(Exception):
-    """Say what happened, where and what to do, and nothing of the state of the database.
+    """An error with what happened, where, and what to do.
 
-    That is `StateAfter`'s to say, from what the run knows of its own work.
+    It never describes the state of the database: `core.state_after` does, from what the run knows.
 
     ``code`` is stable and documented in ``docs/errors.md``; ``hint`` is what to do next; ``fields``
     holds facts for logs and tests, never a secret.
@@ -60,25 +60,25 @@ class LockgateError(Exception):
 
 
 class RequestRefused(LockgateError):
-    """Bad input, or a rule says no."""
+    """The input is invalid, or a rule forbids it."""
 
     code = "request-refused"
 
 
 class SettingInvalid(RequestRefused):
-    """A setting is missing or has a value that it cannot have."""
+    """A setting is missing or has an invalid value."""
 
     code = "setting-invalid"
 
 
 class RequestInvalid(RequestRefused):
-    """The event is no request that this function understands or may carry out."""
+    """The event is not a valid request, or this function may not carry it out."""
 
     code = "request-invalid"
 
 
 class MigrationFileInvalid(RequestRefused):
-    """A migration file, or the folder, cannot be read as migrations."""
+    """A migration file or the folder is invalid."""
 
     code = "migration-file-invalid"
 
@@ -99,31 +99,31 @@ class MigrationFileInvalid(RequestRefused):
 
 
 class OutOfOrderFound(RequestRefused):
-    """A pending version is below the latest applied one, and the policy is to refuse."""
+    """A pending version is below the latest applied one, which the policy refuses."""
 
     code = "out-of-order"
 
 
 class OutcomeUnknown(RequestRefused):
-    """A statement outside a transaction was interrupted, and nobody can tell whether it is done."""
+    """A statement outside a transaction was interrupted, and its outcome is unknown."""
 
     code = "outcome-unknown"
 
 
 class SessionNeeded(RequestRefused):
-    """A migration needs a session of its own, and the pooler lends one for a transaction only."""
+    """A migration needs its own session, but the pooler lends sessions for one transaction."""
 
     code = "session-needed"
 
 
 class TargetUnsuitable(RequestRefused):
-    """The server, or the role on it, cannot be migrated as it is."""
+    """The server is unsuitable, or the role lacks rights."""
 
     code = "target-unsuitable"
 
 
 class BackupFailed(RequestRefused):
-    """There is no backup, and the run may not do without one."""
+    """There is no backup, and the run requires one."""
 
     code = "backup-failed"
 
@@ -135,19 +135,19 @@ class HistoryUnusable(RequestRefused):
 
 
 class HistoryForeign(RequestRefused):
-    """The history and the files have no version in common: one of them is another project's."""
+    """The history and the files share no version: they belong to different projects."""
 
     code = "history-foreign"
 
 
 class FirstContact(RequestRefused):
-    """No run has changed this database yet, and it has tables that nobody accounts for."""
+    """No run has changed this database yet, and it has tables of unknown origin."""
 
     code = "first-contact"
 
 
 class UndoRefused(RequestRefused):
-    """What is to be undone has no down script, or was applied in part."""
+    """A migration to undo has no down script, or was applied in part."""
 
     code = "undo-refused"
 
@@ -165,7 +165,7 @@ class AmendmentRefused(RequestRefused):
 
 
 class DriftDetected(LockgateError):
-    """What was applied differs from the files."""
+    """An applied file was edited or is missing."""
 
     code = "drift-detected"
 
@@ -183,7 +183,7 @@ class LockLost(DatabaseBusy):
 
 
 class FunctionBusy(DatabaseBusy):
-    """Lambda runs no further invocation of the function now."""
+    """Lambda does not start another invocation now."""
 
     code = "function-busy"
 
@@ -195,37 +195,37 @@ class MigrationFailed(LockgateError):
 
 
 class RunIncomplete(LockgateError):
-    """Time ran out before the work was done; invoked again, the run goes on where it stopped."""
+    """Time ran out before the work was done; the next run continues from there."""
 
     code = "run-incomplete"
 
 
 class CredentialsRejected(LockgateError):
-    """The secret cannot be read, or the server does not accept what is in it."""
+    """The secret cannot be read, or the server rejects the credentials."""
 
     code = "credentials-rejected"
 
 
 class DatabaseUnreachable(LockgateError):
-    """There is no connection to the server, or it broke and could not be had again."""
+    """The server cannot be reached, or the connection broke and could not be restored."""
 
     code = "database-unreachable"
 
 
 class CertificateUntrusted(DatabaseUnreachable):
-    """The server's certificate does not verify; the connection was not used."""
+    """The server's certificate cannot be verified, so the connection was not used."""
 
     code = "certificate-untrusted"
 
 
 class UnexpectedFailure(LockgateError):
-    """A failure that no other class names."""
+    """A failure that no other class covers."""
 
     code = "unexpected-failure"
 
 
 class FunctionFailed(UnexpectedFailure):
-    """A function that was invoked gave no report."""
+    """An invoked function returned no report."""
 
     code = "function-failed"
 

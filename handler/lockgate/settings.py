@@ -1,6 +1,6 @@
-"""Settings from the environment. The only reader of it; knows names, types and defaults.
+"""Read the settings from the environment. No other module reads the environment.
 
-`SETTINGS` is the list that ``docs/configuration.md`` is held against.
+A test compares ``docs/configuration.md`` with `SETTINGS`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _actions(value: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: the field that it fills, how it is read, and its default as documented."""
+    """A setting: its field, how to read it, its documented default, and its purpose."""
 
     name: str
     field: str
@@ -123,7 +123,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What this invocation runs with. Times are in milliseconds; ``None`` means "not given"."""
+    """The settings of this invocation. Times are in milliseconds; ``None`` means "not given"."""
 
     secret_arn: str | None = None
     database_url: str | None = field(default=None, repr=False)
@@ -210,7 +210,7 @@ def read_environment() -> Mapping[str, str]:
 
 
 def read_answer_settings(environment: Mapping[str, str]) -> Settings:
-    """Return settings that only say how and when to answer; what is wrong counts as not given.
+    """Return the settings needed to answer a caller; invalid values count as not given.
 
     A function whose settings are broken must still answer, or the stack waits for an hour.
     """
@@ -224,7 +224,7 @@ def read_answer_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that the environment gives.
+    """Return the settings given in the environment.
 
     An empty value counts as not given, since CloudFormation cannot leave a variable out.
 

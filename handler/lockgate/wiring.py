@@ -1,4 +1,4 @@
-"""Settings to a runner. Shared by the two composition roots, so that both run the same engine."""
+"""Build a runner from the settings, for the function and the terminal alike."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class SystemClock:
     """The machine's own clock."""
 
     def monotonic(self) -> float:
-        """Return seconds that only grow."""
+        """Return seconds that never decrease."""
         return time.monotonic()
 
     def now(self) -> float:
-        """Return the seconds of the epoch."""
+        """Return the seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Let that many seconds pass."""
+        """Sleep for that many seconds."""
         time.sleep(seconds)
 
 
 class AccessProvider:
-    """The connector's view of where credentials come from and which certificates count."""
+    """Gives the connector credentials and TLS contexts."""
 
     def __init__(self, settings: Settings, source: AccessSource) -> None:
         self._settings = settings
@@ -65,15 +65,15 @@ class AccessProvider:
 
     @property
     def may_rotate(self) -> bool:
-        """Whether a secret, which may be rotated meanwhile, holds the password."""
+        """True if the password comes from a secret, which may be rotated meanwhile."""
         return self._settings.secret_arn is not None
 
     def current(self) -> Access:
-        """Return today's access, read afresh."""
+        """Read and return the current access."""
         return self._source.access(SecretStage.CURRENT)
 
     def pending(self) -> Access | None:
-        """Return the access that a rotation in flight switches to."""
+        """Return the access that a rotation in progress switches to."""
         return self._source.access(SecretStage.PENDING)
 
     def context(self, access: Access) -> ssl.SSLContext | None:
@@ -87,7 +87,7 @@ class AccessProvider:
 
 
 class LazyBackup:
-    """Backs up through RDS; a run that changes nothing does not pay for knowing how."""
+    """Backs up through RDS. Imports the code for it only before the first change."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class LazyBackup:
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
         """Back up; see `core.backup.Backup.before_change`."""
-        # RDS is never on this machine, and nobody asked for it.
+        # RDS is never on this machine, and no backup was requested.
         if self._settings.backup is None and is_on_this_machine(purpose.endpoint.host):
             return
         if self._backup is None:
@@ -128,7 +128,7 @@ def make_run_id() -> str:
 def make_backup(
     settings: Settings, source: AccessSource, deadline: Deadline, emit: Callable[..., None]
 ) -> Backup:
-    """Return what backs the database up before a change. Asks AWS nothing yet."""
+    """Return the backup of the settings. Does not call AWS yet."""
     if settings.backup is BackupMode.OFF:
         return NoBackup()
     return LazyBackup(settings, source, deadline, emit)
@@ -145,7 +145,7 @@ def make_runner(
     tell: Callable[[str, str], None] | None = None,
     events: EventLog | None = None,
 ) -> Runner:
-    """Put together what one request needs. Opens nothing yet.
+    """Build the runner for one request. Opens no connection yet.
 
     ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
     if it is ``None``. ``address`` is where messages send further commands, a terminal if it is
@@ -202,6 +202,6 @@ def _read_catalog(listing: Listing, known: int) -> Catalog:
 
 
 def _substitute(variables: Mapping[str, str], text: str, path: str) -> tuple[str, tuple[str, ...]]:
-    """Fill the variables of a script that the history kept."""
+    """Substitute the variables of a script stored in the history."""
     found = substitute_variables(text, variables, path=path, first_line=1)
     return found.text, found.hidden
