@@ -247,11 +247,14 @@ def test_long_line_keeps_its_order() -> None:
         ({"x.py": "import os"}, "x.py has no revision"),
         ({"a.py": "revision='a'\ndown_revision=None"}, "a.py has no upgrade()"),
         ({"a.py": write("a-b")}, 'a.py:7 has the revision "a-b"'),
-        ({"a.py": write("a").replace("'a'", "make()")}, "a.py:7 does not write its revisions out"),
+        ({"a.py": write("a").replace("'a'", "make()")}, "a.py:7 computes the names of revisions"),
         ({"a.py": "def"}, "a.py:1 has a Python syntax error"),
-        ({"a.py": write("a", "b")}, "a.py:8 stands on the revision b, which no file has"),
+        ({"a.py": write("a", "b")}, "a.py:8 builds on the revision b, which no file defines"),
         ({"a.py": write("a"), "b.py": write("a")}, "b.py:8 has revision a, and so has a.py"),
-        ({"a.py": write("a", "b"), "b.py": write("b", "a")}, "in a circle: a, b"),
+        (
+            {"a.py": write("a", "b"), "b.py": write("b", "a")},
+            "is part of a circle of revisions: a, b",
+        ),
         ({"a.py": write("a"), "sub/b.py": write("b")}, "sub/b.py is a revision in a subfolder"),
         (
             {
@@ -261,7 +264,10 @@ def test_long_line_keeps_its_order() -> None:
             },
             "versions/2024/b.py is a revision in a subfolder",
         ),
-        ({"alembic.ini": "[alembic]\nscript_location = ../db\n"}, "places revisions in ../db"),
+        (
+            {"alembic.ini": "[alembic]\nscript_location = ../db\n"},
+            "has a location of revisions, ../db",
+        ),
         ({"alembic.ini": "script_location = db\n"}, "alembic.ini cannot be read"),
     ],
 )
@@ -280,7 +286,7 @@ def test_folder_is_refused_with_its_reason(
             write("a", more="from alembic import context").replace(
                 "pass", "context.get_x_argument()", 1
             ),
-            "a.py:12: the script asks alembic.context",
+            "a.py:12: the script uses values of alembic.context",
         ),
         (write("a").replace("upgrade()", "upgrade(engine)"), "has upgrade with arguments"),
     ],

@@ -96,21 +96,21 @@ def test_marker_that_is_indented_or_longer_is_a_comment(tmp_path: Path) -> None:
             "SELECT 1;\n-- migrate:up\n",
             (
                 "1_a.sql:1 has SQL above -- migrate:up."
-                " Move it below the marker; above it only comments may stand."
+                " Move it below the marker. Only comments may be above it."
             ),
         ),
         (
             FILE + FILE,
             (
                 "1_a.sql:5 has a second -- migrate:up; Lockgate runs one section of each per file."
-                " Split the file in several migrations."
+                " Split the file into several migrations."
             ),
         ),
         (
             "-- migrate:up\n-- migrate:up\n",
             (
                 "1_a.sql:2 has a second -- migrate:up; Lockgate runs one section of each per file."
-                " Split the file in several migrations."
+                " Split the file into several migrations."
             ),
         ),
     ],

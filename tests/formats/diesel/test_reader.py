@@ -66,9 +66,9 @@ def test_metadata_decides_about_the_transaction(
         (
             {"1_a/down.sql": "x"},
             (
-                "1_a is a folder without up.sql, which Diesel takes for a broken migration."
-                " Add 1_a/up.sql, or move the folder out of the migrations folder; or point"
-                " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself."
+                "1_a is a folder without up.sql, which is a broken migration to Diesel."
+                " Add 1_a/up.sql, or move the folder out of the migrations folder; or set"
+                " LOCKGATE_MIGRATIONS (or --dir) to the migrations folder itself."
             ),
         ),
         (

@@ -209,10 +209,10 @@ def test_undo_script_is_the_down_script_of_its_version(read_one: ReadOne) -> Non
             {"V1__a.sql": SQL, "beforeMigrate.sh": "true"},
             "beforeMigrate.sh is a callback, which Lockgate does not run.",
         ),
-        ({"V1__a.sql": SQL, "R__seed.py": "print()"}, "R__seed.py:1 is no SQL."),
+        ({"V1__a.sql": SQL, "R__seed.py": "print()"}, "R__seed.py:1 is not SQL."),
         (
             {"V1__a.sql": SQL, "R__now.sql": "-- ${flyway:timestamp}"},
-            "R__now.sql:1 has the placeholder ${flyway:timestamp}, which only Flyway could fill.",
+            "R__now.sql:1 has the placeholder ${flyway:timestamp}, whose value only Flyway knows.",
         ),
     ],
 )
@@ -312,14 +312,14 @@ def test_placeholders_that_the_file_decides_are_known(read_one: ReadOne) -> None
 @pytest.mark.parametrize(
     ("text", "line", "why"),
     [
-        ("\n\n-- ${x}\n", 3, "has the placeholder ${x}, and no value is given for it"),
-        ("SELECT '${x", 1, "has the placeholder ${x, and no value is given for it"),
+        ("\n\n-- ${x}\n", 3, "has the placeholder ${x}, which has no value"),
+        ("SELECT '${x", 1, "has the placeholder ${x, which has no value"),
         ("\r\n${lines}", 2, "has the placeholder ${lines}, whose value has several lines"),
-        ("${flyway:user}", 1, "has the placeholder ${flyway:user}, which only Flyway could fill"),
+        ("${flyway:user}", 1, "has the placeholder ${flyway:user}, whose value only Flyway knows"),
         (
             "${flyway:defaultSchema}",
             1,
-            "has the placeholder ${flyway:defaultSchema}, which only Flyway could fill",
+            "has the placeholder ${flyway:defaultSchema}, whose value only Flyway knows",
         ),
     ],
 )
@@ -377,27 +377,27 @@ def test_repeatable_runs_again_when_a_value_changes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("\nflyway.target=3", "flyway.conf:2 sets flyway.target, which Lockgate does not follow."),
+        ("\nflyway.target=3", "flyway.conf:2 sets flyway.target, which Lockgate does not support."),
         (
             "flyway.initSql=SET x=1",
-            "flyway.conf:1 sets flyway.initSql, which Lockgate does not follow.",
+            "flyway.conf:1 sets flyway.initSql, which Lockgate does not support.",
         ),
         (
             "flyway.schemas=a,b",
-            "flyway.conf:1 sets flyway.schemas, which Lockgate does not follow.",
+            "flyway.conf:1 sets flyway.schemas, which Lockgate does not support.",
         ),
         (
             "flyway.baselineOnMigrate = true",
-            "flyway.conf:1 sets flyway.baselineOnMigrate, which Lockgate does not follow.",
+            "flyway.conf:1 sets flyway.baselineOnMigrate, which Lockgate does not support.",
         ),
         (
             "flyway.locations=filesystem:a,\\\n  filesystem:b",
-            "flyway.conf:1 sets flyway.locations to several folders, and Lockgate reads one.",
+            "flyway.conf:1 sets flyway.locations to several folders, and Lockgate reads only one.",
         ),
         ("flyway.mixed=yes", 'flyway.conf:1: mixed cannot be "yes"; it takes true or false.'),
         (
             "flyway.encoding=ISO-8859-1",
-            "flyway.conf:1 sets flyway.encoding, which Lockgate does not follow.",
+            "flyway.conf:1 sets flyway.encoding, which Lockgate does not support.",
         ),
     ],
 )
@@ -426,7 +426,7 @@ def test_setting_that_changes_what_runs_is_refused_with_its_line(
 def test_every_setting_that_the_page_refuses_is_refused(refuse: Fail, name: str) -> None:
     """The page lists them by name; the hint says what there is instead, or how to take it back."""
     error = refuse({"V1__a.sql": SQL, "flyway.conf": f"flyway.{name}=other"})
-    assert f"flyway.conf:1 sets flyway.{name}, which Lockgate does not follow." == str(error)
+    assert f"flyway.conf:1 sets flyway.{name}, which Lockgate does not support." == str(error)
     variable = re.sub("([A-Z])", r"_\1", name).upper()
     assert f"FLYWAY_{variable}=" in (error.hint or "")
 
@@ -499,7 +499,7 @@ def test_script_that_should_not_execute_is_left_out(
             "\nshouldExecute=(a==b)&&true",
             "V1__a.sql.conf:2 has a condition in shouldExecute that Lockgate does not evaluate.",
         ),
-        ("encoding=latin1", "V1__a.sql.conf:1 names another encoding than UTF-8."),
+        ("encoding=latin1", "V1__a.sql.conf:1 sets an encoding other than UTF-8."),
         (
             "transaction=false",
             "V1__a.sql.conf:1 has the key transaction, which Flyway does not know.",
@@ -597,7 +597,6 @@ def test_migration_with_an_obstacle_is_refused_when_it_is_to_run(project: Projec
     report = project.run(Action.UP)
     assert report.error is not None
     expected = (
-        "V2__b.sql:2: the script has the placeholder ${x}, and no value is given for it."
-        " Nothing was changed."
+        "V2__b.sql:2: the script has the placeholder ${x}, which has no value. Nothing was changed."
     )
     assert (Status.REFUSED, expected) == (report.status, report.error.message)

@@ -134,8 +134,8 @@ def test_failed_row_says_what_to_do(database: Database) -> None:
     history = read_rows(database, ("1", "V1__a", "SQL", 1, False))
     (row,) = history.rows
     expected = (
-        "Flyway says that V1__a.sql failed. Put right by hand what it left, remove the row with flyway"
-        " repair, and adopt again."
+        "Flyway recorded that V1__a.sql failed. Complete or remove its changes by hand, delete the row"
+        " with flyway repair, and adopt again."
     )
     assert (ForeignState.FAILED, expected) == (row.state, row.detail)
 

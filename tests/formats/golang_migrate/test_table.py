@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 TABLE = "public.schema_migrations"
 CREATE = "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL);"
 DIRTY = (
-    "is marked dirty: golang-migrate began it and did not come to its end. Look at what of it is in"
-    " the database, put that right, then run: migrate force {0} (or the version before, if nothing of"
-    " it is there)."
+    "is marked dirty: golang-migrate began it but did not complete it. Check which of its changes are"
+    " in the database, complete or remove them, then run: migrate force {0} (or the version before, if"
+    " you removed them)."
 )
 
 

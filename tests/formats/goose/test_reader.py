@@ -124,28 +124,28 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
         (
             f"{UP}SELECT 1\n{DOWN}",
             (
-                "1_a.sql:2 has a statement without an end, which goose refuses."
+                "1_a.sql:2 has a unfinished statement, which goose refuses."
                 " End its last line with a semicolon."
             ),
         ),
         (
             f"{UP}{BEGIN}SELECT 1;\n",
             (
-                "1_a.sql:2 has a -- +goose StatementBegin that is never ended."
-                " Put -- +goose StatementEnd behind the statement."
+                "1_a.sql:2 has a -- +goose StatementBegin without a StatementEnd."
+                " Put -- +goose StatementEnd after the statement."
             ),
         ),
         (
             f"{UP}{END}",
             (
                 "1_a.sql:2 has a -- +goose StatementEnd in the wrong place."
-                " Write StatementBegin and StatementEnd in turn, below -- +goose Up or Down."
+                " Write StatementBegin and StatementEnd alternately, below -- +goose Up or Down."
             ),
         ),
         (
             f"{UP}{BEGIN}SELECT 1;\n{DOWN}",
             (
-                "1_a.sql:4 has a -- +goose Down inside of a statement."
+                "1_a.sql:4 has a -- +goose Down inside a statement."
                 " Put -- +goose StatementEnd above it."
             ),
         ),
@@ -153,14 +153,14 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
             f"{DOWN}{UP}",
             (
                 "1_a.sql:1 has a -- +goose Down in the wrong place."
-                " Write one -- +goose Up, and behind its script at most one -- +goose Down."
+                " Write one -- +goose Up and, after its script, at most one -- +goose Down."
             ),
         ),
         (
             f"{UP} {DOWN}",
             (
                 "1_a.sql:2 has an annotation that goose does not know: -- +goose Down."
-                " Known are Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON and"
+                " Valid are Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON and"
                 " ENVSUB OFF, at the start of a line."
             ),
         ),
@@ -174,7 +174,7 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
         (
             f"{UP}{ON}SELECT $$x$$;\n",
             (
-                "1_a.sql:3 has a dollar sign that goose would take for a variable or an escape."
+                "1_a.sql:3 has a dollar sign that goose would read as a variable or an escape."
                 " Put -- +goose ENVSUB OFF above the line, and ENVSUB ON below it."
             ),
         ),
@@ -190,7 +190,7 @@ def test_value_of_several_lines_is_refused(tmp_path: Path) -> None:
     found = refuse_one(tmp_path, f"{UP}{ON}SELECT '$A';\n", A="1\n2")
     expected = (
         "1_a.sql:3 needs the variable A, whose value has several lines."
-        " Give A a value of one line; lines of the file would not be found again."
+        " Give A a value without line breaks: they would shift the lines of the file."
     )
     assert expected == found
 
@@ -209,7 +209,7 @@ def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None
     applied = project.run(Action.UP)
     assert refused.error is not None
     expected = (
-        "2_b.go:1: the script is a Go migration, and Lockgate runs no Go. Nothing was changed."
+        "2_b.go:1: the script is a Go migration, and Lockgate cannot run Go. Nothing was changed."
     )
     assert (expected, "applied") == (refused.error.message, adopted.status)
     assert ["3"] == [entry.version for entry in applied.applied]

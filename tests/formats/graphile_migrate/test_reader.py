@@ -127,7 +127,7 @@ def test_edited_file_is_refused(folder: ForeignFolder) -> None:
     message = folder.refuse({name: text + "select 2;\n"})
     actual, stated = hash_of(SQL + "select 2;\n"), hash_of(SQL)
     assert message == (
-        f"committed/000001-step.sql has the hash {actual}, and its header says {stated}: it was"
+        f"committed/000001-step.sql has the hash {actual}, but its header has {stated}: it was"
         " edited."
     )
 
@@ -148,7 +148,7 @@ def test_missing_file_is_refused(folder: ForeignFolder) -> None:
     first = hash_of(SQL)
     second = hash_of("select 2;\n", first)
     assert folder.refuse(files) == (
-        f"committed/000003-step.sql:1 follows the hash {second}, and committed/000001-step.sql has"
+        f"committed/000003-step.sql:1 follows the hash {second}, but committed/000001-step.sql has"
         f" {first}."
     )
 
@@ -158,7 +158,7 @@ def test_missing_first_file_is_refused(folder: ForeignFolder) -> None:
     files = commit(SQL, SQL)
     del files["committed/000001-step.sql"]
     assert folder.refuse(files) == (
-        f"committed/000002-step.sql:1 follows the hash {hash_of(SQL)}, and it is the first."
+        f"committed/000002-step.sql:1 follows the hash {hash_of(SQL)}, but it is the first."
     )
 
 
@@ -167,14 +167,14 @@ def test_missing_first_file_is_refused(folder: ForeignFolder) -> None:
     [
         ("--! Hash: x\n\n", ":1 has no header --! Previous:."),
         ("--! Previous: -\n\n", ":1 has no header --! Hash:."),
-        ("--! Previous: -\n--! Hash: x\nselect 1;\n", ":3 has no empty line behind its headers."),
+        ("--! Previous: -\n--! Hash: x\nselect 1;\n", ":3 has no empty line after its headers."),
         ("--! Previous: -\n--! Previous: -\n", ":2 has the header Previous twice."),
         (
             "--! Previous: -\r\n--! Hash: x\r\n\r\nselect 1;\r\n",
             ":1 ends its lines with CR LF, which its hash does not cover.",
         ),
         ("", ":1 has no header --! Previous:."),
-        ("select 1;\n", ":1 has no empty line behind its headers."),
+        ("select 1;\n", ":1 has no empty line after its headers."),
     ],
 )
 def test_headers_that_the_tool_refuses_are_refused(
@@ -244,7 +244,7 @@ def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
     ("gmrc", "expected"),
     [
         ("{,", ".gmrc:1 cannot be read: Expecting property name enclosed in double quotes."),
-        ("[]", ".gmrc holds no object."),
+        ("[]", ".gmrc is not a JSON object."),
         (
             '{"placeholders": {"app": "x"}}',
             ".gmrc has the placeholder app, which must be :UPPER_CASE with a text.",
@@ -259,15 +259,15 @@ def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
         ),
         (
             '{"beforeAllMigrations": [{"_": "sql", "file": "roles.sql"}]}',
-            ".gmrc has beforeAllMigrations, and Lockgate runs no actions of graphile-migrate.",
+            ".gmrc has beforeAllMigrations, and Lockgate does not run actions of graphile-migrate.",
         ),
         (
             '{"afterAllMigrations": ["grants.sql"]}',
-            ".gmrc has afterAllMigrations, and Lockgate runs no actions of graphile-migrate.",
+            ".gmrc has afterAllMigrations, and Lockgate does not run actions of graphile-migrate.",
         ),
         (
             '{"pgSettings": {"jit": false}}',
-            ".gmrc has the setting jit in pgSettings, whose value is no text.",
+            ".gmrc has the setting jit in pgSettings, whose value is not text.",
         ),
     ],
 )
@@ -288,7 +288,7 @@ def test_place_of_settings_is_seen_from_the_folder(folder: ForeignFolder) -> Non
 
 def test_settings_in_javascript_are_refused(folder: ForeignFolder) -> None:
     """What they export, only Node.js could say."""
-    expected = ".gmrc.js is a program, and Lockgate runs no JavaScript."
+    expected = ".gmrc.js is a program, and Lockgate cannot run JavaScript."
     assert folder.refuse(commit(SQL) | {"../.gmrc.js": ""}) == expected
 
 
@@ -305,10 +305,7 @@ def test_likely_placeholder_without_settings_cannot_be_run(folder: ForeignFolder
 
 def test_reserved_placeholder_without_value_cannot_be_run(folder: ForeignFolder) -> None:
     """Nothing is sent that was not filled in."""
-    expected = (
-        "committed/000001-step.sql:5: the script has :DATABASE_NAME, and nothing says what it stands"
-        " for."
-    )
+    expected = "committed/000001-step.sql:5: the script has :DATABASE_NAME, whose value is unknown."
     assert folder.obstruct(commit("drop database :DATABASE_NAME;\n")) == expected
 
 

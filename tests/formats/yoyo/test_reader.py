@@ -152,7 +152,7 @@ def test_python_that_must_be_run_is_an_obstacle(
         ({"a.sql": "\n-- depends: b\n"}, "a.sql:2 depends on b, which is no migration"),
         (
             {"a.sql": "-- depends: b\n", "b.sql": "-- depends: a\n", "c.sql": "-- depends: a\n"},
-            "go in a circle: a, b, c",
+            "go is part of a circle of revisions: a, b, c",
         ),
         ({"a.sql": "-- transactional: no\n"}, 'a.sql:1 says transactional: "no"'),
         ({"a.sql": SQL, "a.py": ""}, "Two files have version a: a.py and a.sql"),

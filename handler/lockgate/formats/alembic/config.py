@@ -1,6 +1,6 @@
-"""Where an Alembic project keeps its revisions: ``alembic.ini``, ``pyproject.toml``, or its folders.
+"""Finds an Alembic project's revisions: from ``alembic.ini``, ``pyproject.toml``, or its folders.
 
-Reads what says where files are, and nothing else: not the database's address, not ``env.py``.
+Reads only the settings for locations: not the database's address, not ``env.py``.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ _TRUE = frozenset({"true", "on", "yes", "1", "y", "t"})
 
 @dataclass(frozen=True, slots=True)
 class Locations:
-    """Folders of revisions below the project's, in order.
+    """Folders of revisions in the project's folder, in order.
 
-    ``is_told``: a configuration named them; else a revision in a subfolder may or may not count.
+    ``is_configured``: a configuration names them. Otherwise a revision in a subfolder may or may not
+    count.
     """
 
     folders: tuple[str, ...]
     recursive: bool
-    is_told: bool
+    is_configured: bool
 
 
 def find_locations(folder: Path) -> Locations:
-    """Return where the revisions are: of a project, of its script folder, or of ``versions`` itself.
+    """Return where the revisions are; the folder is a project, its script folder, or ``versions``.
 
     Raises:
         MigrationFileInvalid: the configuration cannot be read, or names a place outside the folder.
@@ -56,14 +57,14 @@ def find_locations(folder: Path) -> Locations:
     values = _read_values(folder)
     if "script_location" not in values:
         inside = "versions" if has_folder(folder, "versions") else "."
-        return Locations((inside,), recursive=False, is_told=False)
+        return Locations((inside,), recursive=False, is_configured=False)
     script = _below(folder, str(values["script_location"]), source)
     given = _split(values)
     folders = given or [posixpath.join(script, "versions")]
     return Locations(
         tuple(_below(folder, one, source) for one in folders),
         recursive=str(values.get("recursive_version_locations", "")).lower() in _TRUE,
-        is_told=True,
+        is_configured=True,
     )
 
 
@@ -101,10 +102,10 @@ def _split(values: dict[str, Any]) -> list[str]:
 
 
 def _below(folder: Path, place: str, source: str) -> str:
-    """Return a place as a path below the folder; ``package.module:folder`` is one too.
+    """Return a location as a path in the folder; it may also be ``package.module:folder``.
 
-    Where Alembic is started in a folder above, the place has that many folders more in front: they
-    are left out, as far as it takes to find revisions or their ``env.py``.
+    If Alembic is started in a parent folder, the location begins with further folders. They are
+    removed one by one until there are revisions or ``env.py``.
     """
     package, *rest = place.split(":")
     path = posixpath.normpath("/".join((package.replace(".", "/"), *rest)) if rest else place)
@@ -127,7 +128,7 @@ def _has_revisions(folder: Path) -> bool:
 def _outside(folder: Path, place: str, source: str) -> MigrationFileInvalid:
     return unusable_file(
         source,
-        f"places revisions in {place}, which is no folder in {folder}",
-        "Bring it into the folder that is packaged, or point LOCKGATE_MIGRATIONS (or --dir) at"
-        " the folder of revisions itself.",
+        f"has a location of revisions, {place}, which is not a folder in {folder}",
+        "Move it into the packaged folder, or set LOCKGATE_MIGRATIONS (or --dir) to the folder"
+        " of revisions itself.",
     )

@@ -1,10 +1,10 @@
-"""The order in which Alembic upgrades through a graph of revisions. Knows no files and no database.
+"""Sorts a graph of revisions in the order in which Alembic upgrades.
 
 ::
 
-    a ── b ── d ── merge        Alembic walks down from the heads, one line as far as it goes, and
-     └── c ────────┘            turns the walk around: a, c, b, d, merge or a, b, d, c, merge,
-                                by which parent the merge names first.
+    a ── b ── d ── merge        Alembic walks down from the heads, each line to its end, and reverses
+     └── c ────────┘            the walk: a, c, b, d, merge or a, b, d, c, merge, depending on the
+                                parent that the merge names first.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Revisions by id in the order of their files.
+    """Revisions by id, in the order of their files.
 
-    ``depends`` are the dependencies of each, labels resolved; ``needed`` those of them that no
-    revision further down its line depends on already.
+    ``depends`` are the dependencies of each, with labels resolved; ``needed`` are those that no
+    revision further down the same line already depends on.
     """
 
     revisions: dict[str, Revision]
@@ -35,7 +35,7 @@ class Graph:
     needed: dict[str, tuple[str, ...]]
 
     def downs(self, revision: str) -> tuple[str, ...]:
-        """Return the revisions that one stands on in its own line."""
+        """Return the revisions that one directly builds on."""
         return self.revisions[revision].downs
 
     def parents(self, revision: str) -> tuple[str, ...]:
@@ -43,11 +43,11 @@ class Graph:
         return tuple(dict.fromkeys((*self.downs(revision), *self.depends[revision])))
 
     def steps_down(self, revision: str) -> tuple[str, ...]:
-        """Return the parents by which Alembic walks."""
+        """Return the parents that Alembic's walk follows."""
         return tuple(dict.fromkeys((*self.downs(revision), *self.needed[revision])))
 
     def heads(self) -> list[str]:
-        """Return the revisions that nothing stands on."""
+        """Return the revisions that no other builds on."""
         used = {parent for revision in self.revisions for parent in self.parents(revision)}
         return [revision for revision in self.revisions if revision not in used]
 
@@ -56,8 +56,7 @@ def make_graph(revisions: Iterable[Revision]) -> Graph:
     """Connect revisions.
 
     Raises:
-        MigrationFileInvalid: two have one id or one label, or one stands on a revision that is
-            missing.
+        MigrationFileInvalid: two have the same id or label, or one builds on a missing revision.
     """
     by_id: dict[str, Revision] = {}
     for revision in revisions:
@@ -81,7 +80,7 @@ def sort_revisions(graph: Graph) -> list[str]:
     """Return all revisions in the order of ``alembic upgrade heads`` on an empty database.
 
     Raises:
-        MigrationFileInvalid: they go in a circle.
+        MigrationFileInvalid: they form a circle.
     """
     _refuse_circle(graph)
     waiting = set(graph.revisions)
@@ -91,7 +90,7 @@ def sort_revisions(graph: Graph) -> list[str]:
     at = 0
     while lines:
         current = lines[at]
-        # What another line still has above it waits until that line has come down to it.
+        # A revision that another line still leads to waits until that line has reached it.
         other = next((i for i, found in enumerate(below) if i != at and current in found), None)
         if other is not None:
             at = other
@@ -103,7 +102,7 @@ def sort_revisions(graph: Graph) -> list[str]:
         if following:
             lines[at] = following[0]
             if len(graph.steps_down(current)) == 1:
-                # What is below the next one is what was below this one; counting again takes long.
+                # The next one's ancestors are this one's; computing them again would be slow.
                 below[at].discard(current)
             else:
                 below[at] = find_ancestors(following[0], graph.steps_down)
@@ -150,8 +149,8 @@ def _require(revision: Revision, name: str, by_id: dict[str, Revision]) -> str:
     if name not in by_id:
         raise unusable_file(
             revision.path,
-            f"stands on the revision {name}, which no file has",
-            "Bring the missing file, or correct the name.",
+            f"builds on the revision {name}, which no file defines",
+            "Restore the missing file, or correct the name.",
             line=revision.line,
         )
     return name
@@ -161,13 +160,13 @@ def _twice(revision: Revision, other: Revision, what: str) -> Exception:
     return unusable_file(
         revision.path,
         f"has {what}, and so has {other.path}",
-        "Give one of them another.",
+        "Rename one of them.",
         line=revision.line,
     )
 
 
 def _refuse_circle(graph: Graph) -> None:
-    """Refuse revisions of which some can never be next."""
+    """Refuse revisions that form a circle."""
     missing = {revision: len(graph.parents(revision)) for revision in graph.revisions}
     above: dict[str, list[str]] = {revision: [] for revision in graph.revisions}
     for revision in graph.revisions:
@@ -184,7 +183,7 @@ def _refuse_circle(graph: Graph) -> None:
         first = graph.revisions[stuck[0]]
         raise unusable_file(
             first.path,
-            f"waits for itself: these stand on each other in a circle: {', '.join(stuck)}",
+            f"is part of a circle of revisions: {', '.join(stuck)}",
             "Correct a down_revision or a depends_on.",
             line=first.line,
         )

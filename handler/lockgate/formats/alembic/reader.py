@@ -1,7 +1,7 @@
-"""Alembic's revisions: Python files that stand on each other, and run through the alembic library.
+"""Reads a folder of Alembic's revisions: Python files that build on each other.
 
-Reads them from their syntax: to list, plan or adopt them needs no library and runs nothing of
-theirs. `postgres.alembic_step` runs them; `env.py` is never run.
+It only reads their syntax, so that listing, planning and adopting them needs no library and runs none
+of their code. `postgres.apply.alembic_step` runs them with the alembic library; `env.py` is never run.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 _REVISION = re.compile(r"^(?:down_revision|revision)\b[^=\n]*=", re.MULTILINE)
 _MISSING_LIBRARY = Obstacle(
     "needs the alembic library, which is not installed",
-    "In a terminal: pip install 'alembic>=1.13,<2'. In a function, put it into the package or a layer:"
+    "In a terminal: pip install 'alembic>=1.13,<2'. For a function, add it to the package or to a layer:"
     " pip install --target LAYER/python 'alembic>=1.13,<2'.",
     1,
 )
 
 
 def recognise(folder: Path) -> str | None:
-    """Return the file that only an Alembic project has."""
+    """Return the file that identifies an Alembic project, or a file of a revision."""
     for name in ("alembic.ini", "env.py", "script.py.mako"):
         if has_file(folder, name):
             return f"it has {name}"
@@ -80,8 +80,8 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
     ``folder`` is the project (with ``alembic.ini``), its script folder, or the folder of revisions.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, a file is no revision, or revisions are
-            there twice, missing, or in a circle.
+        MigrationFileInvalid: the folder is missing or empty, a file is not a revision, or revisions
+            are duplicate, missing, or form a circle.
     """
     graph = _read_graph(folder)
     found = find_spec(_LIBRARY)
@@ -93,7 +93,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
 
 
 def complete_history(folder: Path, history: ForeignHistory) -> ForeignHistory:
-    """Return a row for each revision that Alembic's heads stand for: they and all below them.
+    """Return a row for each revision that the table's heads imply: they and all their ancestors.
 
     Raises:
         MigrationFileInvalid: the folder cannot be read.
@@ -115,8 +115,8 @@ def _unknown_head(head: str) -> ForeignRow:
         head,
         state=ForeignState.UNKNOWN,
         detail=(
-            f"Alembic's table has the revision {head}, which no file has: the database is ahead of"
-            " this folder, or of another project. Bring the folder that was deployed last."
+            f"Alembic's table has the revision {head}, which no file defines: the database is ahead of"
+            " this folder, or belongs to another project. Use the folder that was deployed last."
         ),
     )
 
@@ -144,18 +144,18 @@ def _list_revisions(folder: Path, locations: Locations) -> Iterator[str]:
         seen.add(path)
         if not is_below or locations.recursive:
             yield path
-        elif not locations.is_told and _REVISION.search(read_text(folder, path)):
+        elif not locations.is_configured and _REVISION.search(read_text(folder, path)):
             raise _in_subfolder(path)
 
 
 def _list_passed_over(folder: Path, locations: Locations, taken: set[str]) -> list[str]:
-    """Return what looks like a revision in a subfolder, where the configuration names no such."""
+    """Return files in subfolders that look like revisions and are not read."""
     below = (path for path, is_below in _list_python(folder, locations) if is_below)
     return [p for p in below if p not in taken and _REVISION.search(read_text(folder, p))]
 
 
 def _list_python(folder: Path, locations: Locations) -> Iterator[tuple[str, bool]]:
-    """Yield each file of Python, and whether it is in a subfolder of its location."""
+    """Yield each Python file, and whether it is in a subfolder of its location."""
     for place in locations.folders:
         for name in list_files(folder / place, (".py",)):
             if name.endswith(".py"):
@@ -163,9 +163,9 @@ def _list_python(folder: Path, locations: Locations) -> Iterator[tuple[str, bool
 
 
 def _refuse_continued(folder: Path, graph: Graph, passed_over: list[str]) -> None:
-    """Refuse to leave out a revision that goes on from one that is read.
+    """Refuse to ignore a revision that builds on one that is read.
 
-    Projects name such folders to Alembic from their own programs (``version_locations``).
+    Projects pass such folders to Alembic from their own programs (``version_locations``).
     """
     for path in passed_over:
         revision = _read_file(folder, path)
@@ -176,9 +176,9 @@ def _refuse_continued(folder: Path, graph: Graph, passed_over: list[str]) -> Non
 def _in_subfolder(path: str) -> MigrationFileInvalid:
     return unusable_file(
         path,
-        "is a revision in a subfolder, which Alembic reads only where its configuration says so",
-        "Point LOCKGATE_MIGRATIONS (or --dir) at the folder that has alembic.ini. Where it is the"
-        " project's own program that names such folders, let one beside versions say so: [alembic],"
+        "is a revision in a subfolder, which Alembic reads only if its configuration says so",
+        "Set LOCKGATE_MIGRATIONS (or --dir) to the folder that has alembic.ini. If the project's own"
+        " program names such folders, put an alembic.ini beside versions: [alembic],"
         " script_location = %(here)s, recursive_version_locations = true",
     )
 

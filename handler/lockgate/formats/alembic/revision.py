@@ -1,4 +1,4 @@
-"""One Alembic revision, read from its syntax. Runs nothing of it, and needs no alembic."""
+"""Reads one Alembic revision from its syntax, without running it and without the alembic library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _VARIABLES = ("revision", "down_revision", "branch_labels", "depends_on")
-# What of alembic.context has an answer without env.py (`postgres.alembic_step`).
+# The parts of alembic.context that work without env.py (`postgres.apply.alembic_step`).
 KNOWN_CONTEXT = frozenset(
     {
         "config",
@@ -30,10 +30,10 @@ KNOWN_CONTEXT = frozenset(
     }
 )
 _FUNCTIONS = {"upgrade": Direction.UP, "downgrade": Direction.DOWN}
-# Alembic's oldest files have the id as their name.
+# In Alembic's oldest files the name is the id.
 _LEGACY_NAME = re.compile(r"(?:.*/)?([a-f0-9]+)\.py")
 _ILLEGAL = re.compile(r"[@\-+:]")
-# Behind a semicolon, END may be that of a body.
+# After a semicolon, END may belong to a function body.
 _ENDS_TRANSACTION = re.compile(
     r"\A\s*(?:end|abort|begin|start\s+transaction)\b"
     r"|(?:\A|;)\s*(?:commit|rollback(?!\s+to))\b",
@@ -43,7 +43,7 @@ _ENDS_TRANSACTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a file says of itself. ``ends_transaction``: the directions that commit by themselves.
+    """The content of a revision's file. ``ends_transaction``: the directions that commit themselves.
 
     ``idle`` are the directions whose function would not run when it is called.
     """
@@ -63,11 +63,11 @@ class Revision:
 
 
 def read_revision(text: str, path: str) -> Revision:
-    """Return what a revision's file says of itself.
+    """Return the content of a revision's file.
 
     Raises:
-        MigrationFileInvalid: it is no Python, has no ``revision``, ``down_revision`` or ``upgrade``,
-            or one of its variables is not written out.
+        MigrationFileInvalid: it is not Python, has no ``revision``, ``down_revision`` or ``upgrade``,
+            or one of its variables is not a literal.
     """
     module = _parse(text, path)
     values: dict[str, tuple[str, ...]] = {}
@@ -121,7 +121,7 @@ def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _read_names(node: ast.expr, path: str) -> tuple[str, ...]:
-    """Return a name, several, or none at all, as Alembic takes them."""
+    """Return the names of a variable: one, several or none."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError, MemoryError):
@@ -132,7 +132,7 @@ def _read_names(node: ast.expr, path: str) -> tuple[str, ...]:
     if not isinstance(names, (tuple, list, set)) or not all(isinstance(n, str) for n in names):
         raise unusable_file(
             path,
-            "does not write its revisions out, so that they are known only by running it",
+            "computes the names of revisions, which are then unknown without running it",
             'Write them as strings: down_revision = "1975ea83b712".',
             line=node.lineno,
         )
@@ -147,8 +147,8 @@ def _read_id(values: dict[str, tuple[str, ...]], lines: dict[str, int], path: st
     if _ILLEGAL.search(given[0]):
         raise unusable_file(
             path,
-            f'has the revision "{given[0]}", and Alembic allows none of @ - + : in one',
-            "Take the sign out, here and where the revision is named.",
+            f'has the revision "{given[0]}", and Alembic allows no @ - + : in a name',
+            "Remove the character, here and wherever the revision is named.",
             line=lines.get("revision", 1),
         )
     return given[0]
@@ -157,20 +157,20 @@ def _read_id(values: dict[str, tuple[str, ...]], lines: dict[str, int], path: st
 def _missing(path: str, what: str, example: str) -> Exception:
     return unusable_file(
         path,
-        f"has no {what}, so it is no revision of Alembic's",
-        f"Write {example}; or move the file out of the folder of revisions.",
+        f"has no {what}, so it is not an Alembic revision",
+        f"Add {example}, or move the file out of the folder of revisions.",
     )
 
 
 def _read_title(module: ast.Module) -> str:
-    """Return the first paragraph of the docstring, which is the message that it was made with."""
+    """Return the first paragraph of the docstring: the message of ``alembic revision -m``."""
     title = " ".join((ast.get_docstring(module) or "").split("\n\n")[0].split())
-    # Without a message, what stands first is what Alembic adds to one.
+    # Without a message, the docstring begins with what Alembic adds to it.
     return "" if title.startswith("Revision ID:") else title
 
 
 def _read_functions(module: ast.Module) -> dict[Direction, ast.FunctionDef | None]:
-    """Return what is bound to ``upgrade`` and ``downgrade``; ``None`` if it is no plain function."""
+    """Return what is bound to ``upgrade`` and ``downgrade``; ``None`` if it is not a plain function."""
     found: dict[Direction, ast.FunctionDef | None] = {}
     for node in module.body:
         names: list[str] = []
@@ -186,7 +186,7 @@ def _read_functions(module: ast.Module) -> dict[Direction, ast.FunctionDef | Non
 
 
 def _has_downgrade(bodies: dict[Direction, ast.FunctionDef | None]) -> bool:
-    """Return whether there is a downgrade that does more than say that there is none."""
+    """Return whether there is a downgrade that does more than raise an error."""
     if Direction.DOWN not in bodies:
         return False
     function = bodies[Direction.DOWN]
@@ -196,7 +196,7 @@ def _has_downgrade(bodies: dict[Direction, ast.FunctionDef | None]) -> bool:
 def _find_enders(
     module: ast.Module, bodies: dict[Direction, ast.FunctionDef | None]
 ) -> frozenset[Direction]:
-    """Return the directions that end their transaction; what a helper does, both may do."""
+    """Return the directions that end their transaction; code outside of both may belong to either."""
     inside = {
         direction: {id(node) for node in ast.walk(function) if _ends_transaction(node)}
         for direction, function in bodies.items()
@@ -232,17 +232,17 @@ def _find_obstacle(
     for function in bodies.values():
         if function is not None and _needs_arguments(function):
             return Obstacle(
-                f"has {function.name} with arguments, which env.py would hand it, and env.py is not"
-                " run",
-                "Give the arguments defaults; point each database's function at revisions of its own.",
+                f"has {function.name} with arguments that env.py would pass, and Lockgate does not run"
+                " env.py",
+                "Give the arguments defaults, or give each database a folder of revisions of its own.",
                 function.lineno,
             )
     line = _find_context(module)
     if line is None:
         return None
     return Obstacle(
-        "asks alembic.context for what env.py or the command line sets up, and env.py is not run",
-        "Use op.get_context() and op.get_bind(), or write the value in.",
+        "uses values of alembic.context that env.py or the command line sets, and neither is run",
+        "Use op.get_context() and op.get_bind(), or write the value itself.",
         line,
     )
 
@@ -254,7 +254,7 @@ def _needs_arguments(function: ast.FunctionDef) -> bool:
 
 
 def _find_context(module: ast.Module) -> int | None:
-    """Return the line at which the module asks what it imported as ``alembic.context`` too much."""
+    """Return the line where the module uses a part of ``alembic.context`` that needs env.py."""
     names = {
         alias.asname or alias.name
         for node in ast.walk(module)

@@ -1,6 +1,6 @@
-"""Alembic's ``alembic_version``: the heads, and nothing else. Knows that table and no revisions.
+"""Reads Alembic's table ``alembic_version``, which has only the heads.
 
-Everything that a head stands on was applied; what that is, the folder says (`formats.alembic`).
+All ancestors of a head were applied; the folder tells which they are (`complete_history`).
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ def _list_keywords(tree: ast.AST, name: str) -> Iterator[str]:
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return the heads: one, unless branches were not merged."""
+    """Return the heads: one, or several if branches were not merged."""
     heads = tuple(str(row[0]) for row in ask(_READ.format(table=table)))
     return ForeignHistory(table, (), heads=heads)

@@ -1,7 +1,7 @@
-"""dbmate: ``VERSION….sql`` with ``-- migrate:up`` and ``-- migrate:down``, in the order of the names.
+"""Reads a folder of dbmate: ``VERSION….sql`` with ``-- migrate:up`` and ``-- migrate:down``.
 
-Knows dbmate's names, markers and its one option; the cut is the native format's, so that a file has
-the same checksum in both.
+Migrations run in the order of their names. Files are divided as in the native format, so that a file
+has the same checksum in both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration, Script
 
-# What has no number in front, dbmate passes over, and so do we.
+# dbmate ignores files whose names do not begin with a number.
 _NAME = re.compile(r"([0-9]+)(.*)\.sql")
 _MARKER = re.compile(
     r"^--[ \t]*migrate:(up|down)(?=[ \t]*\r?$|[ \t]+[^ \t\r\n])([^\r\n]*)", re.MULTILINE
@@ -40,7 +40,7 @@ _TABLE_SQL = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar PRIM
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that every file has dbmate's marker, if none has what only the native format knows."""
+    """Return the sign that every file has dbmate's marker and none an option of the native format."""
     names = [name for name in list_names(folder) if _NAME.fullmatch(name)]
     if not names or find_native_sign(folder) is not None:
         return None
@@ -50,13 +50,13 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration of the folder itself; dbmate does not look into subfolders.
+    """Read every migration of the folder; dbmate ignores subfolders.
 
     Raises:
         MigrationFileInvalid: a file has no ``-- migrate:up``, several, or SQL above it; two files
             share a version; or there is no migration.
     """
-    del variables  # dbmate fills nothing in
+    del variables  # dbmate has no variables
     named = [(name, _NAME.fullmatch(name)) for name in list_names(folder)]
     migrations = [_read_migration(folder, path, match) for path, match in named if match]
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
@@ -78,7 +78,7 @@ def _read_migration(folder: Path, path: str, named: re.Match[str]) -> Migration:
 
 
 def _check_markers(path: str, text: str, markers: list[re.Match[str]]) -> None:
-    """Refuse what dbmate refuses, and several sections, each with a transaction of its own."""
+    """Refuse what dbmate refuses, and a file with several up or down sections."""
     if not markers or markers[0][1] == "down":
         raise unusable_file(
             path,
@@ -91,7 +91,7 @@ def _check_markers(path: str, text: str, markers: list[re.Match[str]]) -> None:
         raise unusable_file(
             path,
             f"has a second -- migrate:{surplus[0][1]}; Lockgate runs one section of each per file",
-            "Split the file in several migrations.",
+            "Split the file into several migrations.",
             line=line_of(text, surplus[0].start()),
         )
     lost = next(tokenize(text[: markers[0].start()]), None)
@@ -99,7 +99,7 @@ def _check_markers(path: str, text: str, markers: list[re.Match[str]]) -> None:
         raise unusable_file(
             path,
             "has SQL above -- migrate:up",
-            "Move it below the marker; above it only comments may stand.",
+            "Move it below the marker. Only comments may be above it.",
             line=line_of(text, lost.start),
         )
 
@@ -115,7 +115,7 @@ def _cut(path: str, text: str, marker: re.Match[str], end: int) -> Script:
 
 
 def _read_option(words: str) -> str | None:
-    """Return what ``transaction:`` says; dbmate passes over every other word, and the last counts."""
+    """Return the last value of ``transaction:``; dbmate ignores every other word."""
     pairs = (word.split(":") for word in words.split())
     options = {pair[0]: pair[1] for pair in pairs if len(pair) == len(("key", "value"))}
     return options.get("transaction")

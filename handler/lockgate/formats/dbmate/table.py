@@ -1,4 +1,4 @@
-"""dbmate's ``schema_migrations``: one column, a row per version that is applied."""
+"""Reads dbmate's table ``schema_migrations``: one column, one row per applied version."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ _READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied; dbmate notes no time and no checksum."""
+    """Return the applied versions; dbmate records neither time nor checksum."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))

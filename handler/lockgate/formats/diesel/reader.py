@@ -1,7 +1,7 @@
-"""Diesel: a folder per migration with ``up.sql``, ``down.sql`` and ``metadata.toml``.
+"""Reads a folder of Diesel: a subfolder per migration, with ``up.sql``, ``down.sql``, ``metadata.toml``.
 
-The version is what stands before the first underscore, without its dashes, and versions compare as
-texts. Files beside the folders are passed over, as Diesel does.
+The version is the part of the name before the first underscore, without dashes. Versions compare as
+text. Like Diesel, it ignores files beside the subfolders.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that every folder in it has an ``up.sql``."""
+    """Return the sign that every subfolder has an ``up.sql``."""
     folders = _list_folders(folder)
     if folders and all(has_file(folder, f"{name}/{_UP}") for name in folders):
         return f"every folder has an {_UP}, such as {folders[0]}/{_UP}"
@@ -44,13 +44,13 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read the migration of every folder in it, hidden ones left out.
+    """Read the migration of every subfolder except hidden ones.
 
     Raises:
         MigrationFileInvalid: a folder has no ``up.sql`` or an empty one, its ``metadata.toml`` cannot
             be read, two folders share a version, or there is none.
     """
-    del variables  # Diesel fills nothing in
+    del variables  # Diesel has no variables
     migrations = [_read_migration(folder, name) for name in _list_folders(folder)]
     migrations.sort(key=lambda migration: migration.migration_id)
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
@@ -65,9 +65,9 @@ def _read_migration(folder: Path, name: str) -> Migration:
     if not has_file(folder, path):
         raise unusable_file(
             name,
-            f"is a folder without {_UP}, which Diesel takes for a broken migration",
-            f"Add {path}, or move the folder out of the migrations folder; or point"
-            " LOCKGATE_MIGRATIONS (or --dir) at the migrations folder itself.",
+            f"is a folder without {_UP}, which is a broken migration to Diesel",
+            f"Add {path}, or move the folder out of the migrations folder; or set"
+            " LOCKGATE_MIGRATIONS (or --dir) to the migrations folder itself.",
         )
     transaction = _read_metadata(folder, name)
     up = read_script(folder, path, transaction=transaction)
@@ -83,7 +83,7 @@ def _read_migration(folder: Path, name: str) -> Migration:
 
 
 def _read_metadata(folder: Path, name: str) -> bool | None:
-    """Return False for a migration outside of a transaction, which one without the key is too."""
+    """Return False if the migration runs outside of a transaction, as it does without the key."""
     path = f"{name}/{_METADATA}"
     if not has_file(folder, path):
         return None

@@ -1,4 +1,4 @@
-"""Diesel's ``__diesel_schema_migrations``: a row per version that is applied."""
+"""Reads Diesel's table ``__diesel_schema_migrations``: one row per applied version."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ _READ = (
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied, in the order of application."""
+    """Return the applied versions, in the order of application."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))

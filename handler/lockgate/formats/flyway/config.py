@@ -1,7 +1,7 @@
-"""Flyway's settings: ``flyway.conf`` or ``flyway.toml`` in or beside the folder, then variables.
+"""Reads Flyway's settings: ``flyway.conf`` or ``flyway.toml`` in or beside the folder, then variables.
 
-Knows which settings change what runs: those are followed or refused, never passed over. Settings of
-the connection, of other commands and of what the terminal shows do not matter here.
+A setting that changes what runs is either followed or refused, never ignored. Settings of the
+connection, of other commands and of the terminal's output do not matter here.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ _PLACEHOLDERS = "placeholders."
 _VARIABLE = "FLYWAY_"
 _ENVIRONMENT = re.compile(r"\$\{(?:env\.)?([A-Za-z0-9_]+)\}")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Setting: the values that change nothing here, and what to do about the others.
+# For each setting: the values without effect here, and a hint for all others.
 _REFUSED: Final[dict[str, tuple[frozenset[str], str]]] = {
     "target": (frozenset({"", "latest"}), "Name the target in the request instead."),
-    "cherryPick": (frozenset({""}), "Lockgate applies all that is pending."),
+    "cherryPick": (frozenset({""}), "Lockgate applies all pending migrations."),
     "skipExecutingMigrations": (frozenset({"false"}), "Use the action baseline instead."),
     "initSql": (frozenset({""}), "Set it for the role: ALTER ROLE … SET …."),
-    "callbacks": (frozenset({""}), "Callbacks in Java cannot be run; make them migrations."),
-    "resolvers": (frozenset({""}), "Resolvers in Java cannot be run."),
-    "skipDefaultResolvers": (frozenset({"false"}), "Without them there would be no migration."),
-    "migrationResolvers": (frozenset({""}), "Resolvers in Java cannot be run."),
+    "callbacks": (frozenset({""}), "Lockgate cannot run Java callbacks; make them migrations."),
+    "resolvers": (frozenset({""}), "Lockgate cannot run Java resolvers."),
+    "skipDefaultResolvers": (
+        frozenset({"false"}),
+        "Without them there would be no migrations.",
+    ),
+    "migrationResolvers": (frozenset({""}), "Lockgate cannot run Java resolvers."),
     "errorOverrides": (frozenset({""}), "An error of the server ends the run."),
-    "delimiter": (frozenset({"", ";"}), "Statements end where PostgreSQL ends them."),
+    "delimiter": (frozenset({"", ";"}), "Lockgate splits statements as PostgreSQL does."),
     "encoding": (frozenset({"utf-8", "utf8"}), "Save the files as UTF-8."),
     "detectEncoding": (frozenset({"false"}), "Save the files as UTF-8."),
     "defaultSchema": (
         frozenset({"", "public"}),
-        "Flyway puts it on the search path: ALTER ROLE … SET search_path = … does that too; then set",
+        "Put it on the search path instead: ALTER ROLE … SET search_path = …; then set",
     ),
     "schemas": (
         frozenset({"", "public"}),
@@ -52,16 +55,16 @@ _REFUSED: Final[dict[str, tuple[frozenset[str], str]]] = {
     ),
     "baselineOnMigrate": (
         frozenset({"false"}),
-        "Use the action baseline where a database has objects and no history, and set",
+        "Use the action baseline if a database has objects but no history, and set",
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FlywayConfig:
-    """What of Flyway's settings decides about files and their text.
+    """Flyway's settings that affect files and their text.
 
-    ``transaction`` is executeInTransaction where it is given. ``placeholders`` are the project's own.
+    ``transaction`` is executeInTransaction, if it is set. ``placeholders`` are the project's own.
     """
 
     names: NameRules = field(default_factory=NameRules)
@@ -78,11 +81,11 @@ class FlywayConfig:
 
 
 def read_config(folder: Path, variables: Mapping[str, str]) -> FlywayConfig:
-    """Return the settings that hold for a folder.
+    """Return the settings for a folder.
 
     Raises:
-        MigrationFileInvalid: a setting changes what runs in a way that Lockgate does not follow, or
-            a file of settings cannot be read.
+        MigrationFileInvalid: a setting changes what runs and Lockgate does not support it, or a file
+            of settings cannot be read.
     """
     settings = {entry.key: entry for entry in _read_files(folder, variables)}
     settings |= {entry.key: entry for entry in _read_variables(variables)}
@@ -161,20 +164,22 @@ def _refuse(entry: Entry) -> None:
     override = f"{_variable_of(entry.key)}={default}"
     raise unusable_file(
         entry.file,
-        f"sets flyway.{entry.key}, which Lockgate does not follow",
-        f"{hint} {override}." if hint.endswith("set") else f"{hint} {override} passes over it.",
+        f"sets flyway.{entry.key}, which Lockgate does not support",
+        f"{hint} {override}."
+        if hint.endswith("set")
+        else f"{hint} To ignore the setting: {override}.",
         line=entry.line,
     )
 
 
 def _refuse_locations(entry: Entry) -> None:
-    """Refuse several folders, or a pattern: Lockgate reads the one that it is given."""
+    """Refuse several folders and patterns: Lockgate reads one folder."""
     if any(sign in entry.value for sign in ",*?"):
         raise unusable_file(
             entry.file,
-            "sets flyway.locations to several folders, and Lockgate reads one",
-            "Put LOCKGATE_MIGRATIONS to a folder that holds them all, and FLYWAY_LOCATIONS to the"
-            " same; subfolders are read.",
+            "sets flyway.locations to several folders, and Lockgate reads only one",
+            "Set LOCKGATE_MIGRATIONS and FLYWAY_LOCATIONS to a folder that contains them all;"
+            " subfolders are read.",
             line=entry.line,
         )
 
@@ -204,8 +209,8 @@ def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
     if len(found) > 1:
         raise unusable_file(
             found[0],
-            f"is not the only file of settings: there is {found[1]} too",
-            "Keep the one that counts.",
+            f"is not the only file of settings; there is also {found[1]}",
+            "Keep one of them.",
         )
     for path in found:
         read = _read_toml if path.endswith(".toml") else _read_conf
@@ -219,7 +224,7 @@ def _read_conf(path: str, text: str, variables: Mapping[str, str]) -> Iterator[E
 
 
 def _expand(value: str, variables: Mapping[str, str]) -> str:
-    """Fill in variables of the environment; one that is not set is empty, as to Flyway."""
+    """Fill in variables of the environment; like for Flyway, one that is not set is empty."""
     return _ENVIRONMENT.sub(lambda match: variables.get(match[1], ""), value)
 
 
@@ -253,7 +258,7 @@ def _show(value: Any) -> str:
 
 
 def _line_of_key(text: str, key: str) -> int | None:
-    """Return where a key is set for the first time: the TOML reader does not say."""
+    """Return the line of the first assignment to a key; the TOML reader does not provide it."""
     found = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*=", text, re.MULTILINE)
     return None if found is None else text.count("\n", 0, found.start()) + 1
 

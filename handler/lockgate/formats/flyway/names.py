@@ -1,7 +1,4 @@
-"""Flyway's file names: which kind of migration a name is, or that it is none.
-
-Knows prefixes, separator and suffixes. Reads no file.
-"""
+"""Parses Flyway's file names: prefix, version, separator, description, suffix."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway.table import make_version_text
 
 _VERSION = re.compile(r"[0-9]+(?:[._][0-9]+)*")
-# What is not SQL and would run under Flyway: Java and its kin, and scripts of a shell.
+# Programs that Flyway would run: Java and related languages, and shell scripts.
 PROGRAM_SUFFIXES = (
     ".java", ".class", ".kt", ".groovy", ".scala", ".js", ".py", ".ps1", ".bat", ".cmd", ".sh", ".bash",
 )  # fmt: skip
-# Events that a migrate, its validation or an undo raises. The rest (clean, repair, info, baseline)
-# belongs to commands that Lockgate does not run in Flyway's place.
+# Events that migrate, its validation or undo raise. The others (clean, repair, info, baseline) belong to
+# commands that Lockgate does not replace.
 _EVENTS = (
     *(
         f"{when}{event}"
@@ -49,7 +46,7 @@ _EVENTS = (
 
 
 class NameKind(StrEnum):
-    """What a file is to Flyway."""
+    """How Flyway uses a file."""
 
     VERSIONED = "versioned"
     UNDO = "undo"
@@ -60,7 +57,7 @@ class NameKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name taken apart; ``version`` is ``None`` for a repeatable one and a callback."""
+    """A parsed name; ``version`` is ``None`` for a repeatable migration and a callback."""
 
     kind: NameKind
     version: Version | None
@@ -79,7 +76,7 @@ class NameRules:
     suffixes: tuple[str, ...] = (".sql",)
 
     def prefixes(self) -> list[tuple[str, NameKind]]:
-        """Return every prefix, the longest first, which is the order in which Flyway tries them."""
+        """Return every prefix, the longest first: Flyway tries them in this order."""
         own = [
             (self.versioned, NameKind.VERSIONED),
             (self.undo, NameKind.UNDO),
@@ -91,22 +88,22 @@ class NameRules:
 
 
 def parse_name(name: str, rules: NameRules) -> Name | None:
-    """Return what a file's name says, or ``None`` where Flyway would pass it over.
+    """Parse a file's name; ``None`` if Flyway would ignore the file.
 
-    ``1.0`` and ``1`` are one version, and so are ``1_2`` and ``1.2``.
+    ``1.0`` and ``1`` are the same version, and so are ``1_2`` and ``1.2``.
     """
     suffix = next((s for s in rules.suffixes if name.endswith(s)), None)
     return None if suffix is None else parse_stem(name.removesuffix(suffix), rules)
 
 
 def parse_program(name: str, rules: NameRules) -> Name | None:
-    """Return what the name of a program says, if it would be a migration's or a callback's."""
+    """Parse the name of a program; ``None`` if it is neither a migration nor a callback."""
     stem, dot, suffix = name.rpartition(".")
     return parse_stem(stem, rules) if dot + suffix in PROGRAM_SUFFIXES else None
 
 
 def parse_stem(stem: str, rules: NameRules) -> Name | None:
-    """Return what a name without its suffix says."""
+    """Parse a name without its suffix."""
     found = next(((p, k) for p, k in rules.prefixes() if stem.startswith(p)), None)
     if found is None:
         return None

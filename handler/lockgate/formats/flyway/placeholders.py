@@ -1,7 +1,4 @@
-"""Flyway's placeholders: ``${name}`` anywhere in a file, comments and strings included.
-
-Knows which of Flyway's own (``${flyway:…}``) a file decides. Knows no environment.
-"""
+"""Fills in Flyway's placeholders: ``${name}`` anywhere in a file, also in comments and strings."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _OWN = "flyway"
 class Filled:
     """A text with its placeholders filled in, and the values that came from the project's settings.
 
-    ``obstacle`` is the first placeholder that could not be filled in; the text is the file's then.
+    ``obstacle`` is the first placeholder that could not be filled in; the text is then unchanged.
     """
 
     text: str = field(repr=False)
@@ -33,7 +30,7 @@ class Filled:
 
 
 class _Unfilled(Exception):
-    """A placeholder that has no value here."""
+    """A placeholder without a usable value."""
 
     def __init__(self, why: str, hint: str) -> None:
         super().__init__(why)
@@ -44,8 +41,8 @@ class _Unfilled(Exception):
 def fill_placeholders(text: str, path: str, config: FlywayConfig) -> Filled | None:
     """Return the text with its placeholders filled in, or ``None`` if it has none.
 
-    It is an obstacle that one has no value, an error to Flyway too; or has one of several lines; or
-    is one of Flyway's own that only its run could tell.
+    A placeholder is an obstacle if it has no value (an error in Flyway too), if its value has several
+    lines, or if it is one of Flyway's own whose value only Flyway knows.
     """
     if config.prefix not in text:
         return None
@@ -67,7 +64,7 @@ def fill_placeholders(text: str, path: str, config: FlywayConfig) -> Filled | No
 
 
 def _find(match: re.Match[str], path: str, config: FlywayConfig) -> tuple[str, bool]:
-    """Return a placeholder's value, and whether no message may show it."""
+    """Return a placeholder's value, and whether to hide it in messages."""
     own = f"{_OWN}{config.separator}"
     name = match[1]
     if name.startswith(own):
@@ -77,19 +74,19 @@ def _find(match: re.Match[str], path: str, config: FlywayConfig) -> tuple[str, b
     if found is None or not match[0].endswith(config.suffix):
         shown = match[0].partition("\n")[0].rstrip()
         raise _Unfilled(
-            f"has the placeholder {shown}, and no value is given for it",
-            f"{_say_where(name)}If it is no placeholder, set FLYWAY_PLACEHOLDER_REPLACEMENT=false, or"
+            f"has the placeholder {shown}, which has no value",
+            f"{_hint_at(name)}If it is not a placeholder, set FLYWAY_PLACEHOLDER_REPLACEMENT=false, or"
             f" placeholderReplacement=false in {path}.conf.",
         )
     if _NEWLINE.search(found):
         raise _Unfilled(
             f"has the placeholder {match[0]}, whose value has several lines",
-            "Give it a value of one line; lines of the file would not be found again.",
+            "Give it a value without line breaks: they would shift the lines of the file.",
         )
     return found, True
 
 
-def _say_where(name: str) -> str:
+def _hint_at(name: str) -> str:
     if re.fullmatch(r"[\w.-]+", name) is None:
         return ""
     return f"Set FLYWAY_PLACEHOLDERS_{name.upper()}, or flyway.placeholders.{name} in flyway.conf. "
@@ -104,7 +101,7 @@ def _find_own(shown: str, name: str, path: str, config: FlywayConfig) -> str:
     found = known.get(name)
     if found is None:
         raise _Unfilled(
-            f"has the placeholder {shown}, which only Flyway could fill",
+            f"has the placeholder {shown}, whose value only Flyway knows",
             _HINTS.get(name, "Write the value itself, or a placeholder of your own."),
         )
     return found
@@ -114,6 +111,6 @@ _HINTS = {
     "defaultSchema": "Set FLYWAY_DEFAULT_SCHEMA=public.",
     "user": "Write current_user, or a placeholder of your own.",
     "database": "Write current_database(), or a placeholder of your own.",
-    "timestamp": "It made a repeatable migration run each time. Lockgate runs one when its text"
-    " changes; take the placeholder out.",
+    "timestamp": "Remove the placeholder. It makes Flyway run a repeatable migration each time; Lockgate"
+    " runs one when its text changes.",
 }

@@ -1,7 +1,7 @@
-"""Flyway's folders (``docs/formats/flyway.md``) to a catalog.
+"""Reads a folder of Flyway (``docs/formats/flyway.md``).
 
-Knows what a name and a script configuration file mean. Versions compare as numbers, group by group;
-repeatable migrations follow by description. What Flyway passes over is passed over.
+Versions compare as numbers, group by group; repeatable migrations follow in the order of their
+descriptions. Files that Flyway ignores are ignored.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
 
 _PROGRAM = Obstacle(
-    "is no SQL", "Write it as SQL; or apply it with Flyway, and adopt after that.", line=1
+    "is not SQL", "Rewrite it in SQL; or apply it with Flyway and adopt afterwards.", line=1
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file that Flyway would run, and what its name says."""
+    """One file that Flyway would run, and its parsed name."""
 
     path: str
     name: Name
@@ -57,7 +57,7 @@ class _File:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return the first file that is named as Flyway names versioned migrations, if there is one."""
+    """Return the first file with the name of a versioned Flyway migration, as a sign."""
     for path in list_files(folder, (".sql",)):
         name = parse_name(path.rpartition("/")[2], NameRules())
         if name is not None and name.kind is NameKind.VERSIONED:
@@ -67,16 +67,16 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration below ``folder``, undo scripts as down scripts.
+    """Read every migration in ``folder`` and its subfolders; undo scripts are down scripts.
 
     ``variables`` are those of the environment: FLYWAY_PLACEHOLDERS_NAME and Flyway's settings.
 
-    A program, and a placeholder without a value, are obstacles of their migration.
+    A program, or a placeholder without a value, is an obstacle of its migration.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty; two files share a version; or there is
-            what Flyway would run and Lockgate does not: a callback, a baseline migration, or a
-            setting that changes what runs.
+        MigrationFileInvalid: the folder is missing or empty; two files share a version; or it has
+            something that Flyway would run and Lockgate does not: a callback, a baseline migration,
+            or a setting that changes what runs.
     """
     config = read_config(folder, variables)
     files = _list_files(folder, config)
@@ -117,8 +117,8 @@ def _list_files(folder: Path, config: FlywayConfig) -> list[_File]:
         elif config.refuses_names and base.endswith(rules.suffixes):
             raise unusable_file(
                 path,
-                "is no name of a migration, and flyway.validateMigrationNaming is set",
-                "Name it as in V1.2__description.sql or R__description.sql.",
+                "is not a valid migration file name, and flyway.validateMigrationNaming is set",
+                "Name it like V1.2__description.sql or R__description.sql.",
             )
     return files
 
@@ -128,15 +128,15 @@ def _refuse_kind(path: str, name: Name) -> None:
         raise unusable_file(
             path,
             "is a callback, which Lockgate does not run",
-            "Make it a migration (R__name.sql runs again when its text changes), and take the callback"
-            " out of the folder.",
+            "Make it a migration (R__name.sql runs again when its text changes), and remove the callback"
+            " from the folder.",
         )
     if name.kind is NameKind.BASELINE:
         raise unusable_file(
             path,
             "is a baseline migration: Flyway runs it only on a new database",
-            "Take it out of the folder: Lockgate runs the versioned migrations on a new database too,"
-            " and needs those up to that version for it.",
+            "Remove it from the folder. On a new database, Lockgate runs the versioned migrations up to"
+            " that version instead.",
         )
 
 
@@ -169,16 +169,16 @@ def _refuse_alone(files: list[_File], config: FlywayConfig) -> None:
 def _read_migration(
     folder: Path, file: _File, downs: Mapping[tuple[int, ...], Script], config: FlywayConfig
 ) -> Migration | None:
-    """Return the migration of a file, or ``None`` if its configuration says that it is not to run."""
+    """Return the migration of a file, or ``None`` if its configuration says not to run it."""
     script, script_config = _read_script(folder, file, config)
     if not script_config.should_execute:
         return None
     name = file.name
     if name.version is None:
         if script.obstacle is not None:
-            # Whether it is to run is what cannot be told.
+            # Without its text, nobody knows whether it must run again.
             raise refuse(file.path, script.obstacle)
-        # Flyway sums up what the placeholders stand for too: another value runs it again.
+        # Flyway's checksum covers the values of placeholders: another value runs it again.
         script = replace(script, checksum=text_checksum(script.sql))
         return Migration(None, name.description, Kind.REPEATABLE, script, None)
     return make_versioned(name.version, name.description, script, downs.get(name.version.key))
@@ -197,7 +197,7 @@ def _read_script(folder: Path, file: _File, config: FlywayConfig) -> tuple[Scrip
     script = make_script(
         text,
         file.path,
-        # To run in a transaction where that is possible is what Lockgate does anyway.
+        # Lockgate runs it in a transaction where possible anyway.
         transaction=False if transaction is False else script_config.transaction,
         substituted=None if filled is None else filled.text,
         hidden=() if filled is None else filled.hidden,

@@ -1,7 +1,4 @@
-"""Script configuration files: ``V1__x.sql.conf`` beside ``V1__x.sql``.
-
-Knows the four keys that Flyway has, and the conditions that are constant. Reads no script.
-"""
+"""Reads script configuration files: ``V1__x.sql.conf`` beside ``V1__x.sql``."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _COMPARISON = re.compile(r"([^=!&|()]*)(==|!=)([^=!&|()]*)")
 
 @dataclass(frozen=True, slots=True)
 class ScriptConfig:
-    """What the file beside a script says of it. ``transaction`` is ``None`` where it does not."""
+    """The configuration of one script. ``transaction`` is ``None`` if it is not set."""
 
     transaction: bool | None = None
     replaces: bool = True
@@ -34,10 +31,10 @@ class ScriptConfig:
 
 
 def read_script_config(folder: Path, path: str, config: FlywayConfig) -> ScriptConfig:
-    """Return what the file beside a script says; the defaults where there is none.
+    """Return the configuration of a script; the defaults if it has no file.
 
     Raises:
-        MigrationFileInvalid: a key is not Flyway's, or a value is not one that it takes.
+        MigrationFileInvalid: a key or a value is not one of Flyway's.
     """
     beside = f"{path}.conf"
     if not has_file(folder, beside):
@@ -57,7 +54,7 @@ def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
         case "executeInTransaction":
             return ScriptConfig(_flag(entry), found.replaces, found.should_execute)
         case "placeholderReplacement":
-            # Flyway takes whatever is not true for false.
+            # To Flyway, anything but true is false.
             return ScriptConfig(
                 found.transaction, entry.value.lower() == "true", found.should_execute
             )
@@ -67,14 +64,14 @@ def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
             return found
         case "encoding":
             raise unusable_file(
-                entry.file, "names another encoding than UTF-8", "Save the script as UTF-8.",
+                entry.file, "sets an encoding other than UTF-8", "Save the script as UTF-8.",
                 line=entry.line,
             )  # fmt: skip
         case _:
             raise unusable_file(
                 entry.file,
                 f"has the key {entry.key}, which Flyway does not know",
-                "Known are executeInTransaction, placeholderReplacement, encoding and shouldExecute.",
+                "Valid keys: executeInTransaction, placeholderReplacement, encoding, shouldExecute.",
                 line=entry.line,
             )
 
@@ -91,7 +88,7 @@ def _flag(entry: Entry) -> bool:
 
 
 def _evaluate(entry: Entry) -> bool:
-    """Evaluate true, false, A==B or A!=B; placeholders are filled in already."""
+    """Evaluate true, false, A==B or A!=B, with placeholders already filled in."""
     value = entry.value.strip()
     if value.lower() in _FLAGS:
         return _FLAGS[value.lower()]
@@ -100,7 +97,7 @@ def _evaluate(entry: Entry) -> bool:
         raise unusable_file(
             entry.file,
             "has a condition in shouldExecute that Lockgate does not evaluate",
-            "Write true, false, A==B or A!=B; or decide it in the script itself.",
+            "Write true, false, A==B or A!=B, or put the condition into the script itself.",
             line=entry.line,
         )
     left, operator, right = comparison.groups()

@@ -1,7 +1,4 @@
-"""Flyway's ``flyway_schema_history``: what was applied, undone, deleted, or taken for a baseline.
-
-Knows that table and Flyway's CRC-32. Knows no folder but the files that it is asked to sum up.
-"""
+"""Reads Flyway's table ``flyway_schema_history``, and computes Flyway's CRC-32."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from lockgate.formats.tool import Ask
 
 TABLE = "flyway_schema_history"
-# As Flyway makes it on PostgreSQL.
+# As Flyway creates it on PostgreSQL.
 TABLE_SQL = """
 CREATE TABLE IF NOT EXISTS {table} (
     installed_rank integer NOT NULL,
@@ -69,15 +66,15 @@ _REPEATABLE = "R__"
 
 
 def make_version_text(version: str) -> str:
-    """Return a version in the one spelling that it has here: dots, and no groups of zeros at its end.
+    """Return the canonical spelling of a version: with dots, without groups of zeros at its end.
 
-    To Flyway ``1_0``, ``1.0`` and ``1`` are one version.
+    To Flyway ``1_0``, ``1.0`` and ``1`` are the same version.
     """
     return _ZEROS.sub("", version.replace("_", "."))
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what counts as applied: later rows undo, delete or replace earlier ones."""
+    """Return the applied migrations; later rows undo, delete or replace earlier ones."""
     rows: dict[str, ForeignRow] = {}
     baseline: str | None = None
     for row in ask(_READ.format(table=table)):
@@ -110,16 +107,16 @@ def _follow(rows: dict[str, ForeignRow], row: tuple[Any, ...]) -> None:
 
 def _explain_failure(script: str) -> str:
     return (
-        f"Flyway says that {script} failed. Put right by hand what it left, remove the row with"
-        " flyway repair, and adopt again."
+        f"Flyway recorded that {script} failed. Complete or remove its changes by hand, delete the row"
+        " with flyway repair, and adopt again."
     )
 
 
 def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
-    """Return the history without what has no file here, and needs none.
+    """Return the history without rows that have no file here and need none.
 
-    A baseline may be between the versions of the files. A program's row has no checksum, and its
-    file is seldom in a folder of SQL. A repeatable migration that was deleted is none any more.
+    These are programs, whose rows have no checksum and whose files are seldom in a folder of SQL, and
+    repeatable migrations that were deleted. A baseline becomes the highest version of a file up to it.
     """
     known = (row for row in said.rows if _needs_file(row) or _is_known(row, catalog))
     if said.baseline is None:
@@ -141,16 +138,16 @@ def _is_known(row: ForeignRow, catalog: Catalog) -> bool:
 
 
 def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
-    """Tell whether a checksum is the file's; older releases left the placeholders as they were."""
+    """Return whether a checksum matches; older releases computed it without filling in placeholders."""
     if migration.up.obstacle is not None and not migration.up.text:
         return True
     return checksum in {file_checksum(folder, migration), str(crc32(migration.up.text))}
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
-    """Return Flyway's checksum: of the file, or of a repeatable one's text with its placeholders filled.
+    """Return Flyway's checksum of a file; for a repeatable one, with its placeholders filled in.
 
-    ``folder`` is not read again: the scripts hold their files' text.
+    ``folder`` is not read again: the scripts have their files' text.
     """
     del folder
     script = migration.up

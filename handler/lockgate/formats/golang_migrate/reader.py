@@ -1,7 +1,7 @@
-"""golang-migrate: ``VERSION_title.up.sql`` and ``VERSION_title.down.sql``, in the order of numbers.
+"""Reads a folder of golang-migrate: ``VERSION_title.up.sql`` and ``.down.sql``, ordered by number.
 
-A file is sent as it is, in no transaction but the one that PostgreSQL makes of one message. Files
-of any other name are passed over, as golang-migrate does.
+golang-migrate sends each file as one message, for which PostgreSQL itself opens a transaction. Like
+golang-migrate, it ignores files with other names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
     from lockgate.formats.shared.scripts import Pair
 
-# Any ending is accepted, so that a copy such as 1_a.up.sql.orig is a duplicate here as there.
+# Like golang-migrate, accept any ending: a copy such as 1_a.up.sql.orig is a duplicate.
 _NAME = re.compile(r"([0-9]+)_(.*)\.(up|down)\.(.*)")
 _HIGHEST = 2**64 - 1
 _TABLE = "schema_migrations"
@@ -43,7 +43,7 @@ _TABLE_SQL = (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that every script is one of a pair of files, if nothing shows that they are sqlx's."""
+    """Return the sign that all scripts are up or down files, unless they are sqlx's."""
     scripts = list_names(folder)
     if not scripts or not all(_NAME.fullmatch(name) for name in scripts):
         return None
@@ -53,12 +53,12 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration of the folder itself.
+    """Read every migration of the folder; subfolders are ignored.
 
     Raises:
-        MigrationFileInvalid: two files are the same direction of one version, or there is none.
+        MigrationFileInvalid: two files have the same version and direction, or there is no migration.
     """
-    del variables  # golang-migrate fills nothing in
+    del variables  # golang-migrate has no variables
     files = [_read_name(name) for name in list_names(folder, ("",))]
     pairs = pair_files([file for file in files if file is not None])
     migrations = [_read_migration(folder, pair) for pair in pairs]
@@ -74,11 +74,11 @@ def _read_name(name: str) -> PairedFile | None:
 
 def _read_migration(folder: Path, pair: Pair) -> Migration:
     down = None if pair.down is None else _read_script(folder, pair.down)
-    # A version without an up file does nothing on the way up.
+    # Without an up file, migrating up to the version does nothing.
     up = make_script("", pair.down or "") if pair.up is None else _read_script(folder, pair.up)
     return make_versioned(Version.parse(pair.version), pair.name, up, down)
 
 
 def _read_script(folder: Path, path: str) -> Script:
-    """Return a file that runs in one message, or as ``x-multi-statement`` has it where that fails."""
+    """Return a file that runs as one message; as with ``x-multi-statement`` where that would fail."""
     return outside_where_needed(read_script(folder, path))

@@ -1,6 +1,6 @@
-"""golang-migrate's ``schema_migrations``: one row, the version where the database stands.
+"""Reads golang-migrate's table ``schema_migrations``: one row, the current version of the database.
 
-Every version up to it counts as applied. ``dirty`` means that this version was begun and not ended.
+Every version up to it counts as applied. ``dirty`` means that it was begun but not completed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_VERSION = "-1"
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return the version where the database stands, as a row and as what all before it follows from."""
+    """Return the current version as a row, and as the baseline for all versions before it."""
     rows = ask(_READ.format(table=table))
     if not rows:
         return ForeignHistory(table, ())
@@ -42,7 +42,7 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
 
 def _explain(version: str) -> str:
     return (
-        "is marked dirty: golang-migrate began it and did not come to its end. Look at what of it is"
-        f" in the database, put that right, then run: migrate force {version} (or the version before,"
-        " if nothing of it is there)."
+        "is marked dirty: golang-migrate began it but did not complete it. Check which of its changes"
+        f" are in the database, complete or remove them, then run: migrate force {version} (or the"
+        " version before, if you removed them)."
     )

@@ -1,7 +1,7 @@
-"""goose: ``VERSION_name.sql`` with ``-- +goose Up`` and ``-- +goose Down``, in the order of numbers.
+"""Reads a folder of goose: ``VERSION_name.sql`` with ``-- +goose Up`` and ``-- +goose Down``.
 
-Knows goose's names and annotations (`goose_script` reads a file's lines). A Go migration is known by
-its name and cannot be run: what it does is compiled into the project's own program.
+Migrations run in the order of their numbers. `goose.script` reads a single file. A Go migration is
+listed but cannot run: its code is compiled into the project's own program.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration
 
-# What has no number before its first underscore, goose passes over.
+# goose ignores files without a number before the first underscore.
 _NAME = re.compile(r"([0-9]+)_(.*)\.(sql|go)")
 _UP = re.compile(r"^--[ \t]*\+goose[ \t]+up[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 _TABLE = "goose_db_version"
@@ -40,14 +40,14 @@ CREATE TABLE IF NOT EXISTS goose_db_version (
     tstamp timestamp NOT NULL DEFAULT now()
 )"""
 _GO = Obstacle(
-    "is a Go migration, and Lockgate runs no Go",
-    "Apply it with the project's own program, and adopt after that; or write what it does as SQL.",
+    "is a Go migration, and Lockgate cannot run Go",
+    "Apply it with the project's own program and adopt afterwards, or rewrite it in SQL.",
     line=1,
 )
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that a migration has goose's annotation."""
+    """Return the sign that a migration has goose's annotation."""
     for name in list_names(folder):
         if _NAME.fullmatch(name) and _UP.search(read_text(folder, name)):
             return f"-- +goose Up in {name}"
@@ -55,13 +55,13 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration of the folder itself.
+    """Read every migration of the folder; subfolders are ignored.
 
-    ``variables`` are what ``${name}`` may stand for behind ``-- +goose ENVSUB ON``.
+    ``variables`` are the values for ``${name}`` after ``-- +goose ENVSUB ON``.
 
     Raises:
-        MigrationFileInvalid: an annotation is wrong or in the wrong place, a statement is
-            unfinished, a variable is not set, two files share a version, or there is none.
+        MigrationFileInvalid: an annotation is wrong or misplaced, a statement is unfinished, a
+            variable is not set, two files share a version, or there is no migration.
     """
     migrations = [
         _read_migration(folder, name, found, variables)

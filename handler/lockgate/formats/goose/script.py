@@ -1,8 +1,7 @@
-"""One goose file to its scripts: annotations line by line, as goose reads them.
+"""Divides one goose file into its scripts, line by line as goose does.
 
-Where a statement ends matters twice: an unfinished one is refused, and a comment between two
-statements is neither filled in nor sent. Where our own lexer finds other statements in the same
-text, its are run.
+The end of a statement matters twice: an unfinished statement is refused, and variables in a comment
+between statements are not filled in. Which statements run is decided by Lockgate's own lexer.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _WORD = "+goose"
 
 
 class _Section(StrEnum):
-    """Where a line stands."""
+    """The section of a line."""
 
     HEADER = "header"
     UP = "Up"
@@ -45,7 +44,7 @@ class _Annotation(StrEnum):
 
 @dataclass(slots=True)
 class _Part:
-    """The lines of one direction: as they stand, and as the server gets them."""
+    """The lines of one direction: as written, and as sent to the server."""
 
     first_line: int
     lines: list[str] = field(default_factory=list)
@@ -54,7 +53,7 @@ class _Part:
 
 @dataclass(slots=True)
 class _Reader:
-    """What has been read so far. ``unfinished`` is the line at which an open statement began."""
+    """The state after some lines. ``unfinished`` is the line where an open statement began."""
 
     path: str
     variables: Mapping[str, str]
@@ -67,7 +66,7 @@ class _Reader:
     unfinished: int | None = None
 
     def read(self, line: str, number: int) -> None:
-        """Take one line in."""
+        """Read one line."""
         annotation = _find_annotation(line, self.path, number)
         if annotation is not None:
             self._annotate(annotation, line, number)
@@ -87,14 +86,14 @@ class _Reader:
         self._follow_statement(sent, number)
 
     def finish(self, number: int) -> None:
-        """Refuse a file that ends too early."""
+        """Check that the file is complete."""
         if self.section is _Section.HEADER:
             raise self._refuse(number, "has no -- +goose Up", "Put it above the up script.")
         if self.begun_at is not None:
             raise self._refuse(
                 self.begun_at,
-                "has a -- +goose StatementBegin that is never ended",
-                "Put -- +goose StatementEnd behind the statement.",
+                "has a -- +goose StatementBegin without a StatementEnd",
+                "Put -- +goose StatementEnd after the statement.",
             )
         self._refuse_unfinished()
 
@@ -125,7 +124,7 @@ class _Reader:
         if self.section is not _Section.HEADER:
             part = self.parts[self.section]
             part.lines.append(line)
-            # Inside a statement goose takes the line out; a function's text is kept by the server.
+            # Inside a statement goose removes the line, and the server stores the text of functions.
             if self.unfinished is None:
                 part.sent.append(line)
 
@@ -136,12 +135,12 @@ class _Reader:
             raise self._refuse(
                 number,
                 f"has a -- +goose {section} in the wrong place",
-                "Write one -- +goose Up, and behind its script at most one -- +goose Down.",
+                "Write one -- +goose Up and, after its script, at most one -- +goose Down.",
             )
         if self.begun_at is not None:
             raise self._refuse(
                 number,
-                f"has a -- +goose {section} inside of a statement",
+                f"has a -- +goose {section} inside a statement",
                 "Put -- +goose StatementEnd above it.",
             )
         self._refuse_unfinished()
@@ -156,7 +155,7 @@ class _Reader:
             raise self._refuse(
                 number,
                 f"has a -- +goose {word} in the wrong place",
-                "Write StatementBegin and StatementEnd in turn, below -- +goose Up or Down.",
+                "Write StatementBegin and StatementEnd alternately, below -- +goose Up or Down.",
             )
         self.begun_at = number if is_begin else None
         if not is_begin:
@@ -166,7 +165,7 @@ class _Reader:
         if self.unfinished is not None:
             raise self._refuse(
                 self.unfinished,
-                "has a statement without an end, which goose refuses",
+                "has an unfinished statement, which goose refuses",
                 "End its last line with a semicolon.",
             )
 
@@ -180,10 +179,10 @@ def read_scripts(
     """Return the up script and, if the file has one, the down script.
 
     Raises:
-        MigrationFileInvalid: an annotation is wrong or in the wrong place, a statement has no end, or
-            a variable cannot be filled in.
+        MigrationFileInvalid: an annotation is wrong or misplaced, a statement is unfinished, or a
+            variable cannot be filled in.
     """
-    # As goose reads lines: a carriage return at the end is none of the statement.
+    # Like goose, drop a carriage return at the end of a line.
     lines = text.removeprefix(_BOM).replace("\r\n", "\n").split("\n")
     reader = _Reader(path, variables)
     for number, line in enumerate(lines, start=1):
@@ -209,10 +208,10 @@ def _make_script(reader: _Reader, part: _Part) -> Script:
 
 
 def _find_annotation(line: str, path: str, number: int) -> _Annotation | None:
-    """Return the annotation of a line; every comment with +goose in it must be one.
+    """Return the annotation of a line; every comment that contains +goose must be one.
 
     Raises:
-        MigrationFileInvalid: it is none that goose knows, or stands behind white space.
+        MigrationFileInvalid: goose does not know it, or it is indented.
     """
     if not line.strip().startswith("--") or _WORD not in line:
         return None
@@ -221,7 +220,7 @@ def _find_annotation(line: str, path: str, number: int) -> _Annotation | None:
         raise unusable_file(
             path,
             f"has an annotation that goose does not know: {line.strip()}",
-            "Known are Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON and"
+            "Valid are Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON and"
             " ENVSUB OFF, at the start of a line.",
             line=number,
         )
@@ -229,7 +228,7 @@ def _find_annotation(line: str, path: str, number: int) -> _Annotation | None:
 
 
 def _ends_statement(line: str) -> bool:
-    """Tell whether the last word before a comment ends with a semicolon."""
+    """Return whether the last word before a comment ends with a semicolon."""
     last = ""
     for word in line.split():
         if word.startswith("--"):

@@ -1,6 +1,6 @@
-"""goose's ``goose_db_version``: a row for each up and, from older releases, for each down.
+"""Reads goose's table ``goose_db_version``: a row for each up and, in older releases, for each down.
 
-The last row of a version counts. Version 0 is goose's own beginning.
+The last row of a version counts. Version 0 is goose's own first row.
 """
 
 from __future__ import annotations
@@ -28,6 +28,6 @@ SELECT version_id::text, tstamp::timestamptz
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied now, in the order of application."""
+    """Return the applied versions, in the order of application."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(v), applied_at=at) for v, at in rows))

@@ -1,7 +1,7 @@
-"""Variables in a line of a goose file, behind ``-- +goose ENVSUB ON``.
+"""Fills in the variables in a line of a goose file, after ``-- +goose ENVSUB ON``.
 
-Filled in are ``$name``, ``${name}``, ``${name:-default}``, ``${name-default}`` and
-``${name?message}``. What else goose's library would make of a dollar sign is refused.
+They are ``$name``, ``${name}``, ``${name:-default}``, ``${name-default}`` and ``${name?message}``. Any
+other dollar sign that goose's library would interpret is refused.
 """
 
 from __future__ import annotations
@@ -43,12 +43,11 @@ class Filled:
 def fill_line(text: str, variables: Mapping[str, str], *, path: str, line: int) -> Filled:
     """Return the line with its variables filled in.
 
-    goose puts nothing where a variable is not set; that would send another statement than was
-    meant, so it is refused.
+    A variable that is not set is refused. To goose it is empty, which would change the statement.
 
     Raises:
-        MigrationFileInvalid: a variable is not set and has no default, or has a value of several
-            lines, or a dollar sign is neither in a variable nor the line's last character.
+        MigrationFileInvalid: a variable is not set and has no default, its value has several lines,
+            or a dollar sign is neither part of a variable nor the last character.
     """
     hidden: set[str] = set()
 
@@ -68,7 +67,7 @@ def fill_line(text: str, variables: Mapping[str, str], *, path: str, line: int) 
             raise unusable_file(
                 path,
                 f"needs the variable {name}, whose value has several lines",
-                f"Give {name} a value of one line; lines of the file would not be found again.",
+                f"Give {name} a value without line breaks: they would shift the lines of the file.",
                 line=line,
             )
         return found
@@ -87,7 +86,7 @@ def _find_value(match: re.Match[str], name: str, variables: Mapping[str, str]) -
 def _refuse_dollar(path: str, line: int) -> MigrationFileInvalid:
     return unusable_file(
         path,
-        "has a dollar sign that goose would take for a variable or an escape",
+        "has a dollar sign that goose would read as a variable or an escape",
         "Put -- +goose ENVSUB OFF above the line, and ENVSUB ON below it.",
         line=line,
     )

@@ -1,4 +1,4 @@
-"""graphile-migrate's settings file, as far as it changes what a committed migration does."""
+"""Reads ``.gmrc``, the settings of graphile-migrate, as far as they change committed migrations."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _PLACEHOLDER = re.compile(r":[A-Z][0-9A-Z_]+")
 _FROM_ENVIRONMENT = "!ENV"
 _DATABASE = ":DATABASE_NAME"
 _OWNER = ":DATABASE_OWNER"
-# What its own users set for it, and read here in the same way.
+# The variable that users of graphile-migrate set; it is read here too.
 _URL = "DATABASE_URL"
 _ACTIONS = ("beforeAllMigrations", "afterAllMigrations")
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholders:
-    """What ``:NAME`` stands for; ``None`` where that is not known. ``hidden``: from the environment.
+    """The value of each ``:NAME``, ``None`` if unknown. ``hidden``: those from the environment.
 
-    ``is_complete`` is false where no settings file was there: other names may be placeholders too.
+    ``is_complete`` is false if there is no settings file: other names may be placeholders too.
     """
 
     values: Mapping[str, str | None] = field(repr=False)
@@ -45,24 +45,24 @@ class Placeholders:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the file says. ``session`` is SQL of one line that sets up a session."""
+    """The settings of the file. ``session`` is SQL, in one line, that sets up a session."""
 
     placeholders: Placeholders
     session: str
 
 
 def read_settings(folders: list[Path], variables: Mapping[str, str]) -> Settings:
-    """Read the first ``.gmrc`` in one of the folders, each of which is the one above the one before.
+    """Read the first ``.gmrc`` in the folders; each is the parent of the one before.
 
     Raises:
-        MigrationFileInvalid: it is a program, cannot be read, has an action to run with the
+        MigrationFileInvalid: it is a program, cannot be read, has an action that runs with the
             migrations, or a value that graphile-migrate refuses.
     """
     for height, folder in enumerate(folders):
         try:
             found = _read_folder(folder, variables)
         except MigrationFileInvalid as error:
-            # As seen from the first of them, like the files of migrations.
+            # Relative to the first folder, like the files of migrations.
             error.file = "../" * height + (error.file or _NAME)
             raise
         if found is not None:
@@ -77,8 +77,8 @@ def _read_folder(folder: Path, variables: Mapping[str, str]) -> Settings | None:
     if program is not None:
         raise unusable_file(
             program,
-            "is a program, and Lockgate runs no JavaScript",
-            "Write what it exports into a file .gmrc beside it, as JSON.",
+            "is a program, and Lockgate cannot run JavaScript",
+            "Write its exported value as JSON into a file .gmrc beside it.",
         )
     return None
 
@@ -90,7 +90,7 @@ def _load(folder: Path) -> dict[str, Any]:
     except Json5Invalid as error:
         raise _refused(f"cannot be read: {error}", line=line_of(text, error.offset)) from None
     if not isinstance(value, dict):
-        raise _refused("holds no object")
+        raise _refused("is not a JSON object")
     return value
 
 
@@ -104,12 +104,12 @@ def _read(settings: dict[str, Any], variables: Mapping[str, str]) -> Settings:
 
 
 def _refuse_actions(name: str, actions: object) -> None:
-    """Refuse what would run beside the migrations; what is for the shadow database only would not."""
+    """Refuse actions that would run with the migrations; those for the shadow database would not."""
     listed = actions if isinstance(actions, list) else [] if actions is None else [actions]
     if any(not (isinstance(one, dict) and one.get("shadow") is True) for one in listed):
         raise _refused(
-            f"has {name}, and Lockgate runs no actions of graphile-migrate",
-            "Run them as a step of their own, and leave them out of the .gmrc that is deployed.",
+            f"has {name}, and Lockgate does not run actions of graphile-migrate",
+            "Run them as a separate step of the deploy, and remove them from the deployed .gmrc.",
         )
 
 
@@ -117,11 +117,11 @@ def _make_session(settings: object) -> str:
     if not settings:
         return ""
     if not isinstance(settings, dict):
-        raise _refused("has pgSettings that are no object")
+        raise _refused("has pgSettings that are not an object")
     calls = []
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise _refused(f"has the setting {name} in pgSettings, whose value is no text")
+            raise _refused(f"has the setting {name} in pgSettings, whose value is not text")
         calls.append(f"SELECT pg_catalog.set_config({_quote(name)}, {_quote(str(value))}, false);")
     return " ".join(calls)
 
@@ -140,7 +140,7 @@ def _make_placeholders(
 ) -> Placeholders:
     own = settings.get("placeholders") or {}
     if not isinstance(own, dict):
-        raise _refused("has placeholders that are no object")
+        raise _refused("has placeholders that are not an object")
     values: dict[str, str | None] = {}
     for name, value in own.items():
         if not _PLACEHOLDER.fullmatch(name) or not isinstance(value, str):
@@ -164,7 +164,7 @@ def _from_environment(name: str, variables: Mapping[str, str]) -> str:
 
 
 def _reserved(settings: dict[str, Any], variables: Mapping[str, str]) -> dict[str, str | None]:
-    """Return name and owner of the database, by the address that graphile-migrate itself would use."""
+    """Return name and owner of the database from the address that graphile-migrate would use."""
     given = str(settings.get("connectionString") or variables.get(_URL) or "")
     try:
         address = urlsplit(given)

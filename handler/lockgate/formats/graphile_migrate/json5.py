@@ -1,6 +1,6 @@
-"""JSON as people write it in settings: comments, trailing commas, single quotes, bare keys.
+"""Reads JSON5 as far as settings use it: comments, trailing commas, single quotes, bare keys.
 
-Knows the parts of JSON5 that settings use; refuses its other numbers and strings.
+Other numbers and strings of JSON5 are refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CONSTANTS = frozenset({"true", "false", "null"})
 
 
 class Json5Invalid(ValueError):
-    """The text is none, at ``offset``."""
+    """The text cannot be read, at ``offset``."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ def read_json5(text: str) -> object:
     """Return the value of a text.
 
     Raises:
-        Json5Invalid: it is none that is read here.
+        Json5Invalid: it is not JSON5, or uses a part of it that is not supported.
     """
     pieces: list[str] = []
     places: list[int] = []
@@ -50,7 +50,7 @@ def read_json5(text: str) -> object:
 
 
 def _load(pieces: list[str], places: list[int]) -> object:
-    """Read the pieces as JSON, apart as they were; a comma before a closing bracket is left out."""
+    """Read the pieces as JSON, without commas before closing brackets."""
     plain = [
         " " if piece == "," and following in {"}", "]"} else f"{piece} "
         for piece, following in zip(pieces, [*pieces[1:], ""], strict=False)
@@ -66,7 +66,7 @@ def _load(pieces: list[str], places: list[int]) -> object:
 
 
 def _place_of(pieces: list[str], places: list[int], offset: int) -> int:
-    """Return where in the text the piece stood that holds an offset in what was made of it."""
+    """Return the place in the text of the piece at an offset in the JSON made from it."""
     for piece, place in zip(pieces, places, strict=True):
         if offset < len(piece):
             return place

@@ -1,4 +1,4 @@
-"""graphile-migrate's placeholders in a text: ``:NAME``, filled in before anything else reads it."""
+"""Fills in graphile-migrate's placeholders ``:NAME``, before the text is interpreted as SQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lockgate.formats.shared.folder import line_of
 if TYPE_CHECKING:
     from lockgate.formats.graphile_migrate.gmrc import Placeholders
 
-# What stands alone and in capitals behind a colon; times ('HH24:MI') and casts (::TEXT) do not.
+# A word in capitals after a single colon; not times ('HH24:MI') and casts (::TEXT).
 _CANDIDATE = re.compile(r"(?<![:\w]):[A-Z][0-9A-Z_]+\b", re.ASCII)
 
 
@@ -21,12 +21,12 @@ def _pattern_of(placeholders: Placeholders) -> re.Pattern[str]:
 
 
 def fill_placeholders(text: str, placeholders: Placeholders) -> str:
-    """Return a text with its placeholders filled in: everywhere, strings and comments included."""
+    """Return a text with its placeholders filled in, also in strings and comments."""
     return _pattern_of(placeholders).sub(lambda m: placeholders.values[m[0]] or "", text)
 
 
 def find_obstacle(text: str, first_line: int, placeholders: Placeholders) -> Obstacle | None:
-    """Find a placeholder that cannot be filled in, or what looks like one where no settings say so."""
+    """Find a placeholder that cannot be filled in; without settings, anything that looks like one."""
     for match in _pattern_of(placeholders).finditer(text):
         found = _judge(match[0], placeholders.values[match[0]])
         if found is not None:
@@ -37,7 +37,7 @@ def find_obstacle(text: str, first_line: int, placeholders: Placeholders) -> Obs
         if match[0] not in placeholders.values:
             return Obstacle(
                 f"has {match[0]}, which may be a placeholder, and there is no .gmrc",
-                "Put .gmrc into the folder of the migrations or beside it, and package it.",
+                "Put .gmrc into the folder of the migrations or its parent, and package it.",
                 first_line + line_of(text, match.start()) - 1,
             )
     return None
@@ -46,8 +46,10 @@ def find_obstacle(text: str, first_line: int, placeholders: Placeholders) -> Obs
 def _judge(name: str, value: str | None) -> tuple[str, str] | None:
     if value is None:
         hint = f"Set {name[1:]} in the environment of Lockgate."
-        return f"has {name}, and nothing says what it stands for", hint
+        return f"has {name}, whose value is unknown", hint
     if "\n" in value or "\r" in value:
-        hint = f"Give {name[1:]} a value of one line; lines of the file would not be found again."
+        hint = (
+            f"Give {name[1:]} a value without line breaks: they would shift the lines of the file."
+        )
         return f"has {name}, whose value has several lines", hint
     return None

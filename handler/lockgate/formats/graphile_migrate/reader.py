@@ -1,6 +1,7 @@
-"""graphile-migrate's committed migrations (``docs/formats/graphile-migrate.md``): a folder to a catalog.
+"""Reads a folder of graphile-migrate's committed migrations (``docs/formats/graphile-migrate.md``).
 
-Knows headers, the chain of hashes and placeholders. ``current.sql`` is not deployed, and not read.
+Checks the headers and the chain of hashes, and fills in placeholders. ``current.sql`` is not read: it is
+not deployed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _COMMITTED = "committed"
 _NAME = re.compile(r"([0-9]+)(?:-([-_a-zA-Z0-9]*))?\.sql")
 _HEADER = re.compile(r"--! ([A-Z][a-zA-Z0-9_]*)(?::([^\n\r\u2028\u2029]*))?")
 _NO_TRANSACTION = re.compile(r"--!\s*no-transaction\b")
-# What JavaScript's trim() takes off.
+# The characters that JavaScript's trim() removes.
 _SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -61,7 +62,7 @@ CREATE TABLE IF NOT EXISTS graphile_migrate.current (
 
 @dataclass(frozen=True, slots=True)
 class _Committed:
-    """One committed file. ``text`` is all behind the headers, ``first_line`` where that begins."""
+    """One committed file. ``text`` is the part after the headers, which begins at ``first_line``."""
 
     path: str
     number: str
@@ -74,7 +75,7 @@ class _Committed:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that a committed migration has the header with the hash of the one before it."""
+    """Return the sign that a committed migration has a header with the hash of the previous one."""
     place = folder / _COMMITTED if has_folder(folder, _COMMITTED) else folder
     for name in list_names(place):
         if _NAME.fullmatch(name) and read_text(place, name).startswith("--! Previous: "):
@@ -83,15 +84,15 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration in ``committed``; ``folder`` is that one, or the one above it.
+    """Read every migration in ``committed``; ``folder`` is that folder or its parent.
 
-    ``variables`` are what placeholders stand for that ``.gmrc`` takes from the environment, and
+    ``variables`` have the values of placeholders that ``.gmrc`` takes from the environment, and
     DATABASE_NAME, DATABASE_OWNER and DATABASE_URL.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, a header is missing or twice, the chain
-            of hashes is broken, a text is not the one that was hashed, or ``.gmrc`` cannot be
-            followed. A placeholder without a value is an obstacle of its migration.
+        MigrationFileInvalid: the folder is missing or empty, a header is missing or duplicate, the
+            chain of hashes is broken, a text does not match its hash, or ``.gmrc`` is not supported.
+            A placeholder without a value is an obstacle of its migration.
     """
     require_folder(folder)
     is_above = has_folder(folder, _COMMITTED)
@@ -101,7 +102,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         for name in list_names(folder / _COMMITTED if is_above else folder)
         if (match := _NAME.fullmatch(name))
     ]
-    # As text: the tool compares 10.sql and 9.sql so, too.
+    # As text, like graphile-migrate: 10.sql comes before 9.sql.
     committed = sorted(found, key=lambda one: f"{one.number}.sql")
     _refuse_broken_chain(committed)
     near = folder.resolve()
@@ -154,10 +155,10 @@ def _refuse_separator(path: str, lines: list[str], count: int) -> None:
         raise unusable_file(
             path,
             "ends its lines with CR LF, which its hash does not cover",
-            "Check it out with LF: *.sql -text in .gitattributes.",
+            "Check it out with LF: put *.sql -text into .gitattributes.",
             line=line + 1,
         )
-    raise _refused(path, "has no empty line behind its headers", line=line + 1)
+    raise _refused(path, "has no empty line after its headers", line=line + 1)
 
 
 def _refuse_broken_chain(committed: list[_Committed]) -> None:
@@ -170,8 +171,8 @@ def _refuse_broken_chain(committed: list[_Committed]) -> None:
             where = "it is the first" if before is None else f"{before.path} has {before.hash}"
             raise unusable_file(
                 one.path,
-                f"follows the hash {one.previous or _FIRST}, and {where}",
-                "Restore the committed files from version control, all of them.",
+                f"follows the hash {one.previous or _FIRST}, but {where}",
+                "Restore all committed files from version control.",
                 line=1,
             )
         _refuse_wrong_hash(one)
@@ -183,9 +184,9 @@ def _refuse_wrong_hash(one: _Committed) -> None:
     if actual != one.hash and not one.allows_invalid:
         raise unusable_file(
             one.path,
-            f"has the hash {actual}, and its header says {one.hash}: it was edited",
-            "Restore the file from version control, and put the change in a new migration. A change"
-            " that is meant needs the header --! AllowInvalidHash.",
+            f"has the hash {actual}, but its header has {one.hash}: it was edited",
+            "Restore the file from version control, and put the change in a new migration. If the edit"
+            " is intended, add the header --! AllowInvalidHash.",
         )
     if actual == one.hash and one.allows_invalid:
         raise _refused(one.path, "has the header AllowInvalidHash and a valid hash")
@@ -200,12 +201,12 @@ def _hash_of(text: str, previous: str | None) -> str:
 
 
 def _make_script(one: _Committed, settings: Settings) -> Script:
-    """Return the text with its placeholders filled in; what cannot be is an obstacle."""
+    """Return the text with its placeholders filled in; one that cannot be is an obstacle."""
     values = settings.placeholders
     obstacle = find_obstacle(one.text, one.first_line, values)
     filled = one.text if obstacle is not None else fill_placeholders(one.text, values)
     first = filled.strip(_SPACE).partition("\n")[0]
-    # The text begins with the empty line behind the headers: room for the session's settings.
+    # The text begins with the empty line after the headers, which takes the session's settings.
     sent = settings.session + filled
     script = make_script(
         one.text,
@@ -222,6 +223,6 @@ def _refused(path: str, why: str, *, line: int | None = None) -> MigrationFileIn
     return unusable_file(
         path,
         why,
-        "Restore the file as graphile-migrate committed it; it stops here too.",
+        "Restore the file as graphile-migrate committed it; graphile-migrate stops here too.",
         line=line,
     )

@@ -1,4 +1,4 @@
-"""graphile-migrate's ``graphile_migrate.migrations``: a chain of hashes. Knows that table and header."""
+"""Reads graphile-migrate's table ``graphile_migrate.migrations``, which has the chain of hashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SELECT filename, hash, date
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return a row for each file; its name is the number, whatever message the file bears."""
+    """Return a row for each file; the version is the number, without the message in the name."""
     rows = tuple(
         ForeignRow(filename.removesuffix(".sql"), applied_at=applied_at, checksum=digest)
         for filename, digest, applied_at in ask(_READ.format(table=table))
@@ -34,6 +34,6 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
-    """Return the hash in a file's header; the format has compared it with the text already."""
+    """Return the hash in a file's header; the reader has already compared it with the text."""
     found = _HASH.search((folder / migration.path).read_text("utf-8"))
     return None if found is None else found[1].strip()
