@@ -88,5 +88,5 @@ def test_plugin_that_is_not_installed_is_named(revisions: Project) -> None:
     """The hint is the command that installs it."""
     error = revisions.run(LOCKGATE_ALEMBIC_PLUGINS="not_there_at_all").error
     assert error is not None
-    assert "The module not_there_at_all of LOCKGATE_ALEMBIC_PLUGINS cannot be" in error.message
-    assert (error.hint or "").startswith("Install what has it: pip install not-there-at-all;")
+    assert "Module not_there_at_all in LOCKGATE_ALEMBIC_PLUGINS cannot be" in error.message
+    assert (error.hint or "").startswith("Install it: pip install not-there-at-all.")

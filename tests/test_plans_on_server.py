@@ -180,12 +180,12 @@ def test_what_the_hint_recommends_works(
             "ALTER TYPE mood ADD VALUE 'new'; SELECT 'new'::mood",
             (
                 "New enum values must be committed before they can be used."
-                " Put the use of the new value in a migration after the one that adds it."
+                " Use the new value in a later migration than the one that adds it."
             ),
         ),
         (
             "SET ROLE pg_monitor; CREATE TABLE public.x ()",
-            "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
+            "Grant the role the missing privilege, or let it act as the owner: LOCKGATE_SET_ROLE.",
         ),
     ],
 )

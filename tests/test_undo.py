@@ -624,9 +624,9 @@ def test_down_names_what_it_drops_and_its_migration_did_not_create(full: Project
     assert Status.ROLLED_BACK == report.status
     assert (
         (
-            "The down script dropped what its migration is not known to have created: view public.ids,"
+            "The down script dropped objects that its migration may not have created: view public.ids,"
             " function public.t(), trigger late on public.account, policy mine on public.account,"
-            " constraint positive on public.account. The next up may not bring it back."
+            " constraint positive on public.account. The next up may not create them again."
         ),
     ) == report.warnings
 

@@ -661,7 +661,7 @@ def test_run_beside_a_function_that_stops_counting_keeps_everything(
     report = fail(full, (ORDERS[0], down))
     assert [] == names(report)
     assert report.error is not None
-    assert f"{UNPROVED}function public.purge() switches off" in report.error.message
+    assert f"{UNPROVED}function public.purge() turns off" in report.error.message
     assert [[100]] == full.database.run("SELECT count(*) FROM audit_log")
 
 
@@ -838,5 +838,5 @@ def test_table_that_a_down_creates_and_drops_is_not_blamed_on_others(
     report = fail(full, ("CREATE TABLE made (id int);", down))
     assert [] == names(report)
     assert report.error is not None
-    expected = f"{UNPROVED}a down script drops a table that was not there when the undo began."
+    expected = f"{UNPROVED}a down script drops a table that did not exist when the undo began."
     assert expected in report.error.message

@@ -141,8 +141,8 @@ def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
 @pytest.mark.parametrize(
     ("up", "expected"),
     [
-        ("import xml\nxml.nowhere.Node", "import in the revision what it uses."),
-        ("import nowhere_at_all", "What a migration imports must be in the package"),
+        ("import xml\nxml.nowhere.Node", "import in the revision itself what it uses."),
+        ("import nowhere_at_all", "Modules that a migration imports must be in the package"),
     ],
 )
 def test_failure_of_an_import_says_what_is_missing(

@@ -136,7 +136,9 @@ def test_invalid_index_of_another_is_named_in_the_report(project: Project, creat
     report = project.run()
     assert Status.APPLIED == report.status, report.error
     (warning,) = report.warnings
-    assert warning.startswith("Index public.t_v_idx on t is invalid, and this migration did not")
+    assert warning.startswith(
+        "Index public.t_v_idx on t is invalid and was not created by migration 2"
+    )
     assert "DROP INDEX CONCURRENTLY public.t_v_idx;" in warning
     assert [["t_v_idx"]] == project.database.run(f"SELECT relname FROM pg_class WHERE oid = {oid}")
 

@@ -1,1 +1,1 @@
-"""The server: connection, statements, history, lock. The only place that knows SQL of ours."""
+"""Everything that talks to PostgreSQL. The only package with SQL of Lockgate itself."""

@@ -1,6 +1,6 @@
-"""One database as a run sees it without the lock: look, read, install, take the lock, close.
+"""What a run does with the database without the lock: probe, read, install tables, take the lock, close.
 
-What only the holder of the lock may do is in `HeldLock`, which is imported when the lock is taken.
+Everything that needs the lock is in `HeldLock`, which is imported while the lock is taken.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ if TYPE_CHECKING:
     from lockgate.postgres.held_lock import HeldLock
 
 _CREATION_TRIES = 8
-# For one message.
+# The search path of the role, for one message.
 _ROLE_PATH = "SET LOCAL search_path = DEFAULT"
 
 
 def _import_held_lock() -> type[HeldLock]:
-    """Return the class of a held lock: the one door to `postgres.apply`."""
-    from lockgate.postgres.held_lock import HeldLock  # with nothing to do, nobody needs it
+    """Import and return `HeldLock`: the only door to `postgres.apply`, except for Python steps."""
+    from lockgate.postgres.held_lock import HeldLock  # not needed if there is nothing to do
 
     return HeldLock
 
 
 class Database:
-    """What a run does without the lock. Use `close` at the end, whatever happened."""
+    """The database without the lock. Call `close` at the end, even after an error."""
 
     def __init__(self, connection: RunConnection) -> None:
         self._connection = connection
         self._tables = connection.tables
-        # The token of the lock, if the first look found it free.
+        # The token of the lock, if the probe found the lock free.
         self._free_token: int | None = None
-        # Who was seen to hold the lock.
+        # The holder of the lock when it was last read.
         self._holder: Holder | None = None
         self._held: HeldLock | None = None
-        # The connection broke before the answer came to whether this run has the lock.
+        # The connection broke while taking the lock, so this run may hold it.
         self._may_hold_lock = False
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where the run connected to, or tried to."""
+        """The server to which the run connected or tried to connect."""
         return self._connection.endpoint
 
     @property
@@ -68,7 +68,7 @@ class Database:
         return self._connection.is_borrowed
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
-        """Connect and look; see `ServerProbe.probe` for what it raises, and `refuse_pooler`.
+        """Connect and probe. Raises what `ServerProbe.probe` and the checks for unsupported servers do.
 
         ``meanwhile`` is called while the server answers.
         """
@@ -81,11 +81,11 @@ class Database:
         return probe
 
     def install(self, probe: Probe) -> None:
-        """Create our tables where they are missing. Survives another first run doing the same.
+        """Create missing tables of ours. Another first run may do the same at the same time.
 
         Raises:
-            TargetUnsuitable: the role may not, or the server is a standby.
-            DatabaseBusy: another session has one of the tables in use.
+            TargetUnsuitable: the role may not create them, or the server is a standby.
+            DatabaseBusy: another session is using a table that lacks a column.
         """
         refuse_read_only(probe)
         if probe.has_history and probe.has_lock and probe.has_columns:
@@ -96,7 +96,7 @@ class Database:
                 self._connection.own(writes=True).send(sql)
             except StatementError as error:
                 is_race = error.sqlstate in CREATION_RACES
-                # A run of an earlier build may have a table in use that lacks a column.
+                # A run of an earlier build may be using a table that lacks a column.
                 is_in_the_way = error.sqlstate in IN_THE_WAY and self._connection.may_wait_again()
                 if attempt == _CREATION_TRIES - 1 or not (is_race or is_in_the_way):
                     raise self._connection.server_probe.uninstallable(error, probe) from error
@@ -105,11 +105,11 @@ class Database:
                 return
 
     def cache_history(self, history: History) -> None:
-        """Keep a history that the first look has told whole, as if it had been read."""
+        """Use a history that the probe has already determined, instead of reading it."""
         self._connection.history = history
 
     def read_history(self) -> History:
-        """Return the history, without asking where it must be as it was read before, or kept."""
+        """Return the history; read it only if it may have changed since it was cached."""
         if self._connection.history is None:
             with self._connection.refusals():
                 self._connection.history = history_table.read_history(
@@ -118,12 +118,12 @@ class Database:
         return self._connection.history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
-        """Return the last runs, the newest first."""
+        """Return the last runs, newest first."""
         with self._connection.refusals():
             return run_table.read_runs(self._connection.own(), self._tables, limit)
 
     def read_holder(self) -> Holder | None:
-        """Return who holds the lock."""
+        """Return the holder of the lock, or ``None`` if it is free."""
         with self._connection.refusals():
             self._holder = lock_table.read_holder(
                 self._connection.own(), self._tables, self._holder
@@ -133,7 +133,7 @@ class Database:
     def take_lock(self, terms: Terms) -> HeldLock | None:
         """Take the lock, or return ``None`` while another run has it; see `Lock.take`.
 
-        What only its holder needs is imported while the server works.
+        `HeldLock` is imported while the server works.
         """
         try:
             with self._connection.refusals():
@@ -144,27 +144,27 @@ class Database:
         if taken is None:
             return None
         self._held = _import_held_lock()(self._connection, taken, terms)
-        # Every run that writes takes the lock, and each that takes it raises the token by one. A row
-        # that somebody writes by hand in between is met where this run writes its own.
+        # Every run that writes takes the lock, which raises the token by one. A row that somebody
+        # inserts by hand in between makes the insert of this run fail.
         if self._free_token is None or taken.token != self._free_token + 1:
             self._connection.history = None
         return self._held
 
     def force_unlock(self, terms: Terms) -> tuple[Holder, bool] | None:
-        """Free the lock on purpose; see `Lock.force_unlock`."""
+        """Release the lock of another run; see `Lock.force_unlock`."""
         with self._connection.refusals():
             return self._connection.lock().force_unlock(terms)
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
-        """Return what the history keeps of the text of some migrations."""
+        """Return the stored scripts of some migrations, by their ids."""
         with self._connection.refusals():
             return history_table.read_scripts(self._connection.own(), self._tables, migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Send one query about what is not ours, by the role's own path, and return its rows.
+        """Send one query about tables of other tools, with the search path of the role; return its rows.
 
         Raises:
-            TargetUnsuitable: the role may not read it, or a policy hides rows.
+            TargetUnsuitable: the role may not read them, or a policy hides rows.
         """
         message = f"{_ROLE_PATH};\n{OWN_OPERATORS};\n{sql}"
         try:
@@ -172,27 +172,27 @@ class Database:
         except StatementError as error:
             raise TargetUnsuitable(
                 f"The server refused a query about another tool's tables: {error} ({error.sqlstate}).",
-                hint="Let the role read them: GRANT SELECT, and BYPASSRLS or ownership where a policy"
-                " hides rows.",
+                hint="Let the role read them: GRANT SELECT; if a policy hides rows, also BYPASSRLS or"
+                " ownership.",
             ) from error
 
     def has_changed_anything(self) -> bool:
-        """Tell whether a run is recorded that has committed, adopted or baselined anything."""
+        """Return whether a recorded run has committed, adopted or baselined anything."""
         with self._connection.refusals():
             return run_table.has_changed_anything(self._connection.own(), self._tables)
 
     def has_recorded(self, digest: str, token: int) -> bool:
-        """Tell whether a run that took the lock before a token finished with exactly this catalog."""
+        """Return whether a run with a lower token finished with exactly this catalog."""
         with self._connection.refusals():
             return run_table.has_recorded(self._connection.own(), self._tables, digest, token)
 
     def read_actions(self) -> dict[str, str]:
-        """Return the action of each run that has rows in the history, by its id."""
+        """Return the actions of the runs that have rows in the history, by run id."""
         with self._connection.refusals():
             return run_table.read_actions(self._connection.own(), self._tables)
 
     def list_tables(self) -> tuple[Table, ...]:
-        """Return every table of the database but PostgreSQL's own and temporary ones."""
+        """Return every table of the database, except system tables and temporary ones."""
         with self._connection.refusals():
             return table_list.list_tables(self._connection.own())
 
@@ -202,7 +202,7 @@ class Database:
         return self._tables.schema_name
 
     def check_steps(self, steps: Sequence[Step]) -> None:
-        """Check that what Python scripts call is there, before anything of them runs.
+        """Check that the operations which Python scripts call exist, before any of them runs.
 
         Raises:
             MigrationFileInvalid: a revision calls an operation that Alembic does not have.
@@ -215,15 +215,15 @@ class Database:
             alembic.check_operations(texts)
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
-        """Return what some runs kept of what they did, the oldest run first."""
+        """Return the stored undo facts of some runs, oldest run first."""
         with self._connection.refusals():
             return run_table.read_undo_facts(self._connection.own(), self._tables, run_ids)
 
     def close(self) -> None:
         """Close everything. Never raises.
 
-        A lock that may be this run's without its knowing is left as a dead run's: where the network
-        fell silent, the server would keep its session, and others would wait for the lease to end.
+        If this run may hold the lock without knowing it, end that session. On a silent network the
+        server would otherwise keep it, and other runs would wait for the end of the lease.
         """
         if self._held is not None:
             self._held.abandon()

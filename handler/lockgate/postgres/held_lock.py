@@ -1,6 +1,6 @@
-"""The lock while a run holds it, and everything that only its holder may do.
+"""The lock while a run holds it, with everything that only the holder may do.
 
-`Database.take_lock` is the only way to get one. A run with nothing to do never imports this module.
+Only `Database.take_lock` makes one. A run with nothing to do does not import this module.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.run_connection import RunConnection
 
-# Lock timeout, deadlock and cancellation: only these failures are explained by the sessions in the way.
+# Lock timeout, deadlock, cancellation: only these failures can be explained by blocking sessions.
 _WAITED = frozenset({"55P03", "40P01", "57014"})
 _FINISH_RETRIES = 2
 _DESCRIPTION_TIMEOUT_MS = 10_000
-# At a transaction's beginning and before its COMMIT.
+# One set of facts at the beginning of a transaction, one before its COMMIT.
 _LOOKS = 2
 
 
@@ -71,18 +71,18 @@ class HeldLock:
         self._lookahead = Lookahead()
         self._memo: dict[str, Any] = {}
         self._carried: tuple[str, ...] = ()
-        # It is on record that this run has committed something.
+        # The run table says that this run has committed something.
         self._has_committed = False
         self._notes: dict[int, str] = {}
 
     @property
     def was_cancelled(self) -> bool:
-        """Whether a statement was cancelled because time was over."""
+        """Whether a statement was cancelled because the time was over."""
         return self._watch.has_cancelled
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Warnings about what the run has found or left behind."""
+        """Warnings about what the run found or left behind."""
         return tuple(self._notes.values())
 
     def apply(
@@ -95,14 +95,14 @@ class HeldLock:
         collects_facts: bool = False,
         undone: UndoFacts | None = None,
     ) -> TransactionFacts | None:
-        """Apply one segment, which another one is ``following``; see `Executor.apply`.
+        """Apply one segment; see `Executor.apply`. ``following`` is the next segment, if known.
 
-        Returns what its transaction did, where that was asked for and can be known. ``undone`` are the
-        facts of what an automatic undo is about to undo.
+        Returns the facts about its transaction if ``collects_facts`` and they can be known. ``undone``
+        are the facts about what an automatic undo undoes.
 
         Raises:
-            DataLossRefused: rows would be lost, and ``may_lose_rows`` does not say that they may.
-            UndoRefused: it cannot be proved that the undo of what is ``undone`` is safe.
+            DataLossRefused: rows would be lost, and ``may_lose_rows`` is false.
+            UndoRefused: the automatic undo cannot be proved to be safe.
         """
         dropped: list[str] = []
         connection = self._connection
@@ -120,7 +120,7 @@ class HeldLock:
             guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
             memo=self._memo,
             carried_settings=self._carried,
-            # What is counted before a transaction may be another session's.
+            # In a pooled session, counts from before the transaction may be another client's.
             collects_facts=collects_facts and not connection.is_borrowed,
             is_borrowed=connection.is_borrowed,
             has_committed=self._has_committed,
@@ -139,7 +139,7 @@ class HeldLock:
             if self._watch.blockers and error.failure.sqlstate in _WAITED:
                 raise StepFailed(replace(error.failure, blockers=self._watch.blockers)) from error
             raise
-        # Told once it is true.
+        # Only now is it true.
         for text in dropped:
             self._notes[-1 - len(self._notes)] = text
         if len(session.facts) != _LOOKS:
@@ -175,10 +175,10 @@ class HeldLock:
         )
 
     def amend(self, amendment: Amendment) -> None:
-        """Write what is decided about the history, in one transaction that ends with the fence.
+        """Write an amendment of the history, in one transaction that ends with the fence.
 
         Raises:
-            LockLost: another run has the lock; nothing was written.
+            LockLost: another run took the lock; nothing was written.
         """
         connection = self._connection
         connection.history = None
@@ -196,18 +196,18 @@ class HeldLock:
             raise connection.server_probe.refusal(error) from error
 
     def create_stub(self, sql: str) -> MadeStub:
-        """Create another tool's history table, empty, for migrations that touch it.
+        """Create another tool's history table, empty, for migrations that use it.
 
-        Returns what was missing before.
+        Returns what it created.
 
         Raises:
-            TargetUnsuitable: the role may not.
+            TargetUnsuitable: the role may not create it.
         """
         with self._connection.refusals():
             return read_made(self._connection.own(writes=True).send(creation_sql(sql))[-1])
 
     def drop_stub(self, made: MadeStub) -> bool:
-        """Drop what `create_stub` made, and return True; change nothing if somebody uses it."""
+        """Drop what `create_stub` created; return False and change nothing if it has rows by now."""
         try:
             self._connection.own(writes=True).send(removal_sql(made, self._fence_sql()))
         except StatementError:
@@ -215,7 +215,7 @@ class HeldLock:
         return True
 
     def describe(self) -> Description | None:
-        """Return a description of all user objects, or ``None`` where the server refuses one."""
+        """Return a description of all user objects, or ``None`` if the server refuses the query."""
         limit = f"SET LOCAL statement_timeout = {_DESCRIPTION_TIMEOUT_MS}"
         query = description_sql(self._tables, self._connection.server_version)
         try:
@@ -226,28 +226,27 @@ class HeldLock:
         return read_description(results[1].rows[0][0])
 
     def store_undo_facts(self, facts: str) -> None:
-        """Keep what a run did, for an older package that may undo it."""
+        """Store what this run did, for an older package that may have to undo it."""
         with self._connection.refusals():
             self._connection.own(writes=True).send(
                 undo_facts_sql(self._tables, self._stamp.run_id, facts)
             )
 
     def recover(self) -> bool:
-        """Connect again after `ConnectionLost` and take the lock up where it was.
+        """Connect again after `ConnectionLost` and continue to hold the lock, with a new token.
 
-        The token is a new one, so that the former session, which may still work behind a broken network,
-        cannot commit any more. Returns False if the run was finished, and only the answer to that was
-        lost.
+        The former session may still work behind a broken network; without the new token it cannot
+        commit. Returns False if this run had already finished and only the answer was lost.
 
         Raises:
-            LockLost: another run has it now.
-            DatabaseBusy: the former session would not end.
+            LockLost: another run has the lock now.
+            DatabaseBusy: the former session did not end.
             DatabaseUnreachable: the server did not come back in time.
             ConnectionLost: the new connection broke as well.
         """
         connection = self._connection
         self.abandon()
-        # A commit that was not synchronous may be lost with the server.
+        # If the server crashed, commits that were not synchronous may be lost.
         self._has_committed = False
         connection.drop()
         connection.open()
@@ -269,10 +268,10 @@ class HeldLock:
         return True
 
     def finish(self, outcome: dict[str, str | None]) -> None:
-        """Record how the run ended and free the lock, in one transaction.
+        """Record how the run ended and release the lock, in one transaction.
 
-        This commit is synchronous, so everything that the run committed before it is on disk too. A
-        report that this database does not take must not keep the lock.
+        This commit is synchronous, so everything that the run committed before is on disk too. If the
+        database rejects the report, the run is recorded without it, so that the lock is released.
         """
         self.abandon()
         refused = self._try_finish(outcome)
@@ -288,7 +287,7 @@ class HeldLock:
             self._finish(outcome)
 
     def _try_finish(self, outcome: dict[str, str | None]) -> str | None:
-        """Return the SQLSTATE of what was refused, or ``None`` once it is done."""
+        """Return the SQLSTATE if the server refused, ``None`` on success."""
         try:
             self._finish(outcome)
         except StatementError as error:
@@ -304,7 +303,7 @@ class HeldLock:
         self._connection.own(writes=True).send(";\n".join(statements))
 
     def abandon(self) -> None:
-        """Stop the watch and send nothing more; the lock stays held on the server."""
+        """Stop the watch. The lock stays held on the server."""
         self._watch.stop()
 
     def _fence_sql(self) -> str:

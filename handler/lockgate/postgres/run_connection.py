@@ -1,7 +1,4 @@
-"""The connection of one run: opened when it is needed, dropped when it breaks.
-
-`Database` and `HeldLock` share it. Knows the server and our tables; decides nothing about migrations.
-"""
+"""The connection of one run, which `Database` and `HeldLock` share."""
 
 from __future__ import annotations
 
@@ -28,12 +25,12 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.session_options import SessionOptions
     from lockgate.postgres.tables.table_names import Tables
 
-# Somebody looks at our tables, or edits them by hand; soon they are free again.
+# Another session is reading or editing our tables, usually only for a short time.
 IN_THE_WAY = frozenset({"55P03", "40P01"})
 
 
 class RunConnection:
-    """One run's way to the server, and what the run knows about that server."""
+    """The connection of one run, and what is known about its server."""
 
     def __init__(
         self,
@@ -56,14 +53,14 @@ class RunConnection:
         self.notices = NoticeLog(emit, tell)
         self.server_version = 0
         self.is_pooled = False
-        # The history as it was read, as long as nobody can have written to it since.
+        # The history as it was read, while no other run can have changed it.
         self.history: History | None = None
         self._connector = connector
         self._connection: Connection | None = None
 
     @property
     def endpoint(self) -> Endpoint | None:
-        """Where the run connected to, or tried to."""
+        """The server to which the run connected or tried to connect."""
         access = self._connector.access
         return None if access is None else access.endpoint
 
@@ -77,41 +74,41 @@ class RunConnection:
         """The open connection.
 
         Raises:
-            ConnectionLost: it was dropped.
+            ConnectionLost: there is none.
         """
         if self._connection is None:
             raise ConnectionLost("not connected")
         return self._connection
 
     def open(self) -> Connection:
-        """Connect, unless the connection is open already."""
+        """Connect unless there is an open connection, and return it."""
         if self._connection is None:
             self._connection = self._connector.connect(on_notice=self.notices.receive)
         return self._connection
 
     def open_observer(self) -> Connection:
-        """Connect a second session that looks at this one.
+        """Open a second connection, which observes the session of the first.
 
         Raises:
-            OSError: there is a pooler in between.
+            OSError: the first is behind a pooler, so its process id is unknown.
         """
         if self.is_pooled:
             raise OSError("a pooler's process ids are not the server's")
         return self._connector.connect_observer()
 
     def drop(self) -> None:
-        """Close the connection. A commit that was not synchronous may be lost with the server."""
+        """Close the connection and forget the history: commits that were not synchronous may be lost."""
         self.history = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def own(self, *, writes: bool = False) -> OwnConnection:
-        """Return the connection for one message of our own."""
+        """Return the connection for one message with Lockgate's own statements."""
         return OwnConnection(self.connected, self.options.set_role, writes=writes)
 
     def own_of_run(self) -> OwnConnection:
-        """Return the connection for what begins a run, whose session is set up unless it is borrowed."""
+        """Return the connection for the message that begins a run and sets up its session."""
         return OwnConnection(
             self.connected,
             self.options.set_role,
@@ -121,14 +118,14 @@ class RunConnection:
         )
 
     def lock(self) -> Lock:
-        """Return the lock's row, as this run's session takes it."""
+        """Return the lock of this database, for this connection."""
         return Lock(self.own_of_run(), self.tables, self.clock)
 
     def end_former_session(self) -> None:
-        """End the session that a broken connection of this run has left, if it holds the lock.
+        """End the session that a broken connection of this run left behind, if it holds the lock.
 
         Raises:
-            DatabaseBusy: it would not end.
+            DatabaseBusy: the session did not end.
         """
         holder = read_holder(self.own(), self.tables)
         is_ours = holder is not None and holder.run_id == self.run_id
@@ -136,19 +133,20 @@ class RunConnection:
             return
         if holder.is_known and not self.lock().end_session(holder):
             raise DatabaseBusy(
-                f"The connection broke, and the session that it left (pid {holder.pid}) still works and"
-                " would not end.",
-                hint="End that session, then invoke again.",
+                f"The connection broke, and its session on the server (pid {holder.pid}) still runs and"
+                " could not be ended.",
+                hint=f"Run SELECT pg_terminate_backend({holder.pid}) as the role of that session, then"
+                " invoke again.",
             )
 
     def may_wait_again(self) -> bool:
-        """Whether there is time to wait for somebody's lock on our tables, and once more after that."""
+        """Return whether there is time for two more waits for a lock on our tables."""
         left_ms = self.deadline.remaining_ms()
         return left_ms is None or left_ms > 2 * OWN_LOCK_TIMEOUT_MS
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Turn what the server refuses of our own statements into an error of ours."""
+        """Translate an error of Lockgate's own statements."""
         try:
             yield
         except StatementError as error:

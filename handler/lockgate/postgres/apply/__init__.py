@@ -1,1 +1,1 @@
-"""Applies migrations."""
+"""Applying migrations while holding the lock."""

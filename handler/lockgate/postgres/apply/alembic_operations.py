@@ -1,6 +1,6 @@
-"""Alembic's operations that plugins add: imported before revisions run, and looked for before that.
+"""Operations that plugins add to Alembic: imported and checked before any revision runs.
 
-A revision that calls an operation which nobody has would otherwise fail after those before it.
+Otherwise a revision that calls a missing operation would fail only after the revisions before it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def import_plugins(names: Iterable[str]) -> None:
     """Import the modules that add operations to Alembic.
 
     Raises:
-        MigrationFileInvalid: one cannot be imported.
+        MigrationFileInvalid: a module cannot be imported.
     """
     for name in names:
         try:
@@ -36,9 +36,9 @@ def import_plugins(names: Iterable[str]) -> None:
         # A module may raise anything while it is imported.
         except Exception as error:
             raise MigrationFileInvalid(
-                f"The module {name} of {_SETTING} cannot be imported: {type(error).__name__}: {error}.",
-                hint=f"Install what has it: pip install {name.partition('.')[0].replace('_', '-')}; in a"
-                " function, put it into the package or a layer.",
+                f"Module {name} in {_SETTING} cannot be imported: {type(error).__name__}: {error}.",
+                hint=f"Install it: pip install {name.partition('.')[0].replace('_', '-')}. For a"
+                " function, add it to the package or to a layer.",
             ) from error
 
 
@@ -46,7 +46,7 @@ def check_operations(scripts: Iterable[Script]) -> None:
     """Refuse a revision that calls an operation which neither Alembic nor a plugin has.
 
     Raises:
-        MigrationFileInvalid: there is one; it names file and line.
+        MigrationFileInvalid: a revision does; the error names file and line.
     """
     for script in scripts:
         if is_revision(script.text):
@@ -65,15 +65,15 @@ def _check_revision(script: Script) -> None:
         if not hasattr(op, name):
             raise MigrationFileInvalid(
                 f"{script.path}:{line}: the revision calls op.{name}, which Alembic does not have.",
-                hint=f"If a plugin adds it, name its module: {_SETTING}=MODULE (as env.py imports it,"
-                " such as alembic_postgresql_enum). It must be installed, or in the function's package.",
+                hint=f"If a plugin adds it, set {_SETTING}=MODULE to the module that env.py imports,"
+                " such as alembic_postgresql_enum. It must be installed, or in the function's package.",
                 file=script.path,
                 line=line,
             )
 
 
 def _find_operations(module: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield name and line of each operation that is named outside of ``downgrade``."""
+    """Yield name and line of each operation that is called outside ``downgrade``."""
     names = {
         alias.asname or alias.name
         for node in ast.walk(module)
@@ -101,6 +101,6 @@ def _import_modules(module: ast.Module) -> None:
             case ast.ImportFrom(module=str(name), level=0):
                 found = [name]
         for name in found:
-            # What cannot be imported, the revision itself stumbles over, with its line.
+            # If a module cannot be imported, the revision itself raises the error, with its line.
             with suppress(Exception):
                 import_module(name)

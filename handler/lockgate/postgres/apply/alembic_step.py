@@ -1,7 +1,7 @@
-"""Running a revision through the alembic library: its operations over a connection that is lent.
+"""Running an Alembic revision: Alembic's operations over the connection of the run.
 
-Knows revisions' functions. Knows no ``env.py``, no ``alembic_version`` and no order: one revision at
-a time is run under the run's own lock and recorded in its own history. The only user of alembic.
+Uses no ``env.py`` and no ``alembic_version``: each revision runs under Lockgate's lock and is recorded
+in Lockgate's history.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 FUNCTIONS = {Direction.UP: "upgrade", Direction.DOWN: "downgrade"}
 _OURS = frozenset({"up", "down"})
-# A project's versions may be in its script folder, by release and branch.
+# Alembic's versions may be in subfolders, for example by release or branch.
 _DEEPEST = 5
 
 
 def is_revision(text: str) -> bool:
-    """Return whether a Python migration is Alembic's, by the functions that it defines.
+    """Return whether a Python migration is an Alembic revision, by the names that it defines.
 
-    What the history keeps of a migration is its text, so that the text has to tell.
+    The history stores only the text of a migration, so the text must be enough.
     """
     try:
         body = parse_python(text).body
@@ -52,7 +52,7 @@ def is_revision(text: str) -> bool:
 
 
 def import_named(text: str) -> None:
-    """Import the modules that a revision names by their packages alone.
+    """Import modules that a revision uses through their package without importing them.
 
     ``import app`` and then ``app.types.Money()`` work under Alembic because env.py, or another
     revision, has imported ``app.types`` before.
@@ -78,7 +78,7 @@ def _names_of(node: ast.AST) -> list[str]:
 
 
 def _import_along(names: list[str]) -> None:
-    """Import module by module as far as that goes; the rest are names in the last one."""
+    """Import module after module; the remaining names are attributes of the last one."""
     place: object = _import(names[0])
     for name in names[1:]:
         if not isinstance(place, ModuleType):
@@ -87,7 +87,7 @@ def _import_along(names: list[str]) -> None:
 
 
 def _import(name: str) -> ModuleType | None:
-    """Import a module; what is none, or cannot be imported, the revision itself will stumble over."""
+    """Import a module if possible; otherwise the revision itself raises the error, with its line."""
     with suppress(ImportError):
         return import_module(name)
     return None
@@ -102,18 +102,17 @@ def operate(
 ) -> Iterator[None]:
     """Make ``alembic.op`` work on a connection.
 
-    ``memo`` is what Alembic remembers from revision to revision of one run: a named type that one of
-    them made is not made again with a later one's table. With ``refusal`` the connection is in a
-    transaction that must not end: a revision that leaves it by ``autocommit_block()`` raises that.
-    Without, Alembic begins and commits as it does itself.
+    ``memo`` is what Alembic remembers between the revisions of one run: a named type that one revision
+    created is not created again with the table of a later one. With ``refusal``, the connection is in a
+    transaction that must not end, and ``autocommit_block()`` raises that exception. Without it, Alembic
+    begins and commits transactions itself.
     """
-    # Only revisions pay for them, and only they need the library.
-    from alembic.operations import Operations  # for the migrations that need it
-    from alembic.runtime.environment import EnvironmentContext  # for the migrations that need it
-    from alembic.runtime.migration import MigrationContext  # for the migrations that need it
+    from alembic.operations import Operations  # slow, and only revisions need it
+    from alembic.runtime.environment import EnvironmentContext  # slow, and only revisions need it
+    from alembic.runtime.migration import MigrationContext  # slow, and only revisions need it
 
     class Context(MigrationContext):
-        """Alembic's context, without a way out of the run's transaction."""
+        """Alembic's context, which cannot leave the transaction of the run."""
 
         @property
         def config(self) -> Config:
@@ -122,18 +121,18 @@ def operate(
 
         @contextmanager
         def autocommit_block(self) -> Iterator[None]:
-            """Leave the transaction, where that is the revision's own."""
+            """Leave the transaction, if it is the revision's own."""
             if refusal is not None:
                 raise refusal(
                     "the revision called autocommit_block(), which commits; the transaction belongs"
-                    " to the run. Call it in upgrade() or downgrade() itself, where it is seen"
+                    " to the run. Call it directly in upgrade() or downgrade(), where Lockgate finds it"
                 )
             with super().autocommit_block():
                 yield
 
     context = Context(lent.dialect, lent, {"transaction_per_migration": True})
     context.impl.memo = memo
-    # No script directory: what a revision could ask it, the format has refused (`KNOWN_CONTEXT`).
+    # No script directory: the format refuses revisions that would use one (`KNOWN_CONTEXT`).
     environment = EnvironmentContext(_read_config(script), cast("ScriptDirectory", None))
     environment._migration_context = context  # noqa: SLF001 - env.py would configure it
     with (
@@ -145,8 +144,8 @@ def operate(
 
 
 def _read_config(script: Script) -> Config:
-    """Return ``alembic.ini`` of the project that a revision's file lies in; an empty one without."""
-    from alembic.config import Config  # for the migrations that need it
+    """Return the ``alembic.ini`` above a revision's file, or an empty configuration."""
+    from alembic.config import Config  # slow, and only revisions need it
 
     folders = [] if script.origin is None else Path(script.origin).parents[:_DEEPEST]
     files = [folder / "alembic.ini" for folder in folders]

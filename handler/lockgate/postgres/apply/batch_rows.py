@@ -1,4 +1,4 @@
-"""The rows of a transaction that is still open. Knows when its migrations ended; writes nothing."""
+"""The history rows of a batch of migrations, prepared before their end times are known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BatchRows:
-    """Rows: first what is known of them, then the times."""
+    """Collects rows without their times, then sets the times."""
 
     def __init__(self, stamp: Stamp) -> None:
         self._stamp = stamp
@@ -29,7 +29,7 @@ class BatchRows:
         self._ended: list[Row] = []
 
     def prepare(self, steps: Iterable[Step]) -> None:
-        """Make the rows but for their times, which takes a while: scripts are digested."""
+        """Make the rows without their times. This takes a while, because it digests the scripts."""
         for step in steps:
             migration = step.migration
             if migration.migration_id not in self._prepared:
@@ -37,7 +37,7 @@ class BatchRows:
                 self._prepared[migration.migration_id] = row
 
     def set_end_times(self, end_times: Iterable[EndTime]) -> None:
-        """Note when migrations ended; a mark of none tells when the next could begin."""
+        """Set the times. An end time without a migration is when the first migration could begin."""
         for end in end_times:
             if end.migration is not None:
                 row = self._prepared.pop(end.migration.migration_id)
@@ -48,6 +48,6 @@ class BatchRows:
             self._begun = end.epoch
 
     def take_finished(self) -> list[Row]:
-        """Return what ended since it was asked last."""
+        """Return the rows of the migrations that have ended since the last call."""
         ended, self._ended = self._ended, []
         return ended

@@ -1,6 +1,6 @@
-"""The server's catalogs, asked whether a statement outside a transaction is done.
+"""Asking the catalogs whether a statement outside a transaction is done.
 
-Knows the queries. What the answers mean is `core.statement_verdict`'s business.
+`core.statement_verdict` decides what the answers mean.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from lockgate.postgres.tables.server_probe import OWN_OPERATORS
 if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection
 
-# Every index as one value. A key that is an expression has no name. To drop one takes its owner's rights
-# and its schema's: an owner of a table has none in that of its TOAST table.
+# All indexes as one value. A key that is an expression has no name. Dropping an index needs the rights
+# of its owner and USAGE on its schema, which the owner of a table lacks on the schema of its TOAST
+# table.
 _INDEXES = """
 SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
            c.oid::bigint, n.nspname, c.relname, t.relname, i.indisvalid, i.indisunique, m.amname,
@@ -41,7 +42,7 @@ JOIN pg_catalog.pg_am AS m ON m.oid = c.relam
 WHERE {scope}
 """
 
-# An index has its table's schema; a name in CREATE INDEX is never qualified.
+# An index is in the schema of its table; its name in CREATE INDEX is never qualified.
 _BUILT = """
 SELECT o.oid::bigint,
        (SELECT c.oid::bigint FROM pg_catalog.pg_class AS c
@@ -52,8 +53,8 @@ WHERE o.oid = pg_catalog.to_regclass({table})::pg_catalog.oid
 """
 _OF_TABLE = _INDEXES.format(scope="i.indrelid = o.oid")
 
-# What a broken REINDEX CONCURRENTLY leaves (manual, REINDEX, "Rebuilding Indexes Concurrently") of
-# the indexes that it was about, those of TOAST tables included.
+# What an interrupted REINDEX CONCURRENTLY leaves behind for its indexes, including those of TOAST tables
+# (manual, REINDEX, "Rebuilding Indexes Concurrently").
 _LEFTOVERS = _INDEXES.format(
     scope="""NOT i.indisvalid AND c.relname::pg_catalog.text ~ '_cc(new|old)[0-9]*$' AND {scope}"""
 )
@@ -116,20 +117,20 @@ SELECT max(oid) FILTER (WHERE {column} = {value})::bigint,
                 FILTER (WHERE {column} = {value}), false)
 FROM pg_catalog.{catalog} WHERE true{condition}
 """
-# Words that stand for whoever asks.
+# Words that mean the current role.
 _SELF = frozenset({"current_user", "current_role", "session_user", "default"})
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogs:
-    """One connection's view. Names resolve by its search_path, as the statement's own do."""
+    """The catalogs over one connection. Names resolve by its search_path, as in the statement."""
 
     connection: Connection
 
     def ask(self, verification: Verification, before: RecordedFacts | None = None) -> CatalogFacts:
-        """Return what the catalogs, or the author's query, say now.
+        """Return the current answer of the catalogs, or of the author's query.
 
-        ``before`` is what was recorded when the statement was begun.
+        ``before`` is what was recorded when the statement began.
         """
         question = verification.question
         if question in {Question.HARMLESS, Question.UNKNOWN}:
@@ -184,7 +185,7 @@ class Catalogs:
         return tuple(map(_to_index, json.loads(text)))
 
     def _ask_author(self, query: str) -> bool:
-        """Ask in a transaction that cannot write, and take the first value of the first row."""
+        """Run the query in a read-only transaction; return whether its one value is true."""
         message = f"BEGIN READ ONLY;\n{query}\n;\nROLLBACK"
         try:
             results = self.connection.send(message, is_watched=True)

@@ -1,16 +1,16 @@
-"""Checking deferred constraints before the transaction ends. Holds SQL; sends nothing."""
+"""SQL that checks deferred constraints before the transaction ends."""
 
 from __future__ import annotations
 
-# For the last script of a transaction: nobody comes after it to whom the setting could matter.
+# For the last script of a transaction: no other script follows that the setting could affect.
 CHECK_ALL = "SET CONSTRAINTS ALL IMMEDIATE"
 
-# For all others. ALL would also change constraints that are created later, and no statement takes
-# that back; so the constraints are named. Only those of tables to which something was written since
-# the last check can have work waiting; else a thousand constraints would be set a thousand times.
-# A name is unique only in a table: where another constraint of the name is not INITIALLY DEFERRED,
-# naming it would change that one too, so the check is made in a subtransaction, whose end takes the
-# setting back.
+# For all other scripts. ALL would also change constraints that are created later, which no statement
+# can revert, so the constraints are named. Only constraints of tables that were written since the last
+# check need one; otherwise a thousand constraints would be set a thousand times. A constraint's name is
+# unique only within its table. If another constraint with the same name is not INITIALLY DEFERRED,
+# naming it would change that one too, so the check runs in a subtransaction, whose rollback restores
+# the setting.
 CHECK_DEFERRED = """DO $lockgate$
 DECLARE
     note pg_catalog.text := pg_catalog.current_setting('lockgate.checked', true);
@@ -76,7 +76,7 @@ BEGIN
 END
 $lockgate$"""
 
-# RESET ALL that leaves the note of the last check, to the end of the transaction.
+# RESET ALL, but remember the last check until the end of the transaction.
 RESET_ALL_BUT_CHECKED = """DO $lockgate$
 DECLARE
     checked pg_catalog.text := pg_catalog.current_setting('lockgate.checked', true);

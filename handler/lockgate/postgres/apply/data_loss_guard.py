@@ -1,13 +1,13 @@
-"""Watching a down script for the rows that it would lose. Knows tables, columns and sizes.
+"""Running a down script only if it loses no rows.
 
-Nobody can read off a script what `CASCADE`, a function or Python drops. So the script is run, the
-catalogs are compared before and after, and if something that may hold rows is gone, the transaction is
-rolled back, those tables are locked and looked into, and only then it is run again::
+The text of a script does not show what `CASCADE`, a function or Python drops. So the script is run and
+the catalogs are compared before and after. If something that may have rows is gone, the transaction is
+rolled back, those tables are locked and checked for rows, and only then the script runs again::
 
-    BEGIN; look; script; look   -> nothing gone: go on to the commit
-                                -> something gone: ROLLBACK; BEGIN; lock; look inside; script; look
+    BEGIN; compare; script; compare   -> nothing gone: continue to the commit
+                                      -> something gone: ROLLBACK; BEGIN; lock; check; script; compare
 
-Not seen: values that an UPDATE overwrites, since down scripts restore values so.
+Values that an UPDATE overwrites are not detected, because down scripts restore values that way.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.tables.table_names import Tables
 
-# Ordinary tables (of a partitioned one, its partitions), foreign ones, composite types, and large
-# objects. What a
-# transaction has deleted and inserted so far is counted by the server as it goes. A column whose row in
-# the catalog was written by this transaction was altered.
+# Ordinary tables (for a partitioned table, its partitions), foreign tables, composite types, and large
+# objects. The server counts what a transaction has deleted and inserted so far. A column whose catalog
+# row was written by this transaction was altered.
 _LOOK = """
 SELECT c.oid::bigint, n.nspname, c.relname,
        pg_catalog.pg_relation_filenode(c.oid)::bigint,
@@ -73,14 +72,15 @@ WHERE c.relkind IN ('r', 'f', 'c') AND c.relpersistence <> 't'
        OR c.oid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass)
   AND c.oid NOT IN ({own})
 """
-# A look must find what it names, and leave to the script the path that it found.
+# The queries need their own search path; the script must find its path again.
 _KEEP_PATH = """
 SELECT pg_catalog.set_config('lockgate.path', pg_catalog.current_setting('search_path'), true)
 """
 _GIVE_BACK_PATH = """
 SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('lockgate.path'), true)
 """
-# A policy would hide rows without a word; so it is an error here. A composite of NULLs is a value.
+# With row_security off, a policy causes an error instead of hiding rows. A composite of NULLs is a
+# value.
 _HOLDS = """
 SAVEPOINT lockgate_look;
 SET LOCAL row_security = off;
@@ -94,7 +94,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table as one look found it, or a composite type, which columns of tables may have."""
+    """A table at one moment, or a composite type that columns of tables may have."""
 
     schema: str
     name: str
@@ -120,9 +120,9 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A table, or one column of it, that a script took away, emptied or rewrote.
+    """A table, or one of its columns, that a script dropped, emptied or rewrote.
 
-    ``estimate`` is the number of rows; ``None`` where nobody can count.
+    ``estimate`` is the number of rows, or ``None`` if they cannot be counted.
     """
 
     table: str
@@ -133,10 +133,10 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class DataLossGuard:
-    """Lets the scripts of one run lose no row.
+    """Runs down scripts and refuses to lose rows.
 
-    ``migration_ids`` are what is undone; ``may_stop_counting``: their scripts name track_counts.
-    ``warn`` is told what else they drop.
+    ``migration_ids`` are the migrations to undo. ``may_stop_counting``: their scripts mention
+    track_counts. ``warn`` is called with a sentence about other objects that they drop.
     """
 
     connection: Connection
@@ -146,21 +146,21 @@ class DataLossGuard:
     warn: Callable[[str], None]
 
     def watch(self, label: str, begin: Callable[[], None], work: Callable[[], None]) -> None:
-        """Open a transaction, do the work in it, and leave it open if no row is lost by it.
+        """Open a transaction, do the work in it, and leave it open if no row is lost.
 
-        ``begin`` and ``work`` are called again where something empty is gone. ``label`` is the
-        migration that a refusal of the server's is blamed on.
+        ``begin`` and ``work`` are called again if something empty is gone. An error of the server is
+        reported for the migration ``label``.
 
         Raises:
             DataLossRefused: rows would be lost. The transaction was rolled back.
-            StepFailed: the server refused a look; a table stayed locked, for example.
+            StepFailed: the server refused a query, for example because a table stayed locked.
         """
         try:
             self._watch(begin, work)
         except StatementError as error:
             failure = Failure(
                 migration=label,
-                message=f"it could not be watched for lost rows: {error}",
+                message=f"it could not be checked for lost rows: {error}",
                 sqlstate=error.sqlstate,
             )
             raise StepFailed(failure) from error
@@ -175,7 +175,7 @@ class DataLossGuard:
             writers = [row[0] for row in self._ask(writers_sql(self.tables, self.migration_ids))]
             before, objects = self._look(), self._read_objects(writers)
             work()
-            # A trigger that waits for the COMMIT would run behind the look.
+            # A deferred trigger would only run at COMMIT, after the comparison.
             self.connection.send("SET CONSTRAINTS ALL IMMEDIATE", is_watched=True)
             after = self._look()
             if not self._counts(before, after):
@@ -210,18 +210,18 @@ class DataLossGuard:
         return self.connection.send(message)[2].rows
 
     def _counts(self, before: dict[int, _Table], after: dict[int, _Table]) -> bool:
-        """Tell whether the server counts deleted rows, and did so all the time."""
+        """Return whether the server counted deleted rows all the time."""
         looks = [*before.values(), *after.values()]
         return not self.may_stop_counting and all(one.is_counted for one in looks)
 
     def _find_full(self, gone: Iterable[Gone]) -> list[Gone]:
-        """Lock what went away in the attempt before and return what of it holds rows."""
+        """Lock what was gone after the previous attempt, and return what has rows."""
         return [one for one in sorted(gone, key=lambda one: one.label) if self._holds_rows(one)]
 
     def _holds_rows(self, one: Gone) -> bool:
         condition = ""
         if one.column is not None:
-            # The path is the session's own here.
+            # The search path is that of the session here.
             condition = f" WHERE pg_catalog.num_nonnulls({one.column}) OPERATOR(pg_catalog.=) 1"
         sql = _HOLDS.format(table=one.table, condition=condition)
         try:
@@ -229,7 +229,7 @@ class DataLossGuard:
         except StatementError as error:
             if error.sqlstate in {"55P03", "40P01"}:
                 raise
-            # Who may not look into it counts it as full.
+            # If we may not read the table, assume it has rows.
             self.connection.send("ROLLBACK TO SAVEPOINT lockgate_look")
             return True
 
@@ -240,16 +240,16 @@ class DataLossGuard:
         more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
         return DataLossRefused(
             f"The down script would lose rows: {named}{more}.",
-            hint="Back the rows up and set LOCKGATE_ALLOW_DATA_LOSS=true (in a command:"
-            ' "allow_data_loss": true; in a terminal: --allow-data-loss); or go on forward with a new'
-            " migration.",
+            hint="Back up the rows, then allow it: LOCKGATE_ALLOW_DATA_LOSS=true (in a command:"
+            ' "allow_data_loss": true; in a terminal: --allow-data-loss). Or write a new migration'
+            " instead of going back.",
         )
 
     def _refuse_blind(self) -> DataLossRefused:
         with contextlib.suppress(StatementError):
             self.connection.send("ROLLBACK")
         return DataLossRefused(
-            "The down script cannot be watched for lost rows: track_counts is off, or the script or a"
+            "The down script cannot be checked for lost rows: track_counts is off, or the script or a"
             " function of the database sets it.",
             hint="Run ALTER DATABASE … SET track_counts = on and invoke again, or set"
             ' "allow_data_loss": true in the command (in a terminal: --allow-data-loss).',
@@ -263,14 +263,14 @@ def _to_table(row: tuple[Any, ...]) -> _Table:
 
 
 def _find_foreign(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
-    """Yield the foreign tables that are gone or were written to: their rows are counted by nobody."""
+    """Yield foreign tables that are gone or were written to: their rows cannot be counted."""
     for oid, table in before.items():
         if table.is_foreign and (oid not in after or after[oid].is_locked):
             yield Gone(table.sql, f"foreign table {table.label}", None, None)
 
 
 def _find_attributes(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[Gone]:
-    """Yield what composite types lost that others use: nobody looks for values in all these columns."""
+    """Yield dropped attributes of composite types in use, whose values cannot be found."""
     for oid, one in before.items():
         if one.is_used_type and oid in after:
             for number, (name, _) in one.columns.items():
@@ -303,9 +303,9 @@ def _find_gone(before: dict[int, _Table], after: dict[int, _Table]) -> Iterator[
 
 
 def _is_emptied(before: _Table, now: _Table) -> bool:
-    """Tell a truncated table, also one that was filled again, from one that was only rewritten.
+    """Return whether a table was truncated, and perhaps filled again, rather than only rewritten.
 
-    A rewrite that keeps the rows inserts none. One that the script filled besides counts as emptied.
+    A rewrite that keeps the rows counts no inserts. If the script also inserted rows, assume truncation.
     """
     is_new = now.filenode != before.filenode
     return is_new and (now.size == 0 or now.inserted > before.inserted)
@@ -319,9 +319,9 @@ def _describe(one: Gone) -> str:
 
 
 def refuse_unguarded(label: str, what: str) -> DataLossRefused:
-    """Return the error of a down script that could lose rows unseen."""
+    """Return the error for a down script that could lose rows unnoticed."""
     return DataLossRefused(
-        f"The down script of migration {label} holds {what}, which commits by itself, so nobody can"
-        " see in time whether it loses rows.",
-        hint="See what it does, and set LOCKGATE_ALLOW_DATA_LOSS=true.",
+        f"The down script of migration {label} holds {what}, which commits by itself, so it cannot be"
+        " checked for lost rows before the commit.",
+        hint="Check what it does, then allow it with LOCKGATE_ALLOW_DATA_LOSS=true.",
     )

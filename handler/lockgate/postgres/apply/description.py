@@ -1,8 +1,8 @@
-"""A description of all user objects, one entry for each, to compare two moments of a database.
+"""A description of all user objects, one entry for each, to compare a database at two moments.
 
-Knows the catalogs. Leaves out Lockgate's own relations (by oid), temporary and TOAST relations, and
-what PostgreSQL changes by itself: sizes, statistics, freezing. Objects of the system count by who
-wrote their rows last.
+Leaves out Lockgate's own relations (by oid), temporary and TOAST relations, and what PostgreSQL changes
+by itself: sizes, statistics, freezing. For system objects, only the last writer of their rows is
+compared.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from lockgate.postgres.quoting import quote_literal
 if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
-# The oids of our own relations; one that is missing is none.
+# The oids of our own relations, as far as they exist.
 OWN_RELATIONS = """
 SELECT pg_catalog.to_regclass(name)::pg_catalog.oid
 FROM (VALUES ({history}), ({run}), ({lock}), ({status})) AS names (name)
 WHERE pg_catalog.to_regclass(name) IS NOT NULL
 """
 
-# Parts of one object have its class and oid; the entry is their digest, with who wrote them (xmin).
+# All parts of an object share class and oid. The entry is their digest, with their writers (xmin).
 _DESCRIBE = """
 WITH own AS ({own}),
 spaces AS (
@@ -191,7 +191,7 @@ FROM (
 ) AS entries (entry)
 """
 
-# Catalogs whose rows are compared as they are: name, kind and what a row is called.
+# Catalogs whose rows are compared whole: catalog, kind of object, and the name of a row.
 _SMALL = (
     ("pg_extension", "extension", "extname"),
     ("pg_event_trigger", "event trigger", "evtname"),
@@ -224,7 +224,7 @@ _SMALL_PART = """
     SELECT '{catalog}', a.oid, 'row', a::text, a.xmin, '{kind}', {name}, NULL, NULL
     FROM pg_catalog.{catalog} AS a WHERE a.oid >= 16384"""
 
-# A row of the system's own that was changed was written by somebody else than before.
+# A changed row of a system catalog has another writer than before.
 _SYSTEM = (
     "pg_class",
     "pg_proc",
@@ -253,9 +253,9 @@ def own_relations_sql(tables: Tables) -> str:
 
 
 def description_sql(tables: Tables, server_version: int) -> str:
-    """Return the query for the description: JSON that `core.undo_facts.read_description` reads.
+    """Return the query for the description, as JSON for `core.undo_facts.read_description`.
 
-    It must run with our own path, so that names are written in full.
+    Run it with Lockgate's own search path, so that names are qualified.
     """
     since = _SMALL_SINCE_15 if server_version >= _PUBLISHES_SCHEMAS else ()
     small = "".join(

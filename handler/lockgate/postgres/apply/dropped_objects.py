@@ -1,6 +1,7 @@
-"""What a down script drops besides rows: views, functions, triggers, policies, constraints.
+"""Finding objects that a down script drops: views, functions, triggers, policies, constraints.
 
-Nothing here stops a down. What its migration did not make itself is named, so that somebody may look.
+This never refuses a down. It names objects that the migration did not create itself, so that somebody
+can check them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 20
 
-# What belongs to a table goes with it, so it names the table.
+# An object that belongs to a table is dropped with it, so include the table.
 _OBJECTS = """
 SELECT kind, oid::bigint, label, of_table::bigint
 FROM (
@@ -49,7 +50,7 @@ _WRITERS = "SELECT xmin::text FROM {history} WHERE migration_id IN ({ids})"
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One object; ``of_table`` is 0 where it belongs to none."""
+    """One object; ``of_table`` is 0 if it belongs to no table."""
 
     kind: str
     oid: int
@@ -60,21 +61,21 @@ class Object:
 def writers_sql(tables: Tables, migration_ids: Iterable[str]) -> str:
     """Return the query for the transactions that wrote the rows of some migrations.
 
-    A migration in one transaction made its objects in the same.
+    A migration in one transaction created its objects in the same transaction.
     """
     ids = ", ".join(quote_literal(one) for one in migration_ids)
     return _WRITERS.format(history=tables.history, ids=ids)
 
 
 def objects_sql(writers: Iterable[str]) -> str:
-    """Return the query for all objects but those that some transactions made."""
+    """Return the query for all objects except those that certain transactions created."""
     return _OBJECTS.format(writers=", ".join(quote_literal(one) for one in writers))
 
 
 def describe_dropped(
     before: Iterable[Object], after: Iterable[Object], gone: set[int]
 ) -> str | None:
-    """Return a sentence about what is there no more, other than by a table that is ``gone``."""
+    """Return a sentence about dropped objects, without those of tables that are ``gone``."""
     left = {(one.kind, one.oid) for one in after}
     dropped = [
         one for one in before if (one.kind, one.oid) not in left and one.of_table not in gone
@@ -82,8 +83,8 @@ def describe_dropped(
     if not dropped:
         return None
     return (
-        "The down script dropped what its migration is not known to have created:"
-        f" {_name(dropped)}. The next up may not bring it back."
+        "The down script dropped objects that its migration may not have created:"
+        f" {_name(dropped)}. The next up may not create them again."
     )
 
 

@@ -1,4 +1,4 @@
-"""Carrying out one segment. Knows transactions shared by migrations; retries nothing."""
+"""Applying one segment, whose migrations may share a transaction. Retries nothing."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.apply.session import Session
 
-# Another session was in the way, or somebody cancelled: to run it once more proves nothing.
+# Another session was blocking, or the statement was cancelled: running it again would prove nothing.
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "53200", "55006"})
 
-# What is written ahead says how much time is left.
+# A message written ahead contains the time left, so it must be sent soon.
 _MOST_SECONDS_AHEAD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """The first message of a segment, and what it was written by."""
+    """The first message of a segment, and the values that it was written with."""
 
     segment: Segment
     stamp: Stamp
@@ -69,19 +69,19 @@ class Lookahead:
     _ahead: _Ahead | None = None
 
     def write(self, session: Session, segment: Segment | None) -> None:
-        """Write it where that can be done before its turn."""
+        """Write the first message of a segment, if that is possible in advance."""
         writer = None if segment is None else write_first(session, segment)
         if segment is not None and writer is not None:
             now = session.clock.monotonic()
             self._ahead = _Ahead(segment, session.stamp, session.carried_settings, now, writer)
 
     def take(self, session: Session, segment: Segment) -> MessageWriter | None:
-        """Return it if it is this segment's, and what it says still holds."""
+        """Return the message if it is for this segment and still valid."""
         ahead, self._ahead = self._ahead, None
         if ahead is None or ahead.segment is not segment:
             return None
-        # The stamp is another one after a recovery only, which begins with an earlier segment; to send
-        # an old one would be refused.
+        # The stamp changes only in a recovery, after which an earlier segment comes first; with the old
+        # token the message would be refused.
         is_as_was = (ahead.stamp, ahead.carried_settings) == (
             session.stamp,
             session.carried_settings,
@@ -92,24 +92,24 @@ class Lookahead:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Applies segments over a run's session."""
+    """Applies segments over the session of a run."""
 
     session: Session
     on_applied: Callable[[Done], None]
     lookahead: Lookahead
 
     def apply(self, segment: Segment, following: Segment | None = None) -> None:
-        """Apply a segment; tell `on_applied` of each migration that is in the database for good.
+        """Apply a segment, and call `on_applied` for each migration that is committed.
 
-        ``following`` is the segment that is applied next, if all goes well.
+        ``following`` is the segment that comes next if this one succeeds.
 
         Raises:
-            StepFailed: a migration failed. Of a shared segment nothing remains; of statements
-                outside a transaction those before it do, and the history says how many.
-            OutcomeUnknown: nobody can tell whether a statement outside a transaction was done.
+            StepFailed: a migration failed. A shared segment is rolled back as a whole. Finished
+                statements outside a transaction remain, and the history has their number.
+            OutcomeUnknown: it cannot be determined whether a statement outside a transaction was done.
             LockLost: another run has the lock now; the transaction was rolled back.
-            OutOfTime: the deadline came between two statements outside a transaction.
-            ConnectionLost: the outcome is not known.
+            OutOfTime: the deadline passed between two statements outside a transaction.
+            ConnectionLost: the outcome is unknown.
         """
         memo = self._copy_memo(segment)
         try:
@@ -141,13 +141,13 @@ class Executor:
         return None
 
     def _tell(self, failure: Failure) -> None:
-        """Show a terminal what no report holds of a failure."""
+        """Show in the terminal the details of a failure that reports leave out."""
         if self.session.tell is not None:
             for word, text in failure.terminal_only:
                 self.session.tell(word, text)
 
     def _blame(self, segment: Segment, failure: Failure) -> Failure:
-        """Return the failure of a segment of many with the migration at fault, if that is known."""
+        """Return the failure of a shared segment, with the migration at fault if it can be found."""
         if failure.is_of_all and failure.sqlstate not in _TRANSIENT:
             labels = tuple(step.migration.label for step in segment.steps)
             failure = find_culprit(self.session, segment) or replace(
@@ -156,7 +156,7 @@ class Executor:
         return note_sharing(segment, failure)
 
     def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
-        """Apply migrations in one transaction, in as few messages as they fit."""
+        """Apply migrations in one transaction, in as few messages as possible."""
         writer = self.lookahead.take(self.session, segment) or write_first(self.session, segment)
         if self.session.guard is not None:
             writer = MessageWriter()
@@ -176,7 +176,7 @@ class Executor:
         return _separate_durations(done + self.session.send(writer, ahead).done)
 
     def _apply_guarded(self, guard: Guard, segment: Segment) -> list[Done]:
-        """Run everything but the commit, and see to it that no row is lost by that."""
+        """Run everything except the commit, under the guard."""
         done: list[Done] = []
 
         def begin() -> None:
@@ -195,10 +195,10 @@ class Executor:
     def _apply_many(
         self, segment: Segment, first: MessageWriter | None
     ) -> tuple[list[Done], MessageWriter]:
-        """Run all scripts; return what is recorded, and the message that brings the last rows.
+        """Run all scripts; return what is recorded, and the message with the last rows.
 
-        While the server works on a message, the next is written; what is recorded of the migrations
-        in a message stands at the end of the next::
+        While the server works on one message, the next one is written. The rows for the migrations of a
+        message are at the end of the next message::
 
             script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
         """
@@ -237,7 +237,7 @@ class Executor:
         upcoming: MessageWriter,
         following: Sequence[Step],
     ) -> None:
-        """Do what can be done while the server works on a batch: its rows, and the next message."""
+        """While the server works on a batch, prepare its rows and write the next message."""
         rows.prepare(batch)
         if following and may_be_ahead(following):
             add_batch(self.session, upcoming, segment, following, is_first=False)
@@ -251,7 +251,7 @@ class Executor:
         *,
         is_first: bool,
     ) -> list[Done]:
-        """Add scripts, running now what cannot travel with others."""
+        """Add scripts; run those now that cannot share a message."""
         done: list[Done] = []
 
         def send() -> list[Done]:
@@ -284,7 +284,7 @@ class Executor:
     def _add_body(
         self, writer: MessageWriter, step: Step, send: Callable[[], list[Done]]
     ) -> list[Done]:
-        """Add a script to the message, or run it now where it cannot travel with others."""
+        """Add a script to the message, or run it now if it cannot share a message."""
         script, statements = step.script, step.analysis.statements
         if may_travel(step):
             add_whole(writer, step)
@@ -300,7 +300,7 @@ class Executor:
                 memo=self.session.memo,
             )
             return done
-        # The server reads a message by the setting before it, so each statement goes alone.
+        # The server parses a whole message with the settings before it, so send each statement alone.
         done = []
         for index, statement in enumerate(statements):
             span = unit_span(step, Unit(UnitMode.WRAPPED, index, index))
@@ -310,9 +310,9 @@ class Executor:
 
 
 def _separate_durations(done: list[Done]) -> list[Done]:
-    """Give what is undone in one transaction its own time each.
+    """Return reverted migrations of one transaction with a separate duration each.
 
-    The server counts from the transaction's start, since the row of the one before is gone.
+    The server counts all of them from the start of the transaction.
     """
     if all(one.direction is Direction.UP for one in done):
         return done

@@ -1,4 +1,4 @@
-"""What the server refuses of a run's messages, as the failure of the migration at fault."""
+"""Translating an error of the server into the failure of the migration at fault."""
 
 from __future__ import annotations
 
@@ -23,47 +23,48 @@ if TYPE_CHECKING:
     from lockgate.core.sql.script import Statement
     from lockgate.postgres.server.statement_result import StatementError
 
-# What only the server knows of a statement: a partitioned table, a procedure that commits.
 # Syntax errors, and names that do not exist.
 _SYNTAX = "42"
+# The statement cannot run in a transaction, for a reason that only the server knows: a partitioned
+# table, a procedure that commits.
 _NEEDS_NO_TRANSACTION = frozenset({"25001", "2D000"})
-_LATER = "Nothing is wrong with the file: invoke again when the sessions in the way are done."
+_LATER = "The file is not at fault: invoke again when the blocking sessions have finished."
 _HINTS = {
     "55P03": _LATER,
     "40P01": _LATER,
-    "57014": "Somebody cancelled the statement, or it ran into its statement_timeout: invoke again, or"
-    " give it more time with LOCKGATE_STATEMENT_TIMEOUT.",
-    "23505": "Mend the data, or the file, and invoke again.",
-    "23503": "Mend the data, or the file, and invoke again.",
-    "23514": "Mend the data, or the file, and invoke again.",
-    "23502": "Mend the data, or the file, and invoke again.",
-    "42501": "Grant the role what the message names, or let it act as the owner: LOCKGATE_SET_ROLE.",
-    "22P05": "The database's encoding lacks the character: write another, or use a database in UTF8.",
-    "55P04": "Put the use of the new value in a migration after the one that adds it.",
+    "57014": "The statement was cancelled or exceeded its statement_timeout: invoke again, or allow more"
+    " time with LOCKGATE_STATEMENT_TIMEOUT.",
+    "23505": "Fix the data or the file, then invoke again.",
+    "23503": "Fix the data or the file, then invoke again.",
+    "23514": "Fix the data or the file, then invoke again.",
+    "23502": "Fix the data or the file, then invoke again.",
+    "42501": "Grant the role the missing privilege, or let it act as the owner: LOCKGATE_SET_ROLE.",
+    "22P05": "The database's encoding lacks the character: use another one, or a database in UTF8.",
+    "55P04": "Use the new value in a later migration than the one that adds it.",
 }
-# The row was not there when this run read the history, and only the holder of the lock writes one.
+# The row did not exist when this run read the history, and only the holder of the lock inserts rows.
 _ROW_HINTS = {
-    "23505": "Somebody wrote to the history by hand as this run began: invoke again, and it is read.",
+    "23505": "Somebody wrote to the history by hand when this run began. Invoke again to read it.",
 }
 _CHECKS = frozenset({Part.CHECK, Part.CHECK_ALL})
 
 
 def lock_lost(token: int) -> LockLost:
-    """Return the error of a run whose lock was taken, by another run or on purpose."""
+    """Return the error for a run whose lock was taken by another run or released by an operator."""
     return LockLost(
         "Another run, or an operator's unlock, took the migration lock (token"
         f" {token} is no longer valid).",
-        hint="Look at migration_run first: an operator's reason stands there. Else invoke again: the"
-        " other run may have done the work.",
+        hint="Run `lockgate history`: if an operator released the lock, it shows the reason. Otherwise"
+        " invoke again: the other run may have done the work.",
     )
 
 
 def translate_error(
     message: Message, error: StatementError, *, token: int, schema_name: str
 ) -> Exception:
-    """Return what a refused message means: the failure of a migration, or the loss of the lock.
+    """Return the error for a refused message: the failure of a migration, or the loss of the lock.
 
-    ``token`` is that of the run's lock, ``schema_name`` the schema of our tables.
+    ``token`` is the token of this run, ``schema_name`` the schema of our tables.
     """
     blame = find_blame(message, error)
     if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
@@ -101,14 +102,14 @@ def translate_error(
 
 
 def _statement_of(blame: Blame) -> Statement | None:
-    """Return the statement that failed, where it is known."""
+    """Return the statement that failed, if known."""
     if blame.statement is None:
         return None
     return blame.piece.statements[blame.statement - blame.piece.first - 1]
 
 
 def _hint(error: StatementError, script: Script, statement: Statement | None) -> str | None:
-    """Return what the server advises, and what we do."""
+    """Return the hint of the server, followed by ours."""
     theirs = mask(error.fields.get("H", ""), script.hidden)
     ours = _find_hint(error.sqlstate, script)
     if error.sqlstate.startswith(_SYNTAX) and statement is not None:
@@ -122,12 +123,14 @@ def _hint_at_invisible(script: Script, statement: Statement) -> str | None:
         return None
     line, column = place_of(script, offset)
     name = name_character(script.sql[offset])
-    return f"{script.path}:{line}:{column} has an invisible character: {name}. Take it out."
+    return f"{script.path}:{line}:{column} has an invisible character: {name}. Remove it."
 
 
 def _find_hint(sqlstate: str, script: Script) -> str | None:
     if sqlstate in _NEEDS_NO_TRANSACTION:
-        way = script.outside or "put the statement in a file that the tool runs in no transaction"
+        way = (
+            script.outside or "put the statement in a file that the tool runs without a transaction"
+        )
         return f"{way[0].upper()}{way[1:]}, so that it runs outside a transaction."
     return _HINTS.get(sqlstate)
 
@@ -138,13 +141,13 @@ def _last_label(message: Message) -> str:
 
 
 def _script_of(message: Message, migration: Migration) -> Script | None:
-    """Return the script that a message holds of a migration; one of Python is in none."""
+    """Return the script of a migration in a message, or ``None`` for a Python script."""
     pieces = (piece for piece in message.pieces if piece.migration == migration)
     return next((piece.script for piece in pieces if piece.script is not None), None)
 
 
 def _check_failure(error: StatementError, migration: Migration, script: Script | None) -> Failure:
-    """Return the failure of a constraint that is checked behind a script; it has no place in it."""
+    """Return the failure of a constraint that is checked after a script, so it names no line."""
     hidden = () if script is None else script.hidden
     return Failure(
         migration=migration.label,
@@ -160,13 +163,13 @@ def _check_failure(error: StatementError, migration: Migration, script: Script |
 
 
 def _without_own(context: str | None) -> str | None:
-    """Return a context without our own block, the outermost function."""
+    """Return a context without our own DO block, which is its outermost function."""
     lines = (context or "").splitlines()
     return "\n".join(line for line in lines if OWN_BLOCK not in line) or None
 
 
 def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:
-    """Return the failure of a statement of ours; ``is_row``: of one that writes the history."""
+    """Return the failure of one of Lockgate's own statements; ``is_row``: it writes the history."""
     hints = {**_HINTS, **_ROW_HINTS} if is_row else _HINTS
     return Failure(
         migration=label,

@@ -1,4 +1,4 @@
-"""What runs a transaction under observation: the shape that the guards share."""
+"""The protocol for guards, which run a transaction and check what it did before the commit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Guard(Protocol):
-    """Opens a transaction, lets the work run in it, and leaves it open if that is safe."""
+    """Opens a transaction, runs the work in it, and leaves it open if that is safe."""
 
     def watch(self, label: str, begin: Callable[[], None], work: Callable[[], None]) -> None:
-        """Call ``begin`` and ``work``; ``label`` is the migration that a refusal is blamed on."""
+        """Call ``begin`` and ``work``. A refusal is reported for the migration ``label``."""

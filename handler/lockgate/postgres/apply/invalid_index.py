@@ -1,12 +1,12 @@
-"""Dropping an index that a broken statement has left invalid, and no other.
+"""Dropping an invalid index that an interrupted statement left behind, and no other index.
 
-Between a look and a drop the name may have come to mean another index, or the index may have become
-valid. So it is first given a name of its own, in a transaction that looks again under the locks that
-others need to change it; that name is then dropped::
+Between finding and dropping it, the name may refer to another index, or the index may have become
+valid. So the index is first renamed to a unique name, in a transaction that checks it again while
+holding the locks that others need to change it. Then that name is dropped::
 
-    BEGIN; lock table, rename index, is it that one and invalid?; COMMIT     DROP INDEX CONCURRENTLY
+    BEGIN; lock table; rename index; still the same and invalid?; COMMIT     DROP INDEX CONCURRENTLY
 
-Knows one index. What belongs to whom is `core.statement_verdict`'s business.
+`core.statement_verdict` decides which index belongs to which statement.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection
 
 _TOAST = "pg_toast"
-# 22012: our own condition. The others: the index or its table is gone, or has another name by now.
+# 22012: our own check failed. The others: the index or its table was dropped or renamed.
 _CHANGED = frozenset({"22012", "42P01", "42704", "42809"})
 
-# As strong as what builds and drops indexes takes: it waits until nobody does, and holds them off.
-# Readers and writers do not notice. A materialized view cannot be locked by hand.
+# As strong as the lock for building or dropping an index, so it waits for those and blocks them, but
+# neither readers nor writers. LOCK TABLE does not accept a materialized view.
 _LOCK = "LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
 _RENAME = "ALTER INDEX {index} RENAME TO {name}"
 _IS_TABLE = """
@@ -42,18 +42,18 @@ SELECT 1 / (CASE WHEN EXISTS (
 
 
 def describe(index: Index) -> str:
-    """Return an index as somebody would write it."""
+    """Return the name of an index as a person would write it."""
     return f"{write_name(index.schema)}.{write_name(index.name)}"
 
 
 def drop_invalid(connection: Connection, index: Index) -> None:
-    """Drop an index if it is still that one and invalid; leave it alone if anything has changed.
+    """Drop an index if it is still the same and invalid; leave it alone if anything has changed.
 
     Raises:
-        StatementError: the server refused, or a lock was not to be had in time.
+        StatementError: the server refused, or a lock could not be taken in time.
     """
     name = index.name
-    # The server itself drops one of these only while it is invalid, and renames none.
+    # TOAST indexes cannot be renamed, and the server drops them only while they are invalid.
     if index.schema != _TOAST and name != index.own_name:
         if not _take_aside(connection, index):
             return
@@ -63,7 +63,7 @@ def drop_invalid(connection: Connection, index: Index) -> None:
 
 
 def _take_aside(connection: Connection, index: Index) -> bool:
-    """Give an index its own name; return whether it still is what it was."""
+    """Give an index its unique name; return False if it has changed."""
     schema = quote_identifier(index.schema)
     is_table = f"SET LOCAL {OWN_PATH};\n{_IS_TABLE.format(oid=index.oid)}"
     rows = connection.send(is_table, is_watched=True)[1].rows

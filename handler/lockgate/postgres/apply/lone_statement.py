@@ -1,4 +1,4 @@
-"""One statement that no transaction may hold: announced before, recorded after, looked up on resume.
+"""One statement outside a transaction: announced before it runs, recorded after, checked on resume.
 
 ::
 
@@ -36,6 +36,7 @@ from lockgate.postgres.server.statement_result import StatementError
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit
+    from lockgate.core.migration import Migration
     from lockgate.core.outcome import Done
     from lockgate.core.segment import Step
     from lockgate.postgres.apply.session import Session
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _BUILDS = frozenset({Question.INDEX_BUILT, Question.REINDEXED})
-# A drop that waits for a reader of the table waits for others' locks too.
-_HINTS = {"55P03": "Invoke again once no session uses the table: the index is dropped then."}
+# DROP INDEX CONCURRENTLY waits for readers of the table.
+_HINTS = {"55P03": "Invoke again when no session uses the table; then the index is dropped."}
 
 
 @dataclass(frozen=True, slots=True)
 class LoneStatement:
-    """One unit that consists of such a statement."""
+    """A unit that consists of one such statement."""
 
     session: Session
     step: Step
@@ -59,16 +60,16 @@ class LoneStatement:
 
     @classmethod
     def of(cls, session: Session, step: Step, record: StepRecord, unit: Unit) -> LoneStatement:
-        """Return that of a unit."""
+        """Return the lone statement of a unit."""
         return cls(session, step, record, unit, find_question(step, unit.first))
 
     def apply(self) -> list[Done]:
-        """Run it unless it is done; return the migration if that makes it whole.
+        """Run the statement unless it is done; return the migration if it is complete.
 
         Raises:
-            OutcomeUnknown: it was begun, and nobody can tell whether it is done.
+            OutcomeUnknown: it was begun, and it cannot be determined whether it is done.
             StepFailed: it failed.
-            OutOfTime: the deadline came while another session was at work on it.
+            OutOfTime: the deadline passed while another session was still executing it.
         """
         self._refuse_unwatched()
         verdict, found = self._look()
@@ -81,22 +82,22 @@ class LoneStatement:
         return self.record.write(self.record.after(self.unit))
 
     def _refuse_unwatched(self) -> None:
-        """Refuse what nobody can watch for lost rows: what commits by itself, and DROP DATABASE."""
+        """Refuse statements that cannot be checked for lost rows: DO, CALL and DROP DATABASE."""
         words = self._words
         is_watched = words[:1] not in {("DO",), ("CALL",)} and words[:2] != ("DROP", "DATABASE")
         if self.session.guard is not None and not is_watched:
             raise refuse_unguarded(self.step.migration.label, " ".join(words[:2]))
 
-    # Before it.
+    # Before the statement.
 
     def _look(self) -> tuple[Verdict, CatalogFacts]:
-        """Ask until the answer is no longer to wait; drop what a broken attempt of its own left."""
+        """Ask until there is nothing to wait for; drop what an interrupted attempt left behind."""
         row = find_begun(self.step)
         before = None
         if row is not None and row.attempting == self.unit.first + 1:
             before = RecordedFacts.read(row.attempt_facts, row.attempted_oid)
         if self.verification.question is Question.AUTHOR and before is None:
-            # The query may be about what the statement is yet to make.
+            # The query may use what the statement creates.
             return Verdict.RUN, CatalogFacts()
         while True:
             found = self._ask(before)
@@ -125,47 +126,47 @@ class LoneStatement:
             raise self._failed(f"{what if is_author else ''}{error}", error.sqlstate) from error
 
     def _name_strange(self, found: CatalogFacts, before: RecordedFacts | None) -> None:
-        """Name the invalid indexes that are not this statement's; they are left alone."""
+        """Warn about invalid indexes of other statements, which are left alone."""
         own = () if before is None else find_own_indexes(self.verification, found, before)
         for index in own:
             if not index.may_drop and not index.is_valid and index.builder is None:
                 self._name_kept(index)
         for index in find_other_invalid(self.verification, found, before):
             name = describe(index)
-            # What was said of one that this run has left still holds.
+            # A warning about an index that this run left behind is still valid.
             self.session.notes.setdefault(
                 index.oid,
-                f"Index {name} on {index.table} is invalid, and this migration did not make it"
-                f" ({self.step.migration.label}). It was left alone. If no session builds it:"
+                f"Index {name} on {index.table} is invalid and was not created by migration"
+                f" {self.step.migration.label}, so it was left alone. If no session is building it:"
                 f" DROP INDEX CONCURRENTLY {name};",
             )
 
     def _occupied(self, index: Index) -> StepFailed:
         name = describe(index)
         return self._failed(
-            f"index {name} exists already and is invalid, and this migration did not make it",
+            f"index {name} exists already and is invalid, and this migration did not create it",
             "42P07",
-            f"If no session builds it: DROP INDEX CONCURRENTLY {name}; then invoke again.",
+            f"If no session is building it: DROP INDEX CONCURRENTLY {name}; then invoke again.",
         )
 
     def _drop(self, indexes: tuple[Index, ...]) -> None:
-        """Drop invalid indexes of the statement's own; one that stays is named in the report."""
+        """Drop invalid indexes of this statement; the report names any that remains."""
         for index in indexes:
             name = describe(index)
             place = f"Statement {self.unit.first + 1} of migration {self.step.migration.label}"
             self.session.notes[index.oid] = (
-                f"{place} left the invalid index {name}, renamed to {index.own_name} if that came"
-                " first, and it could not be dropped yet. The next run of the migration drops it."
+                f"{place} left the invalid index {name} (perhaps renamed to {index.own_name}), which"
+                " could not be dropped yet. The next run of the migration drops it."
             )
             try:
                 drop_invalid(self.session.connection, index)
             except StatementError as error:
-                message = f"the invalid index {name} that it left was not dropped: {error}"
+                message = f"it left the invalid index {name}, which could not be dropped: {error}"
                 hint = _HINTS.get(error.sqlstate)
                 raise self._failed(message, error.sqlstate, hint) from error
             del self.session.notes[index.oid]
 
-    # It.
+    # The statement.
 
     def _finalize(self) -> None:
         table, partition = self.verification.table, self.verification.name
@@ -176,10 +177,10 @@ class LoneStatement:
             raise self._failed(f"{sql}: {error}", error.sqlstate) from error
 
     def _run(self, found: CatalogFacts) -> None:
-        """Run the statement; one that failed leaves no invalid index, if that can be had.
+        """Run the statement. If it fails, drop the invalid index that it left, if possible.
 
-        Its intent is taken back where a failed one has done nothing. One that may have committed by
-        itself before it failed stays as begun, and is not run again on a guess.
+        If it has done nothing, its announcement is withdrawn. If it may have committed a part before it
+        failed, it stays recorded as begun and is not run again on a guess.
         """
         try:
             self._send()
@@ -191,7 +192,7 @@ class LoneStatement:
                 if not may_have_committed:
                     self.record.note_failure(self.unit)
             if may_have_committed and self.verification.question is Question.UNKNOWN:
-                raise without_return(error) from error
+                raise without_return(error, self.step.migration) from error
             raise
 
     def _send(self) -> None:
@@ -203,7 +204,7 @@ class LoneStatement:
         self.session.flush(writer)
 
     def _drop_own(self, before: CatalogFacts) -> None:
-        """Drop what the statement has just left; what it may not drop is named."""
+        """Drop the invalid indexes that the statement just left; warn about the others."""
         recorded = RecordedFacts.read(before.facts(), None)
         found = self._ask(recorded)
         self._name_strange(found, recorded)
@@ -244,10 +245,11 @@ class LoneStatement:
         )
 
 
-def without_return(error: StepFailed) -> StepFailed:
-    """Say of a failure that the step may have committed a part, and that nobody can tell which."""
+def without_return(error: StepFailed, migration: Migration) -> StepFailed:
+    """Return the failure of a step that may have committed an unknown part."""
+    version = migration.migration_id
     hint = (
-        "See what it has done. Then say in the file how to tell (migrate:verify, or verify in Python),"
-        " or take it as done: repair, mark."
+        "Check what it has done. Then add a check to the file (migrate:verify, or `verify` in Python),"
+        f' or count it as applied: lockgate repair --mark {version} --reason "…" --apply'
     )
     return StepFailed(replace(error.failure, has_committed=True, hint=hint))

@@ -1,8 +1,8 @@
-"""Running a Python migration over the run's own connection, lent as SQLAlchemy's.
+"""Running a Python migration over the connection of the run.
 
-The function gets a SQLAlchemy `Connection` inside the run's transaction. It cannot end that
-transaction; savepoints (``begin_nested``) are its own. A revision of Alembic's gets Alembic's
-operations over the same connection (`alembic_step`).
+The function gets a SQLAlchemy `Connection` inside the transaction of the run. It cannot end that
+transaction, but it may use savepoints (``begin_nested``). An Alembic revision gets Alembic's operations
+over the same connection (`alembic_step`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class TransactionEnded(Exception):
-    """The migration tried to commit or roll back the run's transaction."""
+    """The migration tried to commit or roll back the transaction of the run."""
 
 
 class NotRun(Exception):
@@ -72,7 +72,7 @@ _UNFINISHED = (
 
 
 class _Loan(Enum):
-    """What a migration may do with the connection: nothing to the transaction, or all of it."""
+    """How a migration may use transactions on the connection."""
 
     IN_TRANSACTION = auto()
     AUTOCOMMIT = auto()
@@ -90,11 +90,11 @@ def run_python(
 ) -> None:
     """Call ``up`` or ``down`` of a Python migration.
 
-    ``memo`` is what revisions of Alembic's remember of each other in one run.
+    ``memo`` is what Alembic remembers between the revisions of one run.
 
     Raises:
-        StepFailed: it raised, or it ended the transaction that it was given.
-        ConnectionLost: the connection broke meanwhile.
+        StepFailed: it raised, or it ended the transaction of the run.
+        ConnectionLost: the connection broke.
     """
     if is_revision(script.text):
         loan = _Loan.IN_TRANSACTION if in_transaction else _Loan.OWN_TRANSACTIONS
@@ -126,14 +126,14 @@ def _call(
 
 @contextmanager
 def _load(migration: Migration, script: Script) -> Iterator[ModuleType]:
-    """Run a script's text as a module, which is among Python's modules as long as it is used.
+    """Run a script's text as a module, which is in ``sys.modules`` while it is used.
 
-    Dataclasses, annotations and pickles look there for the module of a class.
+    Dataclasses, annotations and pickles look up the module of a class there.
     """
     name = re.sub(r"\W", "_", f"lockgate_migration_{migration.migration_id}")
     module = ModuleType(name)
     module.__file__ = script.origin or _filename(script)
-    # Else the text would inherit this module's own __future__ import.
+    # Otherwise the text would inherit this module's __future__ import.
     code = compile(script.text, _filename(script), "exec", dont_inherit=True)
     former = sys.modules.get(name)
     sys.modules[name] = module
@@ -148,10 +148,10 @@ def _load(migration: Migration, script: Script) -> Iterator[ModuleType]:
 
 
 def _refuse_unfinished(result: object, function: str) -> object:
-    """Return what a function has returned, unless it is work that nobody would ever do.
+    """Return the result of a function, unless it is work that would never run.
 
     Raises:
-        NotRun: it is a generator, a coroutine, a lazy iterator or another function.
+        NotRun: the result is a generator, a coroutine, a lazy iterator or another function.
     """
     if isinstance(result, (GeneratorType, CoroutineType)):
         result.close()
@@ -169,14 +169,14 @@ def _filename(script: Script) -> str:
 
 @contextmanager
 def _watch(connection: Connection, migration: Migration, script: Script) -> Iterator[None]:
-    """Turn what a migration raises into its failure, with the line of its file."""
+    """Translate an exception of a migration into its failure, with the line of its file."""
     filename = _filename(script)
     linecache.cache[filename] = (len(script.text), None, script.text.splitlines(True), filename)
     try:
         yield
     except ConnectionLost:
         raise
-    # A migration may raise anything, SystemExit included; only an interrupt is not its own.
+    # A migration may raise anything, even SystemExit; only KeyboardInterrupt is not its own.
     except (Exception, SystemExit) as error:
         _raise_if_lost(connection, error)
         raise StepFailed(_describe(migration, script, error, filename)) from error
@@ -185,18 +185,18 @@ def _watch(connection: Connection, migration: Migration, script: Script) -> Iter
 
 
 def verify_python(connection: Connection, migration: Migration) -> bool:
-    """Call ``verify`` of a Python migration outside a transaction and return what it says.
+    """Call ``verify`` of a Python migration outside a transaction and return its result.
 
     Raises:
         StepFailed: it raised.
-        ConnectionLost: the connection broke meanwhile.
+        ConnectionLost: the connection broke.
     """
     return bool(_call(connection, migration, migration.up, "verify", _Loan.AUTOCOMMIT))
 
 
 @contextmanager
 def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection]:
-    import sqlalchemy  # costs 150 ms that only Python migrations should pay
+    import sqlalchemy  # 150 ms, which only Python migrations need
     from sqlalchemy.pool import StaticPool  # as above
 
     engine = sqlalchemy.create_engine(
@@ -230,17 +230,17 @@ def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection
             transaction.close()
     finally:
         own_call = True
-        # Not closed: that would close the run's connection under it.
+        # Not closed: that would close the connection of the run.
         lent.detach() if not lent.closed and not lent.invalidated else None
         connection.lent = None
         connection.autocommit = False
 
 
 def _read_level_outside(dialect: sqlalchemy.Dialect) -> None:
-    """Have the isolation level asked without a transaction.
+    """Make SQLAlchemy read the isolation level outside a transaction.
 
-    pg8000 opens one for the question, of which SQLAlchemy does not know; what was then to be run
-    outside of any (`autocommit_block`) would be in it.
+    For this query pg8000 would open a transaction that SQLAlchemy does not know of; statements meant to
+    run outside a transaction (`autocommit_block`) would then run inside it.
     """
     read = dialect.get_isolation_level
 
@@ -255,7 +255,7 @@ def _read_level_outside(dialect: sqlalchemy.Dialect) -> None:
 
 
 def _raise_if_lost(connection: Connection, error: BaseException) -> None:
-    """Tell a broken connection, which SQLAlchemy wraps, from the migration's own failure."""
+    """Raise `ConnectionLost` if the error, which SQLAlchemy may have wrapped, is a broken connection."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ConnectionLost):
@@ -290,28 +290,28 @@ def _describe(migration: Migration, script: Script, error: BaseException, filena
 
 
 def _find_hint(script: Script, error: BaseException) -> str | None:
-    """Return what to do about code that found something missing."""
+    """Return a hint for an import or an attribute that is missing."""
     if isinstance(error, ImportError):
-        return "What a migration imports must be in the package, or in the terminal's environment."
+        return "Modules that a migration imports must be in the package, or installed for the terminal."
     if isinstance(error, AttributeError) and is_revision(script.text):
-        return "Alembic runs env.py before, and Lockgate does not: import in the revision what it uses."
+        return "Lockgate does not run env.py: import in the revision itself what it uses."
     return None
 
 
 def _server_fields(error: BaseException) -> dict[str, Any] | None:
-    """Return the server's error behind SQLAlchemy's, whose own text holds the parameters."""
+    """Return the server's error inside SQLAlchemy's, whose text contains the parameters."""
     original = getattr(error, "orig", error)
     first = original.args[0] if original.args else None
     return first if isinstance(first, dict) and "C" in first else None
 
 
 def _has_ended(error: BaseException) -> bool:
-    """Whether it was the server that saw a transaction begun or ended, so that it is too late."""
+    """Return whether the server began or ended a transaction, so that it cannot be prevented."""
     return TRANSACTION_ENDED in _text(getattr(error, "orig", error))
 
 
 def _text(error: BaseException) -> str:
-    """Return what an error says; a migration's own may fail at saying it."""
+    """Return the text of an error; that of a migration's own class may raise again."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - the migration's code, which may raise anything

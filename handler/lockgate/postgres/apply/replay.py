@@ -1,4 +1,4 @@
-"""Finding the migration that broke a deferred constraint: its transaction once more, never committed."""
+"""Finding the migration that broke a deferred constraint, by repeating the transaction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.apply.session import Session
 
-# What a function may do is known of these languages and extensions alone.
+# Find languages, extensions and servers whose functions might do what a rollback does not undo.
 _EXTENSIONS = """
 SELECT extname FROM pg_catalog.pg_extension
 UNION ALL
@@ -29,10 +29,10 @@ SELECT 'a server' FROM pg_catalog.pg_foreign_server
 
 
 def find_culprit(session: Session, segment: Segment) -> Failure | None:
-    """Run a segment again with every constraint checked after each migration, and roll it back.
+    """Run a segment again with constraints checked after each migration, and roll it back.
 
-    Returns the first failure of such a check. ``None`` where there is none, or where the scripts might
-    do something that a rollback does not take back, so that they were not run.
+    Returns the first failure of such a check. Returns ``None`` if there is none, or if the scripts were
+    not run because a rollback might not undo everything that they do.
     """
     if session.deadline.is_over or not all(map(_may_replay, segment.steps)):
         return None
@@ -63,7 +63,7 @@ def _replay(session: Session, segment: Segment) -> None:
             session.prepare(writer, step, is_checked=True)
         add_whole(writer, step)
         writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
-        # The end of the savepoint gives every constraint back the mode that it had.
+        # Rolling back to the savepoint restores the mode of every constraint.
         writer.add(Part.CONTROL, "SAVEPOINT lockgate_check")
         writer.add(Part.CHECK, CHECK_ALL, migration=step.migration)
         writer.add(Part.CONTROL, "ROLLBACK TO lockgate_check")

@@ -1,6 +1,6 @@
-"""The session of a script that runs statement by statement: recorded as it goes, compared on resume.
+"""Recording the session state of a script that runs statement by statement, to compare it on resume.
 
-Knows one step. What counts as left in a session is `core.session_effect`'s business.
+`core.session_effect` decides what counts as session state.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from lockgate.postgres.apply.session import Session
 
 
-# To read a longer statement takes longer than the server takes for a digest.
+# For a longer statement, parsing takes longer than computing the digest on the server.
 _MOST_CHARACTERS = 100_000
 
 
 @dataclass(slots=True)
 class ScriptSession:
-    """One script's session. ``digest`` is the expression of SQL that the server computes it by.
+    """The session state of one script. ``digest`` is the SQL expression that computes it.
 
-    ``is_recorded``: the row has the digest of the session as it was before the unit that runs, and
-    ``is_kept``: that unit leaves it so. ``plain_tables`` were looked at: writing to them leaves
-    nothing in the session.
+    ``is_recorded``: the row has the digest of the state before the current unit. ``is_kept``: the
+    current unit does not change the state. ``plain_tables`` were checked: writing to them changes no
+    session state.
     """
 
     session: Session
@@ -52,21 +52,21 @@ class ScriptSession:
 
     @classmethod
     def of(cls, session: Session, step: Step) -> Self:
-        """Return that of a step."""
+        """Return the session state of a step."""
         return cls(session, step, digest_sql(find_custom_settings(step.script.sql)))
 
     def expect(self, unit: Unit) -> None:
-        """Take note of the unit that runs next: whether the digest that is recorded stays true.
+        """Determine whether the next unit leaves the recorded digest valid.
 
-        The server takes longer to compute a digest than to insert a row.
+        Computing a digest takes the server longer than inserting a row.
         """
         self.is_kept = self._leaves_nothing(unit)
         self.is_recorded = self.is_recorded and self.is_kept
 
     def capture(self, writer: MessageWriter) -> str:
-        """Add what reads the script's own state; return the expression of the digest to record.
+        """Add the query that captures the state; return the SQL expression of the digest to record.
 
-        To be called before our own role is taken.
+        Call it before Lockgate's own role is set.
         """
         if self.is_recorded and self.is_kept:
             return recorded_digest_sql(self.session.tables, self.step.migration)
@@ -75,7 +75,7 @@ class ScriptSession:
         return self.digest
 
     def _leaves_nothing(self, unit: Unit) -> bool:
-        """Tell whether a unit only writes rows of tables to which nothing is attached."""
+        """Return whether a unit only writes rows of tables without triggers or other code."""
         statements = self.step.analysis.statements[unit.first : unit.last + 1]
         is_short = statements[-1].end - statements[0].start <= _MOST_CHARACTERS
         effect = Effect.VISIBLE
@@ -83,7 +83,7 @@ class ScriptSession:
         if unit.mode is UnitMode.WRAPPED and is_short:
             effect, tables = join_effects(find_effect(self.step.script.sql, s) for s in statements)
         if effect is not Effect.TABLE:
-            # It may attach something to a table.
+            # It may have created a trigger on a table.
             self.plain_tables.clear()
             return False
         unknown = [table for table in tables if table not in self.plain_tables]
@@ -93,10 +93,10 @@ class ScriptSession:
         return True
 
     def check(self, row: Applied) -> None:
-        """Refuse to go on in a session that is not as the script had left it.
+        """Refuse to continue in a session whose state differs from the recorded one.
 
         Raises:
-            OutcomeUnknown: it is not, and a statement that is done may have set it.
+            OutcomeUnknown: it differs, and a finished statement may have set it.
         """
         effect, tables = find_session_effects(self.step, row.statements_done)
         if effect is not Effect.HIDDEN and self._read() == row.session_digest:

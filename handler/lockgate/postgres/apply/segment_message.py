@@ -1,4 +1,4 @@
-"""The messages of a segment that shares a transaction. Writes them; sends nothing."""
+"""Writing the messages of a segment that shares a transaction. Sends nothing."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
-    """Add what stands before a segment's first script."""
+    """Add what comes before the first script of a segment."""
     if session.is_borrowed:
         writer.add(Part.CONTROL, BEGIN)
         session.prepare(writer, segment.steps[0])
         return
-    # Before the transaction, so that a script may set up its own as its first statement.
+    # Before the transaction, so that the first statement of a script may be SET TRANSACTION.
     session.prepare_alone(writer, segment.steps[0], with_facts=wants_facts(session, segment))
     writer.add(Part.CONTROL, BEGIN)
 
 
 def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
-    """Add what stands behind a segment's last row."""
+    """Add what comes after the last row of a segment."""
     if wants_facts(session, segment):
         writer.add(Part.FACTS, end_sql(session.tables, session.server_version))
     writer.add(Part.CONTROL, COMMIT_LATER)
@@ -41,22 +41,22 @@ def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> 
 
 
 def wants_facts(session: Session, segment: Segment) -> bool:
-    """Tell whether to record what the transaction does: of Python nobody can tell."""
+    """Return whether to record what the transaction does, which is impossible for Python."""
     return session.collects_facts and all(
         step.script.language is Language.SQL for step in segment.steps
     )
 
 
 def is_many(segment: Segment) -> bool:
-    """Tell whether a segment's rows are written together; those of what is undone are not."""
+    """Return whether the rows of a segment are written together; rows of a down are not."""
     return len(segment.steps) > 1 and all(s.direction is Direction.UP for s in segment.steps)
 
 
 def may_travel(step: Step) -> bool:
-    """Tell whether a script can be in one message with others.
+    """Return whether a script can share a message with others.
 
-    A Python function cannot; and the server reads a message by the setting before it, so a script
-    that changes how strings are read cannot either.
+    A Python function cannot. Nor can a script that changes how strings are parsed, because the server
+    parses a whole message with the settings before it.
     """
     return step.script.language is Language.SQL and all(
         statement.standard_conforming_strings for statement in step.analysis.statements
@@ -64,16 +64,16 @@ def may_travel(step: Step) -> bool:
 
 
 def add_whole(writer: MessageWriter, step: Step) -> None:
-    """Add a script that may travel."""
+    """Add a script for which `may_travel` is true."""
     script = step.script
     writer.add_script(step.migration, script, step.analysis.statements, (0, len(script.sql)))
 
 
 def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
-    """Check the deferred constraints of a script, so that its neighbours find them as new.
+    """Check the deferred constraints of a script and restore their initial state for the next one.
 
-    It runs with the role and the path of the script, as at the end of a transaction of its own. After
-    the last script there is no neighbour, so that nothing has to be as new.
+    The check runs with the role and search path of the script, as at the end of its own transaction.
+    After the last script the initial state does not matter.
     """
     if segment.checks and step.analysis.may_write:
         writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
@@ -82,21 +82,21 @@ def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
 
 
 def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
-    """Add the row of a migration that stands alone; see `record_sql`."""
+    """Add the row of a single migration; see `record_sql`."""
     session.own_role(writer)
     record = session.record(step, whole_progress(step), is_new=step.row is None, previous=previous)
     writer.add(Part.RECORD, record, migration=step.migration)
 
 
 def whole_progress(step: Step) -> Progress:
-    """Return the progress of a script that ran to its end."""
+    """Return the progress of a complete script."""
     total = max(1, len(step.analysis.statements))
     state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
     return Progress(state, total, total)
 
 
 def make_batches(steps: Iterable[Step]) -> list[list[Step]]:
-    """Cut the steps of a segment into what goes to a message."""
+    """Divide the steps of a segment into batches, one for each message."""
     batches: list[list[Step]] = []
     length = MOST_CHARACTERS
     for step in steps:
@@ -117,22 +117,22 @@ def add_batch(
     is_first: bool,
     add_body: Callable[[MessageWriter, Step], None] = add_whole,
 ) -> None:
-    """Add scripts, and behind each of them what tells when it ended."""
-    behind = None
+    """Add scripts, each followed by the query for its end time."""
+    preceding = None
     for step in batch:
-        if behind is not None or not is_first:
-            session.prepare(writer, step, behind=behind, is_checked=segment.checks)
+        if preceding is not None or not is_first:
+            session.prepare(writer, step, preceding=preceding, is_checked=segment.checks)
         add_body(writer, step)
         add_check(writer, segment, step)
-        behind = step.migration
+        preceding = step.migration
     session.own_role(writer)
     session.add_end_time(writer, batch[-1].migration)
 
 
 def write_first(session: Session, segment: Segment) -> MessageWriter | None:
-    """Write the first message of a segment; that of a single migration is the whole of it.
+    """Write the first message of a segment, which for a single migration is the whole segment.
 
-    ``None`` where something in it cannot travel, or is so long that two of them are too much to hold.
+    Returns ``None`` if a script cannot share a message, or is too long to hold two messages in memory.
     """
     batch = make_batches(segment.steps)[0]
     if segment.mode is not Mode.SHARED or session.guard is not None or not may_be_ahead(batch):
@@ -153,6 +153,6 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
 
 
 def may_be_ahead(batch: Sequence[Step]) -> bool:
-    """Tell whether scripts can be written before their turn, beside those of the message before."""
+    """Return whether a batch can be written while the message before is still in memory."""
     length = sum(len(step.script.sql) for step in batch)
     return length <= MOST_CHARACTERS and all(map(may_travel, batch))

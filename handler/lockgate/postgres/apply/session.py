@@ -1,6 +1,6 @@
-"""One run's session on the server: messages, records, the fence. Knows no order of segments.
+"""The session of a run that holds the lock: sends messages with their records and the fence.
 
-Between two segments the session is outside any transaction: a failed one was rolled back.
+Between two segments no transaction is open: a failed one was rolled back.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndTime:
-    """When a migration had ended, or for ``None`` when the first could begin: the server's epoch."""
+    """When a migration ended, in seconds of the epoch by the server's clock.
+
+    Without a migration: when the first one could begin.
+    """
 
     migration: Migration | None
     epoch: Decimal
@@ -60,7 +63,7 @@ class EndTime:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a message gave: what its records wrote, and when its migrations ended."""
+    """The results of a message: the rows that it recorded, and when its migrations ended."""
 
     done: list[Done]
     end_times: list[EndTime]
@@ -70,14 +73,15 @@ class Answer:
 class Session:
     """The connection of a run that holds the lock with ``stamp.token``.
 
-    ``memo`` is what revisions of Alembic's remember of each other; what was rolled back is not in it.
-    ``kept`` are the statements that set what an earlier migration has left (`kept_session`).
-    ``facts`` are the looks at a transaction that an automatic undo needs (`undo_facts`), if it
-    ``collects_facts``.
-    ``has_committed``: it is on record that the run has committed something.
-    ``is_borrowed``: a pooler lends it for one transaction at a time, so that nothing may be set beyond.
-    ``notes`` are warnings about invalid indexes that stay, by their oid.
-    ``tell`` shows what a migration said to the terminal in which it runs, and to nobody else.
+    * ``memo`` is what Alembic remembers between revisions, without what was rolled back.
+    * ``carried_settings`` are statements that restore the settings of earlier migrations.
+    * ``facts`` are what an automatic undo needs to know about a transaction (`undo_facts`), if the
+      session ``collects_facts``.
+    * ``has_committed``: the run table says that the run has committed something.
+    * ``is_borrowed``: a pooler lends the session for one transaction at a time, so no setting may
+      outlive it.
+    * ``notes`` are warnings about invalid indexes that remain, by oid.
+    * ``tell`` shows messages of a migration in the terminal; they go nowhere else.
     """
 
     connection: Connection
@@ -99,15 +103,15 @@ class Session:
     tell: Callable[[str, str], None] | None = None
 
     def roll_back(self) -> None:
-        """End a transaction that failed, if one is open."""
+        """Roll back the open transaction, if there is one."""
         if self.connection.in_transaction:
             with contextlib.suppress(StatementError):
                 self.connection.send("ROLLBACK")
 
     def add_fence(self, writer: MessageWriter) -> None:
-        """Add what fails unless this run still holds the lock, and notes that it commits something.
+        """Add the check that this run still holds the lock, and the note that it commits something.
 
-        The lock's row is locked first, as in every statement that takes the lock.
+        It locks the lock row first, like every statement that takes the lock.
         """
         fence = fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
         writer.add(Part.FENCE, fence)
@@ -142,27 +146,29 @@ class Session:
         writer: MessageWriter,
         step: Step,
         *,
-        behind: Migration | None = None,
+        preceding: Migration | None = None,
         is_checked: bool = False,
     ) -> None:
-        """Give a migration a session as new, in which it finds what is kept and nothing else.
+        """Reset the session for a migration; only carried settings remain.
 
-        It begins when the one that it stands ``behind`` has ended. ``is_checked``: the note of which
-        constraints were checked in this transaction stays.
+        Also record when the ``preceding`` migration ended, if there is one. ``is_checked``: remember
+        which constraints were checked in this transaction.
         """
         if self.is_borrowed:
-            self._prepare_locally(writer, step, behind)
+            self._prepare_locally(writer, step, preceding)
             return
         as_new = (*as_new_sql(self.set_role, is_checked=is_checked), *self.carried_settings)
         writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
-        writer.add(Part.END_TIME, self._settings_sql(step), migration=behind)
+        writer.add(Part.END_TIME, self._settings_sql(step), migration=preceding)
 
-    def _prepare_locally(self, writer: MessageWriter, step: Step, behind: Migration | None) -> None:
-        """Do the same in a transaction that is open, for no longer than it lasts."""
+    def _prepare_locally(
+        self, writer: MessageWriter, step: Step, preceding: Migration | None
+    ) -> None:
+        """Do the same inside the open transaction, and only until it ends."""
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
         writer.add(Part.CONTROL, LOCALLY_AS_NEW)
         writer.add(Part.CONTROL, role_sql(self.set_role))
-        writer.add(Part.END_TIME, self._settings_sql(step), migration=behind)
+        writer.add(Part.END_TIME, self._settings_sql(step), migration=preceding)
 
     def _settings_sql(self, step: Step) -> str:
         return settings_sql(
@@ -175,7 +181,7 @@ class Session:
         )
 
     def prepare_alone(self, writer: MessageWriter, step: Step, *, with_facts: bool = False) -> None:
-        """Prepare in a transaction of its own, and look at what is counted before the next begins."""
+        """Prepare in a separate transaction; ``with_facts``: also read the counts of changed rows."""
         writer.add(Part.CONTROL, BEGIN)
         self.prepare(writer, step)
         if with_facts:
@@ -184,13 +190,13 @@ class Session:
         writer.add(Part.CONTROL, COMMIT)
 
     def add_end_time(self, writer: MessageWriter, migration: Migration) -> None:
-        """Add what tells when a migration has ended."""
+        """Add the query for the time at which a migration ended."""
         writer.add(Part.END_TIME, END_TIME, migration=migration)
 
     def own_role(self, writer: MessageWriter) -> None:
-        """Take our own role and path, whichever the script took, to the end of the transaction.
+        """Set our own role and search path until the end of the transaction, whatever the script set.
 
-        What follows writes to our tables, so these must still be nobody else's.
+        Then check the owners of our tables, which the following statements write.
         """
         writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
         writer.add(Part.CONTROL, role_sql(self.set_role))
@@ -198,20 +204,20 @@ class Session:
         writer.add(Part.FENCE, ownership_check_sql(self.tables))
 
     def _application_name(self, at: str) -> str:
-        """Return the name under which other sessions see this run, and where it is."""
+        """Return the application name, which shows other sessions this run and its migration."""
         return f"lockgate run={self.stamp.run_id} token={self.stamp.token} at={at}"[:63]
 
     def _lock_timeout_ms(self, step: Step) -> int:
         given = step.script.options.lock_timeout_ms
         if given is not None:
             return given
-        # A concurrent build waits for old snapshots; a short timeout would leave it invalid.
+        # A concurrent build waits for old snapshots; a short timeout would leave an invalid index.
         return self.timeouts.lock_timeout_ms if step.analysis.mode is not Mode.STATEMENTS else 0
 
     def _least_message(self, step: Step) -> str:
-        """Return from which severity on the server's messages are wanted.
+        """Return the lowest severity that the server should report.
 
-        Notices that nobody reads would fill the way back while COPY data still goes out.
+        Unread notices would fill the buffers of the connection while COPY data is still being sent.
         """
         has_data = any(one.copy_data is not None for one in step.analysis.statements)
         return "warning" if self.tell is None or has_data else "notice"
@@ -222,23 +228,23 @@ class Session:
             wanted = self.timeouts.statement_timeout_ms
         left = self.deadline.work_ms()
         if left is not None:
-            # 0 would mean no limit at all.
+            # 0 would mean no limit.
             return max(1, min(left, wanted or left))
         return wanted or 0
 
     def flush(self, writer: MessageWriter) -> list[Done]:
-        """Send what is written and return what its records say; raises what `send` does."""
+        """Send the message and return what it recorded; raises what `send` does."""
         return self.send(writer).done
 
     def send(self, writer: MessageWriter, meanwhile: Callable[[], object] | None = None) -> Answer:
-        """Send what is written and return what its records and end_times say.
+        """Send the message and return what it recorded and when its migrations ended.
 
-        ``meanwhile`` is done while the server works, and is short.
+        ``meanwhile`` is called while the server works and must be short.
 
         Raises:
-            StepFailed: a statement was refused. A transaction that was open is failed.
+            StepFailed: a statement was refused. An open transaction has failed.
             LockLost: another run has the lock.
-            ConnectionLost: the outcome is not known.
+            ConnectionLost: the outcome is unknown.
         """
         if writer.is_empty:
             return Answer([], [])
@@ -261,7 +267,7 @@ class Session:
         records = find_results(message, results, Part.RECORD)
         end_times = find_results(message, results, Part.END_TIME)
         return Answer(
-            # A row that somebody deleted meanwhile is no longer there to be undone.
+            # A row that somebody deleted in the meantime has no result.
             [_to_done(row) for _, result in records for row in result.rows],
             [EndTime(migration, result.rows[0][0]) for migration, result in end_times],
         )

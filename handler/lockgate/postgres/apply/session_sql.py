@@ -1,4 +1,4 @@
-"""The SQL that gives a migration a session like a new one, and that frames its transaction."""
+"""The SQL that resets a session for a migration, and that begins and ends its transaction."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from lockgate.postgres.quoting import quote_identifier, quote_literal
 
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 COMMIT = "COMMIT"
-# The last commit of a run, which frees the lock, is synchronous and flushes all that came before.
+# The last commit of a run, which releases the lock, is synchronous and flushes all earlier ones.
 COMMIT_LATER = "SET LOCAL synchronous_commit = off"
 
 _RESET_ALL = "RESET ALL"
-# It leaves all the others alone.
+# RESET ALL resets settings only, so the rest follows.
 _AS_NEW = (
     "RESET SESSION AUTHORIZATION",
     "RESET ROLE",
@@ -23,9 +23,8 @@ _AS_NEW = (
     "DISCARD SEQUENCES",
 )
 
-# A statement whose client is gone ends by itself: the server looks for a closed socket, and its
-# kernel notices one that only fell silent. No timeout of the role's or the database's applies to
-# migrations.
+# A statement ends by itself when its client is gone: the server checks for a closed socket, and
+# keepalive notices a silent network. Timeouts of the role or the database do not apply to migrations.
 _OTHERS = """('client_connection_check_interval', '2000'), ('tcp_keepalives_idle', '10'),
     ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
     ('idle_in_transaction_session_timeout', '0'),
@@ -33,7 +32,7 @@ _OTHERS = """('client_connection_check_interval', '2000'), ('tcp_keepalives_idle
 _OTHERS_NOW = f"{_OTHERS}, ('transaction_timeout', '0')"
 _HAS_TRANSACTION_TIMEOUT = 170000
 
-# Rows are kept of what begins with this column.
+# Only results whose first column has this name are read.
 _MAKE_SETTINGS = """
 SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_record,
        pg_catalog.count(pg_catalog.set_config(name, value, {is_local})){unlock}
@@ -43,7 +42,7 @@ FROM (VALUES
     {others}) AS settings (name, value)
 """
 _UNLOCK = ", pg_catalog.pg_advisory_unlock_all()"
-# Whoever had a borrowed session before may have set anything; it gets that back at the end.
+# The previous client of a borrowed session may have set anything; its settings return at the end.
 LOCALLY_AS_NEW = """
 SELECT pg_catalog.count(pg_catalog.set_config(name, reset_val, true))
 FROM pg_catalog.pg_settings
@@ -56,9 +55,9 @@ END_TIME = "SELECT extract(epoch FROM pg_catalog.clock_timestamp()) AS lockgate_
 
 
 def as_new_sql(set_role: str | None, *, is_checked: bool) -> list[str]:
-    """Return the statements that make a session as new, acting as ``set_role``.
+    """Return the statements that reset a session and set the role.
 
-    ``is_checked``: the note of which constraints were checked in this transaction stays.
+    ``is_checked``: remember which constraints were checked in this transaction.
     """
     role = [] if set_role is None else [f"SET ROLE {quote_identifier(set_role)}"]
     as_new = [*_AS_NEW, *role]
@@ -74,10 +73,10 @@ def settings_sql(
     server_version: int,
     is_local: bool,
 ) -> str:
-    """Return the one statement that makes the settings, tells the time and frees advisory locks.
+    """Return one statement that makes the settings, reads the clock and releases advisory locks.
 
-    A statement for each of them took a tenth of the time of a small migration. ``is_local``: for this
-    transaction only, and advisory locks stay.
+    Separate statements took a tenth of the time of a small migration. ``is_local``: for this transaction
+    only, without releasing advisory locks.
     """
     return _MAKE_SETTINGS.format(
         is_local="true" if is_local else "false",

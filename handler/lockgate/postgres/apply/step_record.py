@@ -1,7 +1,4 @@
-"""How far one script that runs statement by statement has come, written to its row of the history.
-
-Knows rows and their transactions. Runs nothing of the script.
-"""
+"""Recording the progress of a script that runs statement by statement, in its row of the history."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class StepRecord:
-    """The row of one step, and what it says of the session that the script has so far.
+    """The history row of one step, with the digest of its session state.
 
-    ``has_row``: the row was written by this run already, and holds the scripts.
+    ``has_row``: this run has written the row already, including the scripts.
     """
 
     session: Session
@@ -39,7 +36,7 @@ class StepRecord:
     has_row: bool = False
 
     def before(self, unit: Unit, facts: str | None = None) -> Progress:
-        """Return the progress before a unit; with ``facts``, it is about to be attempted."""
+        """Return the progress before a unit; with ``facts``, as an announcement of its attempt."""
         return Progress(
             begun_state(self.step.direction),
             unit.first,
@@ -50,7 +47,7 @@ class StepRecord:
         )
 
     def after(self, unit: Unit) -> Progress:
-        """Return the progress once a unit is done."""
+        """Return the progress after a unit."""
         if unit is self.step.analysis.last_unit:
             return self.whole()
         done, total = unit.last + 1, len(self.step.analysis.statements)
@@ -58,15 +55,16 @@ class StepRecord:
         return Progress(state, done, total, None, self.digest.after(done))
 
     def whole(self) -> Progress:
-        """Return the progress of the whole script."""
+        """Return the progress of the complete script."""
         total = max(1, len(self.step.analysis.statements))
         state = State.APPLIED if self.step.direction is Direction.UP else State.REVERTING
         return Progress(state, total, total)
 
     def add(self, writer: MessageWriter, progress: Progress, *, in_block: bool = False) -> None:
-        """Add the row to a transaction that is open, and the fence.
+        """Add the row and the fence to the open transaction.
 
-        Inside a block of the script's own, what is set may not outlive it: `add_session` comes after.
+        ``in_block``: settings in the script's own transaction may not outlive it, so the digest is
+        added by `add_session` afterwards.
         """
         digest = "NULL"
         if not _is_whole(progress) and progress.done > 0 and not in_block:
@@ -85,7 +83,7 @@ class StepRecord:
         self.session.add_fence(writer)
 
     def add_session(self, writer: MessageWriter, progress: Progress) -> None:
-        """Add a transaction that records the session alone; should it be lost, nothing is claimed."""
+        """Add a transaction that only records the session digest; without it, a resume is refused."""
         if _is_whole(progress):
             return
         writer.add(Part.CONTROL, BEGIN)
@@ -98,7 +96,7 @@ class StepRecord:
         writer.add(Part.CONTROL, COMMIT)
 
     def write(self, progress: Progress) -> list[Done]:
-        """Write the row in a transaction of its own; return what is whole by that."""
+        """Write the row in its own transaction; return the migration if it is complete."""
         writer = MessageWriter()
         writer.add(Part.CONTROL, BEGIN)
         self.add(writer, progress)
@@ -107,7 +105,7 @@ class StepRecord:
         return done if _is_whole(progress) else []
 
     def note_failure(self, unit: Unit) -> None:
-        """Record what is done; of a migration of which nothing is, no row stays."""
+        """Record progress, or delete the row if nothing was done."""
         self.script_session.is_recorded = False
         row, progress = self.step.row, self.before(unit)
         if self.step.direction is Direction.DOWN and progress.done == 0:

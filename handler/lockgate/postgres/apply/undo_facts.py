@@ -1,7 +1,7 @@
-"""Two looks at a transaction, at its beginning and before its COMMIT: what rows did it change?
+"""Queries at the beginning of a transaction and before its COMMIT: which rows did it change?
 
-The server counts changed rows for each relation as a session goes, and hands the numbers on when a
-message ends outside a transaction. So both looks must be in one message, or in one transaction.
+The server counts changed rows per relation and session, and flushes the counts when a message ends
+outside a transaction. So both queries must be in one message or in one transaction.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from lockgate.postgres.server.driver_fixes import RECORD_COLUMN
 if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
-# What PostgreSQL itself writes to is locked to the end of the transaction, but for system catalogs. An
-# extension's own code may let go of its tables before that, so these are looked at always.
+# Relations that PostgreSQL writes to stay locked until the end of the transaction, except system
+# catalogs. The code of an extension may unlock its tables earlier, so those are always checked.
 _LOOKED_AT = """
 WITH locked AS MATERIALIZED (
     SELECT relation, pg_catalog.array_agg(mode) AS modes
@@ -40,7 +40,7 @@ _COUNTED = """
            + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS changes
     FROM ({of}) AS c
 """
-# Those that belong to all databases or hold large objects, and tables of extensions.
+# Shared catalogs, large objects, and tables of extensions.
 _ALWAYS = """
     SELECT c.oid, n.nspname || '.' || c.relname AS label
     FROM pg_catalog.pg_class AS c
@@ -74,9 +74,9 @@ SELECT pg_catalog.json_build_object(
            'counts', '{{}}'::pg_catalog.json)::text AS {column}
 """
 
-# age() counts from this transaction: what is not older was written by it, by a part of it, or by one
-# that began later. Locks are kept to the end. A trigger that is deferred runs behind this look. The row
-# for a table's system column is written when the table is created and at no other time.
+# age() counts from this transaction: a row that is not older was written by it, by one of its
+# subtransactions, or by a later transaction. Locks are held until the end. A deferred trigger runs after
+# this query. The catalog row of a system column is only written when the table is created.
 _END = """
 {looked_at}
 SELECT pg_catalog.json_build_object(
@@ -114,11 +114,11 @@ SELECT pg_catalog.json_build_object(
          ORDER BY 1 LIMIT 1)){flush}
 )::text AS {column}
 """
-# From here on the numbers are handed on whenever a message ends, so that each transaction begins at 0.
+# From this version on, a flush can be forced at the end of a message, so each transaction begins at 0.
 FLUSHES_ON_DEMAND = 150000
 _FLUSH = ",\n    'flushed', pg_catalog.pg_stat_force_next_flush() IS NULL"
 
-# A function may switch counting off for as long as it runs, and nobody sees that afterwards.
+# A function may turn counting off while it runs, which cannot be seen afterwards.
 BLINDING_FUNCTIONS = """
 SELECT oid::pg_catalog.regprocedure::text AS label FROM pg_catalog.pg_proc
 WHERE proconfig IS NOT NULL AND proconfig::text ~ 'track_counts'
@@ -126,19 +126,19 @@ WHERE proconfig IS NOT NULL AND proconfig::text ~ 'track_counts'
 
 
 def begin_sql() -> str:
-    """Return the look at the beginning: what is counted already."""
+    """Return the query at the beginning: the counts so far."""
     return _BEGIN.format(counted=_COUNTED.format(of=_ALL), column=RECORD_COLUMN)
 
 
 def begin_alone_sql(server_version: int) -> str:
-    """Return the same for a message that begins with it, behind the message of another transaction."""
+    """Return the query for the beginning of a message, where the counts are 0 on newer servers."""
     if server_version < FLUSHES_ON_DEMAND:
         return begin_sql()
     return _BEGIN_WITHOUT_COUNTS.format(column=RECORD_COLUMN)
 
 
 def end_sql(tables: Tables, server_version: int) -> str:
-    """Return the look before COMMIT; it must run with our own path."""
+    """Return the query before COMMIT; run it with Lockgate's own search path."""
     return _END.format(
         looked_at=_LOOKED_AT.format(own=own_relations_sql(tables)),
         counted=_COUNTED.format(of=f"{_LOCKED} UNION {_ALWAYS}"),

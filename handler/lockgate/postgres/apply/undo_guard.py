@@ -1,8 +1,8 @@
-"""The proof of an automatic undo, on the server. Knows locks and looks; `core.undo_proof` decides.
+"""Proving on the server that an automatic undo is safe. `core.undo_proof` decides.
 
 ::
 
-    BEGIN; lock; look: is all as the run left it?; down scripts; look: is all as the run found it?
+    BEGIN; lock; is everything as the run left it?; down scripts; is everything as before the run?
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.tables.table_names import Tables
 
-# For one question about rows.
+# For one query about rows.
 _LOOK_TIMEOUT_MS = 5_000
 _CANCELLED = "57014"
 _LOCK_REFUSED = frozenset({"55P03", "40P01"})
 
-# Looks leave the script the settings that it found.
+# Queries restore the settings afterwards, for the script.
 _LOOK = """
 SAVEPOINT lockgate_look;
 {settings};
@@ -66,7 +66,7 @@ WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384
 _RELATIONS = """
 SELECT coalesce(pg_catalog.json_agg(oid::bigint)::text, '[]') FROM pg_catalog.pg_class
 """
-# What this transaction has locked and is no longer there.
+# Relations that this transaction locked and that no longer exist.
 _GONE = """
 SELECT coalesce(pg_catalog.json_agg(DISTINCT l.relation::bigint)::text, '[]')
 FROM pg_catalog.pg_locks AS l
@@ -87,13 +87,13 @@ SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(
 FROM pg_catalog.pg_class WHERE relkind = 'S' AND oid IN ({oids})
 """
 _HAS_FOREIGN_ROWS = "SELECT EXISTS (SELECT FROM ONLY {table} WHERE xmin::text <> '{xid}')"
-# A value counts, whatever is in it: a composite of NULLs alone is one.
+# A composite of NULLs is a value, too.
 _HAS_VALUES = "SELECT EXISTS (SELECT FROM ONLY {table} WHERE {condition})"
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table as it is called now: quoted, and for messages."""
+    """The current name of a table, quoted and for messages, and its number of columns."""
 
     sql: str
     label: str
@@ -102,7 +102,7 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class UndoGuard:
-    """Undoes what a run did only if it can be proved that nothing else is touched."""
+    """Undoes what a run did only if it can be proved that nothing else is affected."""
 
     connection: Connection
     tables: Tables
@@ -115,7 +115,7 @@ class UndoGuard:
 
         Raises:
             UndoRefused: the proof failed. The transaction was rolled back.
-            StepFailed: the server refused a look; a table stayed locked, for example.
+            StepFailed: the server refused a query, for example because a table stayed locked.
         """
         try:
             begin()
@@ -137,11 +137,11 @@ class UndoGuard:
         if locked:
             names = ", ".join(f"ONLY {one.sql}" for one in locked.values())
             self._send(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
-        # What was renamed or widened before the lock came is another table by that name.
+        # A table may have been renamed or replaced before it was locked.
         tables = self._read_tables()
         moved = next((one for oid, one in locked.items() if tables.get(oid) != one), None)
         if moved is not None:
-            return Unproved(f"table {moved.label}", "was changed by another session just now")
+            return Unproved(f"table {moved.label}", "was just changed by another session")
         now, (xid,) = self._describe(), self._ask("SELECT pg_catalog.pg_current_xact_id()::text")[0]
         return (
             check_start(self.facts, now, int(xid))
@@ -157,7 +157,7 @@ class UndoGuard:
 
     def _prove_counting(self) -> Unproved | None:
         found = self._ask(f"{BLINDING_FUNCTIONS} ORDER BY 1 LIMIT 1")
-        why = "switches off that the server counts changed rows"
+        why = "turns off the counting of changed rows"
         return Unproved(f"function {found[0][0]}", why) if found else None
 
     def _prove_rows(
@@ -186,11 +186,11 @@ class UndoGuard:
                 raise
             is_slow = error.sqlstate == _CANCELLED
             reason = "within 5 s" if is_slow else f"({error.sqlstate})"
-            return Unproved(what, f"could not be looked through {reason}")
+            return Unproved(what, f"could not be searched {reason}")
         return Unproved(what, why) if holds else None
 
     def _read_added(self, widened: dict[int, int]) -> Iterator[tuple[int, str, str]]:
-        """Yield the columns that the run added to tables that were there, and what only others write."""
+        """Yield columns that the run added to existing tables, with a condition for values of others."""
         if not widened:
             return
         rows = self._ask_json(_COLUMNS.format(oids=", ".join(map(str, widened))))
@@ -202,21 +202,22 @@ class UndoGuard:
         known = set(self._ask_json(_RELATIONS))
         counts = self._ask(begin_sql())[0][0]
         work()
-        # A trigger that waits for the COMMIT would run behind the last look.
+        # A deferred trigger would only run at COMMIT, after the last query.
         self._send("SET CONSTRAINTS ALL IMMEDIATE")
         seen = read_transaction(
             (), counts, self._ask(end_sql(self.tables, self.server_version))[0][0]
         )
         if seen.blind is not None:
-            return Unproved("the undo", f"did what cannot be seen: {seen.blind}")
+            return Unproved("the undo", f"had effects that cannot be checked: {seen.blind}")
         creations = find_creations(self.facts)
         for oid, label in seen.written:
             if oid not in creations:
                 return Unproved(f"table {label}", "would be written to by a down script")
         found = check_end(self.facts.before, self._describe())
         if found is None and not known.issuperset(self._ask_json(_GONE)):
-            # Its own, or one that another session created in the meantime: the server does not tell.
-            return Unproved("a down script", "drops a table that was not there when the undo began")
+            # Its own, or another session's that was created in the meantime: the server cannot say
+            # which.
+            return Unproved("a down script", "drops a table that did not exist when the undo began")
         return found
 
     def _describe(self) -> Description:
@@ -239,9 +240,9 @@ class UndoGuard:
 
 
 def _other_than(name: str, default: str | None) -> str:
-    """Return the condition for a value that is not the default of a column's old rows.
+    """Return the condition for a value other than the default of a column in old rows.
 
-    Compared as text: not every type has an equality, and equal is not the same.
+    Compares text: not every type has an equality operator, and equal values may differ.
     """
     has_value = f"pg_catalog.num_nonnulls({name}) = 1"
     if default is None:
@@ -251,7 +252,7 @@ def _other_than(name: str, default: str | None) -> str:
 
 
 def _read_element(text: str) -> str:
-    """Return the one element of an array's text."""
+    """Return the only element of an array, given as text."""
     inner = text[1:-1]
     if not inner.startswith('"'):
         return inner

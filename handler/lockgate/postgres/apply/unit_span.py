@@ -1,4 +1,4 @@
-"""Where a unit of a migration stands in its script."""
+"""The position of a unit in its script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def unit_span(step: Step, unit: Unit) -> tuple[int, int]:
-    """Return where a unit begins and ends in its script, COPY data included."""
+    """Return where a unit begins and ends in its script, including COPY data."""
     last = step.analysis.statements[unit.last]
     end = last.end if last.copy_data is None else last.copy_data[1] + 2
     return step.analysis.statements[unit.first].start, end

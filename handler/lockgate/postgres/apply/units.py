@@ -1,6 +1,6 @@
-"""A migration that shares no transaction, unit by unit, each recorded so that it can be resumed.
+"""Applying a migration outside a shared transaction, unit by unit, so that it can be resumed.
 
-What takes effect in a transaction is recorded in it. What cannot is a `LoneStatement`.
+A unit that runs in a transaction is recorded in the same transaction; any other is a `LoneStatement`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnitRunner:
-    """Applies one migration that shares no transaction."""
+    """Applies one migration outside a shared transaction."""
 
     session: Session
     step: Step
@@ -42,13 +42,13 @@ class UnitRunner:
 
     @classmethod
     def of(cls, session: Session, step: Step) -> Self:
-        """Return that of a step."""
+        """Return the runner for a step."""
         script_session = ScriptSession.of(session, step)
         digest = TokenDigest(step.script.sql)
         return cls(session, step, script_session, StepRecord(session, step, script_session, digest))
 
     def apply(self) -> list[Done]:
-        """Apply what of the migration is not done yet, and return it once it is whole.
+        """Apply the units that are not done yet; return the migration when it is complete.
 
         Raises what `Executor.apply` does.
         """
@@ -71,10 +71,10 @@ class UnitRunner:
         return done or self.record.write(self.record.whole())
 
     def _resume(self) -> int:
-        """Set the session as the part that is done had set it; return where to go on.
+        """Restore the session state of the finished part; return the first statement to run.
 
         Raises:
-            OutcomeUnknown: it cannot be set so.
+            OutcomeUnknown: the session state cannot be restored.
         """
         row = find_begun(self.step)
         if row is None or row.statements_done == 0:
@@ -102,7 +102,7 @@ class UnitRunner:
         return self.session.flush(writer)
 
     def _apply_guarded(self, guard: Guard, unit: Unit) -> list[Done]:
-        """Run a unit but for its commit, and see to it that no row is lost by that."""
+        """Run a unit except its commit, under the guard."""
         is_block = unit.mode is UnitMode.BLOCK
 
         def begin() -> None:
@@ -124,13 +124,13 @@ class UnitRunner:
         return self.session.flush(writer)
 
     def _add_begin(self, writer: MessageWriter, unit: Unit) -> None:
-        """Add the BEGIN of a block of the script's own, and what a borrowed session needs behind it."""
+        """Add the script's own BEGIN, followed by what a borrowed session needs."""
         self._add_script(writer, unit.first, unit.first + 1)
         if self.session.is_borrowed:
             self.session.prepare(writer, self.step)
 
     def _add_end(self, writer: MessageWriter, unit: Unit) -> None:
-        """Add a unit's row and its commit; a script's own COMMIT comes after the row."""
+        """Add the row of a unit and then the commit, which may be the script's own."""
         progress = self.record.after(unit)
         if unit.mode is not UnitMode.BLOCK:
             self.record.add(writer, progress)
@@ -148,17 +148,17 @@ class UnitRunner:
         if row is not None and row.attempting is not None:
             if not has_verify(script):
                 raise make_unknown(self.step)
-            # It tells whether `up` is done; of a `down`, that nothing of it is left.
+            # `verify` returns whether `up` is applied, so after a complete `down` it returns False.
             if verify_python(connection, migration) is (direction is Direction.UP):
                 return self.record.write(self.record.whole())
         self.record.write(Progress(begun_state(direction), 0, 1, attempting=1))
-        # One that fails stays as begun: what it has committed until then, nobody knows.
+        # If it fails, it stays recorded as begun: it may have committed a part.
         memo = self.session.memo
         try:
             run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
         except StepFailed as error:
             if not has_verify(script):
-                raise without_return(error) from error
+                raise without_return(error, migration) from error
             raise
         return self.record.write(self.record.whole())
 
@@ -174,14 +174,12 @@ class UnitRunner:
         self._add_script(writer, unit.first, unit.last + 1)
         self.session.flush(writer)
 
-    def _add_script(self, writer: MessageWriter, first: int, behind: int) -> None:
-        """Add the statements from ``first`` up to ``behind``, comments between them included."""
+    def _add_script(self, writer: MessageWriter, first: int, end: int) -> None:
+        """Add the statements from ``first`` to before ``end``, with the comments between them."""
         statements = self.step.analysis.statements
-        if first == behind:
+        if first == end:
             return
         start = statements[first].start
-        stop = unit_span(self.step, Unit(UnitMode.WRAPPED, first, behind - 1))[1]
+        stop = unit_span(self.step, Unit(UnitMode.WRAPPED, first, end - 1))[1]
         script = self.step.script
-        writer.add_script(
-            self.step.migration, script, statements[first:behind], (start, stop), first
-        )
+        writer.add_script(self.step.migration, script, statements[first:end], (start, stop), first)

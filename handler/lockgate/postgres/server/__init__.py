@@ -1,1 +1,1 @@
-"""Talks to the server."""
+"""Connections to the server, and messages over them."""

@@ -1,4 +1,4 @@
-"""What the server says beside its answers: shown in a terminal, or logged as a warning."""
+"""Notices of the server: shown in the terminal, or counted as warnings in the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lockgate.core.failure import mask
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# A loop may warn a million times; the first few are enough for the log.
+# A loop may raise a million warnings; the first few are enough for the log.
 _MOST_WARNINGS = 20
 
 
@@ -26,7 +26,7 @@ class NoticeLog:
 
     @property
     def tell(self) -> Callable[[str, str], None] | None:
-        """What shows a message in the terminal, ``None`` without one."""
+        """The function that shows a message in the terminal, ``None`` without a terminal."""
         return self._tell
 
     @contextmanager
@@ -39,9 +39,9 @@ class NoticeLog:
             self._hidden = None
 
     def receive(self, fields: dict[str, str]) -> None:
-        """Show a notice, or log that there was a warning.
+        """Show a notice in the terminal, or log that there was a warning.
 
-        The log never gets its text, because a trigger may have put row data into it.
+        The text is not logged, because a trigger may have put row data into it.
         """
         if self._tell is not None and self._hidden is not None:
             self._tell(fields.get("V", "NOTICE"), mask(fields.get("M", ""), self._hidden))

@@ -1,4 +1,4 @@
-"""How a run's session on the server is set up, as values from the settings."""
+"""Settings for the session of a run on the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What the settings say about the session. ``set_role`` is the role that the session acts as."""
+    """Options of the session. ``set_role`` is the role that it acts as."""
 
     set_role: str | None
     pooler: Pooler
