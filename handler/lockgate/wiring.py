@@ -15,7 +15,7 @@ from lockgate.core.backup import NoBackup
 from lockgate.core.endpoint import is_on_this_machine
 from lockgate.core.event_log import EventLog
 from lockgate.core.policy import BackupMode
-from lockgate.engine.ports import Means, Rules
+from lockgate.engine.dependencies import RunDependencies, RunOptions
 from lockgate.engine.run import Runner
 from lockgate.formats.registry import find_table_name, list_folder
 from lockgate.formats.shared.folder import require_folder
@@ -170,12 +170,12 @@ def make_runner(
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations
     connection = RunConnection(connector, tables, options, clock, deadline, run_id, emit, tell)
-    means = Means(
+    dependencies = RunDependencies(
         database=Database(connection),
         require_folder=partial(require_folder, folder),
         list_folder=partial(list_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,
-        rules=Rules(
+        options=RunOptions(
             atomicity=settings.atomicity,
             out_of_order=settings.out_of_order,
             lock_wait_ms=settings.lock_wait_ms,
@@ -194,7 +194,7 @@ def make_runner(
         events=events or EventLog(clock.monotonic, log_to(emit)),
         run_id=run_id,
     )
-    return Runner(means)
+    return Runner(dependencies)
 
 
 def _read_catalog(listing: Listing, known: int) -> Catalog:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fake_server import FakeServer
+
 from lockgate.core.deadline import Deadline
-from lockgate.engine import task
+from lockgate.core.event_log import EventLog
+from lockgate.core.request import Action, Caller, Request
+from lockgate.engine import before_lock, lock_wait
 from lockgate.postgres.database import Database
 from lockgate.postgres.held_lock import HeldLock
+from lockgate.settings import read_settings
 from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
-    from lockgate.core.request import Request
     from lockgate.engine.run import Runner
     from lockgate.report.report import Report
     from lockgate.settings import Settings
 
 # Module and name of functions of the engine in which a defect can be planted.
-DEFECTS: list[tuple[Any, str]] = [(task, "plan_forward"), (task, "lease_for")]
+DEFECTS: list[tuple[Any, str]] = [(lock_wait, "decide_lock_action"), (before_lock, "lease_for")]
 
 
 def make_engine(
@@ -42,7 +47,7 @@ def run_request(settings: Settings, request: Request) -> Report:
 
 def open_database(engine: Runner) -> Database:
     """Return the server as an engine sees it, not yet connected."""
-    database = engine.means.database
+    database = engine.dependencies.database
     assert isinstance(database, Database)
     return database
 
@@ -96,3 +101,66 @@ class BackupNotes:
     def warn(self, text: str) -> None:
         """Note a warning."""
         self.warnings.append(text)
+
+
+@dataclass(slots=True)
+class FakeRun:
+    """Runs of a folder on a server in memory. Time passes only where the run pauses."""
+
+    folder: Path
+    files: dict[str, str]
+    server: FakeServer = field(default_factory=FakeServer)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    log: EventLog = field(default_factory=lambda: EventLog(lambda: 0.0))
+    _interrupts: dict[str, str] = field(default_factory=dict)
+
+    def interrupt_after(self, event: str, by: str) -> None:
+        """Interrupt the run at its first event of that name."""
+        self._interrupts[event] = by
+
+    def run(self, action: Action = Action.UP, **given: Any) -> Report:
+        """Run one request: settings in capitals, the request's own fields in small letters."""
+        for name, text in self.files.items():
+            (self.folder / name).write_text(text)
+        environment = {
+            "LOCKGATE_DATABASE_URL": "postgresql://app@db/shop",
+            "LOCKGATE_MIGRATIONS": str(self.folder),
+            "LOCKGATE_FIRST_RUN": "allow",
+            **{name: value for name, value in given.items() if name.isupper()},
+        }
+        fields = {name: value for name, value in given.items() if not name.isupper()}
+        deadline = Deadline(None, 0)
+        engine = make_engine(
+            read_settings(environment), deadline=deadline, emit=self._note(deadline)
+        )
+        engine.dependencies = replace(engine.dependencies, database=self.server, clock=StillClock())
+        self.log = engine.dependencies.events
+        return engine.run(Request(action, Caller("test"), **fields))
+
+    def _note(self, deadline: Deadline) -> Callable[..., None]:
+        def emit(name: str, **fields: Any) -> None:
+            self.events.append((name, fields))
+            by = self._interrupts.pop(name, None)
+            if by is not None:
+                deadline.interrupt(by)
+
+        return emit
+
+    def emitted(self, name: str) -> list[dict[str, Any]]:
+        """Return the fields of every event of that name."""
+        return [fields for event, fields in self.events if event == name]
+
+
+class StillClock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self._elapsed = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds slept."""
+        return self._elapsed
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self._elapsed += seconds

@@ -25,10 +25,6 @@ _LONGEST_PAUSE_SECONDS = 0.9
 _POLLS_PER_SECOND = 60
 
 
-class LockFreed(Exception):
-    """The lock was held and is free now: the previous holder may have done the planned work."""
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a run requests when it takes the lock.

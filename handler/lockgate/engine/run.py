@@ -1,15 +1,16 @@
-"""The order of work for one request. Knows protocols; knows no AWS, no SQL and no clock of its own.
+"""The story of one request, and the one loop that carries it.
 
 ::
 
-    look at the server, read files meanwhile -> nothing to do? done
-               -> `Task`: read what is not known, plan
-                          -> lock -> read all and plan again, if somebody had it
-                          -> apply segment by segment -> record, unlock
-               -> report
+    look ──── nothing to do, and the lock is free ───────────────── report
+      └ decide ──── nothing to do, refused, or only shown ────────── report
+           └ take the lock ── decide again, apply ── record, release ── report
 
-Nothing pending takes no lock: the second look happens only where there is work. Nor is what the work
-takes imported then: `task` is the one door to it.
+Each step returns the next one, and the last one a status. The loop in `_carry_out` meets whatever
+comes in between: a broken connection, a failed step, the deadline. What follows is decided in
+`engine.retry` and nowhere else. Knows protocols; knows no AWS, no SQL and no clock of its own.
+
+With nothing pending no lock is taken, and nothing is imported that only work needs: `Look` is the door.
 """
 
 from __future__ import annotations
@@ -17,138 +18,161 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core import events
-from lockgate.core.failure import ConnectionLost
-from lockgate.core.lease import LockFreed
-from lockgate.core.listing import find_known
-from lockgate.core.request import Action, Request
+from lockgate.core.failure import ConnectionLost, StepFailed
 from lockgate.core.run_state import RunState
-from lockgate.engine.ports import MOST_RECOVERIES
-from lockgate.errors import DatabaseUnreachable, LockgateError
+from lockgate.engine.context import RunContext
+from lockgate.engine.look import Look
+from lockgate.engine.retry import (
+    AfterFailure,
+    AfterLoss,
+    Phase,
+    decide_after_failure,
+    decide_after_loss,
+    make_stop,
+    make_unreachable,
+    retry_pause,
+)
+from lockgate.engine.step import LookAgain
+from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.make_report import make_report
 from lockgate.report.refusal import status_of
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
-    from lockgate.core.listing import Listing
-    from lockgate.core.probe import Probe
-    from lockgate.engine.ports import Means
-
-# What has nothing to do where files and history agree.
-_FOR_PENDING = frozenset({Action.UP, Action.PLAN})
-_WITHOUT_FILES = frozenset({Action.UNLOCK, Action.HISTORY})
+    from lockgate.core.failure import Failure
+    from lockgate.core.request import Request
+    from lockgate.engine.dependencies import RunDependencies
+    from lockgate.engine.step import Step
 
 
 @dataclass(slots=True)
 class Runner:
     """Carries out one request. `run` returns a report, whatever happened to the migrations."""
 
-    means: Means
+    dependencies: RunDependencies
 
     def run(self, request: Request) -> Report:
         """Carry out a request and close the connection.
 
-        A failure that has a name is in the report, not raised.
+        A `LockgateError` is in the report, not raised.
         """
-        log, state = self.means.events, RunState(self.means.run_id, request)
+        needed, log = self.dependencies, self.dependencies.events
+        state = RunState(needed.run_id, request)
         log.listen(state.note)
-        log.add(events.RunStarted(self.means.run_id, request, self.means.clock.monotonic()))
+        log.add(events.RunStarted(needed.run_id, request, needed.clock.monotonic()))
         try:
-            status = self._persist(request, state)
+            status = _carry_out(RunContext(needed, request, state))
         except LockgateError as error:
             log.add(events.Failed(error))
             status = status_of(error)
         finally:
-            self.means.database.close()
-        report = make_report(log, status, self.means.database.endpoint)
-        self._note_end(report)
+            needed.database.close()
+        report = make_report(log, status, needed.database.endpoint)
+        log.add(_make_end(report))
         return report
 
-    def _persist(self, request: Request, state: RunState) -> Status:
-        """Carry out, from the start again where the connection breaks before there is a lock."""
-        for attempt in range(MOST_RECOVERIES + 1):
-            try:
-                return self._carry_out_anew(request, state)
-            except ConnectionLost as error:
-                self.means.events.add(
-                    events.ConnectionBroke(str(error), error.sqlstate), events.AnswerLost()
-                )
-                self.means.database.close()
-                if attempt == MOST_RECOVERIES or self.means.deadline.is_over:
-                    raise DatabaseUnreachable(
-                        f"The connection broke {attempt + 1} times: {error}.",
-                        hint="Invoke again.",
-                    ) from error
-        raise AssertionError("unreachable")
 
-    def _carry_out_anew(self, request: Request, state: RunState) -> Status:
-        """Carry out, and again where another run held the lock and may have done the work."""
-        while True:
-            try:
-                return self._carry_out(request, state)
-            except LockFreed:
-                self.means.events.add(events.HolderSeen(None))
+def _carry_out(context: RunContext) -> Status:
+    """Go from step to step until there is a status.
 
-    def _carry_out(self, request: Request, state: RunState) -> Status:
-        probe, listing = self._look(request)
-        self.means.events.add(events.ServerSeen(probe, self.means.database.endpoint))
-        known = None
-        if listing is not None and _is_whole(request):
-            known = find_known(listing, probe)
-        is_settled = listing is not None and known == listing.versioned
-        if listing is not None and is_settled:
-            version = listing.version(known - 1) if known else None
-            self.means.events.add(events.Settled(version))
-            if not probe.is_held:
-                return Status.UP_TO_DATE
-            self.means.events.add(events.FilesRead(self.means.read_catalog(listing, 0)))
-        from lockgate.engine.task import Task
-
-        task = Task(self.means, request, state, probe)
-        return task.tidy() if is_settled else task.carry_out(listing, known)
-
-    def _look(self, request: Request) -> tuple[Probe, Listing | None]:
-        """Look at the server, and read the files while it works; a new session needs its time.
-
-        A folder that is not there is not worth a database's waking up; what is wrong with files is told
-        rather than that the database could not be had, and is looked for only then.
-        """
-        if request.action in _WITHOUT_FILES:
-            with self.means.events.phase("connect"):
-                return self.means.database.probe(), None
-        listing, is_connected = None, False
-
-        def read_files() -> None:
-            nonlocal listing, is_connected
-            is_connected = True
-            with self.means.events.phase("read_files"):
-                listing = self.means.list_folder()
-
-        self.means.require_folder()
-        with self.means.events.phase("connect"):
-            try:
-                probe = self.means.database.probe(read_files)
-            except LockgateError:
-                if not is_connected:
-                    self.means.list_folder()
-                raise
-        return probe, listing
-
-    def _note_end(self, report: Report) -> None:
-        error = report.error
-        self.means.events.add(
-            events.RunFinished(
-                status=report.status,
-                action=report.action,
-                applied=len(report.applied),
-                pending=len(report.pending),
-                duration_ms=report.duration_ms,
-                error_code=error.code if error else None,
-                error=error.message if error else None,
-            )
-        )
+    Raises:
+        LockgateError: the run failed or was refused before it had the lock.
+    """
+    following: Step | Status = Look(context)
+    while not isinstance(following, Status):
+        step = Look(context) if isinstance(following, LookAgain) else following
+        try:
+            following = _stop(context, step) if step.starts_work and context.is_over else step.do()
+        except ConnectionLost as error:
+            following = _follow_loss(context, step, error)
+        except StepFailed as error:
+            following = _follow_failure(context, step, error.failure)
+        except LockgateError as error:
+            following = step.fail(error)
+    return following
 
 
-def _is_whole(request: Request) -> bool:
-    """Tell whether a request is about whatever is pending, and nothing else."""
-    return request.action in _FOR_PENDING and request.target is None and not request.is_down
+def _follow_loss(context: RunContext, step: Step, error: ConnectionLost) -> Step | Status:
+    """Return what follows a broken connection, as `decide_after_loss` says."""
+    phase = step.phase
+    context.losses[phase] += 1
+    losses = context.losses[phase]
+    verdict = decide_after_loss(
+        phase, losses, is_over=context.is_over, is_retaking=step.is_retaking
+    )
+    _note_loss(context, phase, verdict, error)
+    match verdict:
+        case AfterLoss.START_AGAIN:
+            context.dependencies.database.close()
+            return LookAgain()
+        case AfterLoss.RETAKE_LOCK:
+            return step.retake()
+        case AfterLoss.STOP:
+            return _stop(context, step)
+        case AfterLoss.GIVE_UP:
+            return step.fail(make_unreachable(phase, losses, str(error)))
+        case AfterLoss.LEAVE_LOCK:
+            return step.leave_lock(str(error))
+
+
+def _note_loss(
+    context: RunContext, phase: Phase, verdict: AfterLoss, error: ConnectionLost
+) -> None:
+    is_taken_up = verdict in {AfterLoss.START_AGAIN, AfterLoss.RETAKE_LOCK}
+    if is_taken_up or phase is Phase.BEFORE_LOCK:
+        context.dependencies.events.add(events.ConnectionBroke(str(error), error.sqlstate))
+    # While finishing, nothing can be lost unless something was committed.
+    if phase is not Phase.FINISHING or context.state.has_committed:
+        context.dependencies.events.add(events.AnswerLost())
+
+
+def _follow_failure(context: RunContext, step: Step, failure: Failure) -> Step | Status:
+    """Return what follows a failed step of a migration, as `decide_after_failure` says."""
+    key, parts = step.segment_key, step.parts
+    verdict = decide_after_failure(
+        failure,
+        tries=context.tries[key],
+        most_tries=context.dependencies.options.lock_retries,
+        is_cancelled=step.was_cancelled,
+        is_over=context.is_over,
+        parts=parts,
+    )
+    match verdict:
+        case AfterFailure.STOP:
+            return _stop(context, step, failure)
+        case AfterFailure.SPLIT:
+            context.dependencies.events.add(events.SegmentSplit(failure.sqlstate, parts))
+            return step.split()
+        case AfterFailure.RETRY:
+            _pause(context, key, failure)
+            return step.plan_again()
+        case AfterFailure.FAIL:
+            return step.fail(step.make_error(failure))
+
+
+def _pause(context: RunContext, key: str, failure: Failure) -> None:
+    """Let whoever was in the way finish."""
+    context.tries[key] += 1
+    needed, attempt = context.dependencies, context.tries[key]
+    needed.events.add(events.SegmentRetried(failure, attempt))
+    with needed.events.phase("apply"):
+        needed.deadline.pause(needed.clock, retry_pause(attempt, needed.jitter()))
+
+
+def _stop(context: RunContext, step: Step, cut_off: Failure | None = None) -> Step | Status:
+    interrupted_by = context.dependencies.deadline.interrupted_by
+    return step.fail(make_stop(step.phase, interrupted_by, cut_off))
+
+
+def _make_end(report: Report) -> events.RunFinished:
+    error = report.error
+    return events.RunFinished(
+        status=report.status,
+        action=report.action,
+        applied=len(report.applied),
+        pending=len(report.pending),
+        duration_ms=report.duration_ms,
+        error_code=error.code if error else None,
+        error=error.message if error else None,
+    )

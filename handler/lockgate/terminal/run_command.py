@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lockgate.awslambda.callers.direct import make_request
 from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.events import FilesRead
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import NOT_BEGUN, make_unknown
@@ -32,11 +33,10 @@ from lockgate.wiring import make_run_id, make_runner
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-    from lockgate.core.catalog import Catalog
-    from lockgate.core.listing import Listing
+    from lockgate.core.events import Event
     from lockgate.core.request import Request
     from lockgate.settings import Settings
     from lockgate.terminal.progress import Progress
@@ -115,8 +115,7 @@ def _run(
         address=address,
         tell=progress.show_message,
     )
-    read_catalog = partial(_read_labels, runner.means.read_catalog, progress)
-    runner.means = replace(runner.means, read_catalog=read_catalog)
+    runner.dependencies.events.listen(partial(_note_labels, progress))
     with progress, caught_signals(stop):
         return runner.run(request)
 
@@ -133,13 +132,7 @@ def _make_request(options: argparse.Namespace) -> Request:
         raise RequestInvalid(error.message, hint=str(hint)) from None
 
 
-def _read_labels(
-    read_catalog: Callable[[Listing, int], Catalog],
-    progress: Progress,
-    listing: Listing,
-    known: int,
-) -> Catalog:
-    """Read the catalog and give the progress the migrations' names, since events have only ids."""
-    catalog = read_catalog(listing, known)
-    progress.labels = {m.migration_id: m.label for m in catalog.migrations}
-    return catalog
+def _note_labels(progress: Progress, event: Event) -> None:
+    """Give the progress the migrations' names, since other events have only ids."""
+    if isinstance(event, FilesRead):
+        progress.labels = {m.migration_id: m.label for m in event.catalog.migrations}

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from lockgate.formats.tool import Ask, TableName
 
 
-# How often a run takes up its work after a broken connection.
-MOST_RECOVERIES = 3
-
-
 class Database(Protocol):
     """What a run needs of a database without the lock; `postgres.database.Database` is the real one."""
 
@@ -95,7 +91,7 @@ class HeldLock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RunOptions:
     """What the settings say about a run. Times in milliseconds."""
 
     atomicity: Atomicity
@@ -108,7 +104,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class RunDependencies:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
     ``address`` is where the reader of a message sends a further command. ``find_table_name`` returns
@@ -120,7 +116,7 @@ class Means:
     require_folder: Callable[[], None]
     list_folder: Callable[[], Listing]
     read_catalog: Callable[[Listing, int], Catalog]
-    rules: Rules
+    options: RunOptions
     clock: Clock
     deadline: Deadline
     events: EventLog

@@ -1,0 +1,130 @@
+"""What `up` and the commands that only look at an `up` have in common. Decides; reads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lockgate.core.events import FilesWarned, Planned, Warned
+from lockgate.core.file_warnings import warn_of_applied
+from lockgate.core.listing import digest_catalog
+from lockgate.core.older_package import RecordedRuns, find_objection
+from lockgate.core.plan import make_plan
+from lockgate.core.policy import Rollback
+from lockgate.core.refusal import find_refusal, find_unknown
+from lockgate.core.request import Action
+from lockgate.engine.commands.first_contact import find_first_contact
+from lockgate.engine.decision import Ask
+from lockgate.engine.needs import Need
+from lockgate.report.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import Any
+
+    from lockgate.core.address import Address
+    from lockgate.core.catalog import Catalog
+    from lockgate.core.events import Event
+    from lockgate.core.plan import Plan
+    from lockgate.core.policy import Policy
+    from lockgate.core.request import Request
+    from lockgate.core.segment import Step
+    from lockgate.engine.decision import Facts, RunPolicy
+    from lockgate.errors import FirstContact
+
+
+def plan_forward(facts: Facts, policy: Policy) -> Generator[Ask | Event, Any, Plan]:
+    """Compare what is on disk with what was applied.
+
+    If versions are ahead, the catalog is whole, and the run table is asked whether this package is an
+    older one: only then is an edit of an applied file a newer package's.
+
+    Raises what `make_plan` does.
+    """
+    catalog, history = facts.files, facts.history
+    plan = make_plan(catalog, history, policy)
+    ahead = [row for row in plan.ahead if row.version is not None]
+    if not ahead:
+        return plan
+    first_token = min(row.token for row in ahead)
+    recorded: RecordedRuns = yield Ask(Need.EVIDENCE, (digest_catalog(catalog), first_token))
+    objection = find_objection(ahead, recorded)
+    if objection is None:
+        plan = make_plan(catalog, history, replace(policy, is_older=True))
+    return replace(plan, objection=objection)
+
+
+def check_forward(
+    facts: Facts, request: Request, policy: RunPolicy
+) -> Generator[Ask | Event, Any, Plan]:
+    """Plan an `up` and refuse what an `up` would refuse before it takes the lock.
+
+    Raises what `find_refusal` returns, and:
+        FirstContact: it would be a first run on a database with tables of unknown origin.
+        MigrationFileInvalid: a Python script calls an operation that does not exist.
+    """
+    plan = yield from plan_forward(facts, policy.planning)
+    yield Planned(plan)
+    if request.action is Action.VALIDATE:
+        yield warn_of_files(facts)
+    refuse_plan(plan, policy.planning)
+    refusal = yield from foresee_first_contact(facts, request, policy, plan)
+    if refusal is not None:
+        raise refusal
+    yield Ask(Need.OPERATIONS, plan.steps)
+    return plan
+
+
+def foresee_first_contact(
+    facts: Facts, request: Request, policy: RunPolicy, plan: Plan
+) -> Generator[Ask | Event, Any, FirstContact | None]:
+    """Return why a first run would be refused; with nothing to apply, there is no reason.
+
+    Nothing is asked if the first look saw no table, and no schema of Lockgate that may hide one.
+    """
+    has_no_table = facts.probe.is_fresh and not facts.probe.has_schema
+    if not plan.has_pending or has_no_table:
+        return None
+    return (yield from find_first_contact(facts, request, policy, has_runs=facts.probe.has_history))
+
+
+def warn_of_files(facts: Facts) -> FilesWarned:
+    """Return what should be known about files that were applied already."""
+    return FilesWarned(tuple(warn_of_applied(facts.files, facts.history)))
+
+
+def status_of_plan(plan: Plan) -> Status:
+    """Return what a command that only looks has found."""
+    return Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
+
+
+def warn_of_ahead(facts: Facts, policy: RunPolicy, plan: Plan) -> Generator[Event, Any, None]:
+    """Say why newer versions are not undone, if the settings ask for that."""
+    if plan.objection is not None and policy.rollback is Rollback.DEPLOY:
+        text = "The database is ahead of this package and is not brought back:"
+        yield Warned(f"{text} {plan.objection} {hint_at_down(policy.address, facts.files)}")
+
+
+def hint_at_down(address: Address, catalog: Catalog) -> str:
+    """Return how an operator undoes what is ahead of a catalog."""
+    version = "0" if catalog.latest is None else catalog.latest.text
+    command = address.write("down", "--target", version, "--reason", "back to this package")
+    return f"To undo it on purpose: {command}{address.explain()}"
+
+
+def refuse_unknown(steps: Sequence[Step]) -> None:
+    """Refuse to go on with an interrupted step whose outcome no catalog tells.
+
+    Raises:
+        OutcomeUnknown: there is such a step.
+    """
+    refusal = find_unknown(steps)
+    if refusal is not None:
+        raise refusal
+
+
+def refuse_plan(plan: Plan, policy: Policy) -> None:
+    """Refuse a plan that may not be carried out. Raises what `find_refusal` returns."""
+    refusal = find_refusal(plan, policy)
+    if refusal is not None:
+        raise refusal

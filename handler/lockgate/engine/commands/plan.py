@@ -1,0 +1,38 @@
+"""`plan`: show what an `up`, or a `down`, would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.engine.commands.down import show_down
+from lockgate.engine.commands.forward import (
+    check_forward,
+    refuse_unknown,
+    status_of_plan,
+    warn_of_ahead,
+)
+from lockgate.engine.decision import Conclude
+from lockgate.report.report import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import Any
+
+    from lockgate.core.events import Event
+    from lockgate.core.request import Request
+    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy
+
+
+def decide(
+    facts: Facts, request: Request, policy: RunPolicy
+) -> Generator[Ask | Event, Any, Decision]:
+    """Refuse what would be refused, and conclude with what would be done."""
+    if request.is_down:
+        return (yield from show_down(facts, request, policy))
+    if facts.is_settled:
+        return Conclude(Status.UP_TO_DATE)
+    plan = yield from check_forward(facts, request, policy)
+    yield from warn_of_ahead(facts, policy, plan)
+    if not facts.probe.is_held:
+        refuse_unknown(plan.steps)
+    return Conclude(status_of_plan(plan))

@@ -1,0 +1,76 @@
+"""What every undo has in common: from rows to steps, and the proof that an automatic undo needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lockgate.core.events import UndoPlanned
+from lockgate.core.refusal import find_borrowed_refusal
+from lockgate.core.reversal import find_undo_refusal, make_reversal
+from lockgate.core.undo_proof import find_unprovable, find_unproved_run, make_undo, refuse_undo
+from lockgate.engine.commands.forward import refuse_unknown
+from lockgate.engine.decision import Ask, Work
+from lockgate.engine.needs import Need
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import Any
+
+    from lockgate.core.events import Event
+    from lockgate.core.history import Applied
+    from lockgate.core.reversal import Reversal
+    from lockgate.core.undo_facts import UndoFacts
+    from lockgate.engine.decision import Facts, RunPolicy
+
+
+def reverse(
+    facts: Facts, rows: Sequence[Applied], policy: RunPolicy
+) -> Generator[Ask | Event, Any, Reversal]:
+    """Return what undoes these rows, by the scripts that the history keeps of them.
+
+    Raises:
+        UndoRefused: one of them has no way back.
+        SessionNeeded: one needs a session, and a pooler lends one for a transaction only.
+    """
+    ids = [row.migration_id for row in rows]
+    scripts = (yield Ask(Need.SCRIPTS, ids)) if ids else {}
+    planning, former = policy.planning, dict(facts.former)
+    reversal = make_reversal(rows, scripts, former, facts.files, planning, policy.substitute)
+    refusal = find_undo_refusal(reversal) or find_borrowed_refusal(reversal.steps, planning)
+    if refusal is not None:
+        raise refusal
+    return reversal
+
+
+def reverse_known(
+    facts: Facts, rows: Sequence[Applied], policy: RunPolicy
+) -> Generator[Ask | Event, Any, Reversal]:
+    """Return the same; refuse a step whose outcome no catalog tells.
+
+    Raises what `reverse` does, and:
+        OutcomeUnknown: there is such a step.
+    """
+    reversal = yield from reverse(facts, rows, policy)
+    refuse_unknown(reversal.steps)
+    return reversal
+
+
+def undo_whole(
+    facts: Facts, reversal: Reversal, policy: RunPolicy, undone: UndoFacts | None
+) -> Generator[Ask | Event, Any, Work]:
+    """Return an automatic undo: one transaction that is never split.
+
+    ``undone`` is what the undone runs have recorded of their work.
+
+    Raises:
+        UndoRefused: the scripts, or what was recorded, rule out that it is safe.
+    """
+    steps = reversal.steps
+    if not steps:
+        return Work()
+    found = find_unprovable(steps, facts.files, policy.planning.most_statements)
+    found = found or find_unproved_run(undone, steps)
+    if found is not None:
+        raise refuse_undo(found, steps)
+    yield UndoPlanned(reversal)
+    return Work((make_undo(steps),), may_lose_rows=False, undone=undone)
