@@ -17,7 +17,6 @@ from lockgate.core.lease import Holder
 from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done, Taken
 from lockgate.core.probe import Probe
-from lockgate.errors import LockgateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -275,5 +274,5 @@ class _Call:
 def _raise_next(planned: dict[str, list[Exception | None]], name: str) -> None:
     waiting = planned.get(name)
     error = waiting.pop(0) if waiting else None
-    if isinstance(error, (ConnectionLost, StepFailed, LockgateError)):
+    if error is not None:
         raise error

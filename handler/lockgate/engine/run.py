@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core import events
-from lockgate.core.failure import ConnectionLost, StepFailed
+from lockgate.core.failure import ConnectionLost, OutOfTime, StepFailed
 from lockgate.core.run_state import RunState
 from lockgate.engine.context import RunContext
 from lockgate.engine.look import Look
@@ -86,6 +86,8 @@ def _carry_out(context: RunContext) -> Status:
             following = _stop(context, step) if step.starts_work and context.is_over else step.do()
         except ConnectionLost as error:
             following = _follow_loss(context, step, error)
+        except OutOfTime as error:
+            following = _stop(context, step, error.failure)
         except StepFailed as error:
             following = _follow_failure(context, step, error.failure)
         except LockgateError as error:

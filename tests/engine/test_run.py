@@ -1,0 +1,238 @@
+"""The loop, without a server: what follows a broken connection, a failed step and the deadline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.engine import FakeRun
+from tests.support.fake_server import LOST, fail_with, make_holder
+
+from lockgate.core.failure import OutOfTime
+from lockgate.core.request import Action
+from lockgate.core.state_after import StateAfter
+from lockgate.errors import DatabaseUnreachable, LockLost
+from lockgate.report.report import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONE = {"1_a.sql": "-- migrate:up\nCREATE TABLE a (id int);\n-- migrate:down\nDROP TABLE a;\n"}
+TWO = ONE | {"2_b.sql": "-- migrate:up\nCREATE TABLE b (id int);\n-- migrate:down\nDROP TABLE b;\n"}
+# Each migration has its own transaction.
+ALONE: dict[str, Any] = {"LOCKGATE_ATOMICITY": "migration"}
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeRun:
+    """Give runs of two migrations on a server in memory."""
+    return FakeRun(tmp_path, TWO)
+
+
+def applied(fake: FakeRun) -> list[str]:
+    """Return what is in the history."""
+    return list(fake.server.rows)
+
+
+def test_run_takes_the_lock_applies_and_releases(fake: FakeRun) -> None:
+    """The calls are in the order of the story."""
+    assert Status.APPLIED is fake.run().status
+    story = ["probe", "install", "take_lock", "read_history", "apply", "finish", "close"]
+    assert story == fake.server.calls
+    assert ("1", "2") == tuple(applied(fake))
+    assert not fake.server.is_held
+
+
+@pytest.mark.parametrize("call", ["probe", "install", "take_lock"])
+def test_connection_that_breaks_before_the_lock_starts_again(fake: FakeRun, call: str) -> None:
+    """The run begins with another look."""
+    fake.server.before[call] = [LOST]
+    assert Status.APPLIED is fake.run().status
+    assert 2 == fake.server.calls.count("probe")
+    assert 1 == len(fake.emitted("connection_lost"))
+
+
+def test_connection_that_breaks_again_and_again_is_given_up(fake: FakeRun) -> None:
+    """Three new connections are tried."""
+    fake.server.before["probe"] = [LOST] * 4
+    report = fake.run()
+    assert report.error is not None
+    assert ("database-unreachable", StateAfter.UNCHANGED) == (
+        report.error.code,
+        report.error.state_after,
+    )
+    assert 4 == fake.server.calls.count("probe")
+    assert 4 == len(fake.emitted("connection_lost"))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_connection_that_breaks_under_the_lock_takes_it_up(fake: FakeRun, when: str) -> None:
+    """Whether the commit was done is read from the history; nothing is applied twice."""
+    getattr(fake.server, when)["apply"] = [LOST]
+    report = fake.run()
+    assert Status.APPLIED is report.status
+    assert ["1", "2"] == [entry.version for entry in report.applied]
+    assert 1 == fake.server.calls.count("recover")
+    assert 1 == len(fake.emitted("connection_restored"))
+    assert {"before": 2, "after": 1}[when] == fake.server.calls.count("apply")
+
+
+def test_lock_that_another_run_took_meanwhile_is_lost(fake: FakeRun) -> None:
+    """Then nothing is known for sure."""
+    fake.server.before |= {"apply": [LOST], "recover": [LockLost("Another run has the lock.")]}
+    report = fake.run()
+    assert report.error is not None
+    assert ("lock-lost", StateAfter.UNKNOWN) == (report.error.code, report.error.state_after)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_end_whose_answer_is_lost_was_recorded(fake: FakeRun, count: int) -> None:
+    """The run asks, and does not do its work again."""
+    fake.server.before["finish"] = [LOST] * (count - 1)
+    fake.server.after["finish"] = [LOST]
+    assert Status.APPLIED is fake.run().status
+    assert (count, 1) == (fake.server.calls.count("finish"), fake.server.calls.count("apply"))
+
+
+def test_end_that_cannot_be_recorded_leaves_the_lock(fake: FakeRun) -> None:
+    """It says that commits may be lost."""
+    fake.server.before["finish"] = [LOST] * 3
+    report = fake.run()
+    assert report.error is not None
+    assert ("database-unreachable", StateAfter.UNKNOWN) == (
+        report.error.code,
+        report.error.state_after,
+    )
+    assert [{"reason": "the connection broke again and again"}] == fake.emitted("lock_left_behind")
+
+
+def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: FakeRun) -> None:
+    """It is not tried again: the next run finds out."""
+    fake.server.before |= {"finish": [LOST], "recover": [LOST]}
+    assert Status.FAILED is fake.run().status
+    assert 1 == fake.server.calls.count("recover")
+
+
+@pytest.mark.parametrize("sqlstate", ["55P03", "40P01"])
+def test_step_that_found_somebody_in_the_way_is_tried_again(fake: FakeRun, sqlstate: str) -> None:
+    """The rest is planned anew."""
+    fake.server.before["apply"] = [fail_with(sqlstate), fail_with(sqlstate)]
+    assert Status.APPLIED is fake.run().status
+    assert [1, 2] == [event["attempt"] for event in fake.emitted("segment_retried")]
+
+
+def test_step_is_tried_as_often_as_the_settings_say(fake: FakeRun) -> None:
+    """Then it has failed."""
+    fake.server.before["apply"] = [fail_with("55P03")] * 3
+    report = fake.run(LOCKGATE_LOCK_RETRIES="2")
+    assert report.error is not None
+    assert ("migration-failed", "55P03") == (report.error.code, report.error.sqlstate)
+    assert 3 == fake.server.calls.count("apply")
+
+
+def test_segment_that_is_too_much_is_split(fake: FakeRun) -> None:
+    """Both migrations are applied, each by itself."""
+    fake.server.before["apply"] = [fail_with("53200")]
+    assert Status.APPLIED is fake.run().status
+    assert [{"sqlstate": "53200", "migrations": 2}] == fake.emitted("segment_split")
+    assert 3 == fake.server.calls.count("apply")
+
+
+def test_failed_step_ends_the_run_with_its_state(fake: FakeRun) -> None:
+    """The report has the failure's own place, and the end is recorded."""
+    fake.server.before["apply"] = [fail_with("42601")]
+    report = fake.run()
+    assert report.error is not None
+    assert ("42601", "1 a", StateAfter.ROLLED_BACK) == (
+        report.error.sqlstate,
+        report.error.migration,
+        report.error.state_after,
+    )
+    assert ["failed"] == [outcome["status"] for outcome in fake.server.outcomes]
+
+
+def test_failure_after_a_commit_says_why_nothing_was_undone(fake: FakeRun) -> None:
+    """Without a description nothing can be proved; the first migration stays."""
+    fake.server.before["apply"] = [None, fail_with("42601", "2 b")]
+    report = fake.run(**ALONE)
+    assert report.error is not None
+    assert ("2 b", StateAfter.KEPT) == (report.error.migration, report.error.state_after)
+    assert "What this run had applied was not undone: " in report.error.message
+    assert 1 == len(fake.emitted("undo_failed"))
+    assert ["1"] == applied(fake)
+
+
+def test_time_that_is_over_stops_before_the_next_segment(fake: FakeRun) -> None:
+    """What was applied stays, and the run says that it goes on."""
+    fake.interrupt_after("migration_applied", "SIGTERM")
+    report = fake.run(**ALONE)
+    assert Status.INCOMPLETE is report.status
+    assert ["1"] == applied(fake)
+    assert ["incomplete"] == [outcome["status"] for outcome in fake.server.outcomes]
+
+
+def test_cancelled_statement_is_where_the_run_stopped(fake: FakeRun) -> None:
+    """A cancelled statement is no failure of the migration once time is over."""
+    fake.interrupt_after("segment_started", "SIGTERM")
+    fake.server.before["apply"] = [fail_with("57014")]
+    report = fake.run()
+    assert report.error is not None
+    assert "It was in migration 1 a, which was cancelled." in report.error.message
+
+
+def test_migration_that_runs_out_of_time_by_itself_stops_the_run(fake: FakeRun) -> None:
+    """The statements of one migration are not begun either when time is over."""
+    fake.server.before["apply"] = [OutOfTime()]
+    assert Status.INCOMPLETE is fake.run().status
+    assert ["incomplete"] == [outcome["status"] for outcome in fake.server.outcomes]
+
+
+def test_dead_holder_is_replaced_with_nothing_to_do(fake: FakeRun) -> None:
+    """A run that died after its last commit left its lock."""
+    fake.run()
+    fake.server.holder = make_holder(is_alive=False)
+    assert Status.UP_TO_DATE is fake.run().status
+    assert not fake.server.is_held
+    assert "other" == fake.emitted("lock_taken")[-1]["former_run"]
+
+
+def test_living_holder_is_not_waited_for_with_nothing_to_do(fake: FakeRun) -> None:
+    """The lock is tried once."""
+    fake.run()
+    fake.server.holder, fake.server.calls = make_holder(), []
+    assert Status.UP_TO_DATE is fake.run().status
+    assert 1 == fake.server.calls.count("take_lock")
+
+
+def test_living_holder_is_waited_for_and_named(fake: FakeRun) -> None:
+    """Its lock is not taken."""
+    fake.server.installed, fake.server.holder = True, make_holder()
+    report = fake.run(LOCKGATE_LOCK_WAIT="0")
+    assert report.lock is not None
+    assert report.lock.holder is not None
+    assert (Status.BUSY, "other") == (report.status, report.lock.holder.run_id)
+    assert "apply" not in fake.server.calls
+
+
+def test_down_undoes_the_last(fake: FakeRun) -> None:
+    """It is selected again under the lock."""
+    fake.run()
+    report = fake.run(Action.DOWN, steps=1, reason="r", requested_by="me")
+    assert (Status.ROLLED_BACK, ["2"]) == (report.status, [e.version for e in report.reverted])
+    assert ["1"] == applied(fake)
+
+
+@pytest.mark.parametrize("action", [Action.UNLOCK, Action.HISTORY])
+def test_command_without_files_does_not_read_them(tmp_path: Path, action: Action) -> None:
+    """A broken folder does not keep an operator from it."""
+    fake = FakeRun(tmp_path, {"nonsense.sql": ""})
+    fake.server.installed, fake.server.holder = True, make_holder()
+    assert fake.run(action, reason="r", requested_by="me").is_success
+
+
+def test_server_that_cannot_be_reached_is_an_error_of_the_report(fake: FakeRun) -> None:
+    """It is not raised."""
+    fake.server.before["probe"] = [DatabaseUnreachable("No server.")]
+    report = fake.run()
+    assert report.error is not None
+    assert "database-unreachable" == report.error.code
