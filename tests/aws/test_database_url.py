@@ -27,6 +27,8 @@ URL_ENDS = st.tuples(
     st.sampled_from(["@h/d", "@h:1/d", "@/d", "@[::1]/d", "@h/d?sslmode=require"]),
 ).map("".join)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+# Also what looks encoded already.
+texts |= st.text("%2541:@/é", min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize(

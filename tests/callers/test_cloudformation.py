@@ -156,6 +156,13 @@ def test_property_that_cannot_be_read_is_refused(
     assert f"{problem}" == str(caught.value)
 
 
+def test_reason_of_the_most_characters_is_read(read_event: ReadEvent) -> None:
+    """One more is refused, as the table above shows."""
+    longest = {"Reason": "x" * 1_000}
+    event = {**read_event("cloudformation_update"), "ResourceProperties": longest}
+    assert "x" * 1_000 == read_request(read_envelope(event), SETTINGS).reason
+
+
 @pytest.mark.parametrize("properties", [None, {}, {"Target": "", "Reason": ""}, {"Other": [{}]}])
 def test_property_that_says_nothing_is_not_given(read_event: ReadEvent, properties: object) -> None:
     """CloudFormation cannot leave a parameter out, so an empty one counts as not given."""

@@ -243,6 +243,12 @@ def test_answer_fits_beside_the_longest_ids(read_event: ReadEvent, character: st
     answer = make_answer(envelope, applied)
     assert len(encode_answer(answer)) <= MAX_ANSWER_BYTES
     assert answer["Data"]["Status"] == "applied"
+    widest = Report(
+        Status.APPLIED, Action.UP, "😀" * 900, from_version="😀" * 900, to_version="😀" * 900
+    )
+    answer = make_answer(envelope, widest)
+    assert len(encode_answer(answer)) <= MAX_ANSWER_BYTES
+    assert answer["Data"]["RunId"] == "😀" * 50
 
 
 def test_framework_gets_id_and_data(envelope: Envelope) -> None:

@@ -275,6 +275,16 @@ def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
     assert 0 < len(value["applied"]) < 1_000
 
 
+def test_text_of_the_longest_length_is_not_cut() -> None:
+    """Beside one that is longer: that one ends with an ellipsis."""
+    state = " Nothing was changed."
+    longest = "x" * (4_000 - len(state))
+    error = errors.MigrationFailed(longest, hint="y" * 30_000)
+    value = json.loads(str(to_exception(refuse_report("run-1", error, NOT_BEGUN))))
+    assert longest + state == value["error"]["message"]
+    assert "y" * 4_000 + "…" == value["error"]["hint"]
+
+
 @pytest.mark.parametrize("text", ["x" * 5_000_000, 'é"\\\n' * 1_000_000])
 def test_long_error_is_shortened_too(text: str) -> None:
     """A migration that raises megabytes is reported all the same: its beginning, in whole JSON."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.httpsession import URLLib3Session
 from tests.support.aws_api import AwsApi, Invoked
 from tests.support.hurry import SLEEPS
 from tests.support.waiting import Background, Gate, wait_until
@@ -601,21 +602,13 @@ def test_connection_is_patient_and_kept_alive(
 ) -> None:
     """An answer may take longer than an invocation lives, and the network hears of us meanwhile."""
     seen: list[dict[str, Any]] = []
-    send = remote_function._send
 
-    def spy(ca_bundle: str | None, request: Any, **more: Any) -> Any:
-        from botocore import httpsession  # patched for this call
+    class Session(URLLib3Session):
+        def __init__(self, **options: Any) -> None:
+            seen.append(options)
+            super().__init__(**options)
 
-        class Session(httpsession.URLLib3Session):
-            def __init__(self, **options: Any) -> None:
-                seen.append(options)
-                super().__init__(**options)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(httpsession, "URLLib3Session", Session)
-            return send(ca_bundle, request, **more)
-
-    monkeypatch.setattr(remote_function, "_send", spy)
+    monkeypatch.setattr(remote_function, "URLLib3Session", Session)
     run("--action", "status")
     assert 1 == len(stub.asked)
     (options,) = seen

@@ -331,6 +331,7 @@ def test_obstacle_names_its_line_where_it_is_to_run(folder: ForeignFolder) -> No
         ((f"b [a] {SIGNED}",), "sqitch.plan:4 requires a, which is not planned above"),
         ((f"a {SIGNED}", f"b [!a] {SIGNED}"), "sqitch.plan:5 conflicts with a"),
         ((f"a [other:b] {SIGNED}",), "sqitch.plan:4 depends on another project: other:b"),
+        ((f"a {SIGNED}", f"b [a a] {SIGNED}"), 'sqitch.plan:5 has the dependency "a", which'),
         ((f"a {SIGNED}", f"a {SIGNED}"), "sqitch.plan:5 has a for the second time since"),
         ((f"@v {SIGNED}",), "sqitch.plan:4 has a tag @v that tags nothing"),
         ((f"a {SIGNED}", f"@v {SIGNED}", f"@v {SIGNED}"), "sqitch.plan:6 has the tag @v for the"),
@@ -359,6 +360,7 @@ def test_plan_is_refused_with_its_line(
         ({"sqitch.conf": "[core]\nengine = mysql\n"}, "is for the engine mysql"),
         ({"sqitch.conf": "[core]\ntop_dir = ../db\n"}, "sets top_dir to ../db, which is outside"),
         ({"sqitch.conf": "engine = pg\n"}, "sqitch.conf:1 cannot be read here"),
+        ({"sqitch.conf": "[core]\nengine = pg\n\n= pg\n"}, "sqitch.conf:4 cannot be read here"),
     ],
 )
 def test_project_is_refused_with_its_reason(
