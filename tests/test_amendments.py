@@ -83,7 +83,7 @@ def test_baseline_at_an_unknown_version_is_refused(project: Project) -> None:
     code, message = error_of(do(project, Action.BASELINE, target="7"))
     assert ("amendment-refused", True) == (
         code,
-        message.startswith("The version 7 is no version in"),
+        message.startswith("There is no version 7 in"),
     )
 
 

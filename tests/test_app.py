@@ -414,7 +414,7 @@ def test_delete_says_nothing_on_standard_error(function: Function, stack: Stack)
         ({"LOCKGATE_TLS": "perhaps"}, 'LOCKGATE_TLS cannot be "perhaps": it takes one of'),
         (
             {"LOCKGATE_TSL": "off"},
-            "LOCKGATE_TSL is no setting of Lockgate. Did you mean LOCKGATE_TLS?",
+            "Unknown setting LOCKGATE_TSL. Did you mean LOCKGATE_TLS?",
         ),
         ({"LOCKGATE_CFN_RESPONSE": "x"}, 'LOCKGATE_CFN_RESPONSE cannot be "x": it takes one of'),
         (
@@ -445,8 +445,8 @@ def test_create_with_broken_settings_is_answered(
     [
         ({"Target": ["1"]}, "The property Target cannot be read."),
         ({"Target": {"Version": "1"}}, "The property Target cannot be read."),
-        ({"Target": "latest"}, "The target latest is no version in"),
-        ({"Target": "9"}, "The target 9 is no version in"),
+        ({"Target": "latest"}, "The target latest is not a version in"),
+        ({"Target": "9"}, "The target 9 is not a version in"),
         ({"target": "1"}, "The property target is not known; did you mean Target?"),
         ({"Reason": ["why"]}, "The property Reason cannot be read."),
         ({"Reason": "x" * 1_001}, "The property Reason cannot be read."),
@@ -701,7 +701,7 @@ def test_answer_comes_in_time_though_python_hangs(
     assert intervals[0] < 50, "before CloudFormation gives up"
     assert answer_of(stack).startswith(
         "The run did not stop in time; its session ends with this invocation."
-        " What the database holds now is not known: the run is still at work."
+        " The state of the database is unknown: the run is still at work."
     )
     (line,) = function.logged("emergency_answer_sent")
     assert function.logged("lock_taken")[0]["correlation_id"] == line["correlation_id"]
@@ -830,7 +830,7 @@ def test_history_of_another_tool_is_taken_over_by_the_function(function: Functio
         ),
         ({"action": "sideways"}, 'The action "sideways" is not known.'),
         ({"Action": "up"}, 'The key "Action" is not known'),
-        ({"action": "up", "target": "latest"}, "The target latest is no version in"),
+        ({"action": "up", "target": "latest"}, "The target latest is not a version in"),
         ({"action": "status", "target": "1"}, 'The key "target" is not known'),
         ([], "The event is a list, not a JSON object."),
         ("up", "The event is text, not a JSON object."),

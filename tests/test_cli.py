@@ -592,7 +592,7 @@ def test_second_signal_ends_it_at_once() -> None:
         process.wait()
 
     assert first.startswith("Ctrl-C: cancelling and rolling back")
-    said = "\nStopped. What the database holds now is not known: the command ended before it could"
+    said = "\nStopped. The state of the database is unknown: the command ended before it could"
     assert (130, f"{said} look; lockgate status shows it.\n") == (process.returncode, rest)
 
 

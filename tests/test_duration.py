@@ -34,7 +34,7 @@ def test_duration_with_unit_is_read(text: str, expected: int) -> None:
 def test_duration_in_other_form_is_refused(text: str) -> None:
     """A bare number, a sign, a fraction, another unit or another script's digits are no duration."""
     with pytest.raises(
-        ValueError, match=r"is no duration; write a number with ms, s, min, h or d: 5s"
+        ValueError, match=r"is not a duration; write a number with ms, s, min, h or d: 5s"
     ):
         parse_duration_ms(text)
 

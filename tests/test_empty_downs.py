@@ -83,7 +83,7 @@ def test_empty_down_is_no_way_back_and_said_beforehand(
         report = project.run(action, LOCKGATE_FORMAT=tool)
         assert report.error is None
         (warning,) = report.warnings
-        assert warning.startswith("No way back from ")
+        assert warning.startswith("Cannot undo ")
         assert "its down script is empty (" in warning
     for action in (Action.STATUS, Action.VALIDATE):
         assert report.warnings == project.run(action, LOCKGATE_FORMAT=tool).warnings

@@ -89,8 +89,8 @@ def test_every_class_has_a_code_of_its_own() -> None:
 
 def test_error_keeps_message_hint_and_fields() -> None:
     """What a log or a test needs is a field, what a person needs the text."""
-    error = RequestRefused("It is wrong.", hint="Mend it.", setting="X")
-    expected = ("It is wrong.", "It is wrong.", "Mend it.", {"setting": "X"})
+    error = RequestRefused("It is wrong.", hint="Fix it.", setting="X")
+    expected = ("It is wrong.", "It is wrong.", "Fix it.", {"setting": "X"})
     assert expected == (str(error), error.message, error.hint, error.fields)
 
 

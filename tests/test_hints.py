@@ -189,12 +189,12 @@ def test_hint_on_a_script_of_psql_leads_past_it(
         ("\\copy b from 'rows.txt'\n", "COPY b FROM stdin;\n1\n2\n\\.\n", "COPY … FROM stdin;"),
         ("\\i b.sql\n", "INSERT INTO b VALUES (1), (2);\n", "the text of that file"),
         ("\\ir b.sql\n", "INSERT INTO b VALUES (1), (2);\n", "the text of that file"),
-        ("\\echo on\n", "", "Take it out"),
-        ("\\connect other\n", "", "Take it out"),
+        ("\\echo on\n", "", "Remove it"),
+        ("\\connect other\n", "", "Remove it"),
         ("SELECT 'SELECT 1' \\gexec\n", "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$;\n", "a DO block"),
         ("\\set x 1\n", "", "Write the value in"),
         ("SELECT 1 \\g\n", "SELECT 1;\n", "a semicolon"),
-        ("\\watch\n", "", "Only psql knows its commands"),
+        ("\\watch\n", "", "Only psql understands its commands"),
     ],
 )
 def test_hint_on_a_command_of_psql_says_what_to_write_instead(

@@ -71,7 +71,7 @@ def test_package_older_than_the_database_leaves_a_wider_view_alone(project: Proj
     assert Status.UP_TO_DATE == report.status
     (warning,) = report.warnings
     assert (
-        "Migration R__v has another text than was applied, and was skipped: the database is ahead of"
+        "Migration R__v differs from what was applied and was skipped: the database is ahead of"
         " this package, so the text may be too old for it."
     ) == warning
     assert ["2"] == [entry.version for entry in report.ahead]

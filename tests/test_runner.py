@@ -481,7 +481,7 @@ def test_unknown_target_is_refused(project: Project) -> None:
     report = project.run(target="9")
     assert Status.REFUSED == report.status
     assert report.error is not None
-    assert "The target 9 is no version in" in report.error.message
+    assert "The target 9 is not a version in" in report.error.message
 
 
 def test_repeatable_runs_again_when_changed(project: Project) -> None:

@@ -101,7 +101,7 @@ REFUSED = [
         "Information_Schema",
         "that schema belongs to PostgreSQL; name one of your own",
     ),
-    ("LOCKGATE_ALEMBIC_PLUGINS", "a-b", "it takes names of Python modules, with commas between"),
+    ("LOCKGATE_ALEMBIC_PLUGINS", "a-b", "it takes names of Python modules, separated by commas"),
     ("LOCKGATE_FORMAT", "access", f"it takes auto or one of {', '.join(list_formats())}"),
     ("LOCKGATE_FIRST_RUN", "yes", "it takes one of refuse, allow"),
     ("LOCKGATE_ROLLBACK", "always", "it takes one of off, run, deploy"),
@@ -115,17 +115,17 @@ REFUSED = [
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         "up,destroy",
-        f"it takes some of {', '.join(Action)}, with commas between",
+        f"it takes some of {', '.join(Action)}, separated by commas",
     ),
     (
         "LOCKGATE_ALLOWED_ACTIONS",
         ",",
-        f"it takes some of {', '.join(Action)}, with commas between",
+        f"it takes some of {', '.join(Action)}, separated by commas",
     ),
     ("LOCKGATE_CFN_RESPONSE", "none", "it takes one of direct, return"),
     *((name, "maybe", "it takes true or false") for name in FLAGS),
     *(
-        (name, "90", '"90" is no duration; write a number with ms, s, min, h or d: 5s')
+        (name, "90", '"90" is not a duration; write a number with ms, s, min, h or d: 5s')
         for name in DURATIONS
     ),
 ]
@@ -193,7 +193,7 @@ def test_unknown_name_is_refused_with_the_nearest(name: str, advice: str) -> Non
     """A setting with a typing error would otherwise be without effect, and nobody would know."""
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: ""})
-    assert f"{name} is no setting of Lockgate.{advice}" == caught.value.message
+    assert f"Unknown setting {name}.{advice}" == caught.value.message
 
 
 def test_names_that_are_not_lockgates_are_nobodys_mistake() -> None:

@@ -108,7 +108,7 @@ def test_unknown_target_of_a_down_is_refused(deployed: Project) -> None:
     """A mistyped target must not undo everything."""
     code, message = error_of(down(deployed, target="9"))
     assert "request-invalid" == code
-    assert message.startswith("The target 9 is no version in ")
+    assert message.startswith("The target 9 is not a version in ")
     assert message.endswith(" or in the history. Nothing was changed.")
 
 
@@ -121,7 +121,7 @@ def test_missing_down_script_stops_everything(deployed: Project) -> None:
     assert (
         "undo-refused",
         (
-            "There is no way back from: 6 b (it has no down script); 5 a (it has no down script)."
+            "Cannot undo 6 b (it has no down script); 5 a (it has no down script)."
             " No migration was undone."
         ),
     ) == error_of(report)
@@ -296,7 +296,7 @@ def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> N
     report = deployed.run()
     assert [] == names(report)
     assert error_of(report)[1].endswith(
-        " What this run had applied was not undone: There is no way back from: 5 x (it has no down"
+        " What this run had applied was not undone: Cannot undo 5 x (it has no down"
         " script). The failed migration was rolled back. Applied before it by this run, and still"
         " there: 5, 6."
     )
@@ -757,7 +757,7 @@ def break_down(project: Project) -> None:
     ("hinder", "reason"),
     [
         (fill, "public.made"),
-        (lose_down, "There is no way back from: 3 made (it has no down script)."),
+        (lose_down, "Cannot undo 3 made (it has no down script)."),
         (break_down, 'Statement 1 of migration 4 phone failed: column "nonsense" does not exist'),
     ],
 )
@@ -782,7 +782,7 @@ def test_what_cannot_be_brought_back_is_tolerated(
 @pytest.mark.parametrize(
     ("level", "status", "warning"),
     [
-        ("run", Status.UP_TO_DATE, "has another text than was applied; the database is ahead of"),
+        ("run", Status.UP_TO_DATE, "differs from what was applied; the database is ahead of"),
         ("deploy", Status.ROLLED_BACK, "was edited after it was applied. 1_account.sql: "),
     ],
 )

@@ -192,7 +192,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("CREATE TABLE IF NOT EXISTS empty (id int);", "DROP TABLE IF EXISTS empty;")],
     ),
     "ADD COLUMN IF NOT EXISTS": (
-        "table public.account would not be as the run found it",
+        "table public.account would differ from before the run",
         [
             (
                 "ALTER TABLE account ADD COLUMN IF NOT EXISTS email text;",
@@ -214,7 +214,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("UPDATE account SET email = 'x';", "SELECT one();")],
     ),
     "values moved to a new table": (
-        "table public.account would not be as the run found it",
+        "table public.account would differ from before the run",
         [
             (
                 (
@@ -238,11 +238,11 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "TRUNCATE": (
-        "table public.audit_log would not be as the run found it",
+        "table public.audit_log would differ from before the run",
         [("TRUNCATE audit_log;", "SELECT one();")],
     ),
     "rewritten column": (
-        "table public.account would not be as the run found it",
+        "table public.account would differ from before the run",
         [
             (
                 "ALTER TABLE account ALTER old_name TYPE int USING NULL;",
@@ -281,7 +281,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "function that was there and is other": (
-        "function public.one would not be as the run found it",
+        "function public.one would differ from before the run",
         [
             (
                 "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 2';",
@@ -302,7 +302,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "policy that was there": (
-        "table public.account would not be as the run found it",
+        "table public.account would differ from before the run",
         [
             (
                 (
@@ -318,7 +318,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("CREATE SCHEMA IF NOT EXISTS other;", "DROP SCHEMA other;")],
     ),
     "index dropped and made again": (
-        "table public.empty would not be as the run found it",
+        "table public.empty would differ from before the run",
         [
             (
                 "ALTER TABLE empty DROP CONSTRAINT empty_id_key;",
@@ -327,7 +327,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "comment": (
-        "comment public.account would not be as the run found it",
+        "comment public.account would differ from before the run",
         [("COMMENT ON TABLE account IS 'x';", "COMMENT ON TABLE account IS 'y';")],
     ),
     "rows in a partition that was there": (
@@ -349,7 +349,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
         ],
     ),
     "table of the run dropped by the next": (
-        "table public.t is not there any more.",
+        "table public.t no longer exists.",
         [
             ("CREATE TABLE t (id int);", "DROP TABLE t;"),
             ("DROP TABLE t;", "CREATE TABLE t (id int);"),
@@ -529,7 +529,7 @@ MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
             "ALTER TYPE place DROP ATTRIBUTE street CASCADE;",
         ),
         "UPDATE shop SET at = ROW('x', 'y')::place",
-        "type public.place has new attributes, whose values in tables are not looked for.",
+        "type public.place has new attributes, whose values in tables are not searched.",
     ),
     "a grant on a new table": (
         ORDERS,
@@ -622,7 +622,7 @@ def test_run_without_a_record_keeps_everything(full: Project) -> None:
     report = full.run()
     assert [] == names(report)
     assert report.error is not None
-    assert "There is no way back from: 2 a (it has no down script)." in report.error.message
+    assert "Cannot undo 2 a (it has no down script)." in report.error.message
 
 
 def test_undo_in_a_schema_of_the_application_compares_the_rest(project: Project) -> None:

@@ -31,7 +31,7 @@ def parse_duration_ms(text: str) -> int:
         return 0
     match = _DURATION.fullmatch(stripped)
     if match is None or match[2] not in _UNITS_MS:
-        raise ValueError(f'"{text}" is no duration; write a number with ms, s, min, h or d: 5s')
+        raise ValueError(f'"{text}" is not a duration; write a number with ms, s, min, h or d: 5s')
     milliseconds = int(match[1]) * _UNITS_MS[match[2]]
     if milliseconds > _LONGEST_MS:
         raise ValueError(f'"{text}" is too long; PostgreSQL takes at most 24d')

@@ -99,14 +99,14 @@ def _format(value: str) -> str:
 def _modules(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(","))
     if not all(part.isidentifier() for name in names for part in name.split(".")):
-        raise ValueError("it takes names of Python modules, with commas between")
+        raise ValueError("it takes names of Python modules, separated by commas")
     return names
 
 
 def _actions(value: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in value.split(","))
     if not set(names) <= set(Action):
-        raise ValueError(f"it takes some of {', '.join(Action)}, with commas between")
+        raise ValueError(f"it takes some of {', '.join(Action)}, separated by commas")
     return names
 
 
@@ -177,7 +177,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_CONNECT_TIMEOUT", "connect_timeout_ms", parse_duration_ms, "`10s`", "How long one attempt to connect may take."),
     Setting("LOCKGATE_CONNECT_BUDGET", "connect_budget_ms", parse_duration_ms, "`120s`", "How long to keep trying while the database is paused, starting or failing over."),
     Setting("LOCKGATE_SET_ROLE", "set_role", _identifier, "none", "Role to act as. It owns what migrations create."),
-    Setting("LOCKGATE_POOLER", "pooler", _choice(Pooler), "`refuse`", "What to do behind a connection pooler: `refuse`, `session` (it pools sessions: continue) or `lease` (it pools transactions: rely on the lease alone)."),
+    Setting("LOCKGATE_POOLER", "pooler", _choice(Pooler), "`refuse`", "What to do with a connection pooler: `refuse`, `session` (it pools sessions: continue) or `lease` (it pools transactions: rely on the lease alone)."),
     Setting("LOCKGATE_SCHEMA", "schema", _schema, "`lockgate`", "Schema of Lockgate's own tables."),
     Setting("LOCKGATE_MIGRATIONS", "migrations", _text, "`migrations`", "Folder with the migrations. A relative path starts at the function's code, or at the working directory in a terminal."),
     Setting("LOCKGATE_FORMAT", "format", _format, "`lockgate`", "Format of the migrations folder: `lockgate` (native), the name of another tool ([formats](formats.md)), or `auto`."),
@@ -262,7 +262,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             near = find_similar(name.removeprefix(_PREFIX), short)
             advice = f" Did you mean {_PREFIX}{near}?" if near else ""
             raise SettingInvalid(
-                f"{name} is no setting of Lockgate.{advice}",
-                hint="See docs/configuration.md for the settings there are.",
+                f"Unknown setting {name}.{advice}",
+                hint="Correct the name, or remove the variable. docs/configuration.md lists all settings.",
                 setting=name,
             )

@@ -236,13 +236,13 @@ def test_failure_raises_the_public_class_with_the_report(
     type_name: str, expected: type[LockgateError]
 ) -> None:
     """The class is one that callers may name; the message is the report as JSON."""
-    error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Mend it.")
+    error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Fix it.")
     report = Report(status=Status.FAILED, action=Action.UP, run_id="run-1", error=error)
     with pytest.raises(LockgateError) as caught:
         answer({"action": "up"}, report)
     assert expected is type(caught.value)
     assert report.to_json() == json.loads(str(caught.value))
-    assert caught.value.hint == "Mend it."
+    assert caught.value.hint == "Fix it."
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from lockgate.errors import MigrationFileInvalid
 TABLE = "CREATE TABLE t (id int)"
 INDEX = "CREATE INDEX CONCURRENTLY i ON t (id)"
 ALONE = (
-    "CREATE INDEX CONCURRENTLY cannot run inside a transaction block, and the file says"
-    " transaction:true."
+    "CREATE INDEX CONCURRENTLY cannot run inside a transaction block, but the"
+    " file says transaction:true."
 )
 MIXED = (
     "CREATE INDEX CONCURRENTLY cannot run inside a transaction block, but other statements of the"
-    " file can, and would be left behind if a later one failed."
+    " file can, and would stay applied if a later one failed."
 )
 UNPAIRED = (
     "the file's own transaction cannot be followed: each BEGIN needs one COMMIT after it, and"

@@ -275,8 +275,8 @@ def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
     (drift,) = find_drift(catalog, History(rows), ahead, is_older=True)
     assert Severity.WARNING == drift.severity
     assert drift.describe().startswith(
-        "Migration 1 x has another text than was applied; the database is ahead of this package, so it"
-        " may be the older one. 1.sql: history has sha256:17db4fd369ed…, the file has sha256:"
+        "Migration 1 x differs from what was applied; the database is ahead of this package, so"
+        " the file may be older. 1.sql: history has sha256:17db4fd369ed…, the file has sha256:"
     )
 
 

@@ -53,9 +53,9 @@ def test_versions_are_ordered_as_numbers(lower: str, higher: str) -> None:
 )
 def test_text_that_is_no_version_is_refused(text: str) -> None:
     """Only ASCII digits in groups are a version, and the message shows the text."""
-    with pytest.raises(ValueError, match="is no version; a version is digits") as caught:
+    with pytest.raises(ValueError, match="is not a version; a version is digits") as caught:
         Version.parse(text)
-    assert f'"{text}" is no version; a version is digits, such as 20261122093000' == str(
+    assert f'"{text}" is not a version; a version is digits, such as 20261122093000' == str(
         caught.value
     )
 

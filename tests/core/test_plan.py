@@ -286,7 +286,7 @@ def test_older_repeatable_is_left_to_the_newer_package(state: State) -> None:
         (one.migration.migration_id, one.reason) for one in plan.skipped
     ]
     assert (
-        "Migration R__v has another text than was applied, and was skipped: the database is ahead of"
+        "Migration R__v differs from what was applied and was skipped: the database is ahead of"
         " this package, so the text may be too old for it."
     ) == plan.skipped[0].describe()
 
@@ -330,7 +330,7 @@ def test_history_without_a_common_version_is_refused(
     refusal = find_refusal(plan, Policy())
     assert isinstance(refusal, HistoryForeign)
     assert (
-        f"The history in this database is of other migrations: {what}. They share no version."
+        f"The history in this database belongs to other migrations: {what}. They share no version."
     ) == refusal.message
     assert (
         "Check that this is the right database, and that LOCKGATE_MIGRATIONS names the right folder."
@@ -381,13 +381,13 @@ def test_target_is_the_last_version_to_run(target: str | None, expected: list[st
     [
         (
             "9",
-            "The target 9 is no version in migrations.",
-            "The latest there is 2.",
+            "The target 9 is not a version in migrations.",
+            "The latest is 2.",
         ),
         (
             "two",
-            "The target two is no version in migrations.",
-            "The latest there is 2.",
+            "The target two is not a version in migrations.",
+            "The latest is 2.",
         ),
     ],
 )
@@ -464,8 +464,8 @@ def test_drift_is_refused_by_name() -> None:
     assert refusal.message.startswith("Migration 1 x was edited after it was applied. 1.sql: ")
     assert refusal.message.endswith(" And 1 more.")
     assert (refusal.hint or "").startswith(
-        "Restore the file, and put the change in a new migration. If the file is right as it is, take"
-        ' its text over: lockgate repair --accept 1 --reason "…" --apply (in a function: {'
+        "Restore the file, and put the change in a new migration. If the file is right as it is,"
+        ' accept it: lockgate repair --accept 1 --reason "…" --apply (in a function: {'
     )
     assert {"file": "1.sql", "migration": "1 x"} == refusal.fields
 
@@ -523,7 +523,7 @@ def test_down_script_that_cannot_be_read_is_a_warning() -> None:
     plan = make_plan(catalog, EMPTY_HISTORY, Policy())
     assert ["1"] == ids(plan.steps)
     assert (
-        "No way back from 1 x: its down script cannot be run: 1.sql:1:8: unterminated quoted string.",
+        "Cannot undo 1 x: its down script cannot be run: 1.sql:1:8: unterminated quoted string.",
     ) == plan.warnings
 
 

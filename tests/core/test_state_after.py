@@ -55,7 +55,7 @@ ELSEWHERE = {
             replace(SENT, is_in_doubt=True, kept=("1",)),
             "unknown",
             "none",
-            "What the database holds now is not known: the connection was lost while the run worked.",
+            "The state of the database is unknown: the connection was lost while the run worked.",
         ),
         (
             replace(SENT, has_failed_step=True),
@@ -98,8 +98,8 @@ ELSEWHERE = {
             "partly_applied",
             "answer",
             (
-                "Migration 2 runs outside a transaction: what of it was done before stays, and the next"
-                " run resumes after that or says why it cannot. Applied before it by this run, and"
+                "Migration 2 runs outside a transaction: what was done before the failure stays, and the"
+                " next run resumes after that or says why it cannot. Applied before it by this run, and"
                 " still there: 1."
             ),
         ),
@@ -107,15 +107,15 @@ ELSEWHERE = {
             replace(SENT, in_part="2", is_outcome_unknown=True),
             "partly_applied",
             "answer",
-            "Migration 2 runs outside a transaction: what of it was done before stays.",
+            "Migration 2 runs outside a transaction: what was done before the failure stays.",
         ),
         (
             replace(SENT, in_part="2", action=Action.DOWN),
             "partly_applied",
             "answer",
             (
-                "The down script of migration 2 runs outside a transaction: what of it was done before"
-                " stays, and the next run resumes after that or says why it cannot."
+                "The down script of migration 2 runs outside a transaction: what was done before"
+                " the failure stays, and the next run resumes after that or says why it cannot."
             ),
         ),
         (
@@ -170,7 +170,7 @@ ELSEWHERE = {
             replace(SENT, in_part="2", has_committed=True),
             "partly_applied",
             "answer",
-            "What it committed by itself stays; see what that is before you go on.",
+            "What it committed itself stays; check what that is before you continue.",
         ),
     ],
 )
@@ -190,7 +190,7 @@ def test_state_of_a_request_that_never_began_is_unchanged() -> None:
 def test_unknown_state_names_its_reason() -> None:
     """Where nothing is known, the sentence says why."""
     claim = make_unknown("nobody looked")
-    assert "What the database holds now is not known: nobody looked." == describe_state(claim)
+    assert "The state of the database is unknown: nobody looked." == describe_state(claim)
 
 
 def test_every_state_has_a_sentence_and_a_short_form() -> None:

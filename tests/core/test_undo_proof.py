@@ -54,7 +54,7 @@ def test_database_as_the_run_left_it_is_proved() -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ({("pg_class", 2): None}, "is not there any more"),
+        ({("pg_class", 2): None}, "no longer exists"),
         (
             {
                 ("pg_class", 2): DatabaseObject(

@@ -138,7 +138,7 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
         ("up", "The action's UserParameters are no JSON object. Nothing was changed."),
         ("[" * 100_000, "The action's UserParameters are no JSON object. Nothing was changed."),
         ('{"action": "hush"}', 'The action "hush" is not known.'),
-        ('{"target": "latest"}', "The target latest is no version in"),
+        ('{"target": "latest"}', "The target latest is not a version in"),
     ],
 )
 def test_wrong_parameters_are_answered(
@@ -174,7 +174,7 @@ def test_failing_migration_fails_the_action(function: Function, pipeline: Pipeli
     ("variables", "kind", "message"),
     [
         ({"LOCKGATE_TLS": "perhaps"}, "ConfigurationError", 'LOCKGATE_TLS cannot be "perhaps"'),
-        ({"LOCKGATE_TSL": "off"}, "ConfigurationError", "LOCKGATE_TSL is no setting of Lockgate."),
+        ({"LOCKGATE_TSL": "off"}, "ConfigurationError", "Unknown setting LOCKGATE_TSL."),
         ({"LOCKGATE_MIGRATIONS": "nowhere"}, "ConfigurationError", "folder nowhere does not exist"),
         (
             {"LOCKGATE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"},

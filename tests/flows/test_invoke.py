@@ -504,7 +504,7 @@ def test_answer_that_does_not_arrive_is_told_as_such(
     assert (1, "function-failed", 1) == (outcome.status, error["code"], len(asked))
     assert (
         f"Function shop-Migrate was invoked, and its answer did not arrive ({named})."
-        " What the database holds now is not known: the function was invoked and gave no report."
+        " The state of the database is unknown: the function was invoked and gave no report."
     ) == error["message"]
 
 

@@ -162,7 +162,7 @@ def test_adoption_reads_the_table_that_the_request_names(project: Project, tool:
     _, second = make_tables(project, tool)
     report = adopt(project, tool, second)
     assert report.error is not None
-    assert f"{tool}'s table {second} says of no migration" in report.error.message
+    assert f"{tool}'s table {second} contains no applied migration" in report.error.message
 
 
 @pytest.mark.parametrize("tool", SETTINGS)
@@ -173,7 +173,7 @@ def test_adoption_reads_the_table_that_a_variable_names(project: Project, tool: 
     project.settings |= SETTINGS[tool]
     report = adopt(project, tool)
     assert report.error is not None
-    assert f"{tool}'s table {second} says of no migration" in report.error.message
+    assert f"{tool}'s table {second} contains no applied migration" in report.error.message
 
 
 @pytest.mark.parametrize(("tool", "file"), BY_FILE)
@@ -187,7 +187,7 @@ def test_adoption_reads_the_table_that_a_file_of_settings_names(
     _, second = make_tables(project, tool)
     report = adopt(project, tool)
     assert report.error is not None
-    assert f"{tool}'s table {second} says of no migration" in report.error.message
+    assert f"{tool}'s table {second} contains no applied migration" in report.error.message
 
 
 def test_adoption_with_a_setting_for_a_missing_table_is_refused_with_those_that_are_there(

@@ -233,8 +233,8 @@ def test_failure_that_the_shared_time_may_explain_names_the_remedy(project: Proj
     assert "3 second" == report.error.migration
     assert report.error.hint is not None
     assert report.error.hint.endswith(
-        "It shared a transaction with 2 migrations before it, in which now() gives the same for all."
-        " Where that is the cause, it passes alone: set LOCKGATE_ATOMICITY=migration, which gives each"
-        " migration its own transaction."
+        "It shared a transaction with 2 migrations before it, in which now() returns the same value"
+        " for all. If that is the cause, set LOCKGATE_ATOMICITY=migration, which gives each migration"
+        " its own transaction."
     )
     assert Status.APPLIED == project.run(LOCKGATE_ATOMICITY="migration").status

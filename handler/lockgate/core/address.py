@@ -36,7 +36,7 @@ class Address:
         """Return a sentence on what to fill in, with a leading space; empty if nothing."""
         if self.function is None:
             has_blank = any(":PASSWORD@" in option for option in self.options)
-            return " (replace PASSWORD by the password)" if has_blank else ""
+            return " (replace PASSWORD with the password)" if has_blank else ""
         if self.function != UNKNOWN_FUNCTION:
             return ""
         return (

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 5
 _SEE = "See what is applied: lockgate status"
+_BASELINE = (
+    'take a baseline at the latest applied version: lockgate baseline --target VERSION --reason "…"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def make_baseline(catalog: Catalog, history: History, target: str) -> Amendment:
     version = find_version(catalog, target)
     if version is None:
         raise _refuse(
-            f"The version {target} is no version in {catalog.source}.",
-            f"The latest there is {catalog.latest}.",
+            f"There is no version {target} in {catalog.source}.",
+            f"The latest is {catalog.latest}.",
         )
     return Amendment(
         tuple(
@@ -112,14 +115,14 @@ def make_adoption(
     _refuse_history(history, "An adoption")
     if not claims:
         raise _refuse(
-            f"{tool}'s table {table} says of no migration that it was applied.",
-            "Run up: there is nothing to take over.",
+            f"{tool}'s table {table} contains no applied migration.",
+            "There is nothing to adopt. Run: lockgate up",
         )
     broken = [f"{claim.version}: {claim.problem}" for claim in claims if claim.problem]
     if broken:
         raise _refuse(
-            f"{tool}'s table {table} is not clean. {_list(broken)}",
-            f"Mend it with {tool}, then adopt again.",
+            f"{tool}'s table {table} has problems. {_list(broken)}",
+            f"Fix this with {tool}, then adopt again.",
         )
     found = [(claim, find_migration(catalog, claim.version)) for claim in claims]
     unknown = [claim.version for claim, migration in found if migration is None]
@@ -127,14 +130,14 @@ def make_adoption(
         raise _refuse(
             f"{tool} has applied migrations that are not in {catalog.source}: {_list(unknown)}.",
             "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files."
-            " Where one was made of many since, take a baseline at the latest version that is applied.",
+            f" If the files were squashed since, {_BASELINE}",
         )
     edited = [m.label for claim, m in found if m is not None and claim.is_edited]
     if edited:
         raise _refuse(
             f"Files were edited after {tool} applied them, by its own checksums: {_list(edited)}.",
-            "Restore the files; or let the tool itself accept them, then adopt again. Where the database"
-            " has what they say now, take a baseline at the latest version that is applied.",
+            f"Restore the files, or accept the edits with {tool} itself, then adopt again. If the"
+            f" database already has the edited content, {_BASELINE}",
         )
     records = {m.migration_id: Record(m, claim.applied_at) for claim, m in found if m is not None}
     return Amendment(tuple(records.values()), warnings=_warn_of_gaps(catalog, records))
@@ -189,7 +192,7 @@ def make_repair(catalog: Catalog, history: History, repair: Repair, version: str
         raise _refuse(
             f"Migration {migration.label} is not applied, so there is no checksum to accept.",
             f"{'Run: lockgate up.' if row is None else restore} If the database has all of it already,"
-            f' count it as applied: lockgate repair --mark {version} --reason "…" --apply',
+            f' record it as applied: lockgate repair --mark {version} --reason "…" --apply',
         )
     down = None if migration.down is None else migration.down.checksum
     if row.checksum == migration.up.checksum and row.down_checksum == down:

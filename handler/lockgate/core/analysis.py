@@ -224,8 +224,8 @@ def _refuse_encoding(script: Script, statements: tuple[Statement, ...]) -> None:
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: the script sets client_encoding to"
             f" {mask(encoding.upper(), script.hidden)}, and is sent as UTF-8.",
-            hint="Take the statement out. The file is UTF-8, whatever the database's own encoding is:"
-            " the server converts.",
+            hint="Remove the statement. The file is UTF-8, whatever"
+            " the encoding of the database; the server converts it.",
             file=script.path,
             line=line,
             column=column,
@@ -248,8 +248,8 @@ def _refuse_mixture(
     why = classes[first_alone].reason
     if script.options.transaction is True:
         raise MigrationFileInvalid(
-            f"{script.path}:{line}:{column}: {why}, and the file says transaction:true.",
-            hint="Take the option out, or put the statement in a migration of its own.",
+            f"{script.path}:{line}:{column}: {why}, but the file says transaction:true.",
+            hint="Remove the option, or put the statement in a migration of its own.",
             file=script.path,
             line=line,
             column=column,
@@ -258,7 +258,7 @@ def _refuse_mixture(
     if script.options.transaction is None and others:
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
-            " be left behind if a later one failed.",
+            " stay applied if a later one failed.",
             hint=f"Put this statement in a migration of its own{_way_outside(script)}.",
             file=script.path,
             line=line,
@@ -296,7 +296,7 @@ def _raise_unpaired(script: Script, offset: int) -> None:
     raise MigrationFileInvalid(
         f"{script.path}:{line}:{column}: the file's own transaction cannot be followed: each BEGIN"
         " needs one COMMIT after it, and nothing else may end it.",
-        hint="Take BEGIN, COMMIT and ROLLBACK out: Lockgate opens the transaction itself.",
+        hint="Remove BEGIN, COMMIT and ROLLBACK: Lockgate opens the transaction itself.",
         file=script.path,
         line=line,
         column=column,

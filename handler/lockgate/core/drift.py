@@ -60,8 +60,8 @@ class Drift:
             subject = "The down script of migration"
         if self.is_older:
             return (
-                f"Migration {self.label} has another text than was applied; the database is ahead of"
-                f" this package, so it may be the older one. {self.file}: history has"
+                f"Migration {self.label} differs from what was applied; the database is ahead"
+                f" of this package, so the file may be older. {self.file}: history has"
                 f" {_short(self.recorded)}, the file has {_short(self.actual or '')}."
             )
         now = "" if self.actual is None else f", the file has {_short(self.actual)}"

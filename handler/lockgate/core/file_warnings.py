@@ -24,7 +24,7 @@ def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
     if found:
         named = "; ".join(f"{label}: {why}" for label, why in found[:_MOST_NAMED])
         more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-        yield f"No way back from {named}{more}."
+        yield f"Cannot undo {named}{more}."
 
 
 def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
@@ -35,7 +35,7 @@ def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
     mistakes = [text for m in applied if (text := _find_mistake(m, catalog)) is not None]
     yield from mistakes[:_MOST_NAMED]
     if len(mistakes) > _MOST_NAMED:
-        yield f"And so it is in {len(mistakes) - _MOST_NAMED} more applied migrations."
+        yield f"The same is true of {len(mistakes) - _MOST_NAMED} more applied migrations."
     yield from warn_of_downs(applied)
 
 

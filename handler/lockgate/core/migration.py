@@ -56,7 +56,9 @@ class Version:
         if text.isascii() and text.isdigit():
             return cls((int(text),), text)
         if not _VERSION.fullmatch(text):
-            raise ValueError(f'"{text}" is no version; a version is digits, such as 20261122093000')
+            raise ValueError(
+                f'"{text}" is not a version; a version is digits, such as 20261122093000'
+            )
         return cls(tuple(int(part) for part in re.split(r"[._]", text)), text)
 
     @classmethod

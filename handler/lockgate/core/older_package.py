@@ -47,5 +47,5 @@ def find_objection(ahead: Sequence[Applied], evidence: RecordedRuns) -> str | No
         return None
     return (
         "No earlier run recorded exactly the migrations of this package before migration"
-        f" {ahead[0].label} was applied, so it may be another branch's, or lack files."
+        f" {ahead[0].label} was applied, so it may be from another branch, or lack files."
     )

@@ -48,7 +48,7 @@ class Skipped:
         if self.reason is SkipReason.OUT_OF_ORDER:
             return f"Migration {label} is below the latest applied one and was skipped."
         return (
-            f"Migration {label} has another text than was applied, and was skipped: the database is"
+            f"Migration {label} differs from what was applied and was skipped: the database is"
             " ahead of this package, so the text may be too old for it."
         )
 
@@ -64,7 +64,7 @@ class Foreign:
     def describe(self) -> str:
         """Return the versions in the database and on disk, as a sentence."""
         return (
-            f"The history in this database is of other migrations: it holds {_range(self.applied)},"
+            f"The history in this database belongs to other migrations: it holds {_range(self.applied)},"
             f" and {self.source} holds {_range(self.on_disk)}."
         )
 
@@ -192,8 +192,8 @@ def _find_target(catalog: Catalog, text: str | None) -> Version | None:
     target = find_version(catalog, text)
     if target is None:
         raise RequestInvalid(
-            f"The target {text} is no version in {catalog.source}.",
-            hint=f"The latest there is {catalog.latest}.",
+            f"The target {text} is not a version in {catalog.source}.",
+            hint=f"The latest is {catalog.latest}.",
         )
     return None if target == catalog.latest else target
 

@@ -75,17 +75,17 @@ def _find_call(text: str) -> str | None:
     if len(_SET_CONFIG.findall(text)) > len(_SET_CONFIG_LOCALLY.findall(text)):
         return "sets its session (set_config)"
     if len(_TEMPORARY.findall(text)) > len(_ENDS_WITH_COMMIT.findall(text)):
-        return "makes a temporary object that outlives its transaction"
+        return "creates a temporary object that outlives its transaction"
     return next((need for need, sign in _CALLS.items() if sign.search(text)), None)
 
 
 def _refuse(step: Step, need: str) -> SessionNeeded:
     migration = step.migration
     return SessionNeeded(
-        f"Migration {migration.label} {need}, and LOCKGATE_POOLER=lease says that the pooler before the"
-        f" database lends a session for one transaction only. {step.script.path}.",
-        hint="Run this migration over a connection to the database itself, without LOCKGATE_POOLER; or"
-        " write it so that it needs no more than its transaction: SET LOCAL, set_config(…, true),"
+        f"Migration {migration.label} {need}, but with LOCKGATE_POOLER=lease the pooler lends"
+        f" a session for one transaction only. {step.script.path}.",
+        hint="Run this migration over a direct connection to the database, without LOCKGATE_POOLER; or"
+        " write it so that it needs only its transaction: SET LOCAL, set_config(…, true),"
         " CREATE TEMPORARY TABLE … ON COMMIT DROP, no transaction:false.",
         file=step.script.path,
         migration=migration.label,

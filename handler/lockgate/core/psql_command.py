@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
     from lockgate.core.sql.script import SqlTextInvalid
 
-_IDLE = "Take it out: it does nothing to a database."
-_FILE = "Put the text of that file in its place."
+_IDLE = "Remove it: it has no effect on the database."
+_FILE = "Replace it with the text of that file."
 _VALUE = "Write the value in, or keep it in a setting of the database for current_setting()."
 _BLOCK = "Write a DO block instead: IF … THEN … END IF, and EXECUTE for text that is SQL."
-_COPY = "Write COPY … FROM stdin; in its place, with the rows in the lines below it and \\. behind them."
-_SEND = "Write a semicolon in its place."
-_OTHER = "Only psql knows its commands: take it out, or write out as SQL what it does."
+_COPY = "Replace it with COPY … FROM stdin; with the rows on the lines below it and \\. after them."
+_SEND = "Replace it with a semicolon."
+_OTHER = "Only psql understands its commands: remove it, or write what it does as SQL."
 _INSTEAD = {
     **dict.fromkeys(("i", "ir", "include", "include_relative"), _FILE),
     **dict.fromkeys(("set", "unset", "gset", "getenv", "prompt"), _VALUE),
     **dict.fromkeys(("if", "elif", "else", "endif", "gexec"), _BLOCK),
     **dict.fromkeys(("g", "gx", ";"), _SEND),
     **dict.fromkeys(("echo", "qecho", "warn", "timing", "pset", "x", "o", "t", "a"), _IDLE),
-    **dict.fromkeys(("c", "connect"), "Take it out: the settings say which database it is."),
+    **dict.fromkeys(("c", "connect"), "Remove it: the settings name the database."),
     "copy": _COPY,
-    "encoding": "Take it out: the file is UTF-8.",
-    "q": "Take it out, with all that stands below it.",
+    "encoding": "Remove it: the file is UTF-8.",
+    "q": "Remove it and everything below it.",
 }
 
 
@@ -57,7 +57,7 @@ def add_psql_workaround(
     is_first = not history.rows and history.known_to is None
     if tool == "sqitch" and is_first:
         past = (
-            "Or deploy the change with Sqitch and take that over: lockgate adopt --from sqitch"
+            "Or deploy the change with Sqitch and adopt that: lockgate adopt --from sqitch"
             ' --format sqitch --reason "deployed by Sqitch"'
         )
     else:
@@ -79,6 +79,6 @@ def _describe_past(migration: Migration, previous: Migration | None) -> str:
     if previous is not None and previous.version is not None:
         first = f"lockgate up --target {quote(previous.migration_id)}, then "
     return (
-        f"Or {first}run {what} with psql, and count it as applied: lockgate repair"
+        f"Or {first}run {what} with psql, and record it as applied: lockgate repair"
         f' --mark {quote(migration.migration_id)} --reason "run with psql" --apply'
     )

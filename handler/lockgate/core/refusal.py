@@ -69,17 +69,17 @@ def _advise(drift: Drift) -> str:
     name = drift.version or f"R__{drift.name}"
     if drift.file is None:
         return (
-            "Restore the file. If it was deleted on purpose, drop its row; what it made stays:"
-            f" {_repair('forget', name)}."
+            "Restore the file. If it was deleted on purpose, delete its row; what"
+            f" it created stays: {_repair('forget', name)}."
         )
     if drift.is_partial:
         return (
-            "Restore the part that was done already, and run up: the rest goes on from there. If you"
-            f" finished the migration by hand, count it as applied: {_repair('mark', name)}."
+            "Restore the part that was already done, and run lockgate up, which continues from there. If"
+            f" you finished the migration by hand, record it as applied: {_repair('mark', name)}."
         )
     return (
-        "Restore the file, and put the change in a new migration. If the file is right as it is, take"
-        f" its text over: {_repair('accept', name)}."
+        "Restore the file, and put the change in a new migration. If the file is right as"
+        f" it is, accept it: {_repair('accept', name)}."
     )
 
 
@@ -110,10 +110,11 @@ def make_unknown(step: Step) -> OutcomeUnknown:
         what, way = "It", "define verify(connection) in the file"
     return OutcomeUnknown(
         f"Migration {migration.label} was interrupted. {what} was begun by run {row.run_id} outside a"
-        f" transaction, its end was never recorded, and the catalogs do not tell. {migration.path}."
+        " transaction, its end was never recorded, and the catalogs do not show whether it is done."
+        f" {migration.path}."
         " It was not run again.",
-        hint=f"See whether it is done; then {way}, which says true if it is and false if it is"
-        " to be run again, and invoke again.",
+        hint=f"Find out whether it is done; then {way}, which returns true if it is and"
+        " false if it must run again, and invoke again.",
         file=migration.path,
         migration=migration.label,
     )
@@ -128,9 +129,9 @@ def make_session_unknown(step: Step) -> OutcomeUnknown:
         f"Migration {migration.label} was interrupted after statement {row.statements_done} of"
         f" {row.statements_total}, which may have set its session: a setting, a role, a temporary"
         f" object or a lock. The session of this run differs. {migration.path}. The rest was not run.",
-        hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a session set as"
-        f" the file sets it; then: {_repair(repair, migration.migration_id)}. A plain SET outside of any"
-        " block is run again by itself.",
+        hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a"
+        f" session with the file's settings; then: {_repair(repair, migration.migration_id)}. A plain"
+        " SET outside a block is repeated automatically.",
         file=migration.path,
         migration=migration.label,
     )

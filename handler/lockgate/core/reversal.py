@@ -106,8 +106,8 @@ def find_down_target(catalog: Catalog, history: History, text: str) -> Version |
     applied = next((r.version for r in history.rows if str(r.version) == text), None)
     if known is None and applied is None:
         raise RequestInvalid(
-            f"The target {text} is no version in {catalog.source} or in the history.",
-            hint=f'The latest applied is {history.latest}; "{NOTHING}" undoes all.',
+            f"The target {text} is not a version in {catalog.source} or in the history.",
+            hint=f'The latest applied is {history.latest}; "{NOTHING}" undoes everything.',
         )
     return known if known is not None else applied
 
@@ -154,9 +154,9 @@ def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
     more = len(reversal.missing) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
-        f"There is no way back from: {named}{rest}.",
-        hint="Put what should change in a new migration. Or write the missing down script into the file,"
-        f" and take it into the history: lockgate repair --accept {_name_missing(reversal)}"
+        f"Cannot undo {named}{rest}.",
+        hint="Make the change in a new migration. Or add the missing down script to the file, and accept"
+        f" it: lockgate repair --accept {_name_missing(reversal)}"
         ' --reason "…" --apply',
     )
 

@@ -180,9 +180,9 @@ def note_sharing(segment: Segment, failure: Failure) -> Failure:
     if found is None:
         return failure
     note = (
-        f"It shared a transaction with {_count(place)} before it, in which {found} gives the same"
-        " for all. Where that is the cause, it passes alone: set LOCKGATE_ATOMICITY=migration, which"
-        " gives each migration its own transaction."
+        f"It shared a transaction with {_count(place)} before it, in which {found} returns the same"
+        " value for all. If that is the cause, set LOCKGATE_ATOMICITY=migration, which gives each"
+        " migration its own transaction."
     )
     return replace(failure, hint=f"{failure.hint or ''} {note}".strip())
 

@@ -151,7 +151,7 @@ def describe_state(claim: StateClaim) -> str:
         case StateAfter.UNCHANGED:
             return _describe_nothing(claim)
         case StateAfter.UNKNOWN:
-            return f"What the database holds now is not known: {claim.reason}."
+            return f"The state of the database is unknown: {claim.reason}."
         case StateAfter.ROLLED_BACK:
             return _describe_rollback(claim)
         case StateAfter.KEPT if claim.action in _AMENDING:
@@ -171,7 +171,7 @@ def describe_briefly(state: StateAfter) -> str:
         case StateAfter.PARTLY_APPLIED:
             return "A part of what ran stays."
         case StateAfter.UNKNOWN:
-            return "What the database holds now is not known."
+            return "The state of the database is unknown."
         case _:
             return ""
 
@@ -196,11 +196,12 @@ def _describe_rollback(claim: StateClaim) -> str:
 
 def _describe_part(claim: StateClaim) -> str:
     if claim.has_committed:
-        return "What it committed by itself stays; see what that is before you go on."
+        return "What it committed itself stays; check what that is before you continue."
     if claim.in_part is None:
         return _describe_stub(claim)
     subject = (
-        f"igration {claim.in_part} runs outside a transaction: what of it was done before stays"
+        f"igration {claim.in_part} runs outside a transaction:"
+        " what was done before the failure stays"
     )
     subject = f"The down script of m{subject}" if claim.action is Action.DOWN else f"M{subject}"
     if claim.is_outcome_unknown:

@@ -55,7 +55,7 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
     count = sum(1 for step in steps if step.row is not None and step.row.version is not None)
     return UndoRefused(
         found.describe(),
-        hint="The next run goes on from what is applied. To undo it all the same:"
+        hint="The next run continues from what is applied. To undo it anyway:"
         f' lockgate down --steps {count} --reason "…" (to a function:'
         f' {{"action": "down", "steps": {count}, "reason": "…", "requested_by": "…"}}).',
     )
@@ -108,7 +108,7 @@ def _why_not(script: Script) -> str | None:
     try:
         mode = analyse_script(script).mode
     except LockgateError:
-        return "by a file that cannot be read any more"
+        return "by a file that can no longer be read"
     return _OTHER_MODES.get(mode)
 
 
@@ -191,7 +191,7 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
     for oid, creation in find_creations(facts).items():
         entry, made = now.get(("pg_class", oid)), creation.made
         if entry is None:
-            return Unproved(f"table {made.label}", "is not there any more")
+            return Unproved(f"table {made.label}", "no longer exists")
         if entry.filenode != made.filenode:
             return Unproved(f"table {made.label}", "was rewritten or emptied after it was created")
     own = {one.xid & _XID_BITS for one in facts.transactions}
@@ -203,7 +203,7 @@ def check_start(facts: UndoFacts, now: Description, current_xid: int) -> Unprove
             return Unproved(entry.name, "was created or changed by another transaction")
         if was is not None and entry.kind == "type" and (entry.columns or 0) > (was.columns or 0):
             return Unproved(
-                entry.name, "has new attributes, whose values in tables are not looked for"
+                entry.name, "has new attributes, whose values in tables are not searched"
             )
     return None
 
@@ -234,7 +234,7 @@ def check_end(before: Description, after: Description) -> Unproved | None:
             return Unproved(entry.name, "would be gone")
         if now.digest != entry.digest:
             return Unproved(
-                entry.name, "would not be as the run found it (changed, rewritten or emptied)"
+                entry.name, "would differ from before the run (changed, rewritten or emptied)"
             )
     for key, entry in after.items():
         if key not in before:

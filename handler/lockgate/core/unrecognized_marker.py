@@ -145,7 +145,7 @@ def _describe(marker: Marker, script: Script, markers: Markers | None) -> Unreco
 def _advise(marker: Marker, markers: Markers | None) -> str:
     comment = "If it is only a comment, reword it."
     if markers is None:
-        return f"Put what undoes the file into a file of its own, as the tool does. {comment}"
+        return f"Put the down script into its own file, as the tool does. {comment}"
     wanted = markers.down if marker.direction is Direction.DOWN else markers.up
     tool = ""
     if marker.tool is not None:

@@ -196,7 +196,7 @@ def test_failed_migration_is_not_adopted(adopted: Project) -> None:
     write_row(adopted.database, "2_b", SECOND, finished=False)
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (
-        "prisma's table public._prisma_migrations is not clean. 2_b: It failed, or still runs. Look"
+        "prisma's table public._prisma_migrations has problems. 2_b: It failed, or still runs. Look"
         " what it has done, then tell Prisma: prisma migrate resolve --applied 2_b, or --rolled-back"
         " 2_b. Nothing was changed."
     )
