@@ -9,7 +9,7 @@ import pytest
 from lockgate.core.analysis import analyse_script
 from lockgate.core.segment import Cause, Step
 from lockgate.formats.registry import read_migrations
-from lockgate.postgres.apply.segment_message import make_batches, may_be_ahead
+from lockgate.postgres.apply.segment_message import make_batches, may_be_written_ahead
 from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def test_what_is_long_or_cannot_travel_waits_for_its_turn(
     tmp_path: Path, files: dict[str, str], *, expected: bool
 ) -> None:
     """Two messages of any length would be held at once; a function is no text."""
-    assert expected is may_be_ahead(make_steps(tmp_path, files))
+    assert expected is may_be_written_ahead(make_steps(tmp_path, files))

@@ -17,8 +17,9 @@ from lockgate.core.undo_facts import read_description, read_transaction
 from lockgate.postgres.apply.alembic_operations import import_plugins
 from lockgate.postgres.apply.data_loss_guard import DataLossGuard
 from lockgate.postgres.apply.description import description_sql
-from lockgate.postgres.apply.executor import Executor, Lookahead
+from lockgate.postgres.apply.executor import Executor
 from lockgate.postgres.apply.failures import lock_lost
+from lockgate.postgres.apply.lookahead import Lookahead
 from lockgate.postgres.apply.session import Session
 from lockgate.postgres.apply.undo_guard import UndoGuard
 from lockgate.postgres.run_connection import IN_THE_WAY
@@ -53,7 +54,7 @@ _WAITED = frozenset({"55P03", "40P01", "57014"})
 _FINISH_RETRIES = 2
 _DESCRIPTION_TIMEOUT_MS = 10_000
 # One set of facts at the beginning of a transaction, one before its COMMIT.
-_LOOKS = 2
+_FACT_SETS = 2
 
 
 class HeldLock:
@@ -142,7 +143,7 @@ class HeldLock:
         # Only now is it true.
         for text in dropped:
             self._notes[-1 - len(self._notes)] = text
-        if len(session.facts) != _LOOKS:
+        if len(session.facts) != _FACT_SETS:
             return None
         ids = tuple(step.migration.migration_id for step in segment.steps)
         return read_transaction(ids, *session.facts)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from lockgate.postgres.apply.segment_message import whole_progress
+from lockgate.postgres.apply.segment_message import complete_progress
 from lockgate.postgres.tables.history_row import Row, make_row
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class BatchRows:
         for step in steps:
             migration = step.migration
             if migration.migration_id not in self._prepared:
-                row = make_row(migration, self._stamp, whole_progress(step))
+                row = make_row(migration, self._stamp, complete_progress(step))
                 self._prepared[migration.migration_id] = row
 
     def set_end_times(self, end_times: Iterable[EndTime]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # Ordinary tables (for a partitioned table, its partitions), foreign tables, composite types, and large
 # objects. The server counts what a transaction has deleted and inserted so far. A column whose catalog
 # row was written by this transaction was altered.
-_LOOK = """
+_TABLES = """
 SELECT c.oid::bigint, n.nspname, c.relname,
        pg_catalog.pg_relation_filenode(c.oid)::bigint,
        pg_catalog.pg_relation_size(c.oid),
@@ -73,15 +73,15 @@ WHERE c.relkind IN ('r', 'f', 'c') AND c.relpersistence <> 't'
   AND c.oid NOT IN ({own})
 """
 # The queries need their own search path; the script must find its path again.
-_KEEP_PATH = """
+_SAVE_PATH = """
 SELECT pg_catalog.set_config('lockgate.path', pg_catalog.current_setting('search_path'), true)
 """
-_GIVE_BACK_PATH = """
+_RESTORE_PATH = """
 SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('lockgate.path'), true)
 """
 # With row_security off, a policy causes an error instead of hiding rows. A composite of NULLs is a
 # value.
-_HOLDS = """
+_HAS_ROWS = """
 SAVEPOINT lockgate_look;
 SET LOCAL row_security = off;
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
@@ -169,17 +169,17 @@ class DataLossGuard:
         empty: set[Gone] = set()
         for _ in range(_MOST_ATTEMPTS):
             begin()
-            lost = self._find_full(empty)
+            lost = self._find_nonempty(empty)
             if lost:
                 raise self._refuse(lost)
             writers = [row[0] for row in self._ask(writers_sql(self.tables, self.migration_ids))]
-            before, objects = self._look(), self._read_objects(writers)
+            before, objects = self._read_tables(), self._read_objects(writers)
             work()
             # A deferred trigger would only run at COMMIT, after the comparison.
             self.connection.send("SET CONSTRAINTS ALL IMMEDIATE", is_watched=True)
-            after = self._look()
-            if not self._counts(before, after):
-                raise self._refuse_blind()
+            after = self._read_tables()
+            if not self._has_counted(before, after):
+                raise self._refuse_uncounted()
             lost = [*_find_deleted(before, after), *_find_foreign(before, after)]
             lost += _find_attributes(before, after)
             if lost:
@@ -193,9 +193,9 @@ class DataLossGuard:
             empty |= gone
         raise self._refuse(sorted(empty, key=lambda one: one.label))
 
-    def _look(self) -> dict[int, _Table]:
+    def _read_tables(self) -> dict[int, _Table]:
         own = own_relations_sql(self.tables)
-        rows = self._ask(_LOOK.format(own=own, blinding=BLINDING_FUNCTIONS))
+        rows = self._ask(_TABLES.format(own=own, blinding=BLINDING_FUNCTIONS))
         return {row[0]: _to_table(row) for row in rows}
 
     def _report(self, dropped: str | None) -> None:
@@ -206,24 +206,24 @@ class DataLossGuard:
         return [Object(*row) for row in self._ask(objects_sql(writers))]
 
     def _ask(self, query: str) -> tuple[tuple[Any, ...], ...]:
-        message = ";\n".join([_KEEP_PATH, f"SET LOCAL {OWN_PATH}", query, _GIVE_BACK_PATH])
+        message = ";\n".join([_SAVE_PATH, f"SET LOCAL {OWN_PATH}", query, _RESTORE_PATH])
         return self.connection.send(message)[2].rows
 
-    def _counts(self, before: dict[int, _Table], after: dict[int, _Table]) -> bool:
+    def _has_counted(self, before: dict[int, _Table], after: dict[int, _Table]) -> bool:
         """Return whether the server counted deleted rows all the time."""
-        looks = [*before.values(), *after.values()]
-        return not self.may_stop_counting and all(one.is_counted for one in looks)
+        tables = [*before.values(), *after.values()]
+        return not self.may_stop_counting and all(one.is_counted for one in tables)
 
-    def _find_full(self, gone: Iterable[Gone]) -> list[Gone]:
+    def _find_nonempty(self, gone: Iterable[Gone]) -> list[Gone]:
         """Lock what was gone after the previous attempt, and return what has rows."""
-        return [one for one in sorted(gone, key=lambda one: one.label) if self._holds_rows(one)]
+        return [one for one in sorted(gone, key=lambda one: one.label) if self._has_rows(one)]
 
-    def _holds_rows(self, one: Gone) -> bool:
+    def _has_rows(self, one: Gone) -> bool:
         condition = ""
         if one.column is not None:
             # The search path is that of the session here.
             condition = f" WHERE pg_catalog.num_nonnulls({one.column}) OPERATOR(pg_catalog.=) 1"
-        sql = _HOLDS.format(table=one.table, condition=condition)
+        sql = _HAS_ROWS.format(table=one.table, condition=condition)
         try:
             return bool(self.connection.send(sql)[3].rows[0][0])
         except StatementError as error:
@@ -245,7 +245,7 @@ class DataLossGuard:
             " instead of going back.",
         )
 
-    def _refuse_blind(self) -> DataLossRefused:
+    def _refuse_uncounted(self) -> DataLossRefused:
         with contextlib.suppress(StatementError):
             self.connection.send("ROLLBACK")
         return DataLossRefused(

@@ -15,18 +15,19 @@ from lockgate.core.segment import note_sharing
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.batch_rows import BatchRows
+from lockgate.postgres.apply.lookahead import MOST_SECONDS_AHEAD, Lookahead
 from lockgate.postgres.apply.python_step import run_python
 from lockgate.postgres.apply.replay import find_culprit
 from lockgate.postgres.apply.segment_message import (
     add_batch,
     add_check,
+    add_complete_script,
     add_row,
-    add_whole,
     close_segment,
     is_many,
     make_batches,
-    may_be_ahead,
-    may_travel,
+    may_be_written_ahead,
+    may_share_message,
     open_segment,
     write_first,
 )
@@ -39,55 +40,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.failure import Failure
-    from lockgate.core.outcome import Done, Stamp
+    from lockgate.core.outcome import Done
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.apply.session import Session
 
 # Another session was blocking, or the statement was cancelled: running it again would prove nothing.
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "53200", "55006"})
-
-# A message written ahead contains the time left, so it must be sent soon.
-_MOST_SECONDS_AHEAD = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """The first message of a segment, and the values that it was written with."""
-
-    segment: Segment
-    stamp: Stamp
-    carried_settings: tuple[str, ...]
-    written_at: float
-    writer: MessageWriter
-
-
-@dataclass(slots=True)
-class Lookahead:
-    """Writes the next segment's first message while the server works on this one."""
-
-    _ahead: _Ahead | None = None
-
-    def write(self, session: Session, segment: Segment | None) -> None:
-        """Write the first message of a segment, if that is possible in advance."""
-        writer = None if segment is None else write_first(session, segment)
-        if segment is not None and writer is not None:
-            now = session.clock.monotonic()
-            self._ahead = _Ahead(segment, session.stamp, session.carried_settings, now, writer)
-
-    def take(self, session: Session, segment: Segment) -> MessageWriter | None:
-        """Return the message if it is for this segment and still valid."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead.segment is not segment:
-            return None
-        # The stamp changes only in a recovery, after which an earlier segment comes first; with the old
-        # token the message would be refused.
-        is_as_was = (ahead.stamp, ahead.carried_settings) == (
-            session.stamp,
-            session.carried_settings,
-        )
-        is_new = session.clock.monotonic() - ahead.written_at < _MOST_SECONDS_AHEAD
-        return ahead.writer if is_as_was and is_new else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +175,7 @@ class Executor:
             answer = self.session.send(writer, work)
             rows.set_end_times(answer.end_times)
             done += answer.done
-            if self.session.clock.monotonic() - began >= _MOST_SECONDS_AHEAD:
+            if self.session.clock.monotonic() - began >= MOST_SECONDS_AHEAD:
                 upcoming.take()
             if following and upcoming.is_empty:
                 done += self._add_batch(upcoming, segment, following, rows, is_first=False)
@@ -239,7 +198,7 @@ class Executor:
     ) -> None:
         """While the server works on a batch, prepare its rows and write the next message."""
         rows.prepare(batch)
-        if following and may_be_ahead(following):
+        if following and may_be_written_ahead(following):
             add_batch(self.session, upcoming, segment, following, is_first=False)
 
     def _add_batch(
@@ -286,8 +245,8 @@ class Executor:
     ) -> list[Done]:
         """Add a script to the message, or run it now if it cannot share a message."""
         script, statements = step.script, step.analysis.statements
-        if may_travel(step):
-            add_whole(writer, step)
+        if may_share_message(step):
+            add_complete_script(writer, step)
             return []
         if script.language is Language.PYTHON:
             done = send()

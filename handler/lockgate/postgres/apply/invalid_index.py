@@ -55,14 +55,14 @@ def drop_invalid(connection: Connection, index: Index) -> None:
     name = index.name
     # TOAST indexes cannot be renamed, and the server drops them only while they are invalid.
     if index.schema != _TOAST and name != index.own_name:
-        if not _take_aside(connection, index):
+        if not _rename_to_unique(connection, index):
             return
         name = index.own_name
     qualified = f"{quote_identifier(index.schema)}.{quote_identifier(name)}"
     connection.send(f"DROP INDEX CONCURRENTLY IF EXISTS {qualified}", is_watched=True)
 
 
-def _take_aside(connection: Connection, index: Index) -> bool:
+def _rename_to_unique(connection: Connection, index: Index) -> bool:
     """Give an index its unique name; return False if it has changed."""
     schema = quote_identifier(index.schema)
     is_table = f"SET LOCAL {OWN_PATH};\n{_IS_TABLE.format(oid=index.oid)}"

@@ -101,7 +101,7 @@ class LoneStatement:
             return Verdict.RUN, CatalogFacts()
         while True:
             found = self._ask(before)
-            self._name_strange(found, before)
+            self._warn_of_others(found, before)
             decision = decide(self.verification, found, before)
             match decision.verdict:
                 case Verdict.WAIT:
@@ -125,12 +125,12 @@ class LoneStatement:
             is_author = self.verification.question is Question.AUTHOR
             raise self._failed(f"{what if is_author else ''}{error}", error.sqlstate) from error
 
-    def _name_strange(self, found: CatalogFacts, before: RecordedFacts | None) -> None:
+    def _warn_of_others(self, found: CatalogFacts, before: RecordedFacts | None) -> None:
         """Warn about invalid indexes of other statements, which are left alone."""
         own = () if before is None else find_own_indexes(self.verification, found, before)
         for index in own:
             if not index.may_drop and not index.is_valid and index.builder is None:
-                self._name_kept(index)
+                self._warn_of_remaining(index)
         for index in find_other_invalid(self.verification, found, before):
             name = describe(index)
             # A warning about an index that this run left behind is still valid.
@@ -192,7 +192,7 @@ class LoneStatement:
                 if not may_have_committed:
                     self.record.note_failure(self.unit)
             if may_have_committed and self.verification.question is Question.UNKNOWN:
-                raise without_return(error, self.step.migration) from error
+                raise with_unknown_commit(error, self.step.migration) from error
             raise
 
     def _send(self) -> None:
@@ -207,12 +207,12 @@ class LoneStatement:
         """Drop the invalid indexes that the statement just left; warn about the others."""
         recorded = RecordedFacts.read(before.facts(), None)
         found = self._ask(recorded)
-        self._name_strange(found, recorded)
+        self._warn_of_others(found, recorded)
         own = find_own_indexes(self.verification, found, recorded)
         invalid = (one for one in own if not one.is_valid and one.builder is None)
         self._drop(tuple(index for index in invalid if index.may_drop))
 
-    def _name_kept(self, index: Index) -> None:
+    def _warn_of_remaining(self, index: Index) -> None:
         name = describe(index)
         self.session.notes[index.oid] = (
             f"Migration {self.step.migration.label} was interrupted and left the invalid index {name},"
@@ -245,7 +245,7 @@ class LoneStatement:
         )
 
 
-def without_return(error: StepFailed, migration: Migration) -> StepFailed:
+def with_unknown_commit(error: StepFailed, migration: Migration) -> StepFailed:
     """Return the failure of a step that may have committed an unknown part."""
     version = migration.migration_id
     hint = (

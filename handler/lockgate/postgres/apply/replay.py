@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from lockgate.core.failure import StepFailed
 from lockgate.core.sharing import REPLAYABLE_EXTENSIONS, may_replay
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
-from lockgate.postgres.apply.segment_message import add_whole, may_travel, open_segment
+from lockgate.postgres.apply.segment_message import (
+    add_complete_script,
+    may_share_message,
+    open_segment,
+)
 from lockgate.postgres.server.message import MessageWriter, Part
 from lockgate.postgres.server.own_session import OWN_PATH
 from lockgate.postgres.server.statement_result import StatementError
@@ -52,7 +56,7 @@ def find_culprit(session: Session, segment: Segment) -> Failure | None:
 
 
 def _may_replay(step: Step) -> bool:
-    return may_travel(step) and may_replay(step.script)
+    return may_share_message(step) and may_replay(step.script)
 
 
 def _replay(session: Session, segment: Segment) -> None:
@@ -61,7 +65,7 @@ def _replay(session: Session, segment: Segment) -> None:
     for place, step in enumerate(segment.steps):
         if place:
             session.prepare(writer, step, is_checked=True)
-        add_whole(writer, step)
+        add_complete_script(writer, step)
         writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
         # Rolling back to the savepoint restores the mode of every constraint.
         writer.add(Part.CONTROL, "SAVEPOINT lockgate_check")

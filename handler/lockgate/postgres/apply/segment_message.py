@@ -52,7 +52,7 @@ def is_many(segment: Segment) -> bool:
     return len(segment.steps) > 1 and all(s.direction is Direction.UP for s in segment.steps)
 
 
-def may_travel(step: Step) -> bool:
+def may_share_message(step: Step) -> bool:
     """Return whether a script can share a message with others.
 
     A Python function cannot. Nor can a script that changes how strings are parsed, because the server
@@ -63,8 +63,8 @@ def may_travel(step: Step) -> bool:
     )
 
 
-def add_whole(writer: MessageWriter, step: Step) -> None:
-    """Add a script for which `may_travel` is true."""
+def add_complete_script(writer: MessageWriter, step: Step) -> None:
+    """Add a script for which `may_share_message` is true."""
     script = step.script
     writer.add_script(step.migration, script, step.analysis.statements, (0, len(script.sql)))
 
@@ -84,11 +84,13 @@ def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
 def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
     """Add the row of a single migration; see `record_sql`."""
     session.own_role(writer)
-    record = session.record(step, whole_progress(step), is_new=step.row is None, previous=previous)
+    record = session.record(
+        step, complete_progress(step), is_new=step.row is None, previous=previous
+    )
     writer.add(Part.RECORD, record, migration=step.migration)
 
 
-def whole_progress(step: Step) -> Progress:
+def complete_progress(step: Step) -> Progress:
     """Return the progress of a complete script."""
     total = max(1, len(step.analysis.statements))
     state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
@@ -115,7 +117,7 @@ def add_batch(
     batch: Sequence[Step],
     *,
     is_first: bool,
-    add_body: Callable[[MessageWriter, Step], None] = add_whole,
+    add_body: Callable[[MessageWriter, Step], None] = add_complete_script,
 ) -> None:
     """Add scripts, each followed by the query for its end time."""
     preceding = None
@@ -135,7 +137,11 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     Returns ``None`` if a script cannot share a message, or is too long to hold two messages in memory.
     """
     batch = make_batches(segment.steps)[0]
-    if segment.mode is not Mode.SHARED or session.guard is not None or not may_be_ahead(batch):
+    if (
+        segment.mode is not Mode.SHARED
+        or session.guard is not None
+        or not may_be_written_ahead(batch)
+    ):
         return None
     writer = MessageWriter()
     if is_many(segment):
@@ -145,14 +151,14 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     if len(segment.steps) > 1:
         return None
     open_segment(session, writer, segment)
-    add_whole(writer, batch[0])
+    add_complete_script(writer, batch[0])
     add_check(writer, segment, batch[0])
     add_row(session, writer, batch[0], None)
     close_segment(session, writer, segment)
     return writer
 
 
-def may_be_ahead(batch: Sequence[Step]) -> bool:
+def may_be_written_ahead(batch: Sequence[Step]) -> bool:
     """Return whether a batch can be written while the message before is still in memory."""
     length = sum(len(step.script.sql) for step in batch)
-    return length <= MOST_CHARACTERS and all(map(may_travel, batch))
+    return length <= MOST_CHARACTERS and all(map(may_share_message, batch))

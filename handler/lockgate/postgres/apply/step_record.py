@@ -49,12 +49,12 @@ class StepRecord:
     def after(self, unit: Unit) -> Progress:
         """Return the progress after a unit."""
         if unit is self.step.analysis.last_unit:
-            return self.whole()
+            return self.complete()
         done, total = unit.last + 1, len(self.step.analysis.statements)
         state = begun_state(self.step.direction)
         return Progress(state, done, total, None, self.digest.after(done))
 
-    def whole(self) -> Progress:
+    def complete(self) -> Progress:
         """Return the progress of the complete script."""
         total = max(1, len(self.step.analysis.statements))
         state = State.APPLIED if self.step.direction is Direction.UP else State.REVERTING
@@ -67,7 +67,7 @@ class StepRecord:
         added by `add_session` afterwards.
         """
         digest = "NULL"
-        if not _is_whole(progress) and progress.done > 0 and not in_block:
+        if not _is_complete(progress) and progress.done > 0 and not in_block:
             digest = self.script_session.capture(writer)
         migration = self.step.migration
         record = self.session.record(
@@ -84,7 +84,7 @@ class StepRecord:
 
     def add_session(self, writer: MessageWriter, progress: Progress) -> None:
         """Add a transaction that only records the session digest; without it, a resume is refused."""
-        if _is_whole(progress):
+        if _is_complete(progress):
             return
         writer.add(Part.CONTROL, BEGIN)
         digest = self.script_session.capture(writer)
@@ -102,7 +102,7 @@ class StepRecord:
         self.add(writer, progress)
         writer.add(Part.CONTROL, COMMIT)
         done = self.session.flush(writer)
-        return done if _is_whole(progress) else []
+        return done if _is_complete(progress) else []
 
     def note_failure(self, unit: Unit) -> None:
         """Record progress, or delete the row if nothing was done."""
@@ -124,5 +124,5 @@ class StepRecord:
         self.session.flush(writer)
 
 
-def _is_whole(progress: Progress) -> bool:
+def _is_complete(progress: Progress) -> bool:
     return progress.done == progress.total and progress.attempting is None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Relations that PostgreSQL writes to stay locked until the end of the transaction, except system
 # catalogs. The code of an extension may unlock its tables earlier, so those are always checked.
-_LOOKED_AT = """
+_CHECKED = """
 WITH locked AS MATERIALIZED (
     SELECT relation, pg_catalog.array_agg(mode) AS modes
     FROM pg_catalog.pg_locks
@@ -78,7 +78,7 @@ SELECT pg_catalog.json_build_object(
 # subtransactions, or by a later transaction. Locks are held until the end. A deferred trigger runs after
 # this query. The catalog row of a system column is only written when the table is created.
 _END = """
-{looked_at}
+{checked}
 SELECT pg_catalog.json_build_object(
     'track_counts', pg_catalog.current_setting('track_counts'),
     'xid', pg_catalog.pg_current_xact_id()::text,
@@ -140,7 +140,7 @@ def begin_alone_sql(server_version: int) -> str:
 def end_sql(tables: Tables, server_version: int) -> str:
     """Return the query before COMMIT; run it with Lockgate's own search path."""
     return _END.format(
-        looked_at=_LOOKED_AT.format(own=own_relations_sql(tables)),
+        checked=_CHECKED.format(own=own_relations_sql(tables)),
         counted=_COUNTED.format(of=f"{_LOCKED} UNION {_ALWAYS}"),
         flush=_FLUSH if server_version >= FLUSHES_ON_DEMAND else "",
         column=RECORD_COLUMN,

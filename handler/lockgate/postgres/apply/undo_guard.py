@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from lockgate.postgres.tables.table_names import Tables
 
 # For one query about rows.
-_LOOK_TIMEOUT_MS = 5_000
+_QUERY_TIMEOUT_MS = 5_000
 _CANCELLED = "57014"
 _LOCK_REFUSED = frozenset({"55P03", "40P01"})
 
 # Queries restore the settings afterwards, for the script.
-_LOOK = """
+_QUERY = """
 SAVEPOINT lockgate_look;
 {settings};
 SET LOCAL statement_timeout = {timeout};
@@ -167,18 +167,20 @@ class UndoGuard:
             if creation.made.has_rows:
                 table = locked[oid]
                 query = _HAS_FOREIGN_ROWS.format(table=table.sql, xid=creation.xid)
-                found = self._holds(query, f"table {table.label}", "holds rows that others wrote")
+                found = self._find_any(
+                    query, f"table {table.label}", "holds rows that others wrote"
+                )
                 if found is not None:
                     return found
         for oid, label, condition in self._read_added(widened):
             query = _HAS_VALUES.format(table=locked[oid].sql, condition=condition)
             what = f"column {locked[oid].label}.{label}"
-            found = self._holds(query, what, "holds values that others wrote")
+            found = self._find_any(query, what, "holds values that others wrote")
             if found is not None:
                 return found
         return None
 
-    def _holds(self, query: str, what: str, why: str) -> Unproved | None:
+    def _find_any(self, query: str, what: str, why: str) -> Unproved | None:
         try:
             holds = self._ask(query)[0][0]
         except StatementError as error:
@@ -231,8 +233,8 @@ class UndoGuard:
         found: list[Any] = json.loads(self._ask(query)[0][0])
         return found
 
-    def _ask(self, query: str, *, timeout_ms: int = _LOOK_TIMEOUT_MS) -> Sequence[Sequence[Any]]:
-        message = _LOOK.format(settings=local_settings_sql(), timeout=timeout_ms, query=query)
+    def _ask(self, query: str, *, timeout_ms: int = _QUERY_TIMEOUT_MS) -> Sequence[Sequence[Any]]:
+        message = _QUERY.format(settings=local_settings_sql(), timeout=timeout_ms, query=query)
         return self.connection.send(message, is_watched=True)[_QUERY_PLACE].rows
 
     def _send(self, sql: str) -> None:

@@ -15,7 +15,7 @@ from lockgate.core.resumption import begun_state, find_begun, has_verify
 from lockgate.core.token_checksum import TokenDigest
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.data_loss_guard import refuse_unguarded
-from lockgate.postgres.apply.lone_statement import LoneStatement, without_return
+from lockgate.postgres.apply.lone_statement import LoneStatement, with_unknown_commit
 from lockgate.postgres.apply.python_step import run_python, verify_python
 from lockgate.postgres.apply.script_session import ScriptSession
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
@@ -68,7 +68,7 @@ class UnitRunner:
             if self.session.deadline.is_over:
                 raise OutOfTime
             done = self._apply_unit(unit)
-        return done or self.record.write(self.record.whole())
+        return done or self.record.write(self.record.complete())
 
     def _resume(self) -> int:
         """Restore the session state of the finished part; return the first statement to run.
@@ -150,7 +150,7 @@ class UnitRunner:
                 raise make_unknown(self.step)
             # `verify` returns whether `up` is applied, so after a complete `down` it returns False.
             if verify_python(connection, migration) is (direction is Direction.UP):
-                return self.record.write(self.record.whole())
+                return self.record.write(self.record.complete())
         self.record.write(Progress(begun_state(direction), 0, 1, attempting=1))
         # If it fails, it stays recorded as begun: it may have committed a part.
         memo = self.session.memo
@@ -158,9 +158,9 @@ class UnitRunner:
             run_python(connection, migration, script, direction, in_transaction=False, memo=memo)
         except StepFailed as error:
             if not has_verify(script):
-                raise without_return(error, migration) from error
+                raise with_unknown_commit(error, migration) from error
             raise
-        return self.record.write(self.record.whole())
+        return self.record.write(self.record.complete())
 
     # Messages.
 
