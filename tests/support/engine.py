@@ -10,7 +10,8 @@ from tests.support.fake_server import FakeServer
 from lockgate.core.deadline import Deadline
 from lockgate.core.event_log import EventLog
 from lockgate.core.request import Action, Caller, Request
-from lockgate.engine import before_lock, lock_wait
+from lockgate.engine import before_lock
+from lockgate.engine.commands import forward
 from lockgate.postgres.database import Database
 from lockgate.postgres.held_lock import HeldLock
 from lockgate.settings import read_settings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lockgate.settings import Settings
 
 # Module and name of functions of the engine in which a defect can be planted.
-DEFECTS: list[tuple[Any, str]] = [(lock_wait, "decide_lock_action"), (before_lock, "lease_for")]
+DEFECTS: list[tuple[Any, str]] = [(forward, "plan_forward"), (before_lock, "lease_for")]
 
 
 def make_engine(

@@ -1,0 +1,72 @@
+"""The answer for a run that hangs: what its events tell by then."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.deciding import CATALOG, PROBE
+from tests.support.fake_server import NOW
+from tests.support.waiting import LONGEST_SECONDS
+
+from lockgate.awslambda.callers.delivery import Answer, SingleAnswer
+from lockgate.awslambda.callers.emergency import start_emergency
+from lockgate.core import events
+from lockgate.core.deadline import Deadline
+from lockgate.core.endpoint import Endpoint
+from lockgate.core.event_log import EventLog
+from lockgate.core.outcome import Done
+from lockgate.core.request import Action, Caller, Request
+from lockgate.core.state_after import StateAfter
+
+if TYPE_CHECKING:
+    from lockgate.core.events import Event
+    from lockgate.report.report import Report
+
+STARTED = events.RunStarted("r", Request(Action.UP, Caller("cloudformation")), 0.0)
+AT_WORK = (
+    STARTED,
+    events.ServerSeen(PROBE, Endpoint("db", 5432, "shop")),
+    events.FilesRead(CATALOG),
+    events.Applied(Done("1", 5, NOW)),
+)
+
+
+class Listener:
+    """A caller that keeps the reports that it is told."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def make_answer(self, report: Report) -> Answer:
+        """Return an answer that delivers nothing."""
+        self.reports.append(report)
+        return Answer("FAILED", lambda: None)
+
+
+def hang(*happened: Event) -> Report:
+    """Return what the second thread reports of a run with these events."""
+    log, caller, answered = EventLog(lambda: 1.0), Listener(), threading.Event()
+    log.add(*happened)
+    told: Any = caller
+    start_emergency(
+        SingleAnswer(), told, Deadline(lambda: 0, 0), "r", log, lambda _: answered.set()
+    )
+    assert answered.wait(LONGEST_SECONDS)
+    return caller.reports[0]
+
+
+@pytest.mark.parametrize(
+    ("happened", "applied", "database"),
+    [((), [], None), ((STARTED,), [], None), (AT_WORK, ["1"], "shop")],
+)
+def test_answer_shows_what_is_known(
+    happened: tuple[Event, ...], applied: list[str], database: str | None
+) -> None:
+    """What is under way is unknown; what was done before is listed."""
+    report = hang(*happened)
+    assert report.error is not None
+    assert ("run-incomplete", StateAfter.UNKNOWN) == (report.error.code, report.error.state_after)
+    assert applied == [entry.version for entry in report.applied]
+    assert database == (report.database and report.database.name)
