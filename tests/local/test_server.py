@@ -315,9 +315,9 @@ def test_data_of_another_major_version_are_refused(make_server: MakeServer, tmp_
     with pytest.raises(SettingInvalid) as refusal:
         server.start()
     expected = (
-        f"The data in {home} were made by PostgreSQL 9.6; the programs in "
-        f"{server.binaries.folder} are {server.version}. "
-        "Remove the folder to begin anew, or use PostgreSQL 9.6."
+        f"The data in {home} were created by PostgreSQL 9.6; the programs in "
+        f"{server.binaries.folder} are version {server.version}. "
+        "Remove the folder to start with an empty database, or use PostgreSQL 9.6."
     )
     assert expected == refusal.value.message
     assert [path.name for path in home.iterdir()] == ["data"]

@@ -58,7 +58,7 @@ _STUBS: dict[str, dict[str, object]] = {
     "asn1crypto": {"pem": _Pem},
     "asn1crypto.x509": {"Certificate": _Certificate},
     "importlib.metadata": {"version": find_version},
-    # `uuid` only asks for the system's name.
+    # `uuid` only needs the system's name.
     "platform": {"system": _find_system, **fetch_others("platform")},
 }
 

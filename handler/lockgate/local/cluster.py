@@ -1,10 +1,10 @@
-"""A server's folder: its data, password, certificates and log. Starts no server.
+"""Prepares the folder of a server: its data, password, certificates and log.
 
 ::
 
-    <home>/data/         what initdb makes
-    <home>/password      of the superuser
-    <home>/ca.pem        what clients verify the server with
+    <home>/data/         the data folder, made by initdb
+    <home>/password      the superuser's password
+    <home>/ca.pem        the authority with which clients verify the server
     <home>/server.*      certificate, key, log
 """
 
@@ -37,7 +37,7 @@ INITDB_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The files of one server, made once and kept for as long as its folder is."""
+    """The files of one server; they exist as long as its folder."""
 
     home: Path
 
@@ -78,11 +78,11 @@ class Cluster:
 
 
 def prepare_cluster(home: Path, binaries: Binaries, run_as: RunAs, *, tls: bool) -> Cluster:
-    """Make what is missing in the folder, and leave what is there.
+    """Create the files that are missing in the folder; leave the others unchanged.
 
     Raises:
-        SettingInvalid: the data there is of another major version, ``initdb`` failed, or the
-            package that makes certificates is not installed.
+        SettingInvalid: the data belong to another major version, ``initdb`` failed, or the package
+            that makes certificates is not installed.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = Cluster(home.resolve())
@@ -104,15 +104,15 @@ def _refuse_other_major(cluster: Cluster, binaries: Binaries) -> None:
     made_by = (cluster.data / "PG_VERSION").read_text("utf-8").strip()
     if made_by != str(binaries.major):
         raise SettingInvalid(
-            f"The data in {cluster.home} were made by PostgreSQL {made_by}; the programs in "
-            f"{binaries.folder} are {binaries.version}. Remove "
-            f"the folder to begin anew, or use PostgreSQL {made_by}.",
+            f"The data in {cluster.home} were created by PostgreSQL {made_by}; the programs in "
+            f"{binaries.folder} are version {binaries.version}. Remove "
+            f"the folder to start with an empty database, or use PostgreSQL {made_by}.",
             hint=f"rm -r {cluster.home}",
         )
 
 
 def _make_data(cluster: Cluster, binaries: Binaries, run_as: RunAs) -> None:
-    """Run initdb beside the data folder, then rename: a broken one is never taken for whole."""
+    """Run initdb in a temporary folder, then rename it, so that the data folder is never partial."""
     scratch = Path(tempfile.mkdtemp(dir=cluster.home, prefix="initdb-"))
     run_as.hand_over(scratch)
     try:
@@ -129,8 +129,8 @@ def _make_data(cluster: Cluster, binaries: Binaries, run_as: RunAs) -> None:
         if initdb.wait() != 0:
             raise SettingInvalid(
                 f"initdb failed in {cluster.home}:\n{quote_tail(cluster.log)}\n"
-                "Put right what its last lines name.",
-                hint="The last lines say what initdb missed.",
+                "Fix the problem that its last lines describe.",
+                hint="The last lines of its output describe the problem.",
             )
         scratch.rename(cluster.data)
     finally:
@@ -143,7 +143,7 @@ def _make_certificates(cluster: Cluster) -> None:
         from lockgate.local import certificates
     except ImportError as error:
         raise SettingInvalid(
-            "Certificates for the embedded server cannot be made: the package cryptography is "
+            "Certificates for the embedded server cannot be created: the package cryptography is "
             "not installed. Install it: pip install 'lockgate[local]'.",
             hint="pip install 'lockgate[local]'",
         ) from error

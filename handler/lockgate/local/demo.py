@@ -1,8 +1,8 @@
-"""`lockgate demo`: a deploy, its repetition, a failure, the rollback and a look, all on this machine.
+"""`lockgate demo`: a deploy, its repetition, a failure, its rollback and a status, all on this machine.
 
-Plays CloudFormation and drives the real handler, which it is given, against an embedded PostgreSQL
-and a local Secrets Manager. Knows events and answers. Knows nothing of how the handler does it: what
-it says of the database it has asked PostgreSQL's own tools.
+It sends CloudFormation's events to the real handler, which it is given, against an embedded
+PostgreSQL and a local Secrets Manager. It checks the database with PostgreSQL's own tools,
+independently of the handler.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOGICAL_ID = "Migration"
 _STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/shop/demo"
 _MAX_ANSWER_BYTES = 4_096
 
-# The first statement is fine. The second names a column that is not there.
+# The first statement succeeds. The second refers to a column that does not exist.
 _BROKEN = """\
 -- migrate:up
 CREATE TABLE lockgate_demo_invoices (
@@ -54,18 +54,18 @@ _REPORT = "SELECT report FROM lockgate.migration_run WHERE run_id = :'run'"
 
 
 class DemoOutput(Protocol):
-    """What tells the story; `terminal.demo_output.DemoOutput` is the real one."""
+    """Shows the steps of the demo; `terminal.demo_output.DemoScreen` is the real one."""
 
     def show_introduction(self, text: str) -> None:
-        """Say what is about to be shown."""
+        """Show what the demo is about."""
         ...
 
     def start_step(self, number: int, title: str) -> None:
-        """Begin a step."""
+        """Show the title of the next step."""
         ...
 
     def show_line(self, label: str, text: str) -> None:
-        """Say one thing of the step."""
+        """Show one line of the step."""
         ...
 
     def show_report(self, report: Mapping[str, Any]) -> None:
@@ -73,13 +73,13 @@ class DemoOutput(Protocol):
         ...
 
     def show_check(self, text: str, *, is_right: bool) -> None:
-        """Say whether something came out as it should."""
+        """Show whether a check passed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedAnswer:
-    """What CloudFormation was told, and the report behind it if there is one."""
+    """The answer that CloudFormation got, and the report of the run if there is one."""
 
     status: str
     reason: str
@@ -93,10 +93,10 @@ def run_demo(
     broken_version: str,
     output: DemoOutput,
 ) -> bool:
-    """Tell the whole story and return whether every step came out as it should.
+    """Run all steps and return whether every check passed.
 
-    ``broken_version`` is a version above all those in ``folder``. Whatever was started is gone
-    afterwards, also when something raises.
+    ``broken_version`` is a version above all those in ``folder``. All servers are stopped and all files
+    removed afterwards, also after an exception.
 
     Raises:
         LockgateError: the servers could not be started.
@@ -106,22 +106,22 @@ def run_demo(
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         server = stack.enter_context(EmbeddedServer())
         create_database(server, DATABASE)
-        # Nothing of the user's own from here on: no AWS_PROFILE, no proxy, no LOCKGATE_ setting.
+        # Without the user's own environment: no AWS_PROFILE, no proxy, no LOCKGATE_ setting.
         stack.enter_context(patch.dict("os.environ", clear=True))
         secrets = stack.enter_context(LocalSecretsManager())
         urls = stack.enter_context(SignedUrls())
         packages = _make_packages(folder, home, broken_version)
         demo = _Demo(handler, server, secrets, urls, output, home / "function.log")
         output.show_introduction(
-            f"Lockgate against PostgreSQL {server.version} with TLS and SCRAM, a Secrets Manager and"
-            " a CloudFormation, all of them on this machine."
+            f"Lockgate with PostgreSQL {server.version} (TLS, SCRAM), a Secrets Manager and a simulated"
+            " CloudFormation, all on this machine."
         )
         return _run_steps(demo, packages)
 
 
 @dataclass(frozen=True, slots=True)
 class _Packages:
-    """Two packages of one function: the second has one migration more."""
+    """Two packages of one function; the second has an additional migration."""
 
     good: Path
     broken: Path
@@ -130,7 +130,7 @@ class _Packages:
 
 @dataclass(slots=True)
 class _Demo:
-    """What the handler meets, and the stack that CloudFormation keeps."""
+    """The handler, its environment on this machine, and the state of the simulated stack."""
 
     handler: Callable[[dict[str, Any], DemoContext], Any]
     server: EmbeddedServer
@@ -148,7 +148,7 @@ class _Demo:
         properties: dict[str, str],
         old: dict[str, str] | None = None,
     ) -> ReceivedAnswer:
-        """Send CloudFormation's event and return what came to the signed URL."""
+        """Send an event as CloudFormation does, and return the answer at the signed URL."""
         url = self.urls.sign()
         event: dict[str, Any] = {
             "RequestType": kind,
@@ -167,7 +167,7 @@ class _Demo:
         return self._read_answer(url, returned)
 
     def invoke(self, event: dict[str, Any], package: Path) -> Any:
-        """Run the handler as Lambda does: its own environment, its output in a log."""
+        """Run the handler like Lambda: in its own environment, with its output in a log."""
         with (
             self.log.open("a", encoding="utf-8") as log,
             contextlib.redirect_stdout(log),
@@ -177,12 +177,12 @@ class _Demo:
             return self.handler(event, DemoContext())
 
     def check(self, text: str, *, is_right: bool) -> None:
-        """Say whether something is as it should be, and remember if it is not."""
+        """Show whether a check passed, and remember a failure."""
         self.is_right = self.is_right and is_right
         self.output.show_check(text, is_right=is_right)
 
     def dump(self) -> str:
-        """Return the schema as pg_dump sees it, Lockgate's own left out."""
+        """Return the schema as pg_dump writes it, without Lockgate's own."""
         return self.server.dump_schema(DATABASE, exclude_schemas=["lockgate"])
 
     def _environment(self, package: Path) -> dict[str, str]:
@@ -199,7 +199,9 @@ class _Demo:
         bodies = self.urls.answers_to(url)
         sizes_fit = all(len(body) <= _MAX_ANSWER_BYTES for body in bodies)
         if len(bodies) != 1 or not sizes_fit:
-            self.check(f"one answer of at most 4,096 bytes; got {len(bodies)}", is_right=False)
+            self.check(
+                f"Expected one answer of at most 4,096 bytes; got {len(bodies)}.", is_right=False
+            )
         value = json.loads(bodies[-1]) if bodies else {}
         self.physical_id = value.get("PhysicalResourceId", self.physical_id)
         run_id = returned.get("run_id", "") if isinstance(returned, dict) else ""
@@ -222,8 +224,8 @@ def _run_steps(demo: _Demo, packages: _Packages) -> bool:
         demo.output.start_step(number, title)
         step(demo, packages)
         if not demo.is_right:
-            # What follows is told of a database that is not as this step should have left it.
-            demo.output.show_line("stopped", "This step did not come out as it should.")
+            # The next steps rely on the state that this one should have left.
+            demo.output.show_line("stopped", "A check of this step failed.")
             return False
     return True
 
@@ -240,11 +242,11 @@ def _create(demo: _Demo, packages: _Packages) -> None:
 
 
 def _repeat(demo: _Demo, packages: _Packages) -> None:
-    """The same package once more: there is nothing to do."""
+    """The same package again: there is nothing to do."""
     token = run_psql(demo.server, DATABASE, _FENCE)
     answer = demo.send("Update", packages.good, _V1, _V1)
     is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
-    # Whoever takes the lock raises its token.
+    # Taking the lock increases its token.
     is_free = token == run_psql(demo.server, DATABASE, _FENCE)
     demo.check("Nothing was applied, and no lock was taken.", is_right=is_right and is_free)
 
@@ -255,20 +257,20 @@ def _fail(demo: _Demo, packages: _Packages) -> None:
     demo.output.show_line("new file", packages.broken_file)
     answer = demo.send("Update", packages.broken, _V2, _V1)
     is_right = answer.status == "FAILED" and _BROKEN_SQLSTATE in answer.reason
-    demo.check("CloudFormation is told which statement failed, and why.", is_right=is_right)
+    demo.check("CloudFormation learns which statement failed, and why.", is_right=is_right)
     is_same = before == demo.dump()
     demo.check("pg_dump before and after the failure is the same, byte by byte.", is_right=is_same)
 
 
 def _roll_back(demo: _Demo, packages: _Packages) -> None:
-    """CloudFormation rolls back: the older package, and the properties swapped."""
+    """CloudFormation rolls back, with the older package and the old properties."""
     answer = demo.send("Update", packages.good, _V1, _V2)
     is_right = answer.status == "SUCCESS" and answer.data.get("AppliedCount") == "0"
     demo.check("The rollback succeeds; the stack is where it was.", is_right=is_right)
 
 
 def _look(demo: _Demo, packages: _Packages) -> None:
-    """Somebody asks from the console."""
+    """An operator asks for the status in the console."""
     event = {"action": "status"}
     demo.output.show_line("event", json.dumps(event))
     report = demo.invoke(event, packages.good)
@@ -290,7 +292,7 @@ def _make_packages(folder: Path, home: Path, broken_version: str) -> _Packages:
 
 
 def _make_secret(server: EmbeddedServer) -> dict[str, str | int]:
-    """Return the secret in the shape that RDS gives it."""
+    """Return the secret in RDS's own shape."""
     return {
         "engine": "postgres",
         "host": server.host,
@@ -302,7 +304,7 @@ def _make_secret(server: EmbeddedServer) -> dict[str, str | int]:
 
 
 def _read_report(server: EmbeddedServer, run_id: str) -> dict[str, Any] | None:
-    """Return the report that a run left in the database; one with nothing to do leaves none."""
+    """Return the report that a run stored in the database; a run with nothing to do stores none."""
     text = run_psql(server, DATABASE, _REPORT, run=run_id)
     report: dict[str, Any] | None = json.loads(text) if text else None
     return report

@@ -1,4 +1,4 @@
-"""A schema as SQL that compares equal to itself. Knows pg_dump's output; starts no server."""
+"""Dumps a schema as SQL, so that two dumps of the same schema are equal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from lockgate.local.binaries import Binaries
 
-# What pg_dump adds of its own: headings, its versions, and since 2025 a random key. Comments in
-# function bodies are part of the schema and stay.
+# Text that pg_dump adds: headings, its versions, and since 2025 a random key. Comments in function
+# bodies are part of the schema and stay.
 DECORATION = re.compile(
     r"""
       ^\n?--\n--\ (?:Name:\ .*|PostgreSQL\ database\ dump(?:\ complete)?)\n--\n\n?
@@ -51,12 +51,12 @@ def dump_schema(
     if dump.returncode != 0:
         raise DatabaseUnreachable(
             f"pg_dump of database {environment['PGDATABASE']} failed: {dump.stderr.strip()} "
-            "Put right what it names.",
-            hint="Put right what pg_dump names.",
+            "Fix the problem that it describes.",
+            hint="Fix the problem that pg_dump describes.",
         )
     return strip_decoration(dump.stdout)
 
 
 def strip_decoration(dump: str) -> str:
-    """Remove what differs between two dumps of one schema, or only helps a reader."""
+    """Remove the parts that differ between dumps of the same schema, and headings."""
     return DECORATION.sub("", dump).strip() + "\n"

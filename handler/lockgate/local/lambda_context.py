@@ -1,4 +1,4 @@
-"""What Lambda tells a handler about its invocation, played on this machine."""
+"""A stub of the context that Lambda passes to a handler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = "lockgate"
 
 @dataclass(slots=True)
 class DemoContext:
-    """A context whose time passes as it does in Lambda."""
+    """A context whose remaining time decreases like in Lambda."""
 
     function_name: str = _NAME
     function_version: str = "$LATEST"
@@ -23,5 +23,5 @@ class DemoContext:
     ends_at: float = field(default_factory=lambda: time.monotonic() + 900)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how long the invocation may still live, never less than 0."""
+        """Return the remaining time of the invocation, never less than 0."""
         return max(0, round((self.ends_at - time.monotonic()) * 1000))

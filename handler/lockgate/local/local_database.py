@@ -1,7 +1,4 @@
-"""The database of ``--local``: kept beside the files, up for as long as one command needs it.
-
-Knows the folder's layout. Knows no migrations.
-"""
+"""The database of ``--local``: its data stay in ``.lockgate``, its server runs during one command."""
 
 from __future__ import annotations
 
@@ -23,12 +20,12 @@ DATABASE = "local"
 
 @contextmanager
 def open_local_database(working_folder: Path) -> Iterator[dict[str, str]]:
-    """Start the server that keeps its data in ``.lockgate/postgres``, and give Lockgate's settings.
+    """Start the server with its data in ``.lockgate/postgres``, and yield the settings to connect to it.
 
-    The folder tells git to leave it out. The server is stopped at the end.
+    The folder has a ``.gitignore``. The server is stopped at the end.
 
     Raises:
-        DatabaseBusy: another command has it open.
+        DatabaseBusy: another command uses it.
         SettingInvalid: there is no PostgreSQL on this machine, or the folder cannot be used.
         DatabaseUnreachable: the server did not start.
     """
@@ -40,22 +37,22 @@ def open_local_database(working_folder: Path) -> Iterator[dict[str, str]]:
     except OSError as error:
         raise SettingInvalid(
             f"{home} cannot be used: {error.strerror}.",
-            hint="Run the command where you may write, or give --database-url.",
+            hint="Run the command in a folder that you may write to, or use --database-url.",
         ) from error
     with lock:
         _take(lock, home)
         with EmbeddedServer(data_dir=home / "postgres") as server:
             create_database(server, DATABASE)
-            # It is the developer's own, so there is nobody whose tables could be met by mistake.
+            # The database belongs to the developer, so its tables need no protection.
             yield {**server.lockgate_environment(DATABASE), "LOCKGATE_FIRST_RUN": "allow"}
 
 
 def _take(lock: TextIO, home: Path) -> None:
-    """Lock the file for as long as it is open; the system frees it if this process dies."""
+    """Lock the file while it is open; the system releases the lock if this process dies."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise DatabaseBusy(
             f"Another command uses the PostgreSQL in {home}.",
-            hint="Run it again when that one has ended.",
+            hint="Run the command again when the other one has ended.",
         ) from None

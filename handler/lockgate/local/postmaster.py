@@ -1,4 +1,4 @@
-r"""One server process: started, found ready, stopped, and never left behind.
+r"""Starts and stops one server process, and makes sure that it never outlives this process.
 
 ::
 
@@ -6,8 +6,7 @@ r"""One server process: started, found ready, stopped, and never left behind.
                \---- pipe ----> watcher --------^ stops it when the pipe breaks
 
 The watcher reads a pipe that only this process holds open. If this process is killed, even by
-SIGKILL, the pipe breaks; the watcher then stops the server and removes its folder. Knows a data
-folder and a command; knows no settings and no SQL.
+SIGKILL, the pipe breaks. Then the watcher stops the server and removes its folder.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ LOG_LINES = 12
 # The server writes these into postmaster.pid; pg_ctl reads them the same way.
 PID_LINE, STATUS_LINE = 0, 7
 
-# $1 data folder, $2 signal, $3 folder to remove or "". The pid file may be a moment away when a
-# process is killed while it starts its server, and is gone once the server has stopped.
+# $1 data folder, $2 signal, $3 folder to remove or "". If this process is killed while it starts its
+# server, the pid file may appear a moment later; it disappears when the server has stopped.
 WATCHER = """
 pid_file=$1/postmaster.pid
 read -r _
@@ -47,7 +46,7 @@ while [ -e "$pid_file" ] && [ "$tries" -lt 100 ]; do tries=$((tries + 1)); sleep
 
 
 class Postmaster:
-    """The server on one data folder, and the watcher that ends it when this process is gone."""
+    """The server of one data folder, and the watcher that stops it if this process is killed."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class Postmaster:
         self._watcher = _start_watcher(data, stop_signal, remove)
 
     def start(self, command: Sequence[str | Path]) -> None:
-        """Start the server and return once it takes connections.
+        """Start the server and return when it accepts connections.
 
         Raises:
             DatabaseUnreachable: it ended, or was not ready in time; the message quotes its log.
@@ -85,7 +84,7 @@ class Postmaster:
             time.sleep(POLL_SECONDS)
 
     def halt(self, stop_signal: signal.Signals) -> None:
-        """Stop the server and wait for its end; do nothing if it is not running."""
+        """Stop the server and wait until it has ended; do nothing if it is not running."""
         if self._process is None:
             return
         if self._process.poll() is None:
@@ -93,13 +92,13 @@ class Postmaster:
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            # It hangs in a shutdown checkpoint, or worse. Nothing may outlive this call.
+            # It hangs, for example in a shutdown checkpoint. It must not outlive this call.
             self._process.kill()
             self._process.wait()
         self._process = None
 
     def close(self) -> None:
-        """Stop the server for good, and dismiss the watcher."""
+        """Stop the server and the watcher."""
         self.halt(self._stop_signal)
         self._watcher.kill()
         self._watcher.wait()
@@ -112,7 +111,7 @@ class Postmaster:
         except FileNotFoundError:
             return False
         if len(lines) <= STATUS_LINE or lines[PID_LINE] != str(pid):
-            # Half written, or left behind by a server that was killed.
+            # Half written, or left by a server that was killed.
             return False
         return lines[STATUS_LINE].strip() == "ready"
 
@@ -120,7 +119,7 @@ class Postmaster:
         return DatabaseUnreachable(
             f"The embedded PostgreSQL did not start: it {how}. The end of {self._log}:\n"
             f"{quote_tail(self._log)}\nNo database was changed.",
-            hint="The last lines of the server's log say what it missed.",
+            hint="The last lines of the server's log describe the problem.",
         )
 
 
@@ -138,7 +137,7 @@ def _start_watcher(
     return subprocess.Popen(
         ["/bin/sh", "-c", WATCHER, "lockgate-watcher", str(data), name, folder],
         stdin=subprocess.PIPE,
-        # Held open, the caller's own output would make a pipeline wait for the watcher.
+        # With the caller's own output open, a shell pipeline would wait for the watcher.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",

@@ -1,7 +1,4 @@
-"""How to run PostgreSQL, which refuses to run as root, when this process is root.
-
-Knows users and namespaces; knows no server.
-"""
+"""Runs PostgreSQL, which refuses to run as root, even if this process is root."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ SYSTEM_USERS = ("postgres", "nobody")
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """Who runs the server: this process's user, root in a namespace, or another user."""
+    """The user that runs the server: this process's, root in a namespace, or another one."""
 
     prefix: tuple[str, ...] = ()
     user: str | None = None
@@ -35,8 +32,8 @@ class RunAs:
     ) -> subprocess.Popen[bytes]:
         """Start a program whose output is appended to a file.
 
-        It gets a session of its own: Ctrl-C at the terminal is for this process alone, which then
-        stops the server in good order.
+        It gets its own session, so that Ctrl-C in the terminal only reaches this process, which
+        then stops the server properly.
         """
         with output.open("ab") as log:
             return subprocess.Popen(
@@ -53,17 +50,17 @@ class RunAs:
             )
 
     def hand_over(self, folder: Path) -> None:
-        """Make the server's user the owner of a folder and of what is in it."""
+        """Make the server's user the owner of a folder and of everything in it."""
         if self.user is not None:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, self.user)
 
 
 def choose_run_as() -> RunAs:
-    """Return a way to run the server that is not root.
+    """Return a user other than root to run the server.
 
     Raises:
-        SettingInvalid: this is root, namespaces are forbidden, and there is no user to become.
+        SettingInvalid: this is root, namespaces are forbidden, and no suitable user exists.
     """
     if os.geteuid() != 0:
         return RunAs()
@@ -74,15 +71,15 @@ def choose_run_as() -> RunAs:
         if user in known:
             return RunAs(user=user)
     raise SettingInvalid(
-        "PostgreSQL does not run as root, user namespaces are forbidden here, and there is "
-        f"neither of the users {' and '.join(SYSTEM_USERS)}. Run this "
+        "PostgreSQL does not run as root, user namespaces are forbidden here, and neither of the "
+        f"users {' and '.join(SYSTEM_USERS)} exists. Run this "
         "command as an ordinary user.",
         hint="Run this command as an ordinary user.",
     )
 
 
 def may_unshare() -> bool:
-    """Tell whether this machine lets root enter a user namespace."""
+    """Return whether this machine lets root enter a user namespace."""
     if shutil.which(NAMESPACE[0]) is None:
         return False
     attempt = subprocess.run([*NAMESPACE, "true"], capture_output=True, check=False)

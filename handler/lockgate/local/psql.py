@@ -1,4 +1,4 @@
-"""SQL through psql, for what this package must ask a server of its own. Opens no connection itself."""
+"""Runs SQL on the embedded server with psql."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_psql(server: EmbeddedServer, dbname: str, script: str, **variables: str) -> str:
-    """Run a script and return its rows as text, unaligned; ``:'name'`` in it is a variable, quoted.
+    """Run a script and return its rows as unaligned text; ``:'name'`` is a variable, quoted.
 
     Raises:
         SettingInvalid: this installation has no psql.
@@ -36,7 +36,7 @@ def run_psql(server: EmbeddedServer, dbname: str, script: str, **variables: str)
     if run.returncode != 0:
         raise DatabaseUnreachable(
             f"psql failed in database {dbname}: {run.stderr.strip()}",
-            hint="Put right what psql names.",
+            hint="Fix the problem that psql describes.",
         )
     return run.stdout.strip()
 
@@ -49,7 +49,7 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = :'name')
 
 
 def create_database(server: EmbeddedServer, name: str) -> None:
-    """Create a database unless it is there.
+    """Create a database unless it exists.
 
     Raises:
         SettingInvalid: this installation has no psql.

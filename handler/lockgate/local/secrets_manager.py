@@ -1,4 +1,4 @@
-"""A Secrets Manager on this machine: moto's server. Knows one secret at a time; keeps nothing."""
+"""A Secrets Manager on this machine: moto's server, with one secret in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = "shop/database"
 
 
 class LocalSecretsManager:
-    """Serves for as long as it is entered.
+    """Serves until its ``with`` block ends.
 
     Raises:
         SettingInvalid: moto is not installed.
@@ -34,14 +34,14 @@ class LocalSecretsManager:
                 "The local Secrets Manager needs moto, which is not installed.",
                 hint="pip install 'lockgate[local]'",
             ) from None
-        # It logs every request to the terminal otherwise.
+        # Otherwise it logs every request to the terminal.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._arn: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment that leads an AWS client here, and to nothing of the user's own."""
+        """The environment that points an AWS client to this server, without the user's own."""
         return {
             "AWS_ENDPOINT_URL": self._url,
             "AWS_REGION": _REGION,
@@ -78,7 +78,7 @@ class LocalSecretsManager:
         return f"http://{host}:{port}"
 
     def _call(self, action: str, body: dict[str, str]) -> Any:
-        """Call without boto3: moto reads the region off the signature and verifies none."""
+        """Call without boto3: moto reads the region from the signature and does not verify it."""
         scope = f"demo/20260101/{_REGION}/secretsmanager/aws4_request"
         request = urllib.request.Request(  # noqa: S310 - loopback
             self._url,
@@ -89,7 +89,7 @@ class LocalSecretsManager:
                 "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}",
             },
         )
-        # No proxy: the environment's may not lead back to this machine.
+        # Without a proxy, which may not lead back to this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with contextlib.closing(opener.open(request, timeout=10)) as response:
             return json.load(response)

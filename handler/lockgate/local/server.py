@@ -1,8 +1,7 @@
-"""A PostgreSQL of one's own, for `--local`, the demo, `rehearse` and the tests.
+"""An embedded PostgreSQL server, for `--local`, the demo and the tests.
 
-Real in what a migration can notice: TLS that verifies, SCRAM, any major version. It listens on
-127.0.0.1 alone, needs no root and no installation, and is gone when this process is. Knows how to
-run a server; knows no migrations and opens no connection.
+A migration cannot tell it from a real one: TLS with verification, SCRAM, any major version. It
+listens only on 127.0.0.1, needs neither root nor an installation, and ends with this process.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 ALWAYS = {"listen_addresses": HOST, "unix_socket_directories": ""}
-# What is thrown away at the end need not survive a power cut.
+# Temporary data need not survive a power cut.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB"}
 RESTART_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 PORT_ATTEMPTS = 5
-# On Linux a socket that is bound and does not listen keeps a port for a server that allows its reuse,
-# as PostgreSQL does: no other program is given the port while the server starts or restarts.
+# On Linux, a bound socket that does not listen reserves a port for a server that allows its reuse, as
+# PostgreSQL does: no other program gets the port while the server starts or restarts.
 CAN_KEEP_PORT = sys.platform.startswith("linux")
 
 
@@ -59,19 +58,19 @@ class EmbeddedServer:
         with EmbeddedServer() as server:
             connect(server.url("postgres"))
 
-    Without ``data_dir`` its data are in a temporary folder that is removed at the end. With one
-    they stay, with password, certificates and databases, and the next start finds them.
+    Without ``data_dir`` its data are in a temporary folder, which is removed at the end. With it, the
+    data, password and certificates stay, and the next start uses them.
 
     Args:
         root: an installation, or a folder that `pip install --target` filled with one of the
-            server wheels; without it, the wheel of the ``local`` extra, else the system's server.
-        major: the major version that it must have.
-        data_dir: where to keep the data.
-        port: a fixed port; without it, a free one.
-        settings: server settings over ours.
-        tls: whether the server offers TLS; with it a client that does not ask is still served.
-        durable: whether commits reach the disk, with PostgreSQL's own buffers, although the data
-            are temporary: for benchmarks. Data in ``data_dir`` always do.
+            server wheels; by default the wheel of the ``local`` extra, else the system's server.
+        major: the required major version.
+        data_dir: the folder for the data.
+        port: a fixed port; by default a free one.
+        settings: further server settings, which override ours.
+        tls: whether the server offers TLS; clients without TLS are accepted too.
+        durable: for benchmarks: write commits of temporary data to the disk, and use PostgreSQL's
+            default buffers. Data in ``data_dir`` are always durable.
 
     Raises:
         SettingInvalid: there is no such PostgreSQL on this machine.
@@ -98,7 +97,7 @@ class EmbeddedServer:
 
     @property
     def host(self) -> str:
-        """The address that it listens on; the certificate names it, and localhost too."""
+        """The address that it listens on; the certificate is for it and for localhost."""
         return HOST
 
     @property
@@ -118,27 +117,27 @@ class EmbeddedServer:
 
     @property
     def psql(self) -> Path | None:
-        """The path of psql, or None where the installation has none."""
+        """The path of psql, or None if the installation has none."""
         return self.binaries.find_program("psql")
 
     @property
     def pg_dump(self) -> Path | None:
-        """The path of pg_dump, or None where the installation has none."""
+        """The path of pg_dump, or None if the installation has none."""
         return self.binaries.find_program("pg_dump")
 
     @property
     def port(self) -> int:
-        """The port; while it runs."""
+        """The port, while the server runs."""
         return self._state.port
 
     @property
     def password(self) -> str:
-        """The superuser's password; while it runs."""
+        """The superuser's password, while the server runs."""
         return self._state.cluster.password
 
     @property
     def ca_file(self) -> Path | None:
-        """What to verify the server with; None without TLS."""
+        """The authority to verify the server with; None without TLS."""
         return self._state.cluster.ca_file if self._tls else None
 
     @property
@@ -147,16 +146,16 @@ class EmbeddedServer:
         return self._state.cluster.log
 
     def url(self, dbname: str) -> str:
-        """Return the address of a database, with the password.
+        """Return the URL of a database, with the password.
 
-        The CA file is not in it: Lockgate takes that as a setting, so see `lockgate_environment`.
+        It does not contain the CA file, which is a setting; see `lockgate_environment`.
         """
         sslmode = "verify-full" if self._tls else "disable"
         place = f"{self.host}:{self.port}/{quote(dbname, safe='')}"
         return f"postgresql://{self.user}:{quote(self.password)}@{place}?sslmode={sslmode}"
 
     def lockgate_environment(self, dbname: str) -> dict[str, str]:
-        """Return the settings that point Lockgate at a database of this server."""
+        """Return the settings with which Lockgate connects to a database of this server."""
         environment = {"LOCKGATE_DATABASE_URL": self.url(dbname)}
         if self.ca_file is not None:
             environment["LOCKGATE_CA_FILE"] = str(self.ca_file)
@@ -165,7 +164,7 @@ class EmbeddedServer:
     def client_environment(self, dbname: str) -> dict[str, str]:
         """Return the whole environment for psql, pg_dump and other users of libpq."""
         environment = self.binaries.environment | {
-            # By name: libpq compares addresses with certificates only from version 15 on.
+            # The name, because libpq compares addresses with certificates only from version 15 on.
             "PGHOST": "localhost",
             "PGHOSTADDR": self.host,
             "PGPORT": str(self.port),
@@ -179,7 +178,7 @@ class EmbeddedServer:
         return environment
 
     def start(self) -> Self:
-        """Start the server and return once it takes connections.
+        """Start the server and return when it accepts connections.
 
         Raises:
             SettingInvalid: the folder cannot be used; see `prepare_cluster`.
@@ -201,7 +200,7 @@ class EmbeddedServer:
     def stop(self) -> None:
         """Stop the server and remove its data if they are temporary; a second call does nothing."""
         running = self._running
-        # A forked child that ends by sys.exit comes here too; the server is not its own.
+        # A forked child that calls sys.exit comes here too, but does not own the server.
         if running is None or running.owner_pid != os.getpid():
             return
         self._running = None
@@ -213,7 +212,7 @@ class EmbeddedServer:
             shutil.rmtree(running.cluster.home, ignore_errors=True)
 
     def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop the server and start it on the same port; ``immediate`` is as if it had crashed.
+        """Stop the server and start it on the same port; ``immediate`` simulates a crash.
 
         Raises:
             DatabaseUnreachable: it did not start again; the message quotes its log.
@@ -223,7 +222,7 @@ class EmbeddedServer:
         running.postmaster.start(self._command(running.cluster, running.port))
 
     def dump_schema(self, dbname: str, *, exclude_schemas: Sequence[str] = ()) -> str:
-        """Return the schema as SQL, without what differs between two dumps of one schema.
+        """Return the schema as SQL, without parts that differ between dumps of the same schema.
 
         Raises:
             SettingInvalid: this installation has no pg_dump.
@@ -260,7 +259,7 @@ class EmbeddedServer:
             log=cluster.log,
             run_as=run_as,
             environment=self.binaries.environment,
-            # Data that are thrown away need no orderly end.
+            # Temporary data need no orderly shutdown.
             stop_signal=signal.SIGQUIT if is_temporary else signal.SIGINT,
             remove=cluster.home if is_temporary else None,
         )
@@ -274,7 +273,7 @@ class EmbeddedServer:
     def _start_on_port(
         self, postmaster: Postmaster, cluster: Cluster
     ) -> tuple[int, socket.socket | None]:
-        """Start on the fixed port, or on a free one; return it, and what keeps it."""
+        """Start on the fixed port, or on a free one; return it and the socket that reserves it."""
         if self._fixed_port is not None:
             postmaster.start(self._command(cluster, self._fixed_port))
             return self._fixed_port, None

@@ -1,4 +1,4 @@
-"""The bucket behind CloudFormation's signed URLs, played on loopback. Judges nothing it is sent."""
+"""A stub of the bucket of CloudFormation's signed URLs, on loopback. Accepts any content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.02
 
 
 class SignedUrls:
-    """Gives URLs, and what was put to them; serves for as long as it is entered."""
+    """Makes URLs and records what is put to them; serves until its ``with`` block ends."""
 
     def __init__(self) -> None:
         self._server = _Server()
@@ -28,7 +28,7 @@ class SignedUrls:
         return f"http://127.0.0.1:{port}/{uuid.uuid4()}?X-Amz-Signature={signature}"
 
     def answers_to(self, url: str) -> list[bytes]:
-        """Return the bodies that a URL got, in order."""
+        """Return the bodies that were put to a URL, in order."""
         return [body for path, body in self._server.puts if url.endswith(path)]
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class SignedUrls:
 
 
 class _Server(ThreadingHTTPServer):
-    # Joined on close, so that nothing is put afterwards.
+    # Joined on close, so that nothing arrives afterwards.
     daemon_threads = False
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class _SignedUrl(BaseHTTPRequestHandler):
     server: _Server
 
     def do_PUT(self) -> None:
-        """Take an answer; the signature covers an empty content type, as S3's does."""
+        """Accept an answer only without a content type, because S3's signature covers an empty one."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         status = 403 if self.headers.get("Content-Type") else 200
         if status == 200:  # noqa: PLR2004 - HTTP
@@ -69,4 +69,4 @@ class _SignedUrl(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Log nothing."""
