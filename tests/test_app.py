@@ -504,7 +504,7 @@ def test_forged_url_is_refused_and_nothing_is_run(
 ) -> None:
     """Whoever is not CloudFormation is told nothing, and gets no migration out of it."""
     function.set(LOCKGATE_CFN_LOOPBACK=loopback)
-    with pytest.raises(errors.RequestRefused, match="does not lead to CloudFormation") as caught:
+    with pytest.raises(errors.RequestRefused, match="does not point to CloudFormation") as caught:
         function.invoke(event_of(stack, url))
     assert [] == bucket.puts
     assert [] == function.history()

@@ -245,7 +245,7 @@ def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database
     first, second = (run("unlock", "--reason", "it died") for _ in range(2))
 
     assert (0, 0, 2) == (first.status, second.status, run("unlock").status)
-    assert first.out.startswith("✓ the lock was freed\n")
+    assert first.out.startswith("✓ the lock was released\n")
     assert second.out.startswith("✓ the lock was free\n")
 
 

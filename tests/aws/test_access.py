@@ -94,15 +94,15 @@ def test_setting_overrides_one_field(
         ),
         (
             Settings(iam_auth=True, username="app"),
-            "No host is known: none in the settings, and LOCKGATE_HOST is not set.",
+            "No host is given: there is none in the settings, and LOCKGATE_HOST is not set.",
         ),
         (
             Settings(iam_auth=True, host=RDS_HOST),
-            "No user is known: none in the settings, and LOCKGATE_USERNAME is not set.",
+            "No user is given: there is none in the settings, and LOCKGATE_USERNAME is not set.",
         ),
         (
             Settings(database_url="postgresql:///orders"),
-            "No host is known: none in LOCKGATE_DATABASE_URL, and LOCKGATE_HOST is not set.",
+            "No host is given: there is none in LOCKGATE_DATABASE_URL, and LOCKGATE_HOST is not set.",
         ),
         (
             Settings(iam_auth=True, host=RDS_HOST, username="app", tls=Tls.OFF),

@@ -376,8 +376,8 @@ def test_cluster_of_the_same_name_in_another_account_is_not_taken_for_it(
     create_cluster(rds)
     (warning,) = scene.run(OTHER_ACCOUNT, RECORD).warnings
     expected = (
-        "No restorable time is known: RDS cluster main of this account and region is another one:"
-        f" {OTHER_ACCOUNT} is not its endpoint. Run in the account of the database, or set"
+        "The restorable time is unknown: RDS cluster main in this account and region is a different one:"
+        f" {OTHER_ACCOUNT} is not its endpoint. Run in the database's account, or set"
         " LOCKGATE_BACKUP=off."
     )
     assert expected == warning
@@ -417,11 +417,11 @@ def test_api_that_cannot_be_asked_stops_only_who_asked_for_a_snapshot(
     scene.rds.errors["describe_db_clusters"] = [error, error, error]
     quiet = scene.run(host, None)
     assert (None, []) == (quiet.backup, quiet.warnings)
-    assert [{"reason": f"No restorable time is known: {problem}"}] == scene.emitted(
+    assert [{"reason": f"The restorable time is unknown: {problem}"}] == scene.emitted(
         "backup_skipped"
     )
     (warning,) = scene.run(host, RECORD).warnings
-    assert warning.startswith(f"No restorable time is known: {problem}")
+    assert warning.startswith(f"The restorable time is unknown: {problem}")
     assert advice in warning
     with pytest.raises(BackupFailed) as caught:
         scene.run(host, SNAPSHOT)
@@ -441,7 +441,7 @@ def test_database_without_automated_backups_is_warned_of_where_asked_for(
     assert [] == scene.run(host, None).warnings
     assert (None, []) == (scene.backup["restorable_time"], scene.backup["restore"])
     (warning,) = scene.run(host, RECORD).warnings
-    assert "RDS instance single has no time to which it can be restored" in warning
+    assert "RDS instance single cannot be restored to a point in time" in warning
 
 
 # Wiring.
@@ -682,7 +682,7 @@ def test_busy_database_is_asked_until_time_is_over(scene: Scene, rds: Any) -> No
     scene.rds.errors["create_db_snapshot"] = [answer_error("InvalidDBInstanceState")] * 99
     with pytest.raises(RunIncomplete, match="waiting for a snapshot of RDS instance single") as cut:
         scene.run(host, deadline=scene.make_deadline())
-    assert "Invoke again: the run asks for the snapshot again." == cut.value.hint
+    assert "Invoke again: the next run requests the snapshot." == cut.value.hint
 
 
 @pytest.mark.parametrize("status", ["storage-full", "incompatible-parameters", "failed"])
@@ -697,7 +697,7 @@ def test_database_that_gets_no_snapshot_is_not_waited_for(
     scene.rds.errors["create_db_snapshot"] = [answer_error("InvalidDBInstanceState")]
     with pytest.raises(BackupFailed) as caught:
         scene.run(described["Endpoint"]["Address"])
-    expected = f"RDS takes no snapshot of RDS instance single, whose status is {status}."
+    expected = f"RDS cannot take a snapshot of RDS instance single, whose status is {status}."
     assert f"{expected}" == str(caught.value)
     assert 0 == scene.clock.elapsed
 
@@ -706,7 +706,7 @@ def test_database_that_gets_no_snapshot_is_not_waited_for(
     ("code", "problem", "advice"),
     [
         ("AccessDenied", "this role may not do that (AccessDenied)", "rds:AddTagsToResource"),
-        ("SnapshotQuotaExceeded", "the account has as many manual snapshots", "quota raised"),
+        ("SnapshotQuotaExceeded", "the account has reached its quota", "quota raised"),
         ("KMSKeyNotAccessibleFault", "AWS answered KMSKeyNotAccessibleFault", "look up the code"),
     ],
 )
@@ -738,7 +738,7 @@ def test_look_that_fails_for_the_moment_is_repeated(slow: Scene, rds: Any) -> No
     [
         (["Throttling"] * 4, "AWS answered Throttling"),
         (["AccessDenied"], "this role may not do that"),
-        (["DBClusterSnapshotNotFoundFault"], "somebody deleted it"),
+        (["DBClusterSnapshotNotFoundFault"], "it was deleted"),
     ],
 )
 def test_look_that_goes_on_failing_refuses_the_run(
@@ -793,7 +793,7 @@ def test_snapshot_that_cannot_be_deleted_is_a_warning(scene: Scene, rds: Any) ->
     scene.rds.errors["delete_db_cluster_snapshot"] = [answer_error("AccessDenied")]
     (warning,) = scene.run(host, run_id="cafe", goal="other", keep=1).warnings
     expected = (
-        "Older snapshots are left: Snapshot lockgate-feed cannot be deleted: this role may not"
+        "Older snapshots were not deleted: Snapshot lockgate-feed cannot be deleted: this role"
     )
     assert warning.startswith(expected)
     assert "Allow rds:DeleteDBClusterSnapshot" in warning
@@ -874,7 +874,7 @@ def test_active_deployment_refuses_the_run_in_every_mode(
         scene.run(cluster["Endpoint"], mode)
     assert (
         "Blue/green deployment upgrade of RDS cluster main is"
-        f" {status.lower().replace('_', ' ')}, and does not replicate changes to the schema."
+        f" {status.lower().replace('_', ' ')}, and does not replicate schema changes."
     ) == str(caught.value)
     assert {} == list_snapshots(rds)
 
@@ -921,5 +921,5 @@ def test_deployments_that_may_not_be_listed_stop_nobody(
     found = scene.run(host, mode)
     assert (kind, warnings) == (scene.backup["kind"], len(found.warnings))
     told = found.warnings or [fields["reason"] for fields in scene.emitted("backup_skipped")]
-    assert told[0].startswith("Whether a blue/green deployment is active is not known: ")
+    assert told[0].startswith("Blue/green deployments of the database could not be checked: ")
     assert warnings == sum("rds:DescribeBlueGreenDeployments" in text for text in found.warnings)

@@ -47,12 +47,10 @@ def test_client_takes_the_region_that_other_tools_take(monkeypatch: pytest.Monke
 
 
 def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no region is known, the message says how to give one."""
+    """Where no region is set, the message says how to give one."""
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    with pytest.raises(
-        CredentialsRejected, match=r"no region is known \(NoRegionError\)"
-    ) as caught:
+    with pytest.raises(CredentialsRejected, match=r"no region is set \(NoRegionError\)") as caught:
         make_client("secretsmanager", None)
     assert caught.value.hint is not None
     assert "AWS_REGION" in caught.value.hint
@@ -81,7 +79,7 @@ def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
             "this process has no AWS credentials (NoCredentialsError)",
             "Give the function a role",
         ),
-        (NoRegionError(), "no region is known (NoRegionError)", "AWS_REGION"),
+        (NoRegionError(), "no region is set (NoRegionError)", "AWS_REGION"),
         (
             ProfileNotFound(profile="x"),
             "the AWS configuration has no such profile (ProfileNotFound)",

@@ -17,8 +17,8 @@ from lockgate.errors import SettingInvalid
 
 WORD = "hunter2"
 SSLMODE_REFUSED = (
-    "asks for an sslmode other than verify-full, require and disable; allow and prefer fall back to"
-    " plain text, and verify-ca accepts a certificate of another host"
+    "has an sslmode other than verify-full, require and disable; allow and prefer fall back to an"
+    " unencrypted connection, and verify-ca accepts a certificate of another host"
 )
 
 # No NUL, which PostgreSQL cannot take, and no lone surrogates, which UTF-8 cannot.
@@ -93,9 +93,9 @@ def test_encoded_parts_come_back_as_they_were(user: str, password: str, dbname: 
         (f"postgresql://a:b@h:{WORD}/d", "has no valid port, or an unescaped character before it"),
         ("postgresql://a:b@h:70000/d", "has no valid port, or an unescaped character before it"),
         ("postgresql://a:b@::1:5432/d", "has no valid port, or an unescaped character before it"),
-        (f"postgresql://a:{WORD}%ff@h/d", "has a percent-encoding that is no UTF-8 text"),
-        (f"postgresql://a:{WORD}%00@h/d", "has a percent-encoding that is no UTF-8 text"),
-        ("postgresql://a:b@h1,h2/d", "names several hosts; name the writer's endpoint alone"),
+        (f"postgresql://a:{WORD}%ff@h/d", "has a percent-encoding that is not valid UTF-8"),
+        (f"postgresql://a:{WORD}%00@h/d", "has a percent-encoding that is not valid UTF-8"),
+        ("postgresql://a:b@h1,h2/d", "contains several hosts; use only the writer's endpoint"),
         (f"postgresql://a:b@h/d?{WORD}=1", "has a parameter other than sslmode, host and port"),
         (
             f"postgresql://a@h?user=b&password={WORD}",
@@ -139,11 +139,11 @@ def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
     [
         ("postgresql://a:p@h/d?sslmode=prefer", "Write ?sslmode=verify-full"),
         ("postgresql://a:p@h/d?sslmode=verify-ca", "?sslmode=require to encrypt without verifying"),
-        ("postgresql://a:p@h/d?connect_timeout=3", "Take connect_timeout out of the URL, and set"),
-        ("postgresql://a:p@h/d?target_session_attrs=any", "Keep sslmode, host, port, and take"),
+        ("postgresql://a:p@h/d?connect_timeout=3", "Remove connect_timeout from the URL, and set"),
+        ("postgresql://a:p@h/d?target_session_attrs=any", "Keep sslmode, host, port, and remove"),
         ("postgresql://a:p/q@h/d", "percent-encoded: @ is %40, / is %2F, % is %25."),
         ("postgresql://a:%zz%ff@h/d", "To encode: python3 -c 'import urllib.parse;"),
-        ("postgresql://a:p@h/d?host=/srv", "Keep the host and the port either before"),
+        ("postgresql://a:p@h/d?host=/srv", "Write the host and the port either before"),
     ],
 )
 def test_hint_leads_to_a_url_that_is_read(url: str, hint: str) -> None:

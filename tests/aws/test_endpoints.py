@@ -104,7 +104,7 @@ def test_instance_of_a_cluster_leads_to_the_writer(secrets: Any, rds: Any) -> No
 def test_secret_that_leads_nowhere_is_refused(make_secret: Callable[..., str]) -> None:
     """Without host, identifier and tag there is nothing to connect to, and the setting is named."""
     arn = make_secret(MASTER, tags={"team": "orders"})
-    with pytest.raises(SettingInvalid, match="No host is known: secret prod/db") as caught:
+    with pytest.raises(SettingInvalid, match="No host is given: secret prod/db") as caught:
         make_access(Settings(secret_arn=arn))
     assert caught.value.hint == "Set LOCKGATE_HOST, or add host to the secret."
 
@@ -121,7 +121,7 @@ def test_host_setting_needs_no_discovery(make_secret: Callable[..., str]) -> Non
 )
 def test_database_that_is_gone_is_unreachable(secrets: Any, rds: Any, secret: Secret) -> None:
     """An identifier that RDS does not know is named, with the way out."""
-    with pytest.raises(DatabaseUnreachable, match=r"The endpoint of RDS \w+ gone .*there is none"):
+    with pytest.raises(DatabaseUnreachable, match=r"The endpoint of RDS \w+ gone .*does not exist"):
         find_endpoint(secret, secrets, lambda *_: rds)
 
 

@@ -103,17 +103,20 @@ def test_secret_with_other_keys_is_read_as_it_is_meant(
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ({"host": "h:5432", "port": 5433}, "has a port in host and another one in port."),
+        ({"host": "h:5432", "port": 5433}, "has a port in host and a different one in port."),
         ({"host": "h", "hostname": "i"}, "has 2 values for host: host, hostname differ."),
         ({"dbname": "a", "database": "b"}, "has 2 values for dbname: database, dbname differ."),
         ({"user": "other"}, "has 2 values for username: user, username differ."),
-        ({"host": "https://h"}, "has a host that is not the name or the address of a host."),
-        ({"host": "postgresql://h/d"}, "has a host that is not the name"),
-        ({"host": "h/d"}, "has a host that is not the name"),
-        ({"host": "h:54x"}, "has a host that is not the name"),
-        ({"host": "u@h"}, "has a host that is not the name"),
-        ({"url": f"postgresql://app:{WORD}@h/a", "dbname": "b"}, "has a dbname in url and another"),
-        ({"dbname": "\ud800"}, "has a dbname that is no text."),
+        ({"host": "https://h"}, "has a host that is not a host name or address."),
+        ({"host": "postgresql://h/d"}, "has a host that is not a host name"),
+        ({"host": "h/d"}, "has a host that is not a host name"),
+        ({"host": "h:54x"}, "has a host that is not a host name"),
+        ({"host": "u@h"}, "has a host that is not a host name"),
+        (
+            {"url": f"postgresql://app:{WORD}@h/a", "dbname": "b"},
+            "has a dbname in url and a different",
+        ),
+        ({"dbname": "\ud800"}, "has a dbname that is not text."),
     ],
 )
 def test_secret_that_says_two_things_is_refused_unquoted(
@@ -192,11 +195,11 @@ def test_stage_decides_which_version_is_read(make_secret: Callable[..., str], se
             SettingInvalid,
             "is for the engine another one; Lockgate migrates PostgreSQL only.",
         ),
-        ({"username": "app", "password": 5}, SettingInvalid, "has a password that is no text."),
-        ({**MASTER, "username": f"{WORD}\0"}, SettingInvalid, "has a username that is no text."),
-        ({**MASTER, "port": WORD}, SettingInvalid, "has a port that is no port number."),
-        ({**MASTER, "port": True}, SettingInvalid, "has a port that is no port number."),
-        ({**MASTER, "port": 0}, SettingInvalid, "has a port that is no port number."),
+        ({"username": "app", "password": 5}, SettingInvalid, "has a password that is not text."),
+        ({**MASTER, "username": f"{WORD}\0"}, SettingInvalid, "has a username that is not text."),
+        ({**MASTER, "port": WORD}, SettingInvalid, "has a port that is not a port number."),
+        ({**MASTER, "port": True}, SettingInvalid, "has a port that is not a port number."),
+        ({**MASTER, "port": 0}, SettingInvalid, "has a port that is not a port number."),
     ],
 )
 def test_secret_without_credentials_is_refused_unquoted(
@@ -257,7 +260,7 @@ def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> N
         ("DecryptionFailure", "its KMS key cannot decrypt it (DecryptionFailure)", "kms:Decrypt"),
         (
             "InvalidRequestException",
-            "it is marked for deletion, or is in no state to be read (InvalidRequestException)",
+            "it is marked for deletion, or its state does not allow it (InvalidRequestException)",
             "Restore the secret",
         ),
         (

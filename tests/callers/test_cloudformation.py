@@ -110,17 +110,17 @@ def test_physical_id_of_a_repeated_create_is_not_another(read_event: ReadEvent) 
     ("change", "problem"),
     [
         ({"RequestType": "Replace"}, "The event's RequestType is not Create, Update or Delete."),
-        ({"RequestType": ["Create"]}, "The event's RequestType is missing or no text."),
-        ({"StackId": None}, "The event's StackId is missing or no text."),
-        ({"RequestId": 5}, "The event's RequestId is missing or no text."),
-        ({"LogicalResourceId": ""}, "The event's LogicalResourceId is missing or no text."),
-        ({"PhysicalResourceId": {}}, "The event's PhysicalResourceId is missing or no text."),
-        ({"ResponseURL": 5}, "The event's ResponseURL is no text."),
+        ({"RequestType": ["Create"]}, "The event's RequestType is missing or not text."),
+        ({"StackId": None}, "The event's StackId is missing or not text."),
+        ({"RequestId": 5}, "The event's RequestId is missing or not text."),
+        ({"LogicalResourceId": ""}, "The event's LogicalResourceId is missing or not text."),
+        ({"PhysicalResourceId": {}}, "The event's PhysicalResourceId is missing or not text."),
+        ({"ResponseURL": 5}, "The event's ResponseURL is not text."),
         ({"StackId": "ß" * 600}, "The event's StackId is longer than CloudFormation makes it."),
         ({"RequestId": '"' * 200}, "The event's RequestId is longer than CloudFormation makes it."),
-        ({"StackId": "\ud800"}, "The event's StackId has a NUL or is no valid Unicode text."),
-        ({"RequestId": "a\0b"}, "The event's RequestId has a NUL or is no valid Unicode text."),
-        ({"ResponseURL": "https://\ud800"}, "The event's ResponseURL is no text."),
+        ({"StackId": "\ud800"}, "The event's StackId contains NUL or invalid Unicode."),
+        ({"RequestId": "a\0b"}, "The event's RequestId contains NUL or invalid Unicode."),
+        ({"ResponseURL": "https://\ud800"}, "The event's ResponseURL is not text."),
     ],
 )
 def test_envelope_of_a_wrong_type_is_refused(
@@ -142,7 +142,7 @@ def test_envelope_of_a_wrong_type_is_refused(
         ({"Reason": "x" * 1_001}, "The property Reason cannot be read."),
         ({"target": "7"}, "The property target is not known; did you mean Target?"),
         ({"REASON": "x"}, "The property REASON is not known; did you mean Reason?"),
-        (["Target"], "The event's ResourceProperties are no object."),
+        (["Target"], "The event's ResourceProperties are not an object."),
     ],
 )
 def test_property_that_cannot_be_read_is_refused(

@@ -76,7 +76,7 @@ def flaws_of(result: JobResult) -> list[str]:
         ),
         (
             report_of(Status.INCOMPLETE, applied=entries(1), pending=entries(1), to_version="1"),
-            "Applied 1 migration. 1 migration still to do; the run goes on. The database is at 1.",
+            "Applied 1 migration. 1 migration still to do; the run continues. The database is at 1.",
         ),
     ],
 )
@@ -205,7 +205,7 @@ def test_token_that_is_not_ours_is_none(token: object) -> None:
 )
 def test_job_without_an_id_is_refused(job: object) -> None:
     """Nobody could be told the outcome."""
-    with pytest.raises(errors.RequestInvalid, match="has no id, so nobody could be told"):
+    with pytest.raises(errors.RequestInvalid, match="has no id, so CodePipeline cannot be sent"):
         read_job({"CodePipeline.job": job}, 0.0)
 
 
@@ -214,5 +214,5 @@ def test_parameters_that_are_no_object_are_refused(parameters: object) -> None:
     """They are text in every pipeline; whatever else comes runs nothing by guess."""
     action = {"configuration": {"UserParameters": parameters}}
     event = {"CodePipeline.job": {"id": JOB_ID, "data": {"actionConfiguration": action}}}
-    with pytest.raises(errors.RequestInvalid, match="The action's UserParameters are no JSON"):
+    with pytest.raises(errors.RequestInvalid, match="The action's UserParameters are not a JSON"):
         read_request(read_job(event, 0.0), Settings())

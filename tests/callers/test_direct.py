@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings()
 CALLER = Caller("direct")
-EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
-ALL_KEYS = "Known: action, target, first_run, reason, requested_by, execution."
+EXAMPLES = 'Send {} to migrate, or {"action": "status"} to see the state of the database.'
+ALL_KEYS = "Accepted: action, target, first_run, reason, requested_by, execution."
 
 
 @pytest.mark.parametrize(
@@ -86,30 +86,30 @@ def test_stored_command_becomes_a_request(
         (
             {"action": "Up"},
             (
-                'The action "Up" is not known. Did you mean "up"?'
-                " Known here: up, plan, status, validate, history."
+                'Unknown action "Up". Did you mean "up"? This function accepts up, plan, status,'
+                " validate, history."
             ),
         ),
         (
             {"action": "drop" * 20},
             (
-                'The action "dropdropdropdropdropdropdropdropdropdrop…" is not known.'
-                " Known here: up, plan, status, validate, history."
+                'Unknown action "dropdropdropdropdropdropdropdropdropdrop…". This function'
+                " accepts up, plan, status, validate, history."
             ),
         ),
         (
             {"aktion": "status"},
-            f'The key "aktion" is not known for the action "up". Did you mean "action"? {ALL_KEYS}',
+            f'Unknown key "aktion" for the action "up". Did you mean "action"? {ALL_KEYS}',
         ),
         (
             {"x": 1, "y": 2},
-            f'The key "x" (and 1 more) is not known for the action "up". {ALL_KEYS}',
+            f'Unknown key "x" (and 1 more) for the action "up". {ALL_KEYS}',
         ),
         (
             {"action": "status", "target": "7"},
             (
-                'The key "target" is not known for the action "status".'
-                " Known: action, reason, requested_by, execution."
+                'Unknown key "target" for the action "status".'
+                " Accepted: action, reason, requested_by, execution."
             ),
         ),
     ],
@@ -126,13 +126,13 @@ def test_command_that_is_not_known_is_refused(event: object, problem: str) -> No
     [
         (
             {"target": "v\n7"},
-            'The target "v\\n7" cannot be read.',
+            'The value "v\\n7" of target is invalid.',
             "Send a version, such as 20261122093000, or leave target out.",
         ),
         *(
             (
                 {"target": value},
-                "The target cannot be read.",
+                "The value of target is invalid.",
                 "Send a version, such as 20261122093000, or leave target out.",
             )
             for value in (None, True, -1.5, ["7"], {"version": "7"})
@@ -140,7 +140,7 @@ def test_command_that_is_not_known_is_refused(event: object, problem: str) -> No
         *(
             (
                 {key: value},
-                f"The {key} cannot be read.",
+                f"The value of {key} is invalid.",
                 f"Send text of 1 to 1,000 characters, or leave {key} out.",
             )
             for key in ("reason", "requested_by", "execution")
@@ -160,7 +160,7 @@ def test_value_of_a_wrong_type_is_refused(event: object, problem: str, hint: str
     [
         ("console_default", "The event is the Lambda console's default test event."),
         ("eventbridge_schedule", "The event is an EventBridge event."),
-        ("sqs", "The event is a batch of records of SNS, SQS, S3 or a stream."),
+        ("sqs", "The event is a batch of records from SNS, SQS, S3 or a stream."),
     ],
 )
 def test_event_of_another_service_is_refused_by_name(
@@ -179,8 +179,8 @@ def test_action_that_is_not_allowed_is_refused() -> None:
     only_status = Settings(allowed_actions=("status",))
     with pytest.raises(RequestInvalid) as caught:
         read_request({}, only_status)
-    assert str(caught.value) == (
-        'The action "up" is not allowed on this function; it accepts status.'
+    assert (
+        str(caught.value) == 'The action "up" is not allowed on this function; it accepts status.'
     )
     assert Request(Action.STATUS, CALLER) == read_request({"action": "status"}, only_status)
 
@@ -372,38 +372,38 @@ def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, 
     [
         (
             {"action": "down", **OPERATOR},
-            "A down needs to know how far.",
-            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+            "A down needs target or steps.",
+            'Send either "steps" (the number of migrations) or "target" (the version to stop at).',
         ),
         (
             {"action": "down", "steps": 1, "target": "7", **OPERATOR},
-            "A down takes target or steps, and both were given.",
-            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+            "A down takes either target or steps; the command has both.",
+            'Send either "steps" (the number of migrations) or "target" (the version to stop at).',
         ),
         (
             {"action": "down", "steps": 0, **OPERATOR},
-            "The steps cannot be read.",
+            "The value of steps is invalid.",
             "Send a whole number from 1 to 99999, or leave steps out.",
         ),
         (
             {"action": "plan", "steps": 1},
             '"steps" is only for a down.',
-            'Send "direction": "down" with it.',
+            'Add "direction": "down".',
         ),
         (
             {"action": "repair", **OPERATOR},
-            "A repair does one thing to one migration; 0 were asked for.",
+            "A repair makes one change to one migration; the command has 0.",
             'Send one of "accept", "forget" and "mark", each with a version.',
         ),
         (
             {"action": "repair", "accept": "1", "mark": "2", **OPERATOR},
-            "A repair does one thing to one migration; 2 were asked for.",
+            "A repair makes one change to one migration; the command has 2.",
             'Send one of "accept", "forget" and "mark", each with a version.',
         ),
         (
             {"action": "baseline", **OPERATOR},
-            "A baseline needs its version.",
-            'Send "target": the last version that is there already.',
+            "A baseline needs target.",
+            'Send "target": the last version that the database already contains.',
         ),
         *(
             (

@@ -153,7 +153,7 @@ def test_reason_of_an_error_before_the_run() -> None:
 
 def test_reason_is_never_empty() -> None:
     """CloudFormation takes no failure without a reason."""
-    expected = "The run failed and said nothing; the function's log says more."
+    expected = "The run failed without a message; see the function's log."
     assert expected == make_reason(SettingInvalid(" \n"))
 
 

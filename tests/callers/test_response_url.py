@@ -189,8 +189,8 @@ def test_fifth_failure_is_the_last(serve: Callable[..., PutServer], clock: Clock
     with pytest.raises(UnexpectedFailure) as caught:
         put_answer(server.url, BODY, clock.timing, loopback=True)
     assert str(caught.value) == (
-        "CloudFormation could not be told the outcome: try 5 of 5 ended with HTTP 503. What the run"
-        " did to the database stays; the stack waits until its ServiceTimeout."
+        "The outcome could not be sent to CloudFormation: try 5 of 5 ended with HTTP 503. What the"
+        " run did to the database stays; the stack waits until its ServiceTimeout."
     )
     assert clock.slept == [0.2, 0.4, 0.8, 1.6]
     assert caught.value.fields == {"tries": 5, "ended": "HTTP 503"}

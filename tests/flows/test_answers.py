@@ -315,9 +315,9 @@ def test_function_without_its_package_answers(
     substitute(make_event(bucket.sign_url(), RequestType="Delete", PhysicalResourceId="x"), context)
     created, deleted = read_puts(bucket)
     assert (
-        "The function's package cannot be imported. ModuleNotFoundError: No module named 'pg8000'."
-        " Nothing was changed. Build the package with sam build, for the function's own runtime and"
-        " architecture, and deploy what it made."
+        "The function's package cannot be imported. ModuleNotFoundError: No module named"
+        " 'pg8000'. Nothing was changed. Build the package with sam build, for the function's own"
+        " runtime and architecture, and deploy it."
     ) == created["Reason"]
     assert ("SUCCESS", "x") == (deleted["Status"], deleted["PhysicalResourceId"])
 

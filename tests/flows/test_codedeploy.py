@@ -112,7 +112,7 @@ def test_function_that_may_not_answer_says_what_it_lacks(
 ) -> None:
     """A role without the permission costs one try, and the error names the permission."""
     api.fail_next(1, Refusal.DENIED)
-    with pytest.raises(UnexpectedFailure, match="CodeDeploy cannot be told the outcome") as caught:
+    with pytest.raises(UnexpectedFailure, match="CodeDeploy cannot be sent the outcome") as caught:
         function.handle(deployment.make_event())
     hint = str(caught.value.hint)
     assert hint.startswith("Allow codedeploy:PutLifecycleEventHookExecutionStatus in the role's")

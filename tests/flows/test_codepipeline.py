@@ -135,8 +135,8 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ("up", "The action's UserParameters are no JSON object. Nothing was changed."),
-        ("[" * 100_000, "The action's UserParameters are no JSON object. Nothing was changed."),
+        ("up", "The action's UserParameters are not a JSON object. Nothing was changed."),
+        ("[" * 100_000, "The action's UserParameters are not a JSON object. Nothing was changed."),
         ('{"action": "hush"}', 'The action "hush" is not known.'),
         ('{"target": "latest"}', "The target latest is not a version in"),
     ],
@@ -249,7 +249,7 @@ def test_function_that_may_not_answer_says_what_it_lacks(
     with pytest.raises(UnexpectedFailure) as caught:
         function.handle(pipeline.make_event())
     assert (
-        "CodePipeline cannot be told the outcome: this role may not do that"
+        "CodePipeline cannot be sent the outcome: this role may not do that"
         " (AccessDeniedException). What the run did to the database stays."
     ) == caught.value.message
     assert "Allow codepipeline:PutJobSuccessResult and" in str(caught.value.hint)
@@ -262,7 +262,9 @@ def test_job_that_codepipeline_does_not_know_is_an_error(
     """Whoever makes a job up hears that there is none, after a run that any command could ask for."""
     event = pipeline.make_event()
     api.waiting.clear()
-    with pytest.raises(UnexpectedFailure, match=r"it knows no job of this id") as caught:
+    with pytest.raises(
+        UnexpectedFailure, match=r"this account and region have no job with this id"
+    ) as caught:
         function.handle(event)
     assert "Only CodePipeline may invoke" in str(caught.value.hint)
     assert 1 == len(api.calls)
@@ -274,7 +276,7 @@ def test_job_without_an_id_is_refused_before_any_work(
 ) -> None:
     """Nobody could be told the outcome, so there is none."""
     del pipeline
-    with pytest.raises(RequestRefused, match="has no id, so nobody could be told") as caught:
+    with pytest.raises(RequestRefused, match="has no id, so CodePipeline cannot be sent") as caught:
         function.handle({"CodePipeline.job": job})
     assert [] == api.calls
     assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
@@ -417,7 +419,7 @@ def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
     details = [step["executionDetails"] for step in action.steps]
     assert [20, 60, 100] == [one["percentComplete"] for one in details]
     assert (
-        "Applied 1 migration. 4 migrations still to do; the run goes on. The database is at 1."
+        "Applied 1 migration. 4 migrations still to do; the run continues. The database is at 1."
     ) == details[0]["summary"]
     assert [False, False, True] == ["outputVariables" in step for step in action.steps]
     first, second, third = job_ids(pipeline)
@@ -447,9 +449,9 @@ def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) 
     action = pipeline.run(json.dumps(command))
     assert (False, 1) == (action.is_success, len(action.steps))
     assert (
-        "The run stopped before it was done. Undid 1 migration. It does not go on by itself, since"
-        " steps count from what is applied at that moment. Undone by this run: 3. Ask for the rest with"
-        " target instead"
+        "The run stopped before it was done. Undid 1 migration. It does not continue automatically,"
+        " because steps count from what is applied when a job starts. Undone by this run: 3."
+        ' Run the rest with "target" instead'
     ) in action.message
     assert [("1", "applied"), ("2", "applied")] == project.history()
 
@@ -504,4 +506,4 @@ def test_token_that_cannot_be_told_fails_the_action(
     api.fail_next(5, Refusal.THROTTLED)
     pipeline.handler = function.handle_hurried
     action = pipeline.run()
-    assert "CodePipeline cannot be told the outcome: AWS answered Throttling" in action.message
+    assert "CodePipeline cannot be sent the outcome: AWS answered Throttling" in action.message

@@ -189,10 +189,10 @@ def test_options_become_the_command(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--steps", "3"], 'The key "steps" is not known for the action "up".'),
+        (["--steps", "3"], 'Unknown key "steps" for the action "up".'),
         (["--action", "down"], 'The action "down" needs reason.'),
         (["--action", "repair", "--reason", "x"], "A repair does one thing to one migration"),
-        (["--target", "\n"], "cannot be read. Nothing was changed."),
+        (["--target", "\n"], "is invalid. Nothing was changed."),
     ],
 )
 def test_command_that_cannot_be_is_refused_here(
@@ -278,7 +278,7 @@ def test_run_longer_than_an_invocation_is_invoked_again(
     behind.handle = handle
     outcome = run()
     assert 0 == outcome.status
-    assert "  ! Invocation 1 was over after 1 migration; invoking again.\n" == outcome.err
+    assert "  ! Invocation 1 ended after 1 migration; invoking again.\n" == outcome.err
     assert outcome.out.startswith("✓ applied 2 migrations in ")
     assert 2 == len(behind.asked)
     assert behind.asked[0] == behind.asked[1]
@@ -321,13 +321,13 @@ def test_down_by_steps_is_invoked_once(run: Callable[..., Outcome], stub: Behind
             {"errorType": "Sandbox.Timedout", "errorMessage": TIMED_OUT},
             4,
             "run-incomplete",
-            "The function was killed when its time was over: RequestId: 8f5a1e7c Error: Task timed",
+            "The function was killed at its timeout: RequestId: 8f5a1e7c Error: Task timed",
         ),
         (
             {"errorMessage": "2026-11-22T09:00:00Z 8f5a1e7c Task timed out after 3.00 seconds"},
             4,
             "run-incomplete",
-            "The function was killed when its time was over: 2026-11-22T09:00:00Z",
+            "The function was killed at its timeout: 2026-11-22T09:00:00Z",
         ),
         (
             {"errorType": "Runtime.ExitError", "errorMessage": "Error: signal: killed"},
@@ -375,7 +375,7 @@ def test_result_that_is_no_report_is_an_error(
     api.function = lambda _name, _payload: Invoked(payload)
     outcome = run()
     assert 1 == outcome.status
-    assert "The function's answer is no report of Lockgate's." in outcome.out
+    assert "The function did not return a Lockgate report." in outcome.out
 
 
 def refuse(
@@ -458,10 +458,10 @@ def test_function_that_does_not_start_is_given_up(
             "TooManyRequestsException",
             3,
             "function-busy",
-            "it is at its limit of invocations at one time",
+            "it has reached its limit of concurrent invocations",
         ),
         (409, "ResourceConflictException", 3, "function-busy", "it is being deployed"),
-        (400, "ValidationException", 2, "request-invalid", "that is no name of a function"),
+        (400, "ValidationException", 2, "request-invalid", "that is not a valid function name"),
     ],
 )
 def test_function_that_cannot_be_invoked_is_readable(
@@ -503,8 +503,8 @@ def test_answer_that_does_not_arrive_is_told_as_such(
     error = outcome.report["error"]
     assert (1, "function-failed", 1) == (outcome.status, error["code"], len(asked))
     assert (
-        f"Function shop-Migrate was invoked, and its answer did not arrive ({named})."
-        " The state of the database is unknown: the function was invoked and gave no report."
+        f"Function shop-Migrate was invoked, but its response did not arrive ({named})."
+        " The state of the database is unknown: the function was invoked and returned no report."
     ) == error["message"]
 
 
@@ -530,7 +530,7 @@ def test_lambda_that_cannot_be_reached_is_readable(
     ("unset", "said"),
     [
         (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "has no AWS credentials"),
-        (("AWS_DEFAULT_REGION",), "no region is known (NoRegionError)"),
+        (("AWS_DEFAULT_REGION",), "no region is set (NoRegionError)"),
     ],
 )
 def test_environment_that_lacks_something_is_readable(

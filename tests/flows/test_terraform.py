@@ -159,7 +159,9 @@ def test_tf_that_is_no_object_is_refused(
 ) -> None:
     """A word of one's own in the place of the provider's object is refused readably."""
     del terraform
-    with pytest.raises(errors.RequestRefused, match="a Terraform invocation whose tf is no object"):
+    with pytest.raises(
+        errors.RequestRefused, match="a Terraform invocation whose tf is not an object"
+    ):
         function.handle({"action": "up", "tf": tf})
 
 

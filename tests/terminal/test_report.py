@@ -181,10 +181,10 @@ def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
 
   Drift
     1  1_a.sql  edited
-    2  2_b.sql  another text
+    2  2_b.sql  different text
     3  c        file is missing
     4  4_d.sql  down script edited
-    5  5_e.sql  down script taken out
+    5  5_e.sql  down script removed
 
   History
     1  a  2026-11-22 10:02:11Z   3 ms
@@ -219,7 +219,7 @@ RESTORE = (f"aws rds restore-db-cluster-from-snapshot {'--option value ' * 9}--r
         ),
         (
             BackupInfo(BackupKind.POINT_IN_TIME, CLUSTER, None, None, ()),
-            "The cluster main has no time to which it can be restored.",
+            "The cluster main cannot be restored to a point in time.",
         ),
     ],
 )
@@ -241,7 +241,7 @@ def test_backup_is_one_line_and_after_a_failure_its_commands(
         (make(Status.UP_TO_DATE), "up to date"),
         (make(Status.UP_TO_DATE, from_version="7", to_version="7"), "up to date, at 7"),
         (make(Status.REFUSED), "refused"),
-        (make(Status.APPLIED, Action.UNLOCK), "the lock was freed"),
+        (make(Status.APPLIED, Action.UNLOCK), "the lock was released"),
         (make(Status.UP_TO_DATE, Action.UNLOCK), "the lock was free"),
         (make(Status.BUSY, duration_ms=5_000), "busy after 5.0 s"),
         (make(Status.INCOMPLETE, to_version="3"), "incomplete, empty → 3"),

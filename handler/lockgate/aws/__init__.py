@@ -1,1 +1,1 @@
-"""AWS: secrets and endpoints. The only place, beside the callers that answer, that knows botocore."""
+"""AWS: secrets, endpoints, backups and functions. Only this package and the callers use botocore."""

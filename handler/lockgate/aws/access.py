@@ -1,4 +1,4 @@
-"""Combines settings, URL, secret and IAM into one `Access`. Opens no connection to the database.
+"""Combines settings, URL, secret and IAM into one `Access`, without connecting to the database.
 
 The order of precedence for each field::
 
@@ -39,7 +39,7 @@ class _Source:
 
 
 class AccessSource:
-    """Reads the access to the database from the settings, again each time it is asked.
+    """Finds the access to the database that the settings describe, anew on each call.
 
     After a rejected password, `SecretStage.CURRENT` is read once more, because the secret may have been
     rotated. Then `SecretStage.PENDING` is tried: a rotation sets the password in the database before it
@@ -54,7 +54,7 @@ class AccessSource:
 
     @property
     def tried(self) -> tuple[str, ...]:
-        """The origins of the credentials so far, each once, for the final error."""
+        """The origins of the credentials that were tried, each once, for the final error."""
         return tuple(self._tried)
 
     @overload
@@ -102,7 +102,7 @@ class AccessSource:
         raise SettingInvalid(
             "No database is given: LOCKGATE_SECRET_ARN, LOCKGATE_DATABASE_URL and LOCKGATE_IAM_AUTH"
             " are not set.",
-            hint="Set LOCKGATE_SECRET_ARN for a function; in a terminal, give --local, --database-url or"
+            hint="Set LOCKGATE_SECRET_ARN for a function; in a terminal, use --local, --database-url or"
             " --secret.",
             setting="LOCKGATE_SECRET_ARN",
         )
@@ -141,9 +141,9 @@ class AccessSource:
         if password is None and self._settings.secret_arn is not None:
             raise CredentialsRejected(
                 f"There is no password in {source.origin}.",
-                hint="Add password to the secret, or set LOCKGATE_IAM_AUTH=true to do without one.",
+                hint="Add password to the secret, or set LOCKGATE_IAM_AUTH=true to sign in without one.",
             )
-        # A URL without a password is for servers that ask for none.
+        # A URL without a password is for servers that need none.
         return Credentials(username, password or "", source.origin)
 
     def _sign_in(self, endpoint: Endpoint, username: str, tls: Tls) -> Credentials:
@@ -170,17 +170,16 @@ def _read_host(text: str | None, port: int | None) -> tuple[str | None, int | No
     """Return host and port of the settings; the host may have a port.
 
     Raises:
-        SettingInvalid: it is not the name or the address of a host, or has another port.
+        SettingInvalid: it is not a host name or address, or its port differs from the setting's.
     """
     if text is None:
         return None, port
     found = parse_host(text)
     if found is None or (found[1] is not None and port not in {None, found[1]}):
         raise SettingInvalid(
-            "LOCKGATE_HOST is not the name or the address of a host, or has another port than"
-            " LOCKGATE_PORT.",
-            hint="Give it the host alone, and LOCKGATE_PORT the port; a whole URL belongs in"
-            " LOCKGATE_DATABASE_URL.",
+            "LOCKGATE_HOST is not a host name or address, or its port differs from LOCKGATE_PORT.",
+            hint="Set LOCKGATE_HOST to the host alone, and LOCKGATE_PORT to the port; a whole URL"
+            " belongs in LOCKGATE_DATABASE_URL.",
             setting="LOCKGATE_HOST",
         )
     return found[0], found[1] if port is None else port
@@ -200,7 +199,7 @@ def _first(preferred: Any, otherwise: Any) -> Any:
 
 def _missing(field: str, setting: str, origin: str) -> SettingInvalid:
     return SettingInvalid(
-        f"No {field} is known: none in {origin}, and {setting} is not set.",
+        f"No {field} is given: there is none in {origin}, and {setting} is not set.",
         hint=f"Set {setting}.",
         setting=setting,
     )

@@ -1,12 +1,12 @@
-"""A backup before a change, of what runs on RDS. Knows the modes; reads no history.
+"""Makes or finds a backup of a database on RDS before a change.
 
 ::
 
     find the database -> no blue/green deployment? -> record the restorable time
                                                    '-> take a snapshot -> prune older ones
 
-Where the setting is not given, whatever keeps RDS from being asked is passed over with a line in
-the log. Where it is given, `record` warns of that, and `snapshot` refuses the run.
+If RDS cannot be asked, the mode `record` warns and `snapshot` refuses the run. Without the setting, only
+the log mentions it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BackupTerms:
-    """What the settings say. ``mode`` is ``None`` where they say nothing."""
+    """The settings of backups. ``mode`` is ``None`` if it is not set."""
 
     mode: BackupMode | None
     keep: int
@@ -47,10 +47,9 @@ class BackupTerms:
 
 @dataclass(slots=True)
 class RdsBackup:
-    """Backs up the cluster or instance that a run is connected to.
+    """Backs up the cluster or instance that a run is connected to; follows `core.backup.Backup`.
 
-    ``find_named`` returns what the secret says of its database. `before_change` is
-    `core.backup.Backup`'s.
+    ``find_named`` returns the cluster or instance that the secret names.
     """
 
     terms: BackupTerms
@@ -80,11 +79,11 @@ class RdsBackup:
         except LockgateError as error:
             if self.terms.mode is BackupMode.SNAPSHOT:
                 raise _refusal(error) from error
-            self._go_without("No restorable time is known", error, notes)
+            self._go_without("The restorable time is unknown", error, notes)
             return None
 
     def _make_clients(self) -> ClientFactory:
-        """Return what makes clients; nobody waits long for what nobody asked for."""
+        """Return the factory of clients; without the setting they do not retry, to save time."""
         if self.clients is not None:
             return self.clients
         return make_client if self.terms.mode is not None else partial(make_client, attempts=1)
@@ -93,7 +92,7 @@ class RdsBackup:
         try:
             refuse_deployment(database)
         except BackupFailed as error:
-            what = "Whether a blue/green deployment is active is not known"
+            what = "Blue/green deployments of the database could not be checked"
             self._go_without(what, error, notes)
 
     def _go_without(self, what: str, error: LockgateError, notes: Notes) -> None:
@@ -107,8 +106,8 @@ class RdsBackup:
         _Writing(database, notes).write(None)
         if database.restorable_time is None and self.terms.mode is not None:
             notes.warn(
-                f"{database.resource} has no time to which it can be restored: automated backups are"
-                " off (a retention of 0 days), or the first one is not finished."
+                f"{database.resource} cannot be restored to a point in time: automated backups are off"
+                " (a retention of 0 days), or the first one is not finished."
             )
 
     def _take(self, database: RdsDatabase, purpose: Purpose, notes: Notes) -> None:
@@ -131,7 +130,7 @@ class RdsBackup:
     def _prune(
         self, snapshots: Snapshots, tags: Mapping[str, str], taken: Snapshot, notes: Notes
     ) -> None:
-        """Delete older snapshots of ours; that one stays is no reason not to run."""
+        """Delete older snapshots of Lockgate; one that cannot be deleted does not stop the run."""
         deleted = []
         try:
             for old in find_surplus(snapshots.list(), tags, taken.identifier, self.terms.keep):
@@ -140,13 +139,15 @@ class RdsBackup:
                 if snapshots.delete(old.identifier):
                     deleted.append(old.identifier)
         except BackupFailed as error:
-            notes.warn(f"Older snapshots are left: {error.message} {error.hint or ''}".rstrip())
+            notes.warn(
+                f"Older snapshots were not deleted: {error.message} {error.hint or ''}".rstrip()
+            )
         if deleted:
             self.emit("snapshots_pruned", snapshots=deleted)
 
 
 class _Writing:
-    """Writes what is known of a backup into a report, each time anew."""
+    """Writes the state of a backup into a report, replacing what it wrote before."""
 
     def __init__(self, database: RdsDatabase, notes: Notes) -> None:
         self._database = database
@@ -154,7 +155,7 @@ class _Writing:
         self._writer = _find_writer(database)
 
     def write(self, snapshot: Snapshot | None) -> None:
-        """Write the state of a snapshot, or the restorable time alone."""
+        """Write the state of a snapshot; for ``None``, only the restorable time."""
         identifier = None if snapshot is None else snapshot.identifier
         info = BackupInfo(
             kind=BackupKind.POINT_IN_TIME if snapshot is None else BackupKind.SNAPSHOT,
@@ -177,12 +178,12 @@ def _read_info(snapshot: Snapshot) -> SnapshotInfo:
 
 
 def _find_writer(database: RdsDatabase) -> Any:
-    """Return the description of an Aurora cluster's writer, whose size only the instance knows."""
+    """Return the description of an Aurora cluster's writer instance, which has the size."""
     members = database.description.get("DBClusterMembers") or [] if database.is_aurora else []
     for member in members:
         if member.get("IsClusterWriter"):
             writer = Resource(ResourceKind.INSTANCE, member["DBInstanceIdentifier"])
-            # Without it a command has a gap to fill in, which keeps nobody from the change.
+            # Without it, a restore command has a placeholder, which does not stop the run.
             with suppress(BackupFailed):
                 return describe(database.client, writer).description
     return None

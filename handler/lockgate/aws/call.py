@@ -1,4 +1,4 @@
-"""A call of AWS as messages name it, and the region that a call goes to."""
+"""An AWS call as messages describe it, and the region of a call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARN = re.compile(r"arn:[^:]+:[^:]+:([^:]+):")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What messages need to name about a call.
+    """The parts of a call that messages mention.
 
     ``subject``: what it reads or changes. ``permission``: the IAM action. ``service``: the VPC endpoint.
     ``meanings``: for the service's own error codes, the problem and the hint.

@@ -1,4 +1,4 @@
-"""The function's call of itself, to go on where it stopped. Knows Lambda's Invoke; knows no event."""
+"""Invokes the function again from within, to continue a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def invoke_again(
     """
     client = clients("lambda", region_of(function_arn))
     call = Call(
-        subject="The run is not done, and the function that would go on with it",
+        subject="The run is not done, and the function that would continue it",
         permission="lambda:InvokeFunction",
         service="lambda",
         verb="invoked",

@@ -1,7 +1,7 @@
-"""A database URL read into its parts. Knows the URL's grammar; opens nothing.
+"""Reads a database URL into its parts.
 
-No message quotes any part of the URL: a password with an unescaped character lands in the host, the
-port or the query, and would be printed from there.
+No message quotes any part of the URL: the parser takes half of a password with an unescaped
+character for the host, the port or the query, and a message would print it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _HINT = (
     """ To encode: python3 -c 'import urllib.parse; print(urllib.parse.quote(input(), safe=""))'"""
 )
 
-# libpq's sslmode (manual, section 32.19.3). What is missing here falls back to less than it asks.
+# libpq's sslmode (manual, section 32.19.3). The modes not listed here can fall back to less security.
 _SSL_MODES = {"disable": Tls.OFF, "require": Tls.REQUIRE, "verify-full": Tls.VERIFY_FULL}
 
-# Parameters that people bring from libpq, and the setting that does the same.
+# Parameters of libpq's URLs, and the setting that does the same.
 _SETTINGS_INSTEAD = {
     "sslrootcert": "LOCKGATE_CA_FILE",
     "connect_timeout": "LOCKGATE_CONNECT_TIMEOUT",
@@ -36,24 +36,24 @@ _UNDERSTOOD = ("sslmode", "host", "port")
 
 
 def is_database_url(text: str) -> bool:
-    """Whether the text is meant as a URL of a PostgreSQL database."""
+    """Return whether the text is meant as the URL of a PostgreSQL database."""
     return text.strip().lower().startswith(_SCHEMES)
 
 
 def parse_database_url(text: str, source: str) -> ConnectionParts:
     """Return the parts of a ``postgresql://`` or ``postgres://`` URL, percent-decoded.
 
-    ``source`` says in messages where the URL is from, such as ``LOCKGATE_DATABASE_URL``.
+    ``source`` is the origin of the URL for messages, such as ``LOCKGATE_DATABASE_URL``.
 
     Raises:
-        SettingInvalid: the text is no such URL, or it has a parameter that cannot be honoured.
+        SettingInvalid: the text is not such a URL, or it has an unsupported parameter.
     """
     if not is_database_url(text):
         raise _invalid(source, "does not begin with postgresql:// or postgres://")
     parts = _split(text.strip())
     if parts is None or parts.fragment:
         raise _invalid(source, "cannot be read as a URL")
-    # After u:1234/word@host the parser takes u for the host and half a password for the database.
+    # In u:1234/word@host the parser takes u for the host and half the password for the database.
     if "@" in parts.path or "/" in parts.path.removeprefix("/"):
         raise _invalid(source, "has an unescaped / or @")
     address = _read_address(parts, source)
@@ -80,10 +80,10 @@ def _split(text: str) -> SplitResult | None:
 def _read_address(parts: SplitResult, source: str) -> tuple[str | None, int | None]:
     address = parts.netloc.rpartition("@")[2]
     if "," in address:
-        raise _invalid(source, "names several hosts; name the writer's endpoint alone")
+        raise _invalid(source, "contains several hosts; use only the writer's endpoint")
     host, colon, port_text = address.rpartition(":")
     if address.lower().startswith("%2f"):
-        # The folder of a Unix socket, of which the parser would make small letters.
+        # The folder of a Unix socket, which the parser would turn into lower case.
         return _decode(host if colon else address, source), parse_port(port_text) if colon else None
     if not colon or port_text.endswith("]"):
         return _decode(parts.hostname, source), None
@@ -98,7 +98,7 @@ def _decode(part: str | None, source: str) -> str | None:
         return None
     decoded = _unquote(part)
     if decoded is None or "\0" in decoded:
-        raise _invalid(source, "has a percent-encoding that is no UTF-8 text")
+        raise _invalid(source, "has a percent-encoding that is not valid UTF-8")
     return decoded
 
 
@@ -114,10 +114,10 @@ def _read_query(query: str, source: str) -> dict[str, str]:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in _SETTINGS_INSTEAD:
             setting = _SETTINGS_INSTEAD[name]
-            hint = f"Take {name} out of the URL, and set {setting} to its value."
+            hint = f"Remove {name} from the URL, and set {setting} to its value."
             raise _invalid(source, f"has the parameter {name}; set {setting} instead", hint)
         if name not in _UNDERSTOOD:
-            hint = f"Keep {', '.join(_UNDERSTOOD)}, and take every other parameter out of the URL."
+            hint = f"Keep {', '.join(_UNDERSTOOD)}, and remove every other parameter from the URL."
             raise _invalid(source, "has a parameter other than sslmode, host and port", hint)
         found[name] = value
     return found
@@ -126,16 +126,18 @@ def _read_query(query: str, source: str) -> dict[str, str]:
 def _merge_address(
     address: tuple[str | None, int | None], query: dict[str, str], source: str
 ) -> tuple[str | None, int | None]:
-    """Return host and port, which may be parameters: the only way to name a socket in plain letters."""
+    """Return host and port, which may be parameters: the only unencoded way to name a socket."""
     host, port = query.get("host") or None, None
     if query.get("port"):
         port = parse_port(query["port"])
         if port is None:
-            raise _invalid(source, "has no valid port", "Write ?port=5432, or take it out.")
+            raise _invalid(
+                source, "has no valid port", "Write ?port=5432, or remove the parameter."
+            )
     for one, other in zip(address, (host, port), strict=True):
         if one is not None and other is not None and one != other:
-            hint = "Keep the host and the port either before the database, or behind the ?."
-            raise _invalid(source, "names two addresses", hint)
+            hint = "Write the host and the port either before the database, or after the ?."
+            raise _invalid(source, "contains two addresses", hint)
     return _first(address[0], host), _first(address[1], port)
 
 
@@ -150,9 +152,8 @@ def _read_tls(query: dict[str, str], source: str) -> Tls | None:
     if value not in _SSL_MODES:
         raise _invalid(
             source,
-            "asks for an sslmode other than verify-full, require and disable; allow and"
-            " prefer fall back to plain text, and verify-ca accepts a certificate of another"
-            " host",
+            "has an sslmode other than verify-full, require and disable; allow and prefer fall back to"
+            " an unencrypted connection, and verify-ca accepts a certificate of another host",
             "Write ?sslmode=verify-full, with LOCKGATE_CA_FILE for an authority of your own; or"
             " ?sslmode=require to encrypt without verifying; or, on this machine, ?sslmode=disable.",
         )

@@ -1,6 +1,6 @@
-"""Blue/green deployments of a database. A change made during one is lost, so it is refused.
+"""Refuses a change during a blue/green deployment of the database, because it would be lost.
 
-PostgreSQL's logical replication carries no DDL: the green side would be switched to without it.
+Logical replication does not replicate DDL: the green side would take over without the change.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from lockgate.errors import TargetUnsuitable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The others stand in the way; one that cannot be switched over may be mended and switched later.
+# Every other status blocks a change, since even a broken deployment may be fixed and switched over
+# later.
 _OVER = frozenset({"SWITCHOVER_COMPLETED", "DELETING", "DELETED"})
 
 
 def refuse_deployment(database: RdsDatabase) -> None:
-    """Refuse a database that an active blue/green deployment is of, on either side.
+    """Refuse a database that is the source or the target of an active blue/green deployment.
 
     Raises:
         TargetUnsuitable: there is such a deployment.
-        BackupFailed: RDS does not say.
+        BackupFailed: RDS cannot be asked.
     """
     for deployment in _list_deployments(database):
         sides = {deployment.get("Source"), deployment.get("Target")}
@@ -31,7 +32,7 @@ def refuse_deployment(database: RdsDatabase) -> None:
             raise TargetUnsuitable(
                 f"Blue/green deployment {deployment.get('BlueGreenDeploymentName')} of"
                 f" {database.resource} is {_say(deployment.get('Status'))}, and does not replicate"
-                " changes to the schema.",
+                " schema changes.",
                 hint="Switch over or delete the deployment, then invoke again.",
                 deployment=deployment.get("BlueGreenDeploymentIdentifier"),
             )

@@ -1,6 +1,6 @@
-r"""Where the database of an RDS secret is. Knows RDS's descriptions and the tags of its secrets.
+r"""Finds the endpoint of the database that an RDS secret belongs to.
 
-A master secret that RDS manages names no host. Its tags lead to the instance or cluster:
+A master secret that RDS manages contains no host. Its tags lead to the instance or cluster:
 
     secret --DescribeSecret--> tags --DescribeDBClusters--> writer endpoint, port, dbname
                                    \-DescribeDBInstances-> endpoint, or the cluster it belongs to
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 _INSTANCE_TAG = "aws:rds:primaryDBInstanceArn"
 _CLUSTER_TAG = "aws:rds:primaryDBClusterArn"
-_SET_HOST = "Or set LOCKGATE_HOST, which needs no discovery."
+_SET_HOST = "Or set LOCKGATE_HOST; then RDS is not asked."
 
 
 class ResourceKind(StrEnum):
-    """What RDS calls the thing that has an endpoint."""
+    """The kinds of RDS resources that have endpoints."""
 
     INSTANCE = "instance"
     CLUSTER = "cluster"
@@ -47,7 +47,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What RDS says about a database. ``dbname`` is ``None`` if none was made at creation."""
+    """A database's endpoint in RDS. ``dbname`` is ``None`` if none was created with it."""
 
     host: str
     port: int
@@ -60,14 +60,14 @@ def find_endpoint(
     """Return the writer's endpoint of the database that a secret belongs to.
 
     Raises:
-        SettingInvalid: nothing in the secret leads to a database, or it is no PostgreSQL.
+        SettingInvalid: nothing in the secret leads to a database, or it is not PostgreSQL.
         CredentialsRejected: the secret's or the database's description may not be read.
-        DatabaseUnreachable: the database is gone, or has no endpoint yet.
+        DatabaseUnreachable: the database does not exist, or has no endpoint yet.
     """
     resource = find_resource(secret, secrets)
     if resource is None:
         raise SettingInvalid(
-            f"No host is known: {secret.origin} has no host, no dbInstanceIdentifier or"
+            f"No host is given: {secret.origin} has no host, no dbInstanceIdentifier or"
             " dbClusterIdentifier, and no tag of RDS.",
             hint="Set LOCKGATE_HOST, or add host to the secret.",
         )
@@ -78,7 +78,7 @@ def find_endpoint(
 
 
 def find_resource(secret: Secret, secrets: SecretsManagerClient) -> Resource | None:
-    """Return the instance or cluster that a secret names or is tagged with, ``None`` without either.
+    """Return the instance or cluster in a secret's fields or tags, ``None`` without either.
 
     Raises:
         CredentialsRejected: the secret's description may not be read.
@@ -125,7 +125,7 @@ def _describe_instance(rds: RDSClient, resource: Resource) -> Discovered:
         answer = rds.describe_db_instances(DBInstanceIdentifier=resource.identifier)
     instance: Any = answer["DBInstances"][0]
     _refuse_other_engine(instance, resource)
-    # An instance of a cluster may be a reader; only the cluster knows the writer.
+    # An instance of a cluster may be a reader; only the cluster's description has the writer.
     if instance.get("DBClusterIdentifier"):
         return _describe_cluster(
             rds, Resource(ResourceKind.CLUSTER, instance["DBClusterIdentifier"], resource.region)
@@ -138,7 +138,7 @@ def _describe_instance(rds: RDSClient, resource: Resource) -> Discovered:
 
 def _describing(resource: Resource, permission: str, not_found_code: str) -> Call:
     gone = (
-        f"there is none in this account and region ({not_found_code})",
+        f"it does not exist in this account and region ({not_found_code})",
         f"Correct the secret's identifier. {_SET_HOST}",
     )
     return Call(
@@ -166,6 +166,6 @@ def _read_endpoint(
         status = description.get("DBInstanceStatus") or description.get("Status") or "unknown"
         raise DatabaseUnreachable(
             f"{resource} has no endpoint yet (its status is {status}).",
-            hint="Let the migration depend on the writer instance, not only on the cluster.",
+            hint="Make the migration depend on the writer instance, not only on the cluster.",
         )
     return Discovered(host=host, port=port, dbname=dbname or None)

@@ -1,8 +1,8 @@
-"""A deployed function, invoked from outside. Knows Lambda's Invoke and how long it may take; no report.
+"""Invokes a deployed function and waits for its result.
 
-The usual client waits a minute for an answer and then invokes again, and its connection says nothing
-for as long as the function works, which networks take for a dead one. Here nothing is sent twice, an
-answer is waited for longer than an invocation may live, and the connection is kept alive::
+The usual client waits a minute for a response and then invokes again. Its connection is silent while the
+function works, and networks drop silent connections. Here nothing is sent twice, the client waits longer
+than an invocation can take, and the connection is kept alive::
 
     |-- connect, 10 s --|-- the function works, up to 900 s --------------|-- answer --|
                           probe   probe   probe  (after 60 s, every 30 s)
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CONNECT_SECONDS = 10
-# Lambda's longest timeout, and what its start and the network may add.
+# Lambda's longest timeout, and some time for its start and the network.
 _READ_SECONDS = 900 + 60
 
-# Some networks forget a connection after four minutes without a word; the kernel's own first probe
-# comes after two hours.
+# Some networks drop a connection after four silent minutes; the kernel's default first probe comes after
+# two hours.
 _SOCKET_OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -53,28 +53,28 @@ _SOCKET_OPTIONS = [
 
 _NO_NAME = (
     RequestInvalid,
-    "that is no name of a function",
-    "Give its name or ARN; the stack's output FunctionArn has it.",
+    "that is not a valid function name",
+    "Give its name or ARN; the stack's output FunctionArn contains it.",
 )
 _UNREACHED = (
     FunctionFailed,
     "Lambda cannot be reached",
-    "Check the region and the network; behind a proxy set HTTPS_PROXY.",
+    "Check the region and the network; if a proxy is needed, set HTTPS_PROXY.",
 )
-# AWS's codes and the client's own errors after which nothing was run: class, meaning, what to do.
+# AWS's and the client's error codes after which nothing ran: class, meaning, hint.
 _MEANT: dict[str, tuple[type[LockgateError], str, str]] = {
     "ResourceNotFoundException": (
         RequestInvalid,
         "there is no such function",
-        "Check name, alias, region and account; the stack's output FunctionArn has the whole ARN.",
+        "Check name, alias, region and account; the stack's output FunctionArn contains the whole ARN.",
     ),
     "InvalidParameterValueException": _NO_NAME,
     "ValidationException": _NO_NAME,
     "ParamValidationError": _NO_NAME,
     "TooManyRequestsException": (
         FunctionBusy,
-        "it is at its limit of invocations at one time",
-        "Invoke again when another one has ended, or raise its reserved concurrency.",
+        "it has reached its limit of concurrent invocations",
+        "Invoke again when another invocation has ended, or raise its reserved concurrency.",
     ),
     "ResourceConflictException": (
         FunctionBusy,
@@ -86,8 +86,9 @@ _MEANT: dict[str, tuple[type[LockgateError], str, str]] = {
     "ProxyConnectionError": _UNREACHED,
     "SSLError": _UNREACHED,
 }
-# Lambda cannot start the function yet, or not now: an idle one in a VPC is made active within minutes,
-# addresses are freed, a key or a role that was just changed is known everywhere. Nothing ran.
+# Lambda cannot start the function yet, and nothing ran. That passes within minutes: an idle
+# function in a VPC becomes active, addresses become free, a changed key or role becomes known
+# everywhere.
 _NOT_STARTED = frozenset(
     {
         "ResourceNotReadyException", "ENINotReadyException", "SnapStartNotReadyException",
@@ -101,16 +102,16 @@ _NOT_STARTED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FunctionResponse:
-    """What Lambda returned: the payload, and whether it is the function's result or its error."""
+    """The response of Lambda: the payload, and whether it is the function's result or its error."""
 
     payload: Any
     is_error: bool
 
 
 class RemoteFunction:
-    """A function by its name or ARN, in a region and with a profile of the AWS configuration.
+    """A function by its name or ARN.
 
-    ``None`` leaves region and profile to the environment, the region also to the ARN.
+    ``region`` and ``profile`` default to the environment's, the region first to the ARN's.
     """
 
     def __init__(self, name: str, region: str | None = None, profile: str | None = None) -> None:
@@ -119,13 +120,13 @@ class RemoteFunction:
         self._profile = profile
 
     def invoke(self, command: Mapping[str, Any]) -> FunctionResponse:
-        """Invoke the function once, and wait for its end.
+        """Invoke the function once, and wait until it ends.
 
         Raises:
             RequestInvalid: there is no such function.
-            CredentialsRejected: AWS takes no credentials of this process, or they may not do that.
-            FunctionBusy: Lambda runs no further invocation now.
-            FunctionFailed: Lambda cannot be reached, or the connection broke while it worked.
+            CredentialsRejected: AWS rejects this process's credentials, or they may not invoke it.
+            FunctionBusy: Lambda cannot start a further invocation now.
+            FunctionFailed: Lambda cannot be reached, or the connection broke while the function worked.
         """
         call = Call(f"Function {self.name}", "lambda:InvokeFunction", "lambda", verb="invoked")
         try:
@@ -142,7 +143,7 @@ class RemoteFunction:
         session = Session(profile=self._profile)
         config = Config(retries={"mode": "standard", "total_max_attempts": 1})
         client = session.create_client("lambda", region_name=self._region, config=config)
-        # The only way past the client's own connections, whose options it does not let choose.
+        # The client has no way to set the options of its own connections.
         send = partial(_send, session.get_config_variable("ca_bundle"))
         client.meta.events.register("before-send.lambda.Invoke", send)
         return client
@@ -160,7 +161,7 @@ def _send(ca_bundle: str | None, request: Any, **_: object) -> Any:
 
 
 def _explain(error: LockgateError, name: str) -> LockgateError:
-    """Return the error with the class that an exit status goes by."""
+    """Return the error with the class that determines the exit status."""
     code = str(error.fields.get("aws_code"))
     if code in _MEANT:
         cls, problem, hint = _MEANT[code]
@@ -177,11 +178,11 @@ def _explain(error: LockgateError, name: str) -> LockgateError:
         )
     if not may_pass(error):
         return CredentialsRejected(error.message, hint=error.hint, was_invoked=False)
-    # The request may have arrived, and the function may be at work.
+    # The request may have arrived, and the function may be running.
     return FunctionFailed(
-        f"Function {name} was invoked, and its answer did not arrive ({code}).",
-        hint=f"lockgate invoke {name} --action status\nInvoked again, a run waits for the one that is at"
-        " work.",
+        f"Function {name} was invoked, but its response did not arrive ({code}).",
+        hint=f"lockgate invoke {name} --action status\nIf you invoke it again, the new run waits for the"
+        " active one.",
     )
 
 

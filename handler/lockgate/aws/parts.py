@@ -1,4 +1,4 @@
-"""What one source says about a connection, and which version of a secret. Knows no source."""
+"""The connection fields that a URL or a secret contains, and how hosts and ports are read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from lockgate.core.policy import Tls
 
 _MAX_PORT = 65535
-# Underscores are in the names of containers.
+# Names of containers may contain underscores.
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
 class SecretStage(StrEnum):
-    """Which version of a secret is meant: the one in use, or the one a rotation is preparing."""
+    """A version of a secret: the one in use, or the one that a rotation prepares."""
 
     CURRENT = "AWSCURRENT"
     PENDING = "AWSPENDING"
@@ -27,7 +27,7 @@ class SecretStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParts:
-    """The fields that a URL or a secret gives. ``None`` means "not given"."""
+    """The fields in a URL or a secret. ``None`` means "not given"."""
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -38,7 +38,7 @@ class ConnectionParts:
 
 
 def parse_port(value: object) -> int | None:
-    """Return the port that a number or digits stand for, ``None`` for anything else."""
+    """Return a port, given as a number or as digits; ``None`` for anything else."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not text.isascii() or not text.isdigit():
         return None

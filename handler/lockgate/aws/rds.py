@@ -1,11 +1,11 @@
-r"""Which cluster or instance of RDS a run is connected to. Knows RDS's descriptions.
+r"""Finds the RDS cluster or instance that a run is connected to.
 
 ::
 
-    host of RDS's --its name--> description, whose endpoint must be that host
+    RDS host name --its name--> description, whose endpoint must be that host
     any other host --the secret's identifier or tags--> description
 
-A name alone proves nothing: another account may have a cluster of the same name.
+The name alone is not enough: another account may have a cluster of the same name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from datetime import datetime
 
-# What the secret says of its database, asked for only where the host says nothing.
+# Returns the resource that the secret names; called only if the host name does not lead to one.
 FindNamed = Callable[[], Resource | None]
 
 _NOT_FOUND = (
@@ -38,11 +38,11 @@ _NOT_FOUND = (
     "DBProxyEndpointNotFoundFault",
 )
 _GONE = (
-    "there is none in this account and region",
-    "Run where the database is, or set LOCKGATE_BACKUP=off.",
+    "it does not exist in this account and region",
+    "Run in the database's account and region, or set LOCKGATE_BACKUP=off.",
 )
 _QUOTA = (
-    "the account has as many manual snapshots as it may have (SnapshotQuotaExceeded)",
+    "the account has reached its quota of manual snapshots (SnapshotQuotaExceeded)",
     "Delete old snapshots, lower LOCKGATE_BACKUP_KEEP, or have the quota raised.",
 )
 
@@ -62,7 +62,7 @@ class RdsDatabase:
 
     @property
     def prefix(self) -> str:
-        """What RDS's names for its fields begin with."""
+        """The prefix of its fields' names in RDS."""
         return "DBCluster" if self.resource.kind is ResourceKind.CLUSTER else "DBInstance"
 
     @property
@@ -73,18 +73,18 @@ class RdsDatabase:
 
     @property
     def is_aurora(self) -> bool:
-        """Whether it is an Aurora cluster, whose instances are made one by one."""
+        """Whether it is an Aurora cluster, whose instances are created separately."""
         return str(self.description["Engine"]).startswith("aurora")
 
     @property
     def restorable_time(self) -> datetime | None:
-        """The latest moment that its automated backups reach; ``None`` without any."""
+        """The latest time to which automated backups can restore it; ``None`` without any."""
         time: datetime | None = self.description.get("LatestRestorableTime")
         return time
 
     @property
     def source(self) -> BackupSource:
-        """It as the report names it."""
+        """The resource, as shown in reports."""
         return BackupSource(
             kind=self.resource.kind.value,
             identifier=self.description[f"{self.prefix}Identifier"],
@@ -94,12 +94,13 @@ class RdsDatabase:
 
 
 def find_database(clients: ClientFactory, host: str, find_named: FindNamed) -> RdsDatabase:
-    """Return the cluster or instance behind a host; an instance of a cluster gives the cluster.
+    """Return the cluster or instance of a host; for an instance of a cluster, the cluster.
 
-    Makes no client for a host that is loopback, or that nothing connects with RDS.
+    Creates no client for a loopback host, or for one that neither its name nor the secret relates
+    to RDS.
 
     Raises:
-        BackupFailed: there is none, it is no PostgreSQL, or RDS cannot be asked.
+        BackupFailed: there is none, it is not PostgreSQL, or RDS cannot be asked.
     """
     if is_on_this_machine(host):
         raise _not_ours(host)
@@ -114,7 +115,7 @@ def find_database(clients: ClientFactory, host: str, find_named: FindNamed) -> R
 
 
 def describe(rds: Any, resource: Resource) -> RdsDatabase:
-    """Return a cluster or instance as it is now."""
+    """Return the current description of a cluster or instance."""
     if resource.kind is ResourceKind.CLUSTER:
         with translated(asking(resource, "rds:DescribeDBClusters")):
             answer = rds.describe_db_clusters(DBClusterIdentifier=resource.identifier)
@@ -125,7 +126,7 @@ def describe(rds: Any, resource: Resource) -> RdsDatabase:
 
 
 def asking(subject: object, permission: str, verb: str = "described") -> Call:
-    """Return the call for messages about something of RDS's."""
+    """Return the call for messages about an RDS resource."""
     return Call(
         subject=str(subject),
         permission=permission,
@@ -176,13 +177,13 @@ def _find_behind_proxy(rds: Any, name: str, host: RdsHost) -> Resource:
         if target.get("Type") == "RDS_INSTANCE" and target.get("RdsResourceId"):
             return Resource(ResourceKind.INSTANCE, target["RdsResourceId"], host.region)
     raise BackupFailed(
-        f"RDS proxy {name} has no cluster or instance behind it.",
+        f"RDS proxy {name} has no cluster or instance as its target.",
         hint="Connect to the cluster's or instance's own endpoint.",
     )
 
 
 def _settle(rds: Any, resource: Resource, host: RdsHost | None) -> RdsDatabase:
-    """Describe what was found; only what has the host for an endpoint is taken."""
+    """Describe the resource, and reject it if the host is not its endpoint."""
     database = describe(rds, resource)
     if host is not None and host.kind in {EndpointKind.CLUSTER, EndpointKind.INSTANCE}:
         _check_endpoints(database, host)
@@ -193,7 +194,7 @@ def _settle(rds: Any, resource: Resource, host: RdsHost | None) -> RdsDatabase:
         raise BackupFailed(
             f"{resource} runs the engine {database.description.get('Engine')}, so it is not the"
             " database of this run.",
-            hint="Correct the identifiers in the secret, or connect by the endpoint of RDS.",
+            hint="Correct the identifiers in the secret, or connect to the endpoint of RDS.",
         )
     return database
 
@@ -224,14 +225,14 @@ def _only(found: list[Any], resource: Resource) -> Any:
 
 def _other_account(what: object, host: RdsHost) -> BackupFailed:
     return BackupFailed(
-        f"{what} of this account and region is another one: {host.host} is not its endpoint.",
-        hint="Run in the account of the database, or set LOCKGATE_BACKUP=off.",
+        f"{what} in this account and region is a different one: {host.host} is not its endpoint.",
+        hint="Run in the database's account, or set LOCKGATE_BACKUP=off.",
     )
 
 
 def _not_ours(host: str) -> BackupFailed:
     return BackupFailed(
-        f"{host} is no endpoint of RDS, and no secret names the cluster or instance behind it.",
-        hint="Connect by the endpoint of RDS, or add dbClusterIdentifier or dbInstanceIdentifier to"
-        " the secret; or set LOCKGATE_BACKUP=off.",
+        f"{host} is not an RDS endpoint, and no secret names its cluster or instance.",
+        hint="Connect to the endpoint of RDS, or add dbClusterIdentifier or dbInstanceIdentifier to the"
+        " secret, or set LOCKGATE_BACKUP=off.",
     )

@@ -1,4 +1,4 @@
-r"""What an RDS host name says: the kind of endpoint, its name and its region. Asks nobody.
+r"""Reads an RDS host name: the kind of endpoint, its name and its region.
 
 ::
 
@@ -18,7 +18,7 @@ from enum import StrEnum
 from lockgate.fast_start.dataclass import dataclass
 
 _REGION = r"[a-z]{2}(?:-[a-z]+)+-[0-9]"
-# Both orders are in use in China.
+# China uses both orders.
 _DOMAIN = re.compile(
     rf"(?P<rest>.+)\.(?:(?P<before>{_REGION})\.rds|rds\.(?P<behind>{_REGION}))\.amazonaws\.com(?:\.cn)?"
 )
@@ -49,7 +49,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class RdsHost:
-    """A host name of RDS's, in lower case."""
+    """An RDS host name, in lower case."""
 
     host: str
     kind: EndpointKind
@@ -58,7 +58,7 @@ class RdsHost:
 
 
 def parse_rds_host(host: str) -> RdsHost | None:
-    """Return what a host name says, ``None`` if it is none of RDS's, or of a kind not listed above."""
+    """Return the parts of an RDS host name; ``None`` for any other, or a kind not listed above."""
     lower = host.lower().rstrip(".")
     domain = _DOMAIN.fullmatch(lower)
     named = None if domain is None else _NAME.fullmatch(domain["rest"])
@@ -69,6 +69,6 @@ def parse_rds_host(host: str) -> RdsHost | None:
 
 
 def find_region(host: str) -> str | None:
-    """Return the region in a host name of RDS's, of any kind."""
+    """Return the region in an RDS host name of any kind."""
     domain = _DOMAIN.fullmatch(host.lower().rstrip("."))
     return None if domain is None else domain["before"] or domain["behind"]

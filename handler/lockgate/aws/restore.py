@@ -1,7 +1,7 @@
-"""The commands that bring a database back from its backup. Knows the AWS CLI; runs nothing.
+"""Writes the AWS CLI commands that restore a database from its backup.
 
-A restored database is a new one beside the old one: RDS restores none in place. The commands give it
-the old one's network, parameters and size, which RDS would otherwise take from the account's defaults.
+RDS does not restore in place: the restored database is a new one next to the old one. The commands
+give it the old one's network, parameters and size, which would otherwise be the account's defaults.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
     from lockgate.aws.rds import RdsDatabase
 
-# What stands in a command for a size that could not be read.
+# The placeholder in a command for a size that could not be read.
 UNKNOWN_CLASS = "INSTANCE_CLASS"
 
-# An identifier has at most 63 characters, and ours may get two more behind.
+# An identifier has at most 63 characters, and ours gets a suffix.
 _LONGEST_NAME = 50
 
 
 def make_restore(
     database: RdsDatabase, snapshot: str | None, writer: Any = None
 ) -> tuple[str, ...]:
-    """Return the commands, in order; none if there is nothing to go back to.
+    """Return the commands, in order; none if there is nothing to restore from.
 
-    ``snapshot`` is the identifier of one, ``None`` to go back to the restorable time.
+    ``snapshot`` is the identifier of one, ``None`` to restore to the restorable time.
     ``writer`` is the description of an Aurora cluster's writer, ``None`` if it is not known.
     """
     if snapshot is None and database.restorable_time is None:
@@ -90,7 +90,7 @@ def _restore_cluster(database: RdsDatabase, snapshot: str | None) -> Iterator[st
     if database.is_aurora:
         yield from _serverless(described)
     else:
-        # A Multi-AZ cluster has its size itself; an Aurora cluster refuses these.
+        # A Multi-AZ cluster has its own size; an Aurora cluster rejects these.
         yield from _option("--db-cluster-instance-class", described.get("DBClusterInstanceClass"))
         yield from _option("--storage-type", described.get("StorageType"))
         yield from _option("--iops", described.get("Iops"))

@@ -69,7 +69,7 @@ def create_client(service: str, region: str | None, attempts: int) -> Any:
     )
     with translated(Call(f"AWS {service}", "", service)):
         session = Session()
-        # Otherwise botocore reads the folders of all 400 services to check that this one exists.
+        # Otherwise botocore lists the folders of all 400 services to check that this one exists.
         session.get_component("data_loader").list_available_services = lambda _kind: [service]
         return session.create_client(service, region_name=region or find_region(), config=config)
 
@@ -107,16 +107,16 @@ def _from_answer(answer: Any, call: Call) -> LockgateError:
     elif code in _DENIED_CODES:
         problem = f"this role may not {'read it' if call.verb == 'read' else 'do that'} ({code})"
         hint = (
-            f"Allow {call.permission} in the role's policy, and see that neither the resource's own"
-            " policy nor that of a VPC endpoint forbids it. AWS says: "
+            f"Allow {call.permission} in the role's policy, and check that neither the resource's own"
+            " policy nor a VPC endpoint's denies it. AWS says: "
             f"{str(answer.get('Message', ''))[:500]}"
         )
     elif code in _SIGNING_CODES:
         problem = f"AWS does not accept the credentials of this process ({code})"
-        hint = "Sign in to AWS again; check the clock, and AWS_PROFILE if this is a terminal."
+        hint = "Sign in to AWS again; check the clock and, in a terminal, AWS_PROFILE."
     else:
         problem = f"AWS answered {code}"
-        hint = "Invoke again; if it stays, look up the code in the service's API reference."
+        hint = "Invoke again; if it fails again, look up the code in the service's API reference."
     return _make_error(call, problem, hint, code)
 
 
@@ -126,7 +126,7 @@ def _from_client(name: str, error: Exception, call: Call) -> LockgateError:
         problem = f"the endpoint of {call.service} cannot be reached ({name})"
         hint = (
             f"A function in a VPC without NAT needs an interface endpoint for {call.service}, with"
-            " private DNS, whose security group admits port 443 from the function."
+            " private DNS and a security group that admits port 443 from the function."
         )
     elif isinstance(
         error,
@@ -142,10 +142,10 @@ def _from_client(name: str, error: Exception, call: Call) -> LockgateError:
         hint = "Give the function a role; in a terminal, sign in to AWS or set AWS_PROFILE."
     elif isinstance(error, exceptions.ProfileNotFound):
         problem = f"the AWS configuration has no such profile ({name})"
-        hint = "Correct AWS_PROFILE or --profile; aws configure list-profiles has the names."
+        hint = "Correct AWS_PROFILE or --profile; aws configure list-profiles shows the names."
     elif isinstance(error, exceptions.NoRegionError):
-        problem = f"no region is known ({name})"
-        hint = "Set AWS_REGION, or give a whole ARN where a name was given."
+        problem = f"no region is set ({name})"
+        hint = "Set AWS_REGION, or use a whole ARN instead of a name."
     else:
         problem = f"the AWS client failed ({name})"
         hint = "Check the names in the function's settings, and the AWS configuration."

@@ -1,4 +1,4 @@
-"""Reads a secret and signs in with IAM: what `access` needs of AWS, imported only if it is needed."""
+"""Reads a secret and creates IAM tokens for `access`, which imports this module only if needed."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class SecretSource:
         self._discovered: Discovered | None = None
 
     def read(self, stage: SecretStage, *, has_host: bool) -> tuple[ConnectionParts, str] | None:
-        """Return the fields of the secret at a stage, and the words for where they are from.
+        """Return the fields of the secret at a stage, and a text that names their origin.
 
         Without a host in the secret or in the settings (``has_host``), RDS is asked for the endpoint.
         ``None`` for `PENDING` if no rotation is in progress.
 
         Raises:
             CredentialsRejected: the secret cannot be fetched.
-            DatabaseUnreachable: RDS knows no endpoint for the secret's database.
+            DatabaseUnreachable: RDS has no endpoint for the secret's database.
         """
         secret = read_secret(self._client, self._id, stage)
         if secret is None:
@@ -79,10 +79,10 @@ class SecretSource:
 
 
 def make_iam_token(endpoint: Endpoint, username: str, clients: ClientFactory) -> str:
-    """Return a token that an IAM user signs in with instead of a password.
+    """Return a token with which an IAM user signs in instead of a password.
 
     Raises:
-        CredentialsRejected: AWS gives none to this process.
+        CredentialsRejected: this process has no valid AWS credentials.
     """
     rds = clients("rds", find_region(endpoint.host))
     with translated(Call("The IAM token", "rds-db:connect", "rds")):

@@ -1,7 +1,7 @@
-"""One secret at one stage, read into its parts. Knows Secrets Manager's answers and the shapes.
+"""Reads one secret at one stage into its parts.
 
-The shapes: RDS's own (``engine``, ``host``, ``username``, ``password``, …), the master secret that
-RDS manages (``username`` and ``password`` only), ``{"url": "postgresql://…"}``, and a bare URL.
+The accepted shapes: RDS's own (``engine``, ``host``, ``username``, ``password``, …), the master secret
+that RDS manages (``username`` and ``password`` only), ``{"url": "postgresql://…"}``, and a bare URL.
 No message quotes a value; keys and version ids are enough to find the mistake.
 """
 
@@ -22,11 +22,11 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# What secrets call PostgreSQL: RDS writes the first two, people the third.
+# The names of PostgreSQL in secrets: RDS writes the first two, people the third.
 ENGINES = ("postgres", "aurora-postgresql", "postgresql")
 
 _NOT_FOUND = "ResourceNotFoundException"
-# A name, or an ARN with one. RDS's own have a "!".
+# A name, or an ARN with one. The names of RDS's own secrets contain "!".
 _NAME = r"[A-Za-z0-9/_+=.@!-]{1,512}"
 _SECRET_ID = re.compile(rf"(?:arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]+:secret:)?{_NAME}")
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -34,7 +34,7 @@ _PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A version of a secret: what it says about the connection, and what names it in messages."""
+    """A version of a secret: the connection fields, and its name and id for messages."""
 
     arn: str
     name: str
@@ -46,7 +46,7 @@ class Secret:
 
     @property
     def origin(self) -> str:
-        """The secret, version and stage for people."""
+        """The secret, its version and stage, as messages name them."""
         return f"secret {self.name} version {self.version_id[:8]}… ({self.stage})"
 
 
@@ -59,10 +59,10 @@ class _SecretValue:
 
 
 def read_secret(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> Secret | None:
-    """Return the secret's version at a stage, always asked for afresh.
+    """Fetch the secret's version at a stage; nothing is cached.
 
-    ``None`` if the stage is `SecretStage.PENDING` and no rotation is in flight: Secrets Manager
-    answers a missing stage and a missing secret with one code.
+    ``None`` if the stage is `SecretStage.PENDING` and no rotation is in progress: Secrets Manager uses
+    one error code for a missing stage and a missing secret.
 
     Raises:
         CredentialsRejected: the secret cannot be fetched, or holds no credentials.
@@ -88,16 +88,16 @@ def read_secret(client: SecretsManagerClient, secret_id: str, stage: SecretStage
 
 
 def check_secret_id(secret_id: str) -> str:
-    """Return a secret's name or ARN, and refuse what may be the secret itself.
+    """Return a secret's name or ARN, and refuse what may be its value.
 
     Raises:
-        SettingInvalid: it is neither. No message quotes it: a URL or a value that CloudFormation
-            resolved into the setting would be printed.
+        SettingInvalid: it is neither. The message does not quote it, because it may be a URL or a value
+            that CloudFormation resolved into the setting.
     """
     if _SECRET_ID.fullmatch(secret_id) is None or is_database_url(secret_id):
         raise SettingInvalid(
             "LOCKGATE_SECRET_ARN is neither the ARN nor the name of a secret.",
-            hint="Give it the secret's ARN, not its value; a URL belongs in LOCKGATE_DATABASE_URL.",
+            hint="Set it to the secret's ARN, not its value; a URL belongs in LOCKGATE_DATABASE_URL.",
             setting="LOCKGATE_SECRET_ARN",
         )
     return secret_id
@@ -114,8 +114,8 @@ def _fetch(client: SecretsManagerClient, secret_id: str, stage: SecretStage) -> 
     name, version_id = answer["Name"], answer["VersionId"]
     if "SecretString" not in answer:
         raise CredentialsRejected(
-            f"Secret {name} version {version_id[:8]}… ({stage}) is binary, so it holds no"
-            " credentials that can be read.",
+            f"Secret {name} version {version_id[:8]}… ({stage}) is binary, so its credentials cannot be"
+            " read.",
             hint="Store it as text: a JSON object with username and password, or with url.",
         )
     return _SecretValue(answer["ARN"], name, version_id, answer["SecretString"])
@@ -136,7 +136,7 @@ def _fetching(secret_id: str, stage: SecretStage) -> Call:
                 "Allow kms:Decrypt on the secret's key, in the role's and in the key's policy.",
             ),
             "InvalidRequestException": (
-                "it is marked for deletion, or is in no state to be read (InvalidRequestException)",
+                "it is marked for deletion, or its state does not allow it (InvalidRequestException)",
                 "Restore the secret, or point LOCKGATE_SECRET_ARN to another one.",
             ),
         },
@@ -144,7 +144,7 @@ def _fetching(secret_id: str, stage: SecretStage) -> Call:
 
 
 def _parse_object(text: str, origin: str) -> dict[str, Any]:
-    # The parser's error carries the whole text, so it may become neither cause nor context.
+    # The parser's error contains the whole text, so it may become neither cause nor context.
     try:
         content = json.loads(text)
     except ValueError:
@@ -159,8 +159,8 @@ def _parse_object(text: str, origin: str) -> dict[str, Any]:
     return content
 
 
-# What secrets call the fields, in small letters and without marks; RDS calls them as here. People write
-# DB_HOST, PGHOST, POSTGRES_HOST, dbName, databaseName.
+# The names of the fields in secrets, in lower case and without punctuation. RDS uses the keys of this
+# table; people write DB_HOST, PGHOST, POSTGRES_HOST, dbName, databaseName.
 _PREFIXES = ("", "db", "pg", "postgres", "database")
 _NAMES: dict[str, tuple[str, ...]] = {
     "url": ("url", "uri", "databaseurl", "databaseuri", "connectionstring", "connectionuri", "dsn"),
@@ -227,26 +227,26 @@ def _read_address(content: dict[str, Any], origin: str) -> tuple[str | None, int
     found = parse_host(text)
     if found is None:
         raise SettingInvalid(
-            f"{origin} has a {key} that is not the name or the address of a host.",
-            hint=f"Store {key} as a host name alone, without a scheme, a path or a blank; a whole URL"
+            f"{origin} has a {key} that is not a host name or address.",
+            hint=f"Store {key} as a host name alone, without a scheme, a path or spaces; a whole URL"
             " belongs in url.",
         )
     if found[1] is not None and port is not None and found[1] != port:
         raise SettingInvalid(
-            f"{origin} has a port in {key} and another one in port.",
+            f"{origin} has a port in {key} and a different one in port.",
             hint="Keep one of them.",
         )
     return found[0], found[1] if port is None else port
 
 
 def _add_fields(url: ConnectionParts, fields: ConnectionParts, origin: str) -> ConnectionParts:
-    """Return a URL's parts, with what it lacks taken from the fields beside it."""
+    """Return a URL's parts, completed from the secret's other fields."""
     names = ("username", "password", "host", "port", "dbname")
     for name in names:
         ours, theirs = getattr(url, name), getattr(fields, name)
         if ours is not None and theirs is not None and ours != theirs:
             raise SettingInvalid(
-                f"{origin} has a {name} in url and another one beside it.",
+                f"{origin} has a {name} in url and a different one in its other fields.",
                 hint=f"Keep url alone, or {name} and the other fields without url.",
             )
     lacking = {name: getattr(fields, name) for name in names if getattr(url, name) is None}
@@ -272,14 +272,14 @@ def _read_text(content: dict[str, Any], key: str, origin: str) -> str | None:
 def _check_text(key: str, value: Any, origin: str) -> str | None:
     if value is None or value == "":
         return None
-    # Half of a character is valid in JSON, and nowhere else.
+    # Half of a surrogate pair is valid in JSON, and nowhere else.
     if (
         not isinstance(value, str)
         or "\0" in value
         or value.encode(errors="ignore").decode() != value
     ):
         raise SettingInvalid(
-            f"{origin} has a {key} that is no text.",
+            f"{origin} has a {key} that is not text.",
             hint=f"Store {key} as a JSON string.",
         )
     return value
@@ -292,7 +292,7 @@ def _read_port(content: dict[str, Any], origin: str) -> int | None:
     port = parse_port(value)
     if port is None:
         raise SettingInvalid(
-            f"{origin} has a {key} that is no port number.",
+            f"{origin} has a {key} that is not a port number.",
             hint=f"Store {key} as a number from 1 to 65535.",
         )
     return port

@@ -1,11 +1,11 @@
-"""Taking a snapshot: the one a former run asked for, or a new one, waited for within the deadline.
+"""Takes a snapshot, or waits for the one that an earlier run requested, within the deadline.
 
 ::
 
-    asked for? --no--> ask --busy--> pause, ask again
-        |yes            |
-        '----> wait <---'     creating 10 % ... 90 % ... available
-                 '-- time is over: RunIncomplete, and the next run is back at "asked for?"
+    requested? --no--> request --busy--> pause, request again
+        |yes               |
+        '------> wait <----'     creating 10 % ... 90 % ... available
+                  '-- out of time: RunIncomplete, and the next run is back at "requested?"
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from lockgate.aws.snapshots import Snapshots
 
 _POLL_SECONDS = 10.0
-# A poll that fails is made again, this often in a row.
+# How often in a row a failed poll is repeated.
 _MOST_MISSES = 3
-# States in which a database gets no snapshot, however long one waits.
+# States in which RDS never takes a snapshot, however long the run waits.
 _HOPELESS = frozenset({"storage-full", "failed", "stopped", "stopping", "deleting"})
 _HOPELESS_PREFIXES = ("incompatible-", "inaccessible-")
 
 
 class WallClock(Clock, Protocol):
-    """A clock that also knows what time it is."""
+    """A clock that also has the time of day."""
 
     def now(self) -> float:
-        """Return the seconds of the epoch."""
+        """Return the seconds since the epoch."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTaker:
-    """Takes one snapshot of a database. ``on_seen`` is called with each state that it is seen in."""
+    """Takes one snapshot of a database. ``on_seen`` is called with each state of the snapshot."""
 
     database: RdsDatabase
     snapshots: Snapshots
@@ -56,7 +56,7 @@ class SnapshotTaker:
 
         Raises:
             BackupFailed: there will be none.
-            RunIncomplete: time is over before there is one.
+            RunIncomplete: the time is up before it is available.
         """
         self._stop_if_over(None)
         now = datetime.fromtimestamp(self.clock.now(), UTC)
@@ -64,13 +64,13 @@ class SnapshotTaker:
         return self._wait(self._ask(name_snapshot(run_id), tags) if found is None else found)
 
     def _ask(self, identifier: str, tags: Mapping[str, str]) -> Snapshot:
-        """Ask for a snapshot, again while RDS is busy with the database."""
+        """Request a snapshot; repeat that while RDS is busy with the database."""
         while (snapshot := self.snapshots.ask(identifier, tags)) is None:
             status = describe(self.database.client, self.database.resource).status
             if status in _HOPELESS or status.startswith(_HOPELESS_PREFIXES):
                 raise BackupFailed(
-                    f"RDS takes no snapshot of {self.database.resource}, whose status is {status}.",
-                    hint="Bring the database back to available, then invoke again.",
+                    f"RDS cannot take a snapshot of {self.database.resource}, whose status is {status}.",
+                    hint="Make the database available, then invoke again.",
                 )
             self.emit("snapshot_delayed", status=status)
             self._pause(None)
@@ -93,7 +93,7 @@ class SnapshotTaker:
             snapshot = self._look_again(snapshot)
 
     def _look_again(self, snapshot: Snapshot) -> Snapshot:
-        """Return it as it is after a pause; a look that fails for the moment is repeated."""
+        """Return the snapshot after a pause; a poll that fails for the moment is repeated."""
         misses = 0
         while True:
             self._pause(snapshot)
@@ -122,10 +122,10 @@ class SnapshotTaker:
             return
         why = self.deadline.interrupted_by or "the time of this invocation is over"
         if snapshot is None:
-            what, after = "a snapshot", "Invoke again: the run asks for the snapshot again."
+            what, after = "a snapshot", "Invoke again: the next run requests the snapshot."
         else:
             what = f"snapshot {snapshot.identifier}"
-            after = "Invoke again: the run goes on waiting for this snapshot, and takes no other."
+            after = "Invoke again: the next run waits for this snapshot, and takes no other."
         far = "" if snapshot is None or snapshot.percent is None else f" ({snapshot.percent} %)"
         raise RunIncomplete(
             f"The run stopped before it was done: {why}. It was waiting for {what} of"
@@ -138,12 +138,12 @@ def _broken(snapshot: Snapshot, database: RdsDatabase) -> BackupFailed:
     return BackupFailed(
         f"Snapshot {snapshot.identifier} of {database.resource} failed: its status is"
         f" {snapshot.status}.",
-        hint="See what the events of the snapshot in RDS say. Invoked again, the run takes another.",
+        hint="See the snapshot's events in RDS. Invoke again: the next run takes another snapshot.",
         snapshot=snapshot.identifier,
     )
 
 
 def _is_passing(error: BackupFailed) -> bool:
-    """Tell whether asking again may help: not where the snapshot is gone, or may not be read."""
+    """Return whether another poll may help: not if the snapshot is gone or may not be read."""
     code = str(error.fields.get("aws_code"))
     return "NotFound" not in code and not code.startswith("AccessDenied")

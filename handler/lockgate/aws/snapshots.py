@@ -1,4 +1,4 @@
-"""Snapshots of one cluster or instance. Knows the two families of RDS's calls; decides nothing."""
+"""Lists, requests, reads and deletes snapshots of one cluster or instance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What RDS calls the snapshots of a cluster, or of an instance."""
+    """RDS's names for the snapshots of a cluster, or of an instance."""
 
     noun: str
     operation: str
@@ -59,7 +59,7 @@ _FAMILIES = {
 class Snapshots:
     """The manual snapshots of a database on RDS.
 
-    Every method raises `BackupFailed` if RDS refuses, or cannot be asked.
+    Every method raises `BackupFailed` if RDS refuses or cannot be reached.
     """
 
     def __init__(self, database: RdsDatabase) -> None:
@@ -67,11 +67,11 @@ class Snapshots:
         self._family = _FAMILIES[database.resource.kind]
 
     def list(self) -> list[Snapshot]:
-        """Return the manual snapshots of the database, those of others included."""
+        """Return all manual snapshots of the database, including those that Lockgate did not take."""
         return list(self._list())
 
     def read(self, identifier: str) -> Snapshot:
-        """Return one as it is now."""
+        """Return the current state of a snapshot."""
         try:
             found = self._describe(**{self._family.id_key: identifier})[self._family.listed]
         except BackupFailed as error:
@@ -83,14 +83,14 @@ class Snapshots:
         if found[0][self._family.source_key] != self._database.resource.identifier:
             raise BackupFailed(
                 f"Snapshot {identifier} exists already, and is not of {self._database.resource}.",
-                hint="Invoke again: the next run has a name of its own.",
+                hint="Invoke again: the next run uses another name.",
             )
         return self._read(found[0])
 
     def ask(self, identifier: str, tags: Mapping[str, str]) -> Snapshot | None:
-        """Ask for a snapshot; ``None`` if the database is busy with something else.
+        """Request a snapshot; ``None`` if the database is busy with something else.
 
-        One of that name that exists was asked for by this very run, whose call was repeated.
+        If a snapshot of that name exists, this run requested it: the client repeated the call.
         """
         family = self._family
         try:
@@ -114,7 +114,7 @@ class Snapshots:
         return self._read(answer[family.noun])
 
     def delete(self, identifier: str) -> bool:
-        """Delete one; return False if it is gone already."""
+        """Delete a snapshot; return False if it was deleted before."""
         try:
             self._call(
                 "delete", f"Snapshot {identifier}", "deleted", **{self._family.id_key: identifier}
@@ -168,7 +168,7 @@ class Snapshots:
 
     def _lost(self, identifier: str) -> BackupFailed:
         return BackupFailed(
-            f"Snapshot {identifier} of {self._database.resource} is gone: somebody deleted it.",
-            hint="Invoke again: another snapshot is taken.",
+            f"Snapshot {identifier} of {self._database.resource} is gone; it was deleted.",
+            hint="Invoke again: the next run takes another snapshot.",
             aws_code=self._family.gone,
         )

@@ -1,1 +1,1 @@
-"""The function: what Lambda calls, and the callers that it answers."""
+"""The Lambda function, and the callers whose events it answers."""

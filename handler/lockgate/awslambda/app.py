@@ -48,7 +48,7 @@ metrics = Metrics(namespace="Lockgate", service="lockgate")
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
 
-_INTERRUPTED = make_unknown("the run ended before it could look")
+_INTERRUPTED = make_unknown("the run ended before it could check")
 
 
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _run(
 
 
 def _find_operator(settings: Settings) -> Address:
-    """Return where an operator sends a command: to Operate, or to this function if it allows that."""
+    """Return the function for an operator's commands: Operate, or this one if it accepts them."""
     if settings.operate is not None:
         return Address(settings.operate)
     own_name = read_environment().get("AWS_LAMBDA_FUNCTION_NAME")
@@ -132,7 +132,7 @@ def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> 
     failure = UnexpectedFailure(
         f"An unexpected {type(error).__name__} ended the run.",
         hint="Look for unexpected_failure in the function's log, and invoke with"
-        ' {"action": "status"} to see where the database stands.',
+        ' {"action": "status"} to see the state of the database.',
     )
     return refuse_report(run_id, failure, claim)
 
@@ -187,7 +187,7 @@ def _deliver(answer: Answer, single: SingleAnswer, kind: CallerKind) -> str:
 def _yield_answer(
     caller: AwaitingCaller, outcome: Report, single: SingleAnswer
 ) -> dict[str, Any] | None:
-    """Leave the answer to another invocation if there is one, and return what to say instead.
+    """Leave the answer to another invocation if there is one, and return the handler's result.
 
     The other invocation is one that runs for the same event now, or one that continues this run.
     ``None``: this invocation has to answer.

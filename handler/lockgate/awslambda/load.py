@@ -1,4 +1,4 @@
-"""Loads the function's handler, or one that answers every event with why it cannot be imported.
+"""Loads the function's handler, or one that answers every event with the import error.
 
 A package without its dependencies, or with those of another Python version, cannot be imported.
 Lambda would only log that, while CloudFormation, CodePipeline and CodeDeploy wait up to an hour for
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def load_handler() -> Handler:
-    """Import the function and make what every run needs; return its handler or a substitute."""
+    """Import the function and warm it up; return its handler or a substitute."""
     try:
         from lockgate.awslambda.app import lambda_handler  # under guard
         from lockgate.awslambda.warm_up import warm_up  # under guard
@@ -45,7 +45,7 @@ def load_handler() -> Handler:
 
 
 def make_substitute(error: BaseException) -> Handler:
-    """Return a handler that answers every event with why the function cannot be imported.
+    """Return a handler that answers every event with the import error.
 
     A Delete from CloudFormation or Terraform still succeeds, so that the stack can be rolled back.
     """
@@ -54,7 +54,7 @@ def make_substitute(error: BaseException) -> Handler:
     failure = UnexpectedFailure(
         f"The function's package cannot be imported. {type(error).__name__}{said}.",
         hint="Build the package with sam build, for the function's own runtime and architecture, and"
-        " deploy what it made.",
+        " deploy it.",
     )
 
     def substitute(event: Any, context: Any) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What people see: reports, progress, and the screen they are shown on."""
+"""The command line: its commands, and what they show on a terminal."""

@@ -18,7 +18,7 @@ from lockgate.terminal.screen import read_width
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Options that are fields of a request, by the names that `callers.direct.make_request` knows.
+# Options that are fields of a request, by the names that `callers.direct.make_request` uses.
 REQUEST_OPTIONS = (
     "target",
     "steps",
@@ -35,9 +35,9 @@ REQUEST_OPTIONS = (
     "reason",
 )
 
-_FIRST_RUN = "allow, or refuse, where the database has tables already"
+_FIRST_RUN = "allow or refuse a database that already has tables"
 
-# Columns, if the output is not a terminal.
+# Columns of the help if the output is not a terminal.
 _WIDTH = 80
 
 _EXAMPLES = """\
@@ -66,7 +66,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.parser.error(f"{word} is not understood{advice}")
     for name, value in vars(options).items():
         if value == []:
-            # argparse reads ``--option=--`` as an option that was given nothing.
+            # argparse reads ``--option=--`` as an option without a value.
             setattr(options, name, "--")
     return options
 
@@ -75,7 +75,7 @@ _MOST_DIGITS = 6
 
 
 class _Help(argparse.HelpFormatter):
-    """As wide as the terminal: argparse makes one for each option, and would import more to ask."""
+    """Help as wide as the terminal, measured without the module that argparse imports for that."""
 
     def __init__(self, prog: str) -> None:
         given = read_environment().get("COLUMNS", "")
@@ -88,13 +88,13 @@ class _Help(argparse.HelpFormatter):
 
 
 class _VerbatimHelp(_Help, argparse.RawDescriptionHelpFormatter):
-    """Leaves the examples as they are."""
+    """Help whose examples keep their line breaks."""
 
 
 def make_parser(typed: str = "") -> argparse.ArgumentParser:
     """Return the parser of the typed command, or of all commands if it is not one of them.
 
-    Building all of them takes longer than a look into the database.
+    Building the parsers of all commands takes longer than a query to the database.
     """
     parser = argparse.ArgumentParser(
         prog="lockgate",
@@ -114,13 +114,13 @@ def _add_up(commands: Any) -> None:
     up = _add_action(commands, Action.UP, "apply pending migrations")
     _add_target(up, "stop at this version")
     _add_first_run(up)
-    up.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
+    up.add_argument("--reason", metavar="TEXT", help="reason, recorded with the run")
     _add_requester(up)
 
 
 def _add_plan(commands: Any) -> None:
     plan = _add_action(commands, Action.PLAN, "show what up would do; change nothing")
-    plan.add_argument("--down", action="store_true", dest="is_down", help="what down would do")
+    plan.add_argument("--down", action="store_true", dest="is_down", help="show what down would do")
     _add_target(plan, "stop at this version")
     _add_steps(plan)
     _add_first_run(plan)
@@ -140,7 +140,7 @@ def _add_history(commands: Any) -> None:
         commands, Action.HISTORY, "list past runs, who started them, how they ended"
     )
     history.add_argument(
-        "--limit", metavar="COUNT", type=_count, help="how many runs (default: 20)"
+        "--limit", metavar="COUNT", type=_count, help="number of runs (default: 20)"
     )
 
 
@@ -173,7 +173,7 @@ def _add_adopt(commands: Any) -> None:
         "--from", metavar="TOOL", dest="source", choices=list_tools(), help=", ".join(list_tools())
     )
     adopt.add_argument(
-        "--table", metavar="NAME", help="its history table, if several tables could be it"
+        "--table", metavar="NAME", help="its history table, if there are several candidates"
     )
     _add_dry_run(adopt)
     _add_required_reason(adopt)
@@ -199,15 +199,21 @@ def _add_first_run(command: Any) -> None:
 
 
 def _add_data_loss(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--allow-data-loss", action="store_true", help="even if this deletes rows")
+    command.add_argument(
+        "--allow-data-loss", action="store_true", help="run even if this deletes rows"
+    )
 
 
 def _add_dry_run(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--dry-run", action="store_true", help="show the changes; make none")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show the changes without making them"
+    )
 
 
 def _add_required_reason(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in the history")
+    command.add_argument(
+        "--reason", metavar="TEXT", required=True, help="reason, recorded with the run"
+    )
     _add_requester(command)
 
 
@@ -221,12 +227,15 @@ def _add_repair(commands: Any) -> None:
     repair = _add_action(commands, Action.REPAIR, "fix one row of the history")
     mend = repair.add_mutually_exclusive_group(required=True)
     mend.add_argument(
-        "--accept", metavar="VERSION", help="accept its edited file: store the checksums"
+        "--accept", metavar="VERSION", help="accept its edited file: store the new checksums"
     )
     mend.add_argument("--forget", metavar="VERSION", help="delete its row; it becomes pending")
     mend.add_argument("--mark", metavar="VERSION", help="record it as applied without running it")
     repair.add_argument(
-        "--apply", action="store_false", dest="dry_run", help="make the change (default: show it)"
+        "--apply",
+        action="store_false",
+        dest="dry_run",
+        help="make the change (default: only show it)",
     )
     _add_required_reason(repair)
 
@@ -269,8 +278,10 @@ def _add_action(
     database.add_argument(
         "--local", action="store_true", help="this folder's own PostgreSQL, in .lockgate"
     )
-    rules = command.add_argument_group("how")
-    rules.add_argument("--ca-file", metavar="PEM", help="more certificate authorities to trust")
+    rules = command.add_argument_group("how to run")
+    rules.add_argument(
+        "--ca-file", metavar="PEM", help="additional certificate authorities to trust"
+    )
     rules.add_argument("--schema", metavar="NAME", help="schema of Lockgate's own tables")
     rules.add_argument("--set-role", metavar="ROLE", help="role to act as")
     rules.add_argument("--atomicity", metavar="MODE", help=", ".join(Atomicity))
@@ -295,7 +306,9 @@ def _add_action(
 def _add_output(command: argparse.ArgumentParser) -> None:
     output = command.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print the report as JSON")
-    output.add_argument("--quiet", action="store_true", help="no progress; success is one line")
+    output.add_argument(
+        "--quiet", action="store_true", help="show no progress, and one line on success"
+    )
 
 
 def _add_invoke(commands: Any) -> None:
@@ -309,43 +322,49 @@ def _add_invoke(commands: Any) -> None:
     )
     aws = invoke.add_argument_group("which account and region")
     aws.add_argument("--region", metavar="REGION", help="default: the ARN's, or the environment's")
-    aws.add_argument("--profile", metavar="NAME", help="of the AWS configuration")
+    aws.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
     command = invoke.add_argument_group("the command")
     command.add_argument(
         "--target", metavar="VERSION", help="the last version to apply, or to keep"
     )
     command.add_argument("--steps", metavar="COUNT", type=_count, help="undo this many migrations")
     command.add_argument(
-        "--down", action="store_true", dest="is_down", help="plan what down would do"
+        "--down", action="store_true", dest="is_down", help="with plan: show what down would do"
     )
     command.add_argument(
-        "--allow-data-loss", action="store_true", default=None, help="even if this deletes rows"
+        "--allow-data-loss", action="store_true", default=None, help="run even if this deletes rows"
     )
     command.add_argument(
         "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
     )
     mend = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):
-        mend.add_argument(f"--{name}", metavar="VERSION", help="for a repair")
+        mend.add_argument(f"--{name}", metavar="VERSION", help="with repair")
     command.add_argument(
-        "--from", metavar="TOOL", dest="source", choices=list_tools(), help="for an adopt"
+        "--from", metavar="TOOL", dest="source", choices=list_tools(), help="with adopt"
     )
-    command.add_argument("--table", metavar="NAME", help="of that tool's history, for an adopt")
+    command.add_argument("--table", metavar="NAME", help="with adopt: that tool's history table")
     shown = command.add_mutually_exclusive_group()
     shown.add_argument(
-        "--dry-run", action="store_true", default=None, help="show the changes; make none"
+        "--dry-run", action="store_true", default=None, help="show the changes without making them"
     )
     shown.add_argument(
-        "--apply", action="store_false", dest="dry_run", default=None, help="make a repair's change"
+        "--apply",
+        action="store_false",
+        dest="dry_run",
+        default=None,
+        help="with repair: make the change",
     )
     command.add_argument(
-        "--limit", metavar="COUNT", type=_count, help="how many runs of the history"
+        "--limit", metavar="COUNT", type=_count, help="with history: number of runs"
     )
-    command.add_argument("--reason", metavar="TEXT", help="why; kept with the run")
+    command.add_argument("--reason", metavar="TEXT", help="reason, recorded with the run")
     command.add_argument(
         "--requested-by", metavar="NAME", help="who asked for it (default: the OS user)"
     )
-    command.add_argument("--execution", metavar="ID", help="such as a CI job's; kept with the run")
+    command.add_argument(
+        "--execution", metavar="ID", help="id of a CI job or the like, recorded with the run"
+    )
     _add_output(invoke)
 
 
@@ -359,7 +378,7 @@ def _add_new(commands: Any) -> None:
 
 
 def _add_demo(commands: Any) -> None:
-    purpose = "bring an embedded PostgreSQL through a deploy, a failure and its rollback"
+    purpose = "show a deploy, a failure and its rollback on an embedded PostgreSQL"
     _add_command(commands, "demo", purpose).set_defaults(run="demo")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Command = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-_STOPPED = make_unknown("the command ended before it could look; lockgate status shows it")
+_STOPPED = make_unknown("the command ended before it could check; run lockgate status")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find_command(name: str) -> Command:
-    """Return what runs a command, by the name that the parser gives it (``run``).
+    """Return the function that runs a command; ``name`` is what the parser calls ``run``.
 
-    Commands that need AWS or an embedded server are imported here, so that a run with nothing to do does
-    not pay for them.
+    Commands that need AWS or an embedded server are imported here, because a run with nothing to do
+    needs neither.
     """
     if name == "invoke":
         from lockgate.terminal.invoke_command import run_invoke  # the door to AWS

@@ -33,7 +33,7 @@ EXIT_KILLED = 130
 
 
 def make_progress(options: argparse.Namespace, environment: Mapping[str, str]) -> Progress:
-    """Return what shows a command's progress; with ``--quiet`` it shows nothing."""
+    """Return the display of a command's progress; with ``--quiet`` it shows only errors."""
     screen = Screen(sys.stderr, environment, plain=options.no_color)
     return Progress(None if options.quiet else screen, error_screen=screen)
 
@@ -60,7 +60,7 @@ def _show(
     applied: set[str],
 ) -> None:
     screen = Screen(sys.stdout, environment, plain=options.no_color)
-    # If progress and report share a screen, these are shown already.
+    # If progress and report share a screen, these were shown already.
     shown = applied if screen.is_terminal and sys.stderr.isatty() else set()
     lines = describe_report(
         report,
@@ -81,11 +81,11 @@ def print_error(error: LockgateError) -> int:
 
 
 def report_defect(error: Exception, options: argparse.Namespace) -> UnexpectedFailure:
-    """Return a defect as an error; with ``--debug``, print its traceback."""
+    """Return an unexpected exception as an error; with ``--debug``, print its traceback."""
     if options.debug:
         traceback.print_exception(error)
     return UnexpectedFailure(
         f"An unexpected {type(error).__name__} ended the run.",
-        hint="Run it again with --debug to see where, and lockgate status to see where the database"
-        " stands.",
+        hint="Run the command again with --debug to see where it failed, and lockgate status to see the"
+        " state of the database.",
     )

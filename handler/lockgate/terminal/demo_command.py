@@ -37,7 +37,7 @@ def run_demo(options: argparse.Namespace, environment: Mapping[str, str]) -> int
 
 
 def _invoke_handler(event: dict[str, Any], context: Any) -> Any:
-    # Imported while the demo redirects output, so that the logger writes there.
+    # Imported while the demo redirects output, so that the logger writes into the demo's log.
     from lockgate.awslambda.app import lambda_handler  # see above
 
     return lambda_handler(event, context)

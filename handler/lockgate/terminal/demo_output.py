@@ -1,4 +1,4 @@
-"""A story in steps, told on a screen: what was sent, what came back, whether that is right."""
+"""Shows the demo on a screen: what was sent, what came back, whether that is correct."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 class DemoScreen:
-    """Tells the steps of a demonstration."""
+    """Shows the steps of the demo; see `local.demo.DemoOutput`."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
     def show_introduction(self, text: str) -> None:
-        """Say what is about to be shown."""
+        """Show what the demo is about."""
         self._screen.show(paragraph(text, self._screen.width, style=Style.STRONG))
 
     def start_step(self, number: int, title: str) -> None:
-        """Begin a step."""
+        """Show the title of the next step."""
         heading = paragraph(f"{number}  {title}", self._screen.width, style=Style.STRONG)
         self._screen.show([EMPTY, *heading])
 
     def show_line(self, label: str, text: str) -> None:
-        """Say one thing of the step; labels of up to eight letters stand in a column."""
+        """Show one line of the step; labels of up to eight letters form a column."""
         span = Span(f"{label:<8}", Style.DIM)
         self._screen.show(labelled(span, text, self._screen.width, indent=3))
 
     def show_report(self, report: Value) -> None:
-        """Show a report as `lockgate` shows its own, moved to the right."""
+        """Show a report like every command does, but indented."""
         width = self._screen.width
         lines = describe_report(report, None if width is None else width - 3)
         self._screen.show(
@@ -41,6 +41,6 @@ class DemoScreen:
         )
 
     def show_check(self, text: str, *, is_right: bool) -> None:
-        """Say whether something came out as it should."""
+        """Show whether a check passed."""
         mark = Span("✓", Style.GOOD) if is_right else Span("✗", Style.BAD)
         self._screen.show(labelled(mark, text, self._screen.width, indent=3))

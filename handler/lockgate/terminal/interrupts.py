@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop. Knows signals; decides nothing about the run."""
+"""Turns Ctrl-C and SIGTERM into a request to stop the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 @contextmanager
 def caught_signals(stop: Callable[[str], None]) -> Iterator[None]:
-    """Call ``stop`` with the name of the first signal; let a second one end the work at once.
+    """Call ``stop`` with the name of the first signal; a second signal ends the command at once.
 
     Raises:
         KeyboardInterrupt: at the second signal, wherever the main thread is.

@@ -1,4 +1,4 @@
-"""A line of styled text, and how lines are laid out. Knows widths; knows no report and no screen."""
+"""Lines of styled text, and their layout: paragraphs, labels and tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _GAP = 2
-# A last column gets at least this much, however wide the others are.
+# The minimum width of a last column, however wide the others are.
 _LEAST_LAST = 28
 
 
@@ -43,7 +43,7 @@ EMPTY: Line = ()
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One field of a table. ``is_number`` puts it to the right."""
+    """One field of a table. ``is_number`` aligns it to the right."""
 
     text: str
     style: Style = Style.PLAIN
@@ -51,7 +51,7 @@ class Cell:
 
 
 def printable(text: str) -> str:
-    """Return the text without control characters: names and messages come from elsewhere."""
+    """Return the text with spaces instead of control characters, which foreign names may contain."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " for c in text)
@@ -73,7 +73,7 @@ def paragraph(
 
 
 def labelled(label: Span, text: str, width: int | None, *, indent: int = 2) -> Iterator[Line]:
-    """Yield a text behind a label, its further lines under its first."""
+    """Yield a text after a label, with its further lines aligned under the first."""
     margin = indent + measure(label.text) + _GAP
     for number, (line,) in enumerate(paragraph(text, width, indent=margin)):
         if number == 0:
@@ -94,7 +94,7 @@ def table(rows: Sequence[Sequence[Cell]], width: int | None, *, indent: int = 4)
 
 
 def _fit(widths: list[int], room: int) -> list[int]:
-    """Take what is too much from the last column, then from the widest one."""
+    """Shorten the last column, then the widest one, until a row fits into ``room``."""
     fitted = list(widths)
     excess = sum(fitted) + _GAP * (len(fitted) - 1) - room
     if excess <= 0:

@@ -39,8 +39,8 @@ def _refuse_other_formats(name: str) -> None:
     is_known = not name or name in list_formats()
     if not is_known or (name and not find_tool(name).takes_native_files):
         raise SettingInvalid(
-            f"The migrations here are {name}'s (LOCKGATE_FORMAT), and new writes Lockgate's own format.",
-            hint=f"Write the file as {name} does.",
+            f"LOCKGATE_FORMAT is {name}, and lockgate new writes files in Lockgate's own format.",
+            hint=f"Create the file with {name}.",
             setting="LOCKGATE_FORMAT",
         )
 

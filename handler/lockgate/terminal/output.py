@@ -1,6 +1,6 @@
-"""Standard output and error that may be lost: a full disk, a reader who left, a stream that is closed.
+"""Makes every write to standard output and error succeed, even on a full disk or a closed stream.
 
-What a run does, and how it ends, must not depend on whether its words can be written.
+A run and its exit status must not depend on whether its output can be written.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _STANDARD = (0, 1, 2)
 
 
 class _LossyFile(io.FileIO):
-    """A file descriptor to which a write never fails; what cannot be written is dropped."""
+    """A file descriptor on which a write never fails; what cannot be written is dropped."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             written = super().write(data)
             while written is None:
-                # Another process made the pipe that it shares with this one non-blocking.
+                # Another process has made the shared pipe non-blocking.
                 select.select((), (self,), ())
                 written = super().write(data)
         except OSError:
@@ -34,10 +34,10 @@ class _LossyFile(io.FileIO):
 
 
 def open_output() -> None:
-    """Give the process a standard output and error that every write succeeds on.
+    """Replace standard output and error by streams on which every write succeeds.
 
-    A descriptor that is closed leads to the null device, so that no file or connection that is opened
-    later takes its number. A character that the encoding lacks becomes "?".
+    A closed descriptor is opened on the null device, so that no file or connection that is opened later
+    gets its number. A character that the encoding lacks becomes "?".
     """
     _fill_descriptors()
     sys.stdout = _make_lossy(sys.stdout, 1)
@@ -61,7 +61,7 @@ def _make_lossy(stream: TextIO | None, number: int) -> TextIO:
         return io.TextIOWrapper(
             io.BufferedWriter(_LossyFile(number, "w", closefd=False)), "utf-8", "replace"
         )
-    # A test, or a program that calls `main`, may have put a stream of its own there.
+    # A test, or a program that calls `main`, may have replaced the stream.
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     raw = getattr(stream.buffer, "raw", stream.buffer)
@@ -72,7 +72,7 @@ def _make_lossy(stream: TextIO | None, number: int) -> TextIO:
     stream.flush()
     file = _LossyFile(raw.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        # An unbuffered stream (PYTHONUNBUFFERED) stays one.
+        # An unbuffered stream (PYTHONUNBUFFERED) stays unbuffered.
         file if stream.buffer is raw else io.BufferedWriter(file),
         stream.encoding,
         "replace",

@@ -1,4 +1,4 @@
-"""A run's events for people, as they happen. Knows the names that the engine emits; decides nothing."""
+"""Shows a run's events on a terminal as they happen."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _ACTIVITIES = {
     "snapshot_finished": "Planning",
 }
 
-# What people are told of an event, with its fields filled in.
+# The sentence for each event, to be filled in with its fields.
 _SENTENCES = {
     "database_waited_for": "Waiting for the database: {reason}.",
     "lock_waited_for": "Waiting for the lock, which run {holder} holds.",
-    "lock_taken": "Took the lock over from run {former_run}, which never freed it.",
-    "lock_broken": "Freed the lock of run {former_run}.",
-    "report_not_stored": "The database cannot hold the report ({sqlstate}); the run is recorded.",
-    "lock_left_behind": "The lock could not be freed: {reason}.",
+    "lock_taken": "Took over the lock of run {former_run}, which died without releasing it.",
+    "lock_broken": "Released the lock of run {former_run}.",
+    "report_not_stored": "The report could not be stored ({sqlstate}); the run is recorded.",
+    "lock_left_behind": "The lock could not be released: {reason}.",
     "segment_retried": "Migration {migration} did not get its locks ({sqlstate}); trying again.",
-    "segment_split": "{migrations} migrations were too much for one transaction ({sqlstate}).",
-    "undo_started": "A migration failed; undoing what this run had applied.",
-    "description_refused": "The server describes no objects ({sqlstate}); nothing will be undone.",
-    "undo_failed": "It could not be undone: {reason}",
-    "rollback_refused": "The database is ahead and was not brought back: {reason}",
+    "segment_split": "{migrations} migrations were too many for one transaction ({sqlstate}).",
+    "undo_started": "A migration failed; undoing what this run applied.",
+    "description_refused": "The server cannot describe objects ({sqlstate}); nothing will be undone.",
+    "undo_failed": "The undo failed: {reason}",
+    "rollback_refused": "The database is ahead of the files and was not rolled back: {reason}",
     "connection_lost": "The connection broke: {reason}.",
     "connection_restored": "Connected again.",
-    "snapshot_delayed": "RDS takes no snapshot yet: the database is {status}.",
+    "snapshot_delayed": "RDS cannot take a snapshot yet: the database is {status}.",
     "snapshot_waited_for": "Waiting for snapshot {snapshot}.",
-    "server_warned": "The server warns ({sqlstate}).",
+    "server_warned": "The server sent a warning ({sqlstate}).",
 }
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -58,10 +58,10 @@ _ERROR_WORDS = frozenset({"ERROR", "DETAIL", "CONTEXT"})
 
 
 class Progress:
-    """Shows events on a screen: a line for what happened, and a live one for what goes on.
+    """Shows events on a screen: a line for what happened, and a live line for the current activity.
 
-    Events may come from several threads. `applied` collects the migrations that were shown;
-    ``labels`` may be given for them, by id, once the files are read.
+    Events may come from several threads. `applied` collects the migrations that were shown. ``labels``
+    has their names by id, as soon as the files are read.
     """
 
     def __init__(self, screen: Screen | None, error_screen: Screen | None = None) -> None:
@@ -91,14 +91,14 @@ class Progress:
             self._live.__exit__(exc_type, exc, traceback)
 
     def emit(self, name: str, **fields: Any) -> None:
-        """Show one event. What is not known here is passed over."""
+        """Show one event; skip those that have no sentence here."""
         if self._screen is None or self._live_text is None:
             return
         activity = describe_activity(name, fields)
         if activity is not None:
             self._live_text.update(activity)
         line = describe_event(name, fields, self.labels)
-        # Somebody who waits says so again and again.
+        # The event of a wait is repeated while it lasts.
         if line is not None and line != self._last:
             self._last = line
             self._screen.show([line])
@@ -106,7 +106,7 @@ class Progress:
             self.applied.add(str(fields["migration"]))
 
     def show_message(self, word: str, text: str) -> None:
-        """Show what the server said of a migration, with psql's word for it; some of it is row data."""
+        """Show a server's message about a migration, labelled as in psql. It may contain row data."""
         if self._error_screen is None or (self._screen is None and word not in _ERROR_WORDS):
             return
         self._message_count += word not in _ERROR_WORDS
@@ -114,38 +114,36 @@ class Progress:
             lines = labelled(Span(word, Style.DIM), text[:_MAX_MESSAGE], None, indent=4)
             self._error_screen.show(lines)
         elif self._message_count == MAX_MESSAGES + 1:
-            self._error_screen.show(
-                [(Span("    … what else the migrations say is not shown", Style.DIM),)]
-            )
+            self._error_screen.show([(Span("    … further messages are not shown", Style.DIM),)])
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Show that somebody else is waited for, for as long as it is entered."""
+        """Show what the command waits for, until the block ends."""
         with nullcontext() if self._screen is None else self._screen.live(what):
             yield
 
     def announce_next(self, report: Mapping[str, Any], count: int) -> None:
-        """Say how far an invocation came that another one follows."""
+        """Show what an invocation did before the next one starts."""
         if self._screen is not None:
             applied = report["counts"]["applied"] + report["counts"]["reverted"]
-            text = f"Invocation {count} was over after {count_migrations(applied)}; invoking again."
+            text = f"Invocation {count} ended after {count_migrations(applied)}; invoking again."
             self._screen.show([(Span("  ! ", Style.WARNING), Span(text))])
 
     def announce_start(self, code: str) -> None:
-        """Say that the function is waited for, which Lambda has not started."""
+        """Show that Lambda has not started the function yet."""
         if self._screen is not None:
             text = f"The function has not run yet ({code}); invoking again for up to 5 minutes."
             self._screen.show([(Span("  ! ", Style.WARNING), Span(printable(text)))])
 
     def announce_stop(self, by: str) -> None:
-        """Say that the run stops. Safe in a signal handler, so the stream's buffer is not used."""
+        """Show that the run stops. Safe in a signal handler: does not use the stream's buffer."""
         if self._screen is not None and self._live_text is not None:
-            text = f"{by}: cancelling and rolling back; once more ends it at once"
+            text = f"{by}: cancelling and rolling back; a second signal stops at once"
             self._screen.interject(self._live_text, text)
 
 
 def describe_activity(name: str, fields: dict[str, Any]) -> str | None:
-    """Return what goes on after an event, if it begins something."""
+    """Return the activity that an event begins, if any."""
     if name == "segment_started":
         outside = ", outside a transaction" if fields["mode"] == "statements" else ""
         verb = "Undoing" if fields.get("direction") == "down" else "Applying"

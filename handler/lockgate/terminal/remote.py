@@ -1,7 +1,6 @@
-"""A run in a deployed function, for a terminal. Knows commands, replies and reports; calls nothing.
+"""A run in a deployed function: makes the command, invokes until the run is done, reads the report.
 
-A run that does not fit into one invocation ends ``incomplete`` and is invoked again, as often as it
-takes, up to a limit.
+A run that does not fit into one invocation ends ``incomplete`` and is invoked again, up to a limit.
 """
 
 from __future__ import annotations
@@ -43,20 +42,20 @@ START_SECONDS = 300
 _START_PAUSE_SECONDS = 10
 
 _KILLED = "Sandbox.Timedout"
-# Before there was that type, only the message told.
+# Lambda did not always send that type; then only the message shows it.
 _KILLED_MESSAGE = "Task timed out after"
 _MAX_QUOTED = 500
-_HINT = "See docs/configuration.md for which action takes what."
+_HINT = "Run lockgate invoke --help to see the options of each action."
 _ADVICE = {
-    "Runtime.ExitError": "If its memory is over, give the function more (MemorySize).",
-    "Runtime.OutOfMemory": "Give the function more memory (MemorySize).",
+    "Runtime.ExitError": "If the function ran out of memory, increase its MemorySize.",
+    "Runtime.OutOfMemory": "Increase the function's MemorySize.",
     "Runtime.ImportModuleError": "Build the package with sam build, for the function's own runtime.",
-    "Runtime.HandlerNotFound": "The handler is lockgate.entry.lambda_handler.",
+    "Runtime.HandlerNotFound": "Set the function's handler to lockgate.entry.lambda_handler.",
 }
 
 
 def make_command(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the command that the options stand for.
+    """Return the command for the function that the options describe.
 
     Raises:
         RequestInvalid: the function would refuse it.
@@ -80,9 +79,9 @@ def wait_for_start(
     announce: Callable[[str], object],
     sleep: Callable[[float], object],
 ) -> Callable[[Mapping[str, Any]], FunctionResponse]:
-    """Return ``invoke`` that invokes again, for up to five minutes, while Lambda cannot start it.
+    """Wrap ``invoke``: try again for up to five minutes while Lambda cannot start the function.
 
-    ``announce`` is told once. Nothing was run until then, so that no command is carried out twice.
+    ``announce`` is called once. A function that was not started ran nothing, so no command runs twice.
     """
 
     def invoke_when_started(command: Mapping[str, Any]) -> FunctionResponse:
@@ -108,8 +107,8 @@ def invoke_to_the_end(
 ) -> dict[str, Any]:
     """Invoke until the run is over, and return the last report in its JSON form.
 
-    ``announce`` is told of each report that is not the last, and of the count of invocations. A
-    ``down`` by steps is invoked once: asked again it would undo as many more.
+    ``announce`` gets each report but the last, and the number of invocations so far. A ``down`` by
+    steps is invoked only once, because a second invocation would undo as many again.
     """
     most = 1 if "steps" in command else MOST_INVOCATIONS
     former: list[dict[str, Any]] = []
@@ -125,13 +124,13 @@ def invoke_to_the_end(
 
 
 def read_report(reply: FunctionResponse) -> dict[str, Any]:
-    """Return the report in a reply: the result, or the message of the function's error.
+    """Return the report in a response: the result, or the message of the function's error.
 
-    Keys that this release knows and the function's does not are as in an empty report.
+    Keys that an older function does not send have the values of an empty report.
 
     Raises:
-        RunIncomplete: the function was killed when its time was over.
-        FunctionFailed: there is no report in the reply.
+        RunIncomplete: the function was killed at its timeout.
+        FunctionFailed: the response contains no report.
     """
     value = reply.payload
     if reply.is_error:
@@ -141,8 +140,8 @@ def read_report(reply: FunctionResponse) -> dict[str, Any]:
             raise _describe_error(reply.payload)
     if not _is_report(value):
         raise FunctionFailed(
-            "The function's answer is no report of Lockgate's.",
-            hint="Give the name of the function that Lockgate was deployed as.",
+            "The function did not return a Lockgate report.",
+            hint="Give the name of Lockgate's function; the stack's output FunctionArn contains it.",
         )
     known = Report(Status.FAILED, None, "").to_json()
     return {**known, **value, "counts": {**known["counts"], **value.get("counts", {})}}
@@ -151,12 +150,12 @@ def read_report(reply: FunctionResponse) -> dict[str, Any]:
 def report_failure(
     error: LockgateError, former: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Return the report of a run that the function told nothing of.
+    """Return a report for a run about which the function returned none.
 
-    ``former`` are the reports of the invocations before.
+    ``former``: the reports of earlier invocations.
     """
     if error.fields.get("was_invoked", True):
-        claim = make_unknown("the function was invoked and gave no report")
+        claim = make_unknown("the function was invoked and returned no report")
     elif not former:
         claim = NOT_BEGUN
     else:
@@ -165,7 +164,7 @@ def report_failure(
 
 
 def _sum_up(former: Sequence[Mapping[str, Any]]) -> StateClaim:
-    """Return what the last report says of the database; what any of them applied is still there."""
+    """Return the state of the database in the last report, with what all invocations applied."""
     last = former[-1]["error"] or {}
     state = StateAfter(last.get("state_after", StateAfter.UNKNOWN))
     kept = tuple(str(e["version"] or e["name"]) for report in former for e in report["applied"])
@@ -173,7 +172,9 @@ def _sum_up(former: Sequence[Mapping[str, Any]]) -> StateClaim:
         state = StateAfter.KEPT
     evidence = Evidence(last.get("state_evidence", Evidence.NONE))
     part = last.get("migration")
-    return StateClaim(state, evidence, kept, in_part=part, reason="the last report says no more")
+    return StateClaim(
+        state, evidence, kept, in_part=part, reason="the last report does not contain it"
+    )
 
 
 def _is_report(value: object) -> bool:
@@ -190,13 +191,14 @@ def _describe_error(payload: Any) -> LockgateError:
     message = " ".join(str(error.get("errorMessage") or "").split())[:_MAX_QUOTED]
     if kind == _KILLED or _KILLED_MESSAGE in message:
         return RunIncomplete(
-            f"The function was killed when its time was over: {message}",
-            hint="Invoke again: the next run takes the dead one's lock. A function of Lockgate's ends in"
-            " time by itself, so look for what hung in its log.",
+            f"The function was killed at its timeout: {message}",
+            hint="Invoke again: the next run takes over the lock. Lockgate normally stops before the"
+            " timeout, so look in the function's log for what hung.",
         )
     return FunctionFailed(
         f"The function ended with {kind}, without a report: {message}",
-        hint=f"{_ADVICE.get(kind, 'See its log.')} Look with --action status where the database stands.",
+        hint=f"{_ADVICE.get(kind, 'See its log.')} Invoke with --action status to see the state of the"
+        " database.",
     )
 
 

@@ -1,7 +1,6 @@
-"""A report for people. Knows its JSON form, ``lockgate/report/v1``.
+"""Shows a report on a terminal, from its JSON form ``lockgate/report/v1``.
 
-So it shows reports of any origin: a run of this process, a function that was invoked, a row of the
-database.
+The report may be from this process, from an invoked function, or from the database.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from lockgate.terminal.run_history import describe_runs, describe_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How many pending migrations a report lists that is not a plan.
+# The most pending migrations that a report lists, except for a plan.
 _FEW = 10
 
 
@@ -34,8 +33,8 @@ def describe_report(
 ) -> Iterator[Line]:
     """Yield the lines of a report, wrapped at ``width`` unless that is ``None``.
 
-    ``folder`` goes before the names of files, so that a terminal can open them; ``shown`` are the
-    migrations that the reader has seen being applied.
+    ``folder`` is put before the names of files, so that a terminal can open them. ``shown``: the
+    migrations that the progress has shown already.
     """
     yield from make_headline(report)
     yield from describe_place(report, width)
@@ -143,7 +142,7 @@ def _history_rows(report: Value) -> list[list[Cell]]:
 
 
 def _describe_state(entry: Value) -> Cell:
-    """Return how a row came about, or how much of the migration is there; nothing of most."""
+    """Return how a migration was recorded, or how much of it is applied; empty for most."""
     if entry["state"] == "applied":
         return Cell(UNRUN.get(str(entry.get("recorded_by")), ""), Style.DIM)
     text = str(entry["state"])
@@ -153,7 +152,7 @@ def _describe_state(entry: Value) -> Cell:
 
 
 def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
-    """Yield what there is to go back to; the commands only where somebody may want them now."""
+    """Yield the backup, and after an error the commands that restore it."""
     backup = report["backup"]
     if backup is None:
         return
@@ -164,7 +163,7 @@ def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
     elif time:
         text = f"The {source} can be restored to {time}."
     else:
-        text = f"The {source} has no time to which it can be restored."
+        text = f"The {source} cannot be restored to a point in time."
     yield EMPTY
     yield from labelled(Span("Backup", Style.STRONG), text, width)
     if report["error"] is not None:
@@ -176,7 +175,7 @@ def _describe_backup(report: Value, width: int | None) -> Iterator[Line]:
 
 def _describe_notes(report: Value, width: int | None) -> Iterator[Line]:
     lock = report["lock"]
-    # A busy run's error has told it.
+    # A busy run's error describes the holder already.
     if lock is not None and lock["holder"] is not None and report["error"] is None:
         yield EMPTY
         was_freed = report["action"] == "unlock"
@@ -195,7 +194,7 @@ def _describe_holder(holder: Value, *, was_freed: bool) -> str:
     if was_freed:
         return (
             f"Run {holder['run_id']} ({holder['caller']}) had held it since"
-            f" {describe_time(holder['taken_at'])}. It cannot commit any more."
+            f" {describe_time(holder['taken_at'])}. It can no longer commit."
         )
     if not holder["is_alive"]:
         return (

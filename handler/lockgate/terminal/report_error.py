@@ -41,7 +41,7 @@ def describe_error(report: Value, width: int | None, folder: str) -> Iterator[Li
 
 
 def _describe_source(error: Value, width: int | None, folder: str) -> Iterator[Line]:
-    """Yield the place as an editor takes it, and the line of source with a caret."""
+    """Yield the place in the form that editors open, and the source line with a caret."""
     place = join_path(folder, error["file"])
     place += "".join(f":{n}" for n in (error["line"], error["column"]) if n is not None)
     yield (Span("  "), Span(printable(place), Style.STRONG))
@@ -59,7 +59,7 @@ def _describe_source(error: Value, width: int | None, folder: str) -> Iterator[L
 
 
 def _clip(source: str, caret: int, room: int | None) -> tuple[str, int]:
-    """Cut a line to what fits, with the caret's column in it."""
+    """Cut a line to ``room`` columns that include the caret's."""
     if room is None or len(source) <= room:
         return source, caret
     start = min(max(0, caret - room * 2 // 3), len(source) - room)
@@ -104,10 +104,10 @@ def describe_drift(report: Value, width: int | None, folder: str) -> Iterator[Li
 
 def _describe_difference(drift: Value, ahead: list[Value]) -> str:
     if drift["script"] == "down":
-        return "down script edited" if drift["actual"] else "down script taken out"
+        return "down script edited" if drift["actual"] else "down script removed"
     if drift["actual"] is None:
         return "file is missing"
     if drift["severity"] == "error":
         return "edited"
-    # Of a database that is ahead nobody can tell which text is the later one; the warning says more.
-    return "another text" if ahead else "comments or layout edited"
+    # If the database is ahead, either text may be the newer one; a warning explains it.
+    return "different text" if ahead else "comments or layout edited"

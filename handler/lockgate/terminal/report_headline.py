@@ -19,7 +19,7 @@ def describe_headline(report: Value) -> str:
     """Return the outcome in a few words: ``applied 3 migrations in 412 ms, now at 0012``."""
     word = str(report["status"]).replace("_", " ")
     if report["action"] == "unlock" and report["error"] is None:
-        return "the lock was freed" if report["status"] == "applied" else "the lock was free"
+        return "the lock was released" if report["status"] == "applied" else "the lock was free"
     if report["action"] == "history" and report["error"] is None:
         return _count_runs(report)
     applied = report["counts"]["applied"]
@@ -73,7 +73,7 @@ def make_headline(report: Value) -> Iterator[Line]:
     """Yield the first line: a mark and the outcome."""
     mark = MARKS.get(report["status"], NO_MARK)
     if report["error"] is None and any(entry["severity"] == "error" for entry in report["drift"]):
-        # Nothing failed, and still the next run would be refused.
+        # Nothing failed, but the next run would be refused.
         mark = DOUBT_MARK
     yield (mark, Span(describe_headline(report), Style.STRONG))
 

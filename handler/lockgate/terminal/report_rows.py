@@ -10,7 +10,7 @@ from lockgate.terminal.line import EMPTY, Cell, Line, Span, Style, printable, ta
 
 Value = Mapping[str, Any]
 
-# How the place of a script ends that the history keeps.
+# The end of the place of a down script that is stored in the history.
 _STORED = " in the history)"
 
 
@@ -28,7 +28,7 @@ def section(
 
 
 def count_hidden(report: Value, key: str) -> int:
-    """Return how many entries the JSON form has left out."""
+    """Return how many entries the JSON form leaves out."""
     return int(report["counts"][key]) - len(report[key])
 
 
@@ -49,6 +49,6 @@ def describe_ms(duration_ms: int | None) -> str:
 
 def join_path(folder: str, file: str) -> str:
     """Return the path of a file, so that a terminal can open it."""
-    # A script that only the history has is in no folder.
+    # A script that only the history contains is not in the folder.
     is_filed = bool(folder) and not file.endswith(_STORED)
     return f"{folder.rstrip('/')}/{file}" if is_filed else file

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Undo the last migrations and apply them again, as is useful while writing a migration.
+    """Undo the last migrations and apply them again, for use while writing a migration.
 
     With ``--json`` this prints one report, the second run's, with ``reverted`` from the first run.
     """
@@ -83,7 +83,7 @@ def _carry_out(
             settings = read_merged(merged, options)
             address = Address(options=repeat_options(options))
             request = _make_request(options)
-            claim = make_unknown("the run ended before it could look")
+            claim = make_unknown("the run ended before it could check")
             report = _run(settings, request, progress, run_id, address)
             return explain_overridden(report, environment, options)
     except LockgateError as error:

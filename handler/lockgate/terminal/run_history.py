@@ -1,4 +1,4 @@
-"""Recorded runs for people, one paragraph each. Knows the JSON form of a run in a report."""
+"""Shows the recorded runs in a report, one paragraph each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOUBT_MARK = Span("! ", Style.WARNING)
 
 
 def describe_runs(runs: list[Value], width: int | None) -> Iterator[Line]:
-    """Yield the lines of some runs: when and what and how it ended, who, why."""
+    """Yield the lines of runs: time, action, outcome, caller and reason."""
     for run in runs:
         yield EMPTY
         what = f"{printable(run['action'])}: {_describe_end(run)}{describe_way(run)}"
@@ -38,14 +38,14 @@ def describe_runs(runs: list[Value], width: int | None) -> Iterator[Line]:
 
 
 def describe_time(iso: str | None) -> str:
-    """Return a time to the second, in UTC; nothing for none."""
+    """Return a time in UTC, to the second; empty for ``None``."""
     if iso is None:
         return ""
     return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def describe_way(run: Value) -> str:
-    """Return from which version to which, or at which it stayed."""
+    """Return the versions before and after a run, or the one it stayed at."""
     start, end = run["from_version"], run["to_version"]
     if start is None and end is None:
         return ""

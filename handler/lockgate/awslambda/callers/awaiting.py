@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """The invocation, as a caller's module sees and uses it.
+    """The parts of an invocation that a caller's module uses.
 
-    ``invoke_again`` passes an event to a further invocation of this function.
+    ``invoke_again`` invokes this function once more, with an event.
     """
 
     function_arn: str

@@ -1,7 +1,7 @@
-"""A custom resource's event into an envelope and a request. Knows the event; answers nothing.
+"""Reads a custom resource's event into an envelope and a request.
 
-The event's ``ResponseURL`` is a secret: whoever has it can answer for this function. What the event
-holds besides (properties of a stack) is nobody's business either, so no message quotes an event.
+No message quotes an event. Its ``ResponseURL`` is a secret, because it lets anyone answer instead
+of this function, and its properties may be confidential too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lockgate.core.policy import FirstRun
     from lockgate.settings import Settings
 
-# Each is echoed in the answer, which has to hold a reason too. CloudFormation's own are shorter: a
+# The answer repeats each of them and needs room for a reason. CloudFormation's own values are shorter: a
 # stack id has at most some 230 characters, a logical id 255, a physical id 1,024 bytes.
 _MAX_BYTES = {
     "RequestType": 16,
@@ -46,13 +46,13 @@ _CHECK_TYPE = "Custom::LockgateCheck"
 _LONGEST_SERVICE_TIMEOUT = 3_600
 _SIGNED_AT = re.compile(r"[?&]X-Amz-Date=([0-9]{8}T[0-9]{6}Z)(?:&|$)")
 _MAX_REASON_CHARACTERS = 1_000
-# Properties that mean something, by their names in small letters.
+# The properties that have a meaning, by their names in lower case.
 _PROPERTIES = {"target": "Target", "reason": "Reason", "firstrun": "FirstRun"}
 _HINT = "Let CloudFormation invoke the function, through a custom resource's ServiceToken."
 
 
 class RequestType(StrEnum):
-    """What CloudFormation wants of the resource."""
+    """What CloudFormation does with the resource."""
 
     CREATE = "Create"
     UPDATE = "Update"
@@ -61,9 +61,9 @@ class RequestType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What it takes to answer, and the rest of the event as it came.
+    """The fields that an answer needs, and the properties as they arrived.
 
-    ``is_check``: the resource asks only whether there is a way to answer.
+    ``is_check``: the resource only checks that the function can answer.
     """
 
     request_type: RequestType
@@ -77,16 +77,16 @@ class Envelope:
 
     @property
     def needs_run(self) -> bool:
-        """Whether there is more to do than to answer; for a Delete and a check there is not."""
+        """Whether the event asks for a run. A Delete and a check only need an answer."""
         return self.request_type is not RequestType.DELETE and not self.is_check
 
     @property
     def physical_id(self) -> str:
         """The id of the resource, the same over Create and every Update.
 
-        A changed id makes CloudFormation send Delete for the old one, so the id is made of what
-        never changes while the resource lives, and of no setting: it is the same when the settings
-        are broken. Update and Delete echo the id that they were given, whoever made it.
+        A changed id makes CloudFormation send Delete for the old one. So the id depends only on what
+        never changes during the resource's life, and not on settings, which may be broken. Update and
+        Delete return the id that they were given, whatever it is.
         """
         if self.given_physical_id is not None and self.request_type is not RequestType.CREATE:
             return self.given_physical_id
@@ -95,10 +95,10 @@ class Envelope:
 
     @property
     def reference(self) -> dict[str, str]:
-        """What tells this event from any other, and is the same each time that it is delivered.
+        """The fields that identify this event, the same each time that Lambda delivers it.
 
-        The request's id alone does not: CloudFormation uses it again when it repeats an operation
-        that failed. Then it signs another URL, and waits for an answer there.
+        The request's id is not enough: CloudFormation reuses it when it repeats a failed operation.
+        Then it signs another URL, and waits for an answer there.
         """
         digest = hashlib.sha256((self.response_url or "").encode()).hexdigest()
         return {
@@ -110,11 +110,11 @@ class Envelope:
 
 
 def read_envelope(event: Mapping[str, Any]) -> Envelope:
-    """Return what it takes to answer. Properties are looked at by `read_request` only.
+    """Return the fields that an answer needs. Only `read_request` reads the properties.
 
     Raises:
-        RequestInvalid: a field is missing, of a wrong type or longer than CloudFormation makes it;
-            there is nobody to answer then.
+        RequestInvalid: a field is missing, of a wrong type or longer than CloudFormation makes it, so
+            the event cannot be answered.
     """
     request_type = _read_field(event, "RequestType")
     if request_type not in list(RequestType):
@@ -122,7 +122,7 @@ def read_envelope(event: Mapping[str, Any]) -> Envelope:
     given = event.get("PhysicalResourceId") is not None
     url = event.get("ResponseURL")
     if url is not None and not (isinstance(url, str) and is_storable(url)):
-        raise _refuse("The event's ResponseURL is no text.", _HINT)
+        raise _refuse("The event's ResponseURL is not text.", _HINT)
     return Envelope(
         request_type=RequestType(request_type),
         stack_id=_read_field(event, "StackId"),
@@ -136,12 +136,12 @@ def read_envelope(event: Mapping[str, Any]) -> Envelope:
 
 
 def read_continuation(event: Mapping[str, Any], now: float) -> Continuation:
-    """Return how many invocations the request took already, and until when it must be answered.
+    """Return the number of earlier invocations, and until when CloudFormation waits.
 
-    The time is that of the resource's ``ServiceTimeout``, an hour where it has none, from when
-    CloudFormation signed the URL: an event that Lambda repeats after a kill is minutes old. A URL
-    that does not say when, or says that nobody can be waiting any more, is taken for a new one.
-    What an invocation of ours added to the event is read back here.
+    It waits for the resource's ``ServiceTimeout``, by default an hour, from the moment that it
+    signed the URL: an event that Lambda repeats after a kill is minutes old. A URL that does not
+    contain the time, or whose wait is over, counts as new. What an earlier invocation added to the
+    event takes precedence.
     """
     timeout = _read_service_timeout(event.get("ResourceProperties"))
     began_at = _read_signed_at(event.get("ResponseURL"))
@@ -151,11 +151,11 @@ def read_continuation(event: Mapping[str, Any], now: float) -> Continuation:
 
 
 def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Request:
-    """Return the request of a Create or Update. A Delete has none: it leaves the database be.
+    """Return the request of a Create or Update. A Delete has none; it leaves the database unchanged.
 
-    Of the properties only ``Target``, ``FirstRun`` and ``Reason`` mean something; an empty one counts
-    as not given. Others (``ServiceToken``, ``CodeVersion``, …) are there to make CloudFormation send an
-    event, and are ignored.
+    Only the properties ``Target``, ``FirstRun`` and ``Reason`` have a meaning; an empty one counts
+    as not given. Others (``ServiceToken``, ``CodeVersion``, …) make CloudFormation send an event,
+    and are ignored.
 
     Raises:
         RequestInvalid: one of them cannot be read, or ``up`` is not allowed here.
@@ -193,13 +193,13 @@ def _read_signed_at(url: object) -> float | None:
 def _read_field(event: Mapping[str, Any], name: str) -> str:
     value = event.get(name)
     if not isinstance(value, str) or not value:
-        raise _refuse(f"The event's {name} is missing or no text.", _HINT)
-    # Measured as it will be echoed.
+        raise _refuse(f"The event's {name} is missing or not text.", _HINT)
+    # Measured in the form that the answer will have.
     size = len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
     if size > _MAX_BYTES[name]:
         raise _refuse(f"The event's {name} is longer than CloudFormation makes it.", _HINT)
     if not is_storable(value):
-        raise _refuse(f"The event's {name} has a NUL or is no valid Unicode text.", _HINT)
+        raise _refuse(f"The event's {name} contains NUL or invalid Unicode.", _HINT)
     return value
 
 
@@ -207,9 +207,9 @@ def _read_properties(properties: object) -> dict[str, Any]:
     if properties is None:
         return {}
     if not isinstance(properties, dict):
-        raise _refuse("The event's ResourceProperties are no object.", _HINT)
+        raise _refuse("The event's ResourceProperties are not an object.", _HINT)
     for name in properties:
-        # Properties are free, but one in the wrong case would be ignored without a word.
+        # Any property is accepted, but a mistyped one of ours would be ignored silently.
         meant = _PROPERTIES.get(str(name).lower().replace("_", ""))
         if meant is not None and name != meant:
             raise _refuse(

@@ -1,4 +1,4 @@
-"""The body of the answer to CloudFormation. Knows its limit of 4,096 bytes; sends nothing."""
+"""Makes the answer to CloudFormation, within its limit of 4,096 bytes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES = 4_096
 
 _MAX_DATA_CHARACTERS = 100
-# A framework adds ids, the name of a log and a stack of its own, and does not look at the limit.
+# A framework adds ids, the name of a log and a stack trace, and ignores the limit.
 _MAX_RETURNED_BYTES = 2_000
 
 
 def make_answer(envelope: Envelope, outcome: Report | LockgateError | None) -> dict[str, Any]:
-    """Return the answer, small enough in every case; ``None`` is Delete's outcome.
+    """Return an answer within the limit; ``None`` is the outcome of a Delete.
 
-    A success carries ``Data`` and a failure ``Reason``, never both: CloudFormation reads neither of
-    them in the other case, and the reason gets the room.
+    A success contains ``Data`` and a failure ``Reason``, never both: CloudFormation ignores the
+    other one, which would only take room.
     """
     is_success = outcome is None or (isinstance(outcome, Report) and outcome.is_success)
     value: dict[str, Any] = {
@@ -52,8 +52,8 @@ def returned_answer(envelope: Envelope, outcome: Report | LockgateError | None) 
     """Return the answer to a framework that answers CloudFormation itself (CDK Provider).
 
     Raises:
-        LockgateError: the outcome is a failure. The framework makes its message the reason, so it
-            is short text instead of a report; the class is a public one.
+        LockgateError: the outcome is a failure. The framework uses the message as the reason, so it is a
+            short text instead of a report. The class is a public one.
     """
     if outcome is None:
         return {"PhysicalResourceId": envelope.physical_id}
@@ -69,7 +69,7 @@ def _fits_behind_framework(text: str) -> bool:
 
 
 def make_data(report: Report) -> dict[str, str]:
-    """Return what ``Fn::GetAtt`` can ask for: always the same keys, ``""`` for what is unknown."""
+    """Return the attributes for ``Fn::GetAtt``: always the same keys, ``""`` if unknown."""
     return {
         "Status": report.status.value,
         "RunId": report.run_id,
@@ -82,7 +82,7 @@ def make_data(report: Report) -> dict[str, str]:
 
 
 def _with_data(value: dict[str, Any], report: Report) -> dict[str, Any]:
-    # Values shrink and keys stay: a template that asks for a missing key fails.
+    # Values are cut, keys never: a template that refers to a missing key fails.
     length = _MAX_DATA_CHARACTERS
     while True:
         data = {key: to_one_line(text)[:length] for key, text in make_data(report).items()}

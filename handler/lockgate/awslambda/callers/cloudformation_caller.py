@@ -1,4 +1,4 @@
-"""The dialogue with CloudFormation: one PUT to the signed URL, over as many invocations as it takes."""
+"""CloudFormation as a caller: one PUT to the signed URL, by the last invocation of a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CloudFormationCaller:
-    """One event of a stack. Its URL was looked at; it is a secret."""
+    """One event of a stack, whose URL was checked. The URL is a secret."""
 
     envelope: Envelope
     continuation: Continuation
@@ -48,7 +48,7 @@ class CloudFormationCaller:
 
     @property
     def needs_run(self) -> bool:
-        """Whether there is more to do than to answer; for a Delete and a check there is not."""
+        """Whether the event asks for a run. A Delete and a check only need an answer."""
         return self.envelope.needs_run
 
     def read_request(self, settings: Settings) -> Request:
@@ -67,18 +67,18 @@ class CloudFormationCaller:
         return is_at_work(holder, self.kind, self.envelope.reference, self.invocation.now())
 
     def continue_run(self, report: Report) -> None:
-        """Hand the event to a further invocation of this function."""
-        del report  # the next one reads from the history how far this one came
+        """Invoke this function again with the event."""
+        del report  # the next invocation reads from the history what is done
         self.invocation.invoke_again(add_continuation(self.event, self.continuation.next()))
 
 
 def open_stack(
     event: Mapping[str, Any], invocation: Invocation, *, loopback: bool
 ) -> CloudFormationCaller:
-    """Return the dialogue of an event that came from CloudFormation itself.
+    """Return the caller of an event that came from CloudFormation itself.
 
     Raises:
-        RequestInvalid: the event lacks what it takes to answer, or its URL is not CloudFormation's.
+        RequestInvalid: the event lacks a field that an answer needs, or its URL is not CloudFormation's.
     """
     envelope = read_envelope(event)
     return CloudFormationCaller(

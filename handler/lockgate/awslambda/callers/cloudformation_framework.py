@@ -38,7 +38,7 @@ class FrameworkCaller:
         return read_request(self.envelope, settings)
 
     def make_result(self, report: Report | None, run_id: str) -> dict[str, Any]:
-        """Return what the framework passes on; see `cloudformation_answer.returned_answer`."""
+        """Return the answer for the framework; see `cloudformation_answer.returned_answer`."""
         del run_id  # it is in the report
         return returned_answer(self.envelope, report)
 

@@ -1,7 +1,7 @@
-"""A CodeDeploy lifecycle hook: its event, its request, and the status that it waits for.
+"""CodeDeploy as a caller: a lifecycle hook's event, its request, and the status that it waits for.
 
-CodeDeploy hears `Succeeded` or `Failed` and no reason, so the reason is in the log only. It waits an
-hour; a longer run goes on in further invocations that the function makes itself.
+CodeDeploy accepts `Succeeded` or `Failed` without a reason, so only the log has the reason. It waits an
+hour; a run that does not fit into one invocation continues in further ones.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _CALL = Call(
     subject="CodeDeploy",
     permission="codedeploy:PutLifecycleEventHookExecutionStatus",
     service="codedeploy",
-    verb="told the outcome",
+    verb="sent the outcome",
     error_class=UnexpectedFailure,
     meanings={
         "LifecycleEventAlreadyCompletedException": (
-            "the hook is over (LifecycleEventAlreadyCompletedException), answered before or out of time",
-            "See the deployment's events; invoke the function before the deployment if it needs longer.",
+            "the hook was already answered or has timed out (LifecycleEventAlreadyCompletedException)",
+            "See the deployment's events. If migrations take longer, invoke the function before it.",
         ),
     },
 )
@@ -51,7 +51,7 @@ _OVER = frozenset({"LifecycleEventAlreadyCompletedException"})
 
 @dataclass(frozen=True, slots=True)
 class CodeDeployCaller:
-    """One execution of a hook. Its id is what proves to CodeDeploy whose status it is."""
+    """One execution of a hook. Its id is a secret: it lets anyone set the status."""
 
     deployment_id: str
     continuation: Continuation
@@ -67,7 +67,7 @@ class CodeDeployCaller:
 
     @property
     def reference(self) -> dict[str, str]:
-        """What tells this execution from any other; of its id a digest."""
+        """The fields that identify this execution, with a digest instead of its id."""
         digest = hashlib.sha256(self.execution_id.encode()).hexdigest()
         return {"deployment_id": self.deployment_id, "hook_digest": digest[:16]}
 
@@ -77,7 +77,7 @@ class CodeDeployCaller:
         return True
 
     def read_request(self, settings: Settings) -> Request:
-        """Return an up: a hook has no room for a command.
+        """Return the request to migrate, since a hook cannot contain a command.
 
         Raises:
             RequestInvalid: ``up`` is not allowed here.
@@ -99,8 +99,8 @@ class CodeDeployCaller:
         return is_at_work(holder, self.kind, self.reference, self.invocation.now())
 
     def continue_run(self, report: Report) -> None:
-        """Hand the event to a further invocation of this function."""
-        del report  # the next one reads from the history how far this one came
+        """Invoke this function again with the event."""
+        del report  # the next invocation reads from the history what is done
         self.invocation.invoke_again(add_continuation(self.event, self.continuation.next()))
 
     def _put(self, status: str) -> None:
@@ -114,10 +114,10 @@ class CodeDeployCaller:
 
 
 def open_hook(event: Mapping[str, Any], invocation: Invocation) -> CodeDeployCaller:
-    """Return the dialogue of a hook's event.
+    """Return the caller of a hook's event.
 
     Raises:
-        RequestInvalid: an id is missing or cannot be one; there is nobody to answer.
+        RequestInvalid: an id is missing or invalid, so the event cannot be answered.
     """
     now = invocation.now()
     carried = find_continuation(event, now, HOOK_SECONDS)
@@ -136,6 +136,6 @@ def _read_id(event: Mapping[str, Any], name: str) -> str:
     if isinstance(value, str) and 0 < len(value) <= _MAX_ID and is_storable(value):
         return value
     raise RequestInvalid(
-        f"The event's {name} is missing or no text, so nobody could be told the outcome.",
+        f"The event's {name} is missing or invalid, so CodeDeploy cannot be sent the outcome.",
         hint="Let CodeDeploy invoke the function, as a hook in an AppSpec.",
     )

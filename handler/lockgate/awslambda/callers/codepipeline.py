@@ -1,7 +1,7 @@
-"""A CodePipeline job in, a request out. Knows the event and our continuation token; answers nothing.
+"""Reads a CodePipeline job into a request, and a continuation token into the state of the action.
 
-The event holds credentials for the pipeline's artifacts, so no message quotes any of it. A long run
-goes on over jobs: each is told a token, and CodePipeline sends the next job with it::
+The event contains credentials for the pipeline's artifacts, so no message quotes any of it. A long run
+takes several jobs: each is answered with a token, and CodePipeline sends the next job with it::
 
     job 1 ── 15 min ── token (hop 1) ──▶ job 2 ── 15 min ── token (hop 2) ──▶ job 3 ── done
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lockgate.core.request import Request
     from lockgate.settings import Settings
 
-# An action may last a day; so many jobs are more than a day of full invocations.
+# An action may last a day. This many jobs are more than a day of full invocations.
 MOST_JOBS = 200
 _ACTION_SECONDS = 24 * 3_600
 
@@ -41,7 +41,7 @@ _HINT = (
 
 @dataclass(frozen=True, slots=True)
 class EarlierJobs:
-    """What earlier jobs of the same action did: the first one's id, and how many migrations."""
+    """Earlier jobs of the same action: the id of the first, and how many migrations they ran."""
 
     first_job_id: str
     done: int
@@ -49,7 +49,7 @@ class EarlierJobs:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: its id, how far the action is, and what was asked for, as it came."""
+    """One job: its id, the state of its action, and its parameters as they arrived."""
 
     job_id: str
     continuation: Continuation
@@ -58,21 +58,21 @@ class Job:
 
     @property
     def reference(self) -> dict[str, str]:
-        """What tells this job from any other."""
+        """The field that identifies this job."""
         return {"job_id": self.job_id}
 
 
 def read_job(event: Mapping[str, Any], now: float) -> Job:
-    """Return the job of an event. The parameters are looked at by `read_request` only.
+    """Return the job of an event. Only `read_request` reads the parameters.
 
     Raises:
-        RequestInvalid: it has no id that CodePipeline could have given; there is nobody to answer.
+        RequestInvalid: it has no valid job id, so it cannot be answered.
     """
     job = event.get("CodePipeline.job")
     job_id = _dig(job, "id")
     if not isinstance(job_id, str) or _JOB_ID.fullmatch(job_id) is None:
         raise RequestInvalid(
-            "The event's CodePipeline job has no id, so nobody could be told the outcome.",
+            "The event's CodePipeline job has no id, so CodePipeline cannot be sent the outcome.",
             hint="Let CodePipeline invoke the function, by an action of category Invoke.",
         )
     data = _dig(job, "data")
@@ -82,10 +82,10 @@ def read_job(event: Mapping[str, Any], now: float) -> Job:
 
 
 def read_request(job: Job, settings: Settings) -> Request:
-    """Return the request of a job: its UserParameters are a command, and empty ones migrate.
+    """Return the request of a job: its UserParameters are a command; if empty, the job migrates.
 
     Raises:
-        RequestInvalid: they are no JSON object, or no command; see `direct.read_request`.
+        RequestInvalid: they are not a JSON object, or not a valid command; see `direct.read_request`.
     """
     reference = job.reference
     if job.continuation.hop:
@@ -95,12 +95,12 @@ def read_request(job: Job, settings: Settings) -> Request:
 
 
 def counts_steps(job: Job) -> bool:
-    """Return whether the command counts from what is applied, so that it means more each time."""
+    """Return whether the command counts steps, and would undo further migrations each time."""
     return "steps" in _read_parameters(job.user_parameters)
 
 
 def make_token(job: Job, done: int) -> str:
-    """Return the token with which the next job goes on; ``done`` migrations are done by then."""
+    """Return the token for the next job; ``done`` is the number of migrations that are done."""
     following = job.continuation.next()
     token = {
         "lockgate": _TOKEN_VERSION,
@@ -113,7 +113,7 @@ def make_token(job: Job, done: int) -> str:
 
 
 def _read_token(token: object, job_id: str, now: float) -> tuple[Continuation, EarlierJobs]:
-    """Read a token of ours back; one that is not ours is none, and cannot make a chain endless."""
+    """Read a continuation token; an invalid one counts as none, so no chain of jobs is endless."""
     match _parse(token):
         case {
             "lockgate": 1,
@@ -141,7 +141,7 @@ def _read_parameters(parameters: object) -> dict[str, Any]:
         return {}
     command = _parse(parameters)
     if not isinstance(command, dict):
-        raise RequestInvalid("The action's UserParameters are no JSON object.", hint=_HINT)
+        raise RequestInvalid("The action's UserParameters are not a JSON object.", hint=_HINT)
     return command
 
 

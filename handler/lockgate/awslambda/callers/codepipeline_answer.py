@@ -1,4 +1,4 @@
-"""What CodePipeline is told of an outcome. Knows the limits of its API; sends nothing."""
+"""Makes the results for CodePipeline, within the limits of its API."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from lockgate.awslambda.callers.awaiting import Outcome
     from lockgate.awslambda.callers.codepipeline import Job
 
-# The API counts characters; a byte is never more than one of them.
+# The API counts characters. A text never has more characters than bytes.
 _MAX_SUMMARY_BYTES = 2_048
 _MAX_MESSAGE_BYTES = 5_000
 _MAX_VARIABLE_CHARACTERS = 100
-# Only what is over is done to the full.
+# 100 is for actions that have ended.
 _MOST_PERCENT_UNDER_WAY = 99
 
 _FAILURE_TYPES: dict[type[LockgateError], str] = {
@@ -39,7 +39,7 @@ class JobResult:
 
     @property
     def is_success(self) -> bool:
-        """Whether the action goes on to be green."""
+        """Whether the call reports a success."""
         return self.operation == "put_job_success_result"
 
 
@@ -54,7 +54,7 @@ def make_result(job: Job, outcome: Outcome) -> JobResult:
 
 
 def make_continuation(job: Job, report: Report, token: str) -> JobResult:
-    """Return the call that lets the action go on in a further job."""
+    """Return the call that continues the action in a further job."""
     details = {**_describe(report), "percentComplete": measure_percent(job.earlier.done, report)}
     arguments = {"continuationToken": token, "executionDetails": details}
     return JobResult("put_job_success_result", {"jobId": job.job_id, **arguments})
@@ -94,11 +94,11 @@ def _describe(report: Report) -> dict[str, str]:
 
 
 def summarise(report: Report) -> str:
-    """Return what a run that did not fail has done, in a sentence or two."""
+    """Return what a run that did not fail did, in a sentence or two."""
     pending = len(report.pending)
     parts = [summarise_done(report)]
     if report.status is Status.INCOMPLETE:
-        parts.append(f"{pending} {_noun(pending)} still to do; the run goes on.")
+        parts.append(f"{pending} {_noun(pending)} still to do; the run continues.")
     elif report.status is Status.PLANNED:
         parts = [f"{pending} {_noun(pending)} pending."]
     version = report.to_version
@@ -109,7 +109,7 @@ def summarise(report: Report) -> str:
 
 
 def summarise_done(report: Report) -> str:
-    """Return what a run has done up to its end."""
+    """Return what a run did before it ended."""
     done = [_count("Applied", report.applied), _count("Undid", report.reverted)]
     done += [_count("Recorded", report.recorded), _count("Forgot", report.forgotten)]
     return " ".join(text for text in done if text) or "Nothing was done."
@@ -124,7 +124,7 @@ def _noun(count: int) -> str:
 
 
 def _make_variables(report: Report) -> dict[str, str]:
-    """Return the action's output variables: what a custom resource has as its attributes."""
+    """Return the action's output variables, the same as a custom resource's attributes."""
     return {
         name: to_one_line(text)[:_MAX_VARIABLE_CHARACTERS]
         for name, text in make_data(report).items()

@@ -1,6 +1,6 @@
-"""The dialogue with CodePipeline: a result for each job, by its API. Knows boto3's names of the calls.
+"""CodePipeline as a caller: each job gets a result through the API.
 
-The client is made before the run, so that nothing has to be imported when time is short.
+The client is created before the run, so that nothing has to be imported when time is short.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _CALL = Call(
     subject="CodePipeline",
     permission="codepipeline:PutJobSuccessResult and codepipeline:PutJobFailureResult",
     service="codepipeline",
-    verb="told the outcome",
+    verb="sent the outcome",
     error_class=UnexpectedFailure,
     meanings={
         "JobNotFoundException": (
-            "it knows no job of this id in this account and region (JobNotFoundException)",
-            "Only CodePipeline may invoke the function with a job; see who did in CloudTrail.",
+            "this account and region have no job with this id (JobNotFoundException)",
+            "Only CodePipeline may invoke the function with a job; CloudTrail shows who invoked it.",
         ),
         "InvalidJobStateException": (
-            "the job is over (InvalidJobStateException), answered before or out of time",
-            "See the action in the pipeline; a longer timeout is set there.",
+            "the job was already answered or has timed out (InvalidJobStateException)",
+            "See the action in the pipeline, which also has a timeout to increase.",
         ),
     },
 )
@@ -74,7 +74,7 @@ class CodePipelineCaller:
 
     @property
     def continuation(self) -> Continuation:
-        """The how-manieth job of the action this is."""
+        """The number of earlier jobs of the action, and how long it may take."""
         return self.job.continuation
 
     @property
@@ -97,16 +97,16 @@ class CodePipelineCaller:
         return is_at_work(holder, self.kind, self.job.reference, self.invocation.now())
 
     def continue_run(self, report: Report) -> None:
-        """Answer the job with a token, upon which CodePipeline sends the next one.
+        """Answer the job with a token, so that CodePipeline sends the next one.
 
         Raises:
-            RunIncomplete: the command would mean more the next time.
+            RunIncomplete: the command counts steps, so the next job would undo further migrations.
         """
         if counts_steps(self.job):
             raise RunIncomplete(
-                f"The run stopped before it was done. {summarise_done(report)} It does not go on by"
-                " itself, since steps count from what is applied at that moment.",
-                hint="Ask for the rest with target instead of steps.",
+                f"The run stopped before it was done. {summarise_done(report)} It does not continue"
+                " automatically, because steps count from what is applied when a job starts.",
+                hint='Run the rest with "target" instead of "steps".',
             )
         token = make_token(self.job, self.job.earlier.done + count_done(report))
         self._put(make_continuation(self.job, report, token))
@@ -117,10 +117,10 @@ class CodePipelineCaller:
 
 
 def open_job(event: Mapping[str, Any], invocation: Invocation) -> CodePipelineCaller:
-    """Return the dialogue of a job's event.
+    """Return the caller of a job's event.
 
     Raises:
-        RequestInvalid: it has no job id, so there is nobody to answer.
+        RequestInvalid: it has no valid job id, so it cannot be answered.
     """
     job = read_job(event, invocation.now())
     client = invocation.clients("codepipeline", region_of(invocation.function_arn))

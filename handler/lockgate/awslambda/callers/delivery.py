@@ -1,7 +1,7 @@
-"""Delivering an answer: once, and again where the network failed. Knows tries and threads; no caller.
+"""Delivers an answer exactly once, with retries if the network or the service fails.
 
-An answer that is owed comes from whichever thread is first, and is tried again within the time that
-is left of the invocation.
+The run and the emergency thread may both have an answer; the first one is delivered. Retries stay within
+the invocation's remaining time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_TRIES = 5
 
-# Less than this is too little for a connection and an answer.
+# The least time that a connection and a response need.
 LEAST_MS = 1_000
 _FIRST_PAUSE_MS = 200
 _LONGEST_PAUSE_MS = 5_000
@@ -30,7 +30,7 @@ _LONGEST_PAUSE_MS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The clock of an invocation: what is left of it, how to pause, and how pauses are spread."""
+    """The clock of an invocation: the remaining time, how to pause, and the jitter of pauses."""
 
     remaining_ms: Callable[[], int]
     sleep: Callable[[float], object]
@@ -39,7 +39,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How one try ended; ``ended`` says it in a few words that hold no secret."""
+    """How one try ended; ``ended`` describes it in a few words without secrets."""
 
     is_done: bool
     may_retry: bool
@@ -47,14 +47,14 @@ class Attempt:
 
 
 class NotAwaited(UnexpectedFailure):
-    """Nobody waits for the answer: it was given before, or the caller has given up."""
+    """The caller no longer waits: it got an answer before, or has timed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a caller is told: ``status`` in its own words, and how it is delivered.
+    """The answer for a caller: its ``status`` in the caller's terms, and how to deliver it.
 
-    ``deliver`` raises a `LockgateError` if the caller cannot be told.
+    ``deliver`` raises a `LockgateError` if the caller cannot be reached.
     """
 
     status: str
@@ -62,15 +62,15 @@ class Answer:
 
 
 class SingleAnswer:
-    """Gives one answer exactly once, whichever thread comes first.
+    """Delivers one answer exactly once, whichever thread comes first.
 
     ::
 
         run        ──── work ──────────────────────── answer ✗  (waits, then finds it answered)
         watchdog   ─────────── time is over ── answer ─── sent ── heard ✓
 
-    The second comer waits for the first: a handler that returned while the other thread still sends
-    would freeze it. If the first could not deliver, the second tries.
+    The second thread waits for the first: if the handler returned while the other thread still sends,
+    Lambda would freeze it. If the first could not deliver, the second tries.
     """
 
     def __init__(self) -> None:
@@ -83,9 +83,9 @@ class SingleAnswer:
         return self._given is not None
 
     def give(self, answer: Answer) -> Answer:
-        """Deliver the answer unless one was, and return the one that was delivered.
+        """Deliver the answer unless one was delivered before; return the delivered one.
 
-        What ``deliver`` raises is passed on, and an answer is still due.
+        If ``deliver`` raises, the error is passed on and an answer is still due.
         """
         with self._lock:
             if self._given is None:
@@ -95,9 +95,9 @@ class SingleAnswer:
 
 
 def retry(attempt: Callable[[], Attempt], timing: Timing) -> tuple[int, Attempt]:
-    """Attempt up to 5 times within the time that is left; return how often, and how the last ended.
+    """Attempt up to 5 times within the remaining time; return the number of tries, and the last one.
 
-    The pauses between grow, and are jittered, so that many stacks do not knock at once.
+    The pauses grow and have jitter, so that many stacks do not retry at the same time.
     """
     tries = 1
     while True:
@@ -114,13 +114,13 @@ def retry(attempt: Callable[[], Attempt], timing: Timing) -> tuple[int, Attempt]
 def send_outcome(
     send: Callable[[], object], call: Call, over: frozenset[str], timing: Timing
 ) -> None:
-    """Tell an AWS service the outcome; tried again as in `retry`, where that may help.
+    """Send the outcome to an AWS service; if a failure may pass, try again as `retry` does.
 
-    ``over`` are the error codes by which the service says that it does not wait any more.
+    ``over``: the error codes that mean that the service no longer waits.
 
     Raises:
-        NotAwaited: it does not wait any more.
-        UnexpectedFailure: it could not be told.
+        NotAwaited: the service no longer waits.
+        UnexpectedFailure: the outcome could not be sent.
     """
     failures: list[LockgateError] = []
 

@@ -34,34 +34,34 @@ _MAX_TABLE = 140
 _REASON = {Action.DOWN: " --reason '…'", Action.PLAN: ""}
 _DOWN = {Action.DOWN: "lockgate down", Action.PLAN: "lockgate plan --down"}
 
-_EXAMPLES = 'Send {} to migrate, or {"action": "status"} to look.'
+_EXAMPLES = 'Send {} to migrate, or {"action": "status"} to see the state of the database.'
 _CONSOLE_DEFAULT = {"key1", "key2", "key3"}
 
-# Keys that give away what sent an event, and what to say of it.
+# Keys that identify events of other services: what the event is, and the hint.
 _FOREIGN = {
     "LifecycleEventHookExecutionId": (
         "a CodeDeploy lifecycle hook without its DeploymentId",
         "Let CodeDeploy invoke the function, as a hook in an AppSpec.",
     ),
     "tf": (
-        "a Terraform invocation whose tf is no object",
+        "a Terraform invocation whose tf is not an object",
         'Set lifecycle_scope = "CRUD" in aws_lambda_invocation, and leave tf to the provider.',
     ),
     "RequestType": (
         "a CloudFormation request without its StackId",
         "Let CloudFormation invoke the function, through a custom resource's ServiceToken.",
     ),
-    "Records": ("a batch of records of SNS, SQS, S3 or a stream", _EXAMPLES),
+    "Records": ("a batch of records from SNS, SQS, S3 or a stream", _EXAMPLES),
     "detail-type": (
         "an EventBridge event",
         f"Give the rule's target a constant input. {_EXAMPLES}",
     ),
-    "requestContext": ("an HTTP request", "Invoke the function itself; it serves no HTTP."),
+    "requestContext": ("an HTTP request", "Invoke the function directly; it does not serve HTTP."),
 }
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether PostgreSQL can hold a text of JSON's: no NUL, no half of a surrogate pair."""
+    """Return whether PostgreSQL can store a JSON text: no NUL, no half of a surrogate pair."""
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
@@ -72,10 +72,10 @@ def _read_text(value: object) -> str:
 
 
 def read_version(value: object) -> str:
-    """Return the version that text or a whole number stands for.
+    """Return a version, given as text or as a whole number.
 
     Raises:
-        ValueError: it is neither; the message says what is accepted.
+        ValueError: it is neither; the message contains what is accepted.
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and 0 < len(text) <= _MAX_VERSION and text.isprintable():
@@ -87,7 +87,7 @@ def _read_table(value: object) -> str:
     """Return the name of a table, ``table`` or ``schema.table``.
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is not a valid name.
     """
     if isinstance(value, str) and 0 < len(value.strip()) <= _MAX_TABLE and value.isprintable():
         return value.strip()
@@ -108,10 +108,10 @@ def _read_count(value: object) -> int:
 
 
 def read_first_run(value: object) -> FirstRun:
-    """Return what a first run does where tables are there already.
+    """Return the policy for a first run in a database that already has tables.
 
     Raises:
-        ValueError: it is neither; the message says what is accepted.
+        ValueError: it is not one of them; the message contains what is accepted.
     """
     if isinstance(value, str) and value in list(FirstRun):
         return FirstRun(value)
@@ -134,7 +134,7 @@ def _read_tool(value: object) -> str:
 class Key:
     """One key of a command: how its value is read, and the actions that accept it.
 
-    ``field`` is the request's that it fills, where that has another name.
+    ``field`` is the name of the request's field, if it differs from the key's.
     """
 
     name: str
@@ -195,11 +195,11 @@ class DirectCaller:
 def read_request(event: object, settings: Settings, caller: Caller = _CALLER) -> Request:
     """Return the request of a command; ``{}`` and ``None`` mean ``{"action": "up"}``.
 
-    ``execution`` names the run of whatever sent the command, and becomes the caller's reference.
+    ``execution`` identifies the sender's own run, and becomes the caller's reference.
 
     Raises:
-        RequestInvalid: the event is no command, a key or value is not known, or the action is not
-            among those that this function may add_continuation out.
+        RequestInvalid: the event is not a command, a key or value is unknown, or this function does
+            not allow the action.
     """
     command = {} if event is None else event
     if not isinstance(command, dict):
@@ -224,7 +224,7 @@ def read_request(event: object, settings: Settings, caller: Caller = _CALLER) ->
 
 
 def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Request:
-    """Return the request of what was asked for, once it is known to go together.
+    """Return the request for these values, after checking that they fit together.
 
     Raises:
         RequestInvalid: a key is missing, or two contradict each other.
@@ -233,10 +233,10 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
     if action is Action.REPAIR:
         if len(repairs) != 1:
             raise _refuse(
-                f"A repair does one thing to one migration; {len(repairs)} were asked for.",
+                f"A repair makes one change to one migration; the command has {len(repairs)}.",
                 'Send one of "accept", "forget" and "mark", each with a version.',
-                in_terminal="lockgate repair --accept VERSION --reason '…'\n--forget and --mark take the"
-                " place of --accept.",
+                in_terminal="lockgate repair --accept VERSION --reason '…'\nOr use --forget or --mark"
+                " instead of --accept.",
             )
         rest = {name: value for name, value in values.items() if name != repairs[0]}
         values = {"dry_run": True, **rest, "repair": repairs[0], "version": values[repairs[0]]}
@@ -244,31 +244,31 @@ def make_request(action: Action, caller: Caller, values: dict[str, Any]) -> Requ
     if is_down and ("target" in values) == ("steps" in values):
         is_both = "target" in values
         raise _refuse(
-            "A down takes target or steps, and both were given."
+            "A down takes either target or steps; the command has both."
             if is_both
-            else "A down needs to know how far.",
-            'Send either "steps" (how many migrations) or "target" (the version to stop at).',
+            else "A down needs target or steps.",
+            'Send either "steps" (the number of migrations) or "target" (the version to stop at).',
             in_terminal=f"{_DOWN[action]} --steps 1{_REASON[action]}\n"
             f"{_DOWN[action]} --target VERSION{_REASON[action]}",
         )
     if "steps" in values and not is_down:
         raise _refuse(
             '"steps" is only for a down.',
-            'Send "direction": "down" with it.',
+            'Add "direction": "down".',
             in_terminal=f"{_DOWN[Action.PLAN]} --steps {values['steps']}",
         )
     if action is Action.BASELINE and "target" not in values:
         raise _refuse(
-            "A baseline needs its version.",
-            'Send "target": the last version that is there already.',
+            "A baseline needs target.",
+            'Send "target": the last version that the database already contains.',
             in_terminal="lockgate baseline --target VERSION --reason '…' --dry-run\nVERSION is the last"
-            " one that is there already.",
+            " one that the database already contains.",
         )
     return Request(action=action, caller=caller, **values)
 
 
 def refuse_disallowed(action: Action, settings: Settings) -> None:
-    """Refuse an action that this function may not add_continuation out.
+    """Refuse an action that this function does not allow.
 
     Raises:
         RequestInvalid: ``LOCKGATE_ALLOWED_ACTIONS`` does not name the action.
@@ -277,7 +277,7 @@ def refuse_disallowed(action: Action, settings: Settings) -> None:
         raise _refuse(
             f'The action "{action}" is not allowed on this function; it accepts'
             f" {_list(settings.allowed_actions)}.",
-            "Invoke the function that may do it, or add it to LOCKGATE_ALLOWED_ACTIONS.",
+            "Invoke the function for operators, or add the action to LOCKGATE_ALLOWED_ACTIONS.",
         )
 
 
@@ -296,8 +296,8 @@ def _read_action(command: Mapping[Any, Any], settings: Settings) -> Action:
     accepted = [action for action in Action if action in settings.allowed_actions]
     if value not in list(Action):
         raise _refuse(
-            f"The action {_show(value)} is not known.{_nearest(value, accepted)}"
-            f" Known here: {_list(accepted)}.",
+            f"Unknown action {_show(value)}.{_nearest(value, accepted)}"
+            f" This function accepts {_list(accepted)}.",
             _EXAMPLES,
         )
     action = Action(value)
@@ -311,8 +311,8 @@ def _refuse_unknown_keys(command: Mapping[Any, Any], action: Action) -> None:
     if unknown:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
         raise _refuse(
-            f'The key {_show(unknown[0])}{more} is not known for the action "{action}".'
-            f"{_nearest(unknown[0], known)} Known: {_list(known)}.",
+            f'Unknown key {_show(unknown[0])}{more} for the action "{action}".'
+            f"{_nearest(unknown[0], known)} Accepted: {_list(known)}.",
             _EXAMPLES,
         )
 
@@ -325,12 +325,12 @@ def _read_value(key: Key, command: Mapping[Any, Any]) -> Any:
         accepted = str(error)
     shown = f" {_show(value)}" if key.name == "target" and isinstance(value, str) else ""
     raise _refuse(
-        f"The {key.name}{shown} cannot be read.", f"Send {accepted}, or leave {key.name} out."
+        f"The value{shown} of {key.name} is invalid.", f"Send {accepted}, or leave {key.name} out."
     )
 
 
 def _refuse(problem: str, hint: str, *, in_terminal: str | None = None) -> RequestInvalid:
-    """Return the refusal; ``in_terminal`` is the hint for whoever types options."""
+    """Return the refusal; ``in_terminal`` is the hint for the command line."""
     return RequestInvalid(problem, hint=hint, in_terminal=in_terminal)
 
 

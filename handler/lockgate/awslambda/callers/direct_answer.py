@@ -9,11 +9,11 @@ from lockgate import errors
 from lockgate.errors import LockgateError
 from lockgate.report.report import MAX_LISTED, Report, Status, to_text
 
-# Step Functions cuts an error's cause at 32,768 characters. The report is quoted once more in it, and
+# Step Functions cuts an error's cause at 32,768 characters. The report is escaped once more in it, and
 # the runtime adds its own text.
 _MAX_MESSAGE = 24_000
-# A CDK Trigger sends an empty event, and puts the whole message with a stack trace of its own into its
-# answer to CloudFormation. An answer above 4,096 bytes is not shown at all.
+# A CDK Trigger sends an empty event. It puts the whole message and a stack trace of its own into its
+# answer to CloudFormation, which shows nothing of an answer above 4,096 bytes.
 _MAX_MESSAGE_OF_EMPTY = 2_800
 _LONGEST_TEXT = 4_000
 # Lambda returns at most 6 MB; a history of 1,000 runs with long reasons is larger.
@@ -27,7 +27,7 @@ _CLASS_BY_STATUS = {
 
 
 def answer(event: object, report: Report) -> dict[str, Any]:
-    """Return what the function returns for a successful run, within what Lambda lets it return.
+    """Return the function's result for a successful run, within Lambda's limit.
 
     Raises:
         LockgateError: the run did not succeed; see `to_exception`.
@@ -35,25 +35,25 @@ def answer(event: object, report: Report) -> dict[str, Any]:
     if not report.is_success:
         raise to_exception(report, _MAX_MESSAGE if event else _MAX_MESSAGE_OF_EMPTY)
     value = report.to_json()
-    # Escaped as the runtime may do, which is the longest form.
+    # Measured with escapes, the longest form that the runtime may send.
     if len(json.dumps(value)) > _MAX_RESULT:
         value = json.loads(_shorten(value, _MAX_RESULT))
     return value
 
 
 def to_exception(report: Report, most: int = _MAX_MESSAGE) -> LockgateError:
-    """Return the error that tells a caller of a failed run.
+    """Return the error to raise for a failed run.
 
-    Its class is a public one, so that Lambda's ``errorType`` is a name to build on; its message is
-    the report as JSON, lists shortened until it has at most so many characters as a JSON text, which
-    Step Functions does not cut (``counts`` keeps the whole numbers).
+    Its class is a public one, so that Lambda's ``errorType`` is a stable name. Its message is the report
+    as JSON, shortened to at most ``most`` characters, so that Step Functions does not cut it. ``counts``
+    keeps the full numbers.
     """
     hint = report.error.hint if report.error is not None else None
     return class_of(report)(_shorten(report.to_json(), most), hint=hint, run_id=report.run_id)
 
 
 def class_of(report: Report) -> type[LockgateError]:
-    """Return the public class of the error that a run which did not succeed ends in."""
+    """Return the public error class for a run that did not succeed."""
     if report.error is None:
         return _CLASS_BY_STATUS.get(report.status, errors.UnexpectedFailure)
     named = getattr(errors, report.error.type, None)
@@ -63,9 +63,9 @@ def class_of(report: Report) -> type[LockgateError]:
 
 
 def _shorten(value: dict[str, Any], most: int) -> str:
-    """Return the report as JSON text that is short enough: first long texts are cut, then lists.
+    """Return the report as JSON text of at most ``most`` characters: cut long texts, then lists.
 
-    Without lists a report has a fixed number of texts, so it is short enough in the end.
+    Without lists a report has a fixed number of texts, so this ends.
     """
     text_length, list_length = _LONGEST_TEXT, MAX_LISTED
     text = to_text(value)

@@ -1,9 +1,9 @@
-"""The answer for a run that hangs: what its events tell so far. Knows threads and no database.
+"""Answers for a run that hangs, from a second thread, with what its events show so far.
 
 ::
 
     |------------- work_ms ------------|---- reserve ----|
-     run ... heeds neither deadline nor cancel ...   ^   Lambda kills
+     run ... ignores the deadline and the cancel ... ^   Lambda kills
                                                      a second thread answers
 """
 
@@ -39,12 +39,12 @@ def start_emergency(
 ) -> threading.Timer:
     """Answer from a second thread if the run hangs until Lambda is about to kill it.
 
-    ``on_end`` hears of it when it answered, or why it could not. Cancel what is returned once the
-    answer is given.
+    ``on_end`` is called after it answered, with the failure if it could not. Cancel the returned timer
+    once the answer is given.
     """
     error = RunIncomplete(
         "The run did not stop in time; its session ends with this invocation.",
-        hint='Invoke with {"action": "status"} to see where the database stands.',
+        hint='Invoke with {"action": "status"} to see the state of the database.',
     )
 
     def answer() -> None:

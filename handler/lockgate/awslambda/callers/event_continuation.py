@@ -1,4 +1,4 @@
-"""What an invocation adds to an event that it hands to itself. Knows that key; no caller's event."""
+"""The key that an invocation adds to an event before it invokes the function again with it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _KEY = "LockgateContinuation"
 
 
 def add_continuation(event: Mapping[str, Any], continuation: Continuation) -> dict[str, Any]:
-    """Return the same event for the next invocation."""
+    """Return the event for the next invocation, with the number of invocations in it."""
     return {**event, _KEY: {"hop": continuation.hop, "began_at": continuation.began_at}}
 
 
 def find_continuation(
     event: Mapping[str, Any], now: float, timeout_seconds: int
 ) -> Continuation | None:
-    """Return what `add_continuation` has added, ``None`` if an event comes for the first time.
+    """Return what `add_continuation` added; ``None`` for an event that arrives for the first time.
 
-    An event may be forged: no time in it is taken for one that is still to come.
+    An event may be forged, so a time in the future counts as now.
     """
     match event.get(_KEY):
         case {"hop": int(hop), "began_at": int() | float() as began_at} if (

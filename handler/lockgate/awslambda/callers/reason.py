@@ -1,4 +1,4 @@
-"""Why a run did not succeed, in one line that survives being cut. Knows reports and errors only."""
+"""Describes why a run did not succeed, in one line whose beginning is enough."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_NAME = 200
-# CloudFormation takes no failure without a reason.
-_SILENT = "The run failed and said nothing; the function's log says more."
-# A message says at its end in which state the database is; that far it is never cut off.
+# CloudFormation rejects a failure without a reason.
+_SILENT = "The run failed without a message; see the function's log."
+# A message ends with the state of the database. One up to this length is never cut before that.
 _NEVER_CUT_CHARACTERS = 500
 
 
 def make_reason(outcome: Report | LockgateError) -> str:
     """Return what happened, most important first: migration, SQLSTATE, state of the database.
 
-    The rest is the error's message, what to do, and the run. One line, without control characters.
+    Then the error's message, the hint and the run. One line, without control characters.
     """
     if isinstance(outcome, LockgateError):
         return to_one_line(f"{outcome.message} {_to_sentence(outcome.hint or '')}") or _SILENT
@@ -33,13 +33,13 @@ def make_reason(outcome: Report | LockgateError) -> str:
 
 
 def to_one_line(text: str) -> str:
-    """Return the text with every run of whitespace and control characters made one space."""
+    """Replace each sequence of whitespace and control characters by one space."""
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return " ".join("".join(c if c.isprintable() else " " for c in encodable).split())
 
 
 def fit_text(text: str, fits: Callable[[str], bool]) -> str:
-    """Return the text, or its longest beginning with an ellipsis that fits; never less than that."""
+    """Return the text, or its longest beginning that fits with an ellipsis."""
     if fits(text):
         return text
     short, long = 0, len(text)
@@ -53,7 +53,7 @@ def fit_text(text: str, fits: Callable[[str], bool]) -> str:
 
 
 def fit_bytes(text: str, most: int) -> str:
-    """Return the text, cut to at most so many bytes of UTF-8."""
+    """Return the text, cut to at most ``most`` bytes of UTF-8."""
     return fit_text(text, lambda shown: len(shown.encode()) <= most)
 
 
@@ -68,7 +68,7 @@ def _describe_failure(report: Report) -> str:
 
 
 def _describe_state(report: Report) -> str:
-    """Return the state of the database, if the message does not tell it near its beginning."""
+    """Return the state of the database, unless the message has it near its beginning."""
     state = None if report.error is None else report.error.state_after
     brief = "" if state is None else describe_briefly(state)
     if state in {StateAfter.UNCHANGED, StateAfter.UNKNOWN}:
@@ -89,7 +89,7 @@ def _describe_state(report: Report) -> str:
 
 
 def _to_sentence(text: str) -> str:
-    """End a hint that ends in a command, so that what follows is not read as a part of it."""
+    """Add a full stop to a hint that ends in a command, to separate it from what follows."""
     return f"{text}." if text and text[-1].isalnum() else text
 
 

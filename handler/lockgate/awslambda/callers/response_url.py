@@ -1,8 +1,8 @@
-"""The one PUT that CloudFormation waits for. Knows the signed URL and HTTP; knows no report.
+"""Sends the answer to CloudFormation: one PUT to the signed URL.
 
-The URL is a secret, so errors are made outside of ``except`` blocks: neither their cause nor their
-context leads to one that quotes it. Proxies of the environment are not used, as in AWS's own
-``cfn-response``: the answer must not depend on a host that the database does not need either.
+The URL is a secret, so errors are created outside of ``except`` blocks: then neither their cause
+nor their context quotes it. The environment's proxies are not used, as in AWS's own
+``cfn-response``: the answer must not depend on a host that nothing else needs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 _ATTEMPT_MS = 10_000
 
-# CloudFormation's own bucket in eu-west-1 is cloudformation-custom-resource-response-euwest1, and
-# its host is that of S3 there. Anybody may own a bucket with a name like it, but not in that region
-# of that partition: there the name is taken. So region, bucket and domain must belong together.
+# CloudFormation's bucket in eu-west-1 is cloudformation-custom-resource-response-euwest1, on S3's
+# host in that region. Anyone may own a bucket with such a name elsewhere, but not in that region of
+# that partition, where the name is taken. So region, bucket and domain must match.
 _BUCKET = "cloudformation-custom-resource-response-"
 _REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]+)+-[0-9]+)"
 _REGIONAL_HOST = re.compile(
     rf"{_BUCKET}(?P<bucket>[a-z]+[0-9]+)\.s3[.-](?:dualstack\.)?{_REGION}\.(?P<domain>[a-z0-9.-]+)"
 )
-# Only us-east-1 goes without a region in its host.
+# Only us-east-1 has no region in its host.
 _GLOBAL_HOST = f"{_BUCKET}useast1.s3.amazonaws.com"
-# How the regions of each partition begin; the first that fits counts.
+# The domain of each partition, by the beginning of its regions; the first match counts.
 _DOMAINS = {
     "cn-": "amazonaws.com.cn",
     "eusc-": "amazonaws.eu",
@@ -51,33 +51,32 @@ _SERVER_ERRORS = range(500, 600)
 
 
 def check_response_url(url: str | None, *, loopback: bool) -> str:
-    """Return the URL if it leads to CloudFormation's own bucket over HTTPS.
+    """Return the URL if it points to CloudFormation's own bucket over HTTPS.
 
-    With ``loopback``, one on this machine will do, also over plain HTTP.
+    ``loopback`` also accepts one on this machine, even over plain HTTP.
 
     Raises:
-        RequestInvalid: it leads elsewhere. No message quotes it.
+        RequestInvalid: it points elsewhere. The message does not quote it.
     """
     parts = _split(url)
     if url is None or parts is None or not _is_allowed(parts, loopback=loopback):
         raise RequestInvalid(
-            "The event's ResponseURL does not lead to CloudFormation's own bucket over HTTPS, so"
-            " nothing would be told to it.",
-            hint="Let CloudFormation invoke the function. Behind a framework that answers itself"
-            " (CDK Provider), set LOCKGATE_CFN_RESPONSE=return.",
+            "The event's ResponseURL does not point to CloudFormation's own bucket over HTTPS, so the"
+            " event was not answered.",
+            hint="Let CloudFormation invoke the function. With a framework that answers CloudFormation"
+            " itself (CDK Provider), set LOCKGATE_CFN_RESPONSE=return.",
         )
     return url
 
 
 def put_answer(url: str, body: bytes, timing: Timing, *, loopback: bool = False) -> None:
-    """Send the answer; up to 5 tries within the time that is left, the pauses growing and jittered.
+    """Send the answer, with up to 5 tries within the remaining time; see `delivery.retry`.
 
-    Tried again: no connection, a broken one, no answer in time, 408, 429 and 5xx. Not tried again:
-    any other status, such as 403 for a signature that is over, and a certificate that does not
-    verify.
+    Retried: no connection, a broken one, a timeout, and status 408, 429 and 5xx. Not retried: any other
+    status, such as 403 for an expired signature, and a certificate that cannot be verified.
 
     Raises:
-        RequestInvalid: the URL leads elsewhere; nothing was sent.
+        RequestInvalid: the URL points elsewhere; nothing was sent.
         UnexpectedFailure: no try succeeded.
     """
     parts = urlsplit(check_response_url(url, loopback=loopback))
@@ -85,10 +84,10 @@ def put_answer(url: str, body: bytes, timing: Timing, *, loopback: bool = False)
     if last.is_done:
         return
     raise UnexpectedFailure(
-        f"CloudFormation could not be told the outcome: try {tries} of {MAX_TRIES} ended with"
+        f"The outcome could not be sent to CloudFormation: try {tries} of {MAX_TRIES} ended with"
         f" {last.ended}. What the run did to the database stays; the stack waits until its"
         " ServiceTimeout.",
-        hint="In a VPC without NAT, an S3 endpoint must admit s3:PutObject on"
+        hint="In a VPC without NAT, an S3 endpoint must allow s3:PutObject on"
         " cloudformation-custom-resource-response-<region without dashes>/*.",
         tries=tries,
         ended=last.ended,
@@ -145,7 +144,7 @@ def _try_once(parts: SplitResult, body: bytes, timing: Timing) -> Attempt:
 def _send(parts: SplitResult, body: bytes, seconds: float) -> int:
     connection = _connect(parts, seconds)
     try:
-        # The signature covers an empty type; any default one makes S3 answer 403.
+        # The signature covers an empty content type; with any other, S3 answers 403.
         connection.request("PUT", _target(parts), body=body, headers={"content-type": ""})
         return connection.getresponse().status
     finally:

@@ -1,4 +1,4 @@
-"""Terraform's ``aws_lambda_invocation`` with ``lifecycle_scope = "CRUD"``: a command and the change.
+"""Terraform as a caller: ``aws_lambda_invocation`` with ``lifecycle_scope = "CRUD"``.
 
 The provider adds ``tf`` to the input: ``action`` is ``create``, ``update`` or ``delete``, and
 ``prev_input`` is the previous input. The result is the report. Terraform prints an error unchanged, so
@@ -47,7 +47,7 @@ class TerraformCaller:
         return bool(self.event[_KEY].get("action") != "delete")
 
     def read_request(self, settings: Settings) -> Request:
-        """Return the request of the command beside ``tf``; see `read_request`."""
+        """Return the request of the command in the other keys; see `read_request`."""
         return read_request(self.event, settings)
 
     def make_result(self, report: Report | None, run_id: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class TerraformCaller:
 
 
 def report_deletion(run_id: str) -> Report:
-    """Return the report for a destroyed resource. A failure would keep it from being destroyed."""
+    """Return the report for a destroyed resource, a success: a failure would prevent that."""
     return Report(
         status=Status.UP_TO_DATE,
         action=None,
@@ -67,7 +67,7 @@ def report_deletion(run_id: str) -> Report:
 
 
 def read_request(event: Mapping[str, Any], settings: Settings) -> Request:
-    """Return the request of the command beside ``tf``.
+    """Return the request of the command, which is the event without ``tf``.
 
     Raises:
         RequestInvalid: ``tf`` has an unknown action, or the rest is not a valid command.
@@ -83,7 +83,7 @@ def read_request(event: Mapping[str, Any], settings: Settings) -> Request:
 
 
 def answer(report: Report) -> dict[str, Any]:
-    """Return what the function returns for a successful run.
+    """Return the function's result for a successful run.
 
     Raises:
         LockgateError: the run did not succeed. The class is the same as for a direct command. The
