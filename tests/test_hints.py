@@ -108,7 +108,7 @@ def test_up_files_alone_are_named_with_both_tools(project: Project) -> None:
     hint = hint_of(project.run())
     assert "LOCKGATE_FORMAT=golang-migrate" in hint
     assert "LOCKGATE_FORMAT=sqlx" in hint
-    assert "what tells them apart" in hint_of(project.run(LOCKGATE_FORMAT="auto")).lower()
+    assert "tells them apart" in hint_of(project.run(LOCKGATE_FORMAT="auto")).lower()
     assert Status.APPLIED == project.run(LOCKGATE_FORMAT="golang-migrate").status
 
 

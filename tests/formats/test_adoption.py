@@ -143,7 +143,7 @@ def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
     assert report.error.message == (
         f"There are 2 tables with the columns of {tool}'s history in this database:"
         f" {', '.join(sorted((first, second)) if tool == 'flyway' else (first, second))};"
-        " no setting says which one counts. Nothing was changed."
+        " no setting chooses one. Nothing was changed."
     )
     assert report.error.hint is not None
     command = json.loads(report.error.hint[report.error.hint.index("{") :].partition("}")[0] + "}")
@@ -201,6 +201,6 @@ def test_adoption_with_a_setting_for_a_missing_table_is_refused_with_those_that_
     )
     assert report.error is not None
     assert report.error.message == (
-        "There is no history table of goose with the name x, which GOOSE_TABLE gives it. Tables with"
+        "There is no history table of goose with the name x, which GOOSE_TABLE sets. Tables with"
         " its columns: public.goose_db_version, app.goose_db_version. Nothing was changed."
     )

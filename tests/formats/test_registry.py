@@ -25,7 +25,7 @@ REVISION = 'revision = "a"\ndown_revision = None\n\n\ndef upgrade(): ...\n'
 COMMITTED = "--! Previous: -\n--! Hash: sha1:0\n\n"
 CHANGESET = "--liquibase formatted sql\n--changeset ann:1\n"
 PLAN = "%project=a\n\na 2024-01-01T00:00:00Z A <a@example.com>\n"
-NAME = "Name it with LOCKGATE_FORMAT (or --format): one of "
+NAME = "Set LOCKGATE_FORMAT (or --format) to one of "
 
 # A folder as each tool makes it, and the files that projects keep beside their migrations.
 FOLDERS = {
@@ -65,14 +65,14 @@ def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: st
         (
             {"1_a.sql": UP},
             (
-                "may be of 2 tools: lockgate (no marker in 1_a.sql); sqlx (numbered files without"
+                "may belong to 2 tools: lockgate (no marker in 1_a.sql); sqlx (numbered files without"
                 " markers, such as 1_a.sql)."
             ),
         ),
         (
             {"1_a.up.sql": UP, "1_a.down.sql": DOWN},
             (
-                "may be of 2 tools: golang-migrate (files in pairs, such as 1_a.down.sql); sqlx"
+                "may belong to 2 tools: golang-migrate (files in pairs, such as 1_a.down.sql); sqlx"
                 " (numbered files without markers, such as 1_a.down.sql)."
             ),
         ),
@@ -93,7 +93,7 @@ def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
     assert f"The folder {folder} {expected}" == caught.value.message
     hint = caught.value.hint or ""
     assert hint.startswith(NAME)
-    assert ("What tells them apart" in hint) is ("may be of" in expected)
+    assert ("tells them apart" in hint) is ("may belong to" in expected)
 
 
 # What is left of Rails' and graphile-migrate's folders is native, and says what it does.

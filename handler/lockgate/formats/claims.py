@@ -31,7 +31,7 @@ def read_claims(
     history = tool.read(ask, table)
     if history.problem is not None:
         raise AmendmentRefused(
-            f"{tool_name}'s table {table} cannot be taken over: {history.problem}",
+            f"{tool_name}'s table {table} cannot be adopted: {history.problem}",
             hint=f"Finish or stop what {tool_name} is doing, then adopt again.",
         )
     if tool.complete is not None and (history.rows or history.heads):
@@ -55,7 +55,7 @@ def _to_claim(row: ForeignRow, tool: HistoryTable, catalog: Catalog, folder: Pat
 
 
 def _is_digest(checksum: str, tool: HistoryTable, migration: Migration, folder: Path) -> bool:
-    """Return whether a digest is the file's, or nobody can compute the file's."""
+    """Return whether a digest is the file's, or if the file's digest is unknown."""
     if tool.matches_checksum is not None:
         return tool.matches_checksum(folder, migration, checksum)
     actual = None if tool.file_checksum is None else tool.file_checksum(folder, migration)

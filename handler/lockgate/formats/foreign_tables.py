@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from lockgate.core.first_contact import Table
     from lockgate.formats.tool import Ask, HistoryTable, TableName, TableShape
 
-# Schemas on the search path come first, in its order; the types are as format_type has them. A role that
-# may not read a table, or whose rows a policy hides, would take a full one for empty.
+# Schemas on the search path come first, in its order; types are as format_type prints them. A role that
+# may not read a table, or for which a policy hides rows, would see a full table as empty.
 _FIND = """
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)::text,
        a.attname::text,
@@ -54,14 +54,17 @@ _HAS_COLUMNS = """
 """
 
 
+_NO_TABLE_HINT = (
+    "Check the database, and which tables the role may read. If there is no such table, use the action"
+    " baseline."
+)
 _COUNT = "SELECT pg_catalog.count(*) FROM {table}"
 
 
 def find_tables(ask: Ask, shape: TableShape, named: str | None = None) -> list[FoundTable]:
-    """Return every table of that shape, those on the search path first.
+    """Return every table of a shape, those on the search path first.
 
-    With ``named``, the name that a setting gives it (``table`` or ``schema.table``), only those of
-    that name.
+    With ``named`` (``table`` or ``schema.table``, as in a setting), only tables of that name.
     """
     schema, name = split_name(named or shape.name)
     listed = _HAS_NAME.format(name=_quote(name))
@@ -73,7 +76,7 @@ def find_tables(ask: Ask, shape: TableShape, named: str | None = None) -> list[F
 
 
 def split_name(name: str) -> tuple[str | None, str]:
-    """Return schema and table of a name as a setting has it, without the quotes that it may have."""
+    """Return schema and table of a name in a setting, without quotes."""
     schema, dot, table = name.strip().rpartition(".")
     return (schema.strip('"') if dot else None), table.strip('"')
 
@@ -96,15 +99,15 @@ def _list_tables(ask: Ask, condition: str) -> list[FoundTable]:
 
 
 def _quote(text: str) -> str:
-    """Return a literal that means the same however the session reads a backslash."""
+    """Return a literal that does not depend on standard_conforming_strings."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A search for the history table of one tool, or of whichever tool has one.
+    """A search for the history table of a given tool, or of any tool.
 
-    ``tool`` and ``table`` are what the request names; ``find_name`` reads the tool's own settings.
+    ``tool`` and ``table`` come from the request; ``find_name`` reads the tool's own settings.
     """
 
     ask: Ask
@@ -116,7 +119,7 @@ class Detection:
         """Return the tool and its table.
 
         Raises:
-            AmendmentRefused: there is none, or several fit and nothing names the one that counts.
+            AmendmentRefused: there is none, or several fit and neither request nor setting chooses one.
         """
         tools = list_tools() if self.tool is None else (self.tool,)
         found = {name: tables for name in tools if (tables := self._find(name))}
@@ -145,7 +148,7 @@ class Detection:
             )
             return AmendmentRefused(
                 f"There is {what} in this database.",
-                hint="Check the database, and what the role may see. Without any table: baseline.",
+                hint=_NO_TABLE_HINT,
             )
         others = find_tables(self.ask, find_table(self.tool).shape)
         setting = None if self.table is not None else self.find_name(self.tool)
@@ -153,11 +156,11 @@ class Detection:
         if wanted is None or not others:
             return AmendmentRefused(
                 f"There is no table with the columns of {self.tool}'s history in this database.",
-                hint="Check the database, and what the role may see. Without any table: baseline.",
+                hint=_NO_TABLE_HINT,
             )
         where = "the request" if setting is None else setting.source
         return AmendmentRefused(
-            f"There is no history table of {self.tool} with the name {wanted}, which {where} gives it."
+            f"There is no history table of {self.tool} with the name {wanted}, which {where} sets."
             f" Tables with its columns: {_list_names(others)}.",
             hint=_hint_at_table(self.tool, others),
         )
@@ -168,7 +171,7 @@ def _refuse_tools(found: dict[str, list[FoundTable]]) -> AmendmentRefused:
     first = next(iter(found))
     return AmendmentRefused(
         f"There are the tables of {len(found)} tools in this database: {listed}.",
-        hint='Name the one to take over: "from" in a command, --from in a terminal, such as'
+        hint='Name the tool to adopt: "from" in a command, --from in a terminal, for example'
         f" --from {first}.",
     )
 
@@ -176,7 +179,7 @@ def _refuse_tools(found: dict[str, list[FoundTable]]) -> AmendmentRefused:
 def _refuse_tables(tool: str, tables: list[FoundTable]) -> AmendmentRefused:
     return AmendmentRefused(
         f"There are {len(tables)} tables with the columns of {tool}'s history in this database:"
-        f" {_list_names(tables)}; no setting says which one counts.",
+        f" {_list_names(tables)}; no setting chooses one.",
         hint=_hint_at_table(tool, tables),
     )
 
@@ -199,9 +202,9 @@ def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
 def make_contact(
     ask: Ask, tables: Sequence[Table], stub: TableStub | None, own_schema: str
 ) -> Contact:
-    """Return what the tables are that belong to no extension and to no Lockgate history.
+    """Return what the tables are that belong to no extension and no Lockgate project.
 
-    ``stub`` is the table of another tool that a run makes before its first migration.
+    ``stub`` is the tool's table that a run creates before its first migration.
     """
     projects = tuple(sorted({one.project for one in tables if one.project} - {own_schema}))
     unknown = [one for one in tables if not one.is_member and one.project is None]
@@ -219,7 +222,7 @@ def make_contact(
 def _find_histories(
     ask: Ask, oids: Collection[int]
 ) -> tuple[list[OtherHistory], set[tuple[str, str]]]:
-    """Return the histories that have rows, and every table that is part of some tool's history."""
+    """Return the histories with rows, and every table that belongs to a tool's history."""
     histories: list[OtherHistory] = []
     known: set[tuple[str, str]] = set()
     for name in list_tools():
@@ -236,24 +239,26 @@ def _find_histories(
 
 
 def _count_rows(ask: Ask, tool: HistoryTable, found: FoundTable) -> int | None:
-    """Return how many rows a history has, ``None`` where that cannot be known.
+    """Return the number of rows of a history; ``None`` if it is unknown.
 
-    0 also where no row says that a migration was applied: goose begins with a version 0.
+    0 also if no row is an applied migration: goose begins with a version 0.
     """
     if not found.is_readable:
         return None
     try:
         count = _count(ask, found.table)
-        said = tool.read(ask, found.table) if count else None
+        history = tool.read(ask, found.table) if count else None
     except (LockgateError, AttributeError, TypeError, ValueError):
         return None
-    if said is None or not (said.rows or said.heads or said.baseline or said.problem):
+    if history is None or not (
+        history.rows or history.heads or history.baseline or history.problem
+    ):
         return 0
     return count
 
 
 def _is_stub(ask: Ask, table: Table, stub: TableStub | None) -> bool:
-    """Tell whether a table is the stub, and empty: one with rows is somebody's history."""
+    """Return whether a table is the stub and empty; one with rows is a history."""
     if stub is None or table.relation.lower() != stub.table.rpartition(".")[2].lower():
         return False
     try:

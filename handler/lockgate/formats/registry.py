@@ -1,4 +1,4 @@
-"""The formats: which of them a folder is in, and its migrations, as the tool's definition says.
+"""Finds the format of a folder, and reads the folder as its tool defines.
 
 The package of a tool is imported when the tool is needed, and no other.
 """
@@ -79,7 +79,7 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
 
 
 def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read a folder; give its catalog what the tool's definition says of all its files."""
+    """Read a folder; set on its catalog what the tool defines for all its files."""
     catalog = set_empty_downs_aside(_read_files(tool, folder, variables))
     catalog = replace(catalog, session=tool.session, markers=tool.markers)
     if tool.outside != NATIVE_OUTSIDE:
@@ -113,7 +113,7 @@ def _hint_at_tool(folder: Path) -> Iterator[None]:
 
 
 def _name_tool(folder: Path) -> str | None:
-    """Return what to do with a folder that is another tool's, and was read as if it were ours."""
+    """Return the hint for a folder of another tool that was read in the native format."""
     tools = (tool for tool in map(find_tool, list_tools()) if not tool.is_like_native)
     found = [(tool.name, sign) for tool in tools if (sign := _find_sign(tool, folder))]
     if len(found) != 1:
@@ -143,20 +143,20 @@ def recognise_format(folder: Path) -> str:
         return next(iter(found))
     if found:
         what = "; ".join(f"{name} ({sign})" for name, sign in found.items())
-        problem = f"The folder {folder} may be of {len(found)} tools: {what}."
+        problem = f"The folder {folder} may belong to {len(found)} tools: {what}."
     else:
         problem = f"The folder {folder} is not recognised as any tool's{_name_marker(folder)}."
     tables = (f"{name} {find_tool(name).evidence}" for name in found)
-    told = f" What tells them apart is the tool's table: {'; '.join(tables)}." if found else ""
+    told = f" The table in the database tells them apart: {'; '.join(tables)}." if found else ""
     raise MigrationFileInvalid(
         problem,
-        hint=f"Name it with LOCKGATE_FORMAT (or --format): one of"
+        hint=f"Set LOCKGATE_FORMAT (or --format) to one of"
         f" {', '.join(found or list_formats())}.{told}",
     )
 
 
 def _name_marker(folder: Path) -> str:
-    """Return the first line that looks like a marker and kept the folder from being recognised."""
+    """Return the first line that looks like a marker, as the probable reason."""
     for path in list_files(folder, (".sql",)):
         text = read_text(folder, path)
         for marker in find_markers(text):

@@ -228,7 +228,7 @@ def test_what_lockgate_cannot_run_as_flyway_is_refused_by_name(
 def test_folder_is_recognised_by_a_versioned_name(write: Write) -> None:
     """One name is enough: no other tool's versions begin with a letter and end in two underscores."""
     folder = write({"a.sql": SQL, "db/V1__a.sql": SQL})
-    assert recognise(folder) == "db/V1__a.sql is named as Flyway names migrations"
+    assert recognise(folder) == "db/V1__a.sql has the name of a Flyway migration"
 
 
 @pytest.mark.parametrize(

@@ -60,14 +60,14 @@ def test_down_file_alone_is_refused(folder: ForeignFolder, name: str) -> None:
 
 def test_second_file_of_a_migration_is_refused(folder: ForeignFolder) -> None:
     """Which of the two is meant, nobody knows."""
-    expected = "1_a.up.sql is a second file of the migration in 1_a.sql."
+    expected = "1_a.up.sql is a second file for the migration 1_a.sql."
     assert folder.refuse({"1_a.sql": SQL, "1_a.up.sql": SQL}) == expected
 
 
 @pytest.mark.parametrize("name", ["001.do.a.sql", "001.undo.a.sql", "1.do.sql"])
 def test_postgrator_is_refused(folder: ForeignFolder, name: str) -> None:
     """Its undoing files would be run."""
-    expected = f"{name} is named as Postgrator's migrations are, which Lockgate does not read."
+    expected = f"{name} has the name of a Postgrator migration, which Lockgate does not read."
     assert folder.refuse({name: SQL}) == expected
 
 
@@ -114,14 +114,14 @@ def test_declarations_are_passed_over(folder: ForeignFolder) -> None:
 
 def test_script_without_its_file_is_refused(folder: ForeignFolder) -> None:
     """Knex would fail at it."""
-    expected = "1_a.js runs 1_a.up.sql, which is not there."
+    expected = "1_a.js runs 1_a.up.sql, which is missing."
     assert folder.refuse({"1_a.js": STUB, "2_b.sql": SQL}) == expected
 
 
 def test_file_without_script_is_refused_where_others_have_one(folder: ForeignFolder) -> None:
     """Knex never sees it."""
     files = {"1_a.js": STUB, "1_a.up.sql": SQL, "2_b.up.sql": SQL}
-    expected = "2_b.up.sql has no 2_b.js beside it, as others have, so Knex does not run it."
+    expected = "2_b.up.sql has no 2_b.js beside it, as other files have, so Knex does not run it."
     assert folder.refuse(files) == expected
 
 
@@ -144,7 +144,7 @@ def test_question_marks_are_sent_as_knex_sends_them(folder: ForeignFolder) -> No
 
 def test_question_mark_that_knex_cannot_send_cannot_be_run(folder: ForeignFolder) -> None:
     """A parameter without its value fails in Knex, too."""
-    expected = "1_a.sql:3: the script has a question mark that knex.raw takes for a parameter."
+    expected = "1_a.sql:3: the script has a question mark that knex.raw reads as a parameter."
     text = "-- why?\nSELECT\n  a ?| array['k'] FROM t;\n"
     assert folder.obstruct({"1_a.sql": text}) == expected
 

@@ -69,8 +69,8 @@ def test_lock_is_a_problem(database: Database) -> None:
     make_tables(database, ("1_a.js", 1))
     database.run("UPDATE knex_migrations_lock SET is_locked = 1")
     expected = (
-        "public.knex_migrations_lock says that a run of Knex holds the lock. If none is running,"
-        " free it: knex migrate:unlock."
+        "a run of Knex holds the lock in public.knex_migrations_lock. If none is running, release it:"
+        " knex migrate:unlock."
     )
     assert knex.read_table(make_ask(database), "public.knex_migrations").problem == expected
 

@@ -435,7 +435,7 @@ def test_settings_name_the_root_and_give_parameters(read: Read) -> None:
 def test_folder_is_recognised_by_a_first_line(tmp_path: Path) -> None:
     """Whatever the files are called."""
     (tmp_path / "V1__a.sql").write_text(f"\ufeff\n {ONE}")
-    assert recognise(tmp_path) == "V1__a.sql says --liquibase formatted sql"
+    assert recognise(tmp_path) == "V1__a.sql has the line --liquibase formatted sql"
 
 
 def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
@@ -452,11 +452,11 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
     [
         (
             "--changeset a:1 runAlways:true\nSELECT 1;",
-            "log.sql:2 has a changeset that runs each time, and Lockgate runs one when it changes.",
+            "log.sql:2 has a changeset that runs each time; Lockgate runs one again only if it changed.",
         ),
         (
             "--changeset a:1 contextFilter:@live\nSELECT 1;",
-            "log.sql:2 has the context @live, which runs only when it is asked for.",
+            "log.sql:2 has the context @live, which runs only on request.",
         ),
         ("--changeset a\nSELECT 1;", "log.sql:2 is a line that Liquibase refuses."),
         ("--changeset a: 1\nSELECT 1;", "log.sql:2 is a line that Liquibase refuses."),
@@ -472,7 +472,7 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
         ),
         (
             "--changeset a:1\nSELECT 1;\n--changeset a:1\nSELECT 2;",
-            "log.sql:4 has the changeset log.sql::1::a for the second time; the first is in log.sql:2.",
+            "log.sql:4 has the changeset log.sql::1::a again; it is already in log.sql:2.",
         ),
         (
             "--changeset a:1\nSELECT 1;\n--rollback changesetId:9 changesetAuthor:a",
@@ -480,7 +480,7 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
         ),
         (
             "--changeset a:1\nSELECT 1;\n/* liquibase rollback\nSELECT 2;",
-            "log.sql:4 begins a rollback block that does not end.",
+            "log.sql:4 has a rollback block without an end.",
         ),
     ],
 )
@@ -502,31 +502,34 @@ def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
     [
         (
             {"r.xml": XML.format(more='<changeSet id="1" author="a"/>')},
-            "r.xml:8 has changeSet, and Lockgate reads only include, includeAll and property there.",
+            "r.xml:8 has changeSet, and Lockgate only supports include, includeAll and property there.",
         ),
         (
             {"r.yaml": "databaseChangeLog:\n- changeSet:\n    id: 1\n    changes:\n    - x: |\n"},
-            "r.yaml:2 has changeSet, and Lockgate reads only include, includeAll and property there.",
+            "r.yaml:2 has changeSet, and Lockgate only supports include, includeAll and property there.",
         ),
         (
             {"r.json": '{"databaseChangeLog": [{"preConditions": []}]}'},
-            "r.json has preConditions, and Lockgate reads only include, includeAll and property there.",
+            (
+                "r.json has preConditions, and Lockgate only supports include, includeAll and"
+                " property there."
+            ),
         ),
         (
             {
                 "r.xml": '<databaseChangeLog>\n<includeAll path="a" filter="x.Y"/></databaseChangeLog>'
             },
-            "r.xml:2 has includeAll with filter, which Lockgate does not follow.",
+            "r.xml:2 has includeAll with filter, which Lockgate does not support.",
         ),
-        ({"r.xml": "<databaseChangeLog>\n<a></databaseChangeLog>"}, "r.xml:2 is no XML."),
-        ({"r.json": '{"databaseChangeLog": '}, "r.json:1 is no JSON."),
+        ({"r.xml": "<databaseChangeLog>\n<a></databaseChangeLog>"}, "r.xml:2 is not XML."),
+        ({"r.json": '{"databaseChangeLog": '}, "r.json:1 is not JSON."),
         (
             {"r.yaml": "databaseChangeLog:\n- include: {file: a.sql}\n"},
-            "r.yaml:2 is YAML that Lockgate does not read.",
+            "r.yaml:2 is YAML that Lockgate does not support.",
         ),
         (
             {"r.xml": "<!DOCTYPE x>\n<databaseChangeLog/>"},
-            "r.xml:1 has a DOCTYPE, and Lockgate reads only include, includeAll and property there.",
+            "r.xml:1 has a DOCTYPE, and Lockgate only supports include, includeAll and property there.",
         ),
         (
             {"a.sql": ONE, "raw.sql": "SELECT 1;"},
@@ -538,7 +541,7 @@ def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
         ),
         (
             {"a.sql": ONE, "liquibase.properties": "\nliquibase.command.contexts=test\n"},
-            "liquibase.properties:2 sets liquibase.command.contexts, which Lockgate does not follow.",
+            "liquibase.properties:2 sets liquibase.command.contexts, which Lockgate does not support.",
         ),
         (
             {"a.yaml": "databaseChangeLog:\n- include:\n    file: ../a.yaml\n"},
@@ -567,22 +570,22 @@ def test_changelog_that_does_more_than_include_is_refused(
         (
             "\n--changeset a:1 failOnError:false\nSELECT 1;",
             3,
-            "may fail and count as done, by failOnError:false",
+            "may fail and still count as applied, because of failOnError:false",
         ),
         (
             "--changeset a:1 runWith:psql\nSELECT 1;",
             2,
-            "is to be run by psql, and Lockgate runs all SQL itself",
+            "has runWith:psql, but Lockgate runs all SQL itself",
         ),
         (
             "--changeset a:1 endDelimiter:(;|/)\nSELECT 1;",
             2,
-            "has the end delimiter (;|/), which is a pattern",
+            "has the end delimiter (;|/), which is a regular expression",
         ),
         (
             "--changeset a:1\nSELECT 1,\n'${database.typeName}';",
             4,
-            "has the parameter ${database.typeName}, which only Liquibase could fill",
+            "has the parameter ${database.typeName}, whose value only Liquibase knows",
         ),
         (
             "--changeset a:1\nSELECT '${lines}';",

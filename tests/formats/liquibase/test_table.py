@@ -79,8 +79,8 @@ def test_lock_that_is_held_is_a_problem(database: Database) -> None:
     )
     problem = liquibase.read_table(make_ask(database), "public.databasechangelog").problem
     expected = (
-        "host has held its lock since 2024-05-06 07:08:09; if nothing runs there any more:"
-        " liquibase release-locks."
+        "host has held its lock since 2024-05-06 07:08:09. If no run is left there, run: liquibase"
+        " release-locks."
     )
     assert expected == problem
 

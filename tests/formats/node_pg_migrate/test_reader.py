@@ -68,7 +68,7 @@ def test_file_without_comments_is_all_up(folder: ForeignFolder) -> None:
 def test_down_comment_alone_cannot_be_run(folder: ForeignFolder) -> None:
     """The tool would run both scripts as one."""
     expected = (
-        "1_a.sql:2: the script opens a down script and no up script; node-pg-migrate would run"
+        "1_a.sql:2: the script opens a down script but no up script; node-pg-migrate would run"
         " both as one."
     )
     text = "CREATE TABLE t ();\n-- Down Migration\nDROP TABLE t;\n"
@@ -97,7 +97,7 @@ def test_down_file_alone_is_refused(folder: ForeignFolder) -> None:
 
 def test_file_and_pair_of_one_name_are_refused(folder: ForeignFolder) -> None:
     """The tool refuses them too."""
-    expected = "1_a.up.sql is a second file of the migration in 1_a.sql."
+    expected = "1_a.up.sql is a second file for the migration 1_a.sql."
     assert folder.refuse({"1_a.sql": SQL, "1_a.up.sql": SQL}) == expected
 
 
@@ -126,7 +126,7 @@ def test_suffix_counts_in_the_order(folder: ForeignFolder) -> None:
 
 def test_name_without_number_is_refused(folder: ForeignFolder) -> None:
     """The tool refuses it too."""
-    expected = "init.sql does not begin with a number, by which node-pg-migrate orders migrations."
+    expected = "init.sql does not begin with a number, by which node-pg-migrate sorts migrations."
     assert folder.refuse({"init.sql": SQL}) == expected
 
 
@@ -138,7 +138,9 @@ def test_seventeen_digits_that_are_no_date_are_refused(folder: ForeignFolder) ->
 
 def test_names_that_the_tool_takes_for_equal_are_refused(folder: ForeignFolder) -> None:
     """The order in which the file system lists them would decide."""
-    expected = "1_a_b.sql cannot be ordered: node-pg-migrate does not tell it from 1_a-b.sql."
+    expected = (
+        "1_a_b.sql cannot be sorted: to node-pg-migrate its name is equal to that of 1_a-b.sql."
+    )
     assert folder.refuse({"1_a-b.sql": SQL, "1_a_b.sql": SQL}) == expected
 
 
@@ -157,7 +159,7 @@ def test_program_cannot_be_run(folder: ForeignFolder, suffix: str) -> None:
 
 def test_program_and_file_of_one_name_are_refused(folder: ForeignFolder) -> None:
     """The tool would run both, and record them as one."""
-    expected = "1_a.js is a second file of the migration in 1_a.sql."
+    expected = "1_a.js is a second file for the migration 1_a.sql."
     assert folder.refuse({"1_a.sql": SQL, "1_a.js": ""}) == expected
 
 

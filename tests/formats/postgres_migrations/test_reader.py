@@ -45,12 +45,12 @@ def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, 
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"1-a.sql": "", "3-c.sql": ""}, "3-c.sql has the number 3, where 2 comes next"),
-        ({"2-a.sql": ""}, "2-a.sql has the number 2, where 1 comes next"),
+        ({"1-a.sql": "", "3-c.sql": ""}, "3-c.sql has the number 3, but 2 comes next"),
+        ({"2-a.sql": ""}, "2-a.sql has the number 2, but 1 comes next"),
         ({"1-a.sql": "", "01-b.sql": ""}, "Two files have version"),
-        ({"a.sql": ""}, "a.sql does not begin with a number from 1 on"),
-        ({"0-a.sql": ""}, "0-a.sql does not begin with a number from 1 on"),
-        ({"-1-a.sql": ""}, "-1-a.sql does not begin with a number from 1 on"),
+        ({"a.sql": ""}, "a.sql does not begin with a number, 1 or more"),
+        ({"0-a.sql": ""}, "0-a.sql does not begin with a number, 1 or more"),
+        ({"-1-a.sql": ""}, "-1-a.sql does not begin with a number, 1 or more"),
         ({"1-a.sql": "", "2_a.sql": ""}, "2_a.sql has the name of 1-a.sql"),
         ({"1-create-migrations-table.sql": ""}, "has the name of the tool's own migration"),
         ({f"1-{'a' * 101}.sql": ""}, "has a name of 101 characters"),
@@ -80,12 +80,15 @@ def test_program_is_known_and_not_run(tmp_path: Path) -> None:
     [
         (
             {"0001-a.sql": "", "0002-b.sql": ""},
-            "files numbered from 1 with a dash behind the number, such as 0001-a.sql",
+            "files numbered from 1 with a dash after the number, such as 0001-a.sql",
         ),
-        ({"1_a.sql": OUTSIDE}, "1_a.sql has what only postgres-migrations reads"),
+        (
+            {"1_a.sql": OUTSIDE},
+            "1_a.sql has a comment or function that only postgres-migrations reads",
+        ),
         (
             {"1_a.js": "exports.generateSql = 1"},
-            "1_a.js has what only postgres-migrations reads",
+            "1_a.js has a comment or function that only postgres-migrations reads",
         ),
         ({"1_a.sql": "", "2_b.sql": ""}, None),
         ({"1-a.sql": "", "3-b.sql": ""}, None),

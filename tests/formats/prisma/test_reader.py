@@ -92,21 +92,23 @@ def test_folder_without_migrations_is_refused(folder: ForeignFolder) -> None:
 def test_other_database_is_refused(folder: ForeignFolder) -> None:
     """The lock file tells what the migrations were made for."""
     files = {"migration_lock.toml": '\nprovider = "mysql"\n', "1_a/migration.sql": SQL}
-    expected = "migration_lock.toml:2 names the provider mysql, and Lockgate migrates postgresql."
+    expected = (
+        "migration_lock.toml:2 has the provider mysql, and Lockgate only migrates postgresql."
+    )
     assert folder.refuse(files) == expected
 
 
 def test_lock_file_without_provider_is_refused(folder: ForeignFolder) -> None:
     """Prisma would take it for another provider."""
     files = {"migration_lock.toml": "# merged\n", "1_a/migration.sql": SQL}
-    assert folder.refuse(files) == "migration_lock.toml names no provider."
+    assert folder.refuse(files) == "migration_lock.toml has no provider."
 
 
 def test_order_that_depends_on_the_locale_is_refused(folder: ForeignFolder) -> None:
     """Whether ö comes before p, not even Prisma's own machines agree."""
     files = {"1_op/migration.sql": SQL, "1_oö/migration.sql": SQL}
     expected = (
-        "1_oö cannot be ordered: whether it comes before or after 1_op depends on the locale in"
+        "1_oö cannot be sorted: whether it comes before or after 1_op depends on the locale in"
         " which Prisma runs."
     )
     assert folder.refuse(files) == expected
@@ -128,5 +130,5 @@ def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> Non
 def test_folder_is_recognised_by_its_lock_file(folder: ForeignFolder) -> None:
     """Both the lock file and a migration must be there."""
     assert folder.recognise({"1_a/migration.sql": SQL}) is None
-    expected = "migration_lock.toml stands beside folders with a migration.sql"
+    expected = "migration_lock.toml is beside folders with a migration.sql"
     assert folder.recognise({"migration_lock.toml": LOCK}) == expected

@@ -118,7 +118,7 @@ def test_open_attempt_is_a_failure(database: Database) -> None:
     write_row(database, "1_a", started="2024-01-02 00:00:00+00")
     (row,) = read(database).rows
     expected = (
-        "It failed, or still runs. Look what it has done, then tell Prisma: prisma migrate resolve"
+        "It failed, or is still running. Check what it changed, then run: prisma migrate resolve"
         " --applied 1_a, or --rolled-back 1_a."
     )
     assert (row.state, row.detail) == (ForeignState.FAILED, expected)
@@ -196,9 +196,9 @@ def test_failed_migration_is_not_adopted(adopted: Project) -> None:
     write_row(adopted.database, "2_b", SECOND, finished=False)
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (
-        "prisma's table public._prisma_migrations has problems. 2_b: It failed, or still runs. Look"
-        " what it has done, then tell Prisma: prisma migrate resolve --applied 2_b, or --rolled-back"
-        " 2_b. Nothing was changed."
+        "prisma's table public._prisma_migrations has problems. 2_b: It failed, or is still"
+        " running. Check what it changed, then run: prisma migrate resolve --applied 2_b, or"
+        " --rolled-back 2_b. Nothing was changed."
     )
     assert report.error is not None
     assert report.error.message == expected

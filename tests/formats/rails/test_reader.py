@@ -42,7 +42,7 @@ def test_ruby_migration_is_known_by_its_name_and_not_run(project: Project) -> No
     applied = project.run(Action.UP)
     assert refused.error is not None
     expected = (
-        "20240101_a.rb:1: the script is a Ruby migration, and Lockgate runs no Ruby."
+        "20240101_a.rb:1: the script is a Ruby migration, and Lockgate cannot run Ruby."
         " Nothing was changed."
     )
     assert (expected, "applied") == (refused.error.message, adopted.status)

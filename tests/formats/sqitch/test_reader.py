@@ -332,12 +332,15 @@ def test_obstacle_names_its_line_where_it_is_to_run(folder: ForeignFolder) -> No
         ((f"a {SIGNED}", f"b [!a] {SIGNED}"), "sqitch.plan:5 conflicts with a"),
         ((f"a [other:b] {SIGNED}",), "sqitch.plan:4 depends on another project: other:b"),
         ((f"a {SIGNED}", f"b [a a] {SIGNED}"), 'sqitch.plan:5 has the dependency "a", which'),
-        ((f"a {SIGNED}", f"a {SIGNED}"), "sqitch.plan:5 has a for the second time since"),
-        ((f"@v {SIGNED}",), "sqitch.plan:4 has a tag @v that tags nothing"),
-        ((f"a {SIGNED}", f"@v {SIGNED}", f"@v {SIGNED}"), "sqitch.plan:6 has the tag @v for the"),
+        ((f"a {SIGNED}", f"a {SIGNED}"), "sqitch.plan:5 has a twice without a tag"),
+        ((f"@v {SIGNED}",), "sqitch.plan:4 has an invalid tag @v"),
+        ((f"a {SIGNED}", f"@v {SIGNED}", f"@v {SIGNED}"), "sqitch.plan:6 has the tag @v twice"),
         ((f"HEAD {SIGNED}",), 'sqitch.plan:4 uses the name "HEAD"'),
-        (("a 2026-01-01 P <p@example.com>",), "sqitch.plan:4 is neither a change nor a tag"),
-        (("a~2 " + SIGNED,), "sqitch.plan:4 is neither a change nor a tag"),
+        (
+            ("a 2026-01-01 P <p@example.com>",),
+            "sqitch.plan:4 has a line that is neither a change nor a tag",
+        ),
+        (("a~2 " + SIGNED,), "sqitch.plan:4 has a line that is neither a change nor a tag"),
         ((f"b {SIGNED}",), "sqitch.plan:4 has the change b, whose script deploy/b.sql is missing"),
         ((), "contains no migrations"),
     ],
@@ -355,12 +358,18 @@ def test_plan_is_refused_with_its_line(
     [
         ({"deploy/a.sql": SQL}, "sqitch.plan is missing in"),
         ({"sqitch.plan": "%syntax-version=1.0.0\n\n"}, "sqitch.plan:1 has no %project"),
-        ({"sqitch.plan": "%project=a:b\n\n"}, 'sqitch.plan:1 names the project "a:b"'),
-        ({"sqitch.plan": f"%project=x\na {SIGNED}\n"}, "sqitch.plan:2 has no pragma here"),
+        ({"sqitch.plan": "%project=a:b\n\n"}, 'sqitch.plan:1 has the project "a:b"'),
+        (
+            {"sqitch.plan": f"%project=x\na {SIGNED}\n"},
+            "sqitch.plan:2 has a line that is not a pragma",
+        ),
         ({"sqitch.conf": "[core]\nengine = mysql\n"}, "is for the engine mysql"),
         ({"sqitch.conf": "[core]\ntop_dir = ../db\n"}, "sets top_dir to ../db, which is outside"),
-        ({"sqitch.conf": "engine = pg\n"}, "sqitch.conf:1 cannot be read here"),
-        ({"sqitch.conf": "[core]\nengine = pg\n\n= pg\n"}, "sqitch.conf:4 cannot be read here"),
+        ({"sqitch.conf": "engine = pg\n"}, "sqitch.conf:1 has a line that is not a setting"),
+        (
+            {"sqitch.conf": "[core]\nengine = pg\n\n= pg\n"},
+            "sqitch.conf:4 has a line that is not a setting",
+        ),
     ],
 )
 def test_project_is_refused_with_its_reason(

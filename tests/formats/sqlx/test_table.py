@@ -32,8 +32,8 @@ CREATE TABLE _sqlx_migrations (
 );
 """
 FAILED = (
-    "sqlx says that version 2 was begun and did not succeed. Put right by hand what it left, delete"
-    " its row from _sqlx_migrations, and adopt again."
+    "sqlx recorded that version 2 was begun but not completed. Complete or remove its changes by hand,"
+    " delete its row from _sqlx_migrations, and adopt again."
 )
 
 

@@ -125,11 +125,23 @@ def test_groups_of_named_steps_run_where_the_group_is(folder: ForeignFolder) -> 
 @pytest.mark.parametrize(
     ("code", "line", "why"),
     [
-        ("from yoyo import step\n\ndef up(conn): ...\nstep(up)", 3, "known only by running it"),
-        ("from yoyo import step\nstep('SELECT 1', ignore_errors='all')", 2, "hands ignore_errors"),
-        ("from yoyo import step\nfrom app import SQL\nstep(SQL)", 2, "known only by running it"),
-        ("from yoyo import step\nstep(f'SELECT {1}')", 2, "known only by running it"),
-        ("from yoyo import step\nfor i in range(3):\n    step('SELECT 1')", 2, "only by running"),
+        (
+            "from yoyo import step\n\ndef up(conn): ...\nstep(up)",
+            3,
+            "more than steps with literal SQL",
+        ),
+        ("from yoyo import step\nstep('SELECT 1', ignore_errors='all')", 2, "passes ignore_errors"),
+        (
+            "from yoyo import step\nfrom app import SQL\nstep(SQL)",
+            2,
+            "more than steps with literal SQL",
+        ),
+        ("from yoyo import step\nstep(f'SELECT {1}')", 2, "more than steps with literal SQL"),
+        (
+            "from yoyo import step\nfor i in range(3):\n    step('SELECT 1')",
+            2,
+            "more than steps with literal SQL",
+        ),
     ],
 )
 def test_python_that_must_be_run_is_an_obstacle(
@@ -149,15 +161,15 @@ def test_python_that_must_be_run_is_an_obstacle(
     [
         ({}, "contains no migrations"),
         ({"post-apply.sql": SQL}, "post-apply.sql is a hook"),
-        ({"a.sql": "\n-- depends: b\n"}, "a.sql:2 depends on b, which is no migration"),
+        ({"a.sql": "\n-- depends: b\n"}, "a.sql:2 depends on b, which is not a migration"),
         (
             {"a.sql": "-- depends: b\n", "b.sql": "-- depends: a\n", "c.sql": "-- depends: a\n"},
-            "go is part of a circle of revisions: a, b, c",
+            "is part of a circle of dependencies: a, b, c",
         ),
-        ({"a.sql": "-- transactional: no\n"}, 'a.sql:1 says transactional: "no"'),
+        ({"a.sql": "-- transactional: no\n"}, 'a.sql:1 has transactional: "no"'),
         ({"a.sql": SQL, "a.py": ""}, "Two files have version a: a.py and a.sql"),
         ({"a.py": "step("}, "a.py:1 has a Python syntax error"),
-        ({"a.py": "\n__depends__ = find()"}, "a.py:2 does not write its __depends__ out"),
+        ({"a.py": "\n__depends__ = find()"}, "a.py:2 has a __depends__ that is not a literal"),
     ],
 )
 def test_folder_is_refused_with_its_reason(
@@ -185,7 +197,7 @@ def test_folder_without_its_table_has_no_stub(folder: ForeignFolder) -> None:
     ("files", "expected"),
     [
         ({"a.sql": "-- depends: b\nSELECT 1"}, "a.sql has -- depends:"),
-        ({"a.sql": SQL, "a.rollback.sql": SQL}, "a.rollback.sql stands beside its migration"),
+        ({"a.sql": SQL, "a.rollback.sql": SQL}, "a.rollback.sql is beside its migration"),
         ({"a.py": "from yoyo import step"}, "a.py imports yoyo"),
         ({"a.sql": SQL}, None),
         ({"a.rollback.sql": SQL}, None),

@@ -56,7 +56,7 @@ def test_lock_that_is_held_stands_in_the_way(database: Database) -> None:
     """The problem names the process and the way to break its lock."""
     database.run(f"{SETUP};{LOCK};INSERT INTO yoyo_lock (pid) VALUES (4711)")
     expected = (
-        "yoyo's process 4711 holds its lock (public.yoyo_lock). If it is gone, run yoyo break-lock."
+        "yoyo's process 4711 holds its lock (public.yoyo_lock). If it ended: yoyo break-lock."
     )
     assert expected == read(database).problem
 

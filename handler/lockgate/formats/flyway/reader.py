@@ -62,7 +62,7 @@ def recognise(folder: Path) -> str | None:
         name = parse_name(path.rpartition("/")[2], NameRules())
         if name is not None and name.kind is NameKind.VERSIONED:
             is_other = "liquibase formatted sql" in read_text(folder, path)[:200].lower()
-            return None if is_other else f"{path} is named as Flyway names migrations"
+            return None if is_other else f"{path} has the name of a Flyway migration"
     return None
 
 
@@ -176,7 +176,7 @@ def _read_migration(
     name = file.name
     if name.version is None:
         if script.obstacle is not None:
-            # Without its text, nobody knows whether it must run again.
+            # Without its text, it is unknown whether it must run again.
             raise refuse(file.path, script.obstacle)
         # Flyway's checksum covers the values of placeholders: another value runs it again.
         script = replace(script, checksum=text_checksum(script.sql))

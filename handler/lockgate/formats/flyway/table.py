@@ -112,18 +112,18 @@ def _explain_failure(script: str) -> str:
     )
 
 
-def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
+def align(history: ForeignHistory, catalog: Catalog) -> ForeignHistory:
     """Return the history without rows that have no file here and need none.
 
     These are programs, whose rows have no checksum and whose files are seldom in a folder of SQL, and
     repeatable migrations that were deleted. A baseline becomes the highest version of a file up to it.
     """
-    known = (row for row in said.rows if _needs_file(row) or _is_known(row, catalog))
-    if said.baseline is None:
-        return replace(said, rows=tuple(known))
-    bound = Version.parse(said.baseline)
+    known = (row for row in history.rows if _needs_file(row) or _is_known(row, catalog))
+    if history.baseline is None:
+        return replace(history, rows=tuple(known))
+    bound = Version.parse(history.baseline)
     below = [version for version in catalog.by_version if version <= bound]
-    return replace(said, rows=tuple(known), baseline=max(below).text if below else None)
+    return replace(history, rows=tuple(known), baseline=max(below).text if below else None)
 
 
 def _needs_file(row: ForeignRow) -> bool:

@@ -1,8 +1,7 @@
-"""SQL files that a project runs through Knex (``docs/formats/knex.md``): a folder to a catalog.
+"""Reads a folder of SQL files that a project runs with Knex (``docs/formats/knex.md``).
 
-Knex itself reads JavaScript only. Knows how projects put SQL beside it: pairs of NAME.up.sql and
-NAME.down.sql, with or without the one-line script of knex-migrate-sql-file, and NAME.sql. Runs no
-JavaScript.
+Knex itself only runs JavaScript. Projects put SQL beside it: pairs of NAME.up.sql and NAME.down.sql,
+with or without the one-line program of knex-migrate-sql-file, or NAME.sql.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".sql"
 _HALF = re.compile(r"(.+)([._-])(up|down)\.sql", re.DOTALL | re.IGNORECASE)
 _POSTGRATOR = re.compile(r"[0-9]+\.(?:do|undo)\.(?:.*\.)?sql", re.DOTALL | re.IGNORECASE)
-# One that does not end stays.
+# A comment without an end stays.
 _COMMENT = re.compile(r"//[^\n\r]*|/\*.*?\*/|(?P<open>/\*.*)", re.DOTALL)
 _STUB = re.compile(
     r"""\s*+(?:(['"])use\ strict\1\s*+;?+\s*+)?
@@ -63,7 +62,7 @@ CREATE TABLE IF NOT EXISTS knex_migrations_lock (
 
 @dataclass(slots=True)
 class _Files:
-    """The files of one migration: a single one, or one for each direction; and its program."""
+    """The files of one migration: one for both directions or one for each, and its program."""
 
     single: str | None = None
     up: str | None = None
@@ -73,7 +72,7 @@ class _Files:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that a script in the folder is one of Knex's."""
+    """Return the sign that a program in the folder is a Knex migration."""
     for name in list_names(folder, (".js",)):
         if _read_stub(folder, name) is not None:
             return f"{name} runs SQL files through Knex"
@@ -82,15 +81,15 @@ def recognise(folder: Path) -> str | None:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration in ``folder``, not in folders below it, in the order of names.
+    """Read every migration of the folder in the order of names; subfolders are ignored.
 
-    Nothing is substituted but the question marks that ``knex.raw`` replaces: ``variables`` are not
-    used. A program that does more than to run its SQL files is an obstacle of its migration, and so
-    is a question mark that Knex cannot send.
+    Only the question marks that ``knex.raw`` replaces are replaced; ``variables`` are not used. A
+    program that does more than run its SQL files is an obstacle of its migration, and so is a question
+    mark that Knex cannot send.
 
     Raises:
         MigrationFileInvalid: the folder is missing or empty, or has Postgrator's names, a down file
-            alone, one file too many, or one too few.
+            without an up file, a surplus file, or a missing one.
     """
     del variables
     groups = _group_files(list_names(folder))
@@ -104,7 +103,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 
 def _sort_key(name: str) -> bytes:
-    """Return what JavaScript sorts by: the UTF-16 of the file's name, whose suffix begins with a dot."""
+    """Return JavaScript's sort key: the UTF-16 of the file's name, whose suffix begins with a dot."""
     return f"{name}.".encode("utf-16-be")
 
 
@@ -112,7 +111,7 @@ def _sort_key(name: str) -> bytes:
 
 
 def _group_files(names: list[str]) -> dict[str, _Files]:
-    """Return the files by the name that Knex records, its suffix taken off."""
+    """Return the files by the name that Knex records, without its suffix."""
     known = set(names)
     groups: dict[str, _Files] = {}
     for name in names:
@@ -133,7 +132,7 @@ def _group_files(names: list[str]) -> dict[str, _Files]:
 
 
 def _is_half(half: re.Match[str], known: set[str]) -> bool:
-    """Tell whether a name means a direction: scale_up.sql alone is no half of anything."""
+    """Return whether a name has a direction; scale_up.sql has none without scale_down.sql."""
     name, separator, direction = half[1], half[2], half[3].lower()
     other = {"up": "down", "down": "up"}[direction]
     return separator == "." or direction == "down" or f"{name}{separator}{other}.sql" in known
@@ -152,7 +151,7 @@ def _refuse_second(one: str | None, other: str | None) -> None:
     if one is not None and other is not None:
         raise unusable_file(
             other,
-            f"is a second file of the migration in {one}",
+            f"is a second file for the migration {one}",
             "Keep NAME.sql, or NAME.up.sql and NAME.down.sql.",
         )
 
@@ -161,7 +160,7 @@ def _refuse_postgrator(name: str) -> None:
     if _POSTGRATOR.fullmatch(name):
         raise unusable_file(
             name,
-            "is named as Postgrator's migrations are, which Lockgate does not read",
+            "has the name of a Postgrator migration, which Lockgate does not read",
             "Name the pair NAME.up.sql and NAME.down.sql, and baseline.",
         )
 
@@ -178,27 +177,27 @@ def _add_code(folder: Path, groups: dict[str, _Files]) -> None:
             continue
         if files.up is None:
             raise unusable_file(
-                name, f"runs {key}.up.sql, which is not there", "Restore the SQL file."
+                name, f"runs {key}.up.sql, which is missing", "Restore the SQL file."
             )
         files.stub = name
     _refuse_without_stub(groups)
 
 
 def _refuse_without_stub(groups: dict[str, _Files]) -> None:
-    """Refuse SQL that Knex never sees, where it sees the others through their scripts."""
+    """Refuse an SQL file without a program if others have one: Knex does not run it."""
     if all(files.stub is None for files in groups.values()):
         return
     for key, files in groups.items():
         if files.stub is None and files.code is None:
             raise unusable_file(
                 files.up or files.single or key,
-                f"has no {key}.js beside it, as others have, so Knex does not run it",
+                f"has no {key}.js beside it, as other files have, so Knex does not run it",
                 f"Add {key}.js, or move the SQL file out of the folder.",
             )
 
 
 def _read_stub(folder: Path, name: str) -> re.Match[str] | None:
-    """Return what knex-migrate-sql-file's script says, if the file is that and nothing more."""
+    """Return the match of knex-migrate-sql-file's program, if the file is nothing more."""
     if not name.endswith(".js"):
         return None
     return _STUB.fullmatch(_COMMENT.sub(r"\g<open>", read_text(folder, name)))

@@ -1,6 +1,6 @@
-"""Knex's ``knex_migrations``, or a table of its shape: names in batches, and a lock beside it.
+"""Reads Knex's tables: ``knex_migrations``, or one of its shape, and the lock beside it.
 
-Knows those two tables. A name is what a project's code gave it, most often a file's.
+A migration's name comes from the project's code; most often it is a file's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lockgate.formats.tool import Ask
 
-# Its name is a setting of Knex, its columns are not.
+# A setting of Knex can rename the table, but not its columns.
 SHAPE = TableShape(
     "knex_migrations",
     ("id", "name", "batch", "migration_time"),
@@ -50,7 +50,7 @@ def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | 
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return a row for each name without its suffix; a problem if a run holds Knex's lock."""
+    """Return a row for each name, without its suffix; a problem if Knex's lock is held."""
     rows: dict[str, ForeignRow] = {}
     for name, applied_at in ask(_READ.format(table=table)):
         version = _SUFFIX.sub("", name)
@@ -67,11 +67,11 @@ def _find_problem(ask: Ask, table: str) -> str | None:
     if not count:
         return None
     return (
-        f"{lock} says that a run of Knex holds the lock. If none is running, free it: knex"
+        f"a run of Knex holds the lock in {lock}. If none is running, release it: knex"
         " migrate:unlock."
     )
 
 
 def _lock_of(table: str) -> str:
-    """Return the table's name with ``_lock`` behind it, inside the quotes where there are any."""
+    """Return the table's name with ``_lock`` appended, inside its quotes if it has any."""
     return f'{table[:-1]}_lock"' if table.endswith('"') else f"{table}_lock"

@@ -1,6 +1,6 @@
-"""Root changelogs in XML, YAML and JSON, as far as they only include: which files, in which order.
+"""Reads root changelogs in XML, YAML and JSON that only include files.
 
-Knows ``include``, ``includeAll`` and ``property``. Anything else in one (a changeSet, above all) is no
+Supported are ``include``, ``includeAll`` and ``property``. Anything else, above all a changeSet, is not
 formatted SQL, and is refused with its line.
 """
 
@@ -26,7 +26,7 @@ SUFFIXES = (".xml", ".yaml", ".yml", ".json")
 _ROOT = "databaseChangeLog"
 _KINDS = ("include", "includeAll", "property")
 _BOM = "\ufeff"
-# A line of the YAML that root changelogs are written in: indent, dash, key, value.
+# A line of the supported subset of YAML: indent, dash, key, value.
 _YAML = re.compile(
     r"""(?P<indent>[ ]*)(?P<dash>-[ ]+)?(?P<key>[A-Za-z]+):"""
     r"""(?:[ ]+(?P<value>"[^"\\]*"|'[^']*'|[^\s"'#&*!|>{}\[\]%@`](?:[^#]*[^# ])?))?[ ]*(?:[ ]\#.*)?"""
@@ -36,7 +36,7 @@ _YAML_EMPTY = re.compile(r"\s*+(?:#.*|---\s*+)?")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of a changelog, in its order, with its attributes as they are written."""
+    """One entry of a changelog, with its attributes as written."""
 
     kind: str
     line: int | None
@@ -44,15 +44,15 @@ class Item:
 
 
 def is_changelog(folder: Path, path: str) -> bool:
-    """Tell whether a file of XML, YAML or JSON is a changelog."""
+    """Return whether a file of XML, YAML or JSON is a changelog."""
     return _ROOT in read_text(folder, path)
 
 
 def read_changelog(folder: Path, path: str) -> list[Item]:
-    """Return a changelog's entries, known or not.
+    """Return a changelog's entries, supported or not.
 
     Raises:
-        MigrationFileInvalid: it cannot be read: no XML or JSON, or YAML beyond plain lists of includes.
+        MigrationFileInvalid: it is not XML or JSON, or YAML beyond plain lists of includes.
     """
     text = read_text(folder, path).removeprefix(_BOM)
     if path.endswith(".xml"):
@@ -63,12 +63,12 @@ def read_changelog(folder: Path, path: str) -> list[Item]:
 
 
 def refuse_unknown(item: Item, path: str) -> None:
-    """Refuse an entry that is more than an include, and attributes that change what it means."""
+    """Refuse an entry that is not an include or property, and unsupported attributes."""
     if item.kind not in _KINDS:
         raise unusable_file(
             path,
-            f"has {item.kind}, and Lockgate reads only include, includeAll and property there",
-            "Write the changesets as formatted SQL (liquibase update-sql shows their SQL), and include"
+            f"has {item.kind}, and Lockgate only supports include, includeAll and property there",
+            "Write the changesets as formatted SQL (liquibase update-sql prints their SQL), and include"
             " that file.",
             line=item.line,
         )
@@ -76,8 +76,8 @@ def refuse_unknown(item: Item, path: str) -> None:
     if unknown:
         raise unusable_file(
             path,
-            f"has {item.kind} with {unknown[0]}, which Lockgate does not follow",
-            f"Known are {', '.join(sorted(_ATTRIBUTES[item.kind]))}.",
+            f"has {item.kind} with {unknown[0]}, which Lockgate does not support",
+            f"Supported: {', '.join(sorted(_ATTRIBUTES[item.kind]))}.",
             line=item.line,
         )
 
@@ -99,7 +99,7 @@ def _read_xml(text: str, path: str) -> list[Item]:
         nonlocal depth
         depth += 1
         local = name.rpartition(" ")[2]
-        if depth == 2:  # noqa: PLR2004 - the entries stand below the root
+        if depth == 2:  # noqa: PLR2004 - entries are directly below the root
             items.append(Item(local, parser.CurrentLineNumber, attributes))
         elif depth == 1 and attributes.get("logicalFilePath"):
             items.append(Item("logicalFilePath", parser.CurrentLineNumber))
@@ -117,7 +117,7 @@ def _read_xml(text: str, path: str) -> list[Item]:
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
-        raise unusable_file(path, "is no XML", "Correct the file.", line=error.lineno) from None
+        raise unusable_file(path, "is not XML", "Correct the file.", line=error.lineno) from None
     return items
 
 
@@ -126,7 +126,7 @@ def _read_json(text: str, path: str) -> Iterator[Item]:
         document = json.loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", None)
-        raise unusable_file(path, "is no JSON", "Correct the file.", line=line) from None
+        raise unusable_file(path, "is not JSON", "Correct the file.", line=line) from None
     except (RecursionError, MemoryError):
         raise unusable_file(path, "is nested too deeply", "Correct the file.") from None
     entries = document.get(_ROOT) if isinstance(document, dict) else None
@@ -134,7 +134,7 @@ def _read_json(text: str, path: str) -> Iterator[Item]:
         raise unusable_file(path, f"has no list {_ROOT}", "Correct the file.")
     for entry in entries:
         if not isinstance(entry, dict):
-            raise unusable_file(path, "has an entry that is no object", "Correct the file.")
+            raise unusable_file(path, "has an entry that is not an object", "Correct the file.")
         for kind, attributes in entry.items():
             is_plain = isinstance(attributes, dict)
             shown = {k: _show(v) for k, v in attributes.items()} if is_plain else {}
@@ -146,9 +146,9 @@ def _show(value: object) -> str:
 
 
 def _read_yaml(text: str, path: str) -> list[Item]:
-    """Read a root with a list of entries whose attributes are plain words; refuse every other YAML.
+    """Read a root with a list of entries whose attributes are plain words; refuse any other YAML.
 
-    What follows an entry that is refused anyway is not read.
+    It stops at an entry that is refused anyway.
     """
     items: list[Item] = []
     indents: list[int] = []
@@ -172,7 +172,7 @@ def _read_yaml(text: str, path: str) -> list[Item]:
 
 
 def _fits(found: re.Match[str], indents: list[int]) -> bool:
-    """Tell whether a line is the root, one of its entries, or an attribute of an entry."""
+    """Return whether a line is the root, one of its entries, or an attribute of an entry."""
     indent, is_entry = len(found["indent"]), found["dash"] is not None
     if not indents:
         return found["key"] == _ROOT and not is_entry and indent == 0 and found["value"] is None
@@ -189,8 +189,8 @@ def _set_attribute(item: Item, found: re.Match[str]) -> None:
 def _unreadable_yaml(path: str, line: int) -> MigrationFileInvalid:
     return unusable_file(
         path,
-        "is YAML that Lockgate does not read",
-        "It reads databaseChangeLog with a list of include and includeAll, and one word or quoted text"
-        " behind each key.",
+        "is YAML that Lockgate does not support",
+        "Supported is databaseChangeLog with a list of include and includeAll, and one word or quoted"
+        " text after each key.",
         line=line,
     )

@@ -1,8 +1,4 @@
-"""One file of formatted SQL to its changesets, line by line as Liquibase reads it.
-
-Knows the comment lines that mean something. Knows no order of files and no catalog; what a changeset
-may not have in Lockgate is refused here, with its line.
-"""
+"""Divides one file of formatted SQL into its changesets, line by line like Liquibase."""
 
 from __future__ import annotations
 
@@ -39,21 +35,21 @@ _CHECKSUM = _line(r"--\s*validCheckSum:? (.*)")
 _ROLLBACK = _line(r"\s*--\s*rollback (.*)")
 _ROLLBACK_LIKE = _line(r"\s*-+\s*rollback\s.*")
 _ROLLBACK_BLOCK = _line(r"\s*/\*\s*liquibase\s*rollback\s*")
-# What happens if one fails; without one below it, nothing does.
+# This line sets what happens if a precondition fails; alone it has no effect.
 _PRECONDITIONS = _line(r"\s*--\s*preconditions(.*)")
 _PRECONDITION = _line(r"\s*--\s*precondition-[a-z0-9-]+(?: .*)?")
 _TRUE = "true"
-# No file has more lines; Python reads no number of thousands of digits.
-_MOST_DIGITS = 12
+# No file has more lines; Python cannot parse numbers with thousands of digits.
+_MAX_DIGITS = 12
 
 
 @dataclass(slots=True)
 class Changeset:
-    """One changeset as it stands in its file.
+    """One changeset of a file.
 
-    ``lines`` are those from its own on; one that means something to Liquibase, and is no SQL, is
-    empty there, but for validCheckSum. ``sql_lines`` are the SQL alone. ``down_lines`` are the
-    rollback's, ``down_line`` the line on which they begin.
+    ``lines`` begin with its own line; instructions to Liquibase are empty lines there, except for
+    validCheckSum. ``sql_lines`` are only the SQL. ``down_lines`` are the rollback's, which begins at
+    ``down_line``.
     """
 
     author: str
@@ -68,27 +64,29 @@ class Changeset:
     precondition_line: int | None = None
 
     def attribute(self, name: str, value: str = r"\w+") -> str | None:
-        """Return an attribute's value; of several the last, as to Liquibase."""
+        """Return an attribute's value; the last one if there are several, like Liquibase."""
         found = re.fullmatch(rf".*{name}:({value}).*", self.header, re.IGNORECASE)
         return None if found is None else found[1]
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return an attribute that is true or false; whatever is not true is false."""
+        """Return an attribute that is true or false; anything but true is false."""
         value = self.attribute(name)
         return default if value is None else value.lower() == _TRUE
 
 
 def is_formatted(text: str) -> bool:
-    """Tell whether a file's first line with anything on it says ``--liquibase formatted sql``."""
+    """Return whether a file's first line that is not blank is ``--liquibase formatted sql``."""
     lines = (line for line in _LINE_END.split(text.removeprefix(_BOM)) if line.strip())
     return FIRST_LINE.fullmatch(next(lines, "")) is not None
 
 
 def read_changesets(text: str, path: str, parameters: Parameters) -> Iterator[Changeset]:
-    """Yield the changesets of a file, each when the next one begins; read its properties on the way.
+    """Yield the changesets of a file, each when the next one begins; read its properties meanwhile.
 
-    A property counts for what ends below it. Raises `MigrationFileInvalid` for a line that Liquibase
-    would not understand, or that Lockgate does not follow.
+    A property applies to changesets that end below it.
+
+    Raises:
+        MigrationFileInvalid: a line is not valid in Liquibase, or not supported.
     """
     current: Changeset | None = None
     lines = iter(enumerate(_LINE_END.split(text.removeprefix(_BOM)), start=1))
@@ -113,7 +111,7 @@ def read_changesets(text: str, path: str, parameters: Parameters) -> Iterator[Ch
 
 
 def _match_changeset(line: str) -> re.Match[str] | None:
-    """Match a changeset's line. A space behind the colon is one too many, for Liquibase too."""
+    """Match the first line of a changeset; like for Liquibase, no space may follow the colon."""
     found = _CHANGESET.fullmatch(line)
     return None if found is None or found.end(1) + 1 != found.start(2) else found
 
@@ -123,7 +121,7 @@ def _add_line(
 ) -> None:
     rollback = _ROLLBACK.fullmatch(line)
     if _CHECKSUM.fullmatch(line):
-        # A comment to the server; an adoption looks for it.
+        # A comment to the server, but an adoption needs it.
         changeset.lines.append(line)
     elif _COMMENT.fullmatch(line) or _PRECONDITIONS.fullmatch(line):
         _skip(changeset, 1)
@@ -142,7 +140,7 @@ def _add_line(
 
 
 def _skip(changeset: Changeset | None, count: int) -> None:
-    """Leave empty lines for those that are no SQL, so that the others keep their numbers."""
+    """Add empty lines instead of instructions, so that other lines keep their numbers."""
     if changeset is not None:
         changeset.lines.extend([""] * count)
 
@@ -156,7 +154,7 @@ def _add_down(changeset: Changeset, number: int, content: str) -> None:
 
 
 def _read_block(changeset: Changeset, number: int, lines: Iterator[tuple[int, str]]) -> int:
-    """Read a rollback block up to the line that ends it; return how many lines that were."""
+    """Read a rollback block up to its last line; return the number of lines."""
     begun = number
     for inner, line in lines:
         number = inner
@@ -166,14 +164,14 @@ def _read_block(changeset: Changeset, number: int, lines: Iterator[tuple[int, st
             return number - begun
         _add_down(changeset, number, line)
     raise unusable_file(
-        changeset.path, "begins a rollback block that does not end", "Close it with */.", line=begun
+        changeset.path, "has a rollback block without an end", "Close it with */.", line=begun
     )
 
 
 def _pass_over(lines: Iterator[tuple[int, str]], what: str, path: str, begun: int) -> int:
-    """Pass over the lines that are to be ignored; return how many that were."""
+    """Skip the lines to ignore; return their number."""
     if what.isdecimal():
-        most = int(what) if len(what) <= _MOST_DIGITS else sys.maxsize
+        most = int(what) if len(what) <= _MAX_DIGITS else sys.maxsize
         return sum(1 for _ in zip(range(most), lines, strict=False))
     if what == "start":
         count = 0
@@ -184,12 +182,12 @@ def _pass_over(lines: Iterator[tuple[int, str]], what: str, path: str, begun: in
                 break
         return count
     raise unusable_file(
-        path, f"has ignoreLines:{what}", "It takes a number of lines, start or end.", line=begun
+        path, f"has ignoreLines:{what}", "Write a number of lines, start or end.", line=begun
     )
 
 
 def _refuse_malformed(line: str, path: str, number: int) -> None:
-    """Refuse what is meant as an instruction and would pass for a comment."""
+    """Refuse a line that is meant as an instruction but would be a comment."""
     for like, hint in (
         (_CHANGESET_LIKE, "Write --changeset author:id."),
         (_ROLLBACK_LIKE, "Write --rollback, one space, and the statement."),

@@ -1,6 +1,6 @@
-"""Which files a folder of Liquibase's runs, in which order, and the paths by which it knows them.
+"""Lists the SQL files of a Liquibase folder in order, with the paths that Liquibase records.
 
-Knows root changelogs and ``liquibase.properties``. Reads no SQL.
+It reads root changelogs and ``liquibase.properties``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of SQL: its path in the folder, and the one that Liquibase records."""
+    """An SQL file: its path in the folder, and the path that Liquibase records."""
 
     path: str
     changelog_path: str
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(slots=True)
 class _Walk:
-    """One walk through a root changelog. ``front`` is what Liquibase's paths have before ours."""
+    """One walk through a root changelog. ``front`` is the prefix of Liquibase's paths, once known."""
 
     folder: Path
     parameters: Parameters
@@ -52,13 +52,13 @@ class _Walk:
 def list_sources(
     folder: Path, variables: Mapping[str, str], parameters: Parameters
 ) -> list[Source]:
-    """Return the files of SQL in the order in which Liquibase reads them.
+    """Return the SQL files in the order in which Liquibase reads them.
 
     Without a root changelog that is the order of their paths, and each must be formatted SQL.
 
     Raises:
-        MigrationFileInvalid: the root changelog has more than includes, names a file that is not
-            there, or several files may be the root; or a file of SQL is not formatted.
+        MigrationFileInvalid: the root changelog has more than includes, or names a missing file;
+            several files may be the root; or an SQL file is not formatted.
     """
     require_folder(folder)
     settings = read_settings(folder, variables)
@@ -79,13 +79,13 @@ def _plain_source(folder: Path, path: str) -> Source:
         raise unusable_file(
             path,
             "does not begin with --liquibase formatted sql, and no root changelog includes it",
-            "Write that line at its top and --changeset author:id below, or take it out of the folder.",
+            "Add that line at its top and --changeset author:id below, or remove it from the folder.",
         )
     return Source(path, path)
 
 
 def _find_root(walk: _Walk, changelogs: list[str], settings: LiquibaseSettings) -> str:
-    """Return the changelog that the settings name, or the one that no other includes."""
+    """Return the changelog that the settings name, or the only one that no other includes."""
     if settings.changelog is not None:
         named = normalise_path(settings.changelog)
         for path in sorted(changelogs, key=len, reverse=True):
@@ -102,7 +102,7 @@ def _find_root(walk: _Walk, changelogs: list[str], settings: LiquibaseSettings) 
         raise unusable_file(
             (roots or changelogs)[0],
             f"is not the only changelog that may be the root: {', '.join(roots or changelogs)}",
-            "Name the root as Liquibase does: LIQUIBASE_COMMAND_CHANGELOG_FILE, or changelogFile in"
+            "Set the root as for Liquibase: LIQUIBASE_COMMAND_CHANGELOG_FILE, or changelogFile in"
             " liquibase.properties.",
         )
     return roots[0]
@@ -119,7 +119,7 @@ def _guess_included(walk: _Walk, changelog: str, item: Item) -> list[str]:
 
 def _read_changelog(walk: _Walk, path: str) -> None:
     if path in walk.open_files:
-        raise unusable_file(path, "includes itself", "Take the include out.")
+        raise unusable_file(path, "includes itself", "Remove the include.")
     walk.open_files.append(path)
     for item in read_changelog(walk.folder, path):
         refuse_unknown(item, path)
@@ -142,8 +142,8 @@ def _read_property(walk: _Walk, path: str, item: Item) -> None:
     if name is None or value is None or not is_global:
         raise unusable_file(
             path,
-            "has a property that is not name and value for all files",
-            "Put it into the file of SQL: --property name:NAME value:VALUE global:false.",
+            "has a property that is not a global name and value",
+            "Put it into the SQL file: --property name:NAME value:VALUE global:false.",
             line=item.line,
         )
     if is_for_database(item.attributes.get("dbms")):
@@ -151,7 +151,7 @@ def _read_property(walk: _Walk, path: str, item: Item) -> None:
 
 
 def _resolve(walk: _Walk, path: str, item: Item) -> list[str]:
-    """Return the files that an entry includes, as they are in the folder."""
+    """Return the paths of the files that an entry includes."""
     target = item.attributes.get("file" if item.kind == "include" else "path")
     if target is None:
         raise unusable_file(
@@ -163,18 +163,18 @@ def _resolve(walk: _Walk, path: str, item: Item) -> list[str]:
     if not files and item.attributes.get(optional, "true").lower() == "true":
         raise unusable_file(
             path,
-            f"includes {target}, and there is nothing in {walk.folder}",
-            "Point LOCKGATE_MIGRATIONS at a folder that holds the changelog and all it includes.",
+            f"includes {target}, which is not in {walk.folder}",
+            "Set LOCKGATE_MIGRATIONS (or --dir) to a folder with the changelog and all it includes.",
             line=item.line,
         )
     return files
 
 
 def _locate(walk: _Walk, path: str, item: Item, target: str) -> str | None:
-    """Return where in the folder an entry's path leads, or ``None`` if it leads nowhere.
+    """Return an entry's path in the folder, or ``None`` if it is missing.
 
-    A path that does not start at the changelog starts where Liquibase was started, which may be
-    above the folder: what stands in front is found out by the first such path, and then holds.
+    A path that is not relative to the changelog is relative to where Liquibase was started, which may be
+    a parent of the folder. The first such path determines the prefix for all.
     """
     target = normalise_path(target).rstrip("/")
     if item.attributes.get("relativeToChangelogFile", "false").lower() == "true":
@@ -192,7 +192,7 @@ def _locate(walk: _Walk, path: str, item: Item, target: str) -> str | None:
 
 
 def _within(walk: _Walk, path: str) -> str | None:
-    """Return a path in its shortest spelling if it exists and does not leave the folder."""
+    """Return the normalized path if it exists in the folder, or ``None``."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == ".." and parts:

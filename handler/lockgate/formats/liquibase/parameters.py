@@ -1,7 +1,4 @@
-"""Liquibase's changelog parameters: ``${name}``, from the environment and from properties.
-
-Knows which value wins, and which names only a run of Liquibase could fill. Reads no file.
-"""
+"""Fills in Liquibase's changelog parameters: ``${name}``, from the environment and properties."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DATABASE = "postgresql"
-# Properties of Java, and what Liquibase asks the database.
+# Java properties, and values that Liquibase reads from the database.
 _FOREIGN = re.compile(
     r"(?:database|java|sun|jdk|liquibase)\..+|os\.(?:name|arch|version)|(?:file|path|line)\.separator"
     r"|user\.(?:name|home|dir|language|country|timezone|script|variant)"
@@ -30,7 +27,7 @@ _NEWLINE = re.compile(r"[\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A text with its parameters filled in, the values, and the first one that cannot be used."""
+    """A text with its parameters filled in, their values, and the obstacle of the first unusable one."""
 
     text: str = field(repr=False)
     hidden: tuple[str, ...] = field(repr=False)
@@ -38,10 +35,10 @@ class Filled:
 
 
 class Parameters:
-    """The values for one file: of several for a name the first counts, and case does not.
+    """The values for one file. The first value of a name wins; case does not matter.
 
-    The environment comes first, then the properties of all files so far. A property that is not
-    global counts in its own file, before them all.
+    The environment takes precedence over the properties of all files so far. A property that is not
+    global takes precedence over both, in its own file.
     """
 
     def __init__(self, everywhere: dict[str, str]) -> None:
@@ -54,15 +51,15 @@ class Parameters:
         return cls({name.lower(): value for name, value in variables.items()})
 
     def for_file(self) -> Parameters:
-        """Return the values for the next file; what it sets for all is seen here."""
+        """Return the values for the next file, which shares the global values."""
         return Parameters(self._everywhere)
 
     def set(self, name: str, value: str, *, is_global: bool = True) -> None:
-        """Set a value unless there is one."""
+        """Set a value unless the name already has one."""
         (self._everywhere if is_global else self._here).setdefault(name.lower(), value)
 
     def read_property(self, line: str, path: str) -> None:
-        """Read a ``--property`` line; one for another database is passed over."""
+        """Read a ``--property`` line; ignore one for another database."""
         refuse_contexts(_attribute(line, "context(?:Filter)?", r'".*?"|\S*'), path, None)
         dbms = _attribute(line, "dbms", r"[^,][\w!,]+")
         name, value = (_attribute(line, key, r"\S+") for key in (r"name", r"value"))
@@ -72,13 +69,13 @@ class Parameters:
         self.set(self.fill(name), self.fill(value), is_global=is_global)
 
     def fill(self, text: str) -> str:
-        """Return a text with its parameters filled in; one without a value stays."""
+        """Return a text with its parameters filled in; one without a value stays as it is."""
         return fill_parameters(text, lambda name, _: self._find(name))
 
     def fill_script(self, text: str, first_line: int) -> Filled:
         """Return a script's text with its parameters filled in, and the values.
 
-        It is an obstacle that a value has several lines, or that only a run of Liquibase knows it.
+        A parameter is an obstacle if its value has several lines, or if only Liquibase knows it.
         """
         hidden: set[str] = set()
         obstacles: list[Obstacle] = []
@@ -103,21 +100,21 @@ class Parameters:
 def _find_obstacle(name: str, value: str | None, line: int) -> Obstacle | None:
     if _FOREIGN.fullmatch(name):
         return Obstacle(
-            f"has the parameter ${{{name}}}, which only Liquibase could fill",
+            f"has the parameter ${{{name}}}, whose value only Liquibase knows",
             "Write the value itself, or a property of your own.",
             line,
         )
     if value is not None and _NEWLINE.search(value):
         return Obstacle(
             f"has the parameter ${{{name}}}, whose value has several lines",
-            "Give it a value of one line; lines of the file would not be found again.",
+            "Give it a value without line breaks: they would shift the lines of the file.",
             line,
         )
     return None
 
 
 def is_for_database(definition: str | None) -> bool:
-    """Tell whether a ``dbms`` attribute lets something run on PostgreSQL: a list, all, none, !name."""
+    """Return whether a ``dbms`` attribute allows PostgreSQL: a list of names, all, none, or !name."""
     names = {name.strip().lower() for name in (definition or "").split(",")} - {""}
     if not names or "all" in names:
         return True
@@ -127,13 +124,13 @@ def is_for_database(definition: str | None) -> bool:
 
 
 def refuse_contexts(contexts: str | None, path: str, line: int | None) -> None:
-    """Refuse a context that must be asked for; every other one runs, as Liquibase runs without any."""
+    """Refuse a context that must be requested; like Liquibase without contexts, run all others."""
     if contexts is not None and "@" in contexts:
         raise unusable_file(
             path,
-            f"has the context {contexts}, which runs only when it is asked for",
-            "Lockgate runs everything, as Liquibase does without --contexts. Take the context, or the"
-            " changeset, out.",
+            f"has the context {contexts}, which runs only on request",
+            "Lockgate runs everything, like Liquibase without --contexts. Remove the context, or the"
+            " changeset.",
             line=line,
         )
 

@@ -1,7 +1,7 @@
-"""Liquibase's formatted SQL (``docs/formats/liquibase.md``) to a catalog.
+"""Reads a folder of Liquibase's formatted SQL (``docs/formats/liquibase.md``).
 
-Knows which files are read, in which order, and what a changeset becomes. A changeset keeps its place:
-Liquibase runs what is pending in the order of the changelog, whatever ran before.
+A changeset keeps its place: Liquibase runs pending changesets in the order of the changelog, whatever
+ran before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file as it is read: where it is, and the path by which Liquibase knows it."""
+    """One file, and the path that Liquibase records for it."""
 
     source: Source
     text: str
@@ -60,18 +60,18 @@ def recognise(folder: Path) -> str | None:
     """Return the first file of formatted SQL, if there is one."""
     for path in list_files(folder, (".sql",)):
         if is_formatted(read_text(folder, path)):
-            return f"{path} says --liquibase formatted sql"
+            return f"{path} has the line --liquibase formatted sql"
     return None
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read the changesets that a root changelog includes, or those of all files in the order of names.
+    """Read the changesets that a root changelog includes; without one, all files in order of names.
 
-    ``variables`` are those of the environment: what ``${name}`` may stand for. Preconditions, and
-    attributes that Lockgate does not follow, are obstacles of their changeset.
+    ``variables`` have the values for ``${name}``. A precondition, or an attribute that Lockgate does
+    not support, is an obstacle of its changeset.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty; a changeset is there twice, or runs each
+        MigrationFileInvalid: the folder is missing or empty; a changeset is duplicate, or runs each
             time; or there are changes in XML, YAML or JSON.
     """
     parameters = Parameters.of(variables)
@@ -83,9 +83,9 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             if other is not migration:
                 raise unusable_file(
                     migration.path,
-                    f"has the changeset {migration.migration_id} for the second time; the first is in"
+                    f"has the changeset {migration.migration_id} again; it is already in"
                     f" {other.path}:{other.up.first_line}",
-                    "Give one of them an id of its own.",
+                    "Give one of them another id.",
                     line=migration.up.first_line,
                 )
     if not migrations:
@@ -99,7 +99,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 def _read_source(
     folder: Path, source: Source, parameters: Parameters, earlier: Mapping[str, Migration]
 ) -> Iterator[Migration]:
-    """Yield a file's migrations; ``earlier`` holds those before each, this file's too."""
+    """Yield a file's migrations; ``earlier`` has all migrations before each, also of this file."""
     text = read_text(folder, source.path)
     if not is_formatted(text):
         yield _make_raw(source, text)
@@ -114,9 +114,9 @@ def _read_source(
 
 
 def _make_raw(source: Source, text: str) -> Migration:
-    """Return a file that is plain SQL: to Liquibase one changeset, which is sent as it stands."""
+    """Return a file of plain SQL: to Liquibase it is one changeset, which is sent unchanged."""
     if not text.strip():
-        raise unusable_file(source.path, "is empty", "Take it out of the folder.")
+        raise unusable_file(source.path, "is empty", "Remove it from the folder.")
     script = make_script(text, source.path)
     version = make_changeset_id(source.changelog_path, *RAW)
     return Migration(Version((), version), "", Kind.VERSIONED, script, None)
@@ -125,7 +125,7 @@ def _make_raw(source: Source, text: str) -> Migration:
 def _make_migration(
     changeset: Changeset, file: _File, earlier: Mapping[str, Migration]
 ) -> Migration | None:
-    """Return the migration of a changeset, or ``None`` if Liquibase would pass it over here."""
+    """Return the migration of a changeset, or ``None`` if Liquibase would skip it here."""
     dbms = changeset.attribute("dbms", r"[^,][\w!,]+")
     if changeset.flag("ignore", default=False):
         return None
@@ -156,7 +156,7 @@ def _find_down(
 def _find_other(
     changeset: Changeset, text: str, path: str, earlier: Mapping[str, Migration]
 ) -> Script:
-    """Return the changeset that a rollback names, and runs again to undo this one."""
+    """Return the script of the changeset that a rollback names: running it again undoes this one."""
     found = {
         name: match[1]
         for name in ("Id", "Author", "Path")

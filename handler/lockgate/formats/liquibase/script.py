@@ -1,7 +1,4 @@
-"""A changeset to its two scripts: what the server gets, what is summed up, and what stands in the way.
-
-Knows attributes that change the text or forbid a run. Knows no other changeset.
-"""
+"""Makes the two scripts of a changeset: their text, checksum and obstacles."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ def make_up(changeset: Changeset, parameters: Parameters, *, runs_again: bool) -
     """Return the script that applies a changeset.
 
     Raises:
-        MigrationFileInvalid: it has no SQL, or runs each time.
+        MigrationFileInvalid: it has no SQL, or it runs each time.
     """
     _refuse_unknowable(changeset)
     text = "\n".join(changeset.lines)
@@ -52,19 +49,19 @@ def make_up(changeset: Changeset, parameters: Parameters, *, runs_again: bool) -
         substituted=None if sent == text else sent,
         hidden=filled.hidden,
     )
-    # What Liquibase sums up: not the attributes, not the rollback; nor the layout, nor the parameters
-    # as they are written, where an edit makes it run again.
+    # Like Liquibase's checksum: without attributes and rollback; for runOnChange also without white
+    # space, and with parameters filled in.
     counted = _SPACE.sub("", parameters.fill(sql)) if runs_again else sql
     return replace(script, checksum=text_checksum(counted), obstacle=obstacle)
 
 
 def make_down(changeset: Changeset, parameters: Parameters) -> Script | None:
-    """Return the script that a changeset's own rollback is, or ``None`` if it has none."""
+    """Return the script of a changeset's own rollback, or ``None`` if it has none."""
     text = "\n".join(changeset.down_lines)
     if not text.strip():
         return None
     if _NO_ROLLBACK.fullmatch(text.strip()):
-        # What Liquibase is told on purpose is a down script that does nothing, not an empty one.
+        # An explicit "not required" is a down script without effect, not an empty one.
         text = "SELECT 1; -- nothing to undo"
     filled = parameters.fill_script(text, changeset.down_line)
     plain, sent, obstacle = text, filled.text, filled.obstacle
@@ -88,56 +85,56 @@ def _transaction_of(changeset: Changeset) -> bool | None:
 
 
 def _refuse_unknowable(changeset: Changeset) -> None:
-    """Refuse what Liquibase refuses, and what it runs each time, whatever ran before."""
+    """Refuse a changeset without SQL, and one that runs each time."""
     if not "".join(changeset.sql_lines).strip():
         raise unusable_file(
             changeset.path,
             "has a changeset without SQL",
-            "Write its SQL below it, or take it out.",
+            "Write its SQL below it, or remove it.",
             line=changeset.first_line,
         )
     if changeset.flag("runAlways", default=False):
         raise unusable_file(
             changeset.path,
-            "has a changeset that runs each time, and Lockgate runs one when it changes",
-            "Write runOnChange:true in place of runAlways:true.",
+            "has a changeset that runs each time; Lockgate runs one again only if it changed",
+            "Replace runAlways:true by runOnChange:true.",
             line=changeset.first_line,
         )
 
 
 def _find_obstacle(changeset: Changeset) -> Obstacle | None:
-    """Return what makes a run of this changeset another than Liquibase's."""
+    """Return the obstacle of an attribute or line that Lockgate does not support."""
     line = changeset.first_line
     if changeset.precondition_line is not None:
         return Obstacle(
             "has a precondition, which Lockgate does not check",
-            "Write the condition into the SQL (IF NOT EXISTS, or a DO block), and take the line out.",
+            "Write the condition into the SQL (IF NOT EXISTS, or a DO block), and remove the line.",
             changeset.precondition_line,
         )
     if not changeset.flag("failOnError", default=True):
         return Obstacle(
-            "may fail and count as done, by failOnError:false",
-            "Take the attribute out, and catch the error in a DO block.",
+            "may fail and still count as applied, because of failOnError:false",
+            "Remove the attribute, and catch the error in a DO block.",
             line,
         )
     runner = changeset.attribute("runWith", r"[\w${}]+")
     if runner is not None:
         return Obstacle(
-            f"is to be run by {runner}, and Lockgate runs all SQL itself",
-            "Take runWith out; what psql alone understands is no SQL.",
+            f"has runWith:{runner}, but Lockgate runs all SQL itself",
+            "Remove runWith, and commands that only psql understands.",
             line,
         )
     return None
 
 
 def _delimit(text: str, changeset: Changeset, attribute: str) -> tuple[str, Obstacle | None]:
-    """Return a text in which semicolons end the statements, or what it is that ends them."""
+    """Return a text in which semicolons end the statements, or the obstacle of the delimiter."""
     delimiter = changeset.attribute(rf"\b{attribute}", r"\S*")
     try:
         return replace_delimiters(text, read_delimiters(delimiter)), None
     except DelimiterUnusable:
         return text, Obstacle(
-            f"has the end delimiter {delimiter}, which is a pattern",
-            "Take it out if semicolons end the statements: Lockgate splits them as PostgreSQL does.",
+            f"has the end delimiter {delimiter}, which is a regular expression",
+            "Remove it if semicolons end the statements: Lockgate splits them like PostgreSQL.",
             changeset.first_line,
         )

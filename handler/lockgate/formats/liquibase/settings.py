@@ -1,6 +1,6 @@
-"""Liquibase's settings: ``liquibase.properties`` in or beside the folder, then variables.
+"""Reads Liquibase's settings: ``liquibase.properties`` in or beside the folder, then variables.
 
-Knows which of them change what runs: those are followed or refused. Reads no changelog.
+A setting that changes what runs is either followed or refused.
 """
 
 from __future__ import annotations
@@ -24,24 +24,33 @@ NAME = "liquibase.properties"
 _PARAMETER = "parameter."
 _VARIABLE = re.compile(r"LIQUIBASE_(?:COMMAND_)?([A-Z_]+)")
 _HARMLESS_SCHEMAS = frozenset({"", "public"})
-# Without dashes and capitals, since Liquibase has each in several spellings.
+# Without dashes and capitals, since Liquibase has several spellings of each.
 _REFUSED = {
-    "contexts": (frozenset({""}), "Lockgate runs every context, as Liquibase does without any"),
+    "contexts": (
+        frozenset({""}),
+        "Lockgate runs every context, like Liquibase without the setting",
+    ),
     "contextfilter": (
         frozenset({""}),
-        "Lockgate runs every context, as Liquibase does without any",
+        "Lockgate runs every context, like Liquibase without the setting",
     ),
-    "labels": (frozenset({""}), "Lockgate runs every label, as Liquibase does without any"),
-    "labelfilter": (frozenset({""}), "Lockgate runs every label, as Liquibase does without any"),
-    "defaultschemaname": (_HARMLESS_SCHEMAS, "Let the role set it: ALTER ROLE … SET search_path"),
+    "labels": (frozenset({""}), "Lockgate runs every label, like Liquibase without the setting"),
+    "labelfilter": (
+        frozenset({""}),
+        "Lockgate runs every label, like Liquibase without the setting",
+    ),
+    "defaultschemaname": (
+        _HARMLESS_SCHEMAS,
+        "Set it for the role: ALTER ROLE … SET search_path = …",
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class LiquibaseSettings:
-    """The root changelog, if one is named, and the parameters that are given beside it.
+    """The root changelog and the parameters, if they are set.
 
-    ``table`` and ``schema`` are those of Liquibase's own table, where they are given.
+    ``table`` and ``schema`` are those of Liquibase's own table, if they are set.
     """
 
     changelog: str | None = None
@@ -51,10 +60,10 @@ class LiquibaseSettings:
 
 
 def read_settings(folder: Path, variables: Mapping[str, str]) -> LiquibaseSettings:
-    """Return the settings that hold for a folder.
+    """Return the settings for a folder.
 
     Raises:
-        MigrationFileInvalid: a setting changes what runs in a way that Lockgate does not follow.
+        MigrationFileInvalid: a setting changes what runs and Lockgate does not support it.
     """
     entries = [*_read_files(folder), *_read_variables(variables)]
     settings = {_fold(entry.key): entry for entry in entries}
@@ -101,8 +110,8 @@ def _refuse(key: str, entry: Entry) -> None:
     if harmless is not None and entry.value.strip() not in harmless:
         raise unusable_file(
             entry.file,
-            f"sets {entry.key}, which Lockgate does not follow",
-            f"{why}. Take the setting out of the file that is deployed.",
+            f"sets {entry.key}, which Lockgate does not support",
+            f"{why}. Remove the setting from the deployed file.",
             line=entry.line,
         )
 

@@ -1,6 +1,6 @@
-"""Liquibase's ``databasechangelog``: which changesets ran, and its two kinds of MD5 sum.
+"""Reads Liquibase's tables ``databasechangelog`` and its lock, and computes both kinds of its MD5.
 
-Knows those tables, and a changeset's identity: ``path::id::author``. Knows no folder.
+A changeset's identity is ``path::id::author``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = "databasechangelog"
 LOCK_TABLE = "databasechangeloglock"
-# As Liquibase makes them on PostgreSQL.
+# As Liquibase creates them on PostgreSQL.
 TABLE_SQL = """
 CREATE TABLE IF NOT EXISTS databasechangelog (
     id character varying(255) NOT NULL,
@@ -70,7 +70,7 @@ RAW = ("raw", "includeAll")
 
 
 def make_changeset_id(path: str, changeset_id: str, author: str) -> str:
-    """Return a changeset's identity as Liquibase writes it, with the path in its one spelling."""
+    """Return a changeset's identity as Liquibase writes it, with a normalized path."""
     return f"{normalise_path(path)}::{changeset_id}::{author}"
 
 
@@ -80,7 +80,7 @@ def normalise_path(path: str) -> str:
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return the changesets that ran, and whether a run of Liquibase holds the lock."""
+    """Return the changesets that ran; a problem if a run of Liquibase holds the lock."""
     rows = [_make_row(row) for row in ask(_READ.format(table=table))]
     known = {row.version: row for row in rows}
     return ForeignHistory(table, tuple(known.values()), problem=_find_lock(ask, table))
@@ -92,14 +92,14 @@ def _make_row(row: tuple[Any, ...]) -> ForeignRow:
     if kind == "FAILED":
         state = ForeignState.FAILED
         detail = (
-            "Liquibase says that it failed. Put right by hand what it left, delete its row from"
-            " databasechangelog, and adopt again."
+            "Liquibase recorded that it failed. Complete or remove its changes by hand, delete its row"
+            " from databasechangelog, and adopt again."
         )
     elif kind not in _RAN:
         state = ForeignState.UNKNOWN
         detail = (
-            f"Liquibase says {kind} of it. Run liquibase update, so that it is applied, or delete its"
-            " row from databasechangelog, and adopt again."
+            f"Liquibase recorded it as {kind}. Run liquibase update to apply it, or delete its row from"
+            " databasechangelog, and adopt again."
         )
     return ForeignRow(
         version=make_changeset_id(path, changeset_id, author),
@@ -119,19 +119,21 @@ def _find_lock(ask: Ask, table: str) -> str | None:
     if not held:
         return None
     return (
-        f"{held[0][0]} has held its lock since {held[0][1]}; if nothing runs there any more:"
-        " liquibase release-locks."
+        f"{held[0][0]} has held its lock since {held[0][1]}. If no run is left there, run: liquibase"
+        " release-locks."
     )
 
 
-def align(said: ForeignHistory, catalog: Catalog) -> ForeignHistory:
+def align(history: ForeignHistory, catalog: Catalog) -> ForeignHistory:
     """Return the history with the catalog's paths.
 
-    Liquibase records a path from where it was started, the catalog has it from its own folder: where
-    one and the same folder in front, added or taken away, makes all known, that is what it means.
+    Liquibase records paths relative to where it was started, the catalog relative to its own folder. If
+    adding or removing the same prefix makes most paths known, the history is renamed so.
     """
-    rename = _find_rename([row.version for row in said.rows], catalog.by_id)
-    return replace(said, rows=tuple(replace(row, version=rename(row.version)) for row in said.rows))
+    rename = _find_rename([row.version for row in history.rows], catalog.by_id)
+    return replace(
+        history, rows=tuple(replace(row, version=rename(row.version)) for row in history.rows)
+    )
 
 
 def _find_rename(ids: Iterable[str], known: Mapping[str, Migration]) -> Callable[[str], str]:
@@ -153,16 +155,16 @@ def _find_rename(ids: Iterable[str], known: Mapping[str, Migration]) -> Callable
 
 
 def _list_fronts(version: str) -> Iterator[tuple[str, str]]:
-    """Yield each folder, or folders, that a version's path begins with, and what follows."""
+    """Yield each prefix of folders in a version's path, and the rest."""
     path = version.partition("::")[0]
     for slash in re.finditer("/", path):
         yield version[: slash.end()], version[slash.end() :]
 
 
 def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
-    """Tell whether a sum of either kind is the file's, or one that its validCheckSum accepts.
+    """Return whether a checksum of either kind is the file's, or accepted by its validCheckSum.
 
-    So it is taken to be where parameters were filled in and nobody can tell.
+    True also if parameters were filled in and the checksum cannot be computed.
     """
     accepted = {found.strip().lower() for found in _VALID.findall(migration.up.text)}
     if accepted & {"any", "all", "*", "1:any", "1:all", "1:*", checksum.lower()}:
@@ -173,9 +175,9 @@ def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
-    """Return the sum of Liquibase 4.22 and later; ``None`` where parameters were filled in.
+    """Return the checksum of Liquibase 4.22 and later; ``None`` if it cannot be computed.
 
-    ``folder`` is not read again: the scripts hold their files' text.
+    ``folder`` is not read again: the scripts have their files' text.
     """
     del folder
     return _newer_sum(migration)
@@ -187,7 +189,7 @@ def _newer_sum(migration: Migration) -> str | None:
 
 
 def _older_sum(migration: Migration) -> str | None:
-    """Return the sum of Liquibase before 4.22, which the changeset's attributes take part in."""
+    """Return the checksum of Liquibase before 4.22, which includes the changeset's attributes."""
     sql = _sql_of(migration)
     if sql is None:
         return None
@@ -217,10 +219,10 @@ def _is_raw(migration: Migration) -> bool:
 
 
 def _sql_of(migration: Migration) -> str | None:
-    """Return a changeset's SQL without its own line, its parameters filled in, comments and all.
+    """Return a changeset's SQL without its first line, with parameters filled in and with comments.
 
-    ``None`` where parameters were filled in and comments or delimiters may have been changed as well:
-    then nobody knows any more what was summed up.
+    ``None`` if parameters were filled in and comments or delimiters may have been changed as well: then
+    the text that Liquibase hashed is unknown.
     """
     script = migration.up
     text = script.text

@@ -1,7 +1,6 @@
-"""What Liquibase does to a changeset's text before the server gets it.
+"""Changes a changeset's text as Liquibase does before it sends it: parameters, delimiters, comments.
 
-Knows parameters, delimiters, and Liquibase's own idea of a comment, which knows no dollar quotes.
-Line numbers stay what they are. Knows no files.
+Liquibase's lexer does not know dollar quotes. Line numbers stay the same.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Liquibase's tokens, as far as they decide where a comment is: to it a quotation mark in a body that
-# is quoted by dollars opens a string, and so does a bracket that something other than a digit follows.
+# Liquibase's tokens that decide where comments are. To it, a quotation mark in a dollar-quoted body
+# opens a string, and so does a bracket that is not followed by a digit.
 _LEXER = re.compile(
     r"""(?P<comment>--[^\r\n]*)
     |(?P<block>/\*)
@@ -30,7 +29,7 @@ _LEXER = re.compile(
 )
 _BRACKET_END = re.compile(r"[\n\r\]]|\Z")
 _PARAMETER = re.compile(r"\$\{([^${}]*)\}")
-# Patterns that say no more than "at the beginning of a line", and delimiters that are no pattern.
+# Patterns that only mean "at the beginning of a line", and delimiters that are not patterns.
 _AT_LINE = re.compile(
     r"(?:\\r)?(?:\\n)+(?:\\s\*)?([A-Za-z]+|/)(?:\\s\*)?(?:\\n|\$)?", re.IGNORECASE
 )
@@ -39,20 +38,20 @@ _PLAIN = re.compile(r"[A-Za-z]+|[/;~@#%!&]+")
 
 @dataclass(frozen=True, slots=True)
 class Delimiters:
-    """What ends a statement besides a semicolon, in lower case: at a line's beginning, or anywhere."""
+    """The ends of statements besides semicolons, in lower case: at a line's beginning, or anywhere."""
 
     at_line: frozenset[str] = frozenset({"go", "/"})
     anywhere: frozenset[str] = frozenset()
 
 
 class DelimiterUnusable(Exception):
-    """A delimiter that is a regular expression, of which only Liquibase knows what it matches."""
+    """A delimiter is a regular expression that Lockgate does not support."""
 
 
 def fill_parameters(text: str, find: Callable[[str, int], str | None]) -> str:
-    """Return a text with its parameters filled in; one without a value stays as it stands.
+    """Return a text with its parameters filled in; one without a value stays as it is.
 
-    ``find`` is given a name and where its parameter stands.
+    ``find`` gets the name and the offset of a parameter.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -63,10 +62,10 @@ def fill_parameters(text: str, find: Callable[[str, int], str | None]) -> str:
 
 
 def _find_comments(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where Liquibase sees comments.
+    """Yield the spans that are comments to Liquibase.
 
-    Ends are looked for here rather than by the pattern, and kept: a text may open thousands of comments
-    and brackets and close none.
+    Ends are found here rather than by the pattern, and remembered: a text may open thousands of comments
+    and brackets and close none, which must not take quadratic time.
     """
     last_end = text.rfind("*/")
     position = bracket_end = 0
@@ -86,9 +85,9 @@ def _find_comments(text: str) -> Iterator[tuple[int, int]]:
 
 
 def strip_body_comments(text: str) -> str:
-    """Take the comments out of bodies that are quoted by dollars, where the server would keep them.
+    """Remove the comments from dollar-quoted bodies, where the server would store them.
 
-    Elsewhere a comment makes no difference. Lines that vanish are put back behind the body.
+    Elsewhere a comment makes no difference. Removed line breaks are added after the body.
     """
     if "$" not in text:
         return text
@@ -111,10 +110,10 @@ def strip_body_comments(text: str) -> str:
 
 
 def read_delimiters(pattern: str | None) -> Delimiters:
-    """Return what an ``endDelimiter`` stands for; without one GO and a slash count, as to Liquibase.
+    """Return the delimiters of an ``endDelimiter``; without one they are GO and a slash.
 
     Raises:
-        DelimiterUnusable: it is a regular expression that says more than "at a line's beginning".
+        DelimiterUnusable: it is a regular expression that means more than "at a line's beginning".
     """
     if pattern is None:
         return Delimiters()
@@ -134,7 +133,7 @@ def read_delimiters(pattern: str | None) -> Delimiters:
 
 
 def replace_delimiters(text: str, delimiters: Delimiters) -> str:
-    """Return a text in which a semicolon ends each statement; offsets stay."""
+    """Return a text in which a semicolon ends each statement; offsets stay the same."""
     out: list[str] | None = None
     for token in tokenize(text):
         word = text[token.start : token.end].lower()

@@ -27,7 +27,7 @@ TOOL = Tool(
         find_name=find_table_name,
     ),
     evidence="has databasechangelog",
-    outside="write runInTransaction:false behind the changeset's id",
+    outside="write runInTransaction:false after the changeset's id",
     session=SessionRule.SETTINGS,
     markers=Markers("--changeset author:id", "--rollback SQL"),
 )

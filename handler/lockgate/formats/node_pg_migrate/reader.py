@@ -1,7 +1,4 @@
-"""node-pg-migrate's SQL migrations (``docs/formats/node-pg-migrate.md``): a folder to a catalog.
-
-Knows its names, its comments that open the two scripts, and its order. Runs no JavaScript.
-"""
+"""Reads a folder of node-pg-migrate's SQL migrations (``docs/formats/node-pg-migrate.md``)."""
 
 from __future__ import annotations
 
@@ -38,8 +35,8 @@ if TYPE_CHECKING:
 _HALF = re.compile(r"(.*)\.(up|down)\.sql", re.DOTALL)
 _PREFIX = re.compile(r"[0-9]+")
 _DATE_DIGITS = 17
-# A space to JavaScript; the comment, from the first of the spaces and dashes before its words, so that
-# none of them is read twice; and what ends a line.
+# White space in JavaScript; the comment, from the first space or dash before its words, so that none is
+# read twice; and the line ends of JavaScript.
 _SPACE = r"[\s\ufeff]"
 _COMMENT = r"(?<![\s\ufeff-])(?P<before>[\s\ufeff-]++)(?a:{way})[\s\ufeff]++(?a:migration)"
 _UP = re.compile(_COMMENT.format(way="up"), re.IGNORECASE)
@@ -58,7 +55,7 @@ CREATE TABLE IF NOT EXISTS pgmigrations (
 
 @dataclass(slots=True)
 class _Files:
-    """The files of one migration: a single one, one for each direction, or a program."""
+    """The files of one migration: one for both directions, one for each, or a program."""
 
     single: str | None = None
     up: str | None = None
@@ -72,29 +69,30 @@ class _Files:
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that a script builds migrations, or a file has a comment that only this tool reads."""
+    """Return the sign: a program that builds migrations, or a comment that only this tool reads."""
     code = find_code(folder, "pgm")
     if code is not None:
         return f"{code} is a node-pg-migrate migration"
     for name in list_names(folder):
         if not _PREFIX.match(name):
             return None
-        # A comment that goes on is prose, although the tool would take it for its own.
+        # A longer comment is prose, although the tool would read it as a marker.
         if any(one.tool == _TOOL for one in find_markers(read_text(folder, name))):
             return f'{name} has the comment "Up Migration" or "Down Migration"'
     return None
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration in ``folder``, not in folders below it.
+    """Read every migration of the folder; subfolders are ignored.
 
-    The tool substitutes nothing: ``variables`` are not used. A text above the comment that opens the
-    up script is left out, as the tool does. A program, and a file that opens a down script alone, are
-    obstacles of their migration.
+    The tool has no variables: ``variables`` are not used. Like the tool, it ignores text above the
+    comment that opens the up script. A program is an obstacle of its migration, and so is a file that
+    opens a down script but no up script.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, has a name without a number before it,
-            two files for one script, a down file alone, or names whose order nobody can tell.
+        MigrationFileInvalid: the folder is missing or empty, has a name that does not begin with a
+            number, two files for one script, a down file without an up file, or names whose order is
+            undefined.
     """
     del variables
     groups = _group_files(list_names(folder))
@@ -133,7 +131,7 @@ def _refuse_second(one: str | None, other: str | None) -> None:
     if one is not None and other is not None:
         raise unusable_file(
             other,
-            f"is a second file of the migration in {one}",
+            f"is a second file for the migration {one}",
             "Keep NAME.sql, or NAME.up.sql and NAME.down.sql.",
         )
 
@@ -146,19 +144,19 @@ def _read_migration(folder: Path, name: str, files: _Files) -> Migration:
         return make_versioned(version, "", *_cut(read_text(folder, files.single), files.single))
     assert files.up is not None
     down = None if files.down is None else read_script(folder, files.down)
-    # To the tool an empty file is no down script.
+    # To the tool, an empty file is not a down script.
     down = down if down is not None and down.text else None
     return make_versioned(version, "", read_script(folder, files.up), down)
 
 
 def _cut(text: str, path: str) -> tuple[Script, Script | None]:
-    """Cut a text at the first comment of each direction; whichever comes first may be either."""
+    """Divide a text at the first comment of each direction; either may come first."""
     up, down = _find_comment(text, _UP), _find_comment(text, _DOWN)
     if down is None:
         return _piece(text, path, 0 if up is None else up[0], len(text)), None
     if up is None:
         obstacle = Obstacle(
-            "opens a down script and no up script; node-pg-migrate would run both as one",
+            "opens a down script but no up script; node-pg-migrate would run both as one",
             "Write -- Up Migration on a line above the up script.",
             line_of(text, down[1]),
         )
@@ -174,7 +172,7 @@ def _cut(text: str, path: str) -> tuple[Script, Script | None]:
 
 
 def _find_comment(text: str, comment: re.Pattern[str]) -> tuple[int, int] | None:
-    """Return where the first such comment begins, at the start of a line, and where it ends."""
+    """Return where the first such comment begins, at the start of its line, and where it ends."""
     for found in comment.finditer(text):
         for dashes in _DASHES.finditer(text, *found.span("before")):
             space = dashes.span("space")
@@ -185,7 +183,7 @@ def _find_comment(text: str, comment: re.Pattern[str]) -> tuple[int, int] | None
 
 
 def _find_line(text: str, start: int, end: int) -> int | None:
-    """Return where the first line after a line end begins, between two places."""
+    """Return the start of the first line that begins between two offsets."""
     found = _LINE_END.search(text, start, end)
     return None if found is None else found.end()
 
@@ -198,20 +196,20 @@ def _piece(text: str, path: str, start: int, end: int) -> Script:
 
 
 def _sort_key(name: str, files: _Files) -> tuple[float, LocaleKey]:
-    """Return the number that the name begins with, as a moment where it is a date, and the name."""
+    """Return the number at the start of the name, as a time if it is a date, and the name."""
     prefix = _PREFIX.match(name)
     if prefix is None:
         raise unusable_file(
             files.first,
-            "does not begin with a number, by which node-pg-migrate orders migrations",
-            "Rename it, such as 1700000000000_name.sql, or move it out of the folder.",
+            "does not begin with a number, by which node-pg-migrate sorts migrations",
+            "Rename it, for example to 1700000000000_name.sql, or move it out of the folder.",
         )
     # The tool compares names with their suffix: a_b.sql comes before a.sql.
     return _moment_of(prefix[0], files.first), numeric_key(files.code or f"{name}.sql")
 
 
 def _moment_of(digits: str, path: str) -> float:
-    """Return a prefix as the number that it is to JavaScript; 17 digits are a date in UTC."""
+    """Return the number that JavaScript reads from a prefix; 17 digits are a date in UTC."""
     if len(digits) != _DATE_DIGITS:
         return float(digits)
     try:
@@ -219,19 +217,19 @@ def _moment_of(digits: str, path: str) -> float:
     except ValueError:
         raise unusable_file(
             path,
-            f"begins with 17 digits, which node-pg-migrate takes for a date, and {digits} is none",
+            f"begins with 17 digits, which node-pg-migrate reads as a date, but {digits} is not one",
             "Give it a number of another length, or a date: YYYYMMDDhhmmssmmm.",
         ) from None
     return round(moment.timestamp() * 1000)
 
 
 def _refuse_undecided(names: list[str], groups: dict[str, _Files]) -> None:
-    """Refuse names of one number that its order cannot tell apart: the file system's would count."""
+    """Refuse names with the same number whose order the tool leaves to the file system."""
     for one, other in pairwise(names):
         (number, key), (next_number, next_key) = (_sort_key(n, groups[n]) for n in (one, other))
         if number == next_number and find_undecided((key, next_key)) is not None:
             raise unusable_file(
                 groups[other].first,
-                f"cannot be ordered: node-pg-migrate does not tell it from {groups[one].first}",
-                "Give one of the two a number of its own.",
+                f"cannot be sorted: to node-pg-migrate its name is equal to that of {groups[one].first}",
+                "Give one of the two another number.",
             )

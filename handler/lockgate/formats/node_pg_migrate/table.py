@@ -1,4 +1,4 @@
-"""node-pg-migrate's ``pgmigrations``: the names of what was applied, in order. Knows that table."""
+"""Reads node-pg-migrate's table ``pgmigrations``: the names of applied migrations, in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lockgate.formats.tool import Ask
 
 SHAPE = TableShape("pgmigrations", ("id", "name", "run_on"), has_any_name=True, is_exact=True)
-# Without its grouping of files, which is a setting, it records the suffix of a pair's first half.
+# If the setting that groups files is off, it records the up file's name with this suffix.
 _UP = ".up"
 _READ = """
 SELECT name, run_on::timestamptz

@@ -1,7 +1,4 @@
-"""postgres-migrations (npm; ``docs/formats/postgres-migrations.md``): a folder to a catalog.
-
-Knows its names, numbers and its one comment. Runs no JavaScript.
-"""
+"""Reads a folder of postgres-migrations, an npm package (``docs/formats/postgres-migrations.md``)."""
 
 from __future__ import annotations
 
@@ -32,14 +29,14 @@ _NAME = re.compile(r"(-?[0-9]+)[-_]?(.*)\.(sql|js)", re.IGNORECASE)
 _WITH_DASH = re.compile(r"[0-9]+-.*", re.DOTALL)
 _OUTSIDE = "-- postgres-migrations disable-transaction"
 _CODE = re.compile(r"\bgenerateSql\b")
-# graphile-migrate's committed files have such names, too.
+# graphile-migrate's committed files have such names too.
 _OTHER_HEADER = "--! "
 _SUFFIXES = (".sql", ".js")
 _TOOL = "postgres-migrations"
 _TABLE = "migrations"
-# The name of the tool's own migration, which makes its table; a name is there once.
+# The name of the tool's own migration, which creates its table. Names are unique.
 _OWN_NAME = "create-migrations-table"
-_MOST_CHARACTERS = 100
+_MAX_CHARACTERS = 100
 _TABLE_SQL = """\
 CREATE TABLE IF NOT EXISTS migrations (
     id integer PRIMARY KEY,
@@ -50,29 +47,29 @@ CREATE TABLE IF NOT EXISTS migrations (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return the tool's own comment or function, or numbers from 1 with a dash behind them."""
+    """Return the sign: the tool's own comment or function, or numbers from 1 followed by a dash."""
     names = list_names(folder, _SUFFIXES)
     texts = {name: read_text(folder, name) for name in names}
     for name, text in texts.items():
         if _OUTSIDE in text or (name.lower().endswith(".js") and _CODE.search(text)):
-            return f"{name} has what only postgres-migrations reads"
+            return f"{name} has a comment or function that only postgres-migrations reads"
     numbers = [int(found[1]) for name in names if (found := _NAME.fullmatch(name))]
     is_counted = bool(names) and sorted(numbers) == list(range(1, len(names) + 1))
     dashed = next((name for name in names if _WITH_DASH.fullmatch(name)), None)
     is_other = any(text.startswith(_OTHER_HEADER) for text in texts.values())
     if not is_counted or dashed is None or is_other:
         return None
-    return f"files numbered from 1 with a dash behind the number, such as {dashed}"
+    return f"files numbered from 1 with a dash after the number, such as {dashed}"
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration in ``folder``, not in folders below it.
+    """Read every migration of the folder; subfolders are ignored.
 
-    The tool fills nothing in: ``variables`` are not used. A program is an obstacle of its migration.
+    The tool has no variables: ``variables`` are not used. A program is an obstacle of its migration.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, a name does not begin with a number, or
-            the numbers do not count from 1; or the tool's table does not take a name.
+        MigrationFileInvalid: the folder is missing or empty, a name does not begin with a number, the
+            numbers do not count from 1 without gaps, or a name does not fit into the tool's table.
     """
     del variables
     names = list_names(folder, _SUFFIXES)
@@ -84,15 +81,15 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         if migration.version is None or migration.version.key != (place,):
             raise unusable_file(
                 migration.path,
-                f"has the number {migration.version}, where {place} comes next: {_TOOL} counts from 1"
-                " and leaves none out",
+                f"has the number {migration.version}, but {place} comes next: {_TOOL} counts from 1"
+                " without gaps",
                 f"Rename the file to begin with {place}, or restore the file that is missing.",
             )
     return with_stub(catalog, _TABLE, _TABLE_SQL)
 
 
 def _refuse_passed_over(folder: Path, names: list[str]) -> None:
-    """Refuse a hidden file, and a folder, whose name has the suffix of a migration."""
+    """Refuse hidden files and folders whose names have the suffix of a migration."""
     listed = {one.name for one in folder.iterdir() if one.name.lower().endswith(_SUFFIXES)}
     for name in sorted(listed - set(names)):
         raise unusable_file(
@@ -103,22 +100,22 @@ def _refuse_passed_over(folder: Path, names: list[str]) -> None:
 
 
 def _refuse_names(migrations: tuple[Migration, ...]) -> None:
-    """Refuse a name that the tool could not record: one that is there already, or a longer one."""
+    """Refuse a name that the tool cannot record: a duplicate, or one that is too long."""
     known = {_OWN_NAME: f"the tool's own migration {_OWN_NAME}"}
     for migration in migrations:
-        # Without a name, the tool records the file's.
+        # Without a name, the tool records the file's name.
         name = migration.name or migration.path
-        if len(name) > _MOST_CHARACTERS:
+        if len(name) > _MAX_CHARACTERS:
             raise unusable_file(
                 migration.path,
-                f"has a name of {len(name)} characters, and {_TOOL} records {_MOST_CHARACTERS} at most",
+                f"has a name of {len(name)} characters, and {_TOOL} records at most {_MAX_CHARACTERS}",
                 "Give it a shorter name.",
             )
         if name in known:
             raise unusable_file(
                 migration.path,
-                f"has the name of {known[name]}, and {_TOOL} records a name once",
-                "Give it a name of its own; its number is not part of the name.",
+                f"has the name of {known[name]}, and {_TOOL} records a name only once",
+                "Give it another name; its number is not part of the name.",
             )
         known[name] = migration.path
 
@@ -128,7 +125,7 @@ def _read_migration(folder: Path, name: str) -> Migration:
     if found is None or int(found[1]) < 1:
         raise unusable_file(
             name,
-            f"does not begin with a number from 1 on, and {_TOOL} stops at such a name",
+            f"does not begin with a number, 1 or more, and {_TOOL} stops at such a name",
             "Name it NUMBER_name.sql or NUMBER-name.sql, or move it out of the folder.",
         )
     up = _read_script(folder, name, found[3].lower())
@@ -140,5 +137,5 @@ def _read_script(folder: Path, name: str, suffix: str) -> Script:
         return make_code_script(name, _TOOL)
     text = read_text(folder, name)
     script = make_script(text, name)
-    # Without a transaction of the tool's, the file is sent as one message, which is one itself.
+    # Without its own transaction, the tool sends the file as one message, which is a transaction.
     return outside_where_needed(script) if _OUTSIDE in text else script

@@ -1,4 +1,4 @@
-"""postgres-migrations' ``migrations``: a row per number, with the SHA-1 of its file's name and text."""
+"""Reads postgres-migrations' table ``migrations``: one row per number, with a SHA-1 of its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPE = TableShape(
     fits=lambda found: found.columns["id"] == "integer",
 )
 
-# Number 0 is the tool's own migration, which makes the table.
+# Number 0 is the tool's own migration, which creates the table.
 _READ = """
 SELECT id::text, name::text, executed_at::timestamptz, hash::text
   FROM {table}
@@ -29,19 +29,19 @@ SELECT id::text, name::text, executed_at::timestamptz, hash::text
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied, in the order of the numbers."""
+    """Return the applied migrations, in the order of their numbers."""
     return ForeignHistory(table, tuple(ForeignRow(*row) for row in ask(_READ.format(table=table))))
 
 
 def file_checksum(folder: Path, migration: Migration) -> str | None:
-    """Return the SHA-1 of name and text; of a program, the tool sums up what that returns."""
+    """Return the SHA-1 of name and text; ``None`` for a program, whose result the tool hashes."""
     if not _is_script(migration):
         return None
     return _sum(migration.path, (folder / migration.path).read_bytes())
 
 
 def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
-    """Accept a script also if a program of its name returned exactly this text to the tool."""
+    """Return whether a digest is the script's, or that of a program that returned the same text."""
     if not _is_script(migration):
         return True
     content = (folder / migration.path).read_bytes()

@@ -1,7 +1,4 @@
-"""Prisma Migrate's folders (``docs/formats/prisma.md``) to a catalog: one folder per migration.
-
-Knows names, their order and the lock file. Knows no ``schema.prisma`` and no server.
-"""
+"""Reads a folder of Prisma Migrate (``docs/formats/prisma.md``), which has a subfolder per migration."""
 
 from __future__ import annotations
 
@@ -43,20 +40,20 @@ CREATE TABLE IF NOT EXISTS _prisma_migrations (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that the folder has Prisma's lock file, and folders with a ``migration.sql``."""
+    """Return the sign that Prisma's lock file is beside folders with a ``migration.sql``."""
     if not has_file(folder, _LOCK_FILE):
         return None
     if any(has_file(folder, f"{name}/{_SCRIPT}") for name in _list_folders(folder)):
-        return f"{_LOCK_FILE} stands beside folders with a {_SCRIPT}"
+        return f"{_LOCK_FILE} is beside folders with a {_SCRIPT}"
     return None
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration in ``folder``. Prisma substitutes nothing: ``variables`` are not used.
+    """Read every migration in ``folder``. Prisma has no variables: ``variables`` are not used.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, is another database's, has a folder
-            without a ``migration.sql``, or names whose order nobody can tell.
+        MigrationFileInvalid: the folder is missing or empty, belongs to another database, has a folder
+            without a ``migration.sql``, or names whose order is undefined.
     """
     del variables
     require_folder(folder)
@@ -70,8 +67,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             raise unusable_file(
                 name,
                 f"has no {_SCRIPT}",
-                "Restore the file or remove the folder, at which Prisma stops too; or point"
-                " LOCKGATE_MIGRATIONS (or --dir) at prisma/migrations itself.",
+                "Restore the file or remove the folder, since Prisma stops here too; or set"
+                " LOCKGATE_MIGRATIONS (or --dir) to prisma/migrations itself.",
             )
         script = outside_where_single(read_script(folder, path))
         migrations.append(make_versioned(Version.stored(name), "", script, None))
@@ -79,27 +76,27 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 
 def _list_folders(folder: Path) -> list[str]:
-    """Return the names of the folders, hidden ones included; a link to one is none to Prisma."""
+    """Return the names of the folders, hidden ones included; Prisma ignores links to folders."""
     return list_folders(folder, follow_links=False)
 
 
 def _refuse_other_provider(folder: Path) -> None:
-    """Refuse the migrations of another database; a missing lock file is Prisma's "not known"."""
+    """Refuse the migrations of another database; without a lock file, the database is unknown."""
     if not has_file(folder, _LOCK_FILE):
         return
     lines = read_text(folder, _LOCK_FILE).splitlines()
     found = next(((n, t) for n, t in enumerate(lines, start=1) if t.startswith("provider")), None)
     if found is None:
         raise unusable_file(
-            _LOCK_FILE, "names no provider", f'Write into it: provider = "{_PROVIDER}"'
+            _LOCK_FILE, "has no provider", f'Add the line: provider = "{_PROVIDER}"'
         )
     line, text = found
     provider = text.partition("=")[2].strip().strip('"')
     if provider != _PROVIDER:
         raise unusable_file(
             _LOCK_FILE,
-            f"names the provider {provider}, and Lockgate migrates {_PROVIDER}",
-            "Point LOCKGATE_MIGRATIONS at the PostgreSQL migrations.",
+            f"has the provider {provider}, and Lockgate only migrates {_PROVIDER}",
+            "Set LOCKGATE_MIGRATIONS (or --dir) to the PostgreSQL migrations.",
             line=line,
         )
 
@@ -109,7 +106,7 @@ def _refuse_undecided(names: list[str]) -> None:
     if place is not None:
         raise unusable_file(
             names[place + 1],
-            f"cannot be ordered: whether it comes before or after {names[place]} depends on the"
+            f"cannot be sorted: whether it comes before or after {names[place]} depends on the"
             " locale in which Prisma runs",
-            "Rename one of the two, in plain letters and digits.",
+            "Rename one of the two, with ASCII letters and digits.",
         )

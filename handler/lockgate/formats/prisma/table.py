@@ -1,6 +1,6 @@
-"""Prisma's ``_prisma_migrations``: what was applied, what failed, and what was given up.
+"""Reads Prisma's table ``_prisma_migrations``, and compares its SHA-256.
 
-Knows that table and Prisma's SHA-256. A row that was rolled back counts as not applied.
+A row that was rolled back counts as not applied.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SELECT migration_name, checksum, finished_at
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return one row for each migration; failed if any attempt at it is still open."""
+    """Return one row for each migration; it has failed if any attempt is still open."""
     rows: dict[str, ForeignRow] = {}
     for columns in ask(_READ.format(table=table)):
         row = _read_row(columns)
@@ -49,7 +49,7 @@ def _read_row(columns: Sequence[Any]) -> ForeignRow:
         name,
         checksum=checksum,
         state=ForeignState.FAILED,
-        detail=f"It failed, or still runs. Look what it has done, then tell Prisma: prisma migrate"
+        detail=f"It failed, or is still running. Check what it changed, then run: prisma migrate"
         f" resolve --applied {name}, or --rolled-back {name}.",
     )
 
@@ -60,9 +60,9 @@ def file_checksum(folder: Path, migration: Migration) -> str | None:
 
 
 def matches_checksum(folder: Path, migration: Migration, checksum: str) -> bool:
-    """Tell whether a digest is one of a migration's file, as Prisma compares them.
+    """Return whether Prisma would accept a digest for a migration's file.
 
-    The kind of line ending does not count; the first releases wrote a byte below 16 as one digit.
+    Line endings do not matter. The first releases wrote a byte below 16 as one digit.
     """
     content = (folder / migration.path).read_bytes()
     texts = (content, content.replace(b"\r\n", b"\n"), content.replace(b"\n", b"\r\n"))

@@ -1,6 +1,6 @@
-"""Rails: a project that goes on in the native format, with the history that Rails left.
+"""Reads a folder of Rails: a project that continues in the native format after its Ruby migrations.
 
-A Ruby migration is known by its name and cannot be run: what it changes exists only when Rails runs it.
+A Ruby migration is listed but cannot run: its SQL exists only while Rails runs it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _RUBY = re.compile(r"([0-9]+)_([_a-z0-9]*)\.?[_a-z0-9]*\.rb")
 _OBSTACLE = Obstacle(
-    "is a Ruby migration, and Lockgate runs no Ruby",
-    "Apply it with Rails, and adopt after that; or put what it does beside it as SQL, under the same"
-    " version. For new databases, take the schema as it is for a baseline.",
+    "is a Ruby migration, and Lockgate cannot run Ruby",
+    "Apply it with Rails and adopt afterwards; or put its SQL beside it, with the same version. For new"
+    " databases, use the current schema as the first migration.",
     line=1,
 )
 _TABLE = "schema_migrations"
@@ -38,15 +38,15 @@ _TABLE_SQL = "CREATE TABLE IF NOT EXISTS schema_migrations (version varchar NOT 
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that there are Ruby migrations."""
+    """Return the sign that there are Ruby migrations."""
     ruby = _list_ruby(folder)
     return f"Ruby migrations such as {ruby[0][0]}" if ruby else None
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration as the native format does, and each Ruby one by its name.
+    """Read every migration of the native format, and list the Ruby migrations by their names.
 
-    A Ruby migration is passed over where an SQL file of its version stands beside it.
+    A Ruby migration is ignored if there is an SQL file with the same version.
 
     Raises:
         MigrationFileInvalid: there is no migration, or the native format refuses a file.
@@ -60,7 +60,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 
 def _list_ruby(folder: Path) -> list[tuple[str, re.Match[str]]]:
-    """Return path and name of each Ruby migration, those in subfolders too, as Rails finds them."""
+    """Return path and name of each Ruby migration, in subfolders too, as Rails does."""
     paths = list_files(folder, (".rb",))
     found = ((path, _RUBY.fullmatch(path.rpartition("/")[2])) for path in paths)
     return [(path, named) for path, named in found if named is not None]

@@ -1,4 +1,4 @@
-"""Rails' ``schema_migrations``, beside which stands ``ar_internal_metadata``."""
+"""Reads Rails' table ``schema_migrations``, which has ``ar_internal_metadata`` beside it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ _READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::t
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied; Rails notes no time and no checksum."""
+    """Return the applied versions; Rails records neither time nor checksum."""
     rows = ask(_READ.format(table=table))
     return ForeignHistory(table, tuple(ForeignRow(str(row[0])) for row in rows))

@@ -181,10 +181,10 @@ def _names(script: Script, word: re.Pattern[str]) -> bool:
 
 def _without_comments(text: str) -> str:
     pieces: list[str] = []
-    behind = 0
+    end = 0
     for token in tokenize(text):
-        pieces += (" " if token.start > behind else "", text[token.start : token.end])
-        behind = token.end
+        pieces += (" " if token.start > end else "", text[token.start : token.end])
+        end = token.end
     return "".join(pieces)
 
 

@@ -1,6 +1,6 @@
-"""``sqitch.conf``: where a project keeps its plan and its scripts. Knows Git's configuration syntax.
+"""Reads ``sqitch.conf``, in Git's configuration syntax: the locations of a project's plan and scripts.
 
-The user's and the system's files are not read: a package has to stand for itself.
+The user's and the system's configuration are not read, since a deployed package does not have them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ _CONTINUED = re.compile(r"\\\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things are, as paths below the project's folder; ``extension`` is without its dot.
+    """The locations of plan and scripts, as paths in the project's folder.
 
-    ``reworked_deploy`` and ``reworked_revert`` hold the scripts of changes that were reworked later.
+    ``extension`` has no dot. ``reworked_deploy`` and ``reworked_revert`` contain the old scripts of
+    changes that were reworked later.
     """
 
     plan: str = _PLAN
@@ -45,10 +46,10 @@ class Layout:
 
 
 def read_layout(folder: Path) -> Layout:
-    """Return the layout of a project; Sqitch's own defaults where it has no ``sqitch.conf``.
+    """Return the layout of a project; Sqitch's defaults if it has no ``sqitch.conf``.
 
     Raises:
-        MigrationFileInvalid: the file cannot be read, is for another database, or names a place
+        MigrationFileInvalid: the file cannot be read, is for another database, or has a location
             outside of the folder.
     """
     if not has_file(folder, CONFIG):
@@ -83,7 +84,7 @@ def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | 
 
 
 def read_registry(folder: Path) -> str | None:
-    """Return the schema of Sqitch's own tables, ``None`` where ``sqitch.conf`` does not name it."""
+    """Return the schema of Sqitch's tables; ``None`` if ``sqitch.conf`` does not set it."""
     if not (folder / CONFIG).is_file():
         return None
     values = _parse(read_text(folder, CONFIG))
@@ -97,8 +98,8 @@ def _refuse_other_engine(values: dict[str, str]) -> None:
     if engine != _ENGINE:
         raise unusable_file(
             CONFIG,
-            f"is for the engine {engine}, and Lockgate is for PostgreSQL",
-            "Point LOCKGATE_MIGRATIONS at the project of the PostgreSQL database.",
+            f"is for the engine {engine}, and Lockgate only migrates PostgreSQL",
+            "Set LOCKGATE_MIGRATIONS (or --dir) to the project of the PostgreSQL database.",
         )
 
 
@@ -107,13 +108,13 @@ def _refuse_outside(path: str, key: str) -> str:
         raise unusable_file(
             CONFIG,
             f"sets {key} to {path}, which is outside of the project's folder",
-            "Bring it into the folder that is packaged, and name it relative to that.",
+            "Move it into the packaged folder, and set its path relative to that.",
         )
     return path
 
 
 def _parse(text: str) -> dict[str, str]:
-    """Return the values under ``section.subsection.key``; the last of a key counts."""
+    """Return the values by ``section.subsection.key``; the last value of a key counts."""
     values: dict[str, str] = {}
     section = ""
     plain = _CONTINUED.sub("", text.removeprefix("\ufeff"))
@@ -131,7 +132,10 @@ def _parse(text: str) -> dict[str, str]:
             if found is None or not section:
                 number = line_of(plain, position)
                 raise unusable_file(
-                    CONFIG, "cannot be read here", "Write it as: key = value", line=number
+                    CONFIG,
+                    "has a line that is not a setting",
+                    "Write it as: key = value",
+                    line=number,
                 )
             values[f"{section}.{found[1].lower()}"] = _unquote(found[2] or "true")
         position += len(line) + 1
@@ -139,7 +143,7 @@ def _parse(text: str) -> dict[str, str]:
 
 
 def _unquote(text: str) -> str:
-    """Return a value: quotes and escapes resolved, a comment and the spaces around it dropped."""
+    """Return a value without quotes, escapes, comment and surrounding spaces."""
     value = ""
     for piece in _PIECE.finditer(text):
         quoted, escaped, space, comment, plain = piece.groups()

@@ -1,7 +1,4 @@
-"""``sqitch.plan``: the changes of a project in their order, with the ids that Sqitch gives them.
-
-Knows the plan's syntax and Sqitch's digest. Knows no scripts.
-"""
+"""Reads ``sqitch.plan``: the changes of a project in order, and computes Sqitch's ids of them."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from lockgate.formats.sqitch.uri import canonical_uri
 _PUNCT = re.escape("-!\"#$%&'()*+,./:;<=>?@[\\]^`{|}~")
 _BLANK = r"[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _NOT_BLANK = r"[^ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000:@#\\]"
-# A sign and digits at the end would be a step back or forward from a name.
+# Some signs with digits at the end mean a change relative to the name.
 _NAME = rf"(?![{_PUNCT}])(?:(?![~/=%^][0-9]+(?:$|{_BLANK})){_NOT_BLANK})+(?<![{_PUNCT}])\b"
 _NOTE = re.compile(rf"(?<!{_BLANK}){_BLANK}*+(?:#{_BLANK}*(.*))?$")
 _PRAGMA = re.compile(
@@ -41,10 +38,10 @@ _RESERVED = ("ROOT", "HEAD")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. ``number`` counts those of its name, from 1; a later one is the name's rework.
+    """One change. ``number`` counts the changes with this name, from 1; later ones are reworks.
 
-    ``tags`` stand behind it; ``rework_tags`` are those under which its scripts may be kept, once it
-    was reworked, in the order in which Sqitch looks for them.
+    ``tags`` follow it. Once it was reworked, the names of its old scripts have one of ``rework_tags``,
+    in the order in which Sqitch looks for them.
     """
 
     name: str
@@ -65,7 +62,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Reader:
-    """What is known of a plan up to the line that is read."""
+    """The state after some lines of a plan."""
 
     path: str
     project: str = ""
@@ -83,8 +80,8 @@ def read_plan(text: str, path: str) -> Plan:
     """Return the changes of a plan.
 
     Raises:
-        MigrationFileInvalid: Sqitch would not read the plan; or a line stands for a revert, or
-            depends on another project, whose state only Sqitch keeps.
+        MigrationFileInvalid: Sqitch would not read the plan; or a line is a revert, or depends on
+            another project, whose state only Sqitch knows.
     """
     reader = _Reader(path)
     in_header = True
@@ -99,7 +96,7 @@ def read_plan(text: str, path: str) -> Plan:
         else:
             _read_line(reader, content, _read_note(line), number)
     if not reader.project:
-        raise reader.fail(1, "has no %project", "Write %project=NAME on a line of its head.")
+        raise reader.fail(1, "has no %project", "Add the line %project=NAME at its top.")
     return Plan(reader.project, tuple(reader.changes))
 
 
@@ -107,12 +104,16 @@ def _read_pragma(reader: _Reader, content: str, number: int) -> None:
     found = _PRAGMA.fullmatch(content)
     if found is None:
         raise reader.fail(
-            number, "has no pragma here", "Leave a line empty between the pragmas and the changes."
+            number,
+            "has a line that is not a pragma",
+            "Add an empty line between pragmas and changes.",
         )
     if found[1] == "project":
         reader.project = found[2] or ""
         if re.fullmatch(_NAME, reader.project) is None:
-            raise reader.fail(number, f'names the project "{reader.project}", which is no name')
+            raise reader.fail(
+                number, f'has the project "{reader.project}", which is not a valid name'
+            )
     elif found[1] == "uri":
         reader.uri = found[2]
 
@@ -128,12 +129,12 @@ def _read_line(reader: _Reader, content: str, note: str, number: int) -> None:
     if found is None:
         raise reader.fail(
             number,
-            "is neither a change nor a tag here",
+            "has a line that is neither a change nor a tag",
             "Write it as Sqitch does: NAME [DEPENDENCIES] 2026-01-31T12:00:00Z Planner <e-mail> # note",
         )
     name = found["name"]
     if name in _RESERVED or _LIKE_AN_ID.match(name):
-        raise reader.fail(number, f'uses the name "{name}", which Sqitch keeps for itself')
+        raise reader.fail(number, f'uses the name "{name}", which Sqitch reserves')
     if found["tag"]:
         _read_tag(reader, found, number)
     else:
@@ -143,9 +144,9 @@ def _read_line(reader: _Reader, content: str, note: str, number: int) -> None:
 def _read_tag(reader: _Reader, found: re.Match[str], number: int) -> None:
     name = found["name"]
     if "/" in name or found["dependencies"] or not reader.changes:
-        raise reader.fail(number, f"has a tag @{name} that tags nothing as Sqitch would")
+        raise reader.fail(number, f"has an invalid tag @{name}")
     if name in reader.tags:
-        raise reader.fail(number, f"has the tag @{name} for the second time")
+        raise reader.fail(number, f"has the tag @{name} twice")
     reader.tags[name] = len(reader.changes) - 1
     reader.section.clear()
     last = reader.changes[-1]
@@ -157,14 +158,14 @@ def _read_change(reader: _Reader, found: re.Match[str], note: str, number: int) 
     if found["operator"] == "-":
         raise reader.fail(
             number,
-            f"plans to revert {name}, and Lockgate only goes forward through a plan",
-            "Write a new change that undoes it.",
+            f"plans to revert {name}, and Lockgate cannot revert within a plan",
+            "Add a new change that undoes it.",
         )
     if name in reader.section:
         raise reader.fail(
             number,
-            f"has {name} for the second time since the last tag",
-            "Tag the plan before the change is reworked: sqitch tag, then sqitch rework.",
+            f"has {name} twice without a tag in between",
+            "Tag the plan before reworking the change: sqitch tag, then sqitch rework.",
         )
     requires, conflicts = _read_dependencies(reader, found["dependencies"], number)
     earlier = reader.last_of.get(name)
@@ -181,9 +182,9 @@ def _read_change(reader: _Reader, found: re.Match[str], note: str, number: int) 
 
 
 def _mark_reworked(reader: _Reader, place: int) -> None:
-    """Note the tags behind a change: its scripts got the name of one of them, mostly the first."""
-    behind = reader.changes[place + 1 :]
-    tags = [tag for change in reversed(behind) for tag in change.tags]
+    """Record the tags after a change: its old scripts have the name of one, mostly the first."""
+    following = reader.changes[place + 1 :]
+    tags = [tag for change in reversed(following) for tag in change.tags]
     reworked = reader.changes[place]
     reader.changes[place] = replace(reworked, rework_tags=(*tags, *reworked.tags))
 
@@ -200,13 +201,13 @@ def _read_dependencies(
             continue
         key = "" if found is None else _key_of(found)
         if found is None or not key or key in (*requires, *conflicts):
-            raise reader.fail(number, f'has the dependency "{word}", which is none, or there twice')
+            raise reader.fail(number, f'has the dependency "{word}", which is invalid or duplicate')
         if found["project"] not in {None, reader.project}:
             raise reader.fail(
                 number,
                 f"depends on another project: {word}",
-                "Deploy that project first and take the dependency out: whether it is deployed"
-                " is known to Sqitch alone.",
+                "Deploy that project first and remove the dependency: only Sqitch knows whether it is"
+                " deployed.",
             )
         is_there = _is_planned(reader, found)
         if found["conflicts"]:
@@ -216,7 +217,7 @@ def _read_dependencies(
         else:
             if not is_there:
                 raise reader.fail(
-                    number, f"requires {key}, which is not planned above", "Move it below that."
+                    number, f"requires {key}, which is not planned above it", "Move it below that."
                 )
             requires.append(key)
     return requires, conflicts
@@ -242,7 +243,7 @@ def _is_planned(reader: _Reader, found: re.Match[str]) -> bool:
 def _find_id(
     reader: _Reader, found: re.Match[str], requires: list[str], conflicts: list[str], note: str
 ) -> str:
-    """Return the SHA-1 over everything that the plan says of a change, its parent's id included."""
+    """Return the SHA-1 of everything in the plan about a change, including its parent's id."""
     planner = _PLANNER.fullmatch(found["planner"])
     assert planner is not None
     lines = [f"project {reader.project}"]
@@ -256,7 +257,7 @@ def _find_id(
         lines += ["requires", *(f"  + {key}" for key in requires)]
     if conflicts:
         lines += ["conflicts", *(f"  - {key}" for key in conflicts)]
-    # To Perl the note "0" is none.
+    # To Perl, the note "0" is empty.
     if note not in {"", "0"}:
         lines += ["", note]
     content = "\n".join(lines).encode()

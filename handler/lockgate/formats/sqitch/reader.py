@@ -1,8 +1,7 @@
-"""Sqitch's projects: a plan, and a deploy and a revert script for each change.
+"""Reads a Sqitch project: a plan, and a deploy and a revert script for each change.
 
-The order is the plan's. A change's id is its name; the second change of a name, which reworks the
-first, is ``NAME#2``: that stays true when the plan grows. Knows no database; the registry that Sqitch
-keeps there is `formats.sqitch.table`'s, and `complete_history` brings the two together.
+Migrations run in the order of the plan. A migration's id is the change's name; the second change of a
+name, its rework, is ``NAME#2``. So ids stay the same when the plan grows.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ CREATE TABLE IF NOT EXISTS sqitch.changes (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return the plan, which only a Sqitch project has."""
+    """Return the file that only a Sqitch project has."""
     for name in ("sqitch.plan", "sqitch.conf"):
         if has_file(folder, name):
             return f"it has {name}"
@@ -66,7 +65,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
 
     Raises:
         MigrationFileInvalid: the folder or its plan is missing, the plan or the configuration is
-            wrong, a deploy script is missing.
+            wrong, or a deploy script is missing.
     """
     require_folder(folder)
     layout = read_layout(folder)
@@ -78,9 +77,9 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
 
 
 def complete_history(folder: Path, history: ForeignHistory) -> ForeignHistory:
-    """Give the rows of Sqitch's registry the ids of the plan; leave other projects' rows out.
+    """Return the rows of Sqitch's registry with the ids of the plan, without those of other projects.
 
-    A row is known by Sqitch's own id, the digest of its line in the plan and of all above it.
+    Rows have Sqitch's own ids: the digest of a line in the plan and of all lines above it.
 
     Raises:
         MigrationFileInvalid: the plan cannot be read.
@@ -105,7 +104,7 @@ def _complete_row(row: ForeignRow, change: Change | None, plan: Plan) -> Foreign
         state=ForeignState.UNKNOWN,
         detail=(
             f"Sqitch deployed {row.name} as {row.version}, which the plan of {plan.project} does not"
-            " have: its line there, or one above it, was changed since. Bring the plan that was"
+            " have: its line, or one above it, was edited afterwards. Use the plan that was"
             " deployed."
         ),
     )
@@ -116,7 +115,7 @@ def _read_plan(folder: Path, layout: Layout) -> Plan:
         raise unusable_file(
             layout.plan,
             f"is missing in {folder}",
-            "Point LOCKGATE_MIGRATIONS (or --dir) at the project, where sqitch.conf is.",
+            "Set LOCKGATE_MIGRATIONS (or --dir) to the project's folder, which has sqitch.conf.",
         )
     return read_plan(read_text(folder, layout.plan), layout.plan)
 
@@ -135,7 +134,7 @@ def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
         raise unusable_file(
             layout.plan,
             f"has the change {_version_of(change)}, whose script {path} is missing",
-            "Bring the script, or take the change out of the plan.",
+            "Restore the script, or remove the change from the plan.",
             line=change.line,
         )
     down = posixpath.normpath(posixpath.join(revert, name))
@@ -150,7 +149,7 @@ def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
 
 
 def _file_name(folder: Path, deploy: str, change: Change, layout: Layout) -> str:
-    """Return the scripts' name; of a reworked change it has one of the tags behind it."""
+    """Return the name of a change's scripts; for a reworked change it contains one of its tags."""
     if ".." in change.name.split("/"):
         raise unusable_file(
             layout.plan, f"has the change {change.name}", "Rename it.", line=change.line

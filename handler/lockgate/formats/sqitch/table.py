@@ -1,7 +1,7 @@
-"""Sqitch's registry: the changes that are deployed, of all projects. Knows it and no plan.
+"""Reads Sqitch's registry: the deployed changes of all projects.
 
-Sqitch's id of a change means something only to the plan, so that the rows are given their ids of the
-catalog there (`formats.sqitch`).
+The rows have Sqitch's own ids; `complete_history` replaces them by those of the catalog, which takes the
+plan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
     from lockgate.formats.tool import Ask
 
-# The schema of the registry is a setting, the names in it are not.
+# A setting can rename the schema of the registry, but not the tables in it.
 SHAPE = TableShape(
     "changes", ("change_id", "script_hash", "change", "project", "committed_at", "planned_at")
 )
@@ -29,7 +29,7 @@ SELECT change_id, change, project, script_hash, committed_at
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return one row for each change; its version is Sqitch's own id until the plan is asked."""
+    """Return one row for each change, with Sqitch's own id as its version."""
     return ForeignHistory(
         table,
         tuple(
@@ -37,7 +37,7 @@ def read_table(ask: Ask, table: str) -> ForeignHistory:
                 change_id,
                 change,
                 committed_at,
-                # Releases before 0.998 had no digest and put the id there.
+                # Releases before 0.998 had no digest and stored the id instead.
                 None if script_hash == change_id else script_hash,
                 group=project,
             )

@@ -1,4 +1,4 @@
-"""A project's URI in the form that Sqitch's digest has it in: RFC 3986, section 6.2.2, in part."""
+"""Normalizes a project's URI as Sqitch's digest does (RFC 3986, section 6.2.2, in part)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WITH_PATH = ("http", "https")
 
 
 def canonical_uri(uri: str) -> str:
-    """Return a URI with its scheme and host in lower case and nothing escaped without need."""
+    """Return a URI with scheme and host in lower case and without needless escapes."""
     text = quote(uri.strip(), safe=_ALLOWED)
     text = _SCHEME.sub(lambda m: f"{m[1].lower()}:", text, count=1)
     text = _ESCAPE.sub(_unescape, text)

@@ -1,6 +1,7 @@
-"""sqlx: ``VERSION_description.sql``, or ``.up.sql`` with ``.down.sql``, in the order of numbers.
+"""Reads a folder of sqlx: ``VERSION_description.sql``, or ``.up.sql`` with ``.down.sql``.
 
-A file that begins with ``-- no-transaction`` runs outside of one.
+Migrations run in the order of their numbers. A file that begins with ``-- no-transaction`` runs outside
+of a transaction.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 _NO_TRANSACTION = "-- no-transaction"
 _VERSION = re.compile(r"[0-9]+")
 _HIGHEST = 2**63 - 1
-# What `sqlx migrate add` writes into a new file.
+# The comment that `sqlx migrate add` writes into a new file.
 _OWN_SIGN = re.compile(
     rf"{_NO_TRANSACTION}|^-- Add (?:up |down )?migration script here$", re.MULTILINE
 )
-# Signs of the tools whose files have names like these, besides their markers.
+# Comments of other tools whose files have the same kind of names.
 _OTHER_TOOLS = re.compile(
     r"^[ \t]*--[ \t]*(?:\+|migrate:|!|depends:)", re.MULTILINE | re.IGNORECASE
 )
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS _sqlx_migrations (
 
 
 def recognise(folder: Path) -> str | None:
-    """Return that every script has a number and no other tool's marker; better, sqlx's own comment."""
+    """Return the sign: sqlx's own comment, or numbers without any tool's markers."""
     names = list_names(folder)
     numbered = [name for name in names if _VERSION.fullmatch(name.partition("_")[0])]
     if not names or numbered != names or list_names(folder, PROGRAMS):
@@ -69,7 +70,7 @@ def recognise(folder: Path) -> str | None:
 
 
 def has_own_sign(folder: Path) -> bool:
-    """Tell whether a file has a comment that only sqlx writes or reads."""
+    """Return whether a file has a comment that only sqlx writes or reads."""
     return _has_sign(folder, _OWN_SIGN)
 
 
@@ -82,13 +83,13 @@ def _has_sign(folder: Path, sign: re.Pattern[str]) -> bool:
 
 
 def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
-    """Read every migration of the folder itself.
+    """Read every migration of the folder; subfolders are ignored.
 
     Raises:
         MigrationFileInvalid: a name has no number before its first underscore, a down file has no up
-            file, two files share a version, or there is none.
+            file, two files share a version, or there is no migration.
     """
-    del variables  # sqlx fills nothing in
+    del variables  # sqlx has no variables
     files = [_read_name(name) for name in list_names(folder)]
     pairs = pair_files([file for file in files if file is not None])
     migrations = [_read_migration(folder, pair) for pair in pairs]
@@ -96,7 +97,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
 
 
 def _read_name(name: str) -> PairedFile | None:
-    """Read a name as sqlx does: no underscore is none of its files, no number is an error."""
+    """Parse a name like sqlx: it ignores a name without underscore, and refuses one without number."""
     number, underscore, rest = name.partition("_")
     if not underscore or not rest.endswith(".sql"):
         return None

@@ -1,4 +1,4 @@
-"""sqlx's ``_sqlx_migrations``: a row per version, with the SHA-384 of its file."""
+"""Reads sqlx's table ``_sqlx_migrations``: one row per version, with the SHA-384 of its file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPE = TableShape(
     "_sqlx_migrations",
     ("version", "description", "installed_on", "success", "checksum"),
     has_any_name=True,
-    # Flyway's table has all of these as well.
+    # Flyway's table has all of these columns too.
     fits=lambda found: "installed_rank" not in found.columns,
 )
 
@@ -49,7 +49,7 @@ def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | 
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
-    """Return what is applied, in the order of application; what failed is so marked."""
+    """Return the applied and failed versions, in the order of application."""
     return ForeignHistory(table, tuple(_read_row(row) for row in ask(_READ.format(table=table))))
 
 
@@ -67,8 +67,8 @@ def _read_row(row: tuple[Any, ...]) -> ForeignRow:
 
 def _explain_failure(version: str) -> str:
     return (
-        f"sqlx says that version {version} was begun and did not succeed. Put right by hand what it"
-        " left, delete its row from _sqlx_migrations, and adopt again."
+        f"sqlx recorded that version {version} was begun but not completed. Complete or remove its"
+        " changes by hand, delete its row from _sqlx_migrations, and adopt again."
     )
 
 

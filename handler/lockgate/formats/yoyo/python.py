@@ -1,7 +1,7 @@
-"""yoyo's Python files, read from their syntax where they only carry SQL. Runs nothing of them.
+"""Reads yoyo's Python files from their syntax, without running them.
 
-``step("up", "down")`` with its texts written out becomes a script; what must be run to know what it
-does is an obstacle.
+``step("up", "down")`` with literal SQL becomes a script. Anything that would have to be run is an
+obstacle.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
 
 _STEP = "step"
-# Both put steps together, and change nothing for a database that can roll DDL back.
+# Both group steps, which makes no difference on a database with transactional DDL.
 _GROUPS = ("group", "transaction")
 
 
 class _NeedsPython(Exception):
-    """Something in the file can be known only by running it, or not be done at all."""
+    """A part of the file that only running it could explain, or that Lockgate does not support."""
 
     def __init__(
         self,
         node: ast.AST,
-        why: str = "can be known only by running it, and yoyo's Python files are read without that",
+        why: str = "has more than steps with literal SQL, and Lockgate does not run yoyo's Python",
         hint: str = 'Write the step as step("SQL", "SQL"), or as NAME.sql and NAME.rollback.sql.',
     ) -> None:
         super().__init__(why)
@@ -40,13 +40,13 @@ class _NeedsPython(Exception):
         self.hint = hint
 
     def make_obstacle(self) -> Obstacle:
-        """Return what is said of the script."""
+        """Return the obstacle for the script."""
         return Obstacle(self.why, self.hint, getattr(self.node, "lineno", 1))
 
 
 @dataclass(frozen=True, slots=True)
 class PythonSteps:
-    """What a Python file says. ``down`` is ``None`` where no step can be undone."""
+    """The content of a Python file. ``down`` is ``None`` if no step has a rollback."""
 
     up: Script
     down: Script | None
@@ -56,7 +56,7 @@ class PythonSteps:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """An SQL text and the line at which it begins."""
+    """An SQL text and the line where it begins."""
 
     sql: str
     line: int
@@ -71,10 +71,10 @@ class _Step:
 def read_python_file(text: str, path: str) -> PythonSteps:
     """Return the steps of a Python file.
 
-    What can be known only by running it is an obstacle of its script.
+    Anything that would have to be run is an obstacle of its script.
 
     Raises:
-        MigrationFileInvalid: it is no Python, or ``__depends__`` is not written out.
+        MigrationFileInvalid: it is not Python, or ``__depends__`` is not a literal.
     """
     module = _parse(text, path)
     depends, line = _read_depends(module, path)
@@ -101,7 +101,7 @@ def _read_depends(module: ast.Module, path: str) -> tuple[tuple[str, ...], int]:
             except _NeedsPython:
                 raise unusable_file(
                     path,
-                    "does not write its __depends__ out",
+                    "has a __depends__ that is not a literal",
                     'Write it as __depends__ = {"NAME", "NAME"}.',
                     line=node.lineno,
                 ) from None
@@ -121,7 +121,7 @@ def _assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _read_module(module: ast.Module) -> tuple[list[_Step], bool | None]:
-    """Return the steps in their order, and what the file says of transactions."""
+    """Return the steps in order, and the value of ``__transactional__``."""
     assigned = {id(value): name for name, value in _assignments(module)}
     steps: list[_Step] = []
     names: dict[str, list[_Step]] = {}
@@ -129,7 +129,7 @@ def _read_module(module: ast.Module) -> tuple[list[_Step], bool | None]:
     for node in module.body:
         value = getattr(node, "value", None)
         name = assigned.get(id(value))
-        if _says_nothing(node) or name == "__depends__":
+        if _is_irrelevant(node) or name == "__depends__":
             continue
         if value is None:
             raise _NeedsPython(node)
@@ -143,8 +143,8 @@ def _read_module(module: ast.Module) -> tuple[list[_Step], bool | None]:
     return _once(steps), transaction
 
 
-def _says_nothing(node: ast.stmt) -> bool:
-    """Tell whether a statement is a docstring or an import of what is known here."""
+def _is_irrelevant(node: ast.stmt) -> bool:
+    """Return whether a statement is a docstring or an import without effect on the steps."""
     match node:
         case ast.Expr(value=ast.Constant(value=str())):
             return True
@@ -164,7 +164,7 @@ def _parse(text: str, path: str) -> ast.Module:
 
 
 def _once(steps: list[_Step]) -> list[_Step]:
-    """Return every step once: what goes into a group is no step beside it."""
+    """Return every step once: a step in a group does not run again on its own."""
     seen: set[int] = set()
     kept: list[_Step] = []
     for step in reversed(steps):
@@ -177,7 +177,7 @@ def _once(steps: list[_Step]) -> list[_Step]:
 def _read_steps(node: ast.expr, names: dict[str, list[_Step]]) -> list[_Step]:
     """Return the steps of an expression in order.
 
-    A step that was given a name and stands in a group is run where the group is.
+    A step that was assigned to a name and used in a group runs where the group is.
     """
     match node:
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
@@ -214,14 +214,14 @@ def _read_sql(node: ast.expr | None) -> _Text | None:
 
 
 def _make_script(texts: list[_Text | None], path: str, *, transaction: bool | None) -> Script:
-    """Return the texts as one script, each on the lines where it stands in the file."""
+    """Return the texts as one script, each on its lines in the file."""
     pieces: list[str] = []
     line = 1
     for text in texts:
         if text is None or not text.sql.strip():
             continue
         gap = "\n" * max(0, text.line - line)
-        # A comment at the end would swallow the semicolon.
+        # After a comment, the semicolon needs a line of its own.
         end = "\n;" if "--" in text.sql.rpartition("\n")[2] else ";"
         pieces.append(f"{gap}{text.sql}{end}")
         line += pieces[-1].count("\n")
@@ -270,6 +270,6 @@ def _refuse_keywords(keywords: list[ast.keyword], known: tuple[str, ...]) -> Non
         if keyword.arg not in known:
             raise _NeedsPython(
                 keyword.value,
-                f"hands {keyword.arg or 'keywords'} to a step, and here no error is passed over",
-                "Take it out; write IF EXISTS or IF NOT EXISTS where its work may be done already.",
+                f"passes {keyword.arg or 'keywords'} to a step, and Lockgate ignores no errors",
+                "Remove it; use IF EXISTS or IF NOT EXISTS where the work may already be done.",
             )

@@ -1,6 +1,6 @@
-"""yoyo's folders: ``NAME.sql`` with ``NAME.rollback.sql``, and Python files of plain SQL steps.
+"""Reads a folder of yoyo: ``NAME.sql`` with ``NAME.rollback.sql``, and Python files with SQL steps.
 
-Knows yoyo's directives, its order and its hooks. Runs no Python: `formats.yoyo_python` reads it.
+`yoyo.python` reads the Python files, without running them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _ROLLBACK = ".rollback.sql"
 _HOOK = "post-apply"
-# yoyo's editor leaves these behind; yoyo passes them over.
+# Left over by yoyo's editor; yoyo ignores them.
 _UNFINISHED = "_tmp_yoyonew"
 _DIRECTIVE = re.compile(r"\s*--\s*(transactional|depends)\s*:\s*(.*)")
 _COMMENT = re.compile(r"\s*(?:--.*)?")
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS _yoyo_migration (
 
 @dataclass(frozen=True, slots=True)
 class YoyoFile:
-    """One migration and what must be applied before it; ``line`` is where it says so."""
+    """One migration and its dependencies, which are on ``line``."""
 
     migration: Migration
     depends: tuple[str, ...]
@@ -76,7 +76,7 @@ def recognise(folder: Path) -> str | None:
     for name in names:
         if name.endswith(_ROLLBACK):
             if f"{name.removesuffix(_ROLLBACK)}.sql" in names:
-                return f"{name} stands beside its migration"
+                return f"{name} is beside its migration"
             continue
         text = read_content(folder, name).decode("utf-8", "replace")
         if name.endswith(".py") and _FROM_YOYO.search(text):
@@ -91,8 +91,8 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
     """Read every migration in ``folder``, in yoyo's order.
 
     Raises:
-        MigrationFileInvalid: the folder is missing or empty, it has a post-apply hook, two files
-            have one id, a directive is wrong, or dependencies name no migration or go in a circle.
+        MigrationFileInvalid: the folder is missing or empty, has a post-apply hook, two files have
+            the same id, a directive is wrong, or dependencies are missing or form a circle.
     """
     require_folder(folder)
     names = [name for name in list_names(folder, (".sql", ".py")) if _is_migration(name)]
@@ -105,12 +105,12 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
 
 
 def sort_files(files: list[YoyoFile]) -> list[YoyoFile]:
-    """Put files behind what they depend on, and otherwise in the order given.
+    """Sort files after their dependencies, and otherwise in the given order.
 
-    Of all whose dependencies are in place, the first of the order given comes next.
+    Among the files whose dependencies are complete, the first in the given order comes next.
 
     Raises:
-        MigrationFileInvalid: a dependency is no file's, or they go in a circle.
+        MigrationFileInvalid: a dependency is missing, or dependencies form a circle.
     """
     places = {file.name: place for place, file in enumerate(files)}
     waits = {place: _find_needs(file, places) for place, file in enumerate(files)}
@@ -137,8 +137,8 @@ def _find_needs(file: YoyoFile, places: dict[str, int]) -> set[int]:
         if name not in places:
             raise unusable_file(
                 file.migration.path,
-                f"depends on {name}, which is no migration of this folder",
-                "Correct the name, which is a file's without its extension, or bring the file.",
+                f"depends on {name}, which is not a migration in this folder",
+                "Correct the name, which is a file's name without its extension, or add the file.",
                 line=file.line,
             )
     return {places[name] for name in file.depends}
@@ -149,14 +149,14 @@ def _refuse_circle(files: list[YoyoFile]) -> None:
     names = ", ".join(file.name for file in files)
     raise unusable_file(
         first.migration.path,
-        f"waits for itself: the dependencies of these go in a circle: {names}",
-        "Take one of the dependencies out.",
+        f"is part of a circle of dependencies: {names}",
+        "Remove one of the dependencies.",
         line=first.line,
     )
 
 
 def _is_migration(name: str) -> bool:
-    # A suffix in capitals is none to yoyo.
+    # yoyo ignores a suffix in capitals.
     return name.endswith((".sql", ".py")) and not name.startswith(_UNFINISHED)
 
 
@@ -165,9 +165,9 @@ def _read_file(folder: Path, name: str, names: set[str]) -> YoyoFile:
     if version.startswith(_HOOK):
         raise unusable_file(
             name,
-            "is a hook that yoyo runs behind every run, and Lockgate has none",
-            "Move it out of the folder; what it does may be a repeatable step of the deploy,"
-            " or ALTER DEFAULT PRIVILEGES in a migration.",
+            "is a hook that yoyo runs after every run, and Lockgate has no hooks",
+            "Move it out of the folder. Make it a step of the deploy, or use ALTER DEFAULT PRIVILEGES"
+            " in a migration.",
         )
     text = read_text(folder, name)
     if name.endswith(".py"):
@@ -189,7 +189,7 @@ def _make_migration(version: str, up: Script, down: Script | None) -> Migration:
 
 
 def _header_lines(text: str) -> Iterable[re.Match[str] | None]:
-    """Yield the lines above the first statement: a directive's match, or ``None`` for another."""
+    """Yield a match for each directive above the first statement, ``None`` for other lines."""
     for line in _LINE_END.split(text.removeprefix("\ufeff")):
         directive = _DIRECTIVE.fullmatch(line)
         if directive is None and _COMMENT.fullmatch(line) is None:
@@ -200,7 +200,7 @@ def _header_lines(text: str) -> Iterable[re.Match[str] | None]:
 def _read_header(text: str, path: str) -> _Header:
     depends: list[str] = []
     first_line = 1
-    said: dict[str, int] = {}
+    transactional_at = 0
     value = ""
     for line, directive in enumerate(_header_lines(text), start=1):
         if directive is None:
@@ -209,19 +209,19 @@ def _read_header(text: str, path: str) -> _Header:
             first_line = line if not depends else first_line
             depends += directive[2].split()
         else:
-            said["transactional"] = line
+            transactional_at = line
             value = f"{value} {directive[2]}".strip().lower()
-    if not said:
+    if not transactional_at:
         return _Header(tuple(depends), first_line)
     if value not in {"true", "false"}:
-        raise _wrong_value(path, said["transactional"], value)
+        raise _wrong_value(path, transactional_at, value)
     return _Header(tuple(depends), first_line, value == "true")
 
 
 def _wrong_value(path: str, line: int, value: str) -> MigrationFileInvalid:
     return unusable_file(
         path,
-        f'says transactional: "{value}", which is neither true nor false',
+        f'has transactional: "{value}", which is neither true nor false',
         "Write -- transactional: false, once.",
         line=line,
     )

@@ -1,6 +1,6 @@
-"""yoyo's ``_yoyo_migration``, and its lock. Knows those tables; knows no files.
+"""Reads yoyo's table ``_yoyo_migration``, and its lock.
 
-yoyo's digest is one of the migration's id, so that it says nothing of a file.
+yoyo's digest covers only the migration's id, not its file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHAPE = TableShape(
     beside=("_yoyo_log", "_yoyo_version", "yoyo_lock"),
 )
 _LOCK = TableShape("yoyo_lock", ("locked", "ctime", "pid"))
-# To yoyo it is a migration; it does nothing.
+# yoyo lists it as a migration without effect.
 _PACKAGE = "__init__"
 _READ = """
 SELECT migration_hash, migration_id, applied_at_utc
@@ -74,8 +74,8 @@ def _read_row(columns: Sequence[Any]) -> ForeignRow:
         name or digest,
         applied_at=moment,
         state=ForeignState.UNKNOWN,
-        detail="yoyo knows it by another id than its table shows: the row was edited. Give it the"
-        " SHA-256 of its migration_id as migration_hash.",
+        detail="Its migration_hash does not match its migration_id: the row was edited. Set"
+        " migration_hash to the SHA-256 of migration_id.",
     )
 
 
@@ -89,4 +89,4 @@ def _find_problem(ask: Ask, table: str) -> str | None:
     holders = ask(f"SELECT pid FROM {lock}")  # noqa: S608 - found in the catalogs, and quoted there
     if not holders:
         return None
-    return f"yoyo's process {holders[0][0]} holds its lock ({lock}). If it is gone, run yoyo break-lock."
+    return f"yoyo's process {holders[0][0]} holds its lock ({lock}). If it ended: yoyo break-lock."
