@@ -279,10 +279,11 @@ def test_text_of_the_longest_length_is_not_cut() -> None:
     """Beside one that is longer: that one ends with an ellipsis."""
     state = " Nothing was changed."
     longest = "x" * (4_000 - len(state))
-    error = errors.MigrationFailed(longest, hint='"' * 8_000)
+    hint = '"' * 1_500 + "y" * 6_500
+    error = errors.MigrationFailed(longest, hint=hint)
     value = json.loads(str(to_exception(refuse_report("run-1", error, NOT_BEGUN))))
     assert longest + state == value["error"]["message"]
-    assert '"' * 4_000 + "…" == value["error"]["hint"]
+    assert f"{hint[:4_000]}…" == value["error"]["hint"]
 
 
 @pytest.mark.parametrize("text", ["x" * 5_000_000, 'é"\\\n' * 1_000_000])
