@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.request import Request
-    from lockgate.core.reversal import Reversal
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment
+    from lockgate.core.undo_plan import UndoPlan
     from lockgate.errors import LockgateError
 
 
@@ -168,7 +168,7 @@ class Planned(Event):
 class UndoPlanned(Event):
     """An undo was planned."""
 
-    reversal: Reversal
+    undo_plan: UndoPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,9 +150,9 @@ def _reload_reverted(state: RunState) -> None:
 
 
 def _plan_undo(state: RunState, event: events.UndoPlanned) -> None:
-    steps = event.reversal.steps
+    steps = event.undo_plan.steps
     state.undone_rows |= {row.migration_id: row for step in steps if (row := step.row)}
-    state.restored |= event.reversal.restored
+    state.restored |= event.undo_plan.restored
 
 
 def _apply(state: RunState, event: events.Applied) -> None:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from lockgate.core.policy import Policy
     from lockgate.core.probe import Probe
     from lockgate.core.request import Request
-    from lockgate.core.reversal import Substitute
     from lockgate.core.run_state import RunState
     from lockgate.core.segment import Segment
     from lockgate.core.undo_facts import UndoFacts
+    from lockgate.core.undo_plan import Substitute
     from lockgate.engine.needs import Need
     from lockgate.errors import LockgateError
     from lockgate.report.report import Status

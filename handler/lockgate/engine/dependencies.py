@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from lockgate.core.outcome import Done, Taken
     from lockgate.core.policy import Atomicity, OutOfOrder
     from lockgate.core.probe import Probe
-    from lockgate.core.reversal import Substitute
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
+    from lockgate.core.undo_plan import Substitute
     from lockgate.formats.tool import Ask, TableName
 
 

@@ -85,8 +85,8 @@ def _see_plan(picture: Picture, event: events.Planned) -> None:
 def _see_undo(picture: Picture, event: events.UndoPlanned) -> None:
     _begin(picture)
     if picture.state.request.action is not Action.UP:
-        picture.waiting = event.reversal.steps
-        picture.segments = event.reversal.segments or picture.segments
+        picture.waiting = event.undo_plan.steps
+        picture.segments = event.undo_plan.segments or picture.segments
 
 
 def _see_amendment(picture: Picture, event: events.AmendmentPlanned) -> None:

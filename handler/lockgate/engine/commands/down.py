@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.events import NothingToUndo, UndoPlanned
-from lockgate.core.reversal import find_down_target, select_above, select_last
+from lockgate.core.undo_plan import find_down_target, select_above, select_last
 from lockgate.engine.commands.forward import refuse_unknown
 from lockgate.engine.commands.undo import reverse, reverse_known
 from lockgate.engine.decision import Conclude, FreeDeadLock, Work, WorkUnderLock
@@ -39,10 +39,10 @@ def show_down(
 ) -> Generator[Ask | Event, Any, Decision]:
     """Refuse what a `down` would refuse, and conclude with what it would undo."""
     rows = select_rows(facts, request)
-    reversal = yield from reverse(facts, rows, policy)
+    undo_plan = yield from reverse(facts, rows, policy)
     if not facts.probe.is_held:
-        refuse_unknown(reversal.steps)
-    yield UndoPlanned(reversal)
+        refuse_unknown(undo_plan.steps)
+    yield UndoPlanned(undo_plan)
     return Conclude(Status.PLANNED if rows else Status.UP_TO_DATE)
 
 
@@ -72,11 +72,11 @@ class UndoSelected:
             ids = tuple(row.migration_id for row in select_rows(facts, request))
         left = {row.migration_id: row for row in facts.history.rows}
         rows = [left[one] for one in ids if one in left]
-        reversal = yield from reverse_known(facts, rows, policy)
-        yield UndoPlanned(reversal)
+        undo_plan = yield from reverse_known(facts, rows, policy)
+        yield UndoPlanned(undo_plan)
         may_lose_rows = request.allow_data_loss or policy.may_lose_rows
         stage = replace(self, ids=ids)
-        return Work(reversal.segments, may_lose_rows=may_lose_rows, stage=stage)
+        return Work(undo_plan.segments, may_lose_rows=may_lose_rows, stage=stage)
 
     def after_success(self, state: RunState) -> Stage | Status:
         """End: all of it is undone."""

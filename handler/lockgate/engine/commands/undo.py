@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.events import UndoPlanned
 from lockgate.core.refusal import find_borrowed_refusal
-from lockgate.core.reversal import find_undo_refusal, make_reversal
+from lockgate.core.undo_plan import find_undo_refusal, make_undo_plan
 from lockgate.core.undo_proof import find_unprovable, find_unproved_run, make_undo, refuse_undo
 from lockgate.engine.commands.forward import refuse_unknown
 from lockgate.engine.decision import Ask, Work
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from lockgate.core.events import Event
     from lockgate.core.history import Applied
-    from lockgate.core.reversal import Reversal
     from lockgate.core.undo_facts import UndoFacts
+    from lockgate.core.undo_plan import UndoPlan
     from lockgate.engine.decision import Facts, RunPolicy
 
 
 def reverse(
     facts: Facts, rows: Sequence[Applied], policy: RunPolicy
-) -> Generator[Ask | Event, Any, Reversal]:
+) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what undoes these rows, by the scripts that the history keeps of them.
 
     Raises:
@@ -35,28 +35,28 @@ def reverse(
     ids = [row.migration_id for row in rows]
     scripts = (yield Ask(Need.SCRIPTS, ids)) if ids else {}
     planning, former = policy.planning, dict(facts.former)
-    reversal = make_reversal(rows, scripts, former, facts.files, planning, policy.substitute)
-    refusal = find_undo_refusal(reversal) or find_borrowed_refusal(reversal.steps, planning)
+    undo_plan = make_undo_plan(rows, scripts, former, facts.files, planning, policy.substitute)
+    refusal = find_undo_refusal(undo_plan) or find_borrowed_refusal(undo_plan.steps, planning)
     if refusal is not None:
         raise refusal
-    return reversal
+    return undo_plan
 
 
 def reverse_known(
     facts: Facts, rows: Sequence[Applied], policy: RunPolicy
-) -> Generator[Ask | Event, Any, Reversal]:
+) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return the same; refuse a step whose outcome no catalog tells.
 
     Raises what `reverse` does, and:
         OutcomeUnknown: there is such a step.
     """
-    reversal = yield from reverse(facts, rows, policy)
-    refuse_unknown(reversal.steps)
-    return reversal
+    undo_plan = yield from reverse(facts, rows, policy)
+    refuse_unknown(undo_plan.steps)
+    return undo_plan
 
 
 def undo_whole(
-    facts: Facts, reversal: Reversal, policy: RunPolicy, undone: UndoFacts | None
+    facts: Facts, undo_plan: UndoPlan, policy: RunPolicy, undone: UndoFacts | None
 ) -> Generator[Ask | Event, Any, Work]:
     """Return an automatic undo: one transaction that is never split.
 
@@ -65,12 +65,12 @@ def undo_whole(
     Raises:
         UndoRefused: the scripts, or what was recorded, rule out that it is safe.
     """
-    steps = reversal.steps
+    steps = undo_plan.steps
     if not steps:
         return Work()
     found = find_unprovable(steps, facts.files, policy.planning.most_statements)
     found = found or find_unproved_run(undone, steps)
     if found is not None:
         raise refuse_undo(found, steps)
-    yield UndoPlanned(reversal)
+    yield UndoPlanned(undo_plan)
     return Work((make_undo(steps),), may_lose_rows=False, undone=undone)

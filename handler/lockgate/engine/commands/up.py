@@ -22,8 +22,8 @@ from lockgate.core.events import (
 from lockgate.core.failure import MigrationStepFailed
 from lockgate.core.migration import Kind
 from lockgate.core.policy import Rollback
-from lockgate.core.reversal import select_ids, select_of_run
 from lockgate.core.undo_facts import UndoFacts
+from lockgate.core.undo_plan import select_ids, select_of_run
 from lockgate.core.undo_proof import has_way_back
 from lockgate.engine.commands.first_contact import find_first_contact
 from lockgate.engine.commands.forward import (
@@ -123,9 +123,9 @@ class BringBack:
             raise UndoRefused(plan.objection, hint=hint)
         ahead = {row.migration_id for row in plan.ahead if row.version is not None}
         rows = select_ids(facts.history, ahead)
-        reversal = yield from reverse_known(facts, rows, policy)
+        undo_plan = yield from reverse_known(facts, rows, policy)
         recorded = yield from _read_recorded(rows)
-        return (yield from undo_whole(facts, reversal, policy, recorded))
+        return (yield from undo_whole(facts, undo_plan, policy, recorded))
 
     def after_success(self, state: RunState) -> Stage | Status:
         """Go on with what is pending."""
@@ -183,10 +183,10 @@ class ApplyPending:
         """Return what is pending; first, what an interrupted undo has left half undone."""
         plan = yield from _plan_again(facts, policy, self.earlier)
         if plan.half_undone:
-            reversal = yield from reverse_known(facts, plan.half_undone, policy)
-            yield UndoPlanned(reversal)
+            undo_plan = yield from reverse_known(facts, plan.half_undone, policy)
+            yield UndoPlanned(undo_plan)
             may_lose_rows = policy.may_lose_rows
-            return Work(reversal.segments, may_lose_rows=may_lose_rows, is_last=False)
+            return Work(undo_plan.segments, may_lose_rows=may_lose_rows, is_last=False)
         yield Planned(plan)
         yield AppliedReloaded()
         refuse_unknown(plan.steps)
@@ -258,8 +258,8 @@ class UndoOwn:
     ) -> Generator[Ask | Event, Any, Work]:
         """Return the undo; raise `UndoRefused` if it cannot be proved to be safe."""
         rows = select_of_run(facts.history, facts.run_id)
-        reversal = yield from reverse_known(facts, rows, policy)
-        return (yield from undo_whole(facts, reversal, policy, facts.measured))
+        undo_plan = yield from reverse_known(facts, rows, policy)
+        return (yield from undo_whole(facts, undo_plan, policy, facts.measured))
 
     def after_success(self, _state: RunState) -> Stage | Status:
         """End with the error of the migration that failed."""

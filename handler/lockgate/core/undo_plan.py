@@ -39,7 +39,7 @@ _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Reversal:
+class UndoPlan:
     """What would be undone. ``missing`` lists label and reason of what cannot be undone."""
 
     segments: tuple[Segment, ...]
@@ -112,14 +112,14 @@ def find_down_target(catalog: Catalog, history: History, text: str) -> Version |
     return known if known is not None else applied
 
 
-def make_reversal(
+def make_undo_plan(
     rows: Sequence[Applied],
     scripts: Mapping[str, StoredScripts],
     former: Mapping[str, StoredScripts],
     catalog: Catalog,
     policy: Policy,
     substitute: Substitute,
-) -> Reversal:
+) -> UndoPlan:
     """Return the steps that undo these rows, in this order.
 
     ``scripts`` are those stored in the history. ``former`` are those of repeatable migrations from
@@ -136,7 +136,7 @@ def make_reversal(
             steps.append(found)
         else:
             missing.append((row.label, found))
-    return Reversal(() if missing else make_segments(steps, _together(policy)), tuple(missing))
+    return UndoPlan(() if missing else make_segments(steps, _together(policy)), tuple(missing))
 
 
 def _together(policy: Policy) -> Policy:
@@ -146,24 +146,24 @@ def _together(policy: Policy) -> Policy:
     return policy
 
 
-def find_undo_refusal(reversal: Reversal) -> UndoRefused | None:
+def find_undo_refusal(undo_plan: UndoPlan) -> UndoRefused | None:
     """Return why nothing can be undone, or ``None``."""
-    if not reversal.missing:
+    if not undo_plan.missing:
         return None
-    named = "; ".join(f"{label} ({why})" for label, why in reversal.missing[:_MOST_NAMED])
-    more = len(reversal.missing) - _MOST_NAMED
+    named = "; ".join(f"{label} ({why})" for label, why in undo_plan.missing[:_MOST_NAMED])
+    more = len(undo_plan.missing) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
         f"Cannot undo {named}{rest}.",
         hint="Make the change in a new migration. Or add the missing down script to the file, and accept"
-        f" it: lockgate repair --accept {_name_missing(reversal)}"
+        f" it: lockgate repair --accept {_name_missing(undo_plan)}"
         ' --reason "…" --apply',
     )
 
 
-def _name_missing(reversal: Reversal) -> str:
+def _name_missing(undo_plan: UndoPlan) -> str:
     """Return the version for a hint if just one migration cannot be undone; otherwise a placeholder."""
-    (label, _), *others = reversal.missing
+    (label, _), *others = undo_plan.missing
     version = label.split(" ")[0]
     return version if not others and version.isdigit() else "VERSION"
 
