@@ -15,8 +15,8 @@ from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Direction
 from lockgate.core.outcome import Done
 from lockgate.core.request import Action, Request
+from lockgate.core.sent_work import SentWork
 from lockgate.core.state_after import RunFacts, StateClaim, find_state
-from lockgate.core.trail import Trail
 from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockgateError, OutcomeUnknown
 from lockgate.fast_start.dataclass import dataclass
 
@@ -55,7 +55,7 @@ class RunState:
     sent: Amendment | None = None
     warnings: list[str] = field(default_factory=list)
     error: LockgateError | None = None
-    trail: Trail = field(default_factory=Trail)
+    sent_work: SentWork = field(default_factory=SentWork)
 
     def note(self, event: Event) -> None:
         """Update the state for one event."""
@@ -79,18 +79,18 @@ class RunState:
 
     def claim(self) -> StateClaim:
         """Return the state of the database if the run fails with its error now."""
-        failure, trail = self.failure, self.trail
-        in_part = trail.find_part(self.history, failure)
+        failure, sent_work = self.failure, self.sent_work
+        in_part = sent_work.find_part(self.history, failure)
         of_this_run = {one for one, row in self.undone_rows.items() if row.run_id == self.run_id}
         is_own_end = not isinstance(self.error, (DatabaseBusy, DatabaseUnreachable))
-        has_step = failure is not None or trail.under_way is not None
+        has_step = failure is not None or sent_work.under_way is not None
         return find_state(
             RunFacts(
-                has_tried=trail.has_tried,
+                has_tried=sent_work.has_tried,
                 has_lock=self.token is not None,
-                has_sent=trail.has_sent,
-                is_in_doubt=trail.is_in_doubt,
-                was_read=trail.was_read,
+                has_sent=sent_work.has_sent,
+                is_in_doubt=sent_work.is_in_doubt,
+                was_read=sent_work.was_read,
                 kept=tuple(one for one in self.done if one != in_part),
                 undone_own=tuple(one for one in self.reverted if one in of_this_run),
                 undone_others=tuple(one for one in self.reverted if one not in of_this_run),
@@ -101,7 +101,7 @@ class RunState:
                 action=self.request.action,
                 has_amended=self.sent is not None
                 and self.sent.is_written(self.history, self.run_id),
-                stub=trail.stub,
+                stub=sent_work.stub,
             )
         )
 
@@ -118,13 +118,13 @@ def _read_history(state: RunState, event: events.HistoryRead) -> None:
     if not event.is_locked:
         return
     _believe_history(state)
-    state.trail.note_history()
+    state.sent_work.note_history()
 
 
 def _believe_history(state: RunState) -> None:
     """After a broken connection, update from the history what this run has done."""
-    action, trail = state.request.action, state.trail
-    if not trail.is_in_doubt or trail.is_cut_off:
+    action, sent_work = state.request.action, state.sent_work
+    if not sent_work.is_in_doubt or sent_work.is_cut_off:
         return
     if action is Action.UP:
         _reload_applied(state)
@@ -166,12 +166,12 @@ def _revert(state: RunState, event: events.Reverted) -> None:
 
 def _send_amendment(state: RunState, event: events.AmendmentSent) -> None:
     state.sent = event.amendment
-    state.trail.note_sending(None)
+    state.sent_work.note_sending(None)
 
 
 def _take_lock(state: RunState, event: events.LockTaken) -> None:
     state.token = event.token
-    state.trail.note_restored()
+    state.sent_work.note_restored()
 
 
 def _see_holder(state: RunState, event: events.HolderSeen) -> None:
@@ -195,19 +195,19 @@ def _fail(state: RunState, event: events.Failed) -> None:
 
 
 def _send_segment(state: RunState, event: events.SegmentSent) -> None:
-    state.trail.note_sending(event.segment)
+    state.sent_work.note_sending(event.segment)
 
 
 def _send_stub(state: RunState, event: events.StubSent) -> None:
-    state.trail.stub = event.table
+    state.sent_work.stub = event.table
 
 
 def _lose_stub(state: RunState, _: events.StubGone) -> None:
-    state.trail.stub = None
+    state.sent_work.stub = None
 
 
-def _on_trail(change: Callable[[Trail], None]) -> Callable[[RunState, Any], None]:
-    return lambda state, _: change(state.trail)
+def _on_sent_work(change: Callable[[SentWork], None]) -> Callable[[RunState, Any], None]:
+    return lambda state, _: change(state.sent_work)
 
 
 _HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
@@ -228,11 +228,11 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     events.StubGone: _lose_stub,
     events.Warned: _warn,
     events.Failed: _fail,
-    events.ChangeAttempted: _on_trail(Trail.note_attempt),
-    events.SegmentDone: _on_trail(Trail.note_success),
-    events.AnswerLost: _on_trail(Trail.note_lost_connection),
-    events.LockRetaken: _on_trail(Trail.note_restored),
-    events.ConnectionRestored: _on_trail(Trail.note_restored),
-    events.LockLost: _on_trail(Trail.note_lost_lock),
-    events.EndRecorded: _on_trail(Trail.note_end),
+    events.ChangeAttempted: _on_sent_work(SentWork.note_attempt),
+    events.SegmentDone: _on_sent_work(SentWork.note_success),
+    events.AnswerLost: _on_sent_work(SentWork.note_lost_connection),
+    events.LockRetaken: _on_sent_work(SentWork.note_restored),
+    events.ConnectionRestored: _on_sent_work(SentWork.note_restored),
+    events.LockLost: _on_sent_work(SentWork.note_lost_lock),
+    events.EndRecorded: _on_sent_work(SentWork.note_end),
 }

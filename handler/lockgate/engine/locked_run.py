@@ -102,7 +102,7 @@ class LockedRun:
             self._back_up(work.segments)
 
     def _make_stub(self, stub: TableStub) -> None:
-        is_first = self.state.trail.stub is None
+        is_first = self.state.sent_work.stub is None
         self.events.add(events.StubSent(stub.table))
         try:
             made = self.lock.create_stub(stub.sql)

@@ -21,7 +21,7 @@ _IN_PART = frozenset({State.PARTIAL, State.REVERTING})
 
 
 @dataclass(slots=True)
-class Trail:
+class SentWork:
     """Records the steps of a run on which a claim about the database is based.
 
     ``under_way`` is the last segment sent, unless it is known to be done. ``outside`` lists the
