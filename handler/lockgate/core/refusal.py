@@ -56,10 +56,10 @@ def find_refusal(plan: Plan, policy: Policy) -> LockgateError | None:
             file=first.path,
             migration=first.label,
         )
-    return find_borrowed_refusal(plan.steps, policy)
+    return find_session_refusal(plan.steps, policy)
 
 
-def find_borrowed_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError | None:
+def find_session_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError | None:
     """Return why steps cannot run in a pooler's session, or ``None`` if they may."""
     return find_pooler_refusal(steps) if policy.is_borrowed else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.events import UndoPlanned
-from lockgate.core.refusal import find_borrowed_refusal
+from lockgate.core.refusal import find_session_refusal
 from lockgate.core.undo_plan import find_undo_refusal, make_undo_plan
 from lockgate.core.undo_proof import find_unprovable, find_unproved_run, make_undo, refuse_undo
 from lockgate.engine.commands.forward import refuse_unknown
@@ -36,7 +36,7 @@ def reverse(
     scripts = (yield Ask(Need.SCRIPTS, ids)) if ids else {}
     planning, former = policy.planning, dict(facts.former)
     undo_plan = make_undo_plan(rows, scripts, former, facts.files, planning, policy.substitute)
-    refusal = find_undo_refusal(undo_plan) or find_borrowed_refusal(undo_plan.steps, planning)
+    refusal = find_undo_refusal(undo_plan) or find_session_refusal(undo_plan.steps, planning)
     if refusal is not None:
         raise refusal
     return undo_plan
