@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class RowStamp:
     """The values that one run writes into each of its rows."""
 
     run_id: str

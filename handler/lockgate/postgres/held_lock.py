@@ -12,7 +12,7 @@ from lockgate.core.catalog import SessionRule
 from lockgate.core.down_script import may_stop_counting
 from lockgate.core.failure import StepFailed
 from lockgate.core.migration import Language
-from lockgate.core.outcome import Stamp
+from lockgate.core.outcome import RowStamp
 from lockgate.core.undo_facts import read_description, read_transaction
 from lockgate.postgres.apply.alembic_operations import import_plugins
 from lockgate.postgres.apply.data_loss_guard import DataLossGuard
@@ -67,7 +67,7 @@ class HeldLock:
         self.taken = taken
         self._connection = connection
         self._tables = connection.tables
-        self._stamp = Stamp(terms.run_id, taken.token, terms.package_version)
+        self._stamp = RowStamp(terms.run_id, taken.token, terms.package_version)
         self._watch = self._start_watch()
         self._lookahead = Lookahead()
         self._memo: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from lockgate.postgres.tables.history_row import Row, make_row
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lockgate.core.outcome import Stamp
+    from lockgate.core.outcome import RowStamp
     from lockgate.core.segment import Step
     from lockgate.postgres.apply.session import EndTime
 
@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class BatchRows:
     """Collects rows without their times, then sets the times."""
 
-    def __init__(self, stamp: Stamp) -> None:
+    def __init__(self, stamp: RowStamp) -> None:
         self._stamp = stamp
         self._prepared: dict[str, Row] = {}
         self._begun = Decimal()

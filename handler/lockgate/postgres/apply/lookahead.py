@@ -8,7 +8,7 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.segment_message import write_first
 
 if TYPE_CHECKING:
-    from lockgate.core.outcome import Stamp
+    from lockgate.core.outcome import RowStamp
     from lockgate.core.segment import Segment
     from lockgate.postgres.apply.session import Session
     from lockgate.postgres.server.message import MessageWriter
@@ -22,7 +22,7 @@ class _Ahead:
     """The first message of a segment, and the values that it was written with."""
 
     segment: Segment
-    stamp: Stamp
+    stamp: RowStamp
     carried_settings: tuple[str, ...]
     written_at: float
     writer: MessageWriter

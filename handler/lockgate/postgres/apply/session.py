@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.analysis import Mode
 from lockgate.core.migration import Direction
-from lockgate.core.outcome import Done, Stamp
+from lockgate.core.outcome import Done, RowStamp
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.failures import translate_error
 from lockgate.postgres.apply.session_sql import (
@@ -86,7 +86,7 @@ class Session:
 
     connection: Connection
     tables: Tables
-    stamp: Stamp
+    stamp: RowStamp
     timeouts: Timeouts
     deadline: Deadline
     clock: Clock

@@ -12,7 +12,7 @@ from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.history import State
-    from lockgate.core.outcome import Stamp
+    from lockgate.core.outcome import RowStamp
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Progress:
     attempt_facts: str | None = None
 
 
-def make_row(migration: Migration, stamp: Stamp, progress: Progress) -> Row:
+def make_row(migration: Migration, stamp: RowStamp, progress: Progress) -> Row:
     """Return the row of a migration, without the time and the duration."""
     return {
         **row_texts(migration),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.migration import Migration
-    from lockgate.core.outcome import Stamp
+    from lockgate.core.outcome import RowStamp
     from lockgate.postgres.tables.table_names import Tables
 
 # The duration counts from the previous migration in this transaction. If one run records a migration
@@ -254,7 +254,7 @@ def remove_sql(tables: Tables, migration_id: str) -> str:
     return _REMOVE.format(history=tables.history, migration_id=quote_literal(migration_id))
 
 
-def amendment_sql(tables: Tables, amendment: Amendment, stamp: Stamp) -> list[str]:
+def amendment_sql(tables: Tables, amendment: Amendment, stamp: RowStamp) -> list[str]:
     """Return the statements that write an amendment."""
     whole = Progress(State.APPLIED, 1, 1)
     records = (
