@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
     from lockgate.core.lease import Holder, Terms
-    from lockgate.core.outcome import Taken
+    from lockgate.core.outcome import TakenLock
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.tables.table_names import Tables
     from lockgate.report.report import Report
@@ -67,7 +67,7 @@ def test_taker_that_looked_before_another_took_comes_too_late(
 
     def take_late(
         connection: Connection, tables: Tables, terms: Terms, holder: Holder
-    ) -> Taken | None:
+    ) -> TakenLock | None:
         monkeypatch.setattr(lock, "take_over_lock", take_over_lock)
         # Only the quicker one stops at the gate.
         started.write({"2_slow.sql": Gate.SQL})

@@ -15,7 +15,7 @@ from lockgate.core.failure import ConnectionLost, Failure, StepFailed
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.lease import Holder
 from lockgate.core.migration import Direction
-from lockgate.core.outcome import Done, Taken
+from lockgate.core.outcome import Done, TakenLock
 from lockgate.core.probe import Probe
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class FakeServer:
             former = None if self.holder is None else self.holder.run_id
             self.holder = make_holder(terms.run_id)
             self.token += 1
-            return FakeLock(self, terms.run_id, Taken(self.token, former))
+            return FakeLock(self, terms.run_id, TakenLock(self.token, former))
 
     def force_unlock(self, terms: Terms) -> tuple[Holder, bool] | None:
         """Free the lock."""
@@ -175,7 +175,7 @@ class FakeLock:
 
     server: FakeServer
     run_id: str
-    taken: Taken
+    taken: TakenLock
     was_cancelled: bool = False
     notes: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ class RowStamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenLock:
     """A lock that this run has taken; ``former_owner`` is the run that lost it."""
 
     token: int

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing
-    from lockgate.core.outcome import Done, Taken
+    from lockgate.core.outcome import Done, TakenLock
     from lockgate.core.policy import Atomicity, OutOfOrder
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
@@ -66,7 +66,7 @@ class HeldLock(Protocol):
     """What only the holder of the lock may do; `postgres.held_lock.HeldLock` is the real one."""
 
     @property
-    def taken(self) -> Taken: ...
+    def taken(self) -> TakenLock: ...
     @property
     def was_cancelled(self) -> bool: ...
     @property

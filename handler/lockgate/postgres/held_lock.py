@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import MadeStub
     from lockgate.core.lease import Terms
-    from lockgate.core.outcome import Done, Taken
+    from lockgate.core.outcome import Done, TakenLock
     from lockgate.core.segment import Segment
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.postgres.apply.guard import Guard
@@ -63,7 +63,7 @@ class HeldLock:
     Use `finish` at the normal end. `abandon` only stops the watch.
     """
 
-    def __init__(self, connection: RunConnection, taken: Taken, terms: Terms) -> None:
+    def __init__(self, connection: RunConnection, taken: TakenLock, terms: Terms) -> None:
         self.taken = taken
         self._connection = connection
         self._tables = connection.tables

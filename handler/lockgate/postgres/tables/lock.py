@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockgate.core.deadline import Clock
-    from lockgate.core.outcome import Taken
+    from lockgate.core.outcome import TakenLock
     from lockgate.postgres.server.own_session import OwnConnection
     from lockgate.postgres.tables.table_names import Tables
 
@@ -41,7 +41,7 @@ class Lock:
     tables: Tables
     clock: Clock
 
-    def take(self, terms: Terms, meanwhile: Callable[[], object] | None = None) -> Taken | None:
+    def take(self, terms: Terms, meanwhile: Callable[[], object] | None = None) -> TakenLock | None:
         """Take the lock, or return ``None`` while another run has it.
 
         ``meanwhile`` is called while the server works.

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.lease import Holder, Terms
-from lockgate.core.outcome import Taken
+from lockgate.core.outcome import TakenLock
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.server.own_session import SESSION_START
 from lockgate.postgres.tables.untrusted_owners import ownership_check_sql
@@ -162,7 +162,7 @@ def take_free_lock(
     tables: Tables,
     terms: Terms,
     meanwhile: Callable[[], object] | None = None,
-) -> Taken | None:
+) -> TakenLock | None:
     """Take the lock if nobody holds it, and record the run in the same statement.
 
     Never waits inside the server. Returns ``None`` if another run holds the lock or is just committing.
@@ -173,7 +173,7 @@ def take_free_lock(
 
 def take_over_lock(
     connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder
-) -> Taken | None:
+) -> TakenLock | None:
     """Take the lock from a dead holder, if it is still the one that we read."""
     return _take(connection, tables, terms, _as_seen(holder))
 
@@ -190,7 +190,7 @@ def _take(
     terms: Terms,
     as_seen: str,
     meanwhile: Callable[[], object] | None = None,
-) -> Taken | None:
+) -> TakenLock | None:
     sql = _TAKE.format(
         **_terms_sql(tables, terms),
         **_session_sql(is_pooled=terms.is_pooled),
@@ -198,7 +198,7 @@ def _take(
         as_seen=as_seen,
     )
     rows = connection.send(f"{ownership_check_sql(tables)};\n{sql}", meanwhile=meanwhile)[1].rows
-    return None if not rows else Taken(*rows[0])
+    return None if not rows else TakenLock(*rows[0])
 
 
 def force_unlock(connection: OwnConnection, tables: Tables, terms: Terms, holder: Holder) -> bool:
