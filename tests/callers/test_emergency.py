@@ -16,7 +16,7 @@ from lockgate.core import events
 from lockgate.core.deadline import Deadline
 from lockgate.core.endpoint import Endpoint
 from lockgate.core.event_log import EventLog
-from lockgate.core.outcome import Done
+from lockgate.core.outcome import FinishedMigration
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.state_after import StateAfter
 
@@ -29,7 +29,7 @@ AT_WORK = (
     STARTED,
     events.ServerSeen(PROBE, Endpoint("db", 5432, "shop")),
     events.FilesRead(CATALOG),
-    events.Applied(Done("1", 5, NOW)),
+    events.Applied(FinishedMigration("1", 5, NOW)),
 )
 
 

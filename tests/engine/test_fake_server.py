@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.project import Project
 
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.engine.dependencies import Database, HeldLock
 
 OUTCOME: dict[str, str | None] = {
@@ -55,9 +55,9 @@ def take(server: Database) -> HeldLock:
     return lock
 
 
-def apply_all(server: Database, lock: HeldLock) -> list[Done]:
+def apply_all(server: Database, lock: HeldLock) -> list[FinishedMigration]:
     """Apply both files."""
-    done: list[Done] = []
+    done: list[FinishedMigration] = []
     for segment in make_plan(CATALOG, server.read_history(), POLICY.planning).segments:
         lock.apply(segment, done.append)
     return done

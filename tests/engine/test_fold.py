@@ -15,7 +15,7 @@ from tests.support.fake_server import LOST, NOW, fail_with
 from lockgate.core import events
 from lockgate.core.endpoint import Endpoint
 from lockgate.core.event_log import EventLog
-from lockgate.core.outcome import Done
+from lockgate.core.outcome import FinishedMigration
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.state_after import NOT_BEGUN, StateAfter, make_unknown
 from lockgate.errors import RunIncomplete
@@ -51,7 +51,7 @@ def test_run_that_has_not_started_is_refused_with_what_is_known() -> None:
 
 def test_run_at_work_shows_what_is_done_and_claims_nothing_more() -> None:
     """The first migration is applied; what becomes of the second is unknown."""
-    log = make_log(STARTED, SEEN, READ, events.Applied(Done("1", 5, NOW)))
+    log = make_log(STARTED, SEEN, READ, events.Applied(FinishedMigration("1", 5, NOW)))
     report = report_so_far(log, "r", OVER, UNKNOWN)
     assert report.error is not None
     assert (["1"], "shop", 1000) == (
@@ -81,7 +81,7 @@ def test_snapshot_stays_as_it_was() -> None:
 
 def test_reverted_migration_is_not_applied_any_more() -> None:
     """An undo takes it out of what the run applied."""
-    done = Done("1", 5, NOW)
+    done = FinishedMigration("1", 5, NOW)
     picture = fold((STARTED, READ, events.Applied(done), events.Reverted(done)))
     assert picture is not None
     assert ({}, {"1": done}) == (picture.state.done, picture.state.reverted)

@@ -13,7 +13,7 @@ from lockgate.core.address import Address
 from lockgate.core.events import Event
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Direction, Kind, Version
-from lockgate.core.outcome import Done
+from lockgate.core.outcome import FinishedMigration
 from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Policy, Rollback
 from lockgate.core.probe import Probe
 from lockgate.core.request import Action, Caller, Request
@@ -175,8 +175,8 @@ def make_state(*, done: Sequence[str] = (), reverted: Sequence[str] = ()) -> Run
     return RunState(
         "r",
         Request(Action.UP, Caller("test")),
-        done={one: Done(one, 1, NOW) for one in done},
-        reverted={one: Done(one, 1, NOW, Direction.DOWN) for one in reverted},
+        done={one: FinishedMigration(one, 1, NOW) for one in done},
+        reverted={one: FinishedMigration(one, 1, NOW, Direction.DOWN) for one in reverted},
     )
 
 

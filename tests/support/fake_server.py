@@ -15,7 +15,7 @@ from lockgate.core.failure import ConnectionLost, Failure, StepFailed
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.lease import Holder
 from lockgate.core.migration import Direction
-from lockgate.core.outcome import Done, TakenLock
+from lockgate.core.outcome import FinishedMigration, TakenLock
 from lockgate.core.probe import Probe
 
 if TYPE_CHECKING:
@@ -179,21 +179,23 @@ class FakeLock:
     was_cancelled: bool = False
     notes: tuple[str, ...] = ()
 
-    def apply(self, segment: Segment, on_applied: Callable[[Done], None], **_: Any) -> None:
+    def apply(
+        self, segment: Segment, on_applied: Callable[[FinishedMigration], None], **_: Any
+    ) -> None:
         """Commit a segment."""
         with _Call(self.server, "apply"):
             done = [self._commit(step) for step in segment.steps]
         for one in done:
             on_applied(one)
 
-    def _commit(self, step: Step) -> Done:
+    def _commit(self, step: Step) -> FinishedMigration:
         migration_id, server = step.migration.migration_id, self.server
         if step.direction is Direction.DOWN:
             del server.rows[migration_id]
         else:
             server.rows[migration_id] = self._row(step)
             server.scripts[migration_id] = _stored(step)
-        return Done(migration_id, 1, NOW, step.direction)
+        return FinishedMigration(migration_id, 1, NOW, step.direction)
 
     def _row(self, step: Step) -> Applied:
         migration = step.migration

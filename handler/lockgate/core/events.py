@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lockgate.core.lease import Holder
     from lockgate.core.listing import Listing
     from lockgate.core.migration import Version
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.plan import Plan
     from lockgate.core.probe import Probe
     from lockgate.core.request import Request
@@ -305,14 +305,14 @@ class SegmentRetried(Event):
 class Applied(Event):
     """A migration was applied and committed."""
 
-    done: Done
+    done: FinishedMigration
 
 
 @dataclass(frozen=True, slots=True)
 class Reverted(Event):
     """A migration was undone, or has its former text again, and that was committed."""
 
-    done: Done
+    done: FinishedMigration
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class TakenLock:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedMigration:
     """A migration whose apply or undo is committed; times are by the server's clock."""
 
     migration_id: str

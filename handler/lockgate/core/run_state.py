@@ -13,7 +13,7 @@ from lockgate.core import events
 from lockgate.core.failure import MigrationStepFailed
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
 from lockgate.core.migration import Direction
-from lockgate.core.outcome import Done
+from lockgate.core.outcome import FinishedMigration
 from lockgate.core.request import Action, Request
 from lockgate.core.sent_work import SentWork
 from lockgate.core.state_after import RunFacts, StateClaim, find_state
@@ -48,8 +48,8 @@ class RunState:
     holder: Holder | None = None
     waited_ms: int = 0
     token: int | None = None
-    done: dict[str, Done] = field(default_factory=dict)
-    reverted: dict[str, Done] = field(default_factory=dict)
+    done: dict[str, FinishedMigration] = field(default_factory=dict)
+    reverted: dict[str, FinishedMigration] = field(default_factory=dict)
     undone_rows: dict[str, Applied] = field(default_factory=dict)
     restored: dict[str, str] = field(default_factory=dict)
     sent: Amendment | None = None
@@ -135,7 +135,7 @@ def _believe_history(state: RunState) -> None:
 def _reload_applied(state: RunState) -> None:
     """Replace what this run has applied with what the history contains."""
     state.done = {
-        row.migration_id: Done(row.migration_id, row.duration_ms, row.applied_at)
+        row.migration_id: FinishedMigration(row.migration_id, row.duration_ms, row.applied_at)
         for row in state.history.rows
         if row.run_id == state.run_id and row.state is State.APPLIED and not state.is_restored(row)
     }
@@ -146,7 +146,9 @@ def _reload_reverted(state: RunState) -> None:
     left = {row.migration_id for row in state.history.rows if not state.is_restored(row)}
     for migration_id, row in state.undone_rows.items():
         if migration_id not in left and migration_id not in state.reverted:
-            state.reverted[migration_id] = Done(migration_id, 0, row.applied_at, Direction.DOWN)
+            state.reverted[migration_id] = FinishedMigration(
+                migration_id, 0, row.applied_at, Direction.DOWN
+            )
 
 
 def _plan_undo(state: RunState, event: events.UndoPlanned) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing
-    from lockgate.core.outcome import Done, TakenLock
+    from lockgate.core.outcome import FinishedMigration, TakenLock
     from lockgate.core.policy import Atomicity, OutOfOrder
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
@@ -74,7 +74,7 @@ class HeldLock(Protocol):
     def apply(
         self,
         segment: Segment,
-        on_applied: Callable[[Done], None],
+        on_applied: Callable[[FinishedMigration], None],
         *,
         following: Segment | None = None,
         may_lose_rows: bool = True,

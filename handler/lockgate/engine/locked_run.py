@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import MadeStub, TableStub
     from lockgate.core.event_log import EventLog
     from lockgate.core.history import StoredScripts
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.probe import Probe
     from lockgate.core.segment import Segment
     from lockgate.engine.context import RunContext
@@ -169,7 +169,7 @@ class LockedRun:
             self._measured.transactions.append(seen)
         self.events.add(events.SegmentDone())
 
-    def _note_done(self, done: Done) -> None:
+    def _note_done(self, done: FinishedMigration) -> None:
         is_undone = done.direction is Direction.DOWN or done.migration_id in self.state.restored
         self.events.add(events.Reverted(done) if is_undone else events.Applied(done))
 

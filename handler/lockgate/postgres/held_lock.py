@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import MadeStub
     from lockgate.core.lease import Terms
-    from lockgate.core.outcome import Done, TakenLock
+    from lockgate.core.outcome import FinishedMigration, TakenLock
     from lockgate.core.segment import Segment
     from lockgate.core.undo_facts import Description, TransactionFacts, UndoFacts
     from lockgate.postgres.apply.guard import Guard
@@ -89,7 +89,7 @@ class HeldLock:
     def apply(
         self,
         segment: Segment,
-        on_applied: Callable[[Done], None],
+        on_applied: Callable[[FinishedMigration], None],
         *,
         following: Segment | None = None,
         may_lose_rows: bool = True,

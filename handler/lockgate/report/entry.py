@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lockgate.core.failure import Failure
     from lockgate.core.history import Applied
     from lockgate.core.migration import Migration, Version
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Step
     from lockgate.core.state_after import StateClaim
 
@@ -43,7 +43,7 @@ def step_entry(step: Step) -> Entry:
     )
 
 
-def done_entry(migration: Migration, done: Done) -> Entry:
+def done_entry(migration: Migration, done: FinishedMigration) -> Entry:
     """Return the entry of a migration that was applied."""
     return Entry(
         version=version_text(migration.version),
@@ -120,7 +120,7 @@ def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
     )
 
 
-def reverted_entry(row: Applied, done: Done) -> Entry:
+def reverted_entry(row: Applied, done: FinishedMigration) -> Entry:
     """Return the entry of a migration that was undone; its time is when that was."""
     return Entry(
         version=version_text(row.version),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.failure import Failure
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Segment, Step
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.apply.session import Session
@@ -54,7 +54,7 @@ class Executor:
     """Applies segments over the session of a run."""
 
     session: Session
-    on_applied: Callable[[Done], None]
+    on_applied: Callable[[FinishedMigration], None]
     lookahead: Lookahead
 
     def apply(self, segment: Segment, following: Segment | None = None) -> None:
@@ -114,7 +114,7 @@ class Executor:
             )
         return note_sharing(segment, failure)
 
-    def _apply_shared(self, segment: Segment, following: Segment | None) -> list[Done]:
+    def _apply_shared(self, segment: Segment, following: Segment | None) -> list[FinishedMigration]:
         """Apply migrations in one transaction, in as few messages as possible."""
         writer = self.lookahead.take(self.session, segment) or write_first(self.session, segment)
         if self.session.guard is not None:
@@ -134,9 +134,9 @@ class Executor:
         ahead = partial(self.lookahead.write, self.session, following)
         return _separate_durations(done + self.session.send(writer, ahead).done)
 
-    def _apply_guarded(self, guard: Guard, segment: Segment) -> list[Done]:
+    def _apply_guarded(self, guard: Guard, segment: Segment) -> list[FinishedMigration]:
         """Run everything except the commit, under the guard."""
-        done: list[Done] = []
+        done: list[FinishedMigration] = []
 
         def begin() -> None:
             writer = MessageWriter()
@@ -153,7 +153,7 @@ class Executor:
 
     def _apply_many(
         self, segment: Segment, first: MessageWriter | None
-    ) -> tuple[list[Done], MessageWriter]:
+    ) -> tuple[list[FinishedMigration], MessageWriter]:
         """Run all scripts; return what is recorded, and the message with the last rows.
 
         While the server works on one message, the next one is written. The rows for the migrations of a
@@ -162,7 +162,7 @@ class Executor:
             script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
         """
         rows = BatchRows(self.session.stamp)
-        done: list[Done] = []
+        done: list[FinishedMigration] = []
         writer = first or MessageWriter()
         batches = make_batches(segment.steps)
         if first is None:
@@ -209,11 +209,11 @@ class Executor:
         rows: BatchRows,
         *,
         is_first: bool,
-    ) -> list[Done]:
+    ) -> list[FinishedMigration]:
         """Add scripts; run those now that cannot share a message."""
-        done: list[Done] = []
+        done: list[FinishedMigration] = []
 
-        def send() -> list[Done]:
+        def send() -> list[FinishedMigration]:
             rows.prepare(batch)
             answer = self.session.send(writer)
             rows.set_end_times(answer.end_times)
@@ -226,8 +226,8 @@ class Executor:
         add_batch(self.session, writer, segment, batch, is_first=is_first, add_body=add_body)
         return done
 
-    def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[Done]:
-        done: list[Done] = []
+    def _add_bodies(self, writer: MessageWriter, segment: Segment) -> list[FinishedMigration]:
+        done: list[FinishedMigration] = []
         previous: str | None = None
         for step in segment.steps:
             if previous is not None:
@@ -241,8 +241,8 @@ class Executor:
         return done
 
     def _add_body(
-        self, writer: MessageWriter, step: Step, send: Callable[[], list[Done]]
-    ) -> list[Done]:
+        self, writer: MessageWriter, step: Step, send: Callable[[], list[FinishedMigration]]
+    ) -> list[FinishedMigration]:
         """Add a script to the message, or run it now if it cannot share a message."""
         script, statements = step.script, step.analysis.statements
         if may_share_message(step):
@@ -268,7 +268,7 @@ class Executor:
         return done
 
 
-def _separate_durations(done: list[Done]) -> list[Done]:
+def _separate_durations(done: list[FinishedMigration]) -> list[FinishedMigration]:
     """Return reverted migrations of one transaction with a separate duration each.
 
     The server counts all of them from the start of the transaction.

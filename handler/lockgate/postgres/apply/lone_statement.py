@@ -37,7 +37,7 @@ from lockgate.postgres.server.statement_result import StatementError
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit
     from lockgate.core.migration import Migration
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Step
     from lockgate.postgres.apply.session import Session
     from lockgate.postgres.apply.step_record import StepRecord
@@ -63,7 +63,7 @@ class LoneStatement:
         """Return the lone statement of a unit."""
         return cls(session, step, record, unit, find_question(step, unit.first))
 
-    def apply(self) -> list[Done]:
+    def apply(self) -> list[FinishedMigration]:
         """Run the statement unless it is done; return the migration if it is complete.
 
         Raises:

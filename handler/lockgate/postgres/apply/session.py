@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.analysis import Mode
 from lockgate.core.migration import Direction
-from lockgate.core.outcome import Done, RowStamp
+from lockgate.core.outcome import FinishedMigration, RowStamp
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.failures import translate_error
 from lockgate.postgres.apply.session_sql import (
@@ -65,7 +65,7 @@ class EndTime:
 class Answer:
     """The results of a message: the rows that it recorded, and when its migrations ended."""
 
-    done: list[Done]
+    done: list[FinishedMigration]
     end_times: list[EndTime]
 
 
@@ -232,7 +232,7 @@ class Session:
             return max(1, min(left, wanted or left))
         return wanted or 0
 
-    def flush(self, writer: MessageWriter) -> list[Done]:
+    def flush(self, writer: MessageWriter) -> list[FinishedMigration]:
         """Send the message and return what it recorded; raises what `send` does."""
         return self.send(writer).done
 
@@ -273,6 +273,8 @@ class Session:
         )
 
 
-def _to_done(row: tuple[Any, ...]) -> Done:
+def _to_done(row: tuple[Any, ...]) -> FinishedMigration:
     migration_id, duration_ms, epoch, direction = row
-    return Done(migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction))
+    return FinishedMigration(
+        migration_id, duration_ms, datetime.fromtimestamp(epoch, UTC), Direction(direction)
+    )

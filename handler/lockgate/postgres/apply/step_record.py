@@ -15,7 +15,7 @@ from lockgate.postgres.tables.history_sql import forget_sql, session_digest_sql
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Unit
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Step
     from lockgate.core.token_checksum import TokenDigest
     from lockgate.postgres.apply.script_session import ScriptSession
@@ -95,7 +95,7 @@ class StepRecord:
         self.session.add_fence(writer)
         writer.add(Part.CONTROL, COMMIT)
 
-    def write(self, progress: Progress) -> list[Done]:
+    def write(self, progress: Progress) -> list[FinishedMigration]:
         """Write the row in its own transaction; return the migration if it is complete."""
         writer = MessageWriter()
         writer.add(Part.CONTROL, BEGIN)

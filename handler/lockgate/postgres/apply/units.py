@@ -25,7 +25,7 @@ from lockgate.postgres.server.message import MessageWriter, Part
 from lockgate.postgres.tables.history_row import Progress
 
 if TYPE_CHECKING:
-    from lockgate.core.outcome import Done
+    from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Step
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.apply.session import Session
@@ -47,7 +47,7 @@ class UnitRunner:
         digest = TokenDigest(step.script.sql)
         return cls(session, step, script_session, StepRecord(session, step, script_session, digest))
 
-    def apply(self) -> list[Done]:
+    def apply(self) -> list[FinishedMigration]:
         """Apply the units that are not done yet; return the migration when it is complete.
 
         Raises what `Executor.apply` does.
@@ -57,7 +57,7 @@ class UnitRunner:
         if self.step.script.language is Language.PYTHON:
             return self._apply_python()
         start = self._resume()
-        done: list[Done] = []
+        done: list[FinishedMigration] = []
         for unit in self.step.analysis.units:
             if unit.first < start:
                 continue
@@ -86,7 +86,7 @@ class UnitRunner:
             self.script_session.check(row)
         return row.statements_done
 
-    def _apply_unit(self, unit: Unit) -> list[Done]:
+    def _apply_unit(self, unit: Unit) -> list[FinishedMigration]:
         if unit.mode is UnitMode.ALONE:
             return LoneStatement.of(self.session, self.step, self.record, unit).apply()
         if self.session.guard is not None:
@@ -101,7 +101,7 @@ class UnitRunner:
         self._add_end(writer, unit)
         return self.session.flush(writer)
 
-    def _apply_guarded(self, guard: Guard, unit: Unit) -> list[Done]:
+    def _apply_guarded(self, guard: Guard, unit: Unit) -> list[FinishedMigration]:
         """Run a unit except its commit, under the guard."""
         is_block = unit.mode is UnitMode.BLOCK
 
@@ -140,7 +140,7 @@ class UnitRunner:
         self._add_script(writer, unit.last, unit.last + 1)
         self.record.add_session(writer, progress)
 
-    def _apply_python(self) -> list[Done]:
+    def _apply_python(self) -> list[FinishedMigration]:
         migration, row, script = self.step.migration, find_begun(self.step), self.step.script
         connection, direction = self.session.connection, self.step.direction
         if self.session.guard is not None:
