@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.history import State
 from lockgate.core.outcome import RowStamp
 from lockgate.formats.registry import read_migrations
-from lockgate.postgres.tables.history_row import Progress, make_row
+from lockgate.postgres.tables.history_row import MigrationProgress, make_row
 
 if TYPE_CHECKING:
     from tests.support.project import Project
@@ -25,5 +25,5 @@ def test_row_has_every_column_of_the_table(project: Project) -> None:
         " WHERE table_schema = 'lockgate' AND table_name = 'migration_history'"
     )
     (migration,) = read_migrations("lockgate", project.folder, {}).migrations
-    row = make_row(migration, RowStamp("run", 1, "0"), Progress(State.APPLIED, 1, 1))
+    row = make_row(migration, RowStamp("run", 1, "0"), MigrationProgress(State.APPLIED, 1, 1))
     assert {name for (name,) in columns} == {*row, *ADDED}

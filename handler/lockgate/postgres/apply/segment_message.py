@@ -11,7 +11,7 @@ from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.apply.undo_facts import end_sql
 from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
-from lockgate.postgres.tables.history_row import Progress
+from lockgate.postgres.tables.history_row import MigrationProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,11 +90,11 @@ def add_row(session: Session, writer: MessageWriter, step: Step, previous: str |
     writer.add(Part.RECORD, record, migration=step.migration)
 
 
-def complete_progress(step: Step) -> Progress:
+def complete_progress(step: Step) -> MigrationProgress:
     """Return the progress of a complete script."""
     total = max(1, len(step.analysis.statements))
     state = State.APPLIED if step.direction is Direction.UP else State.REVERTING
-    return Progress(state, total, total)
+    return MigrationProgress(state, total, total)
 
 
 def make_batches(steps: Iterable[Step]) -> list[list[Step]]:

@@ -31,7 +31,7 @@ from lockgate.postgres.server.message import (
 )
 from lockgate.postgres.server.own_session import OWN_PATH, role_sql
 from lockgate.postgres.server.statement_result import StatementError
-from lockgate.postgres.tables.history_row import Progress, make_row
+from lockgate.postgres.tables.history_row import MigrationProgress, make_row
 from lockgate.postgres.tables.history_sql import record_sql, revert_sql
 from lockgate.postgres.tables.lock_table import fence_sql
 from lockgate.postgres.tables.run_table import note_commit_sql
@@ -121,7 +121,7 @@ class Session:
     def record(
         self,
         step: Step,
-        progress: Progress,
+        progress: MigrationProgress,
         *,
         is_new: bool = False,
         has_scripts: bool = False,

@@ -10,7 +10,7 @@ from lockgate.core.resumption import begun_state
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.server.message import MessageWriter, Part
-from lockgate.postgres.tables.history_row import Progress
+from lockgate.postgres.tables.history_row import MigrationProgress
 from lockgate.postgres.tables.history_sql import forget_sql, session_digest_sql
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class StepRecord:
     digest: TokenDigest
     has_row: bool = False
 
-    def before(self, unit: Unit, facts: str | None = None) -> Progress:
+    def before(self, unit: Unit, facts: str | None = None) -> MigrationProgress:
         """Return the progress before a unit; with ``facts``, as an announcement of its attempt."""
-        return Progress(
+        return MigrationProgress(
             begun_state(self.step.direction),
             unit.first,
             len(self.step.analysis.statements),
@@ -46,21 +46,23 @@ class StepRecord:
             facts,
         )
 
-    def after(self, unit: Unit) -> Progress:
+    def after(self, unit: Unit) -> MigrationProgress:
         """Return the progress after a unit."""
         if unit is self.step.analysis.last_unit:
             return self.complete()
         done, total = unit.last + 1, len(self.step.analysis.statements)
         state = begun_state(self.step.direction)
-        return Progress(state, done, total, None, self.digest.after(done))
+        return MigrationProgress(state, done, total, None, self.digest.after(done))
 
-    def complete(self) -> Progress:
+    def complete(self) -> MigrationProgress:
         """Return the progress of the complete script."""
         total = max(1, len(self.step.analysis.statements))
         state = State.APPLIED if self.step.direction is Direction.UP else State.REVERTING
-        return Progress(state, total, total)
+        return MigrationProgress(state, total, total)
 
-    def add(self, writer: MessageWriter, progress: Progress, *, in_block: bool = False) -> None:
+    def add(
+        self, writer: MessageWriter, progress: MigrationProgress, *, in_block: bool = False
+    ) -> None:
         """Add the row and the fence to the open transaction.
 
         ``in_block``: settings in the script's own transaction may not outlive it, so the digest is
@@ -82,7 +84,7 @@ class StepRecord:
         writer.add(Part.RECORD, record, migration=migration)
         self.session.add_fence(writer)
 
-    def add_session(self, writer: MessageWriter, progress: Progress) -> None:
+    def add_session(self, writer: MessageWriter, progress: MigrationProgress) -> None:
         """Add a transaction that only records the session digest; without it, a resume is refused."""
         if _is_complete(progress):
             return
@@ -95,7 +97,7 @@ class StepRecord:
         self.session.add_fence(writer)
         writer.add(Part.CONTROL, COMMIT)
 
-    def write(self, progress: Progress) -> list[FinishedMigration]:
+    def write(self, progress: MigrationProgress) -> list[FinishedMigration]:
         """Write the row in its own transaction; return the migration if it is complete."""
         writer = MessageWriter()
         writer.add(Part.CONTROL, BEGIN)
@@ -110,7 +112,7 @@ class StepRecord:
         row, progress = self.step.row, self.before(unit)
         if self.step.direction is Direction.DOWN and progress.done == 0:
             total = 1 if row is None else row.statements_total
-            self.write(Progress(State.APPLIED, total, total))
+            self.write(MigrationProgress(State.APPLIED, total, total))
             return
         if progress.done > 0 or (row is not None and row.state is State.APPLIED):
             self.write(progress)
@@ -124,5 +126,5 @@ class StepRecord:
         self.session.flush(writer)
 
 
-def _is_complete(progress: Progress) -> bool:
+def _is_complete(progress: MigrationProgress) -> bool:
     return progress.done == progress.total and progress.attempting is None

@@ -22,7 +22,7 @@ from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
 from lockgate.postgres.apply.step_record import StepRecord
 from lockgate.postgres.apply.unit_span import unit_span
 from lockgate.postgres.server.message import MessageWriter, Part
-from lockgate.postgres.tables.history_row import Progress
+from lockgate.postgres.tables.history_row import MigrationProgress
 
 if TYPE_CHECKING:
     from lockgate.core.outcome import FinishedMigration
@@ -151,7 +151,7 @@ class UnitRunner:
             # `verify` returns whether `up` is applied, so after a complete `down` it returns False.
             if verify_python(connection, migration) is (direction is Direction.UP):
                 return self.record.write(self.record.complete())
-        self.record.write(Progress(begun_state(direction), 0, 1, attempting=1))
+        self.record.write(MigrationProgress(begun_state(direction), 0, 1, attempting=1))
         # If it fails, it stays recorded as begun: it may have committed a part.
         memo = self.session.memo
         try:

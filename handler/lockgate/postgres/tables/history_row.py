@@ -21,7 +21,7 @@ SUBSTITUTED = "substituted"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MigrationProgress:
     """How far a migration outside a shared transaction has come; see `Applied` for the fields.
 
     ``attempt_facts`` is JSON.
@@ -35,7 +35,7 @@ class Progress:
     attempt_facts: str | None = None
 
 
-def make_row(migration: Migration, stamp: RowStamp, progress: Progress) -> Row:
+def make_row(migration: Migration, stamp: RowStamp, progress: MigrationProgress) -> Row:
     """Return the row of a migration, without the time and the duration."""
     return {
         **row_texts(migration),
@@ -55,7 +55,7 @@ def make_row(migration: Migration, stamp: RowStamp, progress: Progress) -> Row:
     }
 
 
-def find_attempted_oid(progress: Progress) -> int | None:
+def find_attempted_oid(progress: MigrationProgress) -> int | None:
     """Return the oid from the facts of an attempt, which has a column of its own in older tables."""
     facts = json.loads(progress.attempt_facts or "{}")
     oid: int | None = facts.get("oid")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.history import State
 from lockgate.postgres.quoting import quote_literal
 from lockgate.postgres.tables.history_row import (
-    Progress,
+    MigrationProgress,
     Row,
     find_attempted_oid,
     make_row,
@@ -107,7 +107,11 @@ _PREVIOUS = """coalesce((SELECT applied_at FROM {history}
 
 
 def revert_sql(
-    tables: Tables, migration: Migration, progress: Progress, *, session_digest: str = "NULL"
+    tables: Tables,
+    migration: Migration,
+    progress: MigrationProgress,
+    *,
+    session_digest: str = "NULL",
 ) -> str:
     """Return the statement that records how far a migration is undone, or deletes its row at the end.
 
@@ -256,7 +260,7 @@ def remove_sql(tables: Tables, migration_id: str) -> str:
 
 def amendment_sql(tables: Tables, amendment: Amendment, stamp: RowStamp) -> list[str]:
     """Return the statements that write an amendment."""
-    whole = Progress(State.APPLIED, 1, 1)
+    whole = MigrationProgress(State.APPLIED, 1, 1)
     records = (
         record_sql(tables, make_row(one.migration, stamp, whole), applied_at=one.applied_at)
         for one in amendment.recorded
