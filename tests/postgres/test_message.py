@@ -21,8 +21,8 @@ from lockgate.postgres.server.message import (
     MOST_MIGRATIONS,
     Blame,
     Message,
+    MessagePart,
     MessageWriter,
-    Part,
     find_blame,
     find_results,
 )
@@ -50,17 +50,17 @@ def add(writer: MessageWriter, migration: Migration) -> None:
     statements = split_statements(script.sql)
     writer.add_script(migration, script, statements, (0, len(script.sql)))
     record = RECORD.format(migration.migration_id)
-    writer.add(Part.RECORD, record, migration=migration)
+    writer.add(MessagePart.RECORD, record, migration=migration)
 
 
 def write(*scripts: str) -> Message:
     """Return a transaction of migrations 1, 2 and so on."""
     writer = MessageWriter()
-    writer.add(Part.CONTROL, "BEGIN")
+    writer.add(MessagePart.CONTROL, "BEGIN")
     for number, sql in enumerate(scripts, 1):
         add(writer, make_migration(str(number), sql))
-    writer.add(Part.FENCE, "SELECT 1")
-    writer.add(Part.CONTROL, "COMMIT")
+    writer.add(MessagePart.FENCE, "SELECT 1")
+    writer.add(MessagePart.CONTROL, "COMMIT")
     return writer.take()
 
 
@@ -84,7 +84,7 @@ class Place:
     rest: str
 
 
-def to_place(blame: Blame) -> Place | Part:
+def to_place(blame: Blame) -> Place | MessagePart:
     """Return where a blame leads."""
     if blame.piece.script is None or blame.piece.migration is None:
         return blame.piece.part
@@ -170,9 +170,9 @@ def test_message_is_full_after_a_hundred_migrations() -> None:
 def test_message_is_full_after_a_megabyte() -> None:
     """A long script fills it by itself."""
     writer = MessageWriter()
-    writer.add(Part.CONTROL, "x" * (MOST_CHARACTERS - 3))
+    writer.add(MessagePart.CONTROL, "x" * (MOST_CHARACTERS - 3))
     is_full_before = writer.is_full
-    writer.add(Part.CONTROL, "")
+    writer.add(MessagePart.CONTROL, "")
     assert (False, True) == (is_full_before, writer.is_full)
 
 
@@ -184,18 +184,18 @@ TWO = ("SELECT one;\n SELECT two;", "/* next */ SELECT three")
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("BEGIN", Part.CONTROL),
+        ("BEGIN", MessagePart.CONTROL),
         ("one", Place("1", 1, "one;\n SELECT two;")),
         ("SELECT two", Place("1", 2, "SELECT two;")),
         ("two", Place("1", 2, "two;")),
-        ("'1' AS", Part.RECORD),
+        ("'1' AS", MessagePart.RECORD),
         ("next", Place("2", 1, "next */ SELECT three")),
         ("three", Place("2", 1, "three")),
-        ("SELECT 1;\nCOMMIT", Part.FENCE),
-        ("COMMIT", Part.CONTROL),
+        ("SELECT 1;\nCOMMIT", MessagePart.FENCE),
+        ("COMMIT", MessagePart.CONTROL),
     ],
 )
-def test_position_leads_to_the_statement(word: str, expected: Place | Part) -> None:
+def test_position_leads_to_the_statement(word: str, expected: Place | MessagePart) -> None:
     """A place in the message is a place in somebody's script, or in a statement of ours."""
     message = write(*TWO)
     # However many had finished: the server reads a message whole before it runs any of it.
@@ -207,18 +207,18 @@ def test_position_leads_to_the_statement(word: str, expected: Place | Part) -> N
 @pytest.mark.parametrize(
     ("finished", "expected"),
     [
-        (0, Part.CONTROL),
+        (0, MessagePart.CONTROL),
         (1, Place("1", 1, "SELECT one;\n SELECT two;")),
         (2, Place("1", 2, "SELECT two;")),
-        (3, Part.RECORD),
+        (3, MessagePart.RECORD),
         (4, Place("2", 1, "SELECT three")),
-        (5, Part.RECORD),
-        (6, Part.FENCE),
-        (7, Part.CONTROL),
-        (99, Part.CONTROL),
+        (5, MessagePart.RECORD),
+        (6, MessagePart.FENCE),
+        (7, MessagePart.CONTROL),
+        (99, MessagePart.CONTROL),
     ],
 )
-def test_finished_statements_lead_to_the_next(finished: int, expected: Place | Part) -> None:
+def test_finished_statements_lead_to_the_next(finished: int, expected: Place | MessagePart) -> None:
     """Without a place the statement to blame is the first that did not finish."""
     assert expected == to_place(find_blame(write(*TWO), error(finished)))
 
@@ -230,10 +230,10 @@ def test_finished_statements_lead_to_the_next(finished: int, expected: Place | P
         (2, Place("1", 2, COPY[24:])),
         (3, Place("1", 3, COPY[COPY.rindex("COPY") :])),
         (4, Place("1", 4, "SELECT 4;\n")),
-        (5, Part.RECORD),
+        (5, MessagePart.RECORD),
     ],
 )
-def test_copy_counts_as_a_statement(finished: int, expected: Place | Part) -> None:
+def test_copy_counts_as_a_statement(finished: int, expected: Place | MessagePart) -> None:
     """The numbers go on behind COPY data, though the text was cut there."""
     assert expected == to_place(find_blame(write(COPY), error(finished)))
 
@@ -248,14 +248,14 @@ def test_position_behind_copy_data_is_that_in_the_file() -> None:
 def test_script_without_statements_gives_no_results() -> None:
     """A file of comments is passed over when results are counted."""
     message = write("-- nothing here", "SELECT 1")
-    assert Part.RECORD == to_place(find_blame(message, error(1)))
+    assert MessagePart.RECORD == to_place(find_blame(message, error(1)))
     assert Place("2", 1, "SELECT 1") == to_place(find_blame(message, error(2)))
 
 
 def test_records_are_found_among_results() -> None:
     """Each migration is given what its own record statement gave."""
     message = write(COPY, "", "SELECT 1; SELECT 2")
-    found = find_results(message, results(20), Part.RECORD)
+    found = find_results(message, results(20), MessagePart.RECORD)
     assert [("1", 5), ("2", 6), ("3", 9)] == [
         (migration and migration.migration_id, result.rows[0][0]) for migration, result in found
     ]
@@ -352,7 +352,7 @@ def test_error_at_the_end_of_a_script_is_within_it(connection: Connection, scrip
 def test_records_of_a_server_are_found(connection: Connection) -> None:
     """Records are found among results of COPY, of empty scripts and of rows."""
     message = write(COPY, "-- nothing", "SELECT 1; ; SELECT 2")
-    found = find_results(message, connection.send(message.text, message.copies), Part.RECORD)
+    found = find_results(message, connection.send(message.text, message.copies), MessagePart.RECORD)
     assert [("1", (("1",),)), ("2", (("2",),)), ("3", (("3",),))] == [
         (migration and migration.migration_id, result.rows) for migration, result in found
     ]

@@ -33,7 +33,7 @@ from lockgate.postgres.apply.segment_message import (
 )
 from lockgate.postgres.apply.unit_span import unit_span
 from lockgate.postgres.apply.units import UnitRunner
-from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.tables.history_sql import records_sql
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Executor:
                 rows.take_finished(),
                 is_new=all(step.row is None for step in segment.steps),
             )
-            upcoming.add(Part.RECORD, record, migration=batch[-1].migration)
+            upcoming.add(MessagePart.RECORD, record, migration=batch[-1].migration)
             writer = upcoming
         return done, writer
 

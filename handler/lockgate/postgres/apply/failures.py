@@ -11,7 +11,7 @@ from lockgate.core.server_error import public_context, public_detail, terminal_o
 from lockgate.core.sql.script import find_invisible
 from lockgate.errors import LockLost
 from lockgate.invisible import name_character, name_invisible
-from lockgate.postgres.server.message import Blame, Message, Part, find_blame
+from lockgate.postgres.server.message import Blame, Message, MessagePart, find_blame
 from lockgate.postgres.server.statement_result import OWN_BLOCK
 from lockgate.postgres.tables.untrusted_owners import (
     UNTRUSTED_OWNER_FOUND,
@@ -46,7 +46,7 @@ _HINTS = {
 _ROW_HINTS = {
     "23505": "Somebody wrote to the history by hand when this run began. Invoke again to read it.",
 }
-_CHECKS = frozenset({Part.CHECK, Part.CHECK_ALL})
+_CHECKS = frozenset({MessagePart.CHECK, MessagePart.CHECK_ALL})
 
 
 def lock_lost(token: int) -> LockLost:
@@ -67,17 +67,17 @@ def translate_error(
     ``token`` is the token of this run, ``schema_name`` the schema of our tables.
     """
     blame = find_blame(message, error)
-    if blame.piece.part is Part.FENCE and error.sqlstate == "22012":
+    if blame.piece.part is MessagePart.FENCE and error.sqlstate == "22012":
         return lock_lost(token)
-    if blame.piece.part is Part.FENCE and error.sqlstate == UNTRUSTED_OWNER_FOUND:
+    if blame.piece.part is MessagePart.FENCE and error.sqlstate == UNTRUSTED_OWNER_FOUND:
         return refuse_new_untrusted_owner(schema_name)
     script, migration = blame.piece.script, blame.piece.migration
     if blame.piece.part in _CHECKS and migration is not None:
         failure = _check_failure(error, migration, _script_of(message, migration))
-        return StepFailed(replace(failure, is_of_all=blame.piece.part is Part.CHECK_ALL))
+        return StepFailed(replace(failure, is_of_all=blame.piece.part is MessagePart.CHECK_ALL))
     if script is None or migration is None:
         label = _last_label(message) if migration is None else migration.label
-        is_row = blame.piece.part is Part.RECORD
+        is_row = blame.piece.part is MessagePart.RECORD
         return StepFailed(_own_failure(error, label, is_row=is_row))
     assert blame.offset is not None
     line, column = place_of(script, blame.offset)

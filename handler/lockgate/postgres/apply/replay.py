@@ -12,7 +12,7 @@ from lockgate.postgres.apply.segment_message import (
     may_share_message,
     open_segment,
 )
-from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.server.own_session import OWN_PATH
 from lockgate.postgres.server.statement_result import StatementError
 
@@ -66,12 +66,12 @@ def _replay(session: Session, segment: Segment) -> None:
         if place:
             session.prepare(writer, step, is_checked=True)
         add_complete_script(writer, step)
-        writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
+        writer.add(MessagePart.CHECK, CHECK_DEFERRED, migration=step.migration)
         # Rolling back to the savepoint restores the mode of every constraint.
-        writer.add(Part.CONTROL, "SAVEPOINT lockgate_check")
-        writer.add(Part.CHECK, CHECK_ALL, migration=step.migration)
-        writer.add(Part.CONTROL, "ROLLBACK TO lockgate_check")
-        writer.add(Part.CONTROL, "RELEASE lockgate_check")
+        writer.add(MessagePart.CONTROL, "SAVEPOINT lockgate_check")
+        writer.add(MessagePart.CHECK, CHECK_ALL, migration=step.migration)
+        writer.add(MessagePart.CONTROL, "ROLLBACK TO lockgate_check")
+        writer.add(MessagePart.CONTROL, "RELEASE lockgate_check")
         if writer.is_full:
             session.flush(writer)
     session.flush(writer)

@@ -14,7 +14,7 @@ from lockgate.core.resumption import find_session_effects
 from lockgate.core.session_effect import Effect, find_effect, join_effects
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
-from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.server.session_digest import (
     CAPTURE,
     digest_sql,
@@ -70,7 +70,7 @@ class ScriptSession:
         """
         if self.is_recorded and self.is_kept:
             return recorded_digest_sql(self.session.tables, self.step.migration)
-        writer.add(Part.CONTROL, CAPTURE)
+        writer.add(MessagePart.CONTROL, CAPTURE)
         self.is_recorded = True
         return self.digest
 
@@ -107,10 +107,10 @@ class ScriptSession:
 
     def _read(self) -> str:
         writer = MessageWriter()
-        writer.add(Part.CONTROL, BEGIN)
-        writer.add(Part.CONTROL, CAPTURE)
+        writer.add(MessagePart.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, CAPTURE)
         self.session.own_role(writer)
-        writer.add(Part.CONTROL, f"SELECT {self.digest}")
-        writer.add(Part.CONTROL, COMMIT)
+        writer.add(MessagePart.CONTROL, f"SELECT {self.digest}")
+        writer.add(MessagePart.CONTROL, COMMIT)
         digest = self.session.connection.send(writer.take().text, is_watched=True)[-2].rows[0][0]
         return str(digest)

@@ -10,7 +10,12 @@ from lockgate.core.migration import Direction, Language
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.apply.undo_facts import end_sql
-from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS, MessageWriter, Part
+from lockgate.postgres.server.message import (
+    MOST_CHARACTERS,
+    MOST_MIGRATIONS,
+    MessagePart,
+    MessageWriter,
+)
 from lockgate.postgres.tables.history_row import MigrationProgress
 
 if TYPE_CHECKING:
@@ -23,21 +28,21 @@ if TYPE_CHECKING:
 def open_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what comes before the first script of a segment."""
     if session.is_borrowed:
-        writer.add(Part.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, BEGIN)
         session.prepare(writer, segment.steps[0])
         return
     # Before the transaction, so that the first statement of a script may be SET TRANSACTION.
     session.prepare_alone(writer, segment.steps[0], with_facts=wants_facts(session, segment))
-    writer.add(Part.CONTROL, BEGIN)
+    writer.add(MessagePart.CONTROL, BEGIN)
 
 
 def close_segment(session: Session, writer: MessageWriter, segment: Segment) -> None:
     """Add what comes after the last row of a segment."""
     if wants_facts(session, segment):
-        writer.add(Part.FACTS, end_sql(session.tables, session.server_version))
-    writer.add(Part.CONTROL, COMMIT_LATER)
+        writer.add(MessagePart.FACTS, end_sql(session.tables, session.server_version))
+    writer.add(MessagePart.CONTROL, COMMIT_LATER)
     session.add_fence(writer)
-    writer.add(Part.CONTROL, COMMIT)
+    writer.add(MessagePart.CONTROL, COMMIT)
 
 
 def wants_facts(session: Session, segment: Segment) -> bool:
@@ -76,9 +81,9 @@ def add_check(writer: MessageWriter, segment: Segment, step: Step) -> None:
     After the last script the initial state does not matter.
     """
     if segment.checks and step.analysis.may_write:
-        writer.add(Part.CHECK, CHECK_DEFERRED, migration=step.migration)
+        writer.add(MessagePart.CHECK, CHECK_DEFERRED, migration=step.migration)
     if step is segment.steps[-1]:
-        writer.add(Part.CHECK_ALL, CHECK_ALL, migration=step.migration)
+        writer.add(MessagePart.CHECK_ALL, CHECK_ALL, migration=step.migration)
 
 
 def add_row(session: Session, writer: MessageWriter, step: Step, previous: str | None) -> None:
@@ -87,7 +92,7 @@ def add_row(session: Session, writer: MessageWriter, step: Step, previous: str |
     record = session.record(
         step, complete_progress(step), is_new=step.row is None, previous=previous
     )
-    writer.add(Part.RECORD, record, migration=step.migration)
+    writer.add(MessagePart.RECORD, record, migration=step.migration)
 
 
 def complete_progress(step: Step) -> MigrationProgress:

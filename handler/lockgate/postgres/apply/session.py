@@ -25,8 +25,8 @@ from lockgate.postgres.apply.session_sql import (
 )
 from lockgate.postgres.apply.undo_facts import begin_alone_sql
 from lockgate.postgres.server.message import (
+    MessagePart,
     MessageWriter,
-    Part,
     find_results,
 )
 from lockgate.postgres.server.own_session import OWN_PATH, role_sql
@@ -114,9 +114,9 @@ class Session:
         It locks the lock row first, like every statement that takes the lock.
         """
         fence = fence_sql(self.tables, self.stamp.token, self.stamp.run_id)
-        writer.add(Part.FENCE, fence)
+        writer.add(MessagePart.FENCE, fence)
         if not self.has_committed:
-            writer.add(Part.CONTROL, note_commit_sql(self.tables, self.stamp.run_id))
+            writer.add(MessagePart.CONTROL, note_commit_sql(self.tables, self.stamp.run_id))
 
     def record(
         self,
@@ -158,17 +158,17 @@ class Session:
             self._prepare_locally(writer, step, preceding)
             return
         as_new = (*as_new_sql(self.set_role, is_checked=is_checked), *self.carried_settings)
-        writer.add(Part.CONTROL, ";\n".join(as_new), results=len(as_new))
-        writer.add(Part.END_TIME, self._settings_sql(step), migration=preceding)
+        writer.add(MessagePart.CONTROL, ";\n".join(as_new), results=len(as_new))
+        writer.add(MessagePart.END_TIME, self._settings_sql(step), migration=preceding)
 
     def _prepare_locally(
         self, writer: MessageWriter, step: Step, preceding: Migration | None
     ) -> None:
         """Do the same inside the open transaction, and only until it ends."""
-        writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
-        writer.add(Part.CONTROL, LOCALLY_AS_NEW)
-        writer.add(Part.CONTROL, role_sql(self.set_role))
-        writer.add(Part.END_TIME, self._settings_sql(step), migration=preceding)
+        writer.add(MessagePart.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        writer.add(MessagePart.CONTROL, LOCALLY_AS_NEW)
+        writer.add(MessagePart.CONTROL, role_sql(self.set_role))
+        writer.add(MessagePart.END_TIME, self._settings_sql(step), migration=preceding)
 
     def _settings_sql(self, step: Step) -> str:
         return settings_sql(
@@ -182,26 +182,26 @@ class Session:
 
     def prepare_alone(self, writer: MessageWriter, step: Step, *, with_facts: bool = False) -> None:
         """Prepare in a separate transaction; ``with_facts``: also read the counts of changed rows."""
-        writer.add(Part.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, BEGIN)
         self.prepare(writer, step)
         if with_facts:
-            writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
-            writer.add(Part.FACTS, begin_alone_sql(self.server_version))
-        writer.add(Part.CONTROL, COMMIT)
+            writer.add(MessagePart.CONTROL, f"SET LOCAL {OWN_PATH}")
+            writer.add(MessagePart.FACTS, begin_alone_sql(self.server_version))
+        writer.add(MessagePart.CONTROL, COMMIT)
 
     def add_end_time(self, writer: MessageWriter, migration: Migration) -> None:
         """Add the query for the time at which a migration ended."""
-        writer.add(Part.END_TIME, END_TIME, migration=migration)
+        writer.add(MessagePart.END_TIME, END_TIME, migration=migration)
 
     def own_role(self, writer: MessageWriter) -> None:
         """Set our own role and search path until the end of the transaction, whatever the script set.
 
         Then check the owners of our tables, which the following statements write.
         """
-        writer.add(Part.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
-        writer.add(Part.CONTROL, role_sql(self.set_role))
-        writer.add(Part.CONTROL, f"SET LOCAL {OWN_PATH}")
-        writer.add(Part.FENCE, ownership_check_sql(self.tables))
+        writer.add(MessagePart.CONTROL, "SET LOCAL SESSION AUTHORIZATION DEFAULT")
+        writer.add(MessagePart.CONTROL, role_sql(self.set_role))
+        writer.add(MessagePart.CONTROL, f"SET LOCAL {OWN_PATH}")
+        writer.add(MessagePart.FENCE, ownership_check_sql(self.tables))
 
     def _application_name(self, at: str) -> str:
         """Return the application name, which shows other sessions this run and its migration."""
@@ -262,10 +262,10 @@ class Session:
                 message, error, token=self.stamp.token, schema_name=self.tables.schema_name
             ) from error
         self.facts += [
-            result.rows[0][0] for _, result in find_results(message, results, Part.FACTS)
+            result.rows[0][0] for _, result in find_results(message, results, MessagePart.FACTS)
         ]
-        records = find_results(message, results, Part.RECORD)
-        end_times = find_results(message, results, Part.END_TIME)
+        records = find_results(message, results, MessagePart.RECORD)
+        end_times = find_results(message, results, MessagePart.END_TIME)
         return Answer(
             # A row that somebody deleted in the meantime has no result.
             [_to_done(row) for _, result in records for row in result.rows],

@@ -9,7 +9,7 @@ from lockgate.core.migration import Direction
 from lockgate.core.resumption import begun_state
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
-from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.tables.history_row import MigrationProgress
 from lockgate.postgres.tables.history_sql import forget_sql, session_digest_sql
 
@@ -81,28 +81,28 @@ class StepRecord:
         )
         self.has_row = True
         self.session.own_role(writer)
-        writer.add(Part.RECORD, record, migration=migration)
+        writer.add(MessagePart.RECORD, record, migration=migration)
         self.session.add_fence(writer)
 
     def add_session(self, writer: MessageWriter, progress: MigrationProgress) -> None:
         """Add a transaction that only records the session digest; without it, a resume is refused."""
         if _is_complete(progress):
             return
-        writer.add(Part.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, BEGIN)
         digest = self.script_session.capture(writer)
         self.session.own_role(writer)
         update = session_digest_sql(self.session.tables, self.step.migration, digest)
-        writer.add(Part.CONTROL, update)
-        writer.add(Part.CONTROL, COMMIT_LATER)
+        writer.add(MessagePart.CONTROL, update)
+        writer.add(MessagePart.CONTROL, COMMIT_LATER)
         self.session.add_fence(writer)
-        writer.add(Part.CONTROL, COMMIT)
+        writer.add(MessagePart.CONTROL, COMMIT)
 
     def write(self, progress: MigrationProgress) -> list[FinishedMigration]:
         """Write the row in its own transaction; return the migration if it is complete."""
         writer = MessageWriter()
-        writer.add(Part.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, BEGIN)
         self.add(writer, progress)
-        writer.add(Part.CONTROL, COMMIT)
+        writer.add(MessagePart.CONTROL, COMMIT)
         done = self.session.flush(writer)
         return done if _is_complete(progress) else []
 
@@ -118,11 +118,11 @@ class StepRecord:
             self.write(progress)
             return
         writer = MessageWriter()
-        writer.add(Part.CONTROL, BEGIN)
+        writer.add(MessagePart.CONTROL, BEGIN)
         self.session.own_role(writer)
-        writer.add(Part.CONTROL, forget_sql(self.session.tables, self.step.migration))
+        writer.add(MessagePart.CONTROL, forget_sql(self.session.tables, self.step.migration))
         self.session.add_fence(writer)
-        writer.add(Part.CONTROL, COMMIT)
+        writer.add(MessagePart.CONTROL, COMMIT)
         self.session.flush(writer)
 
 

@@ -21,7 +21,7 @@ from lockgate.postgres.apply.script_session import ScriptSession
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
 from lockgate.postgres.apply.step_record import StepRecord
 from lockgate.postgres.apply.unit_span import unit_span
-from lockgate.postgres.server.message import MessageWriter, Part
+from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.tables.history_row import MigrationProgress
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class UnitRunner:
             return self._apply_guarded(self.session.guard, unit)
         writer = MessageWriter()
         if unit.mode is UnitMode.WRAPPED:
-            writer.add(Part.CONTROL, BEGIN)
+            writer.add(MessagePart.CONTROL, BEGIN)
             self._add_script(writer, unit.first, unit.last + 1)
         else:
             self._add_begin(writer, unit)
@@ -110,7 +110,7 @@ class UnitRunner:
             if is_block:
                 self._add_begin(writer, unit)
             else:
-                writer.add(Part.CONTROL, BEGIN)
+                writer.add(MessagePart.CONTROL, BEGIN)
             self.session.flush(writer)
 
         def work() -> None:
@@ -134,7 +134,7 @@ class UnitRunner:
         progress = self.record.after(unit)
         if unit.mode is not UnitMode.BLOCK:
             self.record.add(writer, progress)
-            writer.add(Part.CONTROL, COMMIT)
+            writer.add(MessagePart.CONTROL, COMMIT)
             return
         self.record.add(writer, progress, in_block=True)
         self._add_script(writer, unit.last, unit.last + 1)

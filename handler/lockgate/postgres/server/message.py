@@ -24,7 +24,7 @@ MOST_MIGRATIONS = 100
 MOST_CHARACTERS = 1 << 20
 
 
-class Part(StrEnum):
+class MessagePart(StrEnum):
     """The purpose of a piece of a message."""
 
     CONTROL = "control"
@@ -38,7 +38,7 @@ class Part(StrEnum):
 
 
 # There is one of these per migration.
-_COUNTED = frozenset({Part.RECORD, Part.END_TIME})
+_COUNTED = frozenset({MessagePart.RECORD, MessagePart.END_TIME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Piece:
     statement, and ``statements`` are the statements in it.
     """
 
-    part: Part
+    part: MessagePart
     start: int
     length: int
     results: int
@@ -99,7 +99,7 @@ class MessageWriter:
         return self._migrations >= MOST_MIGRATIONS or self._length >= MOST_CHARACTERS
 
     def add(
-        self, part: Part, sql: str, *, results: int = 1, migration: Migration | None = None
+        self, part: MessagePart, sql: str, *, results: int = 1, migration: Migration | None = None
     ) -> None:
         """Add statements of Lockgate; ``results`` is their number."""
         self._migrations += migration is not None and part in _COUNTED
@@ -146,7 +146,7 @@ class MessageWriter:
         first: int,
     ) -> None:
         piece = Piece(
-            part=Part.SCRIPT,
+            part=MessagePart.SCRIPT,
             start=self._length,
             length=len(text),
             results=len(statements),
@@ -193,7 +193,7 @@ def _blame_character(message: Message, character: str) -> Blame:
     """Return the first occurrence of a character, which may be in a name or a down script too."""
     for piece in message.pieces:
         offset = message.text.find(character, piece.start, piece.start + piece.length)
-        if offset >= 0 and piece.part is Part.SCRIPT:
+        if offset >= 0 and piece.part is MessagePart.SCRIPT:
             # It may be in a comment, so no statement is named.
             return Blame(piece, None, offset - piece.start + piece.script_offset)
         if offset >= 0:
@@ -202,7 +202,7 @@ def _blame_character(message: Message, character: str) -> Blame:
 
 
 def _blame_offset(piece: Piece, offset: int) -> Blame:
-    if piece.part is not Part.SCRIPT:
+    if piece.part is not MessagePart.SCRIPT:
         return Blame(piece)
     before = max(1, sum(statement.start <= offset for statement in piece.statements))
     if piece.statements:
@@ -212,13 +212,13 @@ def _blame_offset(piece: Piece, offset: int) -> Blame:
 
 
 def _blame_index(piece: Piece, index: int) -> Blame:
-    if piece.part is not Part.SCRIPT:
+    if piece.part is not MessagePart.SCRIPT:
         return Blame(piece)
     return Blame(piece, piece.first + index + 1, piece.statements[index].start)
 
 
 def find_results(
-    message: Message, results: Sequence[Result], part: Part
+    message: Message, results: Sequence[Result], part: MessagePart
 ) -> list[tuple[Migration | None, Result]]:
     """Return the results of all pieces with this purpose, each with its migration."""
     found: list[tuple[Migration | None, Result]] = []
