@@ -15,7 +15,7 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway.names import NameRules
 from lockgate.formats.flyway.table import TABLE
 from lockgate.formats.shared.folder import has_file, read_text
-from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.properties import Property, read_properties
 from lockgate.formats.shared.scripts import unusable_file
 from lockgate.formats.shared.toml import find_table, read_toml
 from lockgate.formats.tool import TableName
@@ -107,7 +107,7 @@ def find_table_name(folder: Path, variables: Mapping[str, str]) -> TableName | N
     return TableName(f"{schema}{config.table}", "flyway.table")
 
 
-def _make_config(settings: Mapping[str, Entry]) -> FlywayConfig:
+def _make_config(settings: Mapping[str, Property]) -> FlywayConfig:
     def text(key: str, default: str) -> str:
         return settings[key].value if key in settings else default
 
@@ -142,7 +142,7 @@ def _make_config(settings: Mapping[str, Entry]) -> FlywayConfig:
     )
 
 
-def _flag(entry: Entry) -> bool:
+def _flag(entry: Property) -> bool:
     known = {"true": True, "false": False}
     if entry.value.lower() not in known:
         raise MigrationFileInvalid(
@@ -154,7 +154,7 @@ def _flag(entry: Entry) -> bool:
     return known[entry.value.lower()]
 
 
-def _refuse(entry: Entry) -> None:
+def _refuse(entry: Property) -> None:
     if entry.key == "locations":
         _refuse_locations(entry)
     harmless, hint = _REFUSED.get(entry.key, (None, ""))
@@ -172,7 +172,7 @@ def _refuse(entry: Entry) -> None:
     )
 
 
-def _refuse_locations(entry: Entry) -> None:
+def _refuse_locations(entry: Property) -> None:
     """Refuse several folders and patterns: Lockgate reads one folder."""
     if any(sign in entry.value for sign in ",*?"):
         raise unusable_file(
@@ -188,18 +188,18 @@ def _variable_of(key: str) -> str:
     return _VARIABLE + _HUMP.sub("_", key).upper()
 
 
-def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
+def _read_variables(variables: Mapping[str, str]) -> Iterator[Property]:
     """Yield Flyway's own variables: FLYWAY_PLACEHOLDERS_NAME, FLYWAY_TARGET and so on."""
     prefix = f"{_VARIABLE}PLACEHOLDERS_"
     known = {_variable_of(key): key for key in _KEYS}
     for name, value in variables.items():
         if name.startswith(prefix):
-            yield Entry(_PLACEHOLDERS + name.removeprefix(prefix).lower(), value, name, None)
+            yield Property(_PLACEHOLDERS + name.removeprefix(prefix).lower(), value, name, None)
         elif name in known:
-            yield Entry(known[name], value, name, None)
+            yield Property(known[name], value, name, None)
 
 
-def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
+def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Property]:
     found = [
         f"{place}{name}"
         for place in ("", "../")
@@ -217,10 +217,10 @@ def _read_files(folder: Path, variables: Mapping[str, str]) -> Iterator[Entry]:
         yield from read(path, read_text(folder.resolve(), path), variables)
 
 
-def _read_conf(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
+def _read_conf(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Property]:
     for entry in read_properties(text, path):
         key = entry.key.removeprefix("flyway.")
-        yield Entry(key, _expand(entry.value, variables), entry.file, entry.line)
+        yield Property(key, _expand(entry.value, variables), entry.file, entry.line)
 
 
 def _expand(value: str, variables: Mapping[str, str]) -> str:
@@ -228,7 +228,7 @@ def _expand(value: str, variables: Mapping[str, str]) -> str:
     return _ENVIRONMENT.sub(lambda match: variables.get(match[1], ""), value)
 
 
-def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Entry]:
+def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[Property]:
     document = read_toml(text, path)
     flyway = find_table(document, path, "flyway")
     environment = ("environments", str(flyway.get("environment", "default")))
@@ -248,7 +248,7 @@ def _read_toml(path: str, text: str, variables: Mapping[str, str]) -> Iterator[E
     for key, value in values.items():
         if not isinstance(value, dict):
             line = _line_of_key(text, key.removeprefix(_PLACEHOLDERS))
-            yield Entry(key, _expand(_show(value), variables), path, line)
+            yield Property(key, _expand(_show(value), variables), path, line)
 
 
 def _show(value: Any) -> str:

@@ -9,7 +9,7 @@ from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway.placeholders import fill_placeholders
 from lockgate.formats.shared.folder import has_file, read_text
-from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.properties import Property, read_properties
 from lockgate.formats.shared.scripts import refuse, unusable_file
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_script_config(folder: Path, path: str, config: FlywayConfig) -> ScriptC
     return found
 
 
-def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
+def _with_entry(found: ScriptConfig, entry: Property) -> ScriptConfig:
     match entry.key:
         case "executeInTransaction":
             return ScriptConfig(_flag(entry), found.replaces, found.should_execute)
@@ -76,7 +76,7 @@ def _with_entry(found: ScriptConfig, entry: Entry) -> ScriptConfig:
             )
 
 
-def _flag(entry: Entry) -> bool:
+def _flag(entry: Property) -> bool:
     if entry.value not in _FLAGS:
         raise MigrationFileInvalid(
             f'{entry.place}: {entry.key} cannot be "{entry.value}"; it takes true or false.',
@@ -87,7 +87,7 @@ def _flag(entry: Entry) -> bool:
     return _FLAGS[entry.value]
 
 
-def _evaluate(entry: Entry) -> bool:
+def _evaluate(entry: Property) -> bool:
     """Evaluate true, false, A==B or A!=B, with placeholders already filled in."""
     value = entry.value.strip()
     if value.lower() in _FLAGS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.liquibase.table import TABLE
 from lockgate.formats.shared.folder import has_file, read_text
-from lockgate.formats.shared.properties import Entry, read_properties
+from lockgate.formats.shared.properties import Property, read_properties
 from lockgate.formats.shared.scripts import unusable_file
 from lockgate.formats.tool import TableName
 
@@ -105,7 +105,7 @@ def _fold(key: str) -> str:
     return re.sub(r"[-_]", "", key.removeprefix("liquibase.").removeprefix("command.")).lower()
 
 
-def _refuse(key: str, entry: Entry) -> None:
+def _refuse(key: str, entry: Property) -> None:
     harmless, why = _REFUSED.get(key, (None, ""))
     if harmless is not None and entry.value.strip() not in harmless:
         raise unusable_file(
@@ -116,14 +116,14 @@ def _refuse(key: str, entry: Entry) -> None:
         )
 
 
-def _read_files(folder: Path) -> Iterator[Entry]:
+def _read_files(folder: Path) -> Iterator[Property]:
     for path in (f"../{NAME}", NAME):
         if has_file(folder.resolve(), path):
             yield from read_properties(read_text(folder.resolve(), path), path)
 
 
-def _read_variables(variables: Mapping[str, str]) -> Iterator[Entry]:
+def _read_variables(variables: Mapping[str, str]) -> Iterator[Property]:
     for name, value in variables.items():
         found = _VARIABLE.fullmatch(name)
         if found is not None:
-            yield Entry(found[1], value, name, None)
+            yield Property(found[1], value, name, None)

@@ -17,7 +17,7 @@ _BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Property:
     """One setting and its place. ``file`` is a path, or the name of a variable."""
 
     key: str
@@ -31,10 +31,10 @@ class Entry:
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-def read_properties(text: str, file: str) -> list[Entry]:
+def read_properties(text: str, file: str) -> list[Property]:
     """Return the settings of a file in order. A backslash at the end of a line continues it."""
     return [
-        Entry(match[1], match[2].rstrip(), file, line)
+        Property(match[1], match[2].rstrip(), file, line)
         for line, content in _join_lines(text.removeprefix(_BOM))
         if (match := _ENTRY.fullmatch(content)) is not None
     ]
