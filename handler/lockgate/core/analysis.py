@@ -259,14 +259,14 @@ def _refuse_mixture(
         raise MigrationFileInvalid(
             f"{script.path}:{line}:{column}: {why}, but other statements of the file can, and would"
             " stay applied if a later one failed.",
-            hint=f"Put this statement in a migration of its own{_way_outside(script)}.",
+            hint=f"Put this statement in a migration of its own{_outside_hint(script)}.",
             file=script.path,
             line=line,
             column=column,
         )
 
 
-def _way_outside(script: Script) -> str:
+def _outside_hint(script: Script) -> str:
     if script.outside in {None, ALONE_OUTSIDE}:
         return ""
     return f", or {script.outside} to run the file statement by statement"

@@ -110,7 +110,7 @@ def make_listed_catalog(migrations: list[Migration], source: str) -> Catalog:
     return _assemble(placed, source, Order.LIST)
 
 
-def with_way_outside(catalog: Catalog, outside: str | None) -> Catalog:
+def with_outside_hint(catalog: Catalog, outside: str | None) -> Catalog:
     """Return the catalog with ``outside`` as the way to run a file outside a transaction."""
 
     def change(script: Script | None) -> Script | None:

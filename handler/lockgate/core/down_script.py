@@ -68,7 +68,7 @@ def _has_empty_down(migration: Migration) -> bool:
     return is_empty_down(down, migration.up)
 
 
-def find_missing_way_back(migration: Migration) -> str | None:
+def find_down_problem(migration: Migration) -> str | None:
     """Return why a file's down script cannot undo it, as the rest of a sentence."""
     if migration.kind is not Kind.VERSIONED:
         return None

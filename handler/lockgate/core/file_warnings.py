@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.down_script import find_missing_way_back
+from lockgate.core.down_script import find_down_problem
 from lockgate.core.history import State
 from lockgate.core.unrecognized_marker import find_unrecognized_marker
 
@@ -20,7 +20,7 @@ _MOST_NAMED = 10
 
 def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
     """Yield one sentence about down scripts that cannot undo their migration, if any."""
-    found = [(m.label, why) for m in migrations if (why := find_missing_way_back(m)) is not None]
+    found = [(m.label, why) for m in migrations if (why := find_down_problem(m)) is not None]
     if found:
         named = "; ".join(f"{label}: {why}" for label, why in found[:_MOST_NAMED])
         more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""

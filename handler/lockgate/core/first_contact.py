@@ -86,12 +86,12 @@ def _count(number: int, noun: str) -> str:
 
 
 def make_refusal(
-    contact: Contact, address: Address, source: str, versions: Sequence[str], way_on: str
+    contact: Contact, address: Address, source: str, versions: Sequence[str], how_to_allow: str
 ) -> FirstContact:
     """Return the refusal of a first run.
 
-    ``source`` is the folder, ``versions`` are those on disk, and ``way_on`` says how to allow the same
-    request.
+    ``source`` is the folder, and ``versions`` are those on disk. ``how_to_allow`` says how to allow the
+    same request.
     """
     hint = _hint_at_adoption(contact, address)
     if not contact.histories:
@@ -104,7 +104,7 @@ def make_refusal(
     return FirstContact(
         f"{contact.describe()} All migrations in {source} would be applied, from the first on.",
         hint=f"{hint}; or, if the tables have nothing to do with these migrations:"
-        f" {way_on}{address.explain()}",
+        f" {how_to_allow}{address.explain()}",
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
 from lockgate.core.checksum import text_checksum
-from lockgate.core.down_script import describe_unusable, find_missing_way_back, is_empty_down
+from lockgate.core.down_script import describe_unusable, find_down_problem, is_empty_down
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
@@ -175,7 +175,7 @@ def _undo(
         return "it is applied in part; run up to finish it"
     filed = catalog.by_id.get(row.migration_id)
     if stored is None or stored.down is None:
-        return (filed and find_missing_way_back(filed)) or "it has no down script"
+        return (filed and find_down_problem(filed)) or "it has no down script"
     script = _find_script(row, stored, catalog, substitute)
     if script is None:
         return "its down script needs values that only its file can fill in"

@@ -64,7 +64,7 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
 # From the scripts alone.
 
 
-def has_way_back(step: Step) -> bool:
+def may_be_undone_safely(step: Step) -> bool:
     """Return whether an undo of a step that is about to run may be proved safe later."""
     migration = step.migration
     if step.cause is Cause.RESUMED or _why_not(migration.up) is not None:

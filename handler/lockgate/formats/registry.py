@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from lockgate.core.catalog import with_way_outside
+from lockgate.core.catalog import with_outside_hint
 from lockgate.core.down_script import set_empty_downs_aside
 from lockgate.core.listing import list_catalog
 from lockgate.core.marker import find_markers
@@ -83,7 +83,7 @@ def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
     catalog = set_empty_downs_aside(_read_files(tool, folder, variables))
     catalog = replace(catalog, session=tool.session, markers=tool.markers)
     if tool.outside != NATIVE_OUTSIDE:
-        catalog = with_way_outside(catalog, tool.outside)
+        catalog = with_outside_hint(catalog, tool.outside)
     return catalog
 
 

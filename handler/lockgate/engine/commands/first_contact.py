@@ -44,8 +44,8 @@ def find_first_contact(
     if not contact.is_foreign:
         return None
     versions = [version.text for version in catalog.by_version]
-    way_on = _way_on(request, policy)
-    return make_refusal(contact, policy.address, catalog.source, versions, way_on)
+    how_to_allow = _way_on(request, policy)
+    return make_refusal(contact, policy.address, catalog.source, versions, how_to_allow)
 
 
 def _is_allowed(request: Request, policy: RunPolicy) -> bool:

@@ -24,7 +24,7 @@ from lockgate.core.migration import Kind
 from lockgate.core.policy import Rollback
 from lockgate.core.undo_facts import UndoFacts
 from lockgate.core.undo_plan import select_ids, select_of_run
-from lockgate.core.undo_proof import has_way_back
+from lockgate.core.undo_proof import may_be_undone_safely
 from lockgate.engine.commands.first_contact import find_first_contact
 from lockgate.engine.commands.forward import (
     check_forward,
@@ -242,7 +242,7 @@ def _is_described(plan: Plan, policy: RunPolicy) -> bool:
     is_undone_later = policy.rollback is Rollback.DEPLOY or len(plan.segments) > 1
     if policy.rollback is Rollback.OFF or not is_undone_later or not plan.segments:
         return False
-    return all(map(has_way_back, plan.segments[0].steps))
+    return all(map(may_be_undone_safely, plan.segments[0].steps))
 
 
 @dataclass(frozen=True, slots=True)
