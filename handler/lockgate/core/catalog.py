@@ -36,7 +36,7 @@ class TableStub:
 
 
 @dataclass(frozen=True, slots=True)
-class MadeStub:
+class CreatedStub:
     """What a run made for a `TableStub`: tables by name and oid, and schemas; names are quoted."""
 
     tables: tuple[tuple[str, int], ...] = ()

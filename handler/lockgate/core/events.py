@@ -252,7 +252,7 @@ class LockBroken(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class LockLeftBehind(Event):
+class LockNotReleased(Event):
     """The run ended without releasing its lock."""
 
     reason: str

@@ -20,7 +20,7 @@ from lockgate.errors import LockgateError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lockgate.core.catalog import MadeStub, TableStub
+    from lockgate.core.catalog import CreatedStub, TableStub
     from lockgate.core.event_log import EventLog
     from lockgate.core.history import StoredScripts
     from lockgate.core.outcome import FinishedMigration
@@ -54,7 +54,7 @@ class LockedRun:
         # What this run has measured of its own work, for the proof of an undo.
         self._measured: UndoFacts | None = None
         self._was_described = False
-        self._stub: MadeStub | None = None
+        self._stub: CreatedStub | None = None
 
     def plan(self, stage: Stage) -> Work:
         """Read the history and let a stage plan. Raises what the stage refuses."""

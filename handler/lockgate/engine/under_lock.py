@@ -186,7 +186,7 @@ class Finish(Step):
     def leave_lock(self, reason: str) -> Status:
         """Give the lock up to whoever comes next; what the run claims must still be true."""
         locked = self.locked
-        locked.events.add(events.LockLeftBehind(reason))
+        locked.events.add(events.LockNotReleased(reason))
         if locked.state.has_committed:
             locked.events.add(events.AnswerLost())
         locked.events.add(

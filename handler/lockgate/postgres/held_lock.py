@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lockgate.core.amendment import Amendment
-    from lockgate.core.catalog import MadeStub
+    from lockgate.core.catalog import CreatedStub
     from lockgate.core.lease import Terms
     from lockgate.core.outcome import FinishedMigration, TakenLock
     from lockgate.core.segment import Segment
@@ -196,7 +196,7 @@ class HeldLock:
                 raise lock_lost(self._stamp.token) from error
             raise connection.server_probe.refusal(error) from error
 
-    def create_stub(self, sql: str) -> MadeStub:
+    def create_stub(self, sql: str) -> CreatedStub:
         """Create another tool's history table, empty, for migrations that use it.
 
         Returns what it created.
@@ -207,7 +207,7 @@ class HeldLock:
         with self._connection.refusals():
             return read_made(self._connection.own(writes=True).send(creation_sql(sql))[-1])
 
-    def drop_stub(self, made: MadeStub) -> bool:
+    def drop_stub(self, made: CreatedStub) -> bool:
         """Drop what `create_stub` created; return False and change nothing if it has rows by now."""
         try:
             self._connection.own(writes=True).send(removal_sql(made, self._fence_sql()))

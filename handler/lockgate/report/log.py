@@ -66,7 +66,7 @@ FORMS: dict[type[Event], tuple[str, Callable[[Any], Fields]]] = {
     events.WaitBegan: ("lock_waited_for", _all_fields),
     events.LockTaken: ("lock_taken", _all_fields),
     events.LockBroken: ("lock_broken", _of_broken_lock),
-    events.LockLeftBehind: ("lock_left_behind", _all_fields),
+    events.LockNotReleased: ("lock_left_behind", _all_fields),
     events.SegmentSent: ("segment_started", _of_segment),
     events.SegmentSplit: ("segment_split", _all_fields),
     events.SegmentRetried: ("segment_retried", _of_retry),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.catalog import MadeStub
+from lockgate.core.catalog import CreatedStub
 from lockgate.postgres.quoting import quote_identifier, quote_literal
 from lockgate.postgres.server.own_session import OWN_PATH
 
@@ -30,15 +30,15 @@ def creation_sql(sql: str) -> str:
     return f"{_ROLE_PATH};\n{sql.rstrip().rstrip(';')};\nSET LOCAL {OWN_PATH};{_MADE}"
 
 
-def read_made(result: Result) -> MadeStub:
+def read_made(result: Result) -> CreatedStub:
     """Return what the last statement of `creation_sql` lists."""
-    return MadeStub(
+    return CreatedStub(
         tables=tuple((_name(schema, table), oid) for schema, table, oid in result.rows if table),
         schemas=tuple(quote_identifier(schema) for schema, table, _ in result.rows if not table),
     )
 
 
-def removal_sql(made: MadeStub, fence: str) -> str:
+def removal_sql(made: CreatedStub, fence: str) -> str:
     """Return the statements that drop a stub; they fail if a table was replaced or has rows."""
     names = ", ".join(name for name, _ in made.tables)
     checks = " AND ".join(_check(name, oid) for name, oid in made.tables)
