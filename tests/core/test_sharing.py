@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lockgate.core.migration import NO_OPTIONS, Language, Script
-from lockgate.core.sharing import find_lone_reason, may_replay
+from lockgate.core.sharing import find_alone_reason, may_replay
 from lockgate.core.sql.script import split_statements
 
 # Hundreds of times what it takes where each text is gone through once.
@@ -33,7 +33,7 @@ def make_script(sql: str) -> Script:
 )
 def test_copy_with_freeze_is_found_in_its_own_statement(sql: str, expected: str | None) -> None:
     """FREEZE counts behind a COPY, and not behind the semicolon that ends it."""
-    assert expected == find_lone_reason(make_script(sql), split_statements(sql))
+    assert expected == find_alone_reason(make_script(sql), split_statements(sql))
 
 
 def test_long_text_with_the_words_of_a_copy_is_gone_through_once() -> None:
@@ -41,6 +41,6 @@ def test_long_text_with_the_words_of_a_copy_is_gone_through_once() -> None:
     text = "you may copy the text and lock it " * 20_000
     sql = f"INSERT INTO t VALUES ('{text}')"
     begun = time.monotonic()
-    assert find_lone_reason(make_script(sql), split_statements(sql)) is None
+    assert find_alone_reason(make_script(sql), split_statements(sql)) is None
     assert may_replay(make_script(sql))
     assert time.monotonic() - begun < _MOST_SECONDS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.failure import mask
 from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
 from lockgate.core.psql_command import describe_replacement, find_command
-from lockgate.core.sharing import find_lone_reason, may_write
+from lockgate.core.sharing import find_alone_reason, may_write
 from lockgate.core.sql.script import (
     SHARED,
     Classification,
@@ -71,7 +71,7 @@ class Analysis:
     """How one script runs. ``units`` is empty for a shared one.
 
     ``sets_session``: it may leave settings in its session, apart from those set inside a function.
-    ``lone_reason`` is why a shared one gets its own transaction (`find_lone_reason`).
+    ``alone_reason`` is why a shared one gets its own transaction (`find_alone_reason`).
     ``may_write``: it may write rows.
     """
 
@@ -81,7 +81,7 @@ class Analysis:
     adds_enum_value: bool = False
     reason: str | None = None
     sets_session: bool = False
-    lone_reason: str | None = None
+    alone_reason: str | None = None
     may_write: bool = True
 
     @property
@@ -127,7 +127,7 @@ def analyse_script(script: Script) -> Analysis:
     return replace(
         found,
         sets_session=sets_session,
-        lone_reason=find_lone_reason(script, found.statements),
+        alone_reason=find_alone_reason(script, found.statements),
         may_write=may_write(script, found.statements),
     )
 

@@ -84,7 +84,7 @@ def make_segments(
             _close(segments, group)
             segments.append(Segment(step.analysis.mode, (step,), step.analysis.reason, leaves))
             continue
-        is_lone = _is_lone(step)
+        is_lone = _needs_own_segment(step)
         if not group or not room.fits(step) or is_lone:
             _close(segments, group)
             room = bound
@@ -97,9 +97,9 @@ def make_segments(
     return _with_checks(segments, policy)
 
 
-def _is_lone(step: Step) -> bool:
+def _needs_own_segment(step: Step) -> bool:
     """Return whether a step gets its own segment. Down scripts always stay together."""
-    return step.analysis.lone_reason is not None and step.direction is Direction.UP
+    return step.analysis.alone_reason is not None and step.direction is Direction.UP
 
 
 def _with_checks(segments: list[Segment], policy: Policy) -> tuple[Segment, ...]:
@@ -158,7 +158,9 @@ def _may_share(policy: Policy) -> bool:
 
 def _close(segments: list[Segment], group: list[Step]) -> None:
     if group:
-        reason = f"alone: {group[0].analysis.lone_reason}" if _is_lone(group[0]) else None
+        reason = (
+            f"alone: {group[0].analysis.alone_reason}" if _needs_own_segment(group[0]) else None
+        )
         segments.append(Segment(Mode.SHARED, tuple(group), reason))
         group.clear()
 

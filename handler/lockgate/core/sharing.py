@@ -77,7 +77,7 @@ _WRITE_NOTHING = frozenset(
 )
 
 
-def find_lone_reason(script: Script, statements: Sequence[Statement]) -> str | None:
+def find_alone_reason(script: Script, statements: Sequence[Statement]) -> str | None:
     """Return why a script must not share a transaction with other migrations, or ``None``.
 
     Its effect lasts until the transaction ends, and no statement can end it earlier.
