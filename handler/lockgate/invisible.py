@@ -1,4 +1,4 @@
-"""Shows invisible characters in messages by their code points and names.
+"""Replace invisible characters in messages by their code points and names.
 
 To PostgreSQL, a no-break space, a zero-width space or a byte order mark inside a file is a letter.
 """
@@ -9,7 +9,7 @@ import unicodedata
 
 _SEEN_SPACE = frozenset(" \t\n\r")
 _CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-# Letters and marks by their category, but they show nothing.
+# Letters and marks by category that are displayed as nothing.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 

@@ -147,10 +147,10 @@ def make_runner(
 ) -> Runner:
     """Build the runner for one request. Opens no connection yet.
 
-    ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, the working folder
-    if it is ``None``. ``address`` is where messages send further commands, a terminal if it is
-    ``None``. ``events`` is the log of its events, which are passed on to ``emit`` unless it is given.
-    ``tell`` shows what a migration says, row data included, to the person before a terminal.
+    ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, by default the working
+    folder. ``address`` is where commands in messages are to be run, by default a terminal. ``events``
+    is the log of its events; without it, the events are passed on to ``emit``. ``tell`` shows what a
+    migration prints, row data included, to the person at the terminal.
     """
     clock = SystemClock()
     source = AccessSource(settings)

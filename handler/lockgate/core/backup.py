@@ -1,4 +1,4 @@
-"""Backups before a change: their purpose, their result, and the protocol of whatever makes them.
+"""Backups before a change: their purpose, their result, and the protocol for making them.
 
 ::
 

@@ -37,7 +37,7 @@ class TableStub:
 
 @dataclass(frozen=True, slots=True)
 class CreatedStub:
-    """What a run made for a `TableStub`: tables by name and oid, and schemas; names are quoted."""
+    """Tables (name and oid) and schemas that a run created for a `TableStub`; names are quoted."""
 
     tables: tuple[tuple[str, int], ...] = ()
     schemas: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether a run may continue in another invocation: how many are allowed, and until when.
+"""Decide whether a run may continue in another invocation: how many are allowed, and until when.
 
 ::
 

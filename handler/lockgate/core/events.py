@@ -38,7 +38,7 @@ class Event:
     __slots__ = ()
 
 
-# Any time.
+# At any time.
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class ConnectionRestored(Event):
     """The run continues with a new connection and its lock."""
 
 
-# What is read.
+# Reading.
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class RunsListed(Event):
     runs: tuple[RunRecord, ...]
 
 
-# What is decided.
+# Decisions.
 
 
 @dataclass(frozen=True, slots=True)

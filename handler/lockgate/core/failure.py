@@ -105,7 +105,7 @@ class StepFailed(Exception):
 
 
 class MigrationStepFailed(MigrationFailed):
-    """A failed step as the error that ends a run, with the `Failure` that says everything about it.
+    """A failed step as the error that ends a run, with its `Failure`.
 
     ``note`` and ``hint`` are added to the failure's own: what was tried since, and what to do then.
     """

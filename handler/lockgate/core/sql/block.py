@@ -1,4 +1,4 @@
-"""Whether a DO block commits or rolls back, which a transaction block does not allow.
+"""Find DO blocks that commit or roll back, which is not allowed inside a transaction block.
 
 This covers PL/pgSQL, PL/Python, PL/Perl and PL/Tcl. Called procedures are not examined; a block that
 calls one is reported, because the procedure may commit too.

@@ -45,7 +45,7 @@ class Control(StrEnum):
     CHAIN = "chain"
     """COMMIT or ROLLBACK … AND CHAIN: one transaction ends and the next begins."""
     SAVEPOINT = "savepoint"
-    """SAVEPOINT, RELEASE or ROLLBACK TO: the transaction goes on."""
+    """SAVEPOINT, RELEASE or ROLLBACK TO: the transaction continues."""
     PREPARE = "prepare"
     """PREPARE TRANSACTION: the session leaves the transaction, and it stays open."""
 
