@@ -1,4 +1,4 @@
-"""What a run meets as the values of a report. Knows both sides; decides nothing."""
+"""Converts what a run works with into the values of a report. Decides nothing."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from lockgate.core.state_after import StateClaim
 
 
-# A migration may raise megabytes; a log line, a page and a person's patience end sooner.
+# A migration can raise megabytes of text; no log line or page can take that.
 _LONGEST_MESSAGE = 8_000
 
 
 def version_text(version: Version | None) -> str | None:
-    """Return a version as the report has it."""
+    """Return a version as a report shows it."""
     return None if version is None else version.text
 
 
 def step_entry(step: Step) -> Entry:
-    """Return the entry of a step that waits."""
+    """Return the entry of a pending step."""
     migration = step.migration
     return Entry(
         version=version_text(migration.version),
@@ -57,7 +57,7 @@ def done_entry(migration: Migration, done: FinishedMigration) -> Entry:
 
 
 def row_entry(row: Applied, action: str | None = None) -> Entry:
-    """Return the entry of a row of the history; ``action`` is that of the run that wrote it."""
+    """Return the entry of a history row; ``action`` is that of the run that wrote it."""
     recorded_by = action if action in UNRUN else None
     is_half = row.state in {State.PARTIAL, State.REVERTING}
     return Entry(
@@ -76,7 +76,7 @@ def row_entry(row: Applied, action: str | None = None) -> Entry:
 def error_info(
     error: LockgateError, claim: StateClaim, failure: Failure | None = None
 ) -> ErrorInfo:
-    """Return an error as the report has it, with the state in which the database was left."""
+    """Return an error as a report shows it, with the state in which the database was left."""
     info = ErrorInfo(
         code=error.code,
         message=f"{_cut(error.message)} {describe_state(claim)}".lstrip(),
@@ -101,7 +101,7 @@ def _optional_text(value: object) -> str | None:
 
 
 def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
-    """Return an error with the place and the words of a failed step."""
+    """Return an error with the place and the server's message of a failed step."""
     return replace(
         error,
         sqlstate=failure.sqlstate,
@@ -121,7 +121,7 @@ def _with_failure(error: ErrorInfo, failure: Failure) -> ErrorInfo:
 
 
 def reverted_entry(row: Applied, done: FinishedMigration) -> Entry:
-    """Return the entry of a migration that was undone; its time is when that was."""
+    """Return the entry of a migration that was undone, with the time of the undo."""
     return Entry(
         version=version_text(row.version),
         name=row.name,
@@ -134,7 +134,7 @@ def reverted_entry(row: Applied, done: FinishedMigration) -> Entry:
 def file_entry(
     migration: Migration, applied_at: datetime | None, state: str = State.APPLIED
 ) -> Entry:
-    """Return the entry of a migration whose row is written from its file, without a run of it."""
+    """Return the entry of a migration whose row is written from its file, without running it."""
     return Entry(
         version=version_text(migration.version),
         name=migration.name,

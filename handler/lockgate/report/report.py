@@ -1,7 +1,6 @@
-"""What happened, as a value, and its JSON form ``lockgate/report/v1`` (``docs/report.schema.json``).
+"""The report of a run as a value, and its JSON form ``lockgate/report/v1`` (docs/report.schema.json).
 
-Knows no caller and no server. Holds no secret, signed URL or row data: whoever fills it in must not
-put any there.
+Knows no caller and no server. Never put a secret, a signed URL or row data into it.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 FORMAT = "lockgate/report/v1"
 
-# A list longer than this is cut in the JSON form; `counts` always tells the whole number. Lambda's
-# synchronous answer ends at 6 MB.
+# Longer lists are cut in the JSON form, and `counts` has the full number: Lambda limits a synchronous
+# answer to 6 MB.
 MAX_LISTED = 1_000
 
 
@@ -55,10 +54,10 @@ class DatabaseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One migration in one of the report's lists. Fields that say nothing there are ``None``.
+    """One migration in one of the report's lists. Fields that do not apply there are ``None``.
 
-    ``recorded_by`` is the action that wrote its row without a run of it. ``statements_done`` of
-    ``statements_total`` are done where it is in the database in part.
+    ``recorded_by`` is the action that wrote the row without running the migration. If it is applied in
+    part, ``statements_done`` of ``statements_total`` statements are done.
     """
 
     version: str | None
@@ -89,7 +88,7 @@ class DriftEntry:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """Steps that share one transaction, or one migration that cannot be in any."""
+    """Steps that share one transaction, or one migration that cannot run in a transaction."""
 
     mode: str
     migrations: tuple[str, ...]
@@ -98,7 +97,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that the run waited for. ``query`` has its literals removed."""
+    """A session that the run waited for. Literals are removed from ``query``."""
 
     pid: int
     user: str | None
@@ -112,8 +111,8 @@ class Blocker:
 class ErrorInfo:
     """What went wrong, and where. ``line`` and ``column`` count from 1 in ``file``.
 
-    ``state_after`` is the state of the database after it, and ``state_evidence`` what that was read
-    from; ``message`` ends with both as a sentence.
+    ``state_after`` is the state of the database afterwards, and ``state_evidence`` is how that is
+    known. ``message`` ends with both as a sentence.
     """
 
     code: str
@@ -136,10 +135,10 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class HolderInfo:
-    """Who holds the lock. ``at`` is the migration, and after ``#`` the statement, it is in.
+    """The run that holds the lock. ``at`` is its current migration and, after ``#``, its statement.
 
-    ``is_alive``: its session exists on the server, as far as this role may see.
-    ``reference`` is its caller's own: of CloudFormation, the stack and the request.
+    ``is_alive``: its session exists on the server, as far as this role can see.
+    ``reference`` is the caller's own reference: for CloudFormation, the stack and the request.
     """
 
     run_id: str
@@ -153,7 +152,7 @@ class HolderInfo:
 
 @dataclass(frozen=True, slots=True)
 class LockInfo:
-    """The lock of this run: its fencing token, or who has it instead."""
+    """The lock of this run: its fencing token, or the run that holds it instead."""
 
     waited_ms: int
     token: int | None = None
@@ -162,7 +161,7 @@ class LockInfo:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One invocation's outcome."""
+    """The outcome of one invocation."""
 
     status: Status
     action: Action | None
@@ -191,11 +190,11 @@ class Report:
 
     @property
     def is_success(self) -> bool:
-        """Whether the caller got what it asked for."""
+        """True if the caller got what it asked for."""
         return self.status in SUCCESSES
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON value, keys in a fixed order, lists cut at `MAX_LISTED`."""
+        """Return the JSON value: keys in a fixed order, lists cut at `MAX_LISTED`."""
         value: dict[str, Any] = {"format": FORMAT}
         counts: dict[str, int] = {}
         for item in dataclasses.fields(self):
@@ -213,10 +212,10 @@ class Report:
 
 
 def to_text(report: dict[str, Any]) -> str:
-    """Return a report's JSON form as one line of text, of which a terminal may show every character.
+    """Return a report's JSON form as one line of text that is safe to show in a terminal.
 
-    Controls, also those above ASCII, what turns the direction of writing, and what has no width are
-    escaped: names and messages come from elsewhere.
+    Control characters, changes of the writing direction and characters without width are escaped, since
+    names and messages come from elsewhere.
     """
     text = json.dumps(report, ensure_ascii=False, separators=(",", ":"))
     if text.isprintable():
@@ -225,7 +224,7 @@ def to_text(report: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    # What `dataclasses.fields` reads, in a third of its time: a report has thousands of entries.
+    # This is what `dataclasses.fields` reads, in a third of the time: a report has thousands of entries.
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is not None:
         return {name: _plain(getattr(value, name)) for name in fields}
