@@ -33,13 +33,13 @@ class Need(StrEnum):
 
 _FILES_AND_HISTORY = frozenset({Need.FILES, Need.HISTORY})
 _FIRST_RUN = frozenset({Need.TABLES, Need.CHANGED, Need.CONTACT})
-_FORWARD = _FILES_AND_HISTORY | _FIRST_RUN | {Need.EVIDENCE, Need.ACTIONS, Need.OPERATIONS}
+_FORWARD = _FILES_AND_HISTORY | _FIRST_RUN | {Need.EVIDENCE, Need.OPERATIONS}
 
 NEEDS: dict[Action, frozenset[Need]] = {
     Action.UP: _FORWARD | {Need.SCRIPTS, Need.UNDO_FACTS},
     Action.PLAN: _FORWARD | {Need.SCRIPTS},
     Action.VALIDATE: _FORWARD,
-    Action.STATUS: _FORWARD | {Need.HOLDER},
+    Action.STATUS: _FILES_AND_HISTORY | _FIRST_RUN | {Need.EVIDENCE, Need.HOLDER, Need.ACTIONS},
     Action.DOWN: _FILES_AND_HISTORY | {Need.SCRIPTS},
     Action.BASELINE: _FILES_AND_HISTORY,
     Action.ADOPT: _FILES_AND_HISTORY | {Need.CLAIMS},
