@@ -106,10 +106,29 @@ class HeldLock:
             UndoRefused: the automatic undo cannot be proved to be safe.
         """
         dropped: list[str] = []
-        connection = self._connection
         if any(one.script.language is Language.PYTHON for one in segment.steps):
-            import_plugins(connection.options.alembic_plugins)
-        session = Session(
+            import_plugins(self._connection.options.alembic_plugins)
+        guard = self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows)
+        session = self._make_session(guard, collects_facts=collects_facts)
+        self._connection.history = None
+        try:
+            self._execute(Executor(session, on_applied, self._lookahead), segment, following)
+        except StepFailed as error:
+            if self._watch.blockers and error.failure.sqlstate in _WAITED:
+                failure = replace(error.failure, blockers=self._watch.blockers)
+                raise StepFailed(failure) from error
+            raise
+        # Only now is it true.
+        for text in dropped:
+            self._notes[-1 - len(self._notes)] = text
+        if len(session.facts) != _FACT_SETS:
+            return None
+        ids = tuple(step.migration.migration_id for step in segment.steps)
+        return read_transaction(ids, *session.facts)
+
+    def _make_session(self, guard: Guard | None, *, collects_facts: bool) -> Session:
+        connection = self._connection
+        return Session(
             connection=connection.connected,
             tables=self._tables,
             stamp=self._stamp,
@@ -118,7 +137,7 @@ class HeldLock:
             clock=connection.clock,
             set_role=connection.options.set_role,
             server_version=connection.server_version,
-            guard=self._make_guard(segment, undone, dropped, may_lose_rows=may_lose_rows),
+            guard=guard,
             memo=self._memo,
             carried_settings=self._carried,
             # In a pooled session, counts from before the transaction may be another client's.
@@ -128,25 +147,16 @@ class HeldLock:
             notes=self._notes,
             tell=connection.notices.tell,
         )
-        connection.history = None
+
+    def _execute(self, executor: Executor, segment: Segment, following: Segment | None) -> None:
+        """Apply a segment under the watch, and keep the settings that it passes to the next one."""
+        connection = self._connection
         hidden = tuple(value for step in segment.steps for value in step.script.hidden)
-        try:
-            with self._watch.under_way(connection.connected), connection.notices.shown(hidden):
-                Executor(session, on_applied, self._lookahead).apply(segment, following)
-                self._has_committed = True
-                if segment.leaves is not SessionRule.NEW:
-                    self._carried = read_carried_settings(connection.connected, segment.leaves)
-        except StepFailed as error:
-            if self._watch.blockers and error.failure.sqlstate in _WAITED:
-                raise StepFailed(replace(error.failure, blockers=self._watch.blockers)) from error
-            raise
-        # Only now is it true.
-        for text in dropped:
-            self._notes[-1 - len(self._notes)] = text
-        if len(session.facts) != _FACT_SETS:
-            return None
-        ids = tuple(step.migration.migration_id for step in segment.steps)
-        return read_transaction(ids, *session.facts)
+        with self._watch.under_way(connection.connected), connection.notices.shown(hidden):
+            executor.apply(segment, following)
+            self._has_committed = True
+            if segment.leaves is not SessionRule.NEW:
+                self._carried = read_carried_settings(connection.connected, segment.leaves)
 
     def _make_guard(
         self,
