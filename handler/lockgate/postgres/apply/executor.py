@@ -32,7 +32,6 @@ from lockgate.postgres.apply.segment_message import (
     write_first,
 )
 from lockgate.postgres.apply.unit_span import unit_span
-from lockgate.postgres.apply.units import UnitRunner
 from lockgate.postgres.server.message import MessagePart, MessageWriter
 from lockgate.postgres.tables.history_sql import records_sql
 
@@ -75,7 +74,7 @@ class Executor:
             if segment.mode is Mode.SHARED:
                 done = self._apply_shared(segment, following)
             else:
-                done = UnitRunner.of(self.session, segment.steps[0]).apply()
+                done = _apply_units(self.session, segment.steps[0])
         except (StepFailed, LockgateError, OutOfTime) as error:
             self.session.roll_back()
             if memo is not None:
@@ -266,6 +265,13 @@ class Executor:
             writer.add_script(step.migration, script, (statement,), span, index)
             done += send()
         return done
+
+
+def _apply_units(session: Session, step: Step) -> list[FinishedMigration]:
+    """Import and use `UnitRunner`. A door, because it has most of the code of this package."""
+    from lockgate.postgres.apply.units import UnitRunner  # most runs only have shared transactions
+
+    return UnitRunner.of(session, step).apply()
 
 
 def _separate_durations(done: list[FinishedMigration]) -> list[FinishedMigration]:
