@@ -318,7 +318,7 @@ def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Projec
     report = project.run()
     assert report.error is not None
     assert ("migration-failed", "55P03") == (report.error.code, report.error.sqlstate)
-    assert "What it committed by itself stays" in report.error.message
+    assert "What it committed itself stays" in report.error.message
     assert [] == project.emitted("segment_retried")
     assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
 
