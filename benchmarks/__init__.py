@@ -1,1 +1,1 @@
-"""Lockgate against other tools and against the floors, on one server, interleaved: `make bench`."""
+"""`make bench`: compares Lockgate with other tools and with minimal scripts, on one server, in turn."""

@@ -29,7 +29,7 @@ RESULTS = Path("build/benchmarks.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for."""
+    """Run the measurements that the options select."""
     options = make_parser().parse_args(arguments)
     if options.publish:
         publish(read_record(options.output), Path("docs"))
@@ -97,10 +97,10 @@ def run(
         machine = describe_machine(server, home)
         modules = tools.folder / "node_modules"
         if modules.exists():
-            # Where Knex looks for itself.
+            # Knex looks for its own package here.
             (home / "node_modules").symlink_to(modules)
         bench = Bench(server, make_environment(server.psql), home, _say)
-        # The server and its databases are thrown away with the process.
+        # The server and its databases are removed when the process ends.
         for row in rows:
             able = [runner for runner in runners if is_able(runner.peer, row)]
             results[row.name] = bench.run_row(row, able, rounds or row.rounds)
@@ -111,12 +111,12 @@ def run(
 
 
 def is_able(peer: Peer, row: Row) -> bool:
-    """Whether a peer takes part in a row."""
+    """Return whether a peer takes part in a row."""
     return max(row.applied, row.pending) <= peer.most and peer.can(row.task)
 
 
 def find_runners(tools: Tools, names: Sequence[str], home: Path) -> list[Runner]:
-    """Return the peers that are installed; say which are not."""
+    """Return the installed peers; print which are missing."""
     runners: list[Runner] = []
     for peer in PEERS:
         if peer.name not in names:

@@ -1,4 +1,4 @@
-"""One secret behind TLS, as Secrets Manager answers. Knows the two moments of each request."""
+"""A stub of Secrets Manager with TLS and one secret; records the times of each request."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/database
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """When a client connected to ask for the secret, and when it had been answered."""
+    """The times when a client connected, and when it had the answer."""
 
     began_at: float
     ended_at: float
 
 
 class AwsEndpoint:
-    """Serves for as long as it is entered, on loopback; every request is for the one secret.
+    """Serves on loopback until its ``with`` block ends; every request is for the one secret.
 
     moto's server would answer as well, but takes longer than all that is measured here.
     """
@@ -83,13 +83,13 @@ class _Request(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
-        """Speak TLS; the connection's arrival is when the client began to ask."""
+        """Start TLS; the client's request begins when its connection arrives."""
         self.began_at = time.time()
         self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def do_POST(self) -> None:
-        """Give the secret."""
+        """Send the secret."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.1")
@@ -99,4 +99,4 @@ class _Request(BaseHTTPRequestHandler):
         self.server.last = Asked(self.began_at, time.time())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Log nothing."""

@@ -1,7 +1,7 @@
-"""The least that a migrator in Python with pg8000 can be: names, a table of versions, messages.
+"""A minimal migrator in Python with pg8000: file names, a table of versions, messages.
 
-``python bare_pg8000.py FOLDER COUNT`` sends COUNT pending files to a message, each a transaction. It
-keeps no checksum, takes no lock, reads no file that is applied, and says nothing of a failure.
+``python bare_pg8000.py FOLDER COUNT`` sends COUNT pending files per message, each as a transaction. It
+stores no checksums, takes no lock, does not read applied files, and does not report failures.
 """
 
 import os
@@ -11,7 +11,7 @@ import pg8000.native
 
 
 def main(folder: str, count: int) -> None:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     connection = pg8000.native.Connection(
         os.environ["PGUSER"],
         host=os.environ["PGHOST"],

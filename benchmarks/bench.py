@@ -1,7 +1,7 @@
-"""The measuring itself: databases made ready, peers run in turn, samples kept.
+"""Measures the peers: prepares databases, runs the peers in turn, keeps the samples.
 
-Every timed run begins with a checkpoint done and its own database; peers take turns within a round, so
-that what disturbs the machine disturbs them alike.
+Every timed run starts after a checkpoint, with its own database. Peers take turns within a round,
+so that a disturbance of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from benchmarks.row import Row
     from lockgate.local.server import EmbeddedServer
 
-# A server as it is by default, but for checkpoints, which happen between runs and not in them.
+# A server with default settings, except that checkpoints happen between runs and not during them.
 SERVER_SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h"}
 _OUT_OF_LOCKS = re.compile("out of shared memory|max_locks_per_transaction", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a peer did in a row. ``failed`` says why there is no number."""
+    """A peer's samples in a row. ``failed`` is the reason if there are none."""
 
     samples: list[Sample] = field(default_factory=list)
     turns: int | None = None
@@ -44,7 +44,7 @@ Results = dict[str, dict[str, Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A peer that is installed: the program, and where its folders are."""
+    """An installed peer: its program and its folders."""
 
     peer: Peer
     program: Path
@@ -53,7 +53,7 @@ class Runner:
 
 @dataclass(slots=True)
 class _Ready:
-    """A database with its folder: ``count`` migrations are applied."""
+    """A database with its folder, and ``count`` applied migrations."""
 
     database: str
     folder: Path
@@ -62,7 +62,7 @@ class _Ready:
 
 @dataclass(slots=True)
 class Bench:
-    """Measures runners on one server. ``say`` is told what goes on."""
+    """Measures runners on one server. ``say`` prints the progress."""
 
     server: EmbeddedServer
     environment: Mapping[str, str]
@@ -72,7 +72,7 @@ class Bench:
     _made: int = 0
 
     def run_row(self, row: Row, runners: Sequence[Runner], rounds: int) -> dict[str, Outcome]:
-        """Let every runner do a row's work so many times, in turn."""
+        """Run a row's work with every runner, in turn, for the given number of rounds."""
         outcomes: dict[str, Outcome] = defaultdict(Outcome)
         for number in range(1, rounds + 1):
             self.say(f"{row.name}: round {number} of {rounds}")
@@ -120,14 +120,14 @@ class Bench:
         key = (runner.peer.name, row.pending)
         if row.task is Task.UP and key not in self._ready:
             self._ready[key] = ready
-            # The next fresh run gets a folder of its own.
+            # The next fresh run gets its own folder.
             kept = ready.folder.with_name(f"ready-{row.pending}")
             ready.folder = ready.folder.rename(kept)
             return
         self._drop(ready.database)
 
     def _prepare(self, runner: Runner, applied: int) -> _Ready:
-        """Return the runner's database with so many migrations, made by the runner itself."""
+        """Return a database with this number of migrations, applied by the runner itself."""
         key = (runner.peer.name, applied)
         if key not in self._ready:
             self.say(f"{runner.peer.name}: applying {applied:,} migrations")

@@ -1,13 +1,13 @@
-"""The start of the real function: what a deploy with nothing to do waits for, and what it costs.
+"""Measures the start of the real function: the time and cost of a deploy with nothing to do.
 
-Run from the repository's root: ``make bench-cold``. Lambda's runtime client runs the built package with
-the runtime's Python, cold each time, against a PostgreSQL with TLS and SCRAM and an AWS endpoint with
-TLS; and in turn with it two others:
+Run it from the repository's root: ``make bench-cold``. Lambda's runtime client runs the built
+package with the runtime's Python, with a cold start each time, against a PostgreSQL with TLS and
+SCRAM and an AWS endpoint with TLS. Two other functions take turns with it:
 
-* ``empty`` does nothing: what Python and the runtime client cost alone;
-* ``minimal`` (`minimal_handler`) does the same as Lockgate does here, written by hand.
+* ``empty`` does nothing: the cost of Python and the runtime client alone;
+* ``minimal`` (`minimal_handler`) is a handwritten function that does the same as Lockgate.
 
-Moments are taken from outside, at the runtime API, the AWS endpoint and the server's log::
+Times are taken from outside, at the runtime API, the AWS endpoint and the server's log::
 
     start ──> asks for an event ──> for the secret ──> has it ──> connects ──> is in ──> answers
          init             prepare           secret       open       sign in      look
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 PHASES = ("init", "prepare", "secret", "open", "sign in", "look")
 LOG_SETTINGS = {"log_line_prefix": "%n ", "log_connections": "on"}
 EMPTY = "def lambda_handler(event, context):\n    return {}\n"
-# What the hand-written handler needs of the package.
+# The parts of the package that the handwritten handler needs.
 DRIVER = ("pg8000", "scramp", "asn1crypto", "dateutil", "six", "python_dateutil")
-# What buys one processor, by Lambda's documentation; with less a function gets its share.
+# The memory for one whole processor, by Lambda's documentation; with less a function gets a share.
 MB_PER_PROCESSOR = 1_769
 MEMORY_SIZES = (128, 256, 512, 1_024, 1_769)
-# Lambda on arm64 in eu-west-1; the start is paid like the rest.
+# The price of Lambda on arm64 in eu-west-1; the start is billed like the rest.
 DOLLARS_PER_GB_SECOND = 0.0000133334
 MANY = 1_000
 
@@ -77,7 +77,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One cold start, to the answer. Milliseconds; ``phases`` only where it asked for the secret."""
+    """One cold start until the answer, in ms; ``phases`` only if the function read the secret."""
 
     total: float
     cpu: float
@@ -88,7 +88,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Everything that a function meets, and a folder for those that are made here."""
+    """The services that a function uses, and a folder for the functions built here."""
 
     artifact: Artifact
     server: EmbeddedServer
@@ -97,7 +97,7 @@ class Place:
     scratch: Path
 
     def start(self, contender: Contender, processor: Processor | None = None) -> Sample:
-        """Start a function, ask it once, and stop it.
+        """Start a function, invoke it once, and stop it.
 
         ``processor`` is what it has once it is initialised: for that Lambda gives a whole one.
         """
@@ -131,7 +131,7 @@ class Place:
         )  # fmt: skip
 
     def _read_session(self, log_starts_at: int) -> tuple[float, ...]:
-        """Return when a client connected, and when it was in, by the server's log."""
+        """Return the times when a client connected and had signed in, from the server's log."""
 
         def find(what: str) -> list[float]:
             with self.server.log.open() as log:
@@ -151,7 +151,7 @@ def _refuse_failure(contender: Contender, invocation: Invocation) -> None:
 
 
 def open_place(stack: ExitStack, artifact: Artifact) -> Place:
-    """Start everything that a function meets."""
+    """Start the services that a function uses."""
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lockgate-bench-")))
     server = stack.enter_context(EmbeddedServer(settings=LOG_SETTINGS))
     database = Database(server, "postgres")
@@ -168,7 +168,7 @@ def open_place(stack: ExitStack, artifact: Artifact) -> Place:
         "password": server.password,
     }
     endpoint = stack.enter_context(AwsEndpoint(tls, secret))
-    # Whole bundles with one authority more: reading them is part of a start.
+    # Whole bundles plus one authority, because reading them is part of a start.
     (aws_bundle,) = artifact.python.parents[1].glob("lib/*/site-packages/botocore/cacert.pem")
     _join(scratch / "aws.pem", aws_bundle, files["ca_file"])
     assert server.ca_file is not None
@@ -180,11 +180,11 @@ def _join(target: Path, *sources: Path) -> None:
     target.write_text("\n".join(source.read_text() for source in sources))
 
 
-# Who is compared.
+# The functions that are compared.
 
 
 def make_contenders(place: Place) -> list[Contender]:
-    """Return the three that are compared, with the package's own migrations."""
+    """Return the three functions to compare, with the package's own migrations."""
     environment = _aws_environment(place)
     empty, minimal = place.scratch / "empty", place.scratch / "minimal"
     empty.mkdir()
@@ -199,7 +199,7 @@ def make_contenders(place: Place) -> list[Contender]:
 
 
 def make_lockgate(place: Place, folder: Path) -> Contender:
-    """Return Lockgate, with the package in a folder."""
+    """Return Lockgate's function, with the package in a folder."""
     environment = {
         **_aws_environment(place),
         "LOCKGATE_SECRET_ARN": SECRET_ARN,
@@ -214,7 +214,7 @@ def _aws_environment(place: Place) -> dict[str, str]:
 
 
 def _lay_out_minimal(place: Place, folder: Path) -> None:
-    """Lay out the hand-written handler as the package is: with byte code, beside the migrations."""
+    """Lay out the handwritten handler like the package: with byte code and the migrations."""
     folder.mkdir()
     for path in place.artifact.folder.iterdir():
         if path.name.partition("-")[0].removesuffix(".py") in {*DRIVER, "migrations"}:
@@ -247,7 +247,7 @@ def lay_out_many(place: Place) -> Path:
 
 
 def compare(place: Place, rounds: int) -> dict[str, list[Sample]]:
-    """Start each contender in turn, as often as there are rounds, with nothing pending."""
+    """Start each contender in turn, once per round, with nothing pending."""
     contenders = make_contenders(place)
     samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
     place.start(contenders[-1])  # applies what there is, and warms the machine's caches
@@ -259,7 +259,7 @@ def compare(place: Place, rounds: int) -> dict[str, list[Sample]]:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a run finds: the package's folder, and whether the database is empty."""
+    """The situation of a run: the package's folder, and whether the database is empty."""
 
     name: str
     folder: Path
@@ -267,7 +267,7 @@ class Situation:
 
 
 def try_memory_sizes(place: Place, rounds: int) -> list[tuple[int, list[Sample]]]:
-    """Measure each situation with the processor that each memory size gets."""
+    """Measure each situation with the share of a processor of each memory size."""
     many = lay_out_many(place)
     situations = [
         Situation("nothing", place.artifact.folder, is_fresh=False),
@@ -307,7 +307,7 @@ def _empty(database: Database) -> None:
 
 
 def take_median(samples: Sequence[Sample]) -> Sample:
-    """Return the median of each number by itself, and of memory the most."""
+    """Return the median of each number, and the maximum of the memory."""
     return Sample(
         total=statistics.median(sample.total for sample in samples),
         cpu=statistics.median(sample.cpu for sample in samples),
@@ -317,11 +317,11 @@ def take_median(samples: Sequence[Sample]) -> Sample:
     )
 
 
-# What is printed.
+# The printed tables.
 
 
 def show_comparison(samples: Mapping[str, Sequence[Sample]]) -> str:
-    """Return the table of the three, with Lockgate's ratio to the hand-written one."""
+    """Return the table of the three, with Lockgate's ratio to the handwritten one."""
     medians = {name: take_median(found) for name, found in samples.items()}
     minimal, ours = medians["minimal"], medians["lockgate"]
     rows = [
@@ -336,7 +336,7 @@ def show_comparison(samples: Mapping[str, Sequence[Sample]]) -> str:
 
 
 def show_memory_sizes(found: Sequence[tuple[int, Sequence[Sample]]]) -> str:
-    """Return the table of time and money for each memory size."""
+    """Return the table of time and cost for each memory size."""
     rows = []
     for size, samples in found:
         seconds = [sample.total / 1_000 for sample in samples]
@@ -377,7 +377,7 @@ def _show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def describe_machine(place: Place) -> str:
-    """Return what it was measured on."""
+    """Return a description of the machine."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -391,7 +391,7 @@ def describe_machine(place: Place) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line asks for and print it as Markdown."""
+    """Run the measurements that the command line selects, and print them as Markdown."""
     parser = argparse.ArgumentParser(description="Measure the function's cold start.")
     parser.add_argument("--rounds", type=int, default=15, help="cold starts of each; default: 15")
     parser.add_argument("--memory", action="store_true", help="also measure each memory size")

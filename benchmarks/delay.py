@@ -1,9 +1,9 @@
-"""A proxy that makes the way to the server longer, and counts how often a client waited for it.
+"""A proxy that delays the connection to the server, and counts how often a client waited for it.
 
-``python -I delay.py HOST PORT MILLISECONDS`` prints the port that it listens on, and a line with a
-number when a client has gone: how often that client sent something after the server had last answered.
-Half of the delay is put on each direction; bandwidth is not touched. SIGTERM ends it once every
-client's number is printed: a program may be gone before its last bytes are through.
+``python -I delay.py HOST PORT MILLISECONDS`` prints the port that it listens on. When a client has
+disconnected, it prints how often that client sent something after the server had last answered. Each
+direction gets half of the delay; bandwidth is unchanged. SIGTERM ends it after every client's number is
+printed, because a program may end before its last bytes arrive.
 """
 
 import contextlib

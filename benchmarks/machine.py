@@ -1,4 +1,4 @@
-"""What the numbers were measured on, in words that say nothing of whose machine it is."""
+"""Describes the machine that the numbers were measured on, without identifying it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _read(path: str) -> str:
 
 
 def _time_fsync(folder: Path) -> float:
-    """Return the median of some writes of a page that wait for the disk, in milliseconds."""
+    """Return the median time of synchronous page writes, in milliseconds."""
     path = folder / "fsync"
     taken: list[float] = []
     with path.open("wb", buffering=0) as file:

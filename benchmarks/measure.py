@@ -1,4 +1,4 @@
-"""One measurement: a program in a process of its own, near the server or through the delay."""
+"""One measurement: runs a program in its own process, directly or through the delaying proxy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _SMALL_PYTHON = (sys.executable, "-I", "-S")
-# What a failure's output is worth quoting of.
+# How much of a failed program's output is quoted.
 _MOST_QUOTED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Milliseconds of the whole process, of its processors, and its peak memory in megabytes."""
+    """The process's elapsed time and CPU time in milliseconds, and its peak memory in megabytes."""
 
     ms: float
     cpu_ms: float
@@ -30,7 +30,7 @@ class Sample:
 
 
 class ProgramFailed(Exception):
-    """The program ended with another status than 0; the text is the end of what it said."""
+    """The program ended with a status other than 0; the text is the end of its output."""
 
 
 def measure(
@@ -61,7 +61,7 @@ def measure(
 
 @dataclass(slots=True)
 class Way:
-    """The way to the server, and how often a program waited for it, once that is known."""
+    """The port of the server or the proxy, and how often a program waited, once that is known."""
 
     port: int
     turns: int | None = None
@@ -69,7 +69,7 @@ class Way:
 
 @contextmanager
 def open_way(host: str, port: int, delay_ms: float) -> Iterator[Way]:
-    """Give a port that leads to the server; with a delay, through a proxy that adds half each way."""
+    """Yield a port of the server; with a delay, of a proxy that adds half of it in each direction."""
     if delay_ms == 0:
         yield Way(port)
         return
@@ -85,7 +85,7 @@ def open_way(host: str, port: int, delay_ms: float) -> Iterator[Way]:
 
 
 def make_environment(psql: Path | None) -> dict[str, str]:
-    """Return what every program gets: a PATH, a home and a locale, and nothing of the user's own.
+    """Return the environment of every program: a PATH, a home and a locale, without the user's own.
 
     Python's compiled files are written and used, whatever this process was told.
     """

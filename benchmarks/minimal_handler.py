@@ -1,8 +1,8 @@
-"""What one would write by hand to see whether migrations are pending: boto3, pg8000, nothing else.
+"""A handwritten function that checks whether migrations are pending, with only boto3 and pg8000.
 
-The measure of `benchmarks/cold_start.py`. It has what is good practice and what one would find out:
-the client and the TLS context are made while Lambda initialises, the certificates are RDS's alone, and
-without TCP_NODELAY, which pg8000 does not set, each connect would take 40 ms longer.
+`benchmarks/cold_start.py` compares Lockgate with it. It follows good practice: it creates the
+client and the TLS context while Lambda initialises, trusts only RDS's certificates, and sets
+TCP_NODELAY, without which each connect would take 40 ms longer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ trust = ssl.create_default_context(cafile=os.environ["CA_FILE"])
 
 
 def lambda_handler(_event: object, _context: object) -> dict[str, Any]:
-    """Return which migrations of the package the database's history does not have."""
+    """Return the migrations of the package that are not in the database's history."""
     answer = secrets.get_secret_value(SecretId=os.environ["SECRET_ARN"])
     secret = json.loads(answer["SecretString"])
     connected = socket.create_connection((secret["host"], secret["port"]))

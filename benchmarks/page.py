@@ -1,4 +1,4 @@
-"""The record in the documentation: the tables in ``docs/performance.md``, the picture, and the JSON."""
+"""Writes the record into the documentation: the tables in ``docs/performance.md``, picture and JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def publish(record: Record, docs: Path) -> None:
 
 
 def read_published(docs: Path) -> Record:
-    """Return the record that the documentation shows."""
+    """Return the record in the documentation."""
     return read_record(docs / NUMBERS)
 
 
 def fill(text: str, record: Record) -> str:
-    """Return the page's text with every measured part made anew."""
+    """Return the page's text with every measured part replaced."""
     for name, part in make_parts(record).items():
         before, begin, rest = text.partition(_BEGIN.format(name))
         _, end, after = rest.partition(_END)
@@ -41,7 +41,7 @@ def fill(text: str, record: Record) -> str:
 
 
 def make_parts(record: Record) -> dict[str, str]:
-    """Return the parts of the page that are made from a record."""
+    """Return the parts of the page that come from a record."""
     near = [row for row in record["rows"] if not row.startswith("far-")]
     far = [row for row in record["rows"] if row.startswith("far-")]
     machine = "".join(f"* {name}: {value}\n" for name, value in record["machine"].items())

@@ -1,4 +1,4 @@
-"""What a tool is to a benchmark: where its program is, how its folder looks, how it is started."""
+"""Describes a tool for the benchmark: its program, its folder's layout, and its commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a peer is. A floor is no tool: it keeps no checksums, takes no lock, checks nothing."""
+    """The kinds of peers. A floor is a minimal script without checksums, lock or checks."""
 
     OURS = "Lockgate"
     FLOOR = "floor"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 
 class Task(StrEnum):
-    """What is measured: applying what is pending, also statement by statement, or checking it alone."""
+    """The measured tasks: apply pending migrations, also statement by statement, or only check."""
 
     UP = "up"
     CHECK = "check"
@@ -48,18 +48,18 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The address as most tools take it."""
+        """The URL that most tools accept."""
         return f"{self.bare_url}?sslmode=disable"
 
     @property
     def bare_url(self) -> str:
-        """The address without options."""
+        """The URL without options."""
         place = f"{self.host}:{self.port}/{self.dbname}"
         return f"postgresql://{self.user}:{self.password}@{place}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What libpq and the drivers after its model read."""
+        """The environment variables of libpq and similar drivers."""
         return {
             "PGHOST": self.host,
             "PGPORT": str(self.port),
@@ -72,7 +72,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program to run to its end, over the environment that every program gets."""
+    """A program to run until it ends, with variables in addition to every program's environment."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -80,20 +80,20 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Where programs are: in the folder of `make bench`, else on the PATH. ``psql`` is the server's."""
+    """Finds programs in the folder of `make bench`, else on the PATH. ``psql`` is the server's."""
 
     folder: Path
     psql: Path | None
 
     def find(self, name: str) -> Path | None:
-        """Return a program's path; ``None`` where it is not installed."""
+        """Return a program's path; ``None`` if it is not installed."""
         places = [self.folder / place for place in ("node_modules/.bin", "venv/bin")]
         path = os.pathsep.join([*map(str, places), os.environ.get("PATH", os.defpath)])
         found = shutil.which(name, path=path)
         return None if found is None else Path(found)
 
     def find_ours(self, name: str) -> Path | None:
-        """Return a program of the environment that the benchmark itself runs in."""
+        """Return a program of the benchmark's own environment."""
         beside = Path(sys.executable).with_name(name)
         return beside if beside.exists() else None
 
@@ -118,18 +118,18 @@ class Peer:
     goes_outside: bool = False
 
     def can(self, task: Task) -> bool:
-        """Tell whether this peer has such a thing."""
+        """Return whether this peer supports the task."""
         return {Task.CHECK: self.check is not None, Task.OUTSIDE: self.goes_outside}.get(task, True)
 
     def command(self, task: Task, program: Path, folder: Path, target: Target) -> Command | None:
-        """Return what is run for a task; ``None`` where this peer has no such thing."""
+        """Return the command for a task; ``None`` if this peer does not support it."""
         if task is not Task.CHECK:
             return self.start(program, folder, target) if self.can(task) else None
         return None if self.check is None else self.check(program, folder, target)
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file unless it is there."""
+    """Write a file unless it exists."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,4 +1,4 @@
-"""A record as a picture: bars for each kind of work, shorter is quicker. Writes SVG by itself."""
+"""Draws a record as an SVG picture: bars for each kind of work, shorter is faster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PANELS = ("nothing-1000", "fresh-1000", "fresh-10000", "far-fresh-1000")
 _WIDTH, _COLUMN, _BAR, _GAP = 880, 440, 13, 5
 _LABEL, _ROOM = 118, 230
-# A bar longer than this many of Lockgate's is cut.
+# A bar longer than this multiple of Lockgate's is cut.
 _MOST = 6.0
 _COLOURS = {Kind.OURS.value: "#0b7285", Kind.FLOOR.value: "#adb5bd"}
 _OTHERS = "#f08c00"

@@ -1,4 +1,4 @@
-"""A share of one processor, as Lambda gives with less memory than buys a whole one. Knows cgroups."""
+"""Limits processes to a share of one processor with cgroups, like Lambda does with little memory."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CGROUPS = Path("/sys/fs/cgroup")
-# Lambda's own, as measured by others: a process with a small share pauses often and shortly.
+# Lambda's own period, as measured by others: a process with a small share has short, frequent pauses.
 _PERIOD_US = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """A control group whose processes together have a share of one processor."""
+    """A control group whose processes share a part of one processor."""
 
     folder: Path
 
     def confine(self, pid: int) -> None:
-        """Put a process, with all its threads, into it."""
+        """Move a process with all its threads into the group."""
         (self.folder / "cgroup.procs").write_text(str(pid))
 
 
 @contextlib.contextmanager
 def limit_processor(share: float) -> Iterator[Processor | None]:
-    """Give a processor of that share; ``None`` where control groups cannot be made."""
+    """Yield a processor with this share; ``None`` if control groups cannot be created."""
     quota_us = max(1_000, round(_PERIOD_US * share))
     folder = (
         _CGROUPS / ("cpu" if (_CGROUPS / "cpu").is_dir() else "") / f"lockgate-bench-{os.getpid()}"

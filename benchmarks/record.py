@@ -1,4 +1,4 @@
-"""The results as one JSON value: what was measured, on what, and every sample."""
+"""The results as one JSON value: the work, the machine, and every sample."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _of_outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def add_to(record: Record, other: Record) -> Record:
-    """Return a record with the rows of another in it; rows that both have are the other's.
+    """Merge two records; of rows in both, the second record's are used.
 
     Both must have been measured on one machine, or their ratios mean nothing.
     """
@@ -67,25 +67,25 @@ def add_to(record: Record, other: Record) -> Record:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write it, a row of the table to a line or two."""
+    """Write a record, with each row of the table on a line or two."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> Record:
-    """Return what `write_record` wrote."""
+    """Return a record that `write_record` wrote."""
     record: Record = json.loads(path.read_text(encoding="utf-8"))
     return record
 
 
 def find_value(record: Record, row: str, peer: str, field: str = "ms") -> float | None:
-    """Return a number of a record; ``None`` where there is none."""
+    """Return a number of a record; ``None`` if it is missing."""
     found = record["rows"].get(row, {}).get("peers", {}).get(peer, {}).get(field)
     return None if found is None else float(found)
 
 
 def list_tools(record: Record, row: str, kinds: frozenset[str]) -> Iterator[tuple[str, float]]:
-    """Yield the tools of some kinds that did a row's work, with their milliseconds."""
+    """Yield the tools of the given kinds that completed a row, with their milliseconds."""
     for peer, kind in record["peers"].items():
         value = find_value(record, row, peer)
         if kind in kinds and value is not None:

@@ -1,4 +1,4 @@
-"""What is measured: how many migrations are applied, how many pending, how far the server is."""
+"""The rows of the benchmark: the numbers of applied and pending migrations, and the delay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of work. ``rounds`` is how often each peer does it unless the caller says otherwise.
+    """One kind of work. ``rounds`` is the default number of times that each peer does it.
 
     ``statements``: the one pending migration has so many, each committed by itself.
     """
@@ -29,11 +29,11 @@ class Row:
     statements: int = 0
 
     def make_changes(self, count: int) -> list[Change]:
-        """Return the first so many migrations; with ``statements``, one of so many instead."""
+        """Return the first ``count`` migrations; with ``statements``, one of that many statements."""
         return [make_long_change(self.statements)] if self.statements else make_changes(count)
 
 
-# Fresh databases come first: what they end as is what later rows begin with.
+# Fresh databases come first, because later rows start with their final state.
 NEAR = (
     Row("fresh-100", "100 pending, fresh database", 0, 100, 7),
     Row("fresh-1000", "1,000 pending, fresh database", 0, 1_000, 5),

@@ -1,7 +1,7 @@
-"""Run one program and say how long it took and how much memory it had at its peak.
+"""Run one program and print its duration and its peak memory.
 
-Started as a small process of its own (``python -I -S spawn.py REQUEST``): what a process inherits counts
-into its peak, so whoever starts it must be smaller than everything that is measured.
+It is a small process of its own (``python -I -S spawn.py REQUEST``): inherited memory counts as a
+process's peak, so the parent must be smaller than every measured program.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 
 
 def run(request: dict) -> dict:  # type: ignore[type-arg]
-    """Run ``argv`` in ``cwd`` with ``environment`` alone, its output in the file ``output``."""
+    """Run ``argv`` in ``cwd`` with only ``environment``, and its output in the file ``output``."""
     os.chdir(request["cwd"])
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     actions = [
@@ -27,7 +27,7 @@ def run(request: dict) -> dict:  # type: ignore[type-arg]
     return {
         "ms": round(seconds * 1000, 2),
         "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 2),
-        # Kilobytes on Linux; of the program and of all that it started and waited for.
+        # In kilobytes on Linux, for the program and all processes that it waited for.
         "mb": round(usage.ru_maxrss / 1024, 1),
         "status": os.waitstatus_to_exitcode(status),
     }

@@ -1,4 +1,4 @@
-"""A record as tables: milliseconds, how many times Lockgate's, and memory. Markdown, and readable so."""
+"""Formats a record as Markdown tables: milliseconds, the ratio to Lockgate, and memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def describe(record: Record) -> str:
 
 
 def make_targets(record: Record) -> str:
-    """Return every target, what was measured, and whether that reaches it."""
+    """Return every target with the measured ratio, and whether it is reached."""
     lines = ["| target | at most | measured | |", "|---|---:|---:|---|"]
     for target in find_targets(record):
         form = ",.0f" if target.unit else ".2f"
@@ -41,7 +41,7 @@ def make_targets(record: Record) -> str:
 
 
 def make_times(record: Record, rows: Sequence[str]) -> str:
-    """Return medians in ms, and in parentheses how many times that of Lockgate."""
+    """Return medians in ms, with the ratio to Lockgate's in parentheses."""
     return _make_table(record, rows, _describe_time)
 
 

@@ -1,4 +1,4 @@
-"""What Lockgate is to reach, as ratios within one record, and whether it does."""
+"""Lockgate's performance targets, as ratios within one record, and whether they are reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERPRETED = frozenset({Kind.PYTHON.value, Kind.NODE.value, Kind.JAVA.value, Ki
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One number to stay at or below; ``unit`` says of what it is."""
+    """One ratio to stay at or below; ``unit`` is the measured quantity."""
 
     what: str
     limit: float
@@ -33,11 +33,11 @@ class Target:
 
 
 def find_targets(record: Record) -> list[Target]:
-    """Return every target of which the record has both numbers."""
+    """Return every target for which the record has both numbers."""
     return [*_floors(record), *_peers(record), *_others(record)]
 
 
-# Ours, in a row; what it is held against, in a row; and the limit of the ratio.
+# Lockgate's peer and row, the peer and row to compare with, and the limit of the ratio.
 _RATIOS = (
     ("lockgate", "fresh-1000", "psql-1", "fresh-1000", 0.85),
     ("lockgate", "fresh-10000", "psql-each", "fresh-10000", 0.4),

@@ -1,6 +1,6 @@
-"""The migrations that every tool is given: what a growing project writes, small and many.
+"""The migrations that every tool gets: many small ones, as in a growing project.
 
-Knows SQL; knows no tool. Nothing in it means anything to a tool: no ``%``, ``:``, ``?`` or ``${``.
+They contain no text that a tool interprets: no ``%``, ``:``, ``?`` or ``${``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Change:
 
 
 def make_changes(count: int) -> list[Change]:
-    """Return so many migrations: ten to a module, each module two tables and what is done to them."""
+    """Return ``count`` migrations: ten per module; each module has two tables and their changes."""
     return [_make_change(number) for number in range(1, count + 1)]
 
 
 def make_long_change(statements: int) -> Change:
-    """Return one migration of so many statements, for outside of a transaction."""
+    """Return one migration of ``count`` statements, to run outside a transaction."""
     rows = "".join(f"INSERT INTO long VALUES ({n}, 'row {n}');\n" for n in range(1, statements))
     up = f"CREATE TABLE long (id int, name text);\n{rows}"
     return Change(1, "fill_long", up, "DROP TABLE long;\n", is_outside=True)

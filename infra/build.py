@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Build what is deployed: our code, its dependencies, the migrations, and their byte code.
+"""Build the deployed package: Lockgate, its dependencies, the migrations, and the byte code.
 
-Knows files, pip and zip; imports nothing of Lockgate, so that it runs on any Python from 3.11 on::
+It imports nothing of Lockgate, so that it runs on any Python from 3.11 on::
 
     python infra/build.py --migrations db/                 build/lockgate-arm64.zip
-    python infra/build.py --arch x86_64 --migrations db/   for another machine
-    python infra/build.py --migrations db/ --directory DIR  a folder instead; `sam build` uses it
+    python infra/build.py --arch x86_64 --migrations db/   for another architecture
+    python infra/build.py --migrations db/ --directory DIR  fills a folder; `sam build` uses it
     python infra/build.py --layer                          build/lockgate-layer-arm64.zip
-    python build.py --handler DIR --requirements FILE      a Lockgate that pip has installed
+    python build.py --handler DIR --requirements FILE      for a Lockgate installed by pip
 
-A layer has everything but migrations, for people who bring their own function. An image is built by
-infra/Dockerfile, which asks for a folder.
+A layer has everything except migrations, for a function of your own. infra/Dockerfile builds an
+image from a folder that this script fills.
 
-The same input gives the same bytes: names are sorted, times and modes fixed, and the byte code
-speaks of /var/task, or of /opt/python. A deploy tool that compares hashes then deploys only what has
+The same input gives the same bytes: names are sorted, times and modes are fixed, and the byte code
+contains paths in /var/task or /opt/python. So a deploy tool that compares hashes deploys only what
 changed.
 """
 
@@ -41,12 +41,12 @@ HANDLER = ROOT / "handler"
 REQUIREMENTS = HANDLER / "requirements.txt"
 PYTHON_VERSION = "3.13"
 TASK_ROOT = "/var/task"
-# Lambda unpacks layers into /opt, and Python looks into this folder of it.
+# Lambda unpacks layers into /opt, and Python imports from this folder in it.
 LAYER_FOLDER = "python"
 LAYER_ROOT = "/opt/python"
 
-# Lambda's limits: a package sent directly, and the function's folder. Our own aim is far below; a
-# package that grows past it costs start-up time, so it is said.
+# Lambda's limits: a package sent directly, and the function's folder. Our own aim is far below. A larger
+# package starts slower, so the build mentions it.
 ZIPPED_AIM_BYTES = 8 * 1024**2
 ZIPPED_LIMIT_BYTES = 50 * 1024**2
 UNZIPPED_LIMIT_BYTES = 250 * 1024**2
@@ -56,27 +56,27 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 NATIVE = "native"
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
-# Never imported by a function that talks to PostgreSQL; each pattern with what makes it safe.
+# Files that the function never imports; each pattern with the reason.
 _NEEDLESS = (
     r"bin/.*",  # commands of the dependencies
     r".*\.(pyi|pxd|pyx|c|h)",  # for type checkers and compilers
-    r"sqlalchemy/testing/.*",  # a test suite; only provision.py, its own part, imports it
+    r"sqlalchemy/testing/.*",  # a test suite; only its own provision.py imports it
     r"sqlalchemy/dialects/[^/]+/provision\.py",
     r"sqlalchemy/dialects/(mssql|mysql|oracle|sqlite)/.*",  # loaded by name from a database URL
-    r"sqlalchemy/ext/(asyncio|mypy)/.*",  # need greenlet and mypy, which are not here either
-    # A third of the package, for reading rows faster; of that the driver, all Python, takes far more.
+    r"sqlalchemy/ext/(asyncio|mypy)/.*",  # need greenlet and mypy, which the package does not have
+    # A third of the package; it speeds up reading rows, most of whose time the pure Python driver takes.
     r"sqlalchemy/.*\.so",
     r"dateutil/zoneinfo/.*\.tar\.gz",  # a second copy of the time zones; pg8000 parses offsets only
-    # Lockgate logs and counts; Logger and Metrics import nothing of these (a test imports both).
+    # Lockgate uses Logger and Metrics, which import nothing of these (a test imports both).
     r"aws_lambda_powertools/event_handler/.*",
     r"aws_lambda_powertools/utilities/(?!__init__\.py$|typing/|jmespath_utils/).*",
-    # The terminal's side; what it needs is not here.
+    # The command line, whose dependencies are not in the package.
     r"lockgate/((local|terminal)/.*|aws/function\.py|__main__\.py)",
-    # pg8000, scramp and SQLAlchemy read their METADATA; the licences ask to be passed on.
+    # pg8000, scramp and SQLAlchemy read their METADATA; the licences must be distributed.
     r"[^/]+\.dist-info/(?!METADATA$|(licenses/)?(LICEN[CS]E|NOTICE|AUTHORS|COPYING)[^/]*$).*",
 )
-# Shipped without byte code: Lockgate never imports them. A Python migration that does waits 0.3 s
-# longer; everyone else downloads a megabyte less.
+# Shipped without byte code, because Lockgate never imports them. A Python migration that does takes
+# 0.3 s longer; every other function is a megabyte smaller.
 _RARELY_IMPORTED = r"/sqlalchemy/(orm|ext)/"
 _NEEDLESS_FILE = re.compile("|".join(_NEEDLESS))
 _LEFTOVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -91,10 +91,10 @@ class BuildFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What goes into a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code.
+    """The parts of a package. ``compiler`` is a Python 3.13; ``None`` ships no byte code.
 
-    A layer has no ``migrations``; what is said of them is passed over. ``handler`` is the folder
-    that has ``lockgate/``, the repository's own or a ``site-packages``.
+    A layer ignores ``migrations``. ``handler`` is the folder that contains ``lockgate/``: the
+    repository's own, or ``site-packages``.
     """
 
     machine: str
@@ -115,11 +115,11 @@ class Package:
 
 
 def fill_folder(recipe: Recipe, folder: Path) -> None:
-    """Lay the function's folder out in ``folder``, which must be empty.
+    """Fill ``folder``, which must be empty, with the function's code.
 
     Raises:
-        BuildFailed: the folder holds something, the migrations are not there, pip cannot install,
-            or a file does not compile.
+        BuildFailed: the folder is not empty, the migrations do not exist, pip cannot install, or a file
+            does not compile.
     """
     if not recipe.migrations.is_dir():
         raise BuildFailed(
@@ -128,16 +128,16 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
         )
     _refuse_leftovers(folder)
     _fill_code(recipe, folder, TASK_ROOT)
-    # After the compilation: migrations are data, and a __pycache__ among them would be none.
+    # After the compilation: migrations are data and must not contain a __pycache__.
     shutil.copytree(recipe.migrations, folder / "migrations", ignore=_LEFTOVER)
     _check_unzipped_size(folder)
 
 
 def fill_layer(recipe: Recipe, folder: Path) -> None:
-    """Lay a layer out in ``folder``, which must be empty: code and dependencies, no migrations.
+    """Fill ``folder``, which must be empty, with a layer: code and dependencies, no migrations.
 
     Raises:
-        BuildFailed: as `fill_folder` does.
+        BuildFailed: the same errors as `fill_folder`.
     """
     _refuse_leftovers(folder)
     _fill_code(recipe, folder / LAYER_FOLDER, LAYER_ROOT)
@@ -148,7 +148,7 @@ def write_package(folder: Path, output: Path) -> Package:
     """Zip ``folder`` into ``output``, byte for byte the same for the same files.
 
     Raises:
-        BuildFailed: the package is larger than Lambda takes; ``output`` is left as it was.
+        BuildFailed: the package is larger than Lambda's limit; ``output`` is unchanged.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.partial")
@@ -164,10 +164,10 @@ def write_package(folder: Path, output: Path) -> Package:
 
 
 def find_compiler(wanted: str | None = None) -> Path:
-    """Return a Python of the function's version, since byte code is of one version only.
+    """Return a Python of the function's version, because byte code is for one version only.
 
-    Looks at ``wanted`` alone if it is given, else at the running Python, the PATH and pyenv's
-    folder. A candidate counts only if it runs: pyenv's `python3.13` exists also where it refuses.
+    Checks only ``wanted`` if it is given, else the running Python, the PATH and pyenv's folder. Each
+    candidate is run, because pyenv's `python3.13` may exist and not work.
 
     Raises:
         BuildFailed: there is none.
@@ -191,7 +191,7 @@ def _refuse_leftovers(folder: Path) -> None:
 
 
 def _fill_code(recipe: Recipe, folder: Path, root: str) -> None:
-    """Put code, dependencies and their byte code into a folder that will be at ``root``."""
+    """Put code, dependencies and their byte code into a folder that Lambda mounts at ``root``."""
     folder.mkdir(parents=True, exist_ok=True)
     _install_requirements(recipe, folder)
     shutil.copytree(recipe.handler / "lockgate", folder / "lockgate", ignore=_LEFTOVER)
@@ -232,7 +232,7 @@ def _prune(folder: Path) -> None:
             Path(parent).rmdir()
 
 
-# boto3 and botocore are the runtime's; the build need not have them.
+# boto3 and botocore come with the runtime; the build does not need them.
 _IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.path.insert(0, sys.argv[1])
@@ -247,7 +247,7 @@ for module in pkgutil.walk_packages(lockgate.__path__, "lockgate."):
 
 
 def _import_all(python: Path, folder: Path) -> None:
-    """Import every module, so that a library that is missing is missed here."""
+    """Import every module, so that a missing library fails the build."""
     _run(
         [str(python), "-I", "-B", "-c", _IMPORT_ALL, str(folder)],
         failure="A module of Lockgate cannot be imported",
@@ -255,8 +255,8 @@ def _import_all(python: Path, folder: Path) -> None:
 
 
 def _compile(python: Path, folder: Path, root: str) -> None:
-    # Unchecked: the function's folder cannot be written, and comparing times there costs start-up.
-    # The fixed hash seed keeps the order of constants, and so the bytes, from run to run.
+    # Unchecked, because the function's folder is read-only, and comparing times takes start-up time. The
+    # fixed hash seed keeps the order of constants, and so the bytes, the same in every build.
     _run(
         [
             *(str(python), "-I", "-m", "compileall", "-q", "-f"),
@@ -272,7 +272,7 @@ def _check_unzipped_size(folder: Path) -> None:
     size = sum(path.stat().st_size for path in _list_files(folder))
     if size > UNZIPPED_LIMIT_BYTES:
         raise BuildFailed(
-            f"The package holds {_megabytes(size)}; Lambda takes "
+            f"The package has {_megabytes(size)}; Lambda's limit is "
             f"{_megabytes(UNZIPPED_LIMIT_BYTES)}. Look for large files among the migrations."
         )
 
@@ -284,7 +284,7 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _describe_member(path: Path, folder: Path) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(path.relative_to(folder).as_posix(), date_time=_ZIP_TIME)
-    member.create_system = 3  # Unix, also where the build runs elsewhere
+    member.create_system = 3  # Unix, even if the build runs on another system
     member.external_attr = (0o755 if path.suffix == ".so" else 0o644) << 16
     member.compress_type = zipfile.ZIP_DEFLATED
     return member
@@ -294,7 +294,7 @@ def _measure(archive: Path, folder: Path, output: Path) -> Package:
     content = archive.read_bytes()
     if len(content) > ZIPPED_LIMIT_BYTES:
         raise BuildFailed(
-            f"The package has {_megabytes(len(content))}; Lambda takes "
+            f"The package has {_megabytes(len(content))}; Lambda's limit is "
             f"{_megabytes(ZIPPED_LIMIT_BYTES)} when it is sent directly. Look for large files "
             "among the migrations."
         )
@@ -329,7 +329,7 @@ def _ask_executable(python: str) -> Path | None:
 
 
 def _run(command: list[str], *, failure: str, environment: dict[str, str] | None = None) -> None:
-    # S603: the program is a Python that was asked its version, the arguments are our own.
+    # The program is a Python whose version was checked; the arguments are our own.
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         raise BuildFailed(f"{failure}:\n{done.stdout}{done.stderr}".rstrip())
@@ -362,17 +362,19 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
     what.add_argument(
         "--migrations",
         metavar="DIR",
-        help="the migrations to ship; there is no default: no package holds an example by mistake",
+        help="the migrations to ship; no default, so that no package contains an example by mistake",
     )
     what.add_argument(
-        "--layer", action="store_true", help="a layer for a function of one's own: no migrations"
+        "--layer",
+        action="store_true",
+        help="build a layer for your own function, without migrations",
     )
     parser.add_argument(
         "--handler",
         type=Path,
         default=HANDLER,
         metavar="DIR",
-        help="the folder that has lockgate/; default: handler/ of this repository",
+        help="the folder that contains lockgate/; default: handler/ of this repository",
     )
     parser.add_argument(
         "--requirements",
@@ -389,7 +391,7 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="default: build/lockgate-<arch>.zip, or -layer-<arch>",
     )
     where.add_argument(
-        "--directory", type=Path, metavar="DIR", help="fill this empty folder, make no zip"
+        "--directory", type=Path, metavar="DIR", help="fill this empty folder instead of a zip"
     )
     parser.add_argument(
         "--python", metavar="PATH", help=f"the Python {PYTHON_VERSION} that compiles"
@@ -427,14 +429,14 @@ def _build(options: argparse.Namespace) -> str:
 
 
 def _find_migrations(options: argparse.Namespace) -> Path:
-    """Return the folder of migrations; a layer has none, and its recipe does not look at it.
+    """Return the folder of migrations; for a layer, which has none, any folder.
 
     Raises:
-        BuildFailed: none was named.
+        BuildFailed: it was not given.
     """
     if options.layer:
         return ROOT
-    # The Makefiles pass what nobody set as an empty text.
+    # The Makefiles pass an empty text if MIGRATIONS is not set.
     if not options.migrations:
         raise BuildFailed(
             "No folder of migrations was named. Nothing was built. Name yours, for sam build by its"
@@ -453,14 +455,14 @@ def _describe(package: Package) -> str:
     ]
     if package.zipped_bytes > ZIPPED_AIM_BYTES:
         lines.append(
-            f"  That is more than {_megabytes(ZIPPED_AIM_BYTES)}, and starts slower: look for what "
-            "has grown."
+            f"  This is more than {_megabytes(ZIPPED_AIM_BYTES)} and starts slower. Check what has "
+            "grown."
         )
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build as the command line says; return the exit status."""
+    """Build the package that the command line describes; return the exit status."""
     try:
         sys.stdout.write(_build(_read_arguments(arguments)))
     except BuildFailed as failure:

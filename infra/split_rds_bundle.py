@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Write Amazon's roots for RDS as a folder in which OpenSSL finds a certificate by its subject.
+"""Write Amazon's root certificates for RDS into a folder in which OpenSSL finds them by subject.
 
-A connection then reads the one root that it needs; reading all of them takes 17 ms of every start. To
-take a newer bundle, in the repository's root::
+A connection then reads only the root that it needs; reading all of them takes 17 ms of every start. To
+use a newer bundle, in the repository's root::
 
     curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
     .venv/bin/python infra/split_rds_bundle.py global-bundle.pem
 
-Needs asn1crypto, which the driver brings.
+Needs asn1crypto, a dependency of the driver.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def split_bundle(bundle: bytes, folder: Path) -> None:
 
 
 def name_subject(certificate: bytes) -> str:
-    """Return the name under which OpenSSL looks for a certificate: a digest of its subject.
+    """Return the file name by which OpenSSL finds a certificate: a digest of its subject.
 
-    As OpenSSL's ``X509_NAME_hash``: texts as UTF-8, in lower case, without spaces around them and with
-    one between words; the sets one after the other.
+    Like OpenSSL's ``X509_NAME_hash``: texts in UTF-8 and lower case, without surrounding spaces and with
+    single spaces between words; one set after the other.
     """
     subject = x509.Certificate.load(certificate).subject
     sets = b"".join(_write_canonical(part) for part in subject.chosen)

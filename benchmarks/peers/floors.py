@@ -1,7 +1,7 @@
-"""The floors: psql with all scripts in one file, and a bare script over pg8000.
+"""The floors, minimal scripts: psql with all migrations in one file, and a bare script with pg8000.
 
-They know in advance what is pending (psql), or learn it from a table of versions (pg8000); a tool
-that promises more has to do more.
+psql gets the pending migrations in advance; the script reads a table of versions. A tool that guarantees
+more has to do more.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def find_python(_tools: Tools) -> Path | None:
 
 
 def write_one_transaction(folder: Path, changes: Sequence[Change], applied: int) -> None:
-    """Write one file of what is pending."""
+    """Write one file with all pending migrations."""
     _write_file(folder, [_with_record(change) for change in changes[applied:]])
 
 
 def write_each(folder: Path, changes: Sequence[Change], applied: int) -> None:
-    """Write one file of what is pending, each migration between BEGIN and COMMIT."""
+    """Write one file with all pending migrations, each between BEGIN and COMMIT."""
     texts = [f"BEGIN;\n{_with_record(change)}COMMIT;\n" for change in changes[applied:]]
     _write_file(folder, texts)
 
@@ -53,7 +53,7 @@ def _write_file(folder: Path, texts: list[str]) -> None:
 
 
 def start_psql(*options: str) -> Callable[[Path, Path, Target], Command]:
-    """Return what runs that file."""
+    """Return the command that runs that file."""
 
     def start(program: Path, _folder: Path, _target: Target) -> Command:
         argv = (str(program), "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, "-f", "pending.sql")
@@ -69,7 +69,7 @@ def write_files(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_pg8000(count: int) -> Callable[[Path, Path, Target], Command]:
-    """Return what runs the script with so many migrations to a message."""
+    """Return the command that runs the script with ``count`` migrations per message."""
 
     def start(program: Path, _folder: Path, _target: Target) -> Command:
         return Command((str(program), str(_SCRIPT), "migrations", str(count)))

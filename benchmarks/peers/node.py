@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Callable[[Tools], Path | None]:
-    """Return what finds a program; Node.js must be there too."""
+    """Return a function that finds a program, which also needs Node.js."""
     return lambda tools: None if tools.find("node") is None else tools.find(name)
 
 
@@ -44,7 +44,7 @@ def write_knex(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_knex(program: Path, _folder: Path, _target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     return Command((str(program), "migrate:latest"))
 
 
@@ -76,7 +76,7 @@ def write_graphile_migrate(folder: Path, changes: Sequence[Change], _applied: in
 
 
 def start_graphile_migrate(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     return Command((str(program), "migrate"), {"DATABASE_URL": target.bare_url})
 
 
@@ -89,7 +89,7 @@ def write_postgrator(folder: Path, changes: Sequence[Change], _applied: int) -> 
 
 
 def start_postgrator(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     options = {
         "driver": "pg",
         "host": target.host,

@@ -1,4 +1,4 @@
-"""Liquibase, which needs Java, and Sqitch, which is Debian's."""
+"""Liquibase, which needs Java, and Sqitch, from Debian's packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHANGELOG = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def find_liquibase(tools: Tools) -> Path | None:
-    """Return Liquibase out of its npm package; Java must be there too."""
+    """Return Liquibase from its npm package; it needs Java."""
     program = tools.folder / "node_modules/liquibase/dist/liquibase/liquibase"
     if tools.find("java") is None:
         return None
@@ -42,7 +42,7 @@ def write_liquibase(folder: Path, changes: Sequence[Change], _applied: int) -> N
 
 
 def start_liquibase(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     argv = (
         f"--url=jdbc:postgresql://{target.host}:{target.port}/{target.dbname}?sslmode=disable",
         f"--username={target.user}",
@@ -64,7 +64,7 @@ def write_sqitch(folder: Path, changes: Sequence[Change], _applied: int) -> None
     lines = ["%syntax-version=1.0.0", "%project=shop", ""]
     for change in changes:
         for kind, text in (("deploy", change.up), ("revert", change.down)):
-            # No two deploy scripts may be equal.
+            # Deploy scripts must differ from each other.
             script = f"-- {change.name}\nBEGIN;\n{text}COMMIT;\n"
             write_new(folder / kind / f"{change.name}.sql", script)
         lines.append(f"{change.name} 2024-01-01T00:00:00Z Bench <bench@example.com>")
@@ -72,7 +72,7 @@ def write_sqitch(folder: Path, changes: Sequence[Change], _applied: int) -> None
 
 
 def start_sqitch(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending; it starts a psql for each."""
+    """Apply pending migrations; it starts one psql for each."""
     who = {"SQITCH_FULLNAME": "Bench", "SQITCH_EMAIL": "bench@example.com"}
     return Command((str(program), "deploy", f"db:pg:{target.dbname}"), who)
 

@@ -1,4 +1,4 @@
-"""Lockgate itself, as it is installed beside the benchmark."""
+"""Lockgate itself, from the benchmark's own environment."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def write(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply with the settings that there are by default."""
+    """Apply with the default settings."""
     return Command((str(program), "up", "--database-url", target.url))
 
 
 def start_each(program: Path, folder: Path, target: Target) -> Command:
-    """Apply each migration in a transaction of its own, as on a database in use."""
+    """Apply each migration in its own transaction, as on a database in use."""
     return Command(start(program, folder, target).argv, {"LOCKGATE_ATOMICITY": "migration"})
 
 

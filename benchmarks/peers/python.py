@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def find(name: str) -> Callable[[Tools], Path | None]:
-    """Return what finds a program."""
+    """Return a function that finds a program."""
     return lambda tools: tools.find(name)
 
 
@@ -25,7 +25,7 @@ def write_pgmigrate(folder: Path, changes: Sequence[Change], _applied: int) -> N
 
 
 def start_pgmigrate(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     address = f"host={target.host} port={target.port} dbname={target.dbname} user={target.user}"
     return Command((str(program), "-d", ".", "-t", "latest", "-c", address, "migrate"))
 
@@ -39,7 +39,7 @@ def write_yoyo(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_yoyo(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     url = f"postgresql:///{target.dbname}"
     argv = ("apply", "--batch", "--no-config-file", "--database", url, "migrations")
     return Command((str(program), *argv))
@@ -53,7 +53,7 @@ def write_pyway(folder: Path, changes: Sequence[Change], _applied: int) -> None:
 
 
 def start_pyway(program: Path, _folder: Path, target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     settings = {
         "PYWAY_TYPE": "postgres",
         "PYWAY_DATABASE_MIGRATION_DIR": "migrations",
@@ -100,7 +100,7 @@ def downgrade() -> None:
 
 
 def write_alembic(folder: Path, changes: Sequence[Change], _applied: int) -> None:
-    """Write a project whose revisions execute the SQL, a transaction each."""
+    """Write a project whose revisions execute the SQL, one transaction each."""
     write_new(folder / "alembic.ini", _ALEMBIC_INI)
     write_new(folder / "schema/env.py", _ALEMBIC_ENV)
     before = ""
@@ -118,7 +118,7 @@ def write_alembic(folder: Path, changes: Sequence[Change], _applied: int) -> Non
 
 
 def start_alembic(program: Path, _folder: Path, _target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     return Command((str(program), "upgrade", "head"))
 
 
@@ -160,7 +160,7 @@ def write_django(folder: Path, changes: Sequence[Change], _applied: int) -> None
 
 
 def start_django(program: Path, _folder: Path, _target: Target) -> Command:
-    """Apply what is pending."""
+    """Apply pending migrations."""
     settings = {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": "."}
     return Command((str(program), "migrate", "--skip-checks"), settings)
 
@@ -175,7 +175,7 @@ PYTHON = (
         most=10_000,
     ),
     Peer("yoyo", Kind.PYTHON, find("yoyo"), write_yoyo, start_yoyo),
-    # Its time grows with the square of what is there: minutes for a thousand.
+    # Its time grows with the square of the number of migrations: minutes for a thousand.
     Peer("pyway", Kind.PYTHON, find("pyway"), write_pyway, start_pyway, most=100),
     Peer("Alembic", Kind.PYTHON, find("alembic"), write_alembic, start_alembic),
     Peer("Django", Kind.PYTHON, find("django-admin"), write_django, start_django),

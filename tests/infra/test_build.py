@@ -230,7 +230,7 @@ def test_package_over_the_limit_is_refused_and_the_old_one_stays(
     (folder / "large.sql").write_bytes(os.urandom(200))
     output.write_text("the old one")
 
-    with pytest.raises(BuildFailed, match=r"The package has 0\.0 MB; Lambda takes"):
+    with pytest.raises(BuildFailed, match=r"The package has 0\.0 MB; Lambda's limit is"):
         build.write_package(folder, output)
 
     assert output.read_text() == "the old one"

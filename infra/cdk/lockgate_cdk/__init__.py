@@ -1,4 +1,4 @@
-"""Lockgate in an app of the AWS CDK: `DatabaseMigrations`, and what it takes."""
+"""Lockgate for apps of the AWS CDK: the construct `DatabaseMigrations` and its arguments' types."""
 
 from lockgate_cdk.database_migrations import DatabaseMigrations
 from lockgate_cdk.endpoints import Endpoint

@@ -1,4 +1,4 @@
-"""The alarms of a function that migrates: those of template.yaml, which a test compares them with."""
+"""Makes the alarms of template.yaml for the function; a test compares the two."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from constructs import Construct
 
 _MINUTE = Duration.minutes(1)
-# Nine tenths of the 15 minutes there are.
+# Nine tenths of Lambda's 15 minutes.
 _LONG_MS = 810_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """When an alarm goes off: above ``threshold``, or on it where there is one."""
+    """When an alarm goes off: above 0, or from ``threshold`` on if it is not 0."""
 
     name: str
     description: str
@@ -82,7 +82,7 @@ def _list_rules(function: lambda_.IFunction, *, has_destination: bool) -> Iterat
 
 
 def _count(function: lambda_.IFunction, name: str) -> cloudwatch.IMetric:
-    """Return one of Lockgate's metrics over all databases: a name may be known to the secret only."""
+    """Return a metric of Lockgate over all databases, since only the secret may contain the name."""
     function_name = function.function_name
     # S608: a query of CloudWatch's, over names of ours.
     query = f"SELECT SUM({name}) FROM \"Lockgate\" WHERE function_name = '{function_name}'"  # noqa: S608 - CloudWatch's own language, and names of ours

@@ -1,4 +1,4 @@
-"""The construct's arguments, checked and read. Makes nothing."""
+"""Checks and reads the construct's arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_secretsmanager as secretsmanager
 
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 60, 3_600
-# Set by arguments, or by how the construct works; each with the way to say it.
+# Settings that arguments or the construct itself set, and what to do instead.
 _OWN_SETTINGS = {
     "LOCKGATE_SECRET_ARN": "Give secret=.",
     "LOCKGATE_IAM_AUTH": "Give iam_database_user_arn=.",
@@ -27,23 +27,23 @@ _OWN_SETTINGS = {
     "LOCKGATE_USERNAME": "Give username=.",
     "LOCKGATE_BACKUP": "Give backup=.",
     "LOCKGATE_MIGRATIONS": "Give migrations=.",
-    "LOCKGATE_OPERATE": "The construct names the function that it makes.",
-    "LOCKGATE_CFN_RESPONSE": "The function itself answers CloudFormation here.",
+    "LOCKGATE_OPERATE": "The construct sets it to the function that it creates.",
+    "LOCKGATE_CFN_RESPONSE": "With the construct, the function itself answers CloudFormation.",
 }
 
 
 def check_timeout(service_timeout: cdk.Duration) -> None:
-    """Refuse what the parameter ``ServiceTimeout`` of template.yaml refuses.
+    """Refuse a timeout that the parameter ``ServiceTimeout`` of template.yaml refuses.
 
     Raises:
-        ValueError: Lambda keeps no event for so short, or CloudFormation does not wait for so long.
+        ValueError: it is shorter than Lambda keeps an event, or longer than CloudFormation waits.
     """
     if not _SHORTEST_SECONDS <= service_timeout.to_seconds() <= _LONGEST_SECONDS:
         raise ValueError("service_timeout= must be from a minute to an hour.")
 
 
 def refuse_request(**given: str | None) -> None:
-    """Refuse arguments for a migration where there is none.
+    """Refuse arguments that are only for a migration, if there is none.
 
     Raises:
         ValueError: one of them was given.
@@ -51,21 +51,21 @@ def refuse_request(**given: str | None) -> None:
     for name, value in given.items():
         if value is not None:
             raise ValueError(
-                f"{name}= is for the migration, and with with_migration=False there is none."
+                f"{name}= is for the migration, but with_migration=False creates none."
             )
 
 
 def choose_database(
     cluster: rds.IDatabaseCluster | None, instance: rds.IDatabaseInstance | None
 ) -> rds.IDatabaseCluster | rds.IDatabaseInstance | None:
-    """Return the database that the construct is given, if any.
+    """Return the given cluster or instance, if any.
 
     Raises:
-        ValueError: there are two.
+        ValueError: both are given.
     """
     if cluster is not None and instance is not None:
         raise ValueError(
-            "A cluster and an instance were given. Give the one that has the database."
+            "Both cluster= and instance= were given. Give only the one with the database."
         )
     return cluster if cluster is not None else instance
 
@@ -76,14 +76,14 @@ def read_access(
     host: str | None,
     username: str | None,
 ) -> Access:
-    """Return how the functions get to the database.
+    """Return how the functions reach the database and sign in.
 
     Raises:
-        ValueError: there are no credentials, or they lead nowhere.
+        ValueError: there are no credentials, or no host or user for them.
     """
     if secret is None and iam_database_user_arn is None:
         raise ValueError(
-            "There are no credentials. Give secret=, a cluster or an instance that has one, or"
+            "There are no credentials. Give secret=, a cluster or an instance with a secret, or"
             " iam_database_user_arn= with host= and username=."
         )
     if secret is None and (host is None or username is None):
@@ -98,12 +98,12 @@ def read_access(
 
 
 def _find_full_arn(secret: secretsmanager.ISecret) -> str:
-    """Return the ARN as policies need it; one without its ending matches any six characters."""
+    """Return the ARN for policies; if its random ending is unknown, with wildcards for it."""
     return secret.secret_full_arn or f"{secret.secret_arn}-??????"
 
 
 def choose_first_run(given: str | None, environment: Mapping[str, str]) -> str:
-    """Return the property as the template always has it; the setting counts if nothing is given."""
+    """Return the property, which the template always sets; by default, it is the setting's value."""
     if given is None:
         return environment.get("LOCKGATE_FIRST_RUN", FirstRun.REFUSE.value)
     return FirstRun(given).value
@@ -112,18 +112,18 @@ def choose_first_run(given: str | None, environment: Mapping[str, str]) -> str:
 def make_environment(
     own: Mapping[str, str | int | None], further: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the functions' variables.
+    """Return the functions' environment variables.
 
     Raises:
-        ValueError: one of ``further`` is the construct's own.
-        SettingInvalid: one is no setting, or has a value that it cannot have.
+        ValueError: the construct itself sets one of ``further``.
+        SettingInvalid: a setting is unknown or has an invalid value.
     """
     for name in further:
         if name in _OWN_SETTINGS:
-            raise ValueError(f"{name} is not taken from environment=. {_OWN_SETTINGS[name]}")
+            raise ValueError(f"environment= must not contain {name}. {_OWN_SETTINGS[name]}")
     given = {name: str(value) for name, value in own.items() if value is not None}
     environment = {**given, **further}
-    # What is known only to the deploy is looked at by the function.
+    # The function checks values that are known only when the stack is deployed.
     known = {k: v for k, v in environment.items() if not cdk.Token.is_unresolved(v)}
     read_settings(known)
     return environment

@@ -1,4 +1,4 @@
-"""The dashboard of a function that migrates: that of template.yaml, which a test compares it with."""
+"""Makes the dashboard of template.yaml for the function; a test compares the two."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_dashboard(
     log_group: logs.ILogGroup,
     alarms: Sequence[cloudwatch.IAlarm],
 ) -> cloudwatch.CfnDashboard:
-    """Return a dashboard of runs, times and reports; of alarms, too, if there are any."""
+    """Return a dashboard of runs, times, reports and, if there are any, alarms."""
     name = function.function_name
     widgets = [
         *([_show_alarms(alarms)] if alarms else []),
@@ -91,7 +91,7 @@ def _place(kind: str, place: tuple[int, int], properties: dict[str, Any]) -> dic
 
 
 def _search(function_name: str, metric: str, statistic: str) -> list[dict[str, str]]:
-    """Return one of Lockgate's metrics over all databases: only the secret may know the name."""
+    """Return a metric of Lockgate over all databases, since only the secret may contain the name."""
     found = (
         "{Lockgate,database,function_name,service}"
         f' function_name="{function_name}" MetricName="{metric}"'

@@ -1,4 +1,4 @@
-"""The construct. Knows which resources there are and what waits for what; knows no SQL.
+"""The construct: creates all resources, and makes them wait for each other.
 
 ::
 
@@ -65,10 +65,10 @@ _AN_HOUR = cdk.Duration.hours(1)
 
 @jsii.implements(ec2.IConnectable)
 class DatabaseMigrations(Construct):
-    """Migrations of a PostgreSQL database, run when the stack is deployed and they have changed.
+    """Migrations of a PostgreSQL database, run by a deploy if they have changed.
 
-    The deploy goes on only when they have run, and fails if one does. Whatever needs the schema
-    depends on the construct: ``app.node.add_dependency(migrations)``.
+    The deploy continues after they have run, and fails if one fails. Resources that need the schema must
+    depend on the construct: ``app.node.add_dependency(migrations)``.
     """
 
     def __init__(
@@ -110,57 +110,57 @@ class DatabaseMigrations(Construct):
         with_dashboard: bool = False,
         build_options: Sequence[str] = (),
     ) -> None:
-        """Make the functions, what they need, and the custom resource that calls the one.
+        """Create the functions, the resources that they need, and the custom resource of the migration.
 
         Args:
-            scope: where the construct stands.
-            construct_id: its name there.
-            vpc: where the functions run; the database, Secrets Manager and S3 must be reached from it.
+            scope: the parent of the construct.
+            construct_id: its name in the parent.
+            vpc: the functions' VPC, which must reach the database, Secrets Manager and S3.
             cluster: the database, if it is a cluster. The migration waits for its writer instance, and
-                the cluster lets the functions in.
-            instance: the database, if it is a single instance; the same holds. With neither, call
+                its security groups admit the functions.
+            instance: the database, if it is a single instance, with the same effects. With neither, call
                 ``migrations.connections.allow_to(…)`` yourself.
-            secret: the credentials; those of ``cluster`` or ``instance`` if it is not given.
-            iam_database_user_arn: signs in with IAM as this user instead, an ARN of
+            secret: the credentials; by default those of ``cluster`` or ``instance``.
+            iam_database_user_arn: sign in with IAM as this user instead, an ARN of
                 ``rds-db:…:dbuser:…``; needs ``host`` and ``username``.
-            host: address to connect to; else the secret's, or found through the secret's tags.
-            port: port; else the secret's, or 5432.
-            dbname: database; else the secret's, or postgres.
-            username: user; else the secret's.
-            migrations: the folder of migrations, seen from where the app is run. It must be named.
-            target: the last version to apply; else all of them.
+            host: host to connect to; by default the secret's, or found through the secret's tags.
+            port: port; by default the secret's, or 5432.
+            dbname: database; by default the secret's, or postgres.
+            username: user; by default the secret's.
+            migrations: the folder of migrations, relative to where the app runs.
+            target: the last version to apply; by default all of them.
             reason: text for the history of runs.
-            first_run: ``allow`` lets the first run go on in a database that has tables already;
-                ``refuse`` does not. If it is not given, the setting ``LOCKGATE_FIRST_RUN`` in
-                ``environment`` counts; else ``refuse``.
-            with_migration: migrate when the stack is deployed. With ``False`` nothing runs until
-                something invokes the function.
+            first_run: ``allow`` or ``refuse`` a first run in a database that already has tables. By
+                default, the setting ``LOCKGATE_FIRST_RUN`` in ``environment``, or else ``refuse``.
+            with_migration: migrate when the stack is deployed. With ``False``, nothing runs until you
+                invoke the function.
             service_timeout: how long CloudFormation waits for a migration, from a minute to an hour.
                 Two retries after a kill need 48 minutes.
-            with_codepipeline: let the function answer CodePipeline, which invokes it as an action.
-            with_codedeploy: let the function answer CodeDeploy, which invokes it as a lifecycle hook.
+            with_codepipeline: permit the function to answer CodePipeline, which invokes it as an action.
+            with_codedeploy: permit the function to answer CodeDeploy, which invokes it as a lifecycle
+                hook.
             environment: further settings (docs/configuration.md) and variables of migrations.
-            backup: ``off``, ``record`` or ``snapshot`` before a change; else recorded where possible.
-            vpc_subnets: subnets of the functions; else the private ones.
-            security_groups: security groups of the functions; else a new one, which lets out to the
-                database and to HTTPS.
-            endpoints: which endpoints to make in the VPC, for one without NAT.
-            with_operate: also make the function for operators.
+            backup: ``off``, ``record`` or ``snapshot`` before a change; by default recorded if possible.
+            vpc_subnets: subnets of the functions; by default the private ones.
+            security_groups: security groups of the functions; by default a new one, which permits
+                traffic to the database and to HTTPS.
+            endpoints: the endpoints to create in a VPC without NAT.
+            with_operate: also create the function for operators.
             operate_concurrency: concurrency reserved for it, 2 or more.
-            architecture: the machine of the functions and of the package.
-            memory_size: memory in MB; the share of a processor grows with it.
-            log_retention: how long the logs are kept.
-            encryption_key: key for the functions' variables and their logs; its policy must admit
-                CloudWatch Logs.
-            on_failure: where events go that Lambda gives up after its retries. Such an event holds the
-                signed URL of its answer.
-            with_alarms: make the alarms.
-            alarm_topic: where alarms go.
-            with_dashboard: make a CloudWatch dashboard of runs, times and reports.
+            architecture: the architecture of the functions and the package.
+            memory_size: memory in MB. Lambda gives CPU in proportion to it.
+            log_retention: how long logs are kept.
+            encryption_key: key for the functions' variables and their logs; its policy must permit
+                CloudWatch Logs to use it.
+            on_failure: destination of events that Lambda gives up after its retries. Such an event
+                contains the signed URL of its answer.
+            with_alarms: create the alarms.
+            alarm_topic: the topic that receives alarms.
+            with_dashboard: create a CloudWatch dashboard of runs, times and reports.
             build_options: further options of the build, such as ``["--no-compile"]``.
 
         Raises:
-            ValueError: what is given does not go together, or is no setting of Lockgate's.
+            ValueError: arguments contradict each other, or a setting is invalid.
             PackageNotBuilt: there is no such folder of migrations.
         """
         super().__init__(scope, construct_id)
@@ -200,7 +200,7 @@ class DatabaseMigrations(Construct):
         self.function, self.log_group = make_function(
             self,
             shared,
-            # After it nobody waits for an answer, and an event that is still queued must not run.
+            # After that CloudFormation no longer waits, so a queued event must not run.
             replace(MIGRATE, max_event_age=service_timeout),
             on_failure=on_failure,
             answer_policies=make_answer_policies(
@@ -213,11 +213,11 @@ class DatabaseMigrations(Construct):
             self.operate_function, self.operate_log_group = make_function(
                 self, shared, OPERATE, reserved_concurrency=operate_concurrency
             )
-            # Messages address an operator's commands to it.
+            # Hints for operators contain its name.
             self.function.add_environment("LOCKGATE_OPERATE", self.operate_function.function_name)
         if database is not None:
             self.connections.allow_to_default_port(database, "Functions of Lockgate")
-        # With the function: how often its events are repeated, and the route out of its subnets.
+        # The function includes its retries, and the route out of its subnets.
         way_out = [
             self.function,
             *groups,
@@ -256,13 +256,13 @@ class DatabaseMigrations(Construct):
             make_dashboard(self, self.function, self.log_group, alarms)
 
     def before(self, *dependents: IConstruct) -> None:
-        """Let each of ``dependents`` wait for the migration alone, not for alarms and Operate."""
+        """Make each of ``dependents`` wait for the migration only, not for alarms and Operate."""
         for dependent in dependents:
             dependent.node.add_dependency(self.resource)
 
     @property
     def check(self) -> cdk.CustomResource:
-        """The resource that asks the function for an answer before the migration.
+        """The resource that checks that the function can answer, before the migration.
 
         Raises:
             ValueError: the construct was made with ``with_migration=False``.
@@ -280,27 +280,27 @@ class DatabaseMigrations(Construct):
 
     @property
     def connections(self) -> ec2.Connections:
-        """The network side of the functions, for rules that the construct does not make."""
+        """The functions' connections, for rules that the construct does not create."""
         return self._connections
 
     @property
     def status(self) -> str:
-        """How the last run of this stack ended: ``applied``, ``up_to_date`` or ``rolled_back``."""
+        """Result of the last run of this stack: ``applied``, ``up_to_date`` or ``rolled_back``."""
         return str(self.resource.get_att_string("Status"))
 
     @property
     def from_version(self) -> str:
-        """The version of the schema before that run; empty on a new database."""
+        """Version of the schema before that run; empty on a new database."""
         return str(self.resource.get_att_string("FromVersion"))
 
     @property
     def to_version(self) -> str:
-        """The version of the schema after it."""
+        """Version of the schema after that run."""
         return str(self.resource.get_att_string("ToVersion"))
 
     @property
     def applied_count(self) -> str:
-        """How many migrations it applied, as text."""
+        """Number of migrations that the run applied, as text."""
         return str(self.resource.get_att_string("AppliedCount"))
 
     @property
@@ -350,5 +350,5 @@ def _make_policies(scope: Construct, access: Access, backup: str | None) -> list
 def _list_what_is_reached(
     database: rds.IDatabaseCluster | rds.IDatabaseInstance | None,
 ) -> list[IConstruct]:
-    """Return the database, its instances among it, and the groups with the rule that lets us in."""
+    """Return the database with its instances, and its security groups, which admit the functions."""
     return [] if database is None else [database, *database.connections.security_groups]

@@ -1,4 +1,4 @@
-"""The way to AWS's services for a VPC without NAT. Knows which there are; makes them on request."""
+"""Makes endpoints of AWS services, for a VPC without NAT."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class Endpoint(Enum):
-    """A service that the function calls, and what for."""
+    """A service that the function calls."""
 
     SECRETS_MANAGER = "SecretsManager"
-    """The secret."""
+    """For the secret."""
     S3 = "S3"
-    """The answer to CloudFormation."""
+    """For the answer to CloudFormation."""
     LAMBDA = "Lambda"
-    """Going on with a run that does not fit into one invocation."""
+    """To continue a run that does not fit into one invocation."""
     RDS = "Rds"
-    """Finding the host, where neither secret nor ``host`` says it; backups before a change."""
+    """To find the host if neither the secret nor ``host`` has it, and for backups before a change."""
     CODE_PIPELINE = "CodePipeline"
-    """The answer to CodePipeline."""
+    """For the answer to CodePipeline."""
     CODE_DEPLOY = "CodeDeploy"
-    """The answer to CodeDeploy."""
+    """For the answer to CodeDeploy."""
 
 
 _SERVICES = {
@@ -42,10 +42,10 @@ _SERVICES = {
 def make_endpoint(
     scope: Construct, endpoint: Endpoint, vpc: ec2.IVpc, subnets: ec2.SubnetSelection | None
 ) -> IConstruct:
-    """Return a new endpoint of ``vpc``, reachable from all of it, as its private names demand.
+    """Return a new endpoint of ``vpc`` that everything in it can use.
 
-    With private DNS every caller in the VPC is led to an interface endpoint, and every caller in the
-    subnets to S3's; so neither keeps others out.
+    Private DNS directs every caller in the VPC to an interface endpoint, and routes direct every caller
+    in the subnets to S3's. So an endpoint must not exclude other callers.
     """
     name = f"{endpoint.value}Endpoint"
     if endpoint is Endpoint.S3:

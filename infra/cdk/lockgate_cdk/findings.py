@@ -1,4 +1,4 @@
-"""What cdk-nag finds here and is meant to be so, with the reason. It need not be installed."""
+"""The findings of cdk-nag that are accepted, each with its reason. cdk-nag need not be installed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from constructs import IConstruct
 
 _RDS = "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:rds:<AWS::Region>:<AWS::AccountId>"
-_DESCRIBED = "It is only described, and its name is not known before the deploy."
-_NAMED = "It is for snapshots under names of Lockgate's."
-_OF_ANY = "A snapshot is of the database behind the host, which is not known before the deploy."
+_DESCRIBED = "The permission only describes, and the name is not known before the deploy."
+_NAMED = "The permission is for snapshots with Lockgate's names."
+_OF_ANY = "A snapshot is of the host's database, which is not known before the deploy."
 
 FUNCTION = {
-    "AwsSolutions-L1": "The package holds byte code of this runtime's Python.",
+    "AwsSolutions-L1": "The package contains byte code for this runtime's Python.",
 }
 REACH_DATABASE = {
-    "AwsSolutions-IAM5[Resource::*]": "Network interfaces know no narrower resource; Lambda itself"
-    " makes them, and the functions' code is denied them.",
+    "AwsSolutions-IAM5[Resource::*]": "These actions accept no narrower resource. Lambda itself uses"
+    " them; they are denied to the functions' code.",
     f"{_RDS}:cluster:*]": _DESCRIBED,
     f"{_RDS}:db:*]": _DESCRIBED,
 }
@@ -38,15 +38,15 @@ ANSWERS = {
     },
     "answer-codedeploy": {
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:codedeploy:<AWS::Region>:<AWS::AccountId>"
-        ":deploymentgroup:*]": "Only the event says which deployment asks.",
+        ":deploymentgroup:*]": "Only the event contains the deployment.",
     },
 }
 ENDPOINT = {
-    "AwsSolutions-EC23": "Who is let in is the VPC itself, whose range is not known before the deploy.",
+    "AwsSolutions-EC23": "The group admits the VPC itself, whose range is not known before the deploy.",
 }
 
 
 def accept_findings(construct: IConstruct, findings: Mapping[str, str]) -> None:
-    """Acknowledge each finding with its reason, for whoever reviews the app."""
+    """Acknowledge each finding with its reason, which a reviewer of the app can read."""
     for finding, reason in findings.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))

@@ -1,4 +1,4 @@
-"""A function with its role and its log. Knows what Migrate and Operate share, and how they differ."""
+"""Makes the functions Migrate and Operate, each with its role and its log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What both functions have: the package, the network, the settings, the rights."""
+    """The parts that both functions share: package, network, settings and permissions."""
 
     code: lambda_.Code
     architecture: lambda_.Architecture
@@ -38,7 +38,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What one function is for: its name, its actions, and for how long its events are repeated."""
+    """The differences of one function: its name, its actions, and the retries of its events."""
 
     name: str
     description: str
@@ -48,8 +48,8 @@ class Duty:
     max_event_age: Duration
 
 
-# Two retries are kept on purpose: an invocation that was killed is repeated, finds its predecessor's
-# lock, resumes, and still answers CloudFormation, which waits for an hour at most.
+# Keep the two retries: Lambda repeats a killed invocation, which takes over the lock, resumes, and still
+# answers CloudFormation. CloudFormation waits at most an hour.
 MIGRATE = Duty(
     "Migrate",
     description="Applies this package's migrations to the database.",
@@ -58,14 +58,14 @@ MIGRATE = Duty(
     retry_attempts=2,
     max_event_age=Duration.hours(1),
 )
-# What an operator asks for is not repeated behind the operator's back.
+# Lambda does not repeat an operator's command without the operator's knowledge.
 OPERATE = Duty(
     "Operate",
     description="For operators: down, repair, baseline, adopt and unlock.",
     role_description="Permissions of the function for operators.",
     actions="status,plan,history,down,repair,baseline,adopt,unlock",
     retry_attempts=0,
-    # Lambda makes a function that was idle active within minutes; its event must live as long.
+    # Lambda needs minutes to activate an idle function. The event must not expire before that.
     max_event_age=Duration.minutes(10),
 )
 
@@ -79,7 +79,7 @@ def make_function(
     on_failure: lambda_.IDestination | None = None,
     answer_policies: Mapping[str, iam.PolicyDocument] | None = None,
 ) -> tuple[lambda_.Function, logs.LogGroup]:
-    """Return a new function and its log, which stays when a first deploy is rolled back."""
+    """Return a new function and its log, which is kept when a first deploy is rolled back."""
     log_group = logs.LogGroup(
         scope,
         f"{duty.name}Logs",

@@ -1,7 +1,6 @@
-"""The package that is deployed, as an asset of the CDK.
+"""Builds the deployed package as an asset of the CDK, without a container.
 
-Knows which files go into it, and infra/build.py, which fills its folder; needs no container. Knows
-no stack. The same recipe serves the repository and an installed wheel, which brings it along.
+infra/build.py fills its folder. An installed wheel contains a copy of that script.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class PackageNotBuilt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which package is wanted. ``options`` are further ones of infra/build.py."""
+    """The package to build. ``options`` are further options of infra/build.py."""
 
     migrations: Path
     machine: str
@@ -44,31 +43,31 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Where the script that builds is, and what it installs."""
+    """The path of the build script, and of the requirements that it installs."""
 
     script: Path
     requirements: Path
 
 
 def find_recipe() -> Recipe:
-    """Return the recipe of the wheel if this is an installed one, else the repository's."""
+    """Return the recipe in the installed wheel, or else the repository's."""
     if _BROUGHT.is_dir():
         return Recipe(_BROUGHT / "build.py", _BROUGHT / "requirements.txt")
     return Recipe(_REPOSITORY / "infra/build.py", _REPOSITORY / "handler/requirements.txt")
 
 
 def compute_digest(order: Order) -> str:
-    """Return a hash of all that a package is made of: migrations, Lockgate, dependencies, options.
+    """Return a hash of all parts of a package: migrations, Lockgate, dependencies, options.
 
-    It does not change with times, modes, folders of this machine or what an editor leaves behind.
+    It does not depend on times, modes, this machine's folders or an editor's temporary files.
 
     Raises:
         PackageNotBuilt: there is no such folder of migrations.
     """
     if not order.migrations.is_dir():
         raise PackageNotBuilt(
-            f"There is no folder {order.migrations}. Nothing was built. Name the folder of your"
-            " migrations with migrations=, from where the app is run."
+            f"There is no folder {order.migrations}. Nothing was built. Set migrations= to the folder of"
+            " your migrations, relative to where the app runs."
         )
     recipe = find_recipe()
     digest = hashlib.sha256()
@@ -84,12 +83,12 @@ def compute_digest(order: Order) -> str:
 
 
 def make_code(order: Order, digest: str) -> lambda_.Code:
-    """Return the function's code: built when the app is synthesised, unless that was done before."""
+    """Return the function's code, which is built when the app is synthesised, unless it exists."""
     return lambda_.Code.from_asset(
         str(order.migrations),
         asset_hash=digest,
         bundling=cdk.BundlingOptions(
-            # Asked for by the CDK; never run, since the local way never declines.
+            # The CDK requires an image. It is never used, because the local build never declines.
             image=cdk.DockerImage.from_registry("scratch"),
             local=_LocalBuild(order),
         ),
@@ -97,10 +96,10 @@ def make_code(order: Order, digest: str) -> lambda_.Code:
 
 
 def build(order: Order, folder: Path) -> None:
-    """Lay the function's folder out in ``folder``.
+    """Fill ``folder`` with the function's code.
 
     Raises:
-        PackageNotBuilt: infra/build.py could not; its words are the message.
+        PackageNotBuilt: infra/build.py failed; the message quotes it.
     """
     recipe = find_recipe()
     done = subprocess.run(
@@ -117,13 +116,13 @@ def build(order: Order, folder: Path) -> None:
     if done.returncode != 0:
         raise PackageNotBuilt(
             f"Lockgate's package was not built. {done.stderr.strip()}\n"
-            "What --python and the like say here is given with build_options=[…]."
+            "Pass options such as --python with build_options=[…]."
         )
 
 
 @jsii.implements(cdk.ILocalBundling)
 class _LocalBuild:
-    """The CDK's way to have an asset built without a container."""
+    """Builds the asset without a container, through an interface of the CDK."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
@@ -134,13 +133,13 @@ class _LocalBuild:
 
 
 def _add(digest: Any, name: str, content: bytes) -> None:
-    """Add a named part; its length keeps what follows apart from it."""
+    """Add a named part with its length, so that the border to the next part counts too."""
     digest.update(f"{name}\0{len(content)}\0".encode())
     digest.update(content)
 
 
 def _list_files(folder: Path) -> Iterator[Path]:
-    """Yield what infra/build.py copies of a folder, in an order of its own."""
+    """Yield the files of a folder that infra/build.py copies, sorted by name."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         names = path.relative_to(folder).parts
         left_over = any(name.startswith(".") or name == "__pycache__" for name in names)

@@ -1,6 +1,6 @@
-"""What the functions may do: the policies of template.yaml, statement by statement.
+"""Makes the functions' policies, the same as in template.yaml, statement by statement.
 
-A test holds the two together. Why each right is needed stands in template.yaml.
+A test compares the two. The comments in template.yaml say why each permission is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the functions get to the database, in ARNs; ``finds_host`` if nobody says its address."""
+    """How the functions reach the database, as ARNs; ``finds_host`` if no host is given."""
 
     secret_arn: str | None
     secret_key_arn: str | None
@@ -26,12 +26,12 @@ class Access:
 
 
 def list_reach_statements(access: Access) -> list[iam.PolicyStatement]:
-    """Return what it takes to be in the network, find the database and sign in to it."""
+    """Return the statements to use the network, find the database and sign in to it."""
     return [iam.PolicyStatement.from_json(value) for value in _list_reach(access)]
 
 
 def list_backup_statements(*, takes_snapshots: bool) -> list[iam.PolicyStatement]:
-    """Return what it takes to find what there is to go back to, or to make it."""
+    """Return the statements to find or create a backup."""
     return [iam.PolicyStatement.from_json(value) for value in _list_backup(takes_snapshots)]
 
 
@@ -82,7 +82,7 @@ def _list_reach(access: Access) -> Iterator[dict[str, Any]]:
         yield _allow(["rds-db:connect"], [access.iam_database_user_arn])
 
 
-def _list_backup(takes_snapshots: bool) -> Iterator[dict[str, Any]]:  # noqa: FBT001 - see above
+def _list_backup(takes_snapshots: bool) -> Iterator[dict[str, Any]]:  # noqa: FBT001 - the public function has the keyword
     yield _allow(
         [
             "rds:DescribeDBClusters",

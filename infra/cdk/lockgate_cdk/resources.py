@@ -1,7 +1,4 @@
-"""The custom resources that CloudFormation calls the function for, and the right to go on.
-
-Knows their types, times and properties; does not know what they wait for.
-"""
+"""Makes the custom resources that call the function, and its permission to continue a run."""
 
 from __future__ import annotations
 
@@ -45,8 +42,8 @@ def make_migration(
 ) -> cdk.CustomResource:
     """Return a resource for which CloudFormation calls ``function`` when a property changes.
 
-    It calls the function itself: the Provider framework of the CDK would allow 14 minutes, and write
-    the signed URL of the answer into the history of a state machine.
+    It calls the function directly: the CDK's Provider framework allows only 14 minutes, and writes the
+    signed URL of the answer into the history of a state machine.
     """
     return cdk.CustomResource(
         scope,
@@ -59,7 +56,7 @@ def make_migration(
 
 
 def let_continue(scope: Construct, function: lambda_.Function) -> iam.Policy:
-    """Let a function go on in a further invocation; apart from the role, which it needs itself."""
+    """Let a function invoke itself, in a separate policy because the function needs its role first."""
     role = function.role
     assert role is not None
     statement = iam.PolicyStatement(

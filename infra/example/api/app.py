@@ -1,4 +1,4 @@
-"""The example's function: it asks a database that may be asleep, over a schema that is there."""
+"""The example's function: queries a database that may be asleep; its schema exists already."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import boto3
 
-# A cluster at no capacity takes some 15 s to wake; the Data API says so instead of waiting.
+# A cluster that scaled to zero takes some 15 s to wake. The Data API returns an error instead of
+# waiting.
 RETRY_AFTER_SECONDS = 5
 
 rds = boto3.client("rds-data")
 
 
 def lambda_handler(_event: Any, _context: object) -> dict[str, Any]:
-    """Answer with the number of customers, or with when to ask again."""
+    """Answer with the number of customers, or with the time to retry after."""
     try:
         answer = rds.execute_statement(
             resourceArn=os.environ["CLUSTER_ARN"],

@@ -427,7 +427,7 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
         (
             {"cluster": None},
             (
-                "There are no credentials. Give secret=, a cluster or an instance that has one, or"
+                "There are no credentials. Give secret=, a cluster or an instance with a secret, or"
                 " iam_database_user_arn= with host= and username=."
             ),
         ),
@@ -437,11 +437,11 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
         ),
         (
             {"environment": {"LOCKGATE_HOST": "db"}},
-            "LOCKGATE_HOST is not taken from environment=. Give host=.",
+            "environment= must not contain LOCKGATE_HOST. Give host=.",
         ),
         (
             {"with_migration": False, "target": "1"},
-            "target= is for the migration, and with with_migration=False there is none.",
+            "target= is for the migration, but with_migration=False creates none.",
         ),
         (
             {"service_timeout": cdk.Duration.seconds(59)},
