@@ -270,7 +270,7 @@ def _note(report: Report, *, is_over: bool = True) -> Report:
     try:
         _measure(report, failures=_is_alarming(report) if is_over else 0)
     except Exception as error:  # noqa: BLE001 - a failed metric must not change the answer
-        logger.error("metrics_failed", error_type=type(error).__name__)  # noqa: TRY400 - a traceback may contain anything
+        _log_metrics_failure(error)
     if report.error is not None and is_over:
         logger.error(
             "run_failed",
@@ -280,6 +280,11 @@ def _note(report: Report, *, is_over: bool = True) -> Report:
             hint=report.error.hint,
         )
     return report
+
+
+def _log_metrics_failure(error: Exception) -> None:
+    # Without a traceback, which may contain anything.
+    logger.error("metrics_failed", error_type=type(error).__name__)
 
 
 def _measure(report: Report, *, failures: int) -> None:

@@ -53,7 +53,7 @@ else:
 
 
 def _make_first_init(cls: type) -> Callable[..., None]:
-    def __init__(self: object, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - what it is
+    def __init__(self: object, *args: Any, **kwargs: Any) -> None:
         init = _compile_init(cls)
         cls.__init__ = init  # type: ignore[misc]
         init(self, *args, **kwargs)
@@ -84,7 +84,7 @@ def _compile_init(cls: type) -> Callable[..., None]:
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
     source = f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(lines or [" pass"])
-    exec(source, names)  # noqa: S102 - made of the names of fields, as the standard library does it
+    exec(source, names)  # noqa: S102 - built only from field names, like the standard library
     init: Callable[..., None] = names["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
@@ -94,10 +94,10 @@ def _make_comparison(cls: type, *, frozen: bool, order: bool) -> dict[str, Any]:
     compared = [field.name for field in dataclasses.fields(cls) if field.compare]
     read = operator.attrgetter(*compared) if compared else _read_nothing
 
-    def __eq__(self: object, other: object) -> Any:  # noqa: N807 - what it is
+    def __eq__(self: object, other: object) -> Any:
         return read(self) == read(other) if self.__class__ is other.__class__ else NotImplemented
 
-    def __hash__(self: object) -> int:  # noqa: N807 - what it is
+    def __hash__(self: object) -> int:
         return hash(read(self))
 
     ordering = {name: _make_order(read, name) for name in _ORDER} if order else {}

@@ -22,7 +22,7 @@ def find_version(package: str) -> str:
     start, end = f"{package}-", ".dist-info"
     for folder in sys.path:
         with suppress(OSError):
-            for name in os.listdir(folder or "."):  # noqa: PTH208 - quicker by far
+            for name in os.listdir(folder or "."):  # noqa: PTH208 - pathlib takes far longer
                 if name.startswith(start) and name.endswith(end):
                     return name.removeprefix(start).removesuffix(end)
     version: str = import_module("importlib.metadata").version(package)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import uuid
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
@@ -61,12 +62,12 @@ class _SignedUrl(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """Accept an answer only without a content type, because S3's signature covers an empty one."""
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        status = 403 if self.headers.get("Content-Type") else 200
-        if status == 200:  # noqa: PLR2004 - HTTP
+        is_signed = not self.headers.get("Content-Type")
+        if is_signed:
             self.server.puts.append((self.path, body))
-        self.send_response(status)
+        self.send_response(HTTPStatus.OK if is_signed else HTTPStatus.FORBIDDEN)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, *_: object) -> None:
         """Log nothing."""

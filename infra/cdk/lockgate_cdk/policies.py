@@ -32,7 +32,10 @@ def list_reach_statements(access: Access) -> list[iam.PolicyStatement]:
 
 def list_backup_statements(*, takes_snapshots: bool) -> list[iam.PolicyStatement]:
     """Return the statements to find or create a backup."""
-    return [iam.PolicyStatement.from_json(value) for value in _list_backup(takes_snapshots)]
+    return [
+        iam.PolicyStatement.from_json(value)
+        for value in _list_backup(takes_snapshots=takes_snapshots)
+    ]
 
 
 def make_answer_policies(*, codepipeline: bool, codedeploy: bool) -> dict[str, iam.PolicyDocument]:
@@ -82,7 +85,7 @@ def _list_reach(access: Access) -> Iterator[dict[str, Any]]:
         yield _allow(["rds-db:connect"], [access.iam_database_user_arn])
 
 
-def _list_backup(takes_snapshots: bool) -> Iterator[dict[str, Any]]:  # noqa: FBT001 - the public function has the keyword
+def _list_backup(*, takes_snapshots: bool) -> Iterator[dict[str, Any]]:
     yield _allow(
         [
             "rds:DescribeDBClusters",
