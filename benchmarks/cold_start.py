@@ -278,7 +278,7 @@ def try_memory_sizes(place: Place, rounds: int) -> list[tuple[int, list[Sample]]
     for size in MEMORY_SIZES:
         with limit_processor(size / MB_PER_PROCESSOR) as processor:
             if processor is None:
-                raise SystemExit("This machine lets nobody make a control group; try as root.")
+                raise SystemExit("This machine does not permit control groups; try as root.")
             samples = [_measure(place, one, processor, rounds) for one in situations]
         found.append((size, samples))
     return found

@@ -37,7 +37,7 @@ class _Link:
             thread.start()
         for thread in threads:
             thread.join()
-        print(self.turns, flush=True)  # noqa: T201 - for whoever started it
+        print(self.turns, flush=True)  # noqa: T201 - the result for the parent process
 
     def _relay(self, source: socket.socket, target: socket.socket) -> None:
         waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
@@ -71,7 +71,7 @@ def serve(host: str, port: int, seconds: float) -> None:
     """Listen on a free port of loopback until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)  # noqa: T201 - for whoever started it
+    print(listener.getsockname()[1], flush=True)  # noqa: T201 - the result for the parent process
     while True:
         client, _ = listener.accept()
         server = socket.create_connection((host, port))

@@ -39,7 +39,7 @@ def measure(
     """Run a program to its end.
 
     Raises:
-        ProgramFailed: it says that it failed.
+        ProgramFailed: its exit status is not 0.
     """
     request = {
         "argv": argv,
@@ -87,7 +87,7 @@ def open_way(host: str, port: int, delay_ms: float) -> Iterator[Way]:
 def make_environment(psql: Path | None) -> dict[str, str]:
     """Return the environment of every program: a PATH, a home and a locale, without the user's own.
 
-    Python's compiled files are written and used, whatever this process was told.
+    Python's compiled files are written and used, whatever this process's own setting is.
     """
     kept = {name: os.environ[name] for name in ("HOME", "JAVA_HOME") if name in os.environ}
     folders = [os.environ.get("PATH", os.defpath), *([] if psql is None else [str(psql.parent)])]

@@ -94,8 +94,8 @@ class Tools:
 
     def find_ours(self, name: str) -> Path | None:
         """Return a program of the benchmark's own environment."""
-        beside = Path(sys.executable).with_name(name)
-        return beside if beside.exists() else None
+        path = Path(sys.executable).with_name(name)
+        return path if path.exists() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Peer:
     ``write(folder, changes, applied)`` writes a folder whose first ``applied`` changes are in the
     database already; it is called again with more changes. ``start(program, folder, target)`` returns
     what is run, in the folder. ``most`` is the largest folder that it is measured with.
-    ``goes_outside``: its files can say that each statement is to be committed by itself.
+    ``goes_outside``: its files can request that each statement is committed separately.
     """
 
     name: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Row:
     """One kind of work. ``rounds`` is the default number of times that each peer does it.
 
-    ``statements``: the one pending migration has so many, each committed by itself.
+    ``statements``: the one pending migration has this many, each committed separately.
     """
 
     name: str

@@ -34,4 +34,4 @@ def run(request: dict) -> dict:  # type: ignore[type-arg]
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(json.loads(sys.argv[1]))))  # noqa: T201 - the answer to whoever started it
+    print(json.dumps(run(json.loads(sys.argv[1]))))  # noqa: T201 - the result for the parent process

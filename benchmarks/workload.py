@@ -14,7 +14,7 @@ _FIRST_VERSION = 20_240_101_000_000
 class Change:
     """One migration. ``number`` counts from 1; ``up`` and ``down`` are whole scripts.
 
-    ``is_outside``: each statement of ``up`` is committed by itself.
+    ``is_outside``: each statement of ``up`` is committed separately.
     """
 
     number: int

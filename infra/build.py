@@ -123,7 +123,7 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
     """
     if not recipe.migrations.is_dir():
         raise BuildFailed(
-            f"There is no folder {recipe.migrations}. Name the folder of your migrations with "
+            f"There is no folder {recipe.migrations}. Give the folder of your migrations with "
             "--migrations."
         )
     _refuse_leftovers(folder)
@@ -187,7 +187,7 @@ def find_compiler(wanted: str | None = None) -> Path:
 
 def _refuse_leftovers(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
-        raise BuildFailed(f"{folder} is not empty. Remove what is in it, or name another folder.")
+        raise BuildFailed(f"{folder} is not empty. Empty it, or give another folder.")
 
 
 def _fill_code(recipe: Recipe, folder: Path, root: str) -> None:
@@ -439,8 +439,8 @@ def _find_migrations(options: argparse.Namespace) -> Path:
     # The Makefiles pass an empty text if MIGRATIONS is not set.
     if not options.migrations:
         raise BuildFailed(
-            "No folder of migrations was named. Nothing was built. Name yours, for sam build by its"
-            ' whole path: MIGRATIONS="$PWD/db/migrations" sam build, or make build'
+            "No folder of migrations was given. Nothing was built. Give yours; sam build needs an"
+            ' absolute path: MIGRATIONS="$PWD/db/migrations" sam build, or make build'
             " MIGRATIONS=db/migrations, or --migrations db/migrations."
         )
     return Path(options.migrations).resolve()

@@ -175,7 +175,7 @@ def test_build_without_a_folder_of_migrations_is_refused(
     )
 
     assert done.returncode != 0
-    assert "No folder of migrations was named. Nothing was built." in done.stderr
+    assert "No folder of migrations was given. Nothing was built." in done.stderr
     assert 'MIGRATIONS="$PWD/db/migrations" sam build' in done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -239,7 +239,7 @@ def test_package_over_the_limit_is_refused_and_the_old_one_stays(
 
 def test_folder_of_migrations_must_exist(tmp_path: Path) -> None:
     """A package without migrations would be deployed, and do nothing."""
-    with pytest.raises(BuildFailed, match="Name the folder of your migrations with --migrations"):
+    with pytest.raises(BuildFailed, match="Give the folder of your migrations with --migrations"):
         build.fill_folder(Recipe(HOST, tmp_path / "nowhere", None), tmp_path / "task")
 
 
@@ -290,7 +290,7 @@ def test_failure_is_told_on_standard_error(
 
     assert build.main(["--no-compile", "--migrations", str(missing)]) == 1
     assert capsys.readouterr().err == (
-        f"There is no folder {missing}. Name the folder of your migrations with --migrations.\n"
+        f"There is no folder {missing}. Give the folder of your migrations with --migrations.\n"
     )
 
 

@@ -47,7 +47,7 @@ examples:
   lockgate up --local                 run it there
   lockgate up --secret shop/database  run it on a database, by its secret in AWS
   lockgate status --json --database-url postgresql://user:password@host/shop
-  lockgate invoke shop-Migrate        run it in a deployed function, to its end
+  lockgate invoke shop-Migrate        run it in a deployed function until it is done
 
 Environment variables named LOCKGATE_… are settings; options override them.
 exit status: 0 done, 1 failed, 2 refused, 3 another run is active, 4 incomplete
@@ -225,12 +225,12 @@ def _add_requester(command: Any) -> None:
 
 def _add_repair(commands: Any) -> None:
     repair = _add_action(commands, Action.REPAIR, "fix one row of the history")
-    mend = repair.add_mutually_exclusive_group(required=True)
-    mend.add_argument(
+    change = repair.add_mutually_exclusive_group(required=True)
+    change.add_argument(
         "--accept", metavar="VERSION", help="accept its edited file: store the new checksums"
     )
-    mend.add_argument("--forget", metavar="VERSION", help="delete its row; it becomes pending")
-    mend.add_argument("--mark", metavar="VERSION", help="record it as applied without running it")
+    change.add_argument("--forget", metavar="VERSION", help="delete its row; it becomes pending")
+    change.add_argument("--mark", metavar="VERSION", help="record it as applied without running it")
     repair.add_argument(
         "--apply",
         action="store_false",
@@ -312,7 +312,9 @@ def _add_output(command: argparse.ArgumentParser) -> None:
 
 
 def _add_invoke(commands: Any) -> None:
-    invoke = _add_command(commands, "invoke", "run in a deployed function and wait for the result")
+    invoke = _add_command(
+        commands, "invoke", "run an action in a deployed function and wait for its result"
+    )
     invoke.set_defaults(run="invoke")
     invoke.add_argument(
         "function", metavar="FUNCTION", help="name or ARN, with or without an alias"
@@ -337,11 +339,17 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument(
         "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
     )
-    mend = command.add_mutually_exclusive_group()
+    change = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):
-        mend.add_argument(f"--{name}", metavar="VERSION", help="with repair")
+        change.add_argument(
+            f"--{name}", metavar="VERSION", help=f"with repair: the version to {name}"
+        )
     command.add_argument(
-        "--from", metavar="TOOL", dest="source", choices=list_tools(), help="with adopt"
+        "--from",
+        metavar="TOOL",
+        dest="source",
+        choices=list_tools(),
+        help="with adopt: the other tool",
     )
     command.add_argument("--table", metavar="NAME", help="with adopt: that tool's history table")
     shown = command.add_mutually_exclusive_group()

@@ -84,8 +84,7 @@ def _list_rules(function: lambda_.IFunction, *, has_destination: bool) -> Iterat
 def _count(function: lambda_.IFunction, name: str) -> cloudwatch.IMetric:
     """Return a metric of Lockgate over all databases, since only the secret may contain the name."""
     function_name = function.function_name
-    # S608: a query of CloudWatch's, over names of ours.
-    query = f"SELECT SUM({name}) FROM \"Lockgate\" WHERE function_name = '{function_name}'"  # noqa: S608 - CloudWatch's own language, and names of ours
+    query = f"SELECT SUM({name}) FROM \"Lockgate\" WHERE function_name = '{function_name}'"  # noqa: S608 - a CloudWatch query of our own names
     return cloudwatch.MathExpression(label=name, expression=query, using_metrics={}, period=_MINUTE)
 
 

@@ -209,7 +209,7 @@ def _read_properties(properties: object) -> dict[str, Any]:
     if not isinstance(properties, dict):
         raise _refuse("The event's ResourceProperties are not an object.", _HINT)
     for name in properties:
-        # Any property is accepted, but a mistyped one of ours would be ignored silently.
+        # Any property is accepted, so a mistyped name would be ignored silently.
         meant = _PROPERTIES.get(str(name).lower().replace("_", ""))
         if meant is not None and name != meant:
             raise _refuse(
