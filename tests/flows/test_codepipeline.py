@@ -137,7 +137,7 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
     [
         ("up", "The action's UserParameters are not a JSON object. Nothing was changed."),
         ("[" * 100_000, "The action's UserParameters are not a JSON object. Nothing was changed."),
-        ('{"action": "hush"}', 'The action "hush" is not known.'),
+        ('{"action": "hush"}', 'Unknown action "hush".'),
         ('{"target": "latest"}', "The target latest is not a version in"),
     ],
 )

@@ -191,7 +191,7 @@ def test_options_become_the_command(
     [
         (["--steps", "3"], 'Unknown key "steps" for the action "up".'),
         (["--action", "down"], 'The action "down" needs reason.'),
-        (["--action", "repair", "--reason", "x"], "A repair does one thing to one migration"),
+        (["--action", "repair", "--reason", "x"], "A repair makes one change to one migration"),
         (["--target", "\n"], "is invalid. Nothing was changed."),
     ],
 )

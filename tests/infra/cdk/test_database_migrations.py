@@ -463,7 +463,7 @@ def test_what_does_not_go_together_is_refused(
 
 def test_two_databases_are_refused(migrations: Path) -> None:
     """One construct migrates one database."""
-    with pytest.raises(ValueError, match=r"^A cluster and an instance were given\."):
+    with pytest.raises(ValueError, match=r"^Both cluster= and instance= were given\."):
         migrate(migrations, instance=object())
 
 
