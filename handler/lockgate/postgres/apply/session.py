@@ -62,7 +62,7 @@ class EndTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MessageOutcome:
     """The results of a message: the rows that it recorded, and when its migrations ended."""
 
     done: list[FinishedMigration]
@@ -236,7 +236,9 @@ class Session:
         """Send the message and return what it recorded; raises what `send` does."""
         return self.send(writer).done
 
-    def send(self, writer: MessageWriter, meanwhile: Callable[[], object] | None = None) -> Answer:
+    def send(
+        self, writer: MessageWriter, meanwhile: Callable[[], object] | None = None
+    ) -> MessageOutcome:
         """Send the message and return what it recorded and when its migrations ended.
 
         ``meanwhile`` is called while the server works and must be short.
@@ -247,7 +249,7 @@ class Session:
             ConnectionLost: the outcome is unknown.
         """
         if writer.is_empty:
-            return Answer([], [])
+            return MessageOutcome([], [])
         message = writer.take()
         try:
             results = self.connection.send(
@@ -266,7 +268,7 @@ class Session:
         ]
         records = find_results(message, results, MessagePart.RECORD)
         end_times = find_results(message, results, MessagePart.END_TIME)
-        return Answer(
+        return MessageOutcome(
             # A row that somebody deleted in the meantime has no result.
             [_to_done(row) for _, result in records for row in result.rows],
             [EndTime(migration, result.rows[0][0]) for migration, result in end_times],
