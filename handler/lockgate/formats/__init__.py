@@ -1,1 +1,1 @@
-"""Directory conventions to a catalog: one package per tool."""
+"""The formats of migration folders: one package per tool, found by its name."""

@@ -1,4 +1,4 @@
-"""What another tool's history table claims about the migrations of a catalog, for an adoption."""
+"""Reads another tool's history table for an adoption: which migrations it claims are applied."""
 
 from __future__ import annotations
 

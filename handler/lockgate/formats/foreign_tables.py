@@ -1,4 +1,4 @@
-"""History tables of other tools in a database: the one to adopt, and those that a first run meets."""
+"""Finds history tables of other tools: the one to adopt, and those that block a first run."""
 
 from __future__ import annotations
 
@@ -202,9 +202,10 @@ def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
 def make_contact(
     ask: Ask, tables: Sequence[Table], stub: TableStub | None, own_schema: str
 ) -> Contact:
-    """Return what the tables are that belong to no extension and no Lockgate project.
+    """Sort the tables of a database into other tools' histories, other projects, and the rest.
 
-    ``stub`` is the tool's table that a run creates before its first migration.
+    Members of extensions are left out. ``stub`` is the tool's table that a run creates before its
+    first migration.
     """
     projects = tuple(sorted({one.project for one in tables if one.project} - {own_schema}))
     unknown = [one for one in tables if not one.is_member and one.project is None]

@@ -1,4 +1,4 @@
-"""What a tool is to Lockgate: how its folder is read, and its history table in a database.
+"""Defines a tool: how to read its folder, and its history table in a database.
 
 Each package of a tool has a module ``tool`` with one value ``TOOL``. Every hook that the registry, an
 adoption or the finder of tables calls is a field of it.
@@ -57,7 +57,7 @@ class Ask(Protocol):
 
 
 class ForeignState(StrEnum):
-    """What the tool's table records about one migration. Only an applied one can be adopted."""
+    """The state of a migration in the tool's table. Only an applied one can be adopted."""
 
     APPLIED = "applied"
     FAILED = "failed"

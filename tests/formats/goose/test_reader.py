@@ -124,7 +124,7 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
         (
             f"{UP}SELECT 1\n{DOWN}",
             (
-                "1_a.sql:2 has a unfinished statement, which goose refuses."
+                "1_a.sql:2 has an unfinished statement, which goose refuses."
                 " End its last line with a semicolon."
             ),
         ),

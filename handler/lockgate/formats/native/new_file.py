@@ -48,7 +48,7 @@ def up(connection: sa.Connection) -> None:
 
 
 class Flavour(StrEnum):
-    """What kind of file is written."""
+    """The kind of file to write."""
 
     SQL = "sql"
     PYTHON = "python"

@@ -1,1 +1,1 @@
-"""What the readers of several tools share."""
+"""Code that the readers of several tools share."""
