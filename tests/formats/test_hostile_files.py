@@ -211,3 +211,13 @@ def test_folder_that_is_linked_twice_is_refused(tmp_path: Path) -> None:
         read_migrations("lockgate", folder, {})
     assert e.value.hint is not None
     assert e.value.hint.startswith("Remove the link: rm ")
+
+
+@pytest.mark.parametrize("above", ["", "a"])
+def test_link_to_a_folder_above_is_refused_where_it_is(tmp_path: Path, above: str) -> None:
+    """A link deep in the folder is named by its own path, before anything is read through it."""
+    folder = write_folder(tmp_path / "m", {"1_a.sql": SQL, "a/b/2_b.sql": SQL})
+    (folder / "a" / "b" / "loop").symlink_to(folder / above)
+    with pytest.raises(MigrationFileInvalid) as e:
+        read_migrations("lockgate", folder, {})
+    assert "Remove the link: rm a/b/loop" == e.value.hint
