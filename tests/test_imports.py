@@ -74,6 +74,13 @@ INNER_LAYERS = {
 LEAVES = {"postgres.quoting"}
 
 
+# Statements that import in a function: the commands, `postgres.apply`, Python steps, AWS, the chosen
+# format's package, the caller, the terminal's commands and the embedded server.
+MOST_DOORS = 40
+MOST_IGNORED_RULES = 30
+MOST_LINES = 400
+MOST_MODULES_AT_THE_TOP = 8
+
 # `lockgate` itself: only its version.
 ROOT = ""
 
@@ -371,3 +378,51 @@ def find_inner_height(module: str) -> int:
 def test_subpackages_import_only_from_below() -> None:
     """Inside of a package, imports point down too."""
     assert [] == find_upward_imports(draw_graph(read_package()))
+
+
+def list_late_imports(tree: ast.Module) -> list[int]:
+    """Return the lines of the imports inside of functions."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    return sorted(
+        {
+            node.lineno
+            for function in functions
+            for node in ast.walk(function)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+        }
+    )
+
+
+def test_imports_in_functions_are_few() -> None:
+    """Each is a door: what is behind it is not imported by a run that does not need it."""
+    late = {
+        f"{module}:{line}"
+        for module, tree in read_package().items()
+        for line in list_late_imports(tree)
+    }
+    assert len(late) <= MOST_DOORS, "\n".join(sorted(late))
+
+
+def test_modules_are_short() -> None:
+    """A longer module has more than one subject."""
+    sizes = {
+        module: len(find_file(module).read_text("utf-8").splitlines()) for module in list_modules()
+    }
+    assert {} == {module: size for module, size in sizes.items() if size > MOST_LINES}
+
+
+def test_few_modules_are_at_the_top() -> None:
+    """What is in no package is an entry point, or what every package needs."""
+    assert len(list((HANDLER / "lockgate").glob("*.py"))) <= MOST_MODULES_AT_THE_TOP
+
+
+def test_ignored_rules_are_few_and_have_reasons() -> None:
+    """A rule that is ignored often does not fit, or the code does not."""
+    ignored = [
+        f"{module}:{number}: {line.strip()}"
+        for module in list_modules()
+        for number, line in enumerate(find_file(module).read_text("utf-8").splitlines(), start=1)
+        if "# noqa" in line
+    ]
+    assert [] == [line for line in ignored if not re.search(r"# noqa: [A-Z0-9, ]+ - \w", line)]
+    assert len(ignored) <= MOST_IGNORED_RULES, "\n".join(ignored)
