@@ -13,7 +13,6 @@ import pytest
 
 from lockgate import errors
 from lockgate.core import backup, events
-from lockgate.core.analysis import Mode
 from lockgate.core.deadline import Deadline
 from lockgate.core.drift import Severity
 from lockgate.core.event_log import EventLog
@@ -23,6 +22,7 @@ from lockgate.core.request import Action, Caller, Request
 from lockgate.core.run_record import RunRecord
 from lockgate.core.segment import Cause
 from lockgate.core.state_after import NOT_BEGUN
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import report
 from lockgate.report.make_report import make_report

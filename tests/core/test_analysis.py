@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.reach import must_reach, reached
 
-from lockgate.core.analysis import Analysis, Mode, Unit, UnitMode, analyse_script, place_of
+from lockgate.core.analysis import Analysis, Unit, analyse_script, place_of
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Language, Options, Script
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.errors import MigrationFileInvalid
 
 TABLE = "CREATE TABLE t (id int)"

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Language, Options, Script
 from lockgate.core.sql.script import sendable, split_statements
 from lockgate.core.token_checksum import find_token_checksum
+from lockgate.core.transaction_mode import Mode
 from lockgate.postgres.server.message import MessageWriter
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.reach import must_reach, reached
 
-from lockgate.core.analysis import Analysis, Mode, analyse_script
+from lockgate.core.analysis import Analysis, analyse_script
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.checksum import text_checksum
 from lockgate.core.history import EMPTY_HISTORY, Applied, History, State
@@ -27,6 +27,7 @@ from lockgate.core.segment import (
     split_segment,
 )
 from lockgate.core.token_checksum import TokenDigest, token_checksum
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import (
     DriftDetected,
     HistoryForeign,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
@@ -27,28 +26,12 @@ from lockgate.core.sql.script import (
     mentions,
     split_statements,
 )
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class Mode(StrEnum):
-    """How a script runs with respect to transactions."""
-
-    SHARED = "shared"
-    OWN_TRANSACTION = "own_transaction"
-    STATEMENTS = "statements"
-
-
-class UnitMode(StrEnum):
-    """How one unit of a script outside a shared transaction is sent."""
-
-    WRAPPED = "wrapped"
-    BLOCK = "block"
-    ALONE = "alone"
-    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.analysis import analyse_script
@@ -20,7 +19,6 @@ from lockgate.core.sql.script import (
 from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
-    from lockgate.core.catalog import Catalog
     from lockgate.core.migration import Migration, Script
     from lockgate.core.sql.script import Statement
 
@@ -33,39 +31,6 @@ _BEFORE_NAMES = frozenset({"AS", "::"})
 _BLOCK_ENDS = frozenset({Control.BEGIN, Control.COMMIT, Control.ROLLBACK, Control.SAVEPOINT})
 _SETTERS = frozenset({("SET",), ("RESET",)})
 _EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*+;?+)\s*+")
-
-# Nearly all scripts begin with such a word after comments, so that few have to be split.
-_HAS_STATEMENT = re.compile(
-    r"(?:\s++|--[^\n\r]*+)*+(?!(?:BEGIN|START|COMMIT|END|ABORT|ROLLBACK|SAVEPOINT|RELEASE)\b)[A-Z]",
-    re.IGNORECASE | re.ASCII,
-)
-
-
-def set_empty_downs_aside(catalog: Catalog) -> Catalog:
-    """Return the catalog with each empty down script moved to `Migration.empty_down`."""
-    changed = {
-        m.migration_id: replace(m, down=None, empty_down=m.down)
-        for m in catalog.migrations
-        if m.down is not None and _has_empty_down(m)
-    }
-    if not changed:
-        return catalog
-    return replace(
-        catalog,
-        migrations=tuple(changed.get(m.migration_id, m) for m in catalog.migrations),
-        by_id={i: changed.get(i, m) for i, m in catalog.by_id.items()},
-        by_version={v: changed.get(m.migration_id, m) for v, m in catalog.by_version.items()},
-    )
-
-
-def _has_empty_down(migration: Migration) -> bool:
-    down = migration.down
-    assert down is not None
-    if down.language is Language.PYTHON:
-        return down.is_empty
-    if _HAS_STATEMENT.match(down.sql) is not None:
-        return False
-    return is_empty_down(down, migration.up)
 
 
 def find_down_problem(migration: Migration) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode
 from lockgate.core.migration import Language
 from lockgate.core.sql.script import changes_session
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import SessionNeeded
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language, Script
 from lockgate.core.python_source import find_function
 from lockgate.core.session_effect import find_effect, join_effects
 from lockgate.core.token_checksum import TokenDigest
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.core.verification import Question, find_verification
 
 if TYPE_CHECKING:

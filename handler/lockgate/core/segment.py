@@ -6,14 +6,15 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Analysis, Mode
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
 from lockgate.core.policy import Atomicity
 from lockgate.core.sharing import find_shared, may_defer
+from lockgate.core.transaction_mode import Mode
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
+    from lockgate.core.analysis import Analysis
     from lockgate.core.failure import Failure
     from lockgate.core.history import Applied
     from lockgate.core.migration import Migration, Script

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode, UnitMode
 from lockgate.core.history import State
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
 from lockgate.core.down_script import is_empty_down, is_no_op, may_stop_counting
 from lockgate.core.migration import Direction, Kind, Language
 from lockgate.core.segment import Cause, Segment
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import LockgateError, UndoRefused
 from lockgate.fast_start.dataclass import dataclass
 

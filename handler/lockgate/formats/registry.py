@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from lockgate.core.catalog import with_outside_hint
-from lockgate.core.down_script import set_empty_downs_aside
+from lockgate.core.empty_down import set_empty_downs_aside
 from lockgate.core.listing import list_catalog
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import NATIVE_OUTSIDE

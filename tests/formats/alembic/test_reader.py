@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.support.foreign_folder import ForeignFolder
 from tests.support.reach import must_reach, reached
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Direction, Language
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.alembic.order import make_graph, sort_revisions
 from lockgate.formats.alembic.reader import complete_history

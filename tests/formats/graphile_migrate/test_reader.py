@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.foreign_folder import ForeignFolder
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.folders import list_versions, read_refused, write_folder
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.postgres_migrations.reader import read_folder, recognise
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lockgate.core.analysis import Mode, UnitMode, analyse_script
+from lockgate.core.analysis import analyse_script
 from lockgate.core.migration import Version
 from lockgate.core.request import Action
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.formats.shared.scripts import make_script, make_versioned
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.foreign_folder import ForeignFolder
 
-from lockgate.core.analysis import Mode, analyse_script
+from lockgate.core.analysis import analyse_script
 from lockgate.core.sql import statement as sql_statement
 from lockgate.core.sql import token as sql_token
+from lockgate.core.transaction_mode import Mode
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.sqitch.plan import Change, read_plan
 from lockgate.formats.sqitch.reader import complete_history

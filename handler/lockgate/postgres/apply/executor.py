@@ -8,10 +8,11 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.analysis import Mode, Unit, UnitMode
+from lockgate.core.analysis import Unit
 from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.migration import Direction, Language
 from lockgate.core.segment import note_sharing
+from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.batch_rows import BatchRows

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Self
 
-from lockgate.core.analysis import UnitMode
 from lockgate.core.refusal import make_session_unknown
 from lockgate.core.resumption import find_session_effects
 from lockgate.core.session_effect import Effect, find_effect, join_effects
+from lockgate.core.transaction_mode import UnitMode
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT
 from lockgate.postgres.server.message import MessagePart, MessageWriter

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.analysis import Mode
 from lockgate.core.history import State
 from lockgate.core.migration import Direction, Language
+from lockgate.core.transaction_mode import Mode
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.apply.session_sql import BEGIN, COMMIT, COMMIT_LATER
 from lockgate.postgres.apply.undo_facts import end_sql

@@ -10,9 +10,9 @@ from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core.analysis import Mode
 from lockgate.core.migration import Direction
 from lockgate.core.outcome import FinishedMigration, RowStamp
+from lockgate.core.transaction_mode import Mode
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.failures import translate_error
 from lockgate.postgres.apply.session_sql import (

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from lockgate.core.analysis import Unit, UnitMode
+from lockgate.core.analysis import Unit
 from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.migration import Direction, Language
 from lockgate.core.refusal import make_unknown
 from lockgate.core.resumption import begun_state, find_begun, has_verify
 from lockgate.core.token_checksum import TokenDigest
+from lockgate.core.transaction_mode import UnitMode
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.data_loss_guard import refuse_unguarded
 from lockgate.postgres.apply.lone_statement import LoneStatement, with_unknown_commit
