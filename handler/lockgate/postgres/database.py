@@ -15,7 +15,7 @@ from lockgate.errors import LockgateError, TargetUnsuitable
 from lockgate.postgres.run_connection import IN_THE_WAY, RunConnection
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.unsupported_servers import refuse_limitless, refuse_pooler
-from lockgate.postgres.tables import history_table, lock_table, run_table, table_list
+from lockgate.postgres.tables import lock_table
 from lockgate.postgres.tables.schema import CREATION_RACES, creation_sql
 from lockgate.postgres.tables.server_probe import OWN_OPERATORS, refuse_read_only
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Step
     from lockgate.postgres.held_lock import HeldLock
+    from lockgate.postgres.records import Records
 
 _CREATION_TRIES = 8
 # The search path of the role, for one message.
@@ -111,16 +112,12 @@ class Database:
     def read_history(self) -> History:
         """Return the history; read it only if it may have changed since it was cached."""
         if self._connection.history is None:
-            with self._connection.refusals():
-                self._connection.history = history_table.read_history(
-                    self._connection.own(), self._tables
-                )
+            self._connection.history = self._records().read_history()
         return self._connection.history
 
     def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the last runs, newest first."""
-        with self._connection.refusals():
-            return run_table.read_runs(self._connection.own(), self._tables, limit)
+        return self._records().read_runs(limit)
 
     def read_holder(self) -> Holder | None:
         """Return the holder of the lock, or ``None`` if it is free."""
@@ -157,8 +154,7 @@ class Database:
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
         """Return the stored scripts of some migrations, by their ids."""
-        with self._connection.refusals():
-            return history_table.read_scripts(self._connection.own(), self._tables, migration_ids)
+        return self._records().read_scripts(migration_ids)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Send one query about tables of other tools, with the search path of the role; return its rows.
@@ -178,23 +174,19 @@ class Database:
 
     def has_changed_anything(self) -> bool:
         """Return whether a recorded run has committed, adopted or baselined anything."""
-        with self._connection.refusals():
-            return run_table.has_changed_anything(self._connection.own(), self._tables)
+        return self._records().has_changed_anything()
 
     def has_recorded(self, digest: str, token: int) -> bool:
         """Return whether a run with a lower token finished with exactly this catalog."""
-        with self._connection.refusals():
-            return run_table.has_recorded(self._connection.own(), self._tables, digest, token)
+        return self._records().has_recorded(digest, token)
 
     def read_actions(self) -> dict[str, str]:
         """Return the actions of the runs that have rows in the history, by run id."""
-        with self._connection.refusals():
-            return run_table.read_actions(self._connection.own(), self._tables)
+        return self._records().read_actions()
 
     def list_tables(self) -> tuple[Table, ...]:
         """Return every table of the database, except system tables and temporary ones."""
-        with self._connection.refusals():
-            return table_list.list_tables(self._connection.own())
+        return self._records().list_tables()
 
     @property
     def schema(self) -> str:
@@ -216,8 +208,12 @@ class Database:
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
         """Return the stored undo facts of some runs, oldest run first."""
-        with self._connection.refusals():
-            return run_table.read_undo_facts(self._connection.own(), self._tables, run_ids)
+        return self._records().read_undo_facts(run_ids)
+
+    def _records(self) -> Records:
+        from lockgate.postgres.records import Records  # 5 ms, not needed if there is nothing to do
+
+        return Records(self._connection)
 
     def close(self) -> None:
         """Close everything. Never raises.

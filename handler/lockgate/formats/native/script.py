@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import NO_OPTIONS, Language, Options, Script
 from lockgate.core.similar import find_similar
-from lockgate.core.sql.script import tokenize
 from lockgate.duration import parse_duration_ms
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -168,6 +167,8 @@ def _refuse_above(file: NativeFile, first_marker: int) -> None:
     header = file.text[:first_marker]
     if not header or header.isspace():
         return
+    from lockgate.core.sql.script import tokenize  # 3 ms, and most files have no header
+
     lost = next(tokenize(header), None)
     switch = _MARKER.search(header)
     if lost is not None:
