@@ -12,8 +12,7 @@ from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Rollback
 from lockgate.core.request import Action
 from lockgate.core.similar import find_similar
 from lockgate.formats.names import list_tools
-from lockgate.settings import read_environment
-from lockgate.terminal.screen import read_width
+from lockgate.terminal.help_format import Help, VerbatimHelp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +36,6 @@ REQUEST_OPTIONS = (
 
 _FIRST_RUN = "allow or refuse a database that already has tables"
 
-# Columns of the help if the output is not a terminal.
-_WIDTH = 80
 
 _EXAMPLES = """\
 examples:
@@ -71,26 +68,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-_MOST_DIGITS = 6
-
-
-class _Help(argparse.HelpFormatter):
-    """Help as wide as the terminal, measured without the module that argparse imports for that."""
-
-    def __init__(self, prog: str) -> None:
-        given = read_environment().get("COLUMNS", "")
-        columns = (
-            int(given)
-            if given.isdecimal() and len(given) < _MOST_DIGITS and int(given)
-            else read_width(sys.stdout)
-        )
-        super().__init__(prog, width=(columns or _WIDTH) - 2)
-
-
-class _VerbatimHelp(_Help, argparse.RawDescriptionHelpFormatter):
-    """Help whose examples keep their line breaks."""
-
-
 def make_parser(typed: str = "") -> argparse.ArgumentParser:
     """Return the parser of the typed command, or of all commands if it is not one of them.
 
@@ -100,7 +77,7 @@ def make_parser(typed: str = "") -> argparse.ArgumentParser:
         prog="lockgate",
         description="Bring a PostgreSQL database to the schema that a deploy needs.",
         epilog=_EXAMPLES,
-        formatter_class=_VerbatimHelp,
+        formatter_class=VerbatimHelp,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lockgate {__version__}")
@@ -251,7 +228,7 @@ def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentPar
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     command.set_defaults(parser=command)
