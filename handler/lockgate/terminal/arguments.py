@@ -44,7 +44,7 @@ examples:
   lockgate up --local                 run it there
   lockgate up --secret shop/database  run it on a database, by its secret in AWS
   lockgate status --json --database-url postgresql://user:password@host/shop
-  lockgate invoke shop-Migrate        run it in a deployed function until it is done
+  lockgate invoke shop-Migrate        run it in a deployed function to the end
 
 Environment variables named LOCKGATE_… are settings; options override them.
 exit status: 0 done, 1 failed, 2 refused, 3 another run is active, 4 incomplete
