@@ -149,7 +149,7 @@ class TakeLock(Step):
         return True
 
     def do(self) -> Step | Status:
-        """Work under the lock. If another run gave it back, look again: the work may be done."""
+        """Work under the lock. If another run released it meanwhile, look again."""
         run, needed = self.run, self.run.dependencies
         _install(run, self.probe)
         with needed.events.phase("lock_wait"):

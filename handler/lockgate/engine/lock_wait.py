@@ -29,7 +29,7 @@ class LockWait:
     def take(self, terms: Terms) -> HeldLock | None:
         """Take the lock at once, or as soon as its holder is seen to be dead.
 
-        Returns ``None`` if its holder gave it back: then what was planned may be done by now.
+        Returns ``None`` if its holder released it: the planned work may be done by now.
 
         Raises:
             DatabaseBusy: the holder lives longer than this run may wait.

@@ -81,7 +81,7 @@ class LockedRun:
         needed = self.run.dependencies
         history = needed.database.read_history()
         if history.known_to is None and self.state.unread is not None:
-            # Somebody had the lock, or a step failed.
+            # Another run had the lock, or a step failed.
             self.events.add(events.FilesRead(needed.read_catalog(self.state.unread, 0)))
         assert self.state.catalog is not None
         aligned = align_history(history, self.state.catalog)
@@ -153,7 +153,7 @@ class LockedRun:
 
         Raises:
             StepFailed: it failed; its transaction, if it had one, was rolled back.
-            ConnectionLost: nobody knows what became of it.
+            ConnectionLost: whether it was committed is unknown.
         """
         self.events.add(events.SegmentSent(segment))
         with self.events.phase("apply"):
@@ -240,5 +240,5 @@ class _BackupNotes:
             self._log.add(events.BackedUp(value))
 
     def warn(self, text: str) -> None:
-        """Note something on which somebody should act."""
+        """Record a warning."""
         self._log.add(events.Warned(text))

@@ -154,7 +154,7 @@ def _follow_failure(context: RunContext, step: Step, failure: Failure) -> Step |
 
 
 def _pause(context: RunContext, key: str, failure: Failure) -> None:
-    """Let whoever was in the way finish."""
+    """Give the blocking session time to finish."""
     context.tries[key] += 1
     needed, attempt = context.dependencies, context.tries[key]
     needed.events.add(events.SegmentRetried(failure, attempt))

@@ -142,7 +142,7 @@ class Finish(Step):
     """Record how the run ended and release the lock, in one transaction.
 
     Commits before this one are asynchronous, so a server that crashed may have lost some: then the
-    history, read again, has them still to do. A lock that stays behind heals itself.
+    history, read again, shows them as pending. The next run takes over a lock that was not released.
     """
 
     locked: LockedRun
@@ -184,7 +184,7 @@ class Finish(Step):
         return self
 
     def leave_lock(self, reason: str) -> Status:
-        """Give the lock up to whoever comes next; what the run claims must still be true."""
+        """End without releasing the lock; what the report claims must still be true."""
         locked = self.locked
         locked.events.add(events.LockNotReleased(reason))
         if locked.state.has_committed:
