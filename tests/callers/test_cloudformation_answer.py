@@ -184,7 +184,7 @@ reports = st.builds(
 failures = st.builds(UnexpectedFailure, texts, hint=st.none() | texts)
 
 
-@must_reach(cut=5, whole=30, data=8)
+@must_reach(cut=3, whole=30, data=4)
 @given(envelopes, reports | failures | st.none())
 @settings(max_examples=200)
 def test_answer_fits_in_every_case(

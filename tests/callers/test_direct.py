@@ -198,7 +198,7 @@ COMMANDS = st.dictionaries(
 )
 
 
-@must_reach(read=8, refused_value=20, refused_key=2)
+@must_reach(read=4, refused_value=10, refused_key=1)
 @given(st.one_of(VALUES, COMMANDS))
 def test_any_event_is_read_or_refused(event: object) -> None:
     """No JSON value brings out another error, and only an empty one or a command migrates."""

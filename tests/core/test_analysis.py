@@ -393,7 +393,7 @@ def test_place_counts_from_where_the_script_begins(offset: int, place: tuple[int
     assert place == place_of(script, offset)
 
 
-@must_reach(several_statements=30, shared_unit=20)
+@must_reach(several_statements=30, shared_unit=5)
 @given(
     st.lists(
         st.sampled_from(["SET a.b = 1", "SAVEPOINT a", "VACUUM", "CALL p()", TABLE, INDEX]).map(

@@ -45,7 +45,7 @@ def test_interrupt_ends_work_at_once() -> None:
     assert (True, "Ctrl-C", None) == (deadline.is_over, deadline.interrupted_by, deadline.work_ms())
 
 
-@must_reach(before_the_reserve=10, within_the_reserve=10)
+@must_reach(before_the_reserve=5, within_the_reserve=5)
 @given(st.integers(0, 10**7), st.integers(0, 10**7))
 def test_work_is_never_negative(remaining_ms: int, reserve_ms: int) -> None:
     """Whatever is left, work gets that less the reserve, or nothing."""

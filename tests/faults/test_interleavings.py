@@ -255,7 +255,7 @@ def test_interleaved_runs_and_faults_keep_every_promise(
     server: EmbeddedServer, record_property: Callable[[str, object], None]
 ) -> None:
     """In no order do two runs and their faults lose, repeat or halve anything."""
-    tally = Tally({"two_at_once": 20, "fault": 10})
+    tally = Tally({"two_at_once": 10, "fault": 10})
     run_state_machine_as_test(
         type("InterleavingOnServer", (Interleaving,), {"server": server, "tally": tally}),
         settings=settings(

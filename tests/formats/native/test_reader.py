@@ -334,7 +334,7 @@ SCRIPT_TEXTS = st.one_of(
 )
 
 
-@must_reach(line_ending=20, literal=10, several_lines=20)
+@must_reach(line_ending=8, literal=4, several_lines=8)
 @given(SCRIPT_TEXTS)
 def test_any_text_without_markers_arrives_verbatim(
     tmp_path_factory: pytest.TempPathFactory, text: str
@@ -349,7 +349,7 @@ def test_any_text_without_markers_arrives_verbatim(
     assert "-- x\n" + text.replace("migrate:", "") == migration.up.sql
 
 
-@must_reach(both_have_lines=30, down_begins_late=30)
+@must_reach(both_have_lines=15, down_begins_late=15)
 @given(SCRIPT_TEXTS, SCRIPT_TEXTS)
 def test_any_two_scripts_of_a_file_arrive_verbatim(
     tmp_path_factory: pytest.TempPathFactory, up: str, down: str
