@@ -335,6 +335,9 @@ def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -
         ([], "the following arguments are required: COMMAND"),
         (["new"], "the following arguments are required: NAME"),
         (["plan", "--reason", "x"], "--reason is not understood"),
+        (["down", "--steps", "1", "--reason", " "], "argument --reason: it is empty"),
+        (["plan", "--first-run", "maybe"], "maybe is not one of refuse, allow"),
+        (["invoke", "f", "--first-run", "maybe"], "maybe is not one of refuse, allow"),
         # No abbreviations: a script must not change its meaning with a new option.
         (["up", "--data", "x"], "--data is not understood"),
     ],

@@ -57,6 +57,10 @@ _TRANSACTION = frozenset(
 _LOCAL = frozenset(("SET", word) for word in TRANSACTION_WORDS)
 _UNSEEN = frozenset({"LISTEN", "UNLISTEN"})
 _SEED = re.compile(r"\b(?:setseed|set\s+(?:session\s+)?seed)\b", re.IGNORECASE)
+# The server does not list custom settings. One whose name is computed cannot be compared.
+_COMPUTED_NAME = re.compile(
+    r"\bset_config\s*+\(\s*+(?!'[\w.]+'\s*+,)|\bset\s+(?:session\s+)?(?:\w+\.)*+[%']", re.IGNORECASE
+)
 # With these, more than the statement shows may run or change: a new session reads the settings of roles
 # and databases again, an extension's script may do anything, a query calls the functions of a view, and
 # temporary objects end with their session.
@@ -94,7 +98,8 @@ _NAME = re.compile(r'[^\W\d]|"')
 def find_effect(sql: str, statement: Statement) -> SessionEffect:
     """Return what a statement may leave in its session."""
     first = statement.words[0] if statement.words else ""
-    if first in _UNSEEN or _SEED.search(sql, statement.start, statement.end):
+    start, end = statement.start, statement.end
+    if first in _UNSEEN or _SEED.search(sql, start, end) or _COMPUTED_NAME.search(sql, start, end):
         return HIDDEN
     if first in _TRANSACTION or statement.words[:2] in _LOCAL:
         return NOTHING
@@ -105,8 +110,8 @@ def find_effect(sql: str, statement: Statement) -> SessionEffect:
         return VISIBLE
     tokens = fold_tokens(
         sql,
-        statement.start,
-        statement.end,
+        start,
+        end,
         standard_conforming_strings=statement.standard_conforming_strings,
     )
     if not forbidden.isdisjoint(tokens) or _calls(tokens) or ("AS", "TABLE") in pairwise(tokens):

@@ -171,7 +171,7 @@ def _add_steps(command: argparse.ArgumentParser) -> None:
 
 def _add_first_run(command: Any) -> None:
     command.add_argument(
-        "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
+        "--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN
     )
 
 
@@ -189,7 +189,11 @@ def _add_dry_run(command: argparse.ArgumentParser) -> None:
 
 def _add_required_reason(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--reason", metavar="TEXT", required=True, help="reason, recorded with the run"
+        "--reason",
+        metavar="TEXT",
+        required=True,
+        type=_reason,
+        help="reason, recorded with the run",
     )
     _add_requester(command)
 
@@ -221,6 +225,18 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
     return int(text)
+
+
+def _first_run(text: str) -> FirstRun:
+    if text not in list(FirstRun):
+        raise argparse.ArgumentTypeError(f"{text} is not one of {', '.join(FirstRun)}")
+    return FirstRun(text)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
@@ -314,7 +330,7 @@ def _add_invoke(commands: Any) -> None:
         "--allow-data-loss", action="store_true", default=None, help="run even if this deletes rows"
     )
     command.add_argument(
-        "--first-run", metavar="CHOICE", type=FirstRun, choices=list(FirstRun), help=_FIRST_RUN
+        "--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN
     )
     change = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):
