@@ -510,6 +510,32 @@ def test_operators_commands_in_a_row(run: Run) -> None:
     assert 2 == run("down", "--reason", "test").status
 
 
+@pytest.mark.usefixtures("here")
+def test_redo_whose_second_half_is_refused_says_what_the_first_undid(run: Run) -> None:
+    """One report of both halves: its state is that of both, and it has the warnings of both."""
+    Path("migrations").mkdir()
+    first = Path("migrations/1_a.sql")
+    first.write_text("CREATE VIEW v AS SELECT 1 AS i;")
+    Path("migrations/2_b.sql").write_text(
+        "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\nDROP TABLE b;\nDROP VIEW v;\n"
+    )
+    assert 0 == run("up", "--target", "1").status
+    assert 0 == run("up").status
+    first.write_text("CREATE VIEW v AS SELECT 2 AS i;")
+
+    outcome = run("redo", "--json")
+
+    report = outcome.report
+    assert (2, "drift-detected") == (outcome.status, report["error"]["code"])
+    assert ["2"] == [entry["version"] for entry in report["reverted"]]
+    assert ("kept", "answer") == (
+        report["error"]["state_after"],
+        report["error"]["state_evidence"],
+    )
+    assert report["error"]["message"].endswith("Before that, redo undid: 2.")
+    assert any("view public.v" in warning for warning in report["warnings"])
+
+
 # --local.
 
 

@@ -170,9 +170,7 @@ def _add_steps(command: argparse.ArgumentParser) -> None:
 
 
 def _add_first_run(command: Any) -> None:
-    command.add_argument(
-        "--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN
-    )
+    command.add_argument("--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN)
 
 
 def _add_data_loss(command: argparse.ArgumentParser) -> None:
@@ -329,9 +327,7 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument(
         "--allow-data-loss", action="store_true", default=None, help="run even if this deletes rows"
     )
-    command.add_argument(
-        "--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN
-    )
+    command.add_argument("--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN)
     change = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):
         change.add_argument(

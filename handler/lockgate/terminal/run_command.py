@@ -15,7 +15,7 @@ from lockgate.core.deadline import Deadline
 from lockgate.core.events import FilesRead
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
-from lockgate.core.state_after import NOT_BEGUN, make_unknown
+from lockgate.core.state_after import NOT_BEGUN, Evidence, StateAfter, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Report, Status
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 def run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Undo the last migrations and apply them again, for use while writing a migration.
 
-    With ``--json`` this prints one report, the second run's, with ``reverted`` from the first run.
+    With ``--json`` this prints one report, the second run's, with what the first run undid.
     """
     options.action = Action.DOWN
     progress = make_progress(options, environment)
@@ -59,8 +59,27 @@ def run_redo(options: argparse.Namespace, environment: Mapping[str, str]) -> int
     progress = make_progress(options, environment)
     done = _carry_out(options, environment, progress)
     if options.json:
-        done = replace(done, reverted=(*undone.reverted, *done.reverted))
+        done = _join(undone, done)
     return print_report(done.to_json(), options, environment, progress.applied)
+
+
+def _join(undone: Report, done: Report) -> Report:
+    """Return the report of the second run with what the first did."""
+    error = done.error
+    if error is not None and error.state_after in {StateAfter.UNCHANGED, StateAfter.ROLLED_BACK}:
+        labels = ", ".join(entry.version or entry.name for entry in undone.reverted)
+        error = replace(
+            error,
+            message=f"{error.message} Before that, redo undid: {labels}.",
+            state_after=StateAfter.KEPT,
+            state_evidence=Evidence.ANSWER,
+        )
+    return replace(
+        done,
+        error=error,
+        reverted=(*undone.reverted, *done.reverted),
+        warnings=(*undone.warnings, *done.warnings),
+    )
 
 
 def run_action(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
