@@ -123,7 +123,7 @@ def test_pooler_that_is_allowed_is_worked_through(
         again = project.run(LOCKGATE_POOLER=setting)
     assert Status.APPLIED == report.status, report.error
     assert Status.UP_TO_DATE == again.status
-    assert "A pooler or proxy is before the database" in report.warnings[0]
+    assert "Lockgate is connected through a pooler or proxy" in report.warnings[0]
     assert [[1]] == project.database.run("SELECT count(*) FROM t")
     assert project.lock_owner() is None
 

@@ -82,7 +82,7 @@ class Database:
         return probe
 
     def install(self, probe: Probe) -> None:
-        """Create missing tables of ours. Another first run may do the same at the same time.
+        """Create Lockgate's missing tables. Another first run may do the same at the same time.
 
         Raises:
             TargetUnsuitable: the role may not create them, or the server is a standby.

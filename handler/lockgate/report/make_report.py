@@ -244,11 +244,11 @@ def _warnings(picture: Picture) -> Iterator[str]:
         yield from picture.plan.warnings
     for step in (step for segment in picture.segments for step in segment.steps):
         if step.script.language is Language.SQL and not step.analysis.statements:
-            yield f"Migration {step.migration.label} has no statement. {step.migration.path}."
+            yield f"Migration {step.migration.label} is empty. {step.migration.path}."
     if picture.probe is not None and picture.probe.behind_pooler:
         yield (
-            "A pooler or proxy is before the database. Prefer the cluster endpoint: the lock is"
-            " surest on a session of its own."
+            "Lockgate is connected through a pooler or proxy. Prefer the cluster endpoint: the lock is"
+            " safest on a session of its own."
         )
 
 

@@ -72,7 +72,7 @@ class UntrustedOwner:
 
 
 def hidden_rows_sql(tables: Tables) -> str:
-    """Return the query for the name of a table of ours that may hide rows from this role."""
+    """Return the query for the name of one of Lockgate's tables that may hide rows from this role."""
     return _FIRST_HIDDEN_TABLE.format(tables=our_tables_sql(tables))
 
 
@@ -126,7 +126,7 @@ def refuse_untrusted_owner(schema: str, untrusted: UntrustedOwner, role: str) ->
 
 
 def refuse_hidden_rows(schema: str, name: str, role: str) -> HistoryUnusable:
-    """Return the error for a table of ours that may hide rows from ``role``."""
+    """Return the error for one of Lockgate's tables that may hide rows from ``role``."""
     table = f"{write_name(schema)}.{name}"
     return HistoryUnusable(
         f"{schema}.{name} may hide rows from role {role}: it has row-level security, or is not an"
