@@ -73,5 +73,5 @@ def test_reader_of_the_source_finds_calls_of_each_kind() -> None:
 
     assert {"aws/secrets.py"} == calls["secretsmanager:GetSecretValue"]
     assert {"aws/continuation.py"} <= calls["lambda:InvokeFunction"]
-    assert {"aws/access.py"} == calls["rds-db:connect"]
+    assert {"aws/secret_source.py"} == calls["rds-db:connect"]
     assert {SNAPSHOTS} == calls["rds:DeleteDBSnapshot"]
