@@ -1,4 +1,4 @@
-"""Alembic's revisions over the run's connection: transactions, errors, and what is stored of them."""
+"""Alembic revisions on the run's connection: transactions, errors and what the history stores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ONE_BY_ONE = 'op.drop_table("u", if_exists=True)\nop.drop_table("t")\nop.execute
 
 @pytest.fixture
 def revisions(database: Database, tmp_path: Path) -> Project:
-    """Give an empty folder of revisions beside a fresh database."""
+    """Return a project with an empty folder of revisions and a fresh database."""
     folder = tmp_path / "versions"
     folder.mkdir()
     return Project(folder, database, {"LOCKGATE_FORMAT": "alembic"})
@@ -38,7 +38,7 @@ def revisions(database: Database, tmp_path: Path) -> Project:
 def make_revision(
     name: str, below: str | None, up: str, down: str = "pass", *, more: str = ""
 ) -> dict[str, str]:
-    """Return a revision's file; the functions' lines have no indent."""
+    """Return a revision file; the lines of the function bodies are given without indentation."""
     bodies = [
         f"def {function}():\n" + "".join(f"    {line}\n" for line in body.splitlines())
         for function, body in (("upgrade", up), ("downgrade", down))
@@ -47,7 +47,7 @@ def make_revision(
 
 
 def test_revision_runs_in_the_runs_transaction(revisions: Project) -> None:
-    """Operations, text with signs, rows and a session's commit are in it, and its history row."""
+    """Operations, percent signs, bound rows and a session's commit all stay in the run's transaction."""
     up = (
         'op.create_table("t", sa.Column("a", sa.Text, server_default="5 %", comment="a\\"b"))\n'
         "op.execute(\"INSERT INTO t VALUES ('50 %'), ('\\\\:x')\")\n"
@@ -66,7 +66,7 @@ def test_revision_runs_in_the_runs_transaction(revisions: Project) -> None:
 
 
 def test_named_type_is_made_once_in_a_run(revisions: Project) -> None:
-    """A later table with the type of an earlier one finds it, in one transaction and in several."""
+    """A type that an earlier revision created is reused, in one transaction and in several."""
     column = 'sa.Column("m", sa.Enum("a", "b", name="mood"))'
     for atomicity in ("run", "migration"):
         revisions.write(make_revision("a", None, f'op.create_table("t", {column})', ONE_BY_ONE))
@@ -78,7 +78,7 @@ def test_named_type_is_made_once_in_a_run(revisions: Project) -> None:
 
 
 def test_named_type_that_was_rolled_back_is_made_again(revisions: Project) -> None:
-    """A transaction that is tried once more, as after a lock timeout, finds no type remembered."""
+    """A transaction retried after a lock timeout creates the type again."""
     column = 'sa.Column("m", sa.Enum("a", "b", name="mood"))'
     fail_once = (
         f'op.create_table("t", {column})\n'
@@ -93,7 +93,7 @@ def test_named_type_that_was_rolled_back_is_made_again(revisions: Project) -> No
 
 
 def test_context_answers_what_it_can_without_a_project(revisions: Project) -> None:
-    """Revisions ask it whether they are to write SQL into a file; here they never are."""
+    """``alembic.context`` answers without a project; ``is_offline_mode`` is always false."""
     up = (
         'context.execute("CREATE TABLE t ()")\n'
         "assert not context.is_offline_mode()\n"
@@ -107,7 +107,7 @@ def test_context_answers_what_it_can_without_a_project(revisions: Project) -> No
 
 
 def test_module_that_is_named_by_its_package_is_imported(revisions: Project) -> None:
-    """Under Alembic env.py would have done it, or another revision."""
+    """A submodule is imported on first use, as env.py or another revision would do under Alembic."""
     up = (
         "import wsgiref\nassert wsgiref.types.StartResponse\nassert not hasattr(wsgiref, 'nowhere')"
     )
@@ -117,7 +117,7 @@ def test_module_that_is_named_by_its_package_is_imported(revisions: Project) -> 
 
 
 def test_configuration_is_the_projects(revisions: Project) -> None:
-    """A revision may ask for what alembic.ini says; what is not there is nothing."""
+    """A revision reads options from alembic.ini; a missing option is None."""
     (revisions.folder.parent / "alembic.ini").write_text("[alembic]\nflavour = plain\n")
     up = (
         "config = op.get_context().config\n"
@@ -129,7 +129,7 @@ def test_configuration_is_the_projects(revisions: Project) -> None:
 
 
 def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
-    """What the revision had done is rolled back with it."""
+    """The changes of a failed revision are rolled back, and the error names file and line."""
     up = 'op.execute("CREATE TABLE t ()")\nop.execute("CREATE TABLE t ()")'
     revisions.write(make_revision("a", None, up))
     error = revisions.run().error
@@ -148,7 +148,7 @@ def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
 def test_failure_of_an_import_says_what_is_missing(
     revisions: Project, up: str, expected: str
 ) -> None:
-    """env.py may have imported it under Alembic; or it is not installed here."""
+    """The hint says to import the module in the revision, or to put it into the package."""
     revisions.write(make_revision("a", None, up))
     error = revisions.run().error
     assert error is not None
@@ -156,7 +156,7 @@ def test_failure_of_an_import_says_what_is_missing(
 
 
 def test_block_without_transaction_runs_between_two(revisions: Project) -> None:
-    """What stands above it is committed, what stands below it begins anew."""
+    """Statements before the autocommit block are committed; those after it run in a new transaction."""
     up = (
         'op.execute("CREATE TABLE t (a int)")\n'
         "with op.get_context().autocommit_block():\n"
@@ -180,7 +180,7 @@ def test_block_without_transaction_runs_between_two(revisions: Project) -> None:
 
 
 def test_failure_behind_a_block_rolls_the_rest_back(revisions: Project) -> None:
-    """What was committed by then stays, and the report says that it runs outside a transaction."""
+    """Statements before the autocommit block stay committed, and the revision is recorded as partial."""
     up = (
         'op.execute("CREATE TABLE t ()")\n'
         "with op.get_context().autocommit_block(): pass\n"
@@ -196,7 +196,7 @@ def test_failure_behind_a_block_rolls_the_rest_back(revisions: Project) -> None:
 
 
 def test_commit_of_its_own_is_let_through(revisions: Project) -> None:
-    """A revision that says COMMIT has its own transactions, as under Alembic."""
+    """A revision that executes COMMIT manages its own transactions, as under Alembic."""
     up = (
         "op.execute(\"CREATE TYPE m AS ENUM ('a')\")\n"
         'op.execute("COMMIT")\n'
@@ -210,7 +210,7 @@ def test_commit_of_its_own_is_let_through(revisions: Project) -> None:
 
 
 def test_hidden_way_out_of_the_transaction_is_refused(revisions: Project) -> None:
-    """A block that the file does not show fails the revision before anything is committed."""
+    """An autocommit block hidden from the source fails the revision before anything is committed."""
     up = (
         'op.execute("CREATE TABLE t ()")\n'
         'with getattr(op.get_context(), "autocommit" + "_block")(): pass'
@@ -223,7 +223,7 @@ def test_hidden_way_out_of_the_transaction_is_refused(revisions: Project) -> Non
 
 
 def test_file_may_look_beside_itself(revisions: Project) -> None:
-    """``__file__`` is where the revision lies."""
+    """``__file__`` is the path of the revision, so files next to it can be read."""
     revisions.write({"sql/a.txt": "CREATE TABLE t ()"})
     up = 'op.execute((Path(__file__).parent / "sql/a.txt").read_text())'
     revisions.write(make_revision("a", None, up, more="from pathlib import Path\n"))
@@ -231,7 +231,7 @@ def test_file_may_look_beside_itself(revisions: Project) -> None:
 
 
 def test_revision_without_its_file_is_undone_from_the_history(revisions: Project) -> None:
-    """The text that is stored says by itself that it is Alembic's."""
+    """The stored text identifies itself as an Alembic revision, so it can be undone without its file."""
     revisions.write(make_revision("a", None, 'op.execute("CREATE TABLE t ()")'))
     up, down = 'op.execute("CREATE TABLE u ()")', 'op.drop_table("u")'
     revisions.write(make_revision("b", "a", up, down))
@@ -245,7 +245,7 @@ def test_revision_without_its_file_is_undone_from_the_history(revisions: Project
 
 
 def test_tables_of_alembic_are_kept_out(revisions: Project) -> None:
-    """Nothing makes Alembic's table, unless a revision names it."""
+    """Lockgate does not create Alembic's version table unless a revision refers to it."""
     revisions.write(make_revision("a", None, "pass"))
     revisions.run()
     find = "SELECT count(*) FROM pg_class WHERE relname = 'alembic_version'"
@@ -260,7 +260,7 @@ def test_tables_of_alembic_are_kept_out(revisions: Project) -> None:
 def test_revision_that_was_interrupted_may_tell_whether_it_is_done(
     revisions: Project, is_done: str, left: int
 ) -> None:
-    """What runs in transactions of its own and failed is run again only if ``verify`` says so."""
+    """A failed revision with its own transactions runs again only if ``verify`` returns False."""
     block = "with op.get_context().autocommit_block(): pass\n"
     revisions.write(make_revision("a", None, f"{block}raise ValueError"))
     assert Status.FAILED is revisions.run().status

@@ -1,4 +1,4 @@
-"""What a migration sets for its session, and whether the next one finds it: as its tool has it."""
+"""Session settings of one migration reach the next one exactly as under the original tool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADS = {"goose": "-- +goose Up\n", "dbmate": "-- migrate:up\n", "yoyo": "-- dep
 
 
 def write(project: Project, name: str, *texts: str) -> None:
-    """Write a format's migrations, in order."""
+    """Write the migrations of a format, in order."""
     project.settings["LOCKGATE_FORMAT"] = name
     layout, head = LAYOUTS.get(name, "{}.sql"), HEADS.get(name, "")
     for number, text in enumerate(texts, start=1):
@@ -31,7 +31,7 @@ def write(project: Project, name: str, *texts: str) -> None:
 
 
 def find_table(project: Project) -> tuple[str, str]:
-    """Return the schema that the table is in, and the style in force when it was made."""
+    """Return the table's schema and the interval style in force when it was created."""
     find = "SELECT schemaname FROM pg_tables WHERE tablename = 't'"
     ((schema,),) = project.database.run(find)
     ((style,),) = project.database.run(f"SELECT style FROM {schema}.t")
@@ -52,14 +52,14 @@ def find_table(project: Project) -> tuple[str, str]:
 def test_next_migration_of_a_run_finds_what_its_tool_would_leave(
     project: Project, name: str, expected: tuple[str, str], atomicity: str
 ) -> None:
-    """Tools of one session leave everything, Flyway all but path and role, others nothing."""
+    """Single-session tools carry every setting, Flyway all but search_path and role, others none."""
     write(project, name, SET_UP, "SELECT 1;", SHOW)
     project.run(Action.UP, LOCKGATE_ATOMICITY=atomicity)
     assert expected == find_table(project)
 
 
 def test_next_run_finds_nothing(project: Project) -> None:
-    """A run is a session, for the tool as for Lockgate."""
+    """Settings do not carry over to the next run, since a run is one session."""
     write(project, "sqlx", SET_UP)
     project.run()
     write(project, "sqlx", SET_UP, SHOW)
@@ -68,7 +68,7 @@ def test_next_run_finds_nothing(project: Project) -> None:
 
 
 def test_failed_run_leaves_what_was_committed_to_its_retry(project: Project) -> None:
-    """A migration that is tried once more after a lock timeout finds the same."""
+    """A migration retried after a lock timeout runs with the same carried settings."""
     once = "DO $$ BEGIN IF nextval('tries') = 1 THEN RAISE lock_not_available; END IF; END $$;\n"
     project.database.run("CREATE SEQUENCE tries")
     write(project, "sqlx", SET_UP, once + SHOW)
@@ -77,10 +77,10 @@ def test_failed_run_leaves_what_was_committed_to_its_retry(project: Project) -> 
 
 
 def test_role_of_one_migration_owns_what_the_next_one_makes(project: Project) -> None:
-    """The history is written by the run's own role all the same."""
+    """The role is carried to the next migration, while the run's own role writes the history."""
     role = f"r_{project.database.name}"
     project.database.run(f"CREATE ROLE {role}; GRANT ALL ON SCHEMA public TO {role}")
-    # Only a superuser may set the first of the two.
+    # Only a superuser may set session_replication_role.
     allow = f"SET session_replication_role = replica;\nSET ROLE {role};"
     try:
         write(project, "golang-migrate", allow, "CREATE TABLE t ();", "RESET ROLE;")
@@ -92,7 +92,7 @@ def test_role_of_one_migration_owns_what_the_next_one_makes(project: Project) ->
 
 
 def test_empty_search_path_is_not_left_to_the_next_one(project: Project) -> None:
-    """A dump empties it for itself; nobody finds anything by it."""
+    """An emptied search_path, as in a dump, is not carried over, since no name would resolve with it."""
     empty = (
         "SELECT pg_catalog.set_config('search_path', '', false);\nSET IntervalStyle = 'iso_8601';"
     )
@@ -102,7 +102,7 @@ def test_empty_search_path_is_not_left_to_the_next_one(project: Project) -> None
 
 
 def test_setting_of_a_transaction_ends_with_its_migration(project: Project) -> None:
-    """SET LOCAL is gone, though on a fresh database many migrations are one transaction."""
+    """SET LOCAL ends with its migration, even if several migrations share a transaction."""
     write(project, "golang-migrate", SET_UP.replace("SET ", "SET LOCAL "), SHOW)
     project.run()
     assert ("public", "postgres") == find_table(project)

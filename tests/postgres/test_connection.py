@@ -1,4 +1,4 @@
-"""The connection's mended defects, each against a real server."""
+"""Fixed defects of the connection, each tested against a real server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open_connection(database: Database, notices: list[dict[str, str]] | None = None) -> Connection:
-    """Open a connection as the product does."""
+    """Open a connection the way the product does."""
     context = make_tls_context(
         Tls.VERIFY_FULL, database.host, ca_file=str(database.ca_file), off_anywhere=False
     )
@@ -39,21 +39,21 @@ def open_connection(database: Database, notices: list[dict[str, str]] | None = N
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[Connection]:
-    """Give an open connection."""
+    """Return an open connection."""
     opened = open_connection(database)
     yield opened
     opened.close()
 
 
 def test_send_returns_a_result_per_statement(connection: Connection) -> None:
-    """A message of several statements gives the tag and the rows of each."""
+    """A message of several statements returns the tag and the rows of each."""
     results = connection.send("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); TABLE t; ;")
     assert ["CREATE TABLE", "INSERT 0 2", "SELECT 2"] == [result.tag for result in results]
     assert ((1,), (2,)) == results[2].rows
 
 
 def test_statement_error_tells_how_far_the_message_came(connection: Connection) -> None:
-    """The results before the error come with it, and the connection goes on."""
+    """The error carries the results before it, and the connection stays usable."""
     with pytest.raises(StatementError) as caught:
         connection.send("SELECT 1; SELECT 2; SELECT 1/0; SELECT 3")
     assert ("22012", 2) == (caught.value.sqlstate, len(caught.value.results))
@@ -61,7 +61,7 @@ def test_statement_error_tells_how_far_the_message_came(connection: Connection) 
 
 
 def test_what_fails_meanwhile_is_no_broken_connection(connection: Connection) -> None:
-    """Its error is its own, and this answer is not that of the next message."""
+    """An error raised in ``meanwhile`` propagates, and the next message gets its own answer."""
 
     def fail() -> None:
         raise PermissionError("not this folder")
@@ -72,7 +72,7 @@ def test_what_fails_meanwhile_is_no_broken_connection(connection: Connection) ->
 
 
 def test_interrupt_meanwhile_ends_the_connection(connection: Connection) -> None:
-    """Whoever interrupts does not wait for the server."""
+    """An interrupt in ``meanwhile`` closes the connection without waiting for the server."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -87,7 +87,7 @@ def test_interrupt_meanwhile_ends_the_connection(connection: Connection) -> None
 def test_network_that_fell_silent_is_a_broken_connection(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, *, is_watched: bool
 ) -> None:
-    """The system gives up after TCP_USER_TIMEOUT; a migration has no limit of its own."""
+    """The system ends a silent connection after TCP_USER_TIMEOUT, which counts as a lost connection."""
     error = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
     monkeypatch.setattr(connection, "handle_messages", mock.Mock(side_effect=error))
     with pytest.raises(ConnectionLost, match="the connection to the server broke"):
@@ -95,7 +95,7 @@ def test_network_that_fell_silent_is_a_broken_connection(
 
 
 def test_copy_data_is_sent_with_the_message(connection: Connection) -> None:
-    """Each COPY of a message gets its own data, in order."""
+    """Each COPY in a message receives its own data, in order."""
     results = connection.send(
         "CREATE TABLE t (a int); COPY t FROM STDIN; COPY t FROM STDIN; SELECT sum(a) FROM t",
         ("1\n2\n", "39\n"),
@@ -105,7 +105,7 @@ def test_copy_data_is_sent_with_the_message(connection: Connection) -> None:
 
 
 def test_copy_without_data_fails_and_stays_in_step(connection: Connection) -> None:
-    """A COPY FROM STDIN that nobody feeds fails, and the next message gets its own answer."""
+    """A COPY FROM STDIN without data fails, and the next message gets its own answer."""
     connection.send("CREATE TABLE t (a int)")
     with pytest.raises(StatementError, match="COPY from stdin failed"):
         connection.send("COPY t FROM STDIN")
@@ -113,7 +113,7 @@ def test_copy_without_data_fails_and_stays_in_step(connection: Connection) -> No
 
 
 def test_copy_without_data_by_cursor_stays_in_step(connection: Connection) -> None:
-    """The same holds for SQLAlchemy's way to the server."""
+    """The same holds for a COPY that is executed through the DB-API cursor, as SQLAlchemy does."""
     connection.send("CREATE TABLE t (a int)")
     connection.autocommit = True
     cursor = connection.cursor()
@@ -126,13 +126,13 @@ def test_copy_without_data_by_cursor_stays_in_step(connection: Connection) -> No
 
 
 def test_copy_out_is_dropped(connection: Connection) -> None:
-    """A COPY TO STDOUT that nobody reads does not disturb what follows."""
+    """The unread output of a COPY TO STDOUT does not disturb the next message."""
     connection.send("CREATE TABLE t AS SELECT generate_series(1, 1000) AS a; COPY t TO STDOUT")
     assert ((7,),) == connection.send("SELECT 7")[0].rows
 
 
 def test_killed_backend_says_why(connection: Connection, database: Database) -> None:
-    """The server's last word reaches the caller instead of a network error."""
+    """The server's termination message reaches the caller instead of a network error."""
     pid = connection.backend_pid
     database.run("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
     with pytest.raises(ConnectionLost) as caught:
@@ -143,7 +143,7 @@ def test_killed_backend_says_why(connection: Connection, database: Database) -> 
 def test_cancel_ends_the_statement_on_the_server(
     connection: Connection, database: Database
 ) -> None:
-    """A cancel from another thread ends what runs, with 57014, over TLS."""
+    """A cancel request from another thread, over TLS, ends the statement with 57014."""
     sending = Background.start(lambda: connection.send("SELECT pg_sleep(600)"))
     wait_until(lambda: is_asleep(database), "a statement that sleeps")
     connection.cancel(5, lambda: True)
@@ -153,7 +153,7 @@ def test_cancel_ends_the_statement_on_the_server(
 
 
 def test_sever_unblocks_a_waiting_thread(connection: Connection, database: Database) -> None:
-    """Breaking the socket ends a wait that the server would not."""
+    """Closing the socket ends a wait that the server would not end."""
     sending = Background.start(lambda: connection.send("SELECT pg_sleep(600)"))
     wait_until(lambda: is_asleep(database), "a statement that sleeps")
     connection.sever()
@@ -162,7 +162,7 @@ def test_sever_unblocks_a_waiting_thread(connection: Connection, database: Datab
 
 
 def test_notices_come_decoded(database: Database) -> None:
-    """A notice reaches its callback at once, as text."""
+    """A notice reaches its callback immediately, decoded as text."""
     notices: list[dict[str, str]] = []
     connection = open_connection(database, notices)
     connection.send("DO $$ BEGIN RAISE WARNING 'größer'; END $$")
@@ -171,7 +171,7 @@ def test_notices_come_decoded(database: Database) -> None:
 
 
 def test_close_may_be_repeated(connection: Connection) -> None:
-    """Closing a closed connection does nothing, and sending over it is a lost connection."""
+    """Closing twice is harmless, and sending on a closed connection raises ConnectionLost."""
     connection.close()
     connection.close()
     with pytest.raises(ConnectionLost):
@@ -179,7 +179,7 @@ def test_close_may_be_repeated(connection: Connection) -> None:
 
 
 def test_failed_transaction_rolls_back_behind_a_comment(connection: Connection) -> None:
-    """A rollback behind a comment is not taken for a failure."""
+    """A ROLLBACK that follows a comment is not treated as a failure."""
     with pytest.raises(StatementError):
         connection.send("BEGIN; SELECT 1/0")
     assert connection.in_transaction

@@ -1,4 +1,4 @@
-"""What a user meets when there is no connection to be had: the message, and that nothing changed."""
+"""Connections that cannot be opened: the error message, and that nothing changed."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ready(project: Project) -> Project:
-    """Give a project with something pending."""
+    """Return a project with one pending migration."""
     project.write({"1_a.sql": "CREATE TABLE a ();"})
     return project
 
 
 def error_of(report: Report) -> tuple[str, str]:
-    """Return the error's public class and message."""
+    """Return the error's public class name and message."""
     assert report.error is not None
     return report.error.type, report.error.message
 
 
 def url(project: Project, *, user: str = "postgres", password: str = "x", **parts: object) -> str:
-    """Return an address that differs from the right one in some part."""
+    """Return a database URL with some parts replaced."""
     database = project.database
     host, port = parts.get("host", database.host), parts.get("port", database.port)
     return f"postgresql://{user}:{password}@{host}:{port}/{parts.get('name', database.name)}"
 
 
 def test_wrong_password(ready: Project) -> None:
-    """A rejected password names where it came from and never its value."""
+    """The error for a rejected password names its source and never its value."""
     ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, password="hunter2-wrong")
     report = ready.run()
     kind, message = error_of(report)
@@ -65,7 +65,7 @@ def test_wrong_password(ready: Project) -> None:
 
 
 def test_rule_of_the_server_is_told(ready: Project) -> None:
-    """A server that refuses the role and not its password says why, and that is passed on."""
+    """If the server rejects the role rather than the password, its reason is passed on."""
     name = f"nologin_{ready.database.name}"
     ready.database.run(f"CREATE ROLE {name} PASSWORD 'x'")
     try:
@@ -79,7 +79,7 @@ def test_rule_of_the_server_is_told(ready: Project) -> None:
 
 
 def test_unknown_database(ready: Project) -> None:
-    """A database that does not exist is refused at once, by name."""
+    """A database that does not exist is refused immediately, by name."""
     ready.settings["LOCKGATE_DATABASE_URL"] = url(
         ready, password=ready.database.password, name="nowhere"
     )
@@ -89,8 +89,8 @@ def test_unknown_database(ready: Project) -> None:
 
 
 def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> None:
-    """A server that is not there is waited for until the budget is over."""
-    # Bound and never listening: nobody else can take the port meanwhile.
+    """A server that refuses connections is retried until the connect budget is used up."""
+    # Bound but not listening, so that no other process can take the port.
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, port=closed.getsockname()[1])
@@ -101,7 +101,7 @@ def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> N
 
 
 def test_file_that_is_wrong_is_told_rather_than_the_connection(ready: Project) -> None:
-    """Files are read while the server answers; one that does not answer must not hide what is wrong."""
+    """An error in a migration file is reported even if the server does not answer."""
     ready.write({"no-version.sql": "SELECT 1;"})
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -111,7 +111,7 @@ def test_file_that_is_wrong_is_told_rather_than_the_connection(ready: Project) -
 
 
 def test_pauses_between_two_tries_grow_up_to_the_budget(database: Database) -> None:
-    """A server that is not there is tried again after pauses that double, as long as there is budget."""
+    """The pauses between connection attempts double for as long as the budget lasts."""
     accesses, clock = Rotating(database, has_pending=False), InstantClock()
     waited: list[int] = []
     with socket.socket() as closed:
@@ -126,7 +126,7 @@ def test_pauses_between_two_tries_grow_up_to_the_budget(database: Database) -> N
 
 
 def test_unresolved_host(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that does not resolve is said to be so."""
+    """The error says that the host does not resolve."""
 
     def resolve_nothing(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -140,7 +140,7 @@ def test_unresolved_host(ready: Project, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_untrusted_certificate(ready: Project) -> None:
-    """A certificate of an unknown authority ends the attempt before a password is sent."""
+    """A certificate from an unknown authority ends the attempt before a password is sent."""
     ready.settings["LOCKGATE_CA_FILE"] = ""
     kind, message = error_of(ready.run())
     assert "DatabaseUnreachable" == kind
@@ -149,7 +149,7 @@ def test_untrusted_certificate(ready: Project) -> None:
 
 
 def test_plain_connection_needs_loopback_or_force(ready: Project) -> None:
-    """TLS can be off for loopback only."""
+    """TLS can be turned off only for loopback addresses."""
     ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
     kind, message = error_of(ready.run(LOCKGATE_TLS="off"))
     assert "RequestRefused" == kind
@@ -157,7 +157,7 @@ def test_plain_connection_needs_loopback_or_force(ready: Project) -> None:
 
 
 def test_server_that_hangs_is_given_up(ready: Project) -> None:
-    """A server that accepts and says nothing costs the connect timeout, not for ever."""
+    """A server that accepts the connection but never answers costs no more than the connect timeout."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
@@ -169,7 +169,7 @@ def test_server_that_hangs_is_given_up(ready: Project) -> None:
 
 
 def test_server_that_resets_is_waited_for(ready: Project) -> None:
-    """A server that drops connections, as one that resumes does, is tried again."""
+    """A server that resets connections, for example while resuming, is retried."""
     with socket.socket() as dropping:
         dropping.bind(("127.0.0.1", 0))
         dropping.listen(8)
@@ -184,7 +184,7 @@ def test_server_that_resets_is_waited_for(ready: Project) -> None:
                     continue
                 peer.settimeout(LONGEST_SECONDS)
                 peer.recv(8)
-                # A linger of zero makes close send RST.
+                # A linger of zero makes close() send RST.
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 peer.close()
 
@@ -199,7 +199,7 @@ def test_server_that_resets_is_waited_for(ready: Project) -> None:
 
 
 def test_role_that_may_not_create_schemas(ready: Project) -> None:
-    """A role without the right to create our schema learns which grant it needs."""
+    """A role that may not create the schema is told which grant it needs."""
     ready.database.run("DROP ROLE IF EXISTS lesser; CREATE ROLE lesser LOGIN PASSWORD 'x'")
     try:
         ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, user="lesser")
@@ -217,7 +217,7 @@ def test_role_that_may_not_create_schemas(ready: Project) -> None:
 
 
 def test_prepared_schema_needs_no_right_to_create_one(ready: Project) -> None:
-    """A role that owns the schema lockgate may migrate without CREATE on the database."""
+    """A role that owns the schema lockgate can migrate without CREATE on the database."""
     ready.database.run(
         "DROP ROLE IF EXISTS owner_of; CREATE ROLE owner_of LOGIN PASSWORD 'x';"
         " CREATE SCHEMA lockgate AUTHORIZATION owner_of; GRANT ALL ON SCHEMA public TO owner_of"
@@ -231,7 +231,7 @@ def test_prepared_schema_needs_no_right_to_create_one(ready: Project) -> None:
 
 @pytest.mark.parametrize("has_history", [False, True])
 def test_read_only_database_is_refused(ready: Project, has_history: bool) -> None:  # noqa: FBT001
-    """A database that takes no writes names the writer as the way out; looking is allowed."""
+    """A read-only database is refused with a reference to the writer; a plan is still allowed."""
     if has_history:
         ready.run()
         ready.write({"2_b.sql": "SELECT 1;"})
@@ -244,7 +244,7 @@ def test_read_only_database_is_refused(ready: Project, has_history: bool) -> Non
 
 
 def test_role_without_rights_on_our_tables_is_refused(ready: Project) -> None:
-    """A history that another role owns names the ways out."""
+    """A role without rights on the history is refused with the ways to fix that."""
     ready.run()
     ready.database.run("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN PASSWORD 'x'")
     try:
@@ -257,7 +257,7 @@ def test_role_without_rights_on_our_tables_is_refused(ready: Project) -> None:
 
 
 def test_set_role_owns_what_is_created(ready: Project) -> None:
-    """With LOCKGATE_SET_ROLE our tables and those of migrations belong to that role."""
+    """With LOCKGATE_SET_ROLE, Lockgate's tables and those of the migrations belong to that role."""
     ready.database.run(
         "DROP ROLE IF EXISTS owning; CREATE ROLE owning; GRANT ALL ON SCHEMA public TO owning;"
         f' GRANT CREATE ON DATABASE "{ready.database.name}" TO owning'
@@ -280,7 +280,7 @@ def test_set_role_owns_what_is_created(ready: Project) -> None:
     ],
 )
 def test_role_that_cannot_be_acted_as_is_refused(ready: Project, role: str, message: str) -> None:
-    """A role that is missing, or in which the one that signs in has no part, is named as such."""
+    """A role that does not exist, or that the login role is not a member of, is named in the error."""
     name = f"acting_{ready.database.name}"
     ready.database.run(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
     try:
@@ -293,7 +293,7 @@ def test_role_that_cannot_be_acted_as_is_refused(ready: Project, role: str, mess
 
 
 class Rotating:
-    """A secret in the middle of a rotation: the database has the pending password already."""
+    """A secret in the middle of a rotation: the database already has the pending password."""
 
     may_rotate = True
 
@@ -310,15 +310,15 @@ class Rotating:
         return Access(endpoint, Credentials(database.user, password, f"secret db ({stage})"))
 
     def current(self) -> Access:
-        """Return what does not work any more."""
+        """Return the old password, which no longer works."""
         return self._access("AWSCURRENT", "the old one")
 
     def pending(self) -> Access | None:
-        """Return what works by now."""
+        """Return the pending password, which already works."""
         return self._access("AWSPENDING", self._database.password) if self._has_pending else None
 
     def context(self, access: Access) -> ssl.SSLContext | None:
-        """Return the context that verifies the test's server."""
+        """Return the context that verifies the test server."""
         ca_file, host = str(self._database.ca_file), access.endpoint.host
         return make_tls_context(Tls.VERIFY_FULL, host, ca_file=ca_file, off_anywhere=False)
 
@@ -330,11 +330,11 @@ class InstantClock:
         self.now = 0.0
 
     def monotonic(self) -> float:
-        """Return the time."""
+        """Return the current time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let it pass."""
+        """Advance the clock."""
         self.now += seconds
 
 
@@ -343,12 +343,12 @@ def make_connector(
     clock: InstantClock,
     emit: Callable[..., None] = lambda *_, **__: None,
 ) -> Connector:
-    """Return a connector that waits on the clock."""
+    """Return a connector that waits on the given clock."""
     return Connector(accesses, ConnectRetry(5_000, 5_000), clock, Deadline(None, 1_000), emit)
 
 
 def test_rotation_in_flight_is_followed(database: Database) -> None:
-    """A rejected password is followed by the pending one, which the database has already."""
+    """A rejected password is followed by the pending one, which the database already accepts."""
     accesses = Rotating(database, has_pending=True)
     connection = make_connector(accesses, InstantClock()).connect("test")
     connection.close()
@@ -356,7 +356,7 @@ def test_rotation_in_flight_is_followed(database: Database) -> None:
 
 
 def test_rejected_secret_is_read_afresh_and_then_given_up(database: Database) -> None:
-    """Without a rotation the secret is read again, some times, and the error says what was tried."""
+    """Without a rotation, the secret is read three times, and the error lists what was tried."""
     accesses, clock = Rotating(database, has_pending=False), InstantClock()
     with pytest.raises(CredentialsRejected, match=r"Tried: secret db \(AWSCURRENT\)\."):
         make_connector(accesses, clock).connect("test")
@@ -382,7 +382,7 @@ PASSWORDS = [
 
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_password_that_saslprep_forbids_or_changes_signs_in(ready: Project, password: str) -> None:
-    """As with libpq: prepared where that is possible, else as the bytes are."""
+    """Passwords are prepared with SASLprep where possible and otherwise sent unchanged, as by libpq."""
     name = f"odd_{ready.database.name}"
     quoted = password.replace("'", "''")
     ready.database.run(
@@ -407,7 +407,7 @@ def test_password_that_saslprep_forbids_or_changes_signs_in(ready: Project, pass
 
 @contextmanager
 def unix_socket(project: Project, folder: Path) -> Iterator[Path]:
-    """Listen on a Unix socket, and lead each connection to the project's server."""
+    """Listen on a Unix socket and forward each connection to the project's server."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / ".s.PGSQL.5432"))
     listener.listen()
@@ -438,7 +438,7 @@ def unix_socket(project: Project, folder: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("form", ["postgresql://{login}@/{name}?host={folder}", "{encoded}"])
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_unix_socket_is_connected_to_without_tls(ready: Project, form: str) -> None:
-    """It is on this machine, so nothing is encrypted, and a statement can be cancelled."""
+    """A Unix socket is used without TLS, and a missing socket is named in the error."""
     database = ready.database
     ready.settings.pop("LOCKGATE_DATABASE_URL", None)
     with TemporaryDirectory() as name, unix_socket(ready, Path(name)) as folder:

@@ -1,4 +1,4 @@
-r"""COPY … FROM stdin with its data in the script: applied as psql applies it, wherever it stands."""
+r"""Inline data of COPY … FROM stdin is applied as psql applies it, anywhere in the script."""
 
 from __future__ import annotations
 
@@ -85,20 +85,20 @@ SHOW = "SELECT json_agg(t ORDER BY id, x)::text FROM public.t"
 
 
 def show(database: Database) -> str:
-    """Return every row, and the schema."""
+    """Return all rows and the schema."""
     rows = database.run(SHOW)[0][0]
     return f"{rows}\n{database.dump()}"
 
 
 def run_psql(database: Database, script: Path) -> None:
-    """Run a script with psql, which stops at its first error."""
+    """Run a script with psql, stopping at its first error."""
     server = database.server
     assert server.psql is not None
     assert server.ca_file is not None
     environment = {
         **os.environ,
         "PGPASSWORD": server.password,
-        # Before PostgreSQL 15, libpq matches no IP address in a certificate.
+        # Before PostgreSQL 15, libpq cannot match an IP address in a certificate.
         "PGSSLMODE": "verify-ca",
         "PGSSLROOTCERT": str(server.ca_file),
     }
@@ -113,7 +113,7 @@ def run_psql(database: Database, script: Path) -> None:
 
 @pytest.fixture(scope="module")
 def needs_psql(server: object) -> None:
-    """Skip where the server comes without psql."""
+    """Skip if the server comes without psql."""
     if getattr(server, "psql", None) is None:
         pytest.skip("there is no psql")
 
@@ -124,7 +124,7 @@ def needs_psql(server: object) -> None:
 def test_copy_data_is_applied_as_by_psql(
     make_database: MakeDatabase, project: Project, tmp_path: Path, kind: str, head: str
 ) -> None:
-    """Rows and schema are what psql makes of the same file, with a transaction or without."""
+    """Rows and schema equal those that psql produces, with and without a transaction."""
     text = SCRIPTS[kind]
     if "CONCURRENTLY" in text and not head:
         pytest.skip("such a file has to say transaction:false")
@@ -142,7 +142,7 @@ def test_copy_data_is_applied_as_by_psql(
 
 @pytest.mark.parametrize("head", HEADS, ids=HEADS.values())
 def test_copy_data_may_end_with_the_file(project: Project, head: str) -> None:
-    """Of psql, a last line without its newline fails; here it is the end of the data."""
+    """A last data line without a newline ends the data, where psql would fail."""
     project.write({"1_a.sql": head + (TABLE + COPY + DATA).rstrip("\n")})
     assert project.run().status is Status.APPLIED
     assert [[3]] == project.database.run("SELECT count(*) FROM t")
@@ -169,7 +169,7 @@ BODIES = {
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", BODIES)
 def test_copy_data_is_applied_in_other_formats(project: Project, name: str, kind: str) -> None:
-    """Whatever decides how the script runs, its rows arrive."""
+    """Every format applies the copied rows, whichever rule decides about transactions."""
     body = BODIES[kind]
     if name == "golang-migrate" and "VACUUM" in body:
         pytest.skip("golang-migrate cannot run VACUUM with anything else")
@@ -186,7 +186,7 @@ OUTSIDE = "-- migrate:up transaction:false\n"
 
 @pytest.mark.parametrize("kind", ["between", "several", "before a block", "block and behind"])
 def test_script_with_copy_data_is_resumed_behind_it(project: Project, kind: str) -> None:
-    """What was committed stays, and the next run goes on behind the data."""
+    """Committed rows stay, and the next run continues after the COPY data."""
     text = OUTSIDE + TABLE + SCRIPTS[kind]
     project.write({"1_a.sql": text + "INSERT INTO later VALUES (1);\n"})
     failed = project.run()
@@ -201,7 +201,7 @@ def test_script_with_copy_data_is_resumed_behind_it(project: Project, kind: str)
 
 
 def test_script_whose_copied_rows_were_edited_is_not_resumed(project: Project) -> None:
-    """The data belongs to the part that is done."""
+    """Copied rows belong to the applied part, so editing them is drift."""
     text = OUTSIDE + TABLE + COPY + DATA + "INSERT INTO later VALUES (1);\n"
     project.write({"1_a.sql": text})
     assert project.run().status is Status.FAILED
@@ -212,7 +212,7 @@ def test_script_whose_copied_rows_were_edited_is_not_resumed(project: Project) -
 
 
 def test_down_script_with_copy_data_is_run_outside(project: Project) -> None:
-    """The data of a down script arrives as well."""
+    """A down script's COPY data is applied, too."""
     down = "-- migrate:down transaction:false\n" + COPY + DATA + INSERT
     project.write({"1_b.sql": "SELECT 1;", "2_a.sql": "-- migrate:up\n" + TABLE + down})
     assert project.run().status is Status.APPLIED
@@ -232,7 +232,7 @@ BROKEN = {
 def test_copy_data_that_does_not_end_is_refused_with_its_place(
     project: Project, message: str, head: str
 ) -> None:
-    """Nothing of the script runs; the message has file, line and column."""
+    """Nothing in the script runs, and the message gives file, line and column."""
     project.write({"1_a.sql": head + TABLE + BROKEN[message]})
     report = project.run()
     assert report.error is not None
@@ -245,7 +245,7 @@ def test_copy_data_that_does_not_end_is_refused_with_its_place(
 
 @pytest.mark.parametrize("head", HEADS, ids=HEADS.values())
 def test_row_that_does_not_fit_is_placed_at_its_statement(project: Project, head: str) -> None:
-    """What the server refuses in the data is placed at its COPY, and not quoted."""
+    """A data error is located at its COPY statement, and the data is not quoted."""
     project.write({"1_a.sql": head + TABLE + COPY + "1\ta\nsecret\tb\n\\.\n" + INSERT})
     report = project.run()
     assert report.error is not None

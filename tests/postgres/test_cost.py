@@ -1,4 +1,4 @@
-"""What a script of many statements costs grows with it: counted, not timed."""
+"""The cost of a script grows linearly with its statements: counted, not timed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINE = "-- A line that is long enough to count, in a script that has many of the
 
 
 def insert(number: int) -> str:
-    """Return one statement, the same in length whatever its number."""
+    """Return a statement whose length does not depend on the number."""
     return f"INSERT INTO t VALUES ({number:06}); {LINE}"
 
 
@@ -46,7 +46,7 @@ SCRIPTS: dict[str, tuple[str, Callable[[int], str]]] = {
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Give what a run sends and digests: characters, and statements."""
+    """Count the characters that a run sends and digests, and the session digests."""
     counts: Counter[str] = Counter()
     send, spell = Connection.send, sql_text.normalize_statement
 
@@ -68,7 +68,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_script_of_many_statements_costs_what_they_do(
     make_database: MakeDatabase, project: Project, counted: Counter[str], kind: str
 ) -> None:
-    """Four times the statements send and digest about four times as much, not sixteen times."""
+    """Four times as many statements send and digest about four times as much, not sixteen times."""
     name, make = SCRIPTS[kind]
     costs: list[Counter[str]] = []
     for count in (FEW, 4 * FEW):
@@ -86,7 +86,7 @@ def test_script_of_many_statements_costs_what_they_do(
 
 
 def test_plain_rows_keep_the_digest_of_the_session(project: Project, counted: Counter[str]) -> None:
-    """A row that cannot set the session takes no digest: the server would take longer for it."""
+    """Plain INSERTs, which cannot change the session, take no session digest, which would be slower."""
     project.database.run("CREATE TABLE t (id int)")
     project.write({"1_a.sql": OUTSIDE + "".join(map(insert, range(FEW)))})
     report = project.run()

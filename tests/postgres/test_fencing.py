@@ -1,4 +1,4 @@
-"""Two runs and one lock, held still at the places where one overtakes the other."""
+"""Two runs competing for one lock, paused at the points where one overtakes the other."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ BEGUN = (
 
 @pytest.fixture
 def started(project: Project) -> Project:
-    """Give a project with one migration applied."""
+    """Return a project with one applied migration."""
     project.write({"1_account.sql": TABLE})
     project.run()
     return project
 
 
 def abandon_lock(project: Project, *, lease: str) -> Any:
-    """Hold the lock from a session that works for nobody, and return it."""
+    """Hold the lock from a session that does no work, and return that session."""
     session = project.database.connect()
     session.run(
         "UPDATE lockgate.migration_lock SET owner = 'someoneelse00000', caller = 'test',"
@@ -57,7 +57,7 @@ def abandon_lock(project: Project, *, lease: str) -> Any:
 def test_taker_that_looked_before_another_took_comes_too_late(
     started: Project, monkeypatch: pytest.MonkeyPatch, *, was_alive: bool
 ) -> None:
-    """Of two that find the same holder over, the second does not take the lock from the first."""
+    """If two runs find the same dead holder, the second cannot take the lock from the first."""
     session = abandon_lock(started, lease="0" if was_alive else "1 hour")
     if not was_alive:
         hang_up(started.database, session)
@@ -69,7 +69,7 @@ def test_taker_that_looked_before_another_took_comes_too_late(
         connection: Connection, tables: Tables, terms: Terms, holder: Holder
     ) -> TakenLock | None:
         monkeypatch.setattr(lock, "take_over_lock", take_over_lock)
-        # Only the quicker one stops at the gate.
+        # Only the faster run stops at the gate.
         started.write({"2_slow.sql": Gate.SQL})
         quicker.append(Background.start(started.run))
         gate.wait()
@@ -83,7 +83,7 @@ def test_taker_that_looked_before_another_took_comes_too_late(
 
 
 def test_run_fenced_while_it_builds_an_index_records_nothing(started: Project) -> None:
-    """Between intent and fact no transaction is open; the fact is refused to who lost the lock."""
+    """A run that loses the lock during a concurrent build cannot record the result."""
     started.write({"2_index.sql": "CREATE INDEX CONCURRENTLY account_id ON account (id);"})
     blocker = started.database.connect()
     blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -113,7 +113,7 @@ def test_run_fenced_while_it_builds_an_index_records_nothing(started: Project) -
     ids=["wrapped", "own"],
 )
 def test_run_fenced_within_a_unit_rolls_it_back(started: Project, script: str) -> None:
-    """Whoever made the transaction, it ends with the check, and goes as a whole."""
+    """A lost lock rolls back the whole unit, whether Lockgate or the script opened the transaction."""
     started.write({"2_unit.sql": script})
     report = started.run()
     assert (Status.BUSY, "lock-lost") == (report.status, report.error and report.error.code)
@@ -122,7 +122,7 @@ def test_run_fenced_within_a_unit_rolls_it_back(started: Project, script: str) -
 
 
 def test_statement_outside_a_transaction_is_announced_before_it_runs(started: Project) -> None:
-    """A run that is ended in it leaves word, and the next one does not repeat it on a guess."""
+    """An attempt is recorded before the statement, so a later run does not repeat it on a guess."""
     script = "-- migrate:up transaction:false\nDO $$ BEGIN COMMIT; PERFORM pg_sleep(600); END $$;"
     started.write({"2_do.sql": script})
     running = Background.start(started.run)
@@ -144,7 +144,7 @@ def test_statement_outside_a_transaction_is_announced_before_it_runs(started: Pr
 def test_session_behind_a_silent_network_is_ended_by_its_own_run(
     started: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run takes the lock up over a new connection, and the session that it lost is gone."""
+    """The run retakes the lock over a new connection and ends the session it lost."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     server = started.database.server
     monkeypatch.setattr(connector, "ANSWER_SECONDS", 1.0)
@@ -165,7 +165,7 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
         )
     assert ["applied", "applied"] == started.runs()
     assert started.lock_owner() is None
-    # Taken by the first run and by this one, and once more over the new connection.
+    # One token for the first run, one for this run and one for the new connection.
     assert [[3]] == started.database.run("SELECT token FROM lockgate.migration_lock")
 
 
@@ -173,7 +173,7 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
 def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
     started: Project, monkeypatch: pytest.MonkeyPatch, *, has_time: bool
 ) -> None:
-    """A run that never heard that it has the lock ends the session that holds it."""
+    """A run whose lock confirmation was lost ends the session that holds the lock."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     server = started.database.server
     monkeypatch.setattr(connector, "ANSWER_SECONDS", 1.0)
@@ -185,7 +185,7 @@ def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
         if not has_time:
             deadline.remaining = lambda: 100
 
-    # The first look, the lock.
+    # The second message takes the lock; the first one is the initial look.
     with Proxy(server.host, server.port, at=2, moment=Moment.AFTER, fault=fall_silent) as proxy:
         direct = dict(started.settings)
         started.settings |= through(started, proxy)
@@ -202,7 +202,7 @@ def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
 
 
 def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Project) -> None:
-    """What was planned before the connection broke is not in the report of what was found then."""
+    """Migrations that another run applied during a disconnect are not reported as pending."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     server, direct = started.database.server, dict(started.settings)
     others: list[Report] = []
@@ -223,7 +223,7 @@ def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Proje
 
 @pytest.mark.parametrize("at", [22, 23, 24])
 def test_database_is_brought_back_though_nobody_heard_of_it(started: Project, at: int) -> None:
-    """The connection breaks around the commit; then the text that the newer package had is drift."""
+    """A rollback is reported even if the connection breaks around its commit."""
     started.write(
         {"2_b.sql": "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\nDROP TABLE b;\n"}
     )
@@ -244,7 +244,7 @@ def test_database_is_brought_back_though_nobody_heard_of_it(started: Project, at
     with Proxy(server.host, server.port, at=at, moment=Moment.AFTER, fault=break_off) as proxy:
         started.settings |= through(started, proxy) | {"LOCKGATE_ROLLBACK": "deploy"}
         report = started.run()
-    # The twenty-third message commits it, behind those of the proof.
+    # Message 23 commits the rollback; the messages of the proof come before it.
     assert [at >= 23] == undone
     assert Status.ROLLED_BACK == report.status, report.error
     assert ["2"] == [entry.version for entry in report.reverted]
@@ -252,7 +252,7 @@ def test_database_is_brought_back_though_nobody_heard_of_it(started: Project, at
 
 
 def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:
-    """A connection broke, and meanwhile somebody else may have been promised the lock."""
+    """A run whose lease ended does not continue on a new connection, since another may hold the lock."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     server = started.database.server
     lost: list[Link] = []
@@ -273,7 +273,7 @@ def test_run_whose_lease_is_over_does_not_come_back(started: Project) -> None:
 def test_end_is_recorded_though_somebody_locks_the_runs(
     started: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who looks at our tables with a lock in hand costs the run a wait, and not its report."""
+    """A session that locks the run table delays the report but does not prevent it."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     other = started.database.connect()
     reports: list[str | None] = []

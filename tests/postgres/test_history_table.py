@@ -1,4 +1,4 @@
-"""What is recorded of a migration, against the table that it is recorded in."""
+"""The recorded row of a migration, compared with the history table."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lockgate.postgres.tables.history_row import MigrationProgress, make_row
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-# What the statement adds: when it was applied, in how long, by whom.
+# Columns that the SQL statement itself fills in.
 ADDED = {"applied_at", "duration_ms", "database_user", "session_digest"}
 
 
 def test_row_has_every_column_of_the_table(project: Project) -> None:
-    """The server passes over a name that the table lacks, and fills one that the row lacks with NULL."""
+    """The row and the table have the same columns; PostgreSQL would silently ignore a mismatch."""
     project.write({"1_a.sql": "SELECT 1;"})
     project.run()
     columns = project.database.run(

@@ -1,4 +1,4 @@
-"""Somebody on the network who answers in the database's place: hears no user and no password."""
+"""An impostor in place of the database receives neither user name nor password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.report.report import Report
 
 CASES = [
-    # What it answers to the request for TLS, at which address, and whether its authority is known.
+    # Its answer to the TLS request, its address, and whether its authority is trusted.
     pytest.param(b"N", "127.0.0.1", True, "does not speak TLS", id="no TLS"),
     pytest.param(b"S", "127.0.0.1", False, "is not trusted", id="unknown authority"),
     pytest.param(
@@ -38,7 +38,7 @@ CASES = [
 
 
 def hear(listener: socket.socket, answer: bytes, context: ssl.SSLContext) -> bytes:
-    """Play the server for one connection and return all that is said in the clear to it."""
+    """Act as the server for one connection and return everything received in clear text."""
     peer, _ = listener.accept()
     peer.settimeout(LONGEST_SECONDS)
     with peer:
@@ -69,7 +69,7 @@ def run(host: str, port: int, ca_file: str, folder: Path) -> Report:
 def test_impostor_hears_no_credentials(
     tmp_path: Path, answer: bytes, host: str, *, is_known: bool, said: str
 ) -> None:
-    """Nothing but the request for TLS is sent before a certificate has verified."""
+    """Only the TLS request is sent before the certificate has been verified."""
     (tmp_path / "1_a.sql").write_text("SELECT 1;")
     names = ("ca_file", "certificate_file", "key_file")
     files = {name: tmp_path / f"{name}.pem" for name in names}

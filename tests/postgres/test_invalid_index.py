@@ -1,4 +1,4 @@
-"""What a broken build or rebuild leaves: its own goes, another's is named and stays."""
+"""Invalid indexes after a failed build: the run drops its own; those of others are named and stay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BUILDS = {
 
 
 def list_indexes(project: Project, *, valid: bool) -> list[str]:
-    """Return the indexes, those of TOAST tables included, but for the primary key."""
+    """Return the indexes, including those of TOAST tables but not the primary key."""
     rows = project.database.run(
         "SELECT indexrelid::regclass::text FROM pg_index WHERE indisvalid = :valid"
         " AND NOT indisprimary AND indexrelid >= 16384"
@@ -43,7 +43,7 @@ def list_indexes(project: Project, *, valid: bool) -> list[str]:
 
 
 def write_build(project: Project, build: str) -> None:
-    """Apply the table and write a build that waits no longer than a moment for others."""
+    """Apply the table and write a build with a short lock timeout."""
     project.write({"1_t.sql": TABLE})
     project.run()
     project.write({"2_index.sql": f"-- migrate:up transaction:false lock_timeout:300ms\n{build}"})
@@ -53,7 +53,7 @@ def write_build(project: Project, build: str) -> None:
 def test_build_that_a_writer_keeps_from_its_end_leaves_at_most_one(
     project: Project, build: str
 ) -> None:
-    """However often it is tried, one invalid index is left; it is named, and the next run drops it."""
+    """Retried builds leave at most one invalid index, which is named and dropped by the next run."""
     write_build(project, build)
     writer = project.database.connect()
     writer.run("BEGIN")
@@ -74,7 +74,7 @@ def test_build_that_a_writer_keeps_from_its_end_leaves_at_most_one(
 
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 def test_build_whose_writer_goes_away_leaves_nothing(project: Project, build: str) -> None:
-    """A try that fails is cleared away before the next, and a success has no warning."""
+    """A failed attempt is cleaned up before the next one, and the successful run has no warning."""
     write_build(project, build)
     writer = project.database.connect()
     writer.run("BEGIN")
@@ -91,7 +91,7 @@ def test_build_whose_writer_goes_away_leaves_nothing(project: Project, build: st
 
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 def test_build_whose_session_ends_leaves_nothing(project: Project, build: str) -> None:
-    """What it had begun is found by its oid, dropped, and built again by the same run."""
+    """The index of a lost session is found by its oid, dropped, and built again by the same run."""
     project.write({"1_t.sql": TABLE})
     project.run()
     project.write({"2_index.sql": build})
@@ -118,7 +118,7 @@ def end_sessions(project: Project) -> None:
 
 
 def make_invalid(project: Project, create: str, name: str) -> int:
-    """Make an index that nobody knows how to account for; return its oid."""
+    """Create an invalid index that Lockgate did not create, and return its oid."""
     project.database.run(create)
     sql = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = :name::regclass RETURNING"
     return int(project.database.run(f"{sql} indexrelid::bigint", name=name)[0][0])
@@ -128,7 +128,7 @@ def make_invalid(project: Project, create: str, name: str) -> int:
     "create", ["CREATE INDEX t_v_idx ON t (v)", "CREATE INDEX t_v_idx ON t (id, v)"]
 )
 def test_invalid_index_of_another_is_named_in_the_report(project: Project, create: str) -> None:
-    """It stays, with the command that drops it, though it looks like one of the statement's own."""
+    """The index stays and the warning contains the command to drop it, even if its name matches."""
     project.write({"1_t.sql": TABLE})
     project.run()
     oid = make_invalid(project, create, "t_v_idx")
@@ -153,7 +153,7 @@ OTHERS = {
 def test_index_that_another_session_has_just_made_valid_is_not_dropped(
     project: Project, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
-    """Between the look and the drop the name may come to mean a valid index; that one stays."""
+    """If the name refers to a valid index by the time of the drop, that index stays."""
     project.write(
         {
             "1_t.sql": f"{TABLE} INSERT INTO t VALUES (0, 1);",
@@ -177,7 +177,7 @@ def test_index_that_another_session_has_just_made_valid_is_not_dropped(
 
 
 def test_index_that_somebody_is_building_is_waited_for_and_not_dropped(project: Project) -> None:
-    """Its builder holds what the drop needs first; when that is free, the index is valid."""
+    """The drop waits for the other session's build, finds the index valid, and leaves it."""
     project.write({"1_t.sql": TABLE})
     project.run()
     project.write({"2_index.sql": "CREATE INDEX CONCURRENTLY t_v ON t (v);"})
@@ -216,7 +216,7 @@ REINDEXES = {
 
 
 def write_rebuild(project: Project, reindex: str) -> str:
-    """Return a rebuild that names the database, as servers before 16 require."""
+    """Return a REINDEX that names the database, as servers before 16 require."""
     return reindex.format(database=f'"{project.database.name}"')
 
 
@@ -225,7 +225,7 @@ def write_rebuild(project: Project, reindex: str) -> str:
 def test_interrupted_rebuild_leaves_nothing(
     project: Project, reindex: str, *, is_superuser: bool
 ) -> None:
-    """The copies of indexes are dropped and made again; what the role may not drop is named."""
+    """Leftover index copies are dropped and rebuilt; those that the role may not drop are named."""
     if not is_superuser:
         if "DATABASE" in reindex:
             pytest.skip("only the database's owner may")
@@ -253,7 +253,7 @@ def test_interrupted_rebuild_leaves_nothing(
     report = running.result()
     assert Status.APPLIED == report.status, report.error
     assert any("_ccnew" in name for name in left)
-    # Only a superuser has rights in the schema of TOAST tables.
+    # Only a superuser may drop indexes in the schema of TOAST tables.
     kept = [] if is_superuser else [name for name in left if "pg_toast" in name]
     assert kept == list_indexes(project, valid=False)
     assert [True] * len(kept) == [
@@ -265,7 +265,7 @@ def test_interrupted_rebuild_leaves_nothing(
 
 @pytest.mark.parametrize("reindex", REINDEXES.values(), ids=REINDEXES)
 def test_failed_rebuild_leaves_nothing(project: Project, reindex: str) -> None:
-    """A rebuild that a lock timeout ends is cleared away before the run says that it failed."""
+    """A rebuild that fails on a lock timeout is cleaned up before the run reports the failure."""
     project.write(
         {
             "1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);",
@@ -285,7 +285,7 @@ def test_failed_rebuild_leaves_nothing(project: Project, reindex: str) -> None:
 
 
 def test_leftover_of_a_rebuild_that_was_there_before_is_named(project: Project) -> None:
-    """What somebody else's broken rebuild has left stays, and the report says which it is."""
+    """An invalid index of an earlier rebuild stays, and the report names it."""
     project.write(
         {
             "1_t.sql": f"{TABLE} CREATE INDEX t_v ON t (v);",

@@ -1,4 +1,4 @@
-"""What one script does to the session, and what of it anybody else may notice."""
+"""Session changes made by one script are invisible to later scripts and to other users."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def test_script_leaves_nothing_to_the_next(
     project: Project, atomicity: str, script: str, look: str
 ) -> None:
-    """The next migration finds the session that a new connection would find."""
+    """The next migration starts with the same session state as a new connection."""
     expected = project.database.run(f"SELECT {look}")
     project.write(
         {
@@ -61,13 +61,13 @@ def test_script_leaves_nothing_to_the_next(
     ["'24:00'::time", "'[0:1]={1,2}'::int[]", "'infinity'::timestamptz", "E'\\\\xff'::bytea"],
 )
 def test_rows_that_a_script_selects_are_nobodys(project: Project, query: str) -> None:
-    """A value that the driver cannot read does not end a migration."""
+    """A migration may select values that the driver cannot decode."""
     project.write({"1_select.sql": f"SELECT {query} FROM generate_series(1, 3);"})
     assert Status.APPLIED == project.run().status
 
 
 def test_migration_that_warns_in_a_loop_does_not_fill_the_log(project: Project) -> None:
-    """The first warnings are passed on, without their words, and no more."""
+    """Only the first 20 warnings are logged, without their text."""
     loop = "FOR i IN 1..100 LOOP RAISE WARNING 'row %', i; END LOOP;"
     project.write({"1_warns.sql": f"DO $$ BEGIN {loop} END $$;"})
     assert Status.APPLIED == project.run().status
@@ -75,7 +75,7 @@ def test_migration_that_warns_in_a_loop_does_not_fill_the_log(project: Project) 
 
 
 def test_strings_are_read_as_the_server_reads_them(project: Project) -> None:
-    """A database whose standard_conforming_strings is off cannot let a script out of its piece."""
+    """With standard_conforming_strings off, a script still cannot escape from its own part."""
     name = project.database.name
     project.database.run(f'ALTER DATABASE "{name}" SET standard_conforming_strings = off')
     hidden = "select '\\'' ; commit; select 1 as \"x\" --';\nselect 1/0;"
@@ -86,7 +86,7 @@ def test_strings_are_read_as_the_server_reads_them(project: Project) -> None:
 
 @pytest.mark.parametrize("setting", ["transaction_timeout", "idle_session_timeout"])
 def test_timeouts_of_the_database_do_not_end_a_migration(project: Project, setting: str) -> None:
-    """What the database sets for its clients is not meant for migrations."""
+    """Timeouts that the database sets for its clients do not apply to migrations."""
     known = project.database.run("SELECT count(*) FROM pg_settings WHERE name = :n", n=setting)
     if known == [[0]]:
         pytest.skip(f"{setting} came with a later version")
@@ -101,7 +101,7 @@ WAITING = "import time\n\ntransaction = False\n\n\ndef up(connection):\n    time
 
 
 def test_script_may_set_up_its_transaction_first(project: Project) -> None:
-    """SET TRANSACTION as the first statement of a migration works, also in a first run."""
+    """SET TRANSACTION works as the first statement of a migration, even in the first run."""
     project.write(
         {
             "1_t.sql": "CREATE TABLE t (level text);",
@@ -120,7 +120,7 @@ def test_script_may_set_up_its_transaction_first(project: Project) -> None:
 def test_python_migration_that_ends_the_transaction_by_sql_is_found_out(
     project: Project, how: str
 ) -> None:
-    """What the guard cannot prevent is at least never reported as rolled back or applied."""
+    """A transaction that SQL ended unnoticed is reported neither as rolled back nor as applied."""
     project.write(
         {
             "1_raw.py": (
@@ -139,7 +139,7 @@ def test_python_migration_that_ends_the_transaction_by_sql_is_found_out(
 
 
 def test_changed_repeatable_with_own_transaction_runs_again(project: Project) -> None:
-    """A repeatable outside a shared transaction is carried out, not only recorded."""
+    """A changed repeatable migration with its own transaction is executed, not only recorded."""
     view = "BEGIN; CREATE OR REPLACE VIEW v AS SELECT {} AS x; COMMIT;"
     project.write({"R__v.sql": view.format(1)})
     project.run()
@@ -149,7 +149,7 @@ def test_changed_repeatable_with_own_transaction_runs_again(project: Project) ->
 
 
 def test_deleted_lock_row_comes_back_above_every_token(project: Project) -> None:
-    """An operator who deletes the lock's row loses no history, and no token is given twice."""
+    """Deleting the lock row loses no history, and the next token is above all earlier ones."""
     project.write({"1_a.sql": "SELECT 1;"})
     project.run()
     project.write({"2_b.sql": "SELECT 2;"})
@@ -163,7 +163,7 @@ def test_deleted_lock_row_comes_back_above_every_token(project: Project) -> None
 
 
 def test_blockers_of_an_earlier_statement_explain_no_other_failure(project: Project) -> None:
-    """Who was waited for is told only where waiting was what failed."""
+    """Blockers are reported only if the wait for a lock is what failed."""
     project.write({"1_t.sql": "CREATE TABLE t (i int);"})
     project.run()
     other = project.database.connect()

@@ -1,4 +1,4 @@
-"""The lock against everything that can happen to its holder."""
+"""The migration lock under everything that can happen to its holder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SET owner = 'someoneelse00000', caller = 'test', token = token + 1,
 
 @pytest.fixture
 def started(project: Project) -> Project:
-    """Give a project with one migration applied and another pending."""
+    """Return a project with one applied migration and one pending."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
@@ -34,7 +34,7 @@ def started(project: Project) -> Project:
 
 
 def hold_lock(project: Project, *, lease_seconds: float) -> Any:
-    """Hold the lock from a living session and return that session."""
+    """Hold the lock from a live session and return that session."""
     holder = project.database.connect()
     pid = holder.run("SELECT pg_backend_pid()")[0][0]
     holder.run("SET application_name = 'lockgate run=someoneelse00000 token=2 at=2'")
@@ -43,7 +43,7 @@ def hold_lock(project: Project, *, lease_seconds: float) -> Any:
 
 
 def test_living_holder_is_waited_for_and_named(started: Project) -> None:
-    """A living holder within its lease is never replaced."""
+    """A live holder within its lease is never replaced."""
     hold_lock(started, lease_seconds=600)
     report = started.run(LOCKGATE_LOCK_WAIT="300ms")
     assert Status.BUSY == report.status
@@ -53,14 +53,14 @@ def test_living_holder_is_waited_for_and_named(started: Project) -> None:
 
 
 def test_dead_holder_is_replaced_at_once(started: Project) -> None:
-    """A holder whose backend is gone is replaced without waiting for its lease."""
+    """A holder whose backend has ended is replaced without waiting for its lease."""
     hang_up(started.database, hold_lock(started, lease_seconds=600))
     assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0").status
     assert "someoneelse00000" == started.emitted("lock_taken")[-1]["former_run"]
 
 
 def test_reused_pid_does_not_keep_a_dead_lock(started: Project) -> None:
-    """A session that only has the dead holder's process id is not taken for it."""
+    """A session that reuses the dead holder's process id is not mistaken for it."""
     hold_lock(started, lease_seconds=600)
     started.database.run(
         "UPDATE lockgate.migration_lock SET backend_start = backend_start - interval '1 hour'"
@@ -69,7 +69,7 @@ def test_reused_pid_does_not_keep_a_dead_lock(started: Project) -> None:
 
 
 def test_lock_of_a_run_that_died_with_its_work_done_is_freed(started: Project) -> None:
-    """Killed before it could unlock: the next run has nothing to apply, and tidies up."""
+    """A run with nothing to apply releases the lock of a run that was killed before it could."""
     started.run()
     holder = hold_lock(started, lease_seconds=600)
     assert Status.UP_TO_DATE == started.run().status
@@ -81,7 +81,7 @@ def test_lock_of_a_run_that_died_with_its_work_done_is_freed(started: Project) -
 
 
 def test_lock_of_a_down_that_died_with_its_work_done_is_freed(started: Project) -> None:
-    """The same, where the next one finds nothing to undo."""
+    """A down run with nothing to undo releases the lock of a dead run, too."""
     hang_up(started.database, hold_lock(started, lease_seconds=600))
     report = started.do(Action.DOWN, target="1", reason="test", requested_by="test")
     assert Status.UP_TO_DATE == report.status
@@ -90,7 +90,7 @@ def test_lock_of_a_down_that_died_with_its_work_done_is_freed(started: Project) 
 
 
 def test_lock_that_came_with_a_backup_is_taken_at_once(started: Project) -> None:
-    """A restored database has the lock of a run on another server, whose sessions are not here."""
+    """The lock in a restored backup names a session of another server and is taken immediately."""
     started.database.run(
         "UPDATE lockgate.migration_lock SET owner = 'elsewhere', caller = 'test', token = 41,"
         " backend_pid = 2147483647, backend_start = now() - interval '1 day',"
@@ -103,7 +103,7 @@ def test_lock_that_came_with_a_backup_is_taken_at_once(started: Project) -> None
 
 
 def test_expired_living_holder_is_terminated_first(started: Project) -> None:
-    """A holder whose lease is over is ended on the server before the next run begins."""
+    """A holder whose lease has expired is terminated on the server before the next run begins."""
     holder = hold_lock(started, lease_seconds=-1)
     pid = holder.run("SELECT pg_backend_pid()")[0][0]
     assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0").status
@@ -111,7 +111,7 @@ def test_expired_living_holder_is_terminated_first(started: Project) -> None:
 
 
 def test_token_only_grows(started: Project) -> None:
-    """Each taking raises the token, and a release does not lower it."""
+    """Every acquisition raises the token, and a release does not lower it."""
     started.run()
     started.write({"3_more.sql": "SELECT 1;"})
     started.run()
@@ -119,12 +119,12 @@ def test_token_only_grows(started: Project) -> None:
 
 
 def test_run_that_lost_its_lock_cannot_commit(started: Project) -> None:
-    """A run whose token was taken while it worked rolls back, even if it never noticed."""
+    """A run whose lock was taken over rolls back, even if it never noticed."""
     started.write(
         {
             "2_email.sql": (
                 "-- migrate:up\nALTER TABLE account ADD email text;\n"
-                # What another run does when it takes the lock, done here from within.
+                # What another run does when it takes the lock, done here inside the migration.
                 "UPDATE lockgate.migration_lock SET token = token + 1, owner = 'thief';"
             )
         }
@@ -137,7 +137,7 @@ def test_run_that_lost_its_lock_cannot_commit(started: Project) -> None:
 
 
 def test_abandoned_run_is_marked(started: Project) -> None:
-    """The row of a run that died says so as soon as its lock is taken over."""
+    """A dead run is recorded as abandoned when its lock is taken over."""
     holder = hold_lock(started, lease_seconds=600)
     started.database.run(
         "INSERT INTO lockgate.migration_run (run_id, action, caller, caller_reference, token,"
@@ -150,7 +150,7 @@ def test_abandoned_run_is_marked(started: Project) -> None:
 
 
 def test_role_that_sees_no_backend_start_relies_on_the_lease(started: Project) -> None:
-    """Where another role's session is hidden, its lock is kept until the lease ends."""
+    """A role that cannot see the holder's session waits until the lease has expired."""
     started.database.run(
         "DROP ROLE IF EXISTS lesser_lock; CREATE ROLE lesser_lock LOGIN PASSWORD 'x';"
         f' GRANT CREATE ON DATABASE "{started.database.name}" TO lesser_lock;'
@@ -183,7 +183,7 @@ def test_role_that_sees_no_backend_start_relies_on_the_lease(started: Project) -
 
 @pytest.fixture
 def owned(started: Project) -> Iterator[Project]:
-    """Give a project whose login role acts as another, as alternating users do."""
+    """Return a project whose login role uses SET ROLE, as with alternating users."""
     name = started.database.name
     login, owner = f"login_{name}", f"owner_{name}"
     started.database.run(
@@ -208,7 +208,7 @@ def owned(started: Project) -> Iterator[Project]:
 
 
 def test_living_holder_that_acts_as_another_role_keeps_its_lock(owned: Project) -> None:
-    """Whoever looks, with or without SET ROLE, sees that the holder lives."""
+    """A live holder that uses SET ROLE keeps its lock, whether the other run uses SET ROLE or not."""
     gate = Gate(owned.database)
     owned.write({"2_email.sql": Gate.SQL})
     holder = Background.start(owned.run)
@@ -226,7 +226,7 @@ def test_living_holder_that_acts_as_another_role_keeps_its_lock(owned: Project) 
 
 
 def test_expired_holder_that_acts_as_another_role_is_ended(owned: Project) -> None:
-    """The role that signed in may end its own sessions, whatever role it acts as."""
+    """A role may terminate its own expired session, whichever role that session has set."""
     gate = Gate(owned.database)
     owned.write({"2_email.sql": Gate.SQL})
     holder = Background.start(owned.run)
@@ -239,7 +239,7 @@ def test_expired_holder_that_acts_as_another_role_is_ended(owned: Project) -> No
 
 
 def test_two_takers_of_one_expired_holder_make_one_owner(started: Project) -> None:
-    """However many take over at once, one does, and the work is done once."""
+    """When several runs take over at the same time, one succeeds and the work is done once."""
     started.write({"2_email.sql": "INSERT INTO account VALUES (1);"})
     hang_up(started.database, hold_lock(started, lease_seconds=600))
     reports = started.run_at_once(4)
@@ -252,7 +252,7 @@ def test_two_takers_of_one_expired_holder_make_one_owner(started: Project) -> No
     ["owner = 'x'", "owner = 'x', taken_at = 'infinity', expires_at = 'infinity', caller = 'test'"],
 )
 def test_lock_row_that_was_written_by_hand_is_taken_over(started: Project, values: str) -> None:
-    """A row without times, or with endless ones, is no defect: its lease counts as over."""
+    """A lock row without times, or with infinite ones, counts as expired."""
     started.database.run(f"UPDATE lockgate.migration_lock SET {values}")
     assert Status.PLANNED == started.run(Action.STATUS).status
     assert Status.APPLIED == started.run(LOCKGATE_LOCK_WAIT="0").status

@@ -1,4 +1,4 @@
-"""Many runs that wait for one: what they cost the server, and how soon they are done."""
+"""Many runs waiting for one lock: their load on the server, and how soon they finish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WAITERS = 20
 MEASURED_SECONDS = 3.0
-# A hundred for fifty, and as much again for what the test itself asks.
+# About 100 a second for 50 waiters, and as much again for the queries of the test.
 MOST_A_SECOND = 60
 HOLD = (
     "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'test', token = token + 1,"
@@ -26,7 +26,7 @@ RELEASE = "UPDATE lockgate.migration_lock SET owner = NULL, caller = NULL, expir
 
 
 def count_transactions(project: Project) -> int:
-    """Return how many transactions of this database have ended; sessions report theirs each second."""
+    """Return the number of transactions that ended in this database; sessions report every second."""
     rows = project.database.run(
         "SELECT xact_commit + xact_rollback FROM pg_stat_database"
         " WHERE datname = current_database()"
@@ -35,7 +35,7 @@ def count_transactions(project: Project) -> int:
 
 
 def count_waiters(project: Project) -> int:
-    """Return how many runs are connected."""
+    """Return the number of connected runs."""
     rows = project.database.run(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name LIKE 'lockgate run=%'"
@@ -45,7 +45,7 @@ def count_waiters(project: Project) -> int:
 
 @pytest.mark.one_major
 def test_many_waiters_ask_seldom_and_are_done_soon(project: Project) -> None:
-    """They look at the lock in turns, and who finds the work done takes no lock for that."""
+    """Waiting runs poll the lock in turn, and most runs that find the work done do not take the lock."""
     project.write({"1_a.sql": "SELECT 1;"})
     project.run()
     project.write({"2_b.sql": "CREATE TABLE b ();"})
@@ -62,6 +62,6 @@ def test_many_waiters_ask_seldom_and_are_done_soon(project: Project) -> None:
     assert sorted([Status.APPLIED, *[Status.UP_TO_DATE] * (WAITERS - 1)]) == sorted(
         report.status for report in reports
     )
-    # The first and the one that applied; the others found the work done, or took the lock for a look.
+    # The first run and the one that applied; few others took the lock to look.
     assert 2 <= len(project.runs()) < WAITERS / 2
     assert Status.UP_TO_DATE == project.run(Action.UP).status

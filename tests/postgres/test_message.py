@@ -1,4 +1,4 @@
-"""Messages: what travels together, and whose fault an error is."""
+"""Messages of several statements: their text, and the statement to blame for an error."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ RECORD = "SELECT '{}' AS recorded"
 
 
 def make_migration(version: str, sql: str) -> Migration:
-    """Return a migration of one text."""
+    """Return a migration with one script."""
     script = Script(sql, f"{version}.sql", 1, Language.SQL, Options(), text_checksum(sql))
     return Migration(Version.parse(version), "x", Kind.VERSIONED, script, None)
 
 
 def add(writer: MessageWriter, migration: Migration) -> None:
-    """Add a whole script and the record of it."""
+    """Add a whole script and its record."""
     script = migration.up
     statements = split_statements(script.sql)
     writer.add_script(migration, script, statements, (0, len(script.sql)))
@@ -54,7 +54,7 @@ def add(writer: MessageWriter, migration: Migration) -> None:
 
 
 def write(*scripts: str) -> Message:
-    """Return a transaction of migrations 1, 2 and so on."""
+    """Return a message with a transaction of migrations 1, 2 and so on."""
     writer = MessageWriter()
     writer.add(MessagePart.CONTROL, "BEGIN")
     for number, sql in enumerate(scripts, 1):
@@ -65,19 +65,19 @@ def write(*scripts: str) -> Message:
 
 
 def results(count: int) -> list[Result]:
-    """Return what so many statements gave."""
+    """Return the results of this many statements."""
     return [Result("SELECT 1", ((number,),)) for number in range(count)]
 
 
 def error(finished: int, position: int | None = None) -> StatementError:
-    """Return an error after so many statements, placed by the server or not."""
+    """Return an error after this many finished statements, with or without a position."""
     fields = {} if position is None else {"P": str(position + 1)}
     return StatementError({"C": "XX000", "M": "no", **fields}, results(finished))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A blame in short: migration, statement from 1, and the script from the place on."""
+    """A blame in short: migration, statement number from 1, and the script from that position on."""
 
     migration: str
     statement: int | None
@@ -85,7 +85,7 @@ class Place:
 
 
 def to_place(blame: Blame) -> Place | MessagePart:
-    """Return where a blame leads."""
+    """Return the position that a blame refers to."""
     if blame.piece.script is None or blame.piece.migration is None:
         return blame.piece.part
     assert blame.offset is not None
@@ -97,14 +97,14 @@ def to_place(blame: Blame) -> Place | MessagePart:
 
 
 def test_script_is_sent_verbatim() -> None:
-    """Nothing of it is interpreted, and what it leaves open is closed behind it."""
+    """The script is sent unchanged, and an open comment or statement is closed after it."""
     assert (
         "BEGIN;\nSELECT '%s :x ? $1' -- why\n;\nSELECT '1' AS recorded;\nSELECT 1;\nCOMMIT;\n"
     ) == write("SELECT '%s :x ? $1' -- why").text
 
 
 def test_copy_data_is_kept_beside_the_text() -> None:
-    """The data goes by the COPY protocol; neither it nor its end is left in the text."""
+    """COPY data is sent by the COPY protocol; neither the data nor its end marker stays in the text."""
     message = write(COPY)
     assert ("1\n2\n", "3\n") == message.copies
     assert (
@@ -114,12 +114,12 @@ def test_copy_data_is_kept_beside_the_text() -> None:
 
 
 def test_empty_copy_has_its_data_too() -> None:
-    """A COPY of no rows must not be given the rows of the next one."""
+    """A COPY without rows does not receive the rows of the next COPY."""
     assert ("", "1\n") == write("COPY t FROM stdin;\n\\.\nCOPY u FROM stdin;\n1\n\\.\n").copies
 
 
 def test_restrict_lines_are_blanked_without_moving_anything() -> None:
-    """pg_dump's lines are no SQL; offsets behind them stay those of the file."""
+    """The restrict lines of pg_dump are blanked, and later offsets remain those of the file."""
     message = write("\\restrict abc\nSELECT 1;")
     assert "restrict" not in message.text
     place = to_place(find_blame(message, error(0, message.text.index("SELECT 1;"))))
@@ -127,7 +127,7 @@ def test_restrict_lines_are_blanked_without_moving_anything() -> None:
 
 
 def test_stretch_of_a_script_is_numbered_from_its_first() -> None:
-    """A unit in the middle of a script keeps the script's own numbers and offsets."""
+    """A part of a script keeps the statement numbers and offsets of the whole script."""
     migration = make_migration("1", "SELECT 1; SELECT 2;\nSELECT three;\nSELECT 4;")
     statements = split_statements(migration.up.sql)[1:3]
     writer = MessageWriter()
@@ -141,7 +141,7 @@ def test_stretch_of_a_script_is_numbered_from_its_first() -> None:
 
 
 def test_writer_begins_anew() -> None:
-    """What was taken is not in the next message."""
+    """After ``take`` the writer is empty, and the next message starts from offset 0."""
     writer = MessageWriter()
     seen = [writer.is_empty]
     add(writer, make_migration("1", COPY))
@@ -156,7 +156,7 @@ def test_writer_begins_anew() -> None:
 
 
 def test_message_is_full_after_a_hundred_migrations() -> None:
-    """The hundredth fills it, and a new message has room again."""
+    """The hundredth migration fills a message, and a new message has room again."""
     writer = MessageWriter()
     seen = []
     for number in range(1, MOST_MIGRATIONS + 1):
@@ -168,7 +168,7 @@ def test_message_is_full_after_a_hundred_migrations() -> None:
 
 
 def test_message_is_full_after_a_megabyte() -> None:
-    """A long script fills it by itself."""
+    """A long script alone fills a message."""
     writer = MessageWriter()
     writer.add(MessagePart.CONTROL, "x" * (MOST_CHARACTERS - 3))
     is_full_before = writer.is_full
@@ -196,9 +196,9 @@ TWO = ("SELECT one;\n SELECT two;", "/* next */ SELECT three")
     ],
 )
 def test_position_leads_to_the_statement(word: str, expected: Place | MessagePart) -> None:
-    """A place in the message is a place in somebody's script, or in a statement of ours."""
+    """A position in the message maps to a script or to one of Lockgate's own statements."""
     message = write(*TWO)
-    # However many had finished: the server reads a message whole before it runs any of it.
+    # Regardless of the results so far: the server parses a whole message before it runs any of it.
     for finished in (0, 5):
         found = find_blame(message, error(finished, message.text.index(word)))
         assert expected == to_place(found)
@@ -219,7 +219,7 @@ def test_position_leads_to_the_statement(word: str, expected: Place | MessagePar
     ],
 )
 def test_finished_statements_lead_to_the_next(finished: int, expected: Place | MessagePart) -> None:
-    """Without a place the statement to blame is the first that did not finish."""
+    """Without a position, the first unfinished statement is blamed."""
     assert expected == to_place(find_blame(write(*TWO), error(finished)))
 
 
@@ -234,26 +234,26 @@ def test_finished_statements_lead_to_the_next(finished: int, expected: Place | M
     ],
 )
 def test_copy_counts_as_a_statement(finished: int, expected: Place | MessagePart) -> None:
-    """The numbers go on behind COPY data, though the text was cut there."""
+    """Statement numbers continue after COPY data, although the text was cut there."""
     assert expected == to_place(find_blame(write(COPY), error(finished)))
 
 
 def test_position_behind_copy_data_is_that_in_the_file() -> None:
-    """What was cut out of the message is counted in."""
+    """The position accounts for the COPY data that was cut out of the message."""
     message = write(COPY)
     found = find_blame(message, error(4, message.text.index("4;")))
     assert Place("1", 4, "4;\n") == to_place(found)
 
 
 def test_script_without_statements_gives_no_results() -> None:
-    """A file of comments is passed over when results are counted."""
+    """A file of comments counts no results."""
     message = write("-- nothing here", "SELECT 1")
     assert MessagePart.RECORD == to_place(find_blame(message, error(1)))
     assert Place("2", 1, "SELECT 1") == to_place(find_blame(message, error(2)))
 
 
 def test_records_are_found_among_results() -> None:
-    """Each migration is given what its own record statement gave."""
+    """Each migration gets the result of its own record statement."""
     message = write(COPY, "", "SELECT 1; SELECT 2")
     found = find_results(message, results(20), MessagePart.RECORD)
     assert [("1", 5), ("2", 6), ("3", 9)] == [
@@ -271,7 +271,7 @@ SCRIPTS = st.lists(
 @must_reach(several_scripts=30, several_statements=30, empty_script=10)
 @given(SCRIPTS)
 def test_position_and_count_blame_the_same(scripts: list[list[str]]) -> None:
-    """Wherever a statement stands, both ways lead to it."""
+    """For every statement, the position and the count of finished statements lead to the same blame."""
     message = write(*(";\n".join(script) for script in scripts))
     reached("several_scripts", when=len(scripts) > 1)
     reached("several_statements", when=any(len(script) > 1 for script in scripts))
@@ -292,7 +292,7 @@ def test_position_and_count_blame_the_same(scripts: list[list[str]]) -> None:
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[Connection]:
-    """Give an open connection."""
+    """Return an open connection."""
     context = make_tls_context(
         Tls.VERIFY_FULL, database.host, ca_file=str(database.ca_file), off_anywhere=False
     )
@@ -325,7 +325,7 @@ def connection(database: Database) -> Iterator[Connection]:
 def test_server_error_is_blamed_on_its_statement(
     connection: Connection, scripts: tuple[str, ...], migration: str, statement: int, rest: str
 ) -> None:
-    """Whatever the server says, position or not, characters or COPY data, the place is the file's."""
+    """With and without a position, and after COPY data, the error is located in the right file."""
     message = write(*scripts)
     with pytest.raises(StatementError) as caught:
         connection.send(message.text, message.copies)
@@ -339,7 +339,7 @@ def test_server_error_is_blamed_on_its_statement(
     "script", ["CREATE TABLE t", "CREATE TABLE t\n\n", "SELECT 1; CREATE TABLE t -- x"]
 )
 def test_error_at_the_end_of_a_script_is_within_it(connection: Connection, script: str) -> None:
-    """What is missing at the end is missing in the script, not behind it."""
+    """An error about missing text at the end of a script is located inside the script."""
     message = write(script)
     with pytest.raises(StatementError) as caught:
         connection.send(message.text, message.copies)
@@ -350,7 +350,7 @@ def test_error_at_the_end_of_a_script_is_within_it(connection: Connection, scrip
 
 
 def test_records_of_a_server_are_found(connection: Connection) -> None:
-    """Records are found among results of COPY, of empty scripts and of rows."""
+    """Records are found among the results of COPY, of empty scripts and of queries."""
     message = write(COPY, "-- nothing", "SELECT 1; ; SELECT 2")
     found = find_results(message, connection.send(message.text, message.copies), MessagePart.RECORD)
     assert [("1", (("1",),)), ("2", (("2",),)), ("3", (("3",),))] == [

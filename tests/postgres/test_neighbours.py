@@ -1,4 +1,4 @@
-"""What migrations that share one transaction on a fresh database notice of each other."""
+"""Effects that migrations sharing one transaction on a fresh database have on each other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORPHAN = "INSERT INTO child VALUES (7);"
 def test_constraint_modes_of_one_file_do_not_reach_the_next(
     project: Project, neighbour: str
 ) -> None:
-    """A child row may come before its parent in the next migration, as in a transaction of its own."""
+    """After SET CONSTRAINTS in one file, the next file still finds its constraints deferred."""
     project.write(
         {
             "1_tables.sql": TABLES,
@@ -43,7 +43,7 @@ def test_constraint_modes_of_one_file_do_not_reach_the_next(
 
 
 def test_python_migration_that_sets_constraints_does_not_reach_the_next(project: Project) -> None:
-    """A function's SET CONSTRAINTS ends with its transaction, too."""
+    """The constraint modes that a Python migration sets end with that migration."""
     python = (
         "def up(connection):\n    connection.exec_driver_sql('SET CONSTRAINTS ALL IMMEDIATE')\n"
     )
@@ -68,7 +68,7 @@ def test_python_migration_that_sets_constraints_does_not_reach_the_next(project:
     ],
 )
 def test_file_that_cannot_share_has_a_transaction_for_itself(project: Project, script: str) -> None:
-    """What it does lasts until its own commit, before the next migration begins."""
+    """Locks and modes of such a file end with its own commit, before the next migration begins."""
     look = (
         "CREATE TABLE seen AS SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()"
         " AND (locktype = 'advisory' OR mode ~ '^(Access)?Exclusive' AND relation = 'parent'::regclass);"
@@ -81,7 +81,7 @@ def test_file_that_cannot_share_has_a_transaction_for_itself(project: Project, s
 
 
 def test_words_that_only_look_like_a_lock_share(project: Project) -> None:
-    """A column "lock" and a function that would lock later are no reason for a transaction each."""
+    """A column named "lock" and a function body with LOCK TABLE do not cause a separate transaction."""
     function = (
         "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN LOCK TABLE t; RETURN; END';"
     )
@@ -97,7 +97,7 @@ def test_words_that_only_look_like_a_lock_share(project: Project) -> None:
 
 
 def test_deferred_constraint_is_checked_after_the_migration_that_broke_it(project: Project) -> None:
-    """A later migration does not repair it, since in transactions of their own the first would fail."""
+    """A violation fails its own migration, even if a later migration would repair it."""
     project.write(
         {"1_tables.sql": TABLES, "2_child.sql": ORPHAN, "3_p.sql": "INSERT INTO parent VALUES (7);"}
     )
@@ -113,7 +113,7 @@ def test_deferred_constraint_is_checked_after_the_migration_that_broke_it(projec
 
 
 def test_each_migration_finds_the_constraints_deferred_again(project: Project) -> None:
-    """The check leaves them as a transaction finds them when it begins."""
+    """After the check, constraints are deferred again, as at the start of a transaction."""
     rows = "INSERT INTO child VALUES ({0}); INSERT INTO parent VALUES ({0});"
     project.write({"1_tables.sql": TABLES} | {f"{n}_r.sql": rows.format(n) for n in range(2, 6)})
     report = project.run()
@@ -123,7 +123,7 @@ def test_each_migration_finds_the_constraints_deferred_again(project: Project) -
 
 @pytest.mark.parametrize("other", ["", "DEFERRABLE INITIALLY IMMEDIATE"])
 def test_constraints_that_share_a_name_keep_their_modes(project: Project, other: str) -> None:
-    """A name is unique in a table only: one that is checked at once stays so."""
+    """Constraint names are unique per table only, and an immediate constraint stays immediate."""
     second = f"CREATE TABLE second (id int CONSTRAINT child_fk REFERENCES parent {other});"
     use = "INSERT INTO child VALUES (1); INSERT INTO parent VALUES (1);"
     early = (
@@ -139,7 +139,7 @@ def test_constraints_that_share_a_name_keep_their_modes(project: Project, other:
 
 
 def test_names_that_need_quotes_and_constraint_triggers_are_checked(project: Project) -> None:
-    """Any initially deferred constraint counts, whatever it is called."""
+    """Every initially deferred constraint and trigger is checked, whatever its name."""
     trigger = (
         'CREATE SCHEMA "Odd ""one"; CREATE TABLE "Odd ""one".t (i int);'
         "CREATE FUNCTION deny() RETURNS trigger LANGUAGE plpgsql AS"
@@ -156,7 +156,7 @@ def test_names_that_need_quotes_and_constraint_triggers_are_checked(project: Pro
 
 
 def test_deferred_trigger_finds_the_path_of_its_migration(project: Project) -> None:
-    """It runs where the transaction of the script would have ended, not under a path of ours."""
+    """A deferred trigger runs with the search_path of its migration, not with Lockgate's."""
     trigger = (
         "CREATE TABLE t (i int); CREATE TABLE log (i int);"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
@@ -182,7 +182,7 @@ HIDDEN = (
 def test_failure_at_the_end_blames_the_migration_that_fails_first_when_run_again(
     project: Project,
 ) -> None:
-    """Where nothing told of a deferred constraint, the transaction is run once more and rolled back."""
+    """If no deferred constraint was visible, a replay that is rolled back finds the migration."""
     project.write(
         {
             "1_t.sql": HIDDEN,
@@ -200,7 +200,7 @@ def test_failure_at_the_end_blames_the_migration_that_fails_first_when_run_again
 def test_failure_at_the_end_blames_all_where_a_replay_could_reach_outside(
     project: Project,
 ) -> None:
-    """A script that may do what no rollback takes back is not run a second time."""
+    """If a script may have effects that a rollback cannot undo, there is no replay and all are named."""
     project.write(
         {
             "1_t.sql": HIDDEN,
@@ -219,7 +219,7 @@ def test_failure_at_the_end_blames_all_where_a_replay_could_reach_outside(
 
 
 def test_failure_that_the_shared_time_may_explain_names_the_remedy(project: Project) -> None:
-    """A migration that fails beside others says what they share, and how to give it its own."""
+    """The hint says that the shared now() may be the cause, and names the setting to change."""
     insert = "INSERT INTO t DEFAULT VALUES;"
     project.write(
         {

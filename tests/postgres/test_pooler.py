@@ -1,4 +1,4 @@
-"""Behind PgBouncer: found out, refused, or allowed by a setting."""
+"""PgBouncer is detected, and refused unless a setting allows it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ default_pool_size = {size}
 
 @contextmanager
 def run_pooler(project: Project, folder: Path, mode: str, *, size: int = 3) -> Iterator[int]:
-    """Run a pooler before the project's server, lead the project through it, and give its port."""
+    """Run PgBouncer in front of the server, connect the project through it, and return its port."""
     database = project.database
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -94,7 +94,7 @@ def _wait_for(port: int, log: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_pooler_is_found_out_and_refused(project: Project, tmp_path: Path, mode: str) -> None:
-    """Nothing tells a transaction pooler from a session pooler, so both need a word."""
+    """Both pooling modes are refused, since they cannot be distinguished."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     with run_pooler(project, tmp_path, mode):
         report = project.run()
@@ -108,7 +108,7 @@ def test_pooler_is_found_out_and_refused(project: Project, tmp_path: Path, mode:
 def test_pooler_that_is_allowed_is_worked_through(
     project: Project, tmp_path: Path, mode: str, setting: str
 ) -> None:
-    """With the setting the work is done, once, and the report warns."""
+    """With the setting, migrations are applied once and the report has a warning."""
     project.write(
         {
             "1_t.sql": "CREATE TABLE t (i int);",
@@ -131,7 +131,7 @@ def test_pooler_that_is_allowed_is_worked_through(
 def test_lock_behind_a_transaction_pooler_rests_on_its_lease(
     project: Project, tmp_path: Path
 ) -> None:
-    """A session that the pooler gave to somebody else tells nothing; the lease alone counts."""
+    """Through a pooler the holder's session proves nothing, so the lock is held until its lease ends."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     project.run()
     project.write({"2_u.sql": "CREATE TABLE u ();"})
@@ -147,7 +147,7 @@ def test_lock_behind_a_transaction_pooler_rests_on_its_lease(
     assert (Status.BUSY, Status.APPLIED) == (waiting.status, after.status)
 
 
-# What an application behind the pooler finds in the session that it is lent.
+# The session state that an application behind the pooler sees.
 SESSION = """
 SELECT current_user::text, session_user::text, string_agg(name || '=' || setting, '; ' ORDER BY name)
 FROM pg_settings WHERE source = 'session' OR name IN ('search_path', 'lock_timeout', 'role')
@@ -155,7 +155,7 @@ FROM pg_settings WHERE source = 'session' OR name IN ('search_path', 'lock_timeo
 
 
 def ask_as_application(project: Project, sql: str = SESSION) -> list[list[Any]]:
-    """Ask through the pooler, in the session that the last client of it had."""
+    """Run a query through the pooler, in the session that its last client used."""
     url = urlsplit(project.settings["LOCKGATE_DATABASE_URL"])
     database = project.database
     application = pg8000.native.Connection(
@@ -188,7 +188,7 @@ LOOKS = [
 def test_look_leaves_the_session_of_the_pool_as_it_was(
     project: Project, tmp_path: Path, look: dict[str, Any], pooler: str
 ) -> None:
-    """An application that is lent the session afterwards finds no setting and no role of Lockgate's."""
+    """An application that gets the session next sees no setting or role of Lockgate."""
     project.write({"1_t.sql": "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"})
     project.run()
     project.database.run("CREATE TABLE application (i integer)")
@@ -206,7 +206,7 @@ def test_look_leaves_the_session_of_the_pool_as_it_was(
 
 
 def connect(project: Project, port: int) -> pg8000.native.Connection:
-    """Connect as an application does, through the pooler."""
+    """Connect through the pooler, as an application does."""
     database = project.database
     return pg8000.native.Connection(
         database.user,
@@ -240,7 +240,7 @@ PLAIN = {
 def test_run_leaves_nothing_in_a_session_that_it_borrows(
     project: Project, tmp_path: Path, atomicity: str, *, has_role: bool
 ) -> None:
-    """What an application had set is as it was, and a migration does not find it."""
+    """The application's settings are unchanged afterwards, and migrations do not see them."""
     project.write(PLAIN)
     if has_role:
         project.settings["LOCKGATE_SET_ROLE"] = project.database.user
@@ -279,7 +279,7 @@ NEEDS = {
 def test_migration_that_needs_a_session_is_refused_before_anything_runs(
     project: Project, tmp_path: Path, script: str
 ) -> None:
-    """Plan, validate and up say which one it is and why; nothing before it is applied either."""
+    """Plan, validate and up name the migration and the reason, and nothing is applied."""
     project.write({"1_t.sql": "CREATE TABLE t (i int);", "2_next.sql": script})
     with run_pooler(project, tmp_path, "transaction"):
         reports = [
@@ -295,7 +295,7 @@ def test_migration_that_needs_a_session_is_refused_before_anything_runs(
 
 
 def test_down_script_that_needs_a_session_is_refused_too(project: Project, tmp_path: Path) -> None:
-    """What is undone runs in a borrowed session as well."""
+    """A down script that needs a session is refused as well."""
     down = "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nSET work_mem = '8MB'; DROP TABLE t;"
     project.write({"1_t.sql": down})
     project.run()
@@ -308,7 +308,7 @@ def test_down_script_that_needs_a_session_is_refused_too(project: Project, tmp_p
 def test_run_leaves_the_session_of_a_transaction_pooler_as_it_was(
     project: Project, tmp_path: Path
 ) -> None:
-    """What a run and its scripts set is gone before the pooler lends the session to somebody else."""
+    """No setting of the run or its scripts remains in the session that the pooler lends out next."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     project.run()
     project.write({f"{number}_x.sql": f"CREATE TABLE x{number} ();" for number in (2, 3, 4)})

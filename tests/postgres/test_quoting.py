@@ -1,4 +1,4 @@
-"""Quoting, there and back through a real server."""
+"""Quoted literals and identifiers, read back from a real server."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ NASTY = [
     "-- /* */ ;",
     " leading and trailing ",
 ]
-# What a PostgreSQL text in UTF-8 can hold: no NUL, no half of a surrogate pair.
+# Valid text in PostgreSQL with UTF-8: no NUL, no lone surrogate.
 TEXTS = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 SPECIAL = st.one_of(TEXTS, st.text(alphabet="'\\\"$aé\n", max_size=8))
 
 
 @pytest.fixture(params=["on", "off"])
 def connection(database: Database, request: pytest.FixtureRequest) -> pg8000.native.Connection:
-    """Give a connection that reads backslashes by one rule, then by the other."""
+    """Return a connection for each value of standard_conforming_strings."""
     opened = database.connect()
     opened.run(f"SET standard_conforming_strings = {request.param}")
-    # The messages of a server that reads them the old way warn of every one; that is no matter here.
+    # With "off" the server warns about every backslash, which does not matter here.
     opened.run("SET escape_string_warning = off")
     return opened
 
 
 def test_nasty_text_comes_back(connection: pg8000.native.Connection) -> None:
-    """Each text is the same after the server has read it, whatever a migration has set."""
+    """Difficult texts are unchanged by a round trip, under either string setting."""
     literals = ", ".join(quote_literal(text) for text in NASTY)
     assert NASTY == connection.run(f"SELECT ARRAY[{literals}]")[0][0]
 
 
 def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
-    """The same for whatever Hypothesis thinks of, and for two literals side by side."""
+    """Any text is unchanged by a round trip, also in two adjacent literals."""
 
     @must_reach(quote=5, backslash=5)
     @given(SPECIAL, SPECIAL)
@@ -71,7 +71,7 @@ def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
 
 
 def test_nasty_identifier_comes_back(connection: pg8000.native.Connection) -> None:
-    """A name is a name, whatever it holds; PostgreSQL has none that is empty."""
+    """Difficult identifiers are unchanged by a round trip; PostgreSQL has no empty identifier."""
     names = [text for text in NASTY if text]
     columns = ", ".join(f"1 AS {quote_identifier(name)}" for name in names)
     connection.run(f"SELECT {columns}")
@@ -80,7 +80,7 @@ def test_nasty_identifier_comes_back(connection: pg8000.native.Connection) -> No
 
 
 def test_values_of_other_types_come_back(connection: pg8000.native.Connection) -> None:
-    """Numbers, truth and nothing keep their type."""
+    """Numbers, booleans and NULL keep their type."""
     values = [0, -1, 2**63 - 1, True, False, None]
     literals = ", ".join(quote_literal(value) for value in values)
     assert values == connection.run(f"SELECT {literals}")[0]
@@ -95,12 +95,12 @@ def test_values_of_other_types_come_back(connection: pg8000.native.Connection) -
     ],
 )
 def test_moment_comes_back(connection: pg8000.native.Connection, moment: datetime) -> None:
-    """A moment is the same one, whatever the session's time zone."""
+    """A timestamp denotes the same moment in any session time zone."""
     connection.run("SET TIME ZONE 'Asia/Kathmandu'")
     sql = f"SELECT extract(epoch FROM {quote_literal(moment)}::timestamptz)::float8"
     assert moment.timestamp() == connection.run(sql)[0][0]
 
 
 def test_true_is_no_number() -> None:
-    """In Python a truth value is a whole number; in SQL it is not."""
+    """A Python bool is quoted as a boolean, although it is an int."""
     assert ("true", "false", "1", "NULL") == tuple(map(quote_literal, (True, False, 1, None)))

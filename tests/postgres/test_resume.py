@@ -1,4 +1,4 @@
-"""A statement outside a transaction whose end nobody recorded: what the next run makes of it."""
+"""Statements outside a transaction whose result was not recorded, and how the next run treats them."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def prepare(
     before: str = TABLE,
     facts: str | None = None,
 ) -> None:
-    """Apply the tables; leave the migration after them as a killed run does: begun, not recorded.
+    """Apply the tables and leave the next migration begun but not recorded, as a killed run does.
 
-    ``facts`` are expressions, by their names, of what the run had recorded before it began.
+    ``facts`` holds SQL expressions by name: the facts the run recorded before the statement.
     """
     project.write({"1_t.sql": before})
     project.run()
@@ -57,14 +57,14 @@ def prepare(
 
 
 def is_valid(project: Project, index: str = "t_v") -> list[list[bool]]:
-    """Return whether the index is valid, or nothing if there is none."""
+    """Return whether the index is valid, or no row if it does not exist."""
     return project.database.run(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)", name=index
     )
 
 
 def test_index_that_was_built_is_not_built_again(project: Project) -> None:
-    """A valid index of that name is taken for the statement's own, and recorded."""
+    """A valid index with the right name is taken to be the result of the statement, and recorded."""
     prepare(project, "CREATE INDEX CONCURRENTLY t_v ON t (v);")
     project.database.run("CREATE INDEX t_v ON t (v)")
     before = project.database.run("SELECT 't_v'::regclass::oid")
@@ -73,7 +73,7 @@ def test_index_that_was_built_is_not_built_again(project: Project) -> None:
 
 
 def test_index_that_was_not_built_is_built(project: Project) -> None:
-    """Where the statement never reached the server it runs now."""
+    """A statement that never reached the server is run now."""
     prepare(project, INDEX)
     assert Status.APPLIED == project.run().status
     assert [[True]] == is_valid(project)
@@ -86,7 +86,7 @@ MAKE_INVALID = (
 
 
 def test_invalid_index_of_its_own_is_dropped_and_built_again(project: Project) -> None:
-    """IF NOT EXISTS would take an invalid index for done; what the statement has left goes first."""
+    """The statement's own invalid index is dropped first, since IF NOT EXISTS would skip it."""
     prepare(project, INDEX)
     project.database.run(MAKE_INVALID)
     assert Status.APPLIED == project.run().status
@@ -95,7 +95,7 @@ def test_invalid_index_of_its_own_is_dropped_and_built_again(project: Project) -
 
 @pytest.mark.parametrize("statement", [INDEX, INDEX.replace("IF NOT EXISTS ", "")])
 def test_invalid_index_of_another_is_named_and_stays(project: Project, statement: str) -> None:
-    """What stood there before the statement is not dropped, and not taken for done either."""
+    """An invalid index from before the statement is neither dropped nor counted as built."""
     project.write({"1_t.sql": TABLE})
     project.run()
     project.database.run(MAKE_INVALID)
@@ -110,7 +110,7 @@ def test_invalid_index_of_another_is_named_and_stays(project: Project, statement
 
 
 def test_failed_build_leaves_no_invalid_index(project: Project) -> None:
-    """A concurrent build that fails on the data is cleared away at once."""
+    """After a concurrent build fails on the data, its index is dropped immediately."""
     project.write(
         {
             "1_t.sql": "CREATE TABLE t (v int); INSERT INTO t VALUES (1), (1);",
@@ -126,7 +126,7 @@ def test_failed_build_leaves_no_invalid_index(project: Project) -> None:
 
 
 def test_build_of_another_session_is_waited_for(project: Project) -> None:
-    """An index that a session is building right now is not started twice, nor dropped under it."""
+    """While another session builds the index, it is neither built a second time nor dropped."""
     prepare(project, INDEX)
     blocker = project.database.connect()
     blocker.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -158,13 +158,13 @@ def test_build_of_another_session_is_waited_for(project: Project) -> None:
 
 
 def test_dropped_index_is_not_dropped_again(project: Project) -> None:
-    """An index that is gone was dropped: it is told by its oid."""
+    """If the index with the recorded oid is gone, the drop counts as done."""
     prepare(project, "DROP INDEX CONCURRENTLY t_v;", facts="'oid', 1")
     assert Status.APPLIED == project.run().status
 
 
 def test_index_of_which_nothing_was_recorded_is_not_called_dropped(project: Project) -> None:
-    """A name that means nothing does not say that the statement is done."""
+    """Without a recorded oid, a missing index does not prove that it was dropped."""
     prepare(project, "DROP INDEX CONCURRENTLY t_v;")
     report = project.run()
     assert report.error is not None
@@ -172,7 +172,7 @@ def test_index_of_which_nothing_was_recorded_is_not_called_dropped(project: Proj
 
 
 def test_index_that_still_stands_is_dropped(project: Project) -> None:
-    """An index that is there was not dropped yet."""
+    """An index that still exists is dropped."""
     prepare(project, "DROP INDEX CONCURRENTLY t_v;")
     project.database.run("CREATE INDEX t_v ON t (v)")
     assert Status.APPLIED == project.run().status
@@ -180,7 +180,7 @@ def test_index_that_still_stands_is_dropped(project: Project) -> None:
 
 
 def test_leftovers_of_a_broken_reindex_are_dropped(project: Project) -> None:
-    """What a broken REINDEX CONCURRENTLY leaves goes away; another table's leftovers stay."""
+    """The leftovers of an interrupted REINDEX CONCURRENTLY are dropped; those of another table stay."""
     prepare(
         project,
         "REINDEX INDEX CONCURRENTLY t_v;",
@@ -197,7 +197,7 @@ def test_leftovers_of_a_broken_reindex_are_dropped(project: Project) -> None:
 
 
 def test_detached_partition_is_not_detached_again(project: Project) -> None:
-    """A partition that is there and has no parent any more was detached."""
+    """A partition that exists without its parent counts as detached."""
     detach = "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;"
     prepare(project, detach, before=PARTS, facts=DETACHED)
     project.database.run("ALTER TABLE p DETACH PARTITION p1")
@@ -217,7 +217,7 @@ def test_detached_partition_is_not_detached_again(project: Project) -> None:
 def test_partition_that_is_gone_is_not_called_detached(
     project: Project, facts: str | None, after: str
 ) -> None:
-    """Only the partition that was meant, there and without its parent, says that it is done."""
+    """Only the recorded partition, still existing without its parent, counts as detached."""
     detach = "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;"
     prepare(project, detach, before=PARTS, facts=facts)
     project.database.run(after)
@@ -227,14 +227,14 @@ def test_partition_that_is_gone_is_not_called_detached(
 
 
 def test_attached_partition_is_detached(project: Project) -> None:
-    """A partition that still hangs on its parent is detached now."""
+    """A partition that is still attached is detached now."""
     prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
     assert Status.APPLIED == project.run().status
     assert [] == project.database.run("SELECT FROM pg_inherits WHERE inhrelid = 'p1'::regclass")
 
 
 def test_half_detached_partition_is_finalized(project: Project) -> None:
-    """A detaching that was broken off in its second half is brought to its end."""
+    """A detach that was interrupted in its second phase is finalized."""
     prepare(project, "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;", before=PARTS)
     holder = project.database.connect()
     holder.run("BEGIN")
@@ -259,7 +259,7 @@ def _detach(connection: Any) -> None:
 
 
 def test_vacuum_is_simply_repeated(project: Project) -> None:
-    """What does no harm is done again without a question."""
+    """A statement that is safe to repeat is repeated."""
     prepare(project, "VACUUM t;")
     assert Status.APPLIED == project.run().status
 
@@ -268,7 +268,7 @@ DO = "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; END $$;"
 
 
 def test_free_form_statement_without_a_query_is_refused(project: Project) -> None:
-    """Nobody knows whether it is done; the run says so and touches nothing."""
+    """Without a verify query the outcome is unknown: the run is refused and changes nothing."""
     prepare(project, DO)
     report = project.run()
     assert Status.REFUSED == report.status
@@ -280,7 +280,7 @@ def test_free_form_statement_without_a_query_is_refused(project: Project) -> Non
 
 
 def test_what_nobody_knows_refuses_the_run_before_its_first_migration(project: Project) -> None:
-    """Whatever is pending before it waits too, so that the refusal leaves nothing half done."""
+    """An unknown outcome refuses the whole run, including the migrations before it."""
     prepare(project, DO)
     project.database.run(
         "UPDATE lockgate.migration_history SET migration_id = 'R__late', version = NULL,"
@@ -296,7 +296,7 @@ def test_what_nobody_knows_refuses_the_run_before_its_first_migration(project: P
 
 
 def test_what_another_run_has_begun_is_not_called_unknown(project: Project) -> None:
-    """While its run is at work a statement is not interrupted: who plans sees it as pending."""
+    """While the other run holds the lock, its statement counts as pending, not as interrupted."""
     prepare(project, DO)
     project.database.run(
         "UPDATE lockgate.migration_lock SET owner = 'other', caller = 'test', taken_at = now(),"
@@ -306,7 +306,7 @@ def test_what_another_run_has_begun_is_not_called_unknown(project: Project) -> N
 
 
 def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Project) -> None:
-    """What may have committed a part is not tried again, and the failure says what was in the way."""
+    """A block that may have committed is not retried, and the failure names the lock timeout."""
     script = (
         "-- migrate:up transaction:false lock_timeout:300ms\n"
         "DO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT; LOCK TABLE held; END $$;"
@@ -325,7 +325,7 @@ def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Projec
 
 @pytest.mark.parametrize("is_done", [True, False])
 def test_author_tells_whether_a_statement_is_done(project: Project, *, is_done: bool) -> None:
-    """A migrate:verify query decides: true is done, false is to be run."""
+    """The migrate:verify query decides: true means done, false means run it."""
     verify = "-- migrate:verify SELECT EXISTS (SELECT FROM t\n-- migrate:verify   WHERE id = -1)\n"
     prepare(project, verify + DO)
     if is_done:
@@ -335,7 +335,7 @@ def test_author_tells_whether_a_statement_is_done(project: Project, *, is_done: 
 
 
 def test_python_migration_without_verify_is_refused(project: Project) -> None:
-    """A Python migration outside a transaction is repeated on nobody's guess."""
+    """A Python migration outside a transaction is not repeated without ``verify``."""
     prepare(project, "transaction = False\n\n\ndef up(connection):\n    pass\n", kind="py")
     report = project.run()
     assert report.error is not None
@@ -346,7 +346,7 @@ def test_python_migration_without_verify_is_refused(project: Project) -> None:
 
 @pytest.mark.parametrize("is_done", ["True", "False"])
 def test_python_migration_tells_whether_it_is_done(project: Project, is_done: str) -> None:
-    """``verify(connection)`` decides as migrate:verify does."""
+    """``verify(connection)`` decides in the same way as migrate:verify."""
     script = (
         "transaction = False\n\n\ndef up(connection):\n"
         "    connection.exec_driver_sql('CREATE TABLE made ()')\n\n\n"
@@ -359,7 +359,7 @@ def test_python_migration_tells_whether_it_is_done(project: Project, is_done: st
 
 
 def test_edited_part_that_was_done_is_refused(project: Project) -> None:
-    """What is behind the first statement not done may be mended; what is before it may not."""
+    """Statements from the failed one on may be edited; those already applied may not."""
     script = "-- migrate:up transaction:false\nINSERT INTO t VALUES ({});\nSELECT 1/{};\n"
     project.write({"1_t.sql": TABLE, "2_steps.sql": script.format(-1, 0)})
     project.run()
@@ -371,7 +371,7 @@ def test_edited_part_that_was_done_is_refused(project: Project) -> None:
 
 
 def test_long_build_tells_how_far_it_is(project: Project) -> None:
-    """A build that takes a while is reported while it runs."""
+    """A long index build is reported while it runs."""
     project.write({"1_t.sql": TABLE, "2_index.sql": INDEX})
     blocker = project.database.connect()
     project.run(target="1")
@@ -383,14 +383,14 @@ def test_long_build_tells_how_far_it_is(project: Project) -> None:
         blocker.run("COMMIT")
 
     leaving = Background.start(leave)
-    # What is under way is looked at after half of the lock_timeout.
+    # Progress is checked after half of the lock_timeout.
     report = project.run(LOCKGATE_LOCK_TIMEOUT="400ms")
     leaving.result()
     assert Status.APPLIED == report.status
 
 
 def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) -> None:
-    """A DO that commits by itself and is cancelled may have done a part; nobody repeats it."""
+    """A cancelled DO block that commits may be half done, so it is not repeated."""
     script = (
         "-- migrate:up transaction:false\nDO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT;"
         " PERFORM pg_sleep(30); END $$;"
@@ -410,7 +410,7 @@ def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) ->
 
 
 def test_python_migration_that_failed_half_way_is_not_run_again(project: Project) -> None:
-    """Outside a transaction each statement stays; only verify can tell how far it came."""
+    """Outside a transaction every statement persists, so only ``verify`` can tell what was done."""
     script = (
         "transaction = False\n\n\ndef up(connection):\n"
         "    connection.exec_driver_sql('INSERT INTO t VALUES (-1)')\n    raise ValueError\n"
@@ -424,7 +424,7 @@ def test_python_migration_that_failed_half_way_is_not_run_again(project: Project
 
 
 def test_drop_on_resume_means_the_index_that_was_meant(project: Project) -> None:
-    """An index of the same name further down the search_path is not dropped in its stead."""
+    """An index with the same name in a later schema of the search_path is not dropped instead."""
     before = (
         "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (v int); CREATE TABLE b.t (v int);"
         " CREATE INDEX ix ON a.t (v); CREATE INDEX ix ON b.t (v);"
@@ -441,7 +441,7 @@ def test_drop_on_resume_means_the_index_that_was_meant(project: Project) -> None
 
 
 def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) -> None:
-    """A valid index of the name on another table is not taken for the one to build."""
+    """A valid index with that name on another table does not prove that the build is done."""
     prepare(project, INDEX.replace("IF NOT EXISTS ", ""), before=f"{TABLE} CREATE TABLE o (v int);")
     project.database.run("CREATE INDEX t_v ON o (v)")
     report = project.run()
@@ -450,7 +450,7 @@ def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) ->
 
 
 def test_index_that_stood_there_before_is_no_evidence(project: Project) -> None:
-    """What the statement found when it was begun is not what it made."""
+    """An index that existed before the statement does not prove that the build is done."""
     prepare(project, INDEX.replace("IF NOT EXISTS ", ""))
     project.database.run(
         "CREATE INDEX t_v ON t (v); UPDATE lockgate.migration_history"
@@ -462,7 +462,7 @@ def test_index_that_stood_there_before_is_no_evidence(project: Project) -> None:
 
 
 def test_query_of_the_author_is_not_asked_before_the_first_try(project: Project) -> None:
-    """It may be about what the statement is yet to make, and it can never write."""
+    """The query may refer to objects that the statement has yet to create."""
     verify = "-- migrate:verify SELECT count(*) = 1 FROM made\n"
     project.write(
         {
@@ -475,7 +475,7 @@ def test_query_of_the_author_is_not_asked_before_the_first_try(project: Project)
 
 
 def test_query_of_the_author_cannot_write(project: Project) -> None:
-    """A query that writes fails the run instead of changing anything."""
+    """A verify query that writes fails the run and changes nothing."""
     prepare(project, f"-- migrate:verify DELETE FROM t RETURNING true\n{DO}")
     report = project.run()
     assert report.error is not None
@@ -484,7 +484,7 @@ def test_query_of_the_author_cannot_write(project: Project) -> None:
 
 
 def test_clearing_away_that_is_cut_off_is_incomplete(project: Project) -> None:
-    """Dropping an invalid index waits for old snapshots too; the deadline is a deadline there."""
+    """The deadline also ends the drop of an invalid index that waits for a lock."""
     prepare(project, INDEX)
     project.database.run(
         "CREATE INDEX t_v ON t (v);"

@@ -1,4 +1,4 @@
-"""Databases, tablespaces and partitions after an interruption: told by their oid, not by their name."""
+"""Databases and partitions after an interruption: identified by their oid, not by their name."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PRESENT = "jsonb_build_object('oid', {oid}, 'table', NULL, 'indexes', '[]'::json
 
 @pytest.fixture
 def name(project: Project) -> Iterator[str]:
-    """Give the name of a database that is dropped at the end."""
+    """Return the name of a database that is dropped at the end."""
     name = f"{project.database.name}_other"
     yield name
     project.database.run(f'DROP DATABASE IF EXISTS "{name}"')
 
 
 def begin(project: Project, statement: str, facts: str | None) -> None:
-    """Leave a migration as a killed run does: its statement was begun, with these facts recorded."""
+    """Leave a migration as a killed run does: statement begun, with these facts recorded."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     project.run()
     project.write({"2_next.sql": statement})
@@ -42,34 +42,34 @@ def begin(project: Project, statement: str, facts: str | None) -> None:
 
 
 def count(project: Project, name: str) -> int:
-    """Return how many databases have a name."""
+    """Return the number of databases with this name."""
     rows = project.database.run("SELECT count(*) FROM pg_database WHERE datname = :name", name=name)
     return int(rows[0][0])
 
 
 def make(project: Project, name: str) -> int:
-    """Make a database and return its oid."""
+    """Create a database and return its oid."""
     project.database.run(f'CREATE DATABASE "{name}"')
     sql = "SELECT oid::bigint FROM pg_database WHERE datname = :name"
     return int(project.database.run(sql, name=name)[0][0])
 
 
 def assert_unknown(project: Project) -> None:
-    """Require that the next run refuses."""
+    """Require that the next run is refused with outcome-unknown."""
     report = project.run()
     assert report.error is not None
     assert "outcome-unknown" == report.error.code
 
 
 def test_database_that_was_made_meanwhile_is_done(project: Project, name: str) -> None:
-    """It was not there before, it is there now, and it belongs to whom it should."""
+    """A database that did not exist before, exists now and has the right owner counts as created."""
     begin(project, f'CREATE DATABASE "{name}";', ABSENT)
     make(project, name)
     assert Status.APPLIED == project.run().status
 
 
 def test_database_that_was_not_made_is_made(project: Project, name: str) -> None:
-    """There is none by that name, so the statement has done nothing."""
+    """If no database has that name, the statement did nothing and is run."""
     begin(project, f'CREATE DATABASE "{name}";', ABSENT)
     assert Status.APPLIED == project.run().status
     assert 1 == count(project, name)
@@ -79,21 +79,21 @@ def test_database_that_was_not_made_is_made(project: Project, name: str) -> None
 def test_database_of_that_name_alone_is_not_called_made(
     project: Project, name: str, facts: str | None
 ) -> None:
-    """Without a record, or with one of another database, nobody knows whose it is."""
+    """Without a matching record, an existing database does not prove that the statement created it."""
     begin(project, f'CREATE DATABASE "{name}";', facts)
     make(project, name)
     assert_unknown(project)
 
 
 def test_database_of_another_owner_is_not_called_made(project: Project, name: str) -> None:
-    """The statement gives it to somebody else."""
+    """A database with another owner than the statement's does not count as created."""
     begin(project, f'CREATE DATABASE "{name}" OWNER pg_monitor;', ABSENT)
     make(project, name)
     assert_unknown(project)
 
 
 def test_database_that_stood_there_before_is_not_called_made(project: Project, name: str) -> None:
-    """The server refuses the statement as it would have done then."""
+    """If the database existed before, the statement fails again with the server's error."""
     oid = make(project, name)
     begin(project, f'CREATE DATABASE "{name}";', PRESENT.format(oid=oid))
     report = project.run()
@@ -102,7 +102,7 @@ def test_database_that_stood_there_before_is_not_called_made(project: Project, n
 
 
 def test_database_that_was_dropped_is_not_dropped_again(project: Project, name: str) -> None:
-    """The recorded one is gone, and another of its name is not touched."""
+    """If the recorded database is gone, the drop is done, and a new one with its name is left alone."""
     oid = make(project, name)
     project.database.run(f'DROP DATABASE "{name}"')
     begin(project, f'DROP DATABASE "{name}";', PRESENT.format(oid=oid))
@@ -112,7 +112,7 @@ def test_database_that_was_dropped_is_not_dropped_again(project: Project, name: 
 
 
 def test_database_that_was_not_dropped_is_dropped(project: Project, name: str) -> None:
-    """The recorded one still stands under its name."""
+    """If the recorded database still has its name, it is dropped."""
     oid = make(project, name)
     begin(project, f'DROP DATABASE "{name}";', PRESENT.format(oid=oid))
     assert Status.APPLIED == project.run().status
@@ -123,7 +123,7 @@ def test_database_that_was_not_dropped_is_dropped(project: Project, name: str) -
 def test_database_of_which_nothing_was_recorded_is_left_alone(
     project: Project, name: str, facts: str | None
 ) -> None:
-    """A name that means nothing is not done; one that means something new is not dropped."""
+    """Without a recorded oid, a missing database is not done and an existing one is not dropped."""
     begin(project, f'DROP DATABASE IF EXISTS "{name}";', facts)
     if facts is not None:
         make(project, name)
@@ -132,7 +132,7 @@ def test_database_of_which_nothing_was_recorded_is_left_alone(
 
 
 def test_facts_are_recorded_before_the_statement(project: Project, name: str) -> None:
-    """A drop that fails has said before which database it meant; then its intent is taken back."""
+    """A failing drop has its facts recorded beforehand and its intent withdrawn afterwards."""
     oid = make(project, name)
     project.write({"1_drop.sql": f'DROP DATABASE "{name}";'})
     other = open_connection(project.database.server, name)
@@ -140,7 +140,7 @@ def test_facts_are_recorded_before_the_statement(project: Project, name: str) ->
         "CREATE TABLE seen (facts jsonb); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO public.seen VALUES (NEW.attempt_facts); RETURN NEW; END $$"
     )
-    project.run()  # The tables come to be; the drop fails, for somebody is connected.
+    project.run()  # Creates the tables; the drop fails because another session is connected.
     project.database.run(
         "CREATE TRIGGER note AFTER INSERT OR UPDATE ON lockgate.migration_history"
         " FOR EACH ROW EXECUTE FUNCTION note()"

@@ -1,4 +1,4 @@
-"""A script that runs statement by statement goes on in another session, or says that it cannot."""
+"""A script run statement by statement continues in another session, or is refused if it cannot."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ REST = "INSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);\n"
 
 
 class Interruption(StrEnum):
-    """What ends the session."""
+    """The way in which the session ends."""
 
     RECONNECT = "the connection breaks, and the run goes on"
     NEXT_RUN = "the run ends, and another one goes on"
 
 
 def interrupt(project: Project, script: str, how: Interruption) -> Report:
-    """Run a script whose session ends while it sleeps, and return the report of what goes on."""
+    """Run a script whose session ends during its sleep, and return the report of the continuation."""
     project.write({"1_t.sql": BEFORE})
     project.run()
     project.write({"2_steps.sql": f"-- migrate:up transaction:false\n{script}"})
@@ -61,7 +61,7 @@ def interrupt(project: Project, script: str, how: Interruption) -> Report:
         deadline.interrupt("the test")
         assert Status.INCOMPLETE == running.result().status
         return project.run()
-    # By what it runs: a script may have taken its name away.
+    # Found by its query, since the script may have changed the application name.
     project.database.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND query LIKE '%pg_sleep(3)%' AND pid <> pg_backend_pid()"
@@ -71,7 +71,7 @@ def interrupt(project: Project, script: str, how: Interruption) -> Report:
 
 
 def count_rows(project: Project) -> dict[str, int]:
-    """Return how many rows each table has that the rest of the script may have meant."""
+    """Return the number of rows in each table that the rest of the script could refer to."""
     rows = project.database.run(
         "SELECT (SELECT count(*) FROM public.t), (SELECT count(*) FROM s1.t)"
     )
@@ -79,7 +79,7 @@ def count_rows(project: Project) -> dict[str, int]:
 
 
 def assert_unknown(report: Report) -> None:
-    """Require the refusal that says where the script stopped and how to go on."""
+    """Require the refusal that says where the script stopped and how to continue."""
     assert report.error is not None
     assert "outcome-unknown" == report.error.code
     assert "was interrupted after statement" in report.error.message
@@ -98,13 +98,13 @@ REPEATED = {
 @pytest.mark.parametrize("how", list(Interruption))
 @pytest.mark.parametrize("setter", REPEATED.values(), ids=REPEATED)
 def test_plain_settings_are_made_again(project: Project, setter: str, how: Interruption) -> None:
-    """A SET that can be read is run again, and the rest of the script finds what it means."""
+    """A plain SET is repeated in the new session, and the rest of the script runs with it."""
     report = interrupt(project, f"{setter}\n{SLEEP}\n{REST}", how)
     assert Status.APPLIED == report.status, report.error
     assert {"public": 0, "s1": 2} == count_rows(project)
 
 
-# Each leaves the path at s1, or a temporary table t, or makes a new session another one.
+# Each sets the path to s1, creates a temporary table t, or changes what a new session looks like.
 UNREPEATABLE = {
     "other_value": (
         "SELECT set_config('search_path', 's1,' || current_setting('search_path'), false);"
@@ -147,7 +147,7 @@ UNREPEATABLE = {
 def test_rest_is_not_run_in_a_session_that_differs(
     project: Project, setter: str, how: Interruption
 ) -> None:
-    """What set the session and cannot be run again stops the script; no row goes elsewhere."""
+    """If the session was changed in a way that cannot be repeated, the script stops."""
     report = interrupt(project, f"{setter}\n{SLEEP}\n{REST}", how)
     assert_unknown(report)
     assert {"public": 0, "s1": 0} == count_rows(project)
@@ -173,7 +173,7 @@ INVISIBLE_TO_ROWS = {
 
 @pytest.mark.parametrize("setter", INVISIBLE_TO_ROWS.values(), ids=INVISIBLE_TO_ROWS)
 def test_whatever_else_a_session_holds_stops_the_script(project: Project, setter: str) -> None:
-    """A prepared statement, a cursor, a lock, a role or a seed are as good as a setting."""
+    """A prepared statement, cursor, lock, role or seed stops the script just as a setting does."""
     rest = "RESET SESSION AUTHORIZATION;" if "AUTHORIZATION" in setter else ""
     report = interrupt(project, f"{setter}\n{SLEEP}\n{rest}\n{REST}", Interruption.NEXT_RUN)
     assert_unknown(report)
@@ -199,7 +199,7 @@ HARMLESS = {
 def test_script_that_left_its_session_as_it_was_goes_on(
     project: Project, statement: str, how: Interruption
 ) -> None:
-    """The session is compared, so that a call or a block alone stops nothing."""
+    """The session state is compared, so a call or a block alone does not stop the script."""
     report = interrupt(project, f"{statement}\n{SLEEP}\n{REST}", how)
     assert Status.APPLIED == report.status, report.error
     assert {"public": 2, "s1": 0} == count_rows(project)
@@ -221,7 +221,7 @@ KINDS = {
 def test_without_a_digest_only_what_cannot_set_the_session_goes_on(
     project: Project, statement: str, *, goes_on: bool
 ) -> None:
-    """A row of an earlier build has none; the statements and the catalogs decide then."""
+    """Without a stored session digest, the statements and the catalogs decide."""
     script = f"{statement}\nSELECT 1 / count(*) FROM public.u WHERE i = 5;\n{REST}"
     project.write({"1_t.sql": BEFORE})
     project.run()
@@ -237,7 +237,7 @@ def test_without_a_digest_only_what_cannot_set_the_session_goes_on(
 
 
 def test_script_that_failed_goes_on_in_a_session_as_it_left_it(project: Project) -> None:
-    """A mended file is resumed as a killed one is: the path that a block set is missed."""
+    """A corrected file is resumed like a killed run, so the path that a block set is missing."""
     script = "BEGIN;\nSET search_path = s1;\nCOMMIT;\nSELECT 1/{};\nINSERT INTO t VALUES (1);\n"
     project.write({"1_t.sql": BEFORE})
     project.run()
@@ -250,7 +250,7 @@ def test_script_that_failed_goes_on_in_a_session_as_it_left_it(project: Project)
 
 
 def test_detaching_behind_an_unknown_path_is_not_called_done(project: Project) -> None:
-    """Names that mean nothing in the new session say nothing about the statement."""
+    """Names that do not resolve in the new session prove nothing about the statement."""
     project.write(
         {
             "1_t.sql": f"{BEFORE} CREATE TABLE s1.p (i int) PARTITION BY RANGE (i);"

@@ -1,4 +1,4 @@
-"""Roles and databases with settings of their own: a run goes on as psql does, and reads every row."""
+"""Roles and databases with their own settings: a run works as in psql and reads every row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def roles(database: Database) -> Iterator[tuple[str, str]]:
-    """Give a role that signs in, and an owner that it is a member of without inheriting from it."""
+    """Return a login role and an owner role that it is a member of without inheriting its rights."""
     login, owner = f"login_{database.name}", f"owner_{database.name}"
     database.run(
         f"CREATE ROLE {owner}; CREATE ROLE {login} LOGIN NOINHERIT PASSWORD 'x' IN ROLE {owner};"
@@ -32,7 +32,7 @@ def roles(database: Database) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def as_login(project: Project, roles: tuple[str, str]) -> Project:
-    """Give a project that signs in as a role of its own."""
+    """Return a project that connects with its own login role."""
     project.login = (roles[0], "x")
     project.settings["LOCKGATE_DATABASE_URL"] = project.address()
     return project
@@ -56,7 +56,7 @@ MIGRATIONS = {
 def test_role_that_a_session_begins_with_is_the_one_that_migrates(
     as_login: Project, roles: tuple[str, str], setting: str
 ) -> None:
-    """What is made belongs to it, our tables too, although the login inherits nothing of it."""
+    """All tables, including Lockgate's, belong to that role, although the login inherits nothing."""
     login, owner = roles
     as_login.database.run(setting.format(login=login, owner=owner, database=as_login.database.name))
     as_login.write(MIGRATIONS)
@@ -104,7 +104,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_setting_of_the_role_changes_nothing(as_login: Project, setting: str) -> None:
-    """Statements of ours are read, timed and answered the same, whatever the role's settings are."""
+    """Lockgate's own statements behave the same under any setting of the role."""
     assert as_login.login is not None
     name, _, value = setting.partition(" = ")
     as_login.database.run(f"ALTER ROLE {as_login.login[0]} SET {name} = {value}")
@@ -143,7 +143,7 @@ POLICIES = {
 def test_history_of_which_rows_are_hidden_is_refused(
     as_login: Project, roles: tuple[str, str], kind: str, table: str
 ) -> None:
-    """A history that only looks empty does not have the migrations run again."""
+    """A history with hidden rows, which only looks empty, does not cause migrations to run again."""
     login, owner = roles
     as_login.database.run(f"ALTER ROLE {login} SET role = {owner}")
     as_login.write({"1_t.sql": "CREATE TABLE t (i int);", "2_t.sql": "INSERT INTO t VALUES (1);"})

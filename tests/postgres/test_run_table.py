@@ -1,4 +1,4 @@
-"""The runs that were recorded, as a person asks for them."""
+"""The recorded runs, as shown by the history action."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TABLE = "CREATE TABLE account (id integer);"
 
 
 def test_history_says_who_ran_what_and_how_it_ended(project: Project) -> None:
-    """Every run that took the lock is there, the newest first, with what it was asked for."""
+    """The history lists every run that took the lock, newest first, with what was requested."""
     project.write({"1_account.sql": TABLE})
     project.do(Action.UP, requested_by="ada", reason="release 8")
     project.write({"2_bad.sql": "SELECT nothing;"})
@@ -46,7 +46,7 @@ def test_history_says_who_ran_what_and_how_it_ended(project: Project) -> None:
 
 
 def test_history_is_as_long_as_it_was_asked_to_be(project: Project) -> None:
-    """Without a number there are twenty, and the newest are kept."""
+    """By default the history has the 20 newest runs."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.database.run(
@@ -60,7 +60,7 @@ def test_history_is_as_long_as_it_was_asked_to_be(project: Project) -> None:
 
 
 def test_history_needs_neither_files_nor_tables_nor_the_lock(project: Project) -> None:
-    """Asked before the first run, without a folder, it is empty and makes nothing."""
+    """Before the first run and without a folder, the history is empty and nothing is created."""
     project.folder.rmdir()
     report = project.do(Action.HISTORY)
     assert (Status.UP_TO_DATE, ()) == (report.status, report.runs)
@@ -68,7 +68,7 @@ def test_history_needs_neither_files_nor_tables_nor_the_lock(project: Project) -
 
 
 def test_history_shows_a_run_that_is_under_way(project: Project) -> None:
-    """A run that has not ended has no end, and holds nobody up."""
+    """A run that is still running has no end time and does not block the history."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.database.run(

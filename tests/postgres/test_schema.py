@@ -1,4 +1,4 @@
-"""Our tables: how they come to be, who may see them, and whose they may not be."""
+"""Lockgate's tables: their creation, their permissions, and tables with their names that are foreign."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OURS = ["migration_history", "migration_lock", "migration_run"]
 
 @pytest.fixture
 def stranger(database: Database) -> Iterator[str]:
-    """Give a role that nobody has granted anything."""
+    """Return a role without any grants."""
     name = f"stranger_{database.name}"
     database.run(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")
     yield name
@@ -47,7 +47,7 @@ def list_tables(database: Database, schema: str = "lockgate") -> list[str]:
 
 
 def read_error(report: Report) -> tuple[str, str]:
-    """Return code and message of a report's error."""
+    """Return the code and the message of a report's error."""
     assert report.error is not None
     return report.error.code, report.error.message
 
@@ -56,7 +56,7 @@ def read_error(report: Report) -> tuple[str, str]:
 def test_twenty_first_installs_at_once_all_succeed(
     project: Project, *, schema_exists: bool
 ) -> None:
-    """Each saw a database without our tables and creates them; none fails, and there is one lock."""
+    """All installations succeed although each saw no tables, and there is one lock row."""
     if schema_exists:
         project.database.run("CREATE SCHEMA lockgate")
     databases = [open_database(project.runner()) for _ in range(RACERS)]
@@ -88,7 +88,7 @@ def test_twenty_first_installs_at_once_all_succeed(
 
 
 def test_twenty_first_runs_at_once_apply_once(project: Project) -> None:
-    """The same from end to end: one run does the work and the others find it done."""
+    """Of 20 simultaneous first runs, one does the work and the others find it done."""
     project.write({"1_account.sql": TABLE, "2_once.sql": "INSERT INTO account VALUES (1);"})
     reports = project.run_at_once(RACERS)
     statuses = sorted(report.status for report in reports)
@@ -97,7 +97,7 @@ def test_twenty_first_runs_at_once_apply_once(project: Project) -> None:
 
 
 def test_installation_may_be_repeated(database: Database) -> None:
-    """What is there already stays as it is, the lock's token included."""
+    """A second installation leaves existing tables unchanged, including the lock's token."""
     tables = Tables("lockgate")
     database.run(creation_sql(tables, schema_exists=False))
     database.run("UPDATE lockgate.migration_lock SET token = 7, owner = 'run'")
@@ -107,7 +107,7 @@ def test_installation_may_be_repeated(database: Database) -> None:
 
 
 def test_tables_of_an_earlier_build_get_the_columns_that_they_lack(project: Project) -> None:
-    """A run adds the columns that are missing; a look works without them."""
+    """A run adds missing columns, and a status works without them."""
     project.write({"1_account.sql": TABLE})
     project.run()
     for table, name, _ in ADDED_COLUMNS:
@@ -123,7 +123,7 @@ def test_tables_of_an_earlier_build_get_the_columns_that_they_lack(project: Proj
 
 
 def test_tables_in_use_get_their_columns_once_they_are_free(project: Project) -> None:
-    """A column waits for another session's transaction, and is added after it."""
+    """A missing column is added after the other session's transaction ends."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.database.run("ALTER TABLE lockgate.migration_history DROP COLUMN session_digest")
@@ -131,7 +131,7 @@ def test_tables_in_use_get_their_columns_once_they_are_free(project: Project) ->
     reader = project.database.connect()
     reader.run("BEGIN")
     reader.run("SELECT FROM lockgate.migration_history")
-    # Longer than one try waits for a lock.
+    # Longer than one attempt waits for the lock.
     release = threading.Timer(OWN_LOCK_TIMEOUT_MS / 1000 + 1, lambda: reader.run("COMMIT"))
     release.start()
     report = project.run()
@@ -142,7 +142,7 @@ def test_tables_in_use_get_their_columns_once_they_are_free(project: Project) ->
 
 @pytest.mark.parametrize("action", [Action.UP, Action.STATUS, Action.PLAN, Action.VALIDATE])
 def test_newer_layout_is_refused_untouched(project: Project, action: Action) -> None:
-    """Tables of a release to come are neither read nor written."""
+    """Tables with a newer layout are neither read nor written."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_more.sql": "SELECT 1;"})
@@ -162,7 +162,7 @@ def test_newer_layout_is_refused_untouched(project: Project, action: Action) -> 
 
 
 def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None:
-    """Another tool's tables of our names are told from ours, and stay as they are."""
+    """Tables of another tool with the same names are recognised and left unchanged."""
     project.write({"1_account.sql": TABLE})
     project.database.run(
         "CREATE SCHEMA lockgate;"
@@ -180,7 +180,7 @@ def test_tables_of_somebody_else_are_refused_untouched(project: Project) -> None
 
 @pytest.mark.parametrize("name", OURS)
 def test_one_table_of_somebody_else_is_refused(project: Project, name: str) -> None:
-    """One foreign table among ours is enough; no migration is run beside it."""
+    """A single foreign table is enough for a refusal, and no migration is run."""
     project.write({"1_account.sql": TABLE})
     project.database.run(f"CREATE SCHEMA lockgate; CREATE TABLE lockgate.{name} AS SELECT 1 AS id")
     report = project.run()
@@ -191,7 +191,7 @@ def test_one_table_of_somebody_else_is_refused(project: Project, name: str) -> N
 
 @pytest.mark.parametrize("name", ["migration_history", "migration_run"])
 def test_refusal_of_one_foreign_table_is_true(project: Project, name: str) -> None:
-    """The refusal says that nothing was changed, and nothing was."""
+    """If the refusal says that nothing was changed, the database is unchanged."""
     project.write({"1_account.sql": TABLE})
     project.database.run(f"CREATE SCHEMA lockgate; CREATE TABLE lockgate.{name} AS SELECT 1 AS id")
     before = project.database.dump(without=())
@@ -201,7 +201,7 @@ def test_refusal_of_one_foreign_table_is_true(project: Project, name: str) -> No
 
 
 def test_history_is_nobody_elses_business(project: Project, stranger: str) -> None:
-    """Schema and tables are revoked from PUBLIC, whatever the default privileges say."""
+    """Schema and tables are revoked from PUBLIC, whatever the default privileges are."""
     project.database.run(
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC;"
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC"
@@ -221,7 +221,7 @@ def test_history_is_nobody_elses_business(project: Project, stranger: str) -> No
 
 
 def test_role_without_rights_is_refused_readably(project: Project, stranger: str) -> None:
-    """A role that may not see the history is told so; nothing of it is shown."""
+    """A role without access to the history is told so and sees nothing of it."""
     project.write({"1_account.sql": TABLE})
     project.run()
     database = project.database
@@ -244,7 +244,7 @@ def test_role_without_rights_is_refused_readably(project: Project, stranger: str
     "schema", ["Select", "user", "_", "a$1", "LOCKGATE", "lockgate2", "public", "x" * 63]
 )
 def test_schema_of_any_legal_name_works(project: Project, schema: str) -> None:
-    """Key words, capitals, dollars and the longest name: all our statements quote it."""
+    """Key words, capitals, dollar signs and the longest name work: every statement quotes the schema."""
     project.settings["LOCKGATE_SCHEMA"] = schema
     project.write({"1_account.sql": TABLE})
     assert Status.APPLIED == project.run().status
@@ -258,7 +258,7 @@ def test_schema_of_any_legal_name_works(project: Project, schema: str) -> None:
 
 
 def test_two_schemas_are_two_histories(project: Project) -> None:
-    """Each has its own rows and lock; what one applied, the other does not know."""
+    """Each schema has its own rows and lock, and neither knows what the other one applied."""
     project.write({"1_once.sql": "CREATE TABLE IF NOT EXISTS t (a int); INSERT INTO t VALUES (1);"})
     for schema in ("one", "two", "one"):
         project.run(LOCKGATE_SCHEMA=schema)
@@ -266,7 +266,7 @@ def test_two_schemas_are_two_histories(project: Project) -> None:
 
 
 def test_our_tables_make_no_database_used(project: Project) -> None:
-    """A database that holds nothing but our empty tables is as fresh as one without."""
+    """A database that contains only Lockgate's empty tables counts as fresh."""
     project.database.run(creation_sql(Tables("lockgate"), schema_exists=False))
     project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
     assert [("1", "2")] == [segment.migrations for segment in project.run().segments]
@@ -276,7 +276,7 @@ def test_our_tables_make_no_database_used(project: Project) -> None:
 def test_only_a_table_of_an_extension_makes_no_database_used(
     project: Project, catalog: str, segments: int
 ) -> None:
-    """What an extension owns in another catalog may have the table's object id by chance."""
+    """Only a pg_class dependency makes a table an extension's; another catalog may reuse its oid."""
     project.database.run(
         "SET allow_system_table_mods = on; CREATE TABLE other (a int);"
         " INSERT INTO pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)"
@@ -287,7 +287,7 @@ def test_only_a_table_of_an_extension_makes_no_database_used(
     assert segments == len(project.run().segments)
 
 
-# The view for dashboards.
+# The status view.
 
 SEEN = (
     "version, name, kind, state, run_id IS NOT NULL, applied_at IS NOT NULL, duration_ms >= 0,"
@@ -299,7 +299,7 @@ SEEN = (
 def test_view_is_all_that_a_role_needs_to_see_where_a_database_stands(
     project: Project, stranger: str, schema: str
 ) -> None:
-    """A role that was granted the view reads it, and nothing else of ours."""
+    """A role that was granted the view can read it, and none of Lockgate's tables."""
     project.settings["LOCKGATE_SCHEMA"] = schema
     project.write({"1_account.sql": TABLE, "R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1;"})
     project.do(Action.UP, requested_by="ada")
@@ -321,7 +321,7 @@ def test_view_is_all_that_a_role_needs_to_see_where_a_database_stands(
 
 
 def test_view_is_revoked_from_public(project: Project, stranger: str) -> None:
-    """Nobody sees it who was not granted it, whatever the default privileges say."""
+    """Only roles with a grant can read the view, whatever the default privileges are."""
     project.database.run("ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -336,7 +336,7 @@ def test_view_is_revoked_from_public(project: Project, stranger: str) -> None:
 def test_relation_of_somebody_elses_by_the_name_of_the_view_stays(
     project: Project, theirs: str
 ) -> None:
-    """In a schema that is not ours alone, what was there before is not touched."""
+    """In a shared schema, an existing relation named status is left unchanged."""
     project.settings["LOCKGATE_SCHEMA"] = "public"
     project.database.run(f"CREATE {theirs}; GRANT SELECT ON status TO PUBLIC")
     before = project.database.run(RIGHTS)
@@ -349,7 +349,7 @@ RIGHTS = "SELECT relkind, relacl::text FROM pg_class WHERE oid = 'public.status'
 
 
 def test_schema_that_was_there_before_keeps_its_rights(project: Project, stranger: str) -> None:
-    """Who uses the schema public for tables of its own can go on with that."""
+    """Other users of the schema public keep their access to it."""
     project.settings["LOCKGATE_SCHEMA"] = "public"
     project.write({"1_account.sql": TABLE})
     project.run()

@@ -1,4 +1,4 @@
-"""What goes into a message with others, and what may be written before its turn."""
+"""Which migrations share a message, and which may be written ahead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_steps(folder: Path, files: dict[str, str]) -> list[Step]:
 
 
 def test_batch_ends_after_a_hundred_migrations_or_a_megabyte(tmp_path: Path) -> None:
-    """As a message does; one that is longer stands at the end of its own."""
+    """A batch has at most 100 migrations or a megabyte; a longer migration ends its batch."""
     files = {f"{n:03}_a.sql": "SELECT 1;" for n in range(1, MOST_MIGRATIONS + 2)}
     steps = make_steps(tmp_path, files | {"102_b.sql": LONG, "103_c.sql": "SELECT 1;"})
     batches = make_batches(steps)
@@ -50,5 +50,5 @@ def test_batch_ends_after_a_hundred_migrations_or_a_megabyte(tmp_path: Path) -> 
 def test_what_is_long_or_cannot_travel_waits_for_its_turn(
     tmp_path: Path, files: dict[str, str], *, expected: bool
 ) -> None:
-    """Two messages of any length would be held at once; a function is no text."""
+    """Long scripts would be in memory twice, and a Python function cannot be sent as text."""
     assert expected is may_be_written_ahead(make_steps(tmp_path, files))

@@ -27,7 +27,7 @@ def unlock(project: Project) -> Report:
 
 
 def test_unlock_fences_and_ends_the_holder_and_is_recorded(project: Project) -> None:
-    """The holder cannot commit any more, its session is gone, and history says who did it and why."""
+    """The holder cannot commit, its session is ended, and the history records who broke it and why."""
     gate = Gate(project.database)
     project.write({"1_t.sql": "CREATE TABLE t ();", "2_slow.sql": Gate.SQL})
     holder = Background.start(lambda: project.run(LOCKGATE_ATOMICITY="migration"))
@@ -53,7 +53,7 @@ def test_unlock_fences_and_ends_the_holder_and_is_recorded(project: Project) -> 
 def test_unlock_names_the_holder_that_it_broke(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where another run takes the lock between look and break, that one is broken and named."""
+    """If another run takes the lock before it is broken, that run is ended and named."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     project.run()
     hold = (
@@ -77,7 +77,7 @@ def test_unlock_names_the_holder_that_it_broke(
 
 
 def test_unlock_of_a_free_lock_changes_nothing(project: Project) -> None:
-    """Nobody holds it: nothing is recorded and no token given."""
+    """If the lock is free, nothing is recorded and no token is issued."""
     project.write({"1_t.sql": "CREATE TABLE t ();"})
     project.run()
     assert Status.UP_TO_DATE == unlock(project).status
@@ -85,6 +85,6 @@ def test_unlock_of_a_free_lock_changes_nothing(project: Project) -> None:
 
 
 def test_unlock_before_the_first_run_changes_nothing(project: Project) -> None:
-    """Where there are no tables of ours there is no lock, and none is made."""
+    """Without Lockgate's tables there is no lock, and no tables are created."""
     assert Status.UP_TO_DATE == unlock(project).status
     assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")

@@ -1,4 +1,4 @@
-"""Servers that are recognised and refused in one sentence, and RDS Proxy, which is let in."""
+"""Servers that are refused in one sentence, and RDS Proxy, which is accepted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROXY = "shop.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com"
     ],
 )
 def test_host_of_dsql_is_told(host: str, *, expected: bool) -> None:
-    """The whole name counts, not a part of it."""
+    """Only the full host name pattern of DSQL matches."""
     assert expected == is_dsql(host)
 
 
@@ -39,7 +39,7 @@ def test_host_of_dsql_is_told(host: str, *, expected: bool) -> None:
 def test_dsql_is_refused_before_it_is_connected_to(
     project: Project, monkeypatch: pytest.MonkeyPatch, action: Action
 ) -> None:
-    """One sentence says why."""
+    """Aurora DSQL is refused in one sentence, before connecting."""
 
     def connect(*_: object, **__: object) -> None:
         raise AssertionError("connected")
@@ -61,7 +61,7 @@ def test_dsql_is_refused_before_it_is_connected_to(
     ],
 )
 def test_limitless_is_refused(project: Project, sign: str) -> None:
-    """By what only its databases have."""
+    """A Limitless database is recognised by its own catalog objects."""
     project.database.run(f"CREATE SCHEMA rds_aurora; {sign}")
     project.write({"1_a.sql": "SELECT 1;"})
     for action in (Action.UP, Action.STATUS):
@@ -86,7 +86,7 @@ def test_limitless_is_refused(project: Project, sign: str) -> None:
 def test_rds_proxy_is_told_by_its_name_or_the_one_that_stands_for_it(
     monkeypatch: pytest.MonkeyPatch, host: str, canonical: str, *, expected: bool
 ) -> None:
-    """A name of one's own leads to it by DNS; a name that only looks alike is another pooler."""
+    """An alias is resolved through DNS, and a name that only looks similar is another pooler."""
 
     def resolve(*_: Any, **__: Any) -> list[Any]:
         address = ("10.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""The watcher: what it asks, what it cancels, and that nothing stops it from doing so."""
+"""The watcher: what it queries, what it cancels, and that its own failures do not stop it."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ BLOCKER = Blocker(4711, "app", None, "active", 75.5, "SELECT ?, ? FROM t")
 
 @dataclass(slots=True)
 class Clock:
-    """A manual clock in seconds, as the watcher reads one."""
+    """A manual clock in seconds, with the interface of the watcher's clock."""
 
     manual: ManualClock
 
     def monotonic(self) -> float:
-        """Return what the test has let pass."""
+        """Return the time that the test has advanced to."""
         return self.manual.now_ms / 1000
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Advance the clock immediately."""
         self.manual.advance(round(seconds * 1000))
 
 
 @dataclass(slots=True)
 class Line:
-    """A connection that notes what is done to it, and answers the watcher with ``rows``."""
+    """A connection that records calls and answers the watcher with ``rows``."""
 
     backend_pid: int = 7
     is_open: bool = True
@@ -56,22 +56,22 @@ class Line:
     done: list[str] = field(default_factory=list)
 
     def cancel(self, seconds: float, is_wanted: Callable[[], bool]) -> None:
-        """Note it."""
+        """Record the call."""
         assert seconds > 0
         assert is_wanted()
         self.done.append("cancel")
 
     def sever(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.done.append("sever")
 
     def close(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.done.append("close")
         self.is_open = False
 
     def send(self, sql: str) -> list[Result]:
-        """Note the question and answer it."""
+        """Record the query and answer it."""
         assert f"({self.backend_pid})" in sql or "(7)" in sql
         self.done.append("send")
         if self.fails is not None:
@@ -81,7 +81,7 @@ class Line:
 
 @dataclass(slots=True)
 class Scene:
-    """A watcher that looks when the test says so, at a message that is under way."""
+    """A watcher that looks at a running message whenever the test says so."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     deadline_ms: int = 100_000
@@ -102,7 +102,7 @@ class Scene:
         )
 
     def open_observer(self) -> Connection:
-        """Return the next observer, the last one again and again."""
+        """Return the next observer, repeating the last one."""
         found = self.observers[min(self.opened, len(self.observers) - 1)]
         self.opened += 1
         if isinstance(found.fails, DatabaseUnreachable):
@@ -111,11 +111,11 @@ class Scene:
 
     @property
     def connection(self) -> Connection:
-        """The line as the watcher sees it."""
+        """The line, typed as a connection."""
         return cast("Connection", self.line)
 
     def look(self, watch: Watch, *at_ms: int) -> None:
-        """Let the watcher look at those times, with the message under way."""
+        """Let the watcher look at these times while the message is running."""
         for moment in at_ms:
             self.clock.now_ms = moment
             watch.enforce(self.connection)
@@ -123,7 +123,7 @@ class Scene:
 
 
 def test_message_within_its_time_is_left_alone() -> None:
-    """Until the deadline nothing is done to the connection."""
+    """Nothing is done to the connection before the deadline."""
     scene = Scene(observers=[Line()])
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -132,7 +132,7 @@ def test_message_within_its_time_is_left_alone() -> None:
 
 
 def test_message_out_of_time_is_cancelled_once_a_second() -> None:
-    """A cancel may come too early or get lost, so it is repeated, but not at every look."""
+    """A cancel request may be lost, so it is repeated every second, but not at every look."""
     scene = Scene()
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -143,7 +143,7 @@ def test_message_out_of_time_is_cancelled_once_a_second() -> None:
 
 
 def test_connection_that_heeds_no_cancel_is_severed() -> None:
-    """When half of the reserve is left, waiting has no more sense."""
+    """A connection that ignores the cancel is cut when half of the reserve is left."""
     scene = Scene()
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -152,7 +152,7 @@ def test_connection_that_heeds_no_cancel_is_severed() -> None:
 
 
 def test_interrupted_message_is_cancelled_without_a_deadline() -> None:
-    """In a terminal there is no time to sever by; Ctrl-C cancels."""
+    """Without a deadline, Ctrl-C cancels the message but never cuts the connection."""
     scene = Scene()
     deadline = Deadline(None, RESERVE_MS)
     watch = Watch(
@@ -170,7 +170,7 @@ def test_interrupted_message_is_cancelled_without_a_deadline() -> None:
 
 
 def test_next_message_is_not_cancelled_for_the_one_before() -> None:
-    """A watcher that looked a moment too long ago does not hit what came after."""
+    """A late watcher does not cancel the next message."""
     scene = Scene()
     watch = scene.watch()
     with watch.under_way(cast("Connection", Line())):
@@ -180,7 +180,7 @@ def test_next_message_is_not_cancelled_for_the_one_before() -> None:
 
 
 def test_blockers_are_asked_for_after_a_while() -> None:
-    """A message that takes long is asked about, over a second connection, now and then."""
+    """A long-running message is investigated at intervals over a second connection."""
     scene = Scene(observers=[Line(rows=(ROW,))])
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -193,7 +193,7 @@ def test_blockers_are_asked_for_after_a_while() -> None:
 
 
 def test_blockers_are_kept_when_they_are_gone() -> None:
-    """The last ones seen are those that the failure names; the next message has none."""
+    """A failure names the last blockers seen, and the next message starts without any."""
     scene = Scene(observers=[Line(rows=(ROW,))])
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -206,7 +206,7 @@ def test_blockers_are_kept_when_they_are_gone() -> None:
 
 
 def test_long_query_of_a_blocker_is_cut() -> None:
-    """A report has room for two hundred characters of it."""
+    """The query of a blocker is cut after 200 characters."""
     row = (*ROW[:5], "SELECT " + "a, " * 200)
     scene = Scene(observers=[Line(rows=(row,))])
     watch = scene.watch()
@@ -217,7 +217,7 @@ def test_long_query_of_a_blocker_is_cut() -> None:
 
 
 def test_progress_of_an_index_is_told() -> None:
-    """How far a build is goes to the log, with a share where the whole is known."""
+    """The progress of an index build is logged, with a percentage if the total is known."""
     progress = (("building index: scanning table", 25, 200), ("waiting for writers", 0, 0))
     scene = Scene(observers=[Line(progress=progress)])
     watch = scene.watch()
@@ -239,7 +239,7 @@ def test_progress_of_an_index_is_told() -> None:
     ],
 )
 def test_observer_that_fails_is_replaced(failure: Exception) -> None:
-    """A question that fails is no failure of the run; the next is asked over a new connection."""
+    """A failed query of the observer does not fail the run; the next one uses a new connection."""
     scene = Scene(observers=[Line(fails=failure), Line(rows=(ROW,))])
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -249,7 +249,7 @@ def test_observer_that_fails_is_replaced(failure: Exception) -> None:
 
 
 def test_observer_that_cannot_connect_does_not_end_the_watch() -> None:
-    """Without a second connection nobody is asked, and the deadline still cancels."""
+    """If no second connection can be opened, the deadline is still enforced."""
     scene = Scene(observers=[Line(fails=DatabaseUnreachable("too many connections"))])
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -258,7 +258,7 @@ def test_observer_that_cannot_connect_does_not_end_the_watch() -> None:
 
 
 def test_observer_that_connects_while_the_watch_stops_is_closed() -> None:
-    """Stopping does not wait for ever; what is opened after it is closed by who opened it."""
+    """An observer that connects after the watch has stopped is closed by the thread that opened it."""
     scene = Scene(observers=[Line()])
     watch = scene.watch()
     connect = watch._open_observer
@@ -274,7 +274,7 @@ def test_observer_that_connects_while_the_watch_stops_is_closed() -> None:
 
 
 def run_watch(scene: Scene, until: Callable[[], bool]) -> Watch:
-    """Run a watcher's thread until something is so, and stop it."""
+    """Run a watcher's thread until a condition is true, then stop it."""
     watch = scene.watch()
     watch.start()
     with watch.under_way(scene.connection):
@@ -284,7 +284,7 @@ def run_watch(scene: Scene, until: Callable[[], bool]) -> Watch:
 
 
 def test_stopped_watch_leaves_nothing_behind() -> None:
-    """The thread is over, its connection closed; stopping twice does no harm."""
+    """Afterwards the thread has ended and its connection is closed; a second stop is harmless."""
     scene = Scene(observers=[Line()])
     scene.clock.now_ms = 1
     scene.deadline_ms = 10**9
@@ -302,7 +302,7 @@ def test_stopped_watch_leaves_nothing_behind() -> None:
 
 
 def test_deadline_holds_for_a_role_of_one_connection(project: Project) -> None:
-    """A role that may have no second connection is cancelled in time like any other."""
+    """A role with a connection limit of one is cancelled in time like any other."""
     database = project.database
     role = f"single_{database.name}"
     database.run(
@@ -321,7 +321,7 @@ def test_deadline_holds_for_a_role_of_one_connection(project: Project) -> None:
     deadline = Deadline(None, RESERVE_MS)
     running = Background.start(lambda: project.run(deadline=deadline))
     wait_until(lambda: is_asleep(database), "a statement that sleeps")
-    # Twice as long as until an observer is asked for.
+    # Twice the time after which an observer is opened.
     threading.Event().wait(0.5)
     deadline.interrupt("Ctrl-C")
     report = running.result()
