@@ -162,6 +162,19 @@ def test_deleted_lock_row_comes_back_above_every_token(project: Project) -> None
     assert [[3]] == project.database.run("SELECT token FROM lockgate.migration_lock")
 
 
+def test_blockers_are_named_within_the_lock_timeout_of_a_file(project: Project) -> None:
+    """A file may set a shorter time than LOCKGATE_LOCK_TIMEOUT; the session is named all the same."""
+    project.write({"1_t.sql": "CREATE TABLE t (i int);"})
+    project.run()
+    other = project.database.connect()
+    other.run("BEGIN")
+    other.run("LOCK TABLE t IN SHARE MODE")
+    project.write({"2_wait.sql": "-- migrate:up lock_timeout:2s\nINSERT INTO t VALUES (1);"})
+    error = project.run(LOCKGATE_LOCK_TIMEOUT="20s", LOCKGATE_LOCK_RETRIES="0").error
+    assert error is not None
+    assert ("55P03", 1) == (error.sqlstate, len(error.blockers))
+
+
 def test_blockers_of_an_earlier_statement_explain_no_other_failure(project: Project) -> None:
     """Blockers are reported only if the wait for a lock is what failed."""
     project.write({"1_t.sql": "CREATE TABLE t (i int);"})

@@ -152,7 +152,8 @@ class HeldLock:
         """Apply a segment under the watch, and keep the settings that it passes to the next one."""
         connection = self._connection
         hidden = tuple(value for step in segment.steps for value in step.script.hidden)
-        with self._watch.under_way(connection.connected), connection.notices.shown(hidden):
+        watched = self._watch.under_way(connection.connected, _sample_after_ms(segment))
+        with watched, connection.notices.shown(hidden):
             executor.apply(segment, following)
             self._has_committed = True
             if segment.leaves is not SessionRule.NEW:
@@ -327,7 +328,17 @@ class HeldLock:
             connection.clock,
             connection.open_observer,
             connection.emit,
-            sample_after_ms=max(200, int(connection.options.timeouts.lock_timeout_ms * 0.5)),
+            sample_after_ms=_half(connection.options.timeouts.lock_timeout_ms),
         )
         watch.start()
         return watch
+
+
+def _sample_after_ms(segment: Segment) -> int | None:
+    """Return when to look for blockers, so that the shortest lock_timeout of a file is not over."""
+    given = [step.script.options.lock_timeout_ms for step in segment.steps]
+    return min((_half(timeout) for timeout in given if timeout), default=None)
+
+
+def _half(lock_timeout_ms: int) -> int:
+    return max(200, lock_timeout_ms // 2)

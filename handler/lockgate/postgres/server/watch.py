@@ -69,7 +69,7 @@ class Watch:
         self._clock = clock
         self._open_observer = open_observer
         self._emit = emit
-        self._sample_after = sample_after_ms / 1000
+        self._sample_after_by_default = self._sample_after = sample_after_ms / 1000
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -98,10 +98,14 @@ class Watch:
         self._close_observer()
 
     @contextmanager
-    def under_way(self, connection: Connection) -> Iterator[None]:
-        """Watch the connection while one segment runs."""
+    def under_way(
+        self, connection: Connection, sample_after_ms: int | None = None
+    ) -> Iterator[None]:
+        """Watch the connection while one segment runs, which may need looks at a shorter interval."""
         with self._lock:
-            self._active = connection
+            self._active, self._sample_after = connection, self._sample_after_by_default
+            if sample_after_ms is not None:
+                self._sample_after = min(self._sample_after, sample_after_ms / 1000)
             self._sampled, self.blockers = self._clock.monotonic(), ()
         try:
             yield
