@@ -1,4 +1,4 @@
-"""Alembic's revisions: what they say, their order, and what of Alembic is refused."""
+"""Read Alembic projects: revisions, their order, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def write(revision: str, *downs: str, more: str = "", body: str = "pass") -> str:
-    """Return a revision's file."""
+    """Return the text of a revision file."""
     below: Any = None if not downs else downs[0] if len(downs) == 1 else downs
     return (
         f'"""Make\n{revision}.\n\nRevision ID: {revision}\n"""\nfrom alembic import op\n'
@@ -38,18 +38,18 @@ def write(revision: str, *downs: str, more: str = "", body: str = "pass") -> str
 def make_revision(
     name: str, downs: tuple[str, ...] = (), depends: tuple[str, ...] = ()
 ) -> Revision:
-    """Return a revision that says so much of itself."""
+    """Return a revision with this name, these parents and these dependencies."""
     return Revision(name, f"{name}.py", 1, "", downs, depends, (), True, frozenset(), None)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ForeignFolder:
-    """Give an empty folder of Alembic's."""
+    """Give an empty Alembic folder."""
     return ForeignFolder(tmp_path / "project", "alembic")
 
 
 def test_file_becomes_a_migration(folder: ForeignFolder) -> None:
-    """The revision is the version, the docstring's first paragraph the name, the file both scripts."""
+    """The id is the version, the docstring's first paragraph the name, and the file both scripts."""
     text = write("1975ea83b712")
     migration = folder.read_one({"versions/1975ea83b712_make.py": text})
     assert migration.down is not None
@@ -64,7 +64,7 @@ def test_file_becomes_a_migration(folder: ForeignFolder) -> None:
 
 
 def test_revision_without_a_message_has_no_name(folder: ForeignFolder) -> None:
-    """What Alembic adds to a message is none."""
+    """The revision id, which Alembic appends to the message, does not count as a name."""
     assert "" == folder.read_one({"a.py": write("a").replace("Make\na.", "")}).name
 
 
@@ -77,7 +77,7 @@ def test_revision_without_a_message_has_no_name(folder: ForeignFolder) -> None:
             ["versions/a.py"],
         ),
         (
-            # Alembic is started where the project begins.
+            # The script location is relative to the working directory of Alembic, the project root.
             {
                 "alembic.ini": "[alembic]\nscript_location = app/store/db\n",
                 "env.py": "",
@@ -124,12 +124,12 @@ def test_revision_without_a_message_has_no_name(folder: ForeignFolder) -> None:
 def test_revisions_are_found_where_alembic_looks(
     folder: ForeignFolder, files: dict[str, str], expected: list[str]
 ) -> None:
-    """The folder may be the project, its script folder, or that of the revisions."""
+    """The folder may be the project, the script folder or the folder of revisions."""
     assert expected == sorted(m.path for m in folder.read(files).migrations)
 
 
 def test_variables_are_read_without_running_the_file() -> None:
-    """Annotations, tuples and lists are read; what the file would do is not done."""
+    """Annotations, tuples and lists are understood, and the file is never executed."""
     text = (
         "raise SystemExit\nfrom typing import Sequence\nrevision: str = 'c'\n"
         "down_revision: Sequence[str] = ['a', 'b']\nbranch_labels = ('x',)\ndepends_on = 'd'\n"
@@ -140,13 +140,13 @@ def test_variables_are_read_without_running_the_file() -> None:
 
 
 def test_oldest_files_have_their_id_as_their_name() -> None:
-    """Where no revision is assigned, a name of hexadecimal digits is one."""
+    """Without a revision variable, a hexadecimal file name is the revision id."""
     text = "down_revision = None\ndef upgrade(): pass\n"
     assert "1975ea83b712" == read_revision(text, "versions/1975ea83b712.py").revision
 
 
 def test_downgrade_that_only_raises_is_none() -> None:
-    """What says that there is no way back is no way back."""
+    """A downgrade() that only raises NotImplementedError does not count as a down script."""
     body = '"""There is none."""\n    raise NotImplementedError'
     assert not read_revision(write("a", body=body), "a.py").has_down
 
@@ -165,7 +165,7 @@ def test_downgrade_that_only_raises_is_none() -> None:
 def test_direction_that_ends_its_transaction_is_seen(
     up: str, down: str, expected: set[Direction]
 ) -> None:
-    """A block without transaction or a COMMIT takes that direction out of the run's transaction."""
+    """An autocommit block or a COMMIT takes its direction out of the run's transaction."""
     helper = "def helper(): op.execute('COMMIT')\n" if "helper" in up else ""
     text = (
         f"revision, down_revision = 'a', None\nrevision = 'a'\ndown_revision = None\n{helper}"
@@ -177,7 +177,7 @@ def test_direction_that_ends_its_transaction_is_seen(
 def test_script_of_such_a_direction_runs_outside_of_the_runs_transaction(
     folder: ForeignFolder,
 ) -> None:
-    """The other direction stays in it."""
+    """A direction that ends its transaction runs by itself; the other one stays in the shared one."""
     text = write("a").replace("pass", "op.get_context().autocommit_block()", 1)
     migration = folder.read_one({"a.py": text})
     assert migration.down is not None
@@ -185,11 +185,11 @@ def test_script_of_such_a_direction_runs_outside_of_the_runs_transaction(
     assert expected == (analyse_script(migration.up).mode, analyse_script(migration.down).mode)
 
 
-# Order. Alembic keeps several dependencies in a set, whose order is chance: one each.
+# Order. Each revision has at most one dependency: Alembic keeps them in an unordered set.
 
 
 def draw_graph(data: st.DataObject) -> list[Revision]:
-    """Draw revisions that stand on earlier ones, in an order of files that is not theirs."""
+    """Draw revisions that build on earlier ones, listed in random order."""
     count = data.draw(st.integers(1, 12))
     names = [f"r{number:02d}" for number in range(count)]
     drawn = []
@@ -205,7 +205,7 @@ def draw_graph(data: st.DataObject) -> list[Revision]:
 @settings(max_examples=150)
 @given(st.data())
 def test_order_is_the_one_that_alembic_takes(data: st.DataObject) -> None:
-    """Whatever branches, merges and dependencies there are, it is that of upgrade heads."""
+    """For any branches, merges and dependencies, revisions are sorted as `upgrade heads` runs them."""
     revisions = draw_graph(data)
     parents = [down for one in revisions for down in one.downs]
     reached("branch", when=len(parents) > len(set(parents)))
@@ -219,7 +219,7 @@ def test_order_is_the_one_that_alembic_takes(data: st.DataObject) -> None:
 
 
 def test_dependency_may_be_named_by_a_branch(folder: ForeignFolder) -> None:
-    """A label stands for the revision that has it."""
+    """A dependency on a branch label means the revision with that label."""
     files = {
         "a.py": write("a", more="depends_on = 'other'"),
         "b.py": write("b", more="branch_labels = ('other',)"),
@@ -229,7 +229,7 @@ def test_dependency_may_be_named_by_a_branch(folder: ForeignFolder) -> None:
 
 
 def test_long_line_keeps_its_order() -> None:
-    """A thousand revisions in a row come from the first to the last, whatever their files' order."""
+    """A chain of a thousand revisions is sorted from first to last, in whatever order it was listed."""
     names = [f"{number:04x}" for number in range(1_000)]
     line = [
         make_revision(name, tuple(names[place - 1 : place])) for place, name in enumerate(names)
@@ -237,7 +237,7 @@ def test_long_line_keeps_its_order() -> None:
     assert names == sort_revisions(make_graph(line[::-1]))
 
 
-# What is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_long_line_keeps_its_order() -> None:
 def test_folder_is_refused_with_its_reason(
     folder: ForeignFolder, files: dict[str, str], expected: str
 ) -> None:
-    """The message names file and line, and that nothing was changed."""
+    """The message names the file and, where there is one, the line."""
     message = folder.refuse(files)
     assert expected in message
 
@@ -295,7 +295,7 @@ def test_folder_is_refused_with_its_reason(
 def test_revision_that_needs_env_py_is_an_obstacle(
     folder: ForeignFolder, text: str, expected: str
 ) -> None:
-    """The folder can be read; the run of that revision is refused."""
+    """The folder can be read, but running that revision is refused."""
     migration = folder.read_one({"a.py": text})
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(migration.up)
@@ -305,7 +305,7 @@ def test_revision_that_needs_env_py_is_an_obstacle(
 def test_missing_library_is_an_obstacle(
     folder: ForeignFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without it a project can be listed and adopted, and not run."""
+    """Without the alembic library, a project can be read but not run."""
     monkeypatch.setattr("lockgate.formats.alembic.reader.find_spec", lambda _name: None)
     migration = folder.read_one({"a.py": write("a")})
     with pytest.raises(MigrationFileInvalid) as caught:
@@ -318,7 +318,7 @@ def test_missing_library_is_an_obstacle(
 
 
 def test_heads_stand_for_all_below_them(folder: ForeignFolder) -> None:
-    """Every ancestor gets a row, dependencies too, in order; a head without a file is unknown."""
+    """Ancestors and dependencies of a head count as applied; a head without a file is unknown."""
     folder.write(
         {
             "a.py": write("a"),
@@ -340,7 +340,7 @@ def test_heads_stand_for_all_below_them(folder: ForeignFolder) -> None:
 
 
 def test_own_table_stands_in_where_a_revision_names_it(folder: ForeignFolder) -> None:
-    """Only then is Alembic's table made, with its column."""
+    """Alembic's table is created if a revision names it."""
     files = {"a.py": write("a", body="op.execute('TABLE alembic_version')")}
     catalog = folder.read(files)
     assert catalog.stub is not None
@@ -360,5 +360,5 @@ def test_own_table_stands_in_where_a_revision_names_it(folder: ForeignFolder) ->
 def test_folder_is_recognised_by_what_only_alembic_has(
     folder: ForeignFolder, files: dict[str, str], expected: str | None
 ) -> None:
-    """Its configuration, its environment, or a file with both variables is certain."""
+    """Alembic's configuration, env.py, or a file with both variables identifies the folder."""
     assert expected == folder.recognise(files)

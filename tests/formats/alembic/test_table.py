@@ -1,4 +1,4 @@
-"""Alembic's table as a history."""
+"""Read Alembic's version table as a history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REVISION = "revision = {!r}\ndown_revision = {!r}\n\ndef upgrade(): pass\n"
 
 @pytest.fixture
 def revisions(database: Database, tmp_path: Path) -> Project:
-    """Give three revisions, of which two stand on the first, beside a fresh database."""
+    """Give a project with three revisions, two of them built on the first, and an empty table."""
     for name, below in {"a": None, "b": "a", "c": "a"}.items():
         (tmp_path / f"{name}.py").write_text(REVISION.format(name, below))
     database.run(SETUP)
@@ -32,7 +32,7 @@ def revisions(database: Database, tmp_path: Path) -> Project:
 
 
 def test_heads_are_read_and_no_rows(database: Database) -> None:
-    """The table says nothing of what they stand on."""
+    """The table yields heads only, since it does not record what they build on."""
     database.run(f"{SETUP}; INSERT INTO alembic_version VALUES ('b'), ('a')")
     ask = make_ask(database)
     table = find_table(alembic.SHAPE, ask)
@@ -42,12 +42,12 @@ def test_heads_are_read_and_no_rows(database: Database) -> None:
 
 
 def test_database_without_the_table_has_none(database: Database) -> None:
-    """Nothing is found, and nothing is made."""
+    """Without Alembic's table, no table is found."""
     assert find_table(alembic.SHAPE, make_ask(database)) is None
 
 
 def test_adoption_takes_the_heads_with_all_below_them(revisions: Project) -> None:
-    """What a head stands on is in the history before it; another branch is pending."""
+    """Adoption records a head and its ancestors; a revision on another branch stays pending."""
     revisions.database.run("INSERT INTO alembic_version VALUES ('c')")
     report = revisions.do(Action.ADOPT, source="alembic", reason="we move")
     assert Status.APPLIED is report.status
@@ -55,7 +55,7 @@ def test_adoption_takes_the_heads_with_all_below_them(revisions: Project) -> Non
 
 
 def test_adoption_refuses_a_head_without_a_file(revisions: Project) -> None:
-    """Nothing is recorded of a database that is ahead of the folder."""
+    """Adoption is refused if the database has a head that the folder does not."""
     revisions.database.run("INSERT INTO alembic_version VALUES ('gone')")
     report = revisions.do(Action.ADOPT, source="alembic", reason="we move")
     assert report.error is not None

@@ -1,4 +1,4 @@
-"""dbmate's table as a history."""
+"""Read dbmate's table as a history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_versions_are_read_in_dbmates_order(database: Database) -> None:
-    """They are texts, and compare by their bytes."""
+    """Versions are text and sorted byte by byte."""
     database.run("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
     database.run("INSERT INTO schema_migrations VALUES ('9'), ('10')")
     ask = make_ask(database)

@@ -1,4 +1,4 @@
-"""Diesel's folders: a folder per migration, metadata, order, and what is refused."""
+"""Read Diesel projects: one folder per migration, metadata, order, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_versions_compare_as_texts_without_their_dashes(tmp_path: Path) -> None:
-    """A date with dashes and one without are in one order."""
+    """Versions with and without dashes are sorted together."""
     files = {
         "2024-01-02-000000_b/up.sql": "b",
         "20240101000000_a/up.sql": "a",
@@ -34,7 +34,7 @@ def test_versions_compare_as_texts_without_their_dashes(tmp_path: Path) -> None:
 
 
 def test_versions_that_are_no_numbers_keep_the_order_of_texts(tmp_path: Path) -> None:
-    """Diesel takes any word; 10 runs before 9 and both before a letter."""
+    """Versions that are not numbers are sorted as text: 10 before 9, and both before letters."""
     files = {"v2_c/up.sql": "c", "10_b/up.sql": "b", "9_a/up.sql": "a"}
     catalog = read_folder(write_folder(tmp_path / "m", files), {})
     expected = [("10", "b"), ("9", "a"), ("v2", "c")]
@@ -52,7 +52,7 @@ def test_versions_that_are_no_numbers_keep_the_order_of_texts(tmp_path: Path) ->
 def test_metadata_decides_about_the_transaction(
     *, tmp_path: Path, metadata: str, expected: bool | None
 ) -> None:
-    """A metadata file without the key means no transaction, as it does for Diesel."""
+    """A metadata file without the key turns the transaction off, as in Diesel."""
     files = {"1_a/up.sql": "a", "1_a/down.sql": "b", "1_a/metadata.toml": metadata}
     migration = read_folder(write_folder(tmp_path / "m", files), {}).migrations[0]
     assert migration.down is not None
@@ -97,12 +97,12 @@ def test_metadata_decides_about_the_transaction(
 def test_folder_that_diesel_cannot_run_is_refused(
     tmp_path: Path, files: dict[str, str], expected: str
 ) -> None:
-    """The error names the file and the way out."""
+    """The error names the file and the fix."""
     assert expected == read_refused(read_folder, write_folder(tmp_path / "m", files))
 
 
 def test_metadata_that_is_no_toml_is_refused(tmp_path: Path) -> None:
-    """The file is named; how the mistake is called is the library's."""
+    """The error names the file; the TOML library words the cause."""
     files = {"1_a/up.sql": "a", "1_a/metadata.toml": "x"}
     found = read_refused(read_folder, write_folder(tmp_path / "m", files))
     assert ("1_a/metadata.toml is not TOML: ", " Correct the file.") == (
@@ -112,7 +112,7 @@ def test_metadata_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 
 
 def test_script_that_names_diesels_table_gets_it(tmp_path: Path) -> None:
-    """A migration that edits Diesel's own history finds the table."""
+    """A migration that edits Diesel's history finds the table."""
     text = "DELETE FROM __diesel_schema_migrations"
     stub = read_folder(write_folder(tmp_path / "m", {"1_a/up.sql": text}), {}).stub
     assert stub is not None
@@ -130,5 +130,5 @@ def test_script_that_names_diesels_table_gets_it(tmp_path: Path) -> None:
 def test_recognise_answers_for_folders_with_an_up_file(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """One folder without it is another tool's."""
+    """A folder is recognised only if each of its subfolders has an up.sql."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

@@ -1,4 +1,4 @@
-"""Diesel's table as a history."""
+"""Read Diesel's table as a history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VALUES ('20240101000000', '2024-01-02 00:00:01'), ('00000000000000', '2024-01-02
 
 
 def test_versions_are_read_in_the_order_of_application(database: Database) -> None:
-    """The time is that of the server's zone."""
+    """Times without a zone are read in the time zone of the session."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
     table = find_table(diesel.SHAPE, ask)

@@ -1,4 +1,4 @@
-"""Flyway's folders: names, order, placeholders and settings, and what of Flyway is refused."""
+"""Read Flyway folders: names, order, placeholders, settings, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SQL = "SELECT 1;\n"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Give a function that writes files; a name that begins with ../ stands beside the folder."""
+    """Give a function that writes files; names that begin with ../ are beside the folder."""
 
     def write_files(files: dict[str, str]) -> Path:
         folder = tmp_path / "project" / "sql"
@@ -72,7 +72,7 @@ def read_one(read: Read) -> ReadOne:
 
 @pytest.fixture
 def refuse(read: Read) -> Fail:
-    """Give a function that returns the error with which files are refused."""
+    """Give a function that returns the error raised for the files."""
 
     def write_and_fail(files: dict[str, str], **variables: str) -> MigrationFileInvalid:
         with pytest.raises(MigrationFileInvalid) as caught:
@@ -106,7 +106,7 @@ def refuse(read: Read) -> Fail:
 def test_versioned_name_is_cut_as_flyway_cuts_it(
     name: str, kind: NameKind, version: str, key: tuple[int, ...], description: str
 ) -> None:
-    """Dots and underscores part the groups, zeros at the end do not count, underscores are spaces."""
+    """Dots and underscores separate the parts, trailing zeros are ignored, underscores are spaces."""
     found = parse_name(name, NameRules())
     assert found is not None
     assert found.version is not None
@@ -140,12 +140,12 @@ def test_versioned_name_is_cut_as_flyway_cuts_it(
     ],
 )
 def test_other_names_are_what_flyway_takes_them_for(name: str, expected: Name | None) -> None:
-    """Files with other names are ignored; callbacks of other commands do not matter."""
+    """Files with other names, and callbacks of other commands, are ignored."""
     assert expected == parse_name(name, NameRules())
 
 
 def test_folder_is_ordered_by_number_then_by_description(read: Read) -> None:
-    """1.10 follows 1.9, subfolders do not count, repeatables come last, other files not at all."""
+    """Versions are sorted as numbers across subfolders, repeatables follow, other files are ignored."""
     catalog = read(
         {
             "R__b.sql": SQL,
@@ -165,7 +165,7 @@ def test_folder_is_ordered_by_number_then_by_description(read: Read) -> None:
 
 
 def test_undo_script_is_the_down_script_of_its_version(read_one: ReadOne) -> None:
-    """The version decides, however it is written; the description does not matter."""
+    """An undo script belongs to its version, in any spelling and with any description."""
     migration = read_one({"V1_0__create.sql": SQL, "undo/U1__drop.sql": "SELECT 2;\n"})
     assert migration.down is not None
     expected = ("1", "create", Kind.VERSIONED, "V1_0__create.sql", "undo/U1__drop.sql")
@@ -219,14 +219,14 @@ def test_undo_script_is_the_down_script_of_its_version(read_one: ReadOne) -> Non
 def test_what_lockgate_cannot_run_as_flyway_is_refused_by_name(
     refuse: Fail, files: dict[str, str], message: str
 ) -> None:
-    """The file is named, and a second one where there are two."""
+    """The error names the file, or both files if two conflict."""
     error = refuse(files)
     assert message == str(error)
     assert error.hint
 
 
 def test_folder_is_recognised_by_a_versioned_name(write: Write) -> None:
-    """One name is enough: no other tool's versions begin with a letter and end in two underscores."""
+    """One versioned name is enough, since the names of other tools do not match it."""
     folder = write({"a.sql": SQL, "db/V1__a.sql": SQL})
     assert recognise(folder) == "db/V1__a.sql has the name of a Flyway migration"
 
@@ -239,7 +239,7 @@ def test_folder_is_recognised_by_a_versioned_name(write: Write) -> None:
     ],
 )
 def test_folder_of_another_tool_is_not_recognised(write: Write, files: dict[str, str]) -> None:
-    """Repeatable names are the native format's too, and Liquibase's files may have any name."""
+    """A repeatable name alone, or a Liquibase file, does not make a folder Flyway's."""
     assert recognise(write(files)) is None
 
 
@@ -247,7 +247,7 @@ def test_folder_of_another_tool_is_not_recognised(write: Write, files: dict[str,
 
 
 def test_placeholder_is_filled_in_everywhere(read_one: ReadOne) -> None:
-    """Comments and strings too; the text itself, and with it the checksum, stays what the file has."""
+    """Comments and strings are filled in too; the checksum is that of the text in the file."""
     text = "\ufeff-- ${note}\nSELECT '${a.b}', '$${a.b}', ${empty}1;\n"
     migration = read_one(
         {
@@ -263,7 +263,7 @@ def test_placeholder_is_filled_in_everywhere(read_one: ReadOne) -> None:
 
 
 def test_variable_wins_over_file_and_names_ignore_case(read_one: ReadOne) -> None:
-    """FLYWAY_PLACEHOLDERS_OWNER is ${owner}, ${Owner} and ${OWNER}."""
+    """FLYWAY_PLACEHOLDERS_OWNER sets ${owner}, ${Owner} and ${OWNER}."""
     migration = read_one(
         {
             "V1__a.sql": "SELECT '${owner} ${OWNER}';",
@@ -275,7 +275,7 @@ def test_variable_wins_over_file_and_names_ignore_case(read_one: ReadOne) -> Non
 
 
 def test_toml_gives_placeholders_and_prefixes(read_one: ReadOne) -> None:
-    """The chosen environment's placeholders win over the common ones; ${env.X} is a variable."""
+    """Placeholders of the chosen environment override the common ones; ${env.X} is a variable."""
     migration = read_one(
         {
             "M1__a.sql": "SELECT '{{a}}{{b}}{{c}} ${x}';",
@@ -299,7 +299,7 @@ a = "one"
 
 
 def test_placeholders_that_the_file_decides_are_known(read_one: ReadOne) -> None:
-    """File name, table and default schema need no run of Flyway."""
+    """File name, table and default schema are filled in without Flyway."""
     migration = read_one(
         {"x/V1__a.sql": "-- ${flyway:filename} ${flyway:table} ${flyway:defaultSchema}\n"},
         FLYWAY_DEFAULT_SCHEMA="public",
@@ -326,7 +326,7 @@ def test_placeholders_that_the_file_decides_are_known(read_one: ReadOne) -> None
 def test_placeholder_without_a_value_is_an_obstacle_with_its_line(
     read_one: ReadOne, text: str, line: int, why: str
 ) -> None:
-    """As to Flyway it is an error when the migration is to run, and never sent as it stands."""
+    """A placeholder without a usable value is an error only when its migration is to run."""
     script = read_one({"V1__a.sql": text}, FLYWAY_PLACEHOLDERS_LINES="a\nb").up
     assert script.obstacle is not None
     assert (line, why, None) == (script.obstacle.line, script.obstacle.why, script.substituted)
@@ -334,7 +334,7 @@ def test_placeholder_without_a_value_is_an_obstacle_with_its_line(
 
 
 def test_program_is_an_obstacle_of_its_migration(read: Read) -> None:
-    """One that Flyway ran already is no concern."""
+    """A Java migration is refused only when it is to run."""
     catalog = read({"V1__a.sql": SQL, "x/V2__Fill_all.java": "class", "U1__a.class": "x"})
     fill = catalog.by_id["2"]
     assert ("Fill all", "x/V2__Fill_all.java") == (fill.name, fill.path)
@@ -354,13 +354,13 @@ def test_program_is_an_obstacle_of_its_migration(read: Read) -> None:
 def test_replacement_that_is_off_leaves_the_text_alone(
     read_one: ReadOne, files: dict[str, str], variables: dict[str, str]
 ) -> None:
-    """By the settings for all files, by the file beside it for one."""
+    """Settings turn replacement off for all files, a script configuration for one."""
     migration = read_one({"V1__a.sql": "SELECT '${x}';", **files}, **variables)
     assert migration.up.substituted is None
 
 
 def test_repeatable_runs_again_when_a_value_changes(tmp_path: Path) -> None:
-    """Flyway sums up the filled-in text of repeatable migrations, of versioned ones the file's."""
+    """The checksum of a repeatable covers the filled-in text, that of a versioned file the file."""
     (tmp_path / "R__a.sql").write_text("SELECT '${x}';")
     (tmp_path / "V1__a.sql").write_text("SELECT '${x}';")
     catalogs = [read_folder(tmp_path, {"FLYWAY_PLACEHOLDERS_X": x}) for x in ("one", "two")]
@@ -404,7 +404,7 @@ def test_repeatable_runs_again_when_a_value_changes(tmp_path: Path) -> None:
 def test_setting_that_changes_what_runs_is_refused_with_its_line(
     refuse: Fail, settings: str, message: str
 ) -> None:
-    """Passed over, it would make another database than Flyway does."""
+    """A setting that changes what runs is refused, because ignoring it would build another schema."""
     error = refuse({"V1__a.sql": SQL, "flyway.conf": settings})
     assert message == str(error)
 
@@ -424,7 +424,7 @@ def test_setting_that_changes_what_runs_is_refused_with_its_line(
     ],
 )
 def test_every_setting_that_the_page_refuses_is_refused(refuse: Fail, name: str) -> None:
-    """The page lists them by name; the hint says what there is instead, or how to take it back."""
+    """Each setting that the docs list is refused, with a hint how to override it."""
     error = refuse({"V1__a.sql": SQL, "flyway.conf": f"flyway.{name}=other"})
     assert f"flyway.conf:1 sets flyway.{name}, which Lockgate does not support." == str(error)
     variable = re.sub("([A-Z])", r"_\1", name).upper()
@@ -432,19 +432,19 @@ def test_every_setting_that_the_page_refuses_is_refused(refuse: Fail, name: str)
 
 
 def test_variable_takes_a_setting_of_the_file_back(read_one: ReadOne) -> None:
-    """As in Flyway variables win over files, so no file must be edited to get past a refusal."""
+    """Variables override files, so a refused setting can be reset without editing a file."""
     files = {"V1__a.sql": SQL, "flyway.conf": "flyway.target=3\nflyway.url=jdbc:postgresql://x/y\n"}
     assert read_one(files, FLYWAY_TARGET="latest").migration_id == "1"
 
 
 def test_setting_in_toml_is_refused_with_its_line(refuse: Fail) -> None:
-    """The line is that of the key."""
+    """The error has the line of the key."""
     error = refuse({"V1__a.sql": SQL, "flyway.toml": '[flyway]\n\ntarget = "3"\n'})
     assert error.line == 3
 
 
 def test_two_files_of_settings_are_refused(refuse: Fail) -> None:
-    """Which one counts is nothing to guess."""
+    """Two settings files are refused, since it is unclear which one counts."""
     error = refuse({"V1__a.sql": SQL, "flyway.toml": "", "../flyway.conf": ""})
     assert "is not the only file of settings" in str(error)
 
@@ -461,7 +461,7 @@ def test_two_files_of_settings_are_refused(refuse: Fail) -> None:
 def test_script_configuration_decides_about_the_transaction(
     read_one: ReadOne, settings: str, *, expected: bool | None
 ) -> None:
-    """It stands in a file of the script's name and .conf."""
+    """The script configuration is a file with the script's name and the suffix .conf."""
     migration = read_one({"V1__a.sql": SQL, "V1__a.sql.conf": settings})
     assert expected is migration.up.options.transaction
 
@@ -479,7 +479,7 @@ def test_script_configuration_decides_about_the_transaction(
 def test_script_that_should_not_execute_is_left_out(
     read: Read, condition: str, expected: list[str]
 ) -> None:
-    """Flyway neither runs nor records it; its undo script goes with it."""
+    """A script with a false condition is left out with its undo script, as in Flyway."""
     catalog = read(
         {
             "V1__a.sql": SQL,
@@ -513,13 +513,13 @@ def test_script_that_should_not_execute_is_left_out(
 def test_script_configuration_that_is_not_understood_is_refused(
     refuse: Fail, settings: str, message: str
 ) -> None:
-    """With file and line."""
+    """The error names file and line."""
     error = refuse({"V1__a.sql": SQL, "V1__a.sql.conf": settings})
     assert message == str(error)
 
 
 def test_mixed_file_runs_outside_a_transaction_where_flyway_mixes(read: Read) -> None:
-    """flyway.mixed concerns only files with a statement that cannot be in a transaction."""
+    """flyway.mixed affects only files with a statement that cannot run in a transaction."""
     catalog = read(
         {
             "V1__a.sql": "CREATE TABLE a (b int);\nCREATE INDEX CONCURRENTLY c ON a (b);",
@@ -531,7 +531,7 @@ def test_mixed_file_runs_outside_a_transaction_where_flyway_mixes(read: Read) ->
 
 
 def test_names_that_are_no_migrations_are_refused_where_flyway_refuses_them(refuse: Fail) -> None:
-    """flyway.validateMigrationNaming is Flyway's own way to find a typing error."""
+    """With flyway.validateMigrationNaming, a misspelled file name is refused."""
     error = refuse({"V1__a.sql": SQL, "V2_b.sql": SQL}, FLYWAY_VALIDATE_MIGRATION_NAMING="true")
     assert error.file == "V2_b.sql"
 
@@ -540,7 +540,7 @@ def test_names_that_are_no_migrations_are_refused_where_flyway_refuses_them(refu
 
 
 def test_table_is_made_for_scripts_that_touch_it(read: Read) -> None:
-    """In Flyway's layout; a folder that does not touch it gets none."""
+    """A folder that touches Flyway's table gets it in Flyway's layout."""
     catalog = read({"V1__a.sql": "DELETE FROM flyway_schema_history WHERE version = '0';"})
     expected = TABLE_SQL.format(
         table='"flyway_schema_history"',
@@ -551,7 +551,7 @@ def test_table_is_made_for_scripts_that_touch_it(read: Read) -> None:
 
 
 def test_folder_that_leaves_the_table_alone_gets_none(read: Read) -> None:
-    """There is nothing to stand in for."""
+    """A folder that does not touch Flyway's table gets no stub."""
     assert read({"V1__a.sql": SQL}).stub is None
 
 
@@ -559,7 +559,7 @@ def test_folder_that_leaves_the_table_alone_gets_none(read: Read) -> None:
 
 
 def test_folder_is_applied_and_changed_values_reach_repeatables(project: Project) -> None:
-    """Versions in their order, placeholders filled in, and a view again for another value."""
+    """Versions run in order with placeholders filled in, and a changed value reruns a view."""
     project.settings["LOCKGATE_FORMAT"] = "flyway"
     project.write(
         {
@@ -572,7 +572,7 @@ def test_folder_is_applied_and_changed_values_reach_repeatables(project: Project
     )
     statuses = []
     for least in ("10", "20", "20"):
-        # Read by the settings as any variable of the process.
+        # The settings read it like any other variable of the process.
         report = project.run(Action.UP, LEAST=least)
         statuses.append((report.status, project.database.run("SELECT m FROM v")[0][0]))
     expected = [(Status.APPLIED, 11), (Status.APPLIED, 21), (Status.UP_TO_DATE, 21)]
@@ -580,7 +580,7 @@ def test_folder_is_applied_and_changed_values_reach_repeatables(project: Project
 
 
 def test_failing_statement_is_shown_as_the_file_has_it(project: Project) -> None:
-    """With its line; neither the excerpt nor the message holds the placeholder's value."""
+    """The error has the line of the file, and a placeholder's value appears nowhere in the report."""
     project.settings["LOCKGATE_FORMAT"] = "flyway"
     project.write({"V1__a.sql": "SELECT 1;\nSELECT ${column};\n"})
     report = project.run(Action.UP, FLYWAY_PLACEHOLDERS_COLUMN="hidden_column")
@@ -591,7 +591,7 @@ def test_failing_statement_is_shown_as_the_file_has_it(project: Project) -> None
 
 
 def test_migration_with_an_obstacle_is_refused_when_it_is_to_run(project: Project) -> None:
-    """With file and line; nothing before it is run either."""
+    """The run is refused with file and line before any migration runs."""
     project.settings["LOCKGATE_FORMAT"] = "flyway"
     project.write({"V1__a.sql": SQL, "V2__b.sql": "\nSELECT ${x};\n"})
     report = project.run(Action.UP)

@@ -1,4 +1,4 @@
-"""Flyway's history: what its rows mean together, and its checksum."""
+"""Read Flyway's table as a history, and compute its checksums."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Row = tuple[str | None, str, str, int | None, bool]
 
 
 def make_ask(database: Database) -> Ask:
-    """Return a function that asks this database."""
+    """Return a function that queries this database."""
     return lambda sql: [tuple(row) for row in database.run(sql)]
 
 
 def read_rows(
     database: Database, *rows: Row, table: str = "flyway_schema_history"
 ) -> ForeignHistory:
-    """Write rows as Flyway does, and read them: version, description, type, checksum, success."""
+    """Write rows of version, description, type, checksum and success as Flyway does, and read them."""
     database.run(
         flyway.TABLE_SQL.format(table=table, constraint=f"{table}_pk", index=f"{table}_s_idx")
     )
@@ -54,12 +54,12 @@ def read_rows(
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
-    """A database that Flyway never saw has no such table."""
+    """A database that Flyway never used has no Flyway table."""
     assert find_table(flyway.SHAPE, make_ask(database)) is None
 
 
 def test_table_is_found_under_the_name_that_the_settings_gave_it(database: Database) -> None:
-    """Its columns tell; of two, none is taken."""
+    """The table is found by its columns, unless two tables have them."""
     database.run("CREATE SCHEMA a")
     database.run(flyway.TABLE_SQL.format(table="a.older", constraint="o_pk", index="o_idx"))
     assert find_table(flyway.SHAPE, make_ask(database)) == "a.older"
@@ -68,7 +68,7 @@ def test_table_is_found_under_the_name_that_the_settings_gave_it(database: Datab
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:
-    """Ids are the catalog's; the time is the server's; rows about schemas are nothing."""
+    """Rows get the catalog's ids and aware times; rows about schemas are left out."""
     history = read_rows(
         database,
         (None, "<< Flyway Schema Creation >>", "SCHEMA", None, True),
@@ -92,7 +92,7 @@ def test_rows_become_what_is_applied(database: Database) -> None:
 
 @pytest.mark.parametrize("kind", ["BASELINE", "SQL_BASELINE"])
 def test_baseline_counts_for_all_up_to_its_version(database: Database, kind: str) -> None:
-    """Whether it was declared or a baseline migration made it."""
+    """A declared baseline and a baseline migration both count."""
     history = read_rows(database, ("3.0", "base", kind, None, True), ("4", "x", "SQL", 1, True))
     assert ("3", ["4"]) == (history.baseline, [row.version for row in history.rows])
 
@@ -124,13 +124,13 @@ def test_baseline_counts_for_all_up_to_its_version(database: Database, kind: str
 def test_later_row_replaces_an_earlier_one(
     database: Database, rows: list[Row], expected: list[tuple[str, str]]
 ) -> None:
-    """Undone and deleted migrations are not applied; of a repeatable one the last run counts."""
+    """Undone and deleted migrations are not applied, and the last run of a repeatable counts."""
     history = read_rows(database, *rows)
     assert expected == [(row.version, row.checksum) for row in history.rows]
 
 
 def test_failed_row_says_what_to_do(database: Database) -> None:
-    """It stands in the way of an adoption."""
+    """A failed row blocks adoption and explains how to fix it."""
     history = read_rows(database, ("1", "V1__a", "SQL", 1, False))
     (row,) = history.rows
     expected = (
@@ -140,7 +140,7 @@ def test_failed_row_says_what_to_do(database: Database) -> None:
     assert (ForeignState.FAILED, expected) == (row.state, row.detail)
 
 
-# The values are those of java.util.zip.CRC32 over the lines of a BufferedReader.
+# The values were computed with java.util.zip.CRC32 over the lines of a BufferedReader.
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -153,12 +153,12 @@ def test_failed_row_says_what_to_do(database: Database) -> None:
     ],
 )
 def test_checksum_is_that_of_the_lines(text: str, expected: int) -> None:
-    """Line ends and a byte order mark do not count, and only Java's line ends end a line."""
+    """Line ends and a byte order mark are ignored, and only Java's line ends split lines."""
     assert expected == flyway.crc32(text)
 
 
 def test_repeatable_is_summed_up_with_its_values(tmp_path: Path) -> None:
-    """A versioned file is summed up as it is; the older sum of a repeatable one is accepted too."""
+    """A versioned file has one valid checksum; a repeatable also matches its filled-in text."""
     text = "SELECT '${x}';\n"
     for name in ("V1__a.sql", "R__a.sql"):
         (tmp_path / name).write_text(text)
@@ -171,12 +171,12 @@ def test_repeatable_is_summed_up_with_its_values(tmp_path: Path) -> None:
     assert [[True, False, False], [True, True, False]] == found
 
 
-# Taken over.
+# Adoption.
 
 
 @pytest.fixture
 def flyway_project(project: Project) -> Project:
-    """Give a project in Flyway's layout, with a program among its migrations."""
+    """Give a project in Flyway's layout with a Java migration."""
     project.settings["LOCKGATE_FORMAT"] = "flyway"
     project.write(
         {
@@ -195,7 +195,7 @@ def sum_of(project: Project, name: str) -> int:
 
 
 def test_history_is_taken_over_and_finished(flyway_project: Project, database: Database) -> None:
-    """Programs count as well, whether their file is there (2) or not (2.5); a deleted view does not."""
+    """Java migrations count as applied with (2) or without (2.5) a file; a deleted view does not."""
     database.run("CREATE TABLE a (id int)")
     database.run("CREATE VIEW v AS SELECT 1 AS x")
     read_rows(
@@ -220,14 +220,14 @@ def test_history_is_taken_over_and_finished(flyway_project: Project, database: D
 def test_baseline_need_not_be_a_version_of_the_files(
     flyway_project: Project, database: Database, baseline: str, expected: list[str]
 ) -> None:
-    """All files up to it count as applied."""
+    """All files up to the baseline count as applied, even if no file has that version."""
     history = read_rows(database, (baseline, "base", "BASELINE", None, True))
     found = flyway.align(history, read_folder(flyway_project.folder, {})).baseline
     assert (expected[-1] if expected else None) == found
 
 
 def test_edited_file_is_not_taken_over(flyway_project: Project, database: Database) -> None:
-    """Flyway's own checksum says so."""
+    """A file edited since, by Flyway's own checksum, blocks adoption."""
     read_rows(database, ("1", "a", "SQL", 12345, True))
     report = flyway_project.do(Action.ADOPT, source="flyway", reason="we move")
     assert report.error is not None

@@ -1,4 +1,4 @@
-"""golang-migrate's folders: pairs of files, order, and what is refused."""
+"""Read golang-migrate folders: pairs of files, their order, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_folder_is_read_in_pairs_and_in_the_order_of_numbers(tmp_path: Path) -> None:
-    """The two files of a version find each other, whatever their titles and zeros."""
+    """Up and down files are paired by the number of their version; titles and zeros may differ."""
     files = {"10_b.up.sql": "b", "000009_a.up.sql": "a", "9_else.down.sql": "undo a"}
     catalog = read_folder(write_folder(tmp_path / "m", files), {})
     first, second = catalog.migrations
@@ -28,7 +28,7 @@ def test_folder_is_read_in_pairs_and_in_the_order_of_numbers(tmp_path: Path) -> 
 
 
 def test_file_of_another_name_is_passed_over(tmp_path: Path) -> None:
-    """The tool ignores what does not match, subfolders too."""
+    """Files with other names, and subfolders, are ignored."""
     files = {
         "1_a.up.sql": "a",
         "2_b.sql": "",
@@ -41,14 +41,14 @@ def test_file_of_another_name_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_script_reaches_the_server_byte_for_byte(tmp_path: Path) -> None:
-    """There are no markers; line ends and comments stay."""
+    """Markers and variables of other tools have no effect; line ends and comments stay."""
     text = "-- +goose Up\r\nSELECT '${A}';"
     catalog = read_folder(write_folder(tmp_path / "m", {"1_a.up.sql": text}), {"A": "x"})
     assert (text, None) == (catalog.migrations[0].up.sql, catalog.migrations[0].up.substituted)
 
 
 def test_file_of_several_kinds_runs_statement_by_statement(project: Project) -> None:
-    """It can have run under the tool only with x-multi-statement, which does the same."""
+    """A file with mixed statements runs one by one, as with x-multi-statement, and resumes."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
     text = "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY b ON a (i);\nDROP TABLE nothing;"
     project.write({"1_a.up.sql": text})
@@ -61,7 +61,7 @@ def test_file_of_several_kinds_runs_statement_by_statement(project: Project) -> 
 
 
 def test_version_with_a_down_file_alone_does_nothing_on_the_way_up(project: Project) -> None:
-    """The tool counts such a version, and so does the history."""
+    """A version with only a down file is recorded going up, and its script runs going down."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
     project.write({"1_a.up.sql": "CREATE TABLE a ();", "2_b.down.sql": "DROP TABLE a;"})
     project.run(Action.UP)
@@ -70,7 +70,7 @@ def test_version_with_a_down_file_alone_does_nothing_on_the_way_up(project: Proj
 
 
 def test_two_files_of_one_direction_are_refused(tmp_path: Path) -> None:
-    """A copy with another ending counts, as it does for the tool."""
+    """A copy with another suffix counts as a second file, as in golang-migrate."""
     folder = write_folder(tmp_path / "m", {"1_a.up.sql": "", "01_b.up.sql.orig": ""})
     expected = (
         "Two files have version 1: 01_b.up.sql.orig and 1_a.up.sql."
@@ -80,13 +80,13 @@ def test_two_files_of_one_direction_are_refused(tmp_path: Path) -> None:
 
 
 def test_folder_without_a_pair_is_refused(tmp_path: Path) -> None:
-    """There is nothing to do in it."""
+    """A folder without a pair of files has no migrations."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": ""})
     assert "contains no migrations." in read_refused(read_folder, folder)
 
 
 def test_script_that_names_the_tools_table_gets_it(tmp_path: Path) -> None:
-    """A migration that edits the tool's own history finds the table."""
+    """A migration that edits golang-migrate's history finds the table."""
     folder = write_folder(
         tmp_path / "m", {"1_a.up.sql": "UPDATE schema_migrations SET dirty = false"}
     )
@@ -108,5 +108,5 @@ def test_script_that_names_the_tools_table_gets_it(tmp_path: Path) -> None:
 def test_recognise_answers_for_pairs_that_are_not_sqlxs(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """The names are those of sqlx too; its own comments tell."""
+    """Pairs identify the folder unless a comment of sqlx, which has the same names, rules it out."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

@@ -1,4 +1,4 @@
-"""golang-migrate's one row as a history: where the database stands, and what stands in the way."""
+"""Read golang-migrate's single row as a history, and report what blocks adoption."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DIRTY = (
 def test_row_says_where_the_database_stands(
     database: Database, values: str | None, expected: ForeignHistory
 ) -> None:
-    """The version is the baseline; a dirty one is no version to stand on."""
+    """The version is the baseline; a dirty one is reported as such."""
     database.run(CREATE + (f"INSERT INTO schema_migrations VALUES {values}" if values else ""))
     assert expected == golang_migrate.read_table(make_ask(database), TABLE)
 
@@ -57,7 +57,7 @@ FILES = {"000009_a.up.sql": "SELECT 1;", "000010_b.up.sql": "SELECT 2;", "11_c.u
 
 
 def test_adoption_takes_everything_up_to_the_version(project: Project) -> None:
-    """What stands below it in the folder was applied, whatever zeros its name has."""
+    """Adoption records every file up to the version, whatever leading zeros its name has."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
     project.write(FILES)
     project.database.run(f"{CREATE} INSERT INTO schema_migrations VALUES (10, false)")
@@ -66,7 +66,7 @@ def test_adoption_takes_everything_up_to_the_version(project: Project) -> None:
 
 
 def test_adoption_of_a_dirty_version_is_refused(project: Project) -> None:
-    """The refusal says what to do, and nothing is written."""
+    """The refusal explains the fix."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
     project.write(FILES)
     project.database.run(f"{CREATE} INSERT INTO schema_migrations VALUES (10, true)")

@@ -1,4 +1,4 @@
-"""goose's folders: names, annotations, variables, and what of goose is refused."""
+"""Read goose folders: names, annotations, variables, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def read_one(tmp_path: Path, text: str, **variables: str) -> Migration:
 
 
 def refuse_one(tmp_path: Path, text: str, **variables: str) -> str:
-    """Return why a file is refused."""
+    """Return the reason why a file is refused."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": text})
     return read_refused(read_folder, folder, **variables)
 
 
 def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
-    """The tool compares versions as numbers, and passes over what has none."""
+    """Versions are sorted as numbers, and files without a version are ignored."""
     text = UP + "SELECT 1;\n"
     files = {"9_a.sql": text, "10_b.sql": text, "x.sql": "", "0_c.sql": text, "8_d_test.go": ""}
     catalog = read_folder(write_folder(tmp_path / "m", files), {})
@@ -53,7 +53,7 @@ def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
 
 
 def test_script_keeps_its_comments_and_lines(tmp_path: Path) -> None:
-    """What stands between the annotations reaches the server as it is, with its place."""
+    """The text between the annotations stays as it is and keeps its line number."""
     migration = read_one(tmp_path, f"-- about\n{UP}-- why\n{BEGIN}SELECT 1;{DOWN[:0]}\n{END}{DOWN}")
     expected = (f"\n-- why\n{BEGIN}SELECT 1;\n{END}"[:-1], 2, NO_OPTIONS, None)
     up = migration.up
@@ -61,7 +61,7 @@ def test_script_keeps_its_comments_and_lines(tmp_path: Path) -> None:
 
 
 def test_no_transaction_counts_for_both_directions(tmp_path: Path) -> None:
-    """The annotation may stand anywhere in the file, in any case."""
+    """NO TRANSACTION applies to the whole file, anywhere in it and in any case."""
     migration = read_one(tmp_path, f"{UP}SELECT 1;\n{DOWN}-- +GOOSE no transaction\n".lower())
     assert migration.down is not None
     expected = Options(transaction=False)
@@ -69,13 +69,13 @@ def test_no_transaction_counts_for_both_directions(tmp_path: Path) -> None:
 
 
 def test_carriage_returns_are_none_of_a_statement(tmp_path: Path) -> None:
-    """The tool reads lines without them, so a function's text has none in the database."""
+    """Carriage returns are removed, so the database stores the function without them."""
     migration = read_one(tmp_path, f"{UP}{FUNCTION}".replace("\n", "\r\n"))
     assert "\n" + FUNCTION == migration.up.sql
 
 
 def test_annotation_inside_of_a_statement_does_not_reach_the_server(tmp_path: Path) -> None:
-    """The tool takes it out of a function's text; the script keeps it for its checksum."""
+    """An annotation inside a statement is removed before it is sent, but counts in the checksum."""
     text = f"CREATE FUNCTION f() AS $$\n{ON}SELECT '${{A}}';\n{OFF}$$;\n"
     migration = read_one(tmp_path, UP + BEGIN + text + END, A="x")
     sent = f"\n{BEGIN}CREATE FUNCTION f() AS $$\nSELECT 'x';\n$$;\n{END}"
@@ -92,20 +92,20 @@ def test_annotation_inside_of_a_statement_does_not_reach_the_server(tmp_path: Pa
     ],
 )
 def test_variables_are_filled_in_as_goose_does(tmp_path: Path, line: str, expected: str) -> None:
-    """Between ENVSUB ON and OFF, in either spelling, with defaults."""
+    """Variables between ENVSUB ON and OFF are replaced, in either spelling and with defaults."""
     migration = read_one(tmp_path, f"{UP}{ON}{line}\n{OFF}SELECT '$A';\n", A="one", EMPTY="")
     sent = migration.up.sql.splitlines()
     assert [expected, "SELECT '$A';"] == [sent[2], sent[4]]
 
 
 def test_value_from_outside_is_hidden(tmp_path: Path) -> None:
-    """What was filled in is masked in messages; a default stands in the file anyway."""
+    """A variable's value is masked in messages; a default, which is in the file, is not."""
     migration = read_one(tmp_path, f"{ON}{UP}SELECT '${{A}}', '${{B:-two}}';\n", A="one")
     assert ("one",) == migration.up.hidden
 
 
 def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
-    """The tool never looks at it."""
+    """A comment between statements stays as it is."""
     migration = read_one(tmp_path, f"{UP}{ON}-- costs $5\nSELECT 1;\n")
     assert f"\n{ON}-- costs $5\nSELECT 1;\n" == migration.up.sql
 
@@ -181,12 +181,12 @@ def test_comment_between_statements_is_not_filled_in(tmp_path: Path) -> None:
     ],
 )
 def test_file_that_goose_refuses_is_refused(tmp_path: Path, text: str, expected: str) -> None:
-    """The error names file, line and the way out."""
+    """The error names the file, the line and the fix."""
     assert expected == refuse_one(tmp_path, text)
 
 
 def test_value_of_several_lines_is_refused(tmp_path: Path) -> None:
-    """It would move every line behind it."""
+    """A value with several lines is refused, because it would shift the lines after it."""
     found = refuse_one(tmp_path, f"{UP}{ON}SELECT '$A';\n", A="1\n2")
     expected = (
         "1_a.sql:3 needs the variable A, whose value has several lines."
@@ -196,7 +196,7 @@ def test_value_of_several_lines_is_refused(tmp_path: Path) -> None:
 
 
 def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None:
-    """A database that goose has brought behind it goes on; a new one stops, with what to do."""
+    """A Go migration that goose applied is adopted, and a pending one is refused."""
     project.settings["LOCKGATE_FORMAT"] = "goose"
     project.write({"1_a.sql": f"{UP}CREATE TABLE a ();\n", "2_b.go": "package m"})
     refused = project.run(Action.UP)
@@ -216,7 +216,7 @@ def test_go_migration_is_known_by_its_name_and_not_run(project: Project) -> None
 
 
 def test_script_that_names_gooses_table_gets_it(tmp_path: Path) -> None:
-    """A migration that edits goose's own history finds the table."""
+    """A migration that edits goose's history finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": f"{UP}DELETE FROM goose_db_version;\n"})
     stub = read_folder(folder, {}).stub
     assert stub is not None
@@ -233,5 +233,5 @@ def test_script_that_names_gooses_table_gets_it(tmp_path: Path) -> None:
 def test_recognise_answers_for_the_annotation(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """sql-migrate has a word of its own in the same place."""
+    """The annotation of goose identifies the folder; that of sql-migrate does not."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

@@ -1,4 +1,4 @@
-"""goose's table as a history: the last row of a version counts."""
+"""Read goose's table as a history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES (0, true), (1, true), (3, true), (2, true), (1, false), (3, false), (3, t
 
 
 def test_last_row_of_a_version_counts(database: Database) -> None:
-    """Version 1 was undone, 3 was applied again after 2, and 0 is no migration."""
+    """Version 1 was undone, 3 was applied again after 2, and 0 is not a migration."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
     table = find_table(goose.SHAPE, ask)
@@ -37,6 +37,6 @@ def test_last_row_of_a_version_counts(database: Database) -> None:
 
 
 def test_table_of_other_columns_is_not_gooses(database: Database) -> None:
-    """A table of that name that somebody made is left alone."""
+    """A table with that name but other columns is not used."""
     database.run("CREATE TABLE goose_db_version (version_id bigint)")
     assert find_table(goose.SHAPE, make_ask(database)) is None

@@ -1,4 +1,4 @@
-"""JSON as people write it in settings files."""
+"""Read JSON5 as people write it in settings files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_text_is_read(text: str, expected: object) -> None:
     ("text", "offset"), [("{a: 0x1F}", 5), ("{a: 'x}", 4), ("{a 1}", 3), ("", 0), ("[1 2]", 3)]
 )
 def test_what_is_not_read_is_refused_at_its_place(text: str, offset: int) -> None:
-    """The error says where."""
+    """Invalid text is refused with its offset."""
     with pytest.raises(Json5Invalid) as caught:
         read_json5(text)
     assert caught.value.offset == offset

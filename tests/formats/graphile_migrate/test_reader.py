@@ -1,4 +1,4 @@
-"""graphile-migrate's committed files: headers, hashes, placeholders and settings."""
+"""Read graphile-migrate's committed files: headers, hashes, placeholders and settings."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 SQL = "select 1;\n"
-# As graphile-migrate 1.4.1 wrote them.
+# As written by graphile-migrate 1.4.1.
 FIRST_HASH = "sha1:005c6eb7364156e6b0d158d8b2767a24f1ce6611"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ForeignFolder:
-    """Give an empty folder of migrations, as graphile-migrate's project has it."""
+    """Give an empty migrations folder in a graphile-migrate project."""
     return ForeignFolder(tmp_path / "project" / "migrations", "graphile-migrate")
 
 
 def hash_of(body: str, previous: str = "") -> str:
-    """Return the hash of a body behind another, as graphile-migrate takes it."""
+    """Return graphile-migrate's hash of a body that follows a hash."""
     text = f"{previous}\n{body.strip()}".strip() + "\n"
     return "sha1:" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def commit(*bodies: str) -> dict[str, str]:
-    """Return bodies as committed files, each behind the one before it."""
+    """Return the bodies as committed files, each referring to the hash of the one before it."""
     files: dict[str, str] = {}
     previous = ""
     for number, body in enumerate(bodies, start=1):
@@ -51,7 +51,7 @@ def commit(*bodies: str) -> dict[str, str]:
 
 
 def test_committed_file_becomes_a_migration(folder: ForeignFolder) -> None:
-    """The number is the version; the text begins behind the headers; nothing undoes it."""
+    """The number is the version, the text starts after the headers, and there is no down script."""
     migration = folder.read_one(commit("create table t ();\n"))
     assert (migration.migration_id, migration.name) == ("000001", "step")
     assert migration.path == "committed/000001-step.sql"
@@ -60,14 +60,14 @@ def test_committed_file_becomes_a_migration(folder: ForeignFolder) -> None:
 
 
 def test_committed_folder_itself_may_be_named(folder: ForeignFolder) -> None:
-    """Paths are relative to what was named."""
+    """If the committed folder itself is configured, paths are relative to it."""
     files = {name.removeprefix("committed/"): text for name, text in commit(SQL, SQL).items()}
     assert folder.ids(files) == ["000001", "000002"]
     assert folder.read({}).migrations[0].path == "000001-step.sql"
 
 
 def test_files_run_in_the_order_of_their_names(folder: ForeignFolder) -> None:
-    """Numbers without leading zeros are compared as text, as the tool does."""
+    """Numbers without leading zeros are sorted as text, as in graphile-migrate."""
     committed = list(commit(SQL, SQL, SQL).values())
     names = ["1.sql", "10.sql", "2.sql"]
     files = {f"committed/{name}": text for name, text in zip(names, committed, strict=True)}
@@ -75,20 +75,20 @@ def test_files_run_in_the_order_of_their_names(folder: ForeignFolder) -> None:
 
 
 def test_other_files_are_passed_over(folder: ForeignFolder) -> None:
-    """What is being worked on is not deployed, and other names are no migrations to the tool."""
+    """Work in progress and files with other names are ignored."""
     files = {"current.sql": "drop table t;\n", "committed/notes.sql": "", "committed/1 a.sql": ""}
     assert folder.ids(commit(SQL) | files) == ["000001"]
 
 
 def test_comment_of_a_transaction_turns_it_off(folder: ForeignFolder) -> None:
-    """It counts on the first line of the body, and nowhere else."""
+    """The comment counts only on the first line of the body."""
     bodies = ("--! no-transaction\nselect 1;\n", "select 1;\n--! no-transaction\n")
     found = [m.up.options.transaction for m in folder.read(commit(*bodies)).migrations]
     assert found == [False, None]
 
 
 def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> None:
-    """A script that edits the tool's history finds its schema."""
+    """A script that edits graphile-migrate's history finds its schema."""
     body = 'delete from "graphile_migrate"."migrations";\n'
     catalog = folder.read(commit(body))
     assert catalog.stub is not None
@@ -96,7 +96,7 @@ def test_own_table_is_made_where_a_script_names_it(folder: ForeignFolder) -> Non
 
 
 def test_failing_line_is_named_where_it_stands(project: Project) -> None:
-    """Headers and the settings of the session shift no line; the tool's own tables are there."""
+    """Headers and session settings do not shift lines, and the history tables exist for scripts."""
     project.settings["LOCKGATE_FORMAT"] = "graphile-migrate"
     body = "delete from graphile_migrate.migrations;\nselect 1,\n  no_such_column;\n"
     gmrc = '{ "pgSettings": { "search_path": "app, public" } }'
@@ -108,7 +108,7 @@ def test_failing_line_is_named_where_it_stands(project: Project) -> None:
 
 
 def test_folder_is_recognised_by_its_header(folder: ForeignFolder) -> None:
-    """The name alone is not enough."""
+    """A folder is recognised by its header, not by file names alone."""
     assert folder.recognise({"committed/000001.sql": SQL}) is None
     assert folder.recognise(commit(SQL)) == "000001-step.sql begins with --! Previous:"
 
@@ -117,13 +117,13 @@ def test_folder_is_recognised_by_its_header(folder: ForeignFolder) -> None:
 
 
 def test_hash_is_that_of_the_tool(folder: ForeignFolder) -> None:
-    """Golden values, as the tool itself committed them."""
+    """A hash committed by graphile-migrate itself is accepted."""
     text = f"--! Previous: -\n--! Hash: {FIRST_HASH}\n\nselect 1;\n"
     assert folder.ids({"committed/000001.sql": text}) == ["000001"]
 
 
 def test_edited_file_is_refused(folder: ForeignFolder) -> None:
-    """The hash in the header is not that of the text any more."""
+    """An edited file is refused, because its hash no longer matches the header."""
     (name, text), *_ = commit(SQL).items()
     message = folder.refuse({name: text + "select 2;\n"})
     actual, stated = hash_of(SQL + "select 2;\n"), hash_of(SQL)
@@ -134,7 +134,7 @@ def test_edited_file_is_refused(folder: ForeignFolder) -> None:
 
 
 def test_edited_file_is_accepted_where_its_header_allows_it(folder: ForeignFolder) -> None:
-    """And refused where the header allows what is not the case, as the tool does."""
+    """AllowInvalidHash permits an edited file and is refused on an unedited one."""
     (name, text), *_ = commit(SQL).items()
     allowed = text.replace("\n\n", "\n--! AllowInvalidHash\n\n")
     assert folder.ids({name: allowed + "select 2;\n"}) == ["000001"]
@@ -143,7 +143,7 @@ def test_edited_file_is_accepted_where_its_header_allows_it(folder: ForeignFolde
 
 
 def test_missing_file_is_refused(folder: ForeignFolder) -> None:
-    """The chain of hashes shows the gap."""
+    """A missing file is refused, because it breaks the chain of hashes."""
     files = commit(SQL, "select 2;\n", "select 3;\n")
     del files["committed/000002-step.sql"]
     first = hash_of(SQL)
@@ -155,7 +155,7 @@ def test_missing_file_is_refused(folder: ForeignFolder) -> None:
 
 
 def test_missing_first_file_is_refused(folder: ForeignFolder) -> None:
-    """What is first follows nothing."""
+    """The first file is refused if it refers to an earlier one."""
     files = commit(SQL, SQL)
     del files["committed/000001-step.sql"]
     assert folder.refuse(files) == (
@@ -181,7 +181,7 @@ def test_missing_first_file_is_refused(folder: ForeignFolder) -> None:
 def test_headers_that_the_tool_refuses_are_refused(
     folder: ForeignFolder, text: str, expected: str
 ) -> None:
-    """With the line that is wrong."""
+    """The error has the line of the invalid header."""
     path = "committed/000001.sql"
     assert folder.refuse({path: text}) == f"{path}{expected}"
 
@@ -201,7 +201,7 @@ GMRC = """\
 
 
 def test_placeholders_are_filled_in(folder: ForeignFolder) -> None:
-    """From the settings and the environment, also in comments and strings, longest word first."""
+    """Settings and environment fill in comments and strings too, and the longest name matches first."""
     body = "grant x to :APP_ROLE; -- :APP\nselect ':APP', ':APPLE' from :DATABASE_NAME.t;\n"
     files = commit(body) | {"../.gmrc": GMRC}
     migration = folder.read_one(files, APP_ROLE="reader", DATABASE_NAME="db")
@@ -222,14 +222,14 @@ def test_placeholders_are_filled_in(folder: ForeignFolder) -> None:
 def test_reserved_placeholders_come_from_the_environment(
     folder: ForeignFolder, variables: dict[str, str]
 ) -> None:
-    """By their names, or by the address that the tool itself reads."""
+    """Values come from the variables of the same name or from DATABASE_URL."""
     body = "alter database :DATABASE_NAME owner to :DATABASE_OWNER;\n"
     migration = folder.read_one(commit(body), **variables)
     assert migration.up.sql == "\nalter database db owner to me;\n"
 
 
 def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
-    """They take the empty line behind the headers, so that every other line stays where it is."""
+    """Session settings replace the empty line after the headers, so that no line shifts."""
     files = commit("--! no-transaction\ncreate index concurrently i on t (a);\n")
     gmrc = '{ pgSettings: { search_path: "app, it\'s" } }'
     migration = folder.read_one(files | {".gmrc": gmrc})
@@ -275,26 +275,26 @@ def test_settings_of_the_session_come_first(folder: ForeignFolder) -> None:
 def test_settings_that_cannot_be_followed_are_refused(
     folder: ForeignFolder, gmrc: str, expected: str
 ) -> None:
-    """Silence would deploy something else."""
+    """Settings that Lockgate cannot follow are refused, because ignoring them changes the result."""
     message = folder.refuse(commit(SQL) | {"../.gmrc": gmrc})
     assert message == f"{expected}"
 
 
 def test_place_of_settings_is_seen_from_the_folder(folder: ForeignFolder) -> None:
-    """A terminal puts the folder before it, so that an editor opens what lies beside it."""
+    """The error's path is relative to the folder, so that a terminal can print one to open."""
     with pytest.raises(MigrationFileInvalid) as caught:
         folder.read(commit(SQL) | {"../.gmrc": "{,"})
     assert ("../.gmrc", 1) == (caught.value.file, caught.value.line)
 
 
 def test_settings_in_javascript_are_refused(folder: ForeignFolder) -> None:
-    """What they export, only Node.js could say."""
+    """Settings in JavaScript are refused, because only Node.js can evaluate them."""
     expected = ".gmrc.js is a program, and Lockgate cannot run JavaScript."
     assert folder.refuse(commit(SQL) | {"../.gmrc.js": ""}) == expected
 
 
 def test_likely_placeholder_without_settings_cannot_be_run(folder: ForeignFolder) -> None:
-    """Times and casts look similar, and are none."""
+    """Without settings, an apparent placeholder is refused; times and casts are not mistaken for one."""
     harmless = "select to_char(now(), 'HH24:MI:SS'), 1::TEXT;\n"
     assert folder.ids(commit(harmless)) == ["000001"]
     expected = (
@@ -305,12 +305,12 @@ def test_likely_placeholder_without_settings_cannot_be_run(folder: ForeignFolder
 
 
 def test_reserved_placeholder_without_value_cannot_be_run(folder: ForeignFolder) -> None:
-    """Nothing is sent that was not filled in."""
+    """A script with a placeholder that has no value is not run."""
     expected = "committed/000001-step.sql:5: the script has :DATABASE_NAME, whose value is unknown."
     assert folder.obstruct(commit("drop database :DATABASE_NAME;\n")) == expected
 
 
 def test_value_of_several_lines_cannot_be_run(folder: ForeignFolder) -> None:
-    """Lines of the file would not be found again."""
+    """A value with several lines is refused, because it would shift the lines of the file."""
     message = folder.obstruct(commit("select :DATABASE_NAME;\n"), DATABASE_NAME="a\nb")
     assert "whose value has several lines" in message

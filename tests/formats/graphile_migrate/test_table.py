@@ -1,4 +1,4 @@
-"""graphile-migrate's table, and an adoption."""
+"""Read graphile-migrate's table as a history, and adopt it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
     from tests.support.project import Project
 
-# As the tool makes it.
+# As created by graphile-migrate.
 TABLE = """
 CREATE SCHEMA graphile_migrate;
 CREATE TABLE graphile_migrate.migrations (
@@ -29,7 +29,7 @@ SECOND = "create table two ();\n"
 
 
 def hash_of(body: str, previous: str = "") -> str:
-    """Return the hash of a body behind another."""
+    """Return the hash of a body that follows a hash."""
     text = f"{previous}\n{body}".strip() + "\n"
     return "sha1:" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -49,7 +49,7 @@ def write_row(database: Database, digest: str) -> None:
 
 @pytest.fixture
 def adopted(project: Project) -> Project:
-    """Give a project of two committed files, and the table without a row."""
+    """Give a project with two committed files and an empty history table."""
     project.settings["LOCKGATE_FORMAT"] = "graphile-migrate"
     project.write(
         {
@@ -63,7 +63,7 @@ def adopted(project: Project) -> Project:
 
 
 def test_rows_become_what_is_applied(adopted: Project) -> None:
-    """The version is the number; the digest is the tool's own."""
+    """The version is the number of the file, and the checksum is graphile-migrate's hash."""
     ask = make_ask(adopted.database)
     write_row(adopted.database, hash_of(FIRST))
     table = find_table(graphile_migrate.SHAPE, ask)
@@ -75,12 +75,12 @@ def test_rows_become_what_is_applied(adopted: Project) -> None:
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
-    """A database that the tool never saw has no such schema."""
+    """A database that graphile-migrate never used has no such table."""
     assert find_table(graphile_migrate.SHAPE, make_ask(database)) is None
 
 
 def test_adopted_history_is_continued(adopted: Project) -> None:
-    """What the tool has applied is not run again."""
+    """A migration that graphile-migrate applied is not run again."""
     write_row(adopted.database, hash_of(FIRST))
     report = adopted.do(Action.ADOPT, source="graphile-migrate", reason="we move")
     assert report.status is Status.APPLIED
@@ -89,7 +89,7 @@ def test_adopted_history_is_continued(adopted: Project) -> None:
 
 
 def test_other_hash_is_not_adopted(adopted: Project) -> None:
-    """The database was made from another text."""
+    """A file whose hash differs from the recorded one is not adopted."""
     write_row(adopted.database, hash_of("create table other ();\n"))
     report = adopted.do(Action.ADOPT, source="graphile-migrate", reason="we move")
     assert report.error is not None

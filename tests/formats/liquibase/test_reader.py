@@ -1,4 +1,4 @@
-"""Liquibase's formatted SQL: changesets, their order and their text, and what is refused."""
+"""Read Liquibase's formatted SQL: changesets, their order and text, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ONE = f"{HEAD}--changeset ann:1\nSELECT 1;\n"
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Give a function that writes files and reads the folder; ../ stands beside it."""
+    """Give a function that writes files and reads the folder; ../ names files beside it."""
 
     def write_and_read(files: dict[str, str], **variables: str) -> Catalog:
         folder = tmp_path / "project" / "changelog"
@@ -55,7 +55,7 @@ def read(tmp_path: Path) -> Read:
 
 @pytest.fixture
 def read_one(read: Read) -> ReadOne:
-    """Give a function that reads a file of one changeset."""
+    """Give a function that reads a file with one changeset."""
 
     def write_and_read(text: str, **variables: str) -> Migration:
         (migration,) = read({"log.sql": HEAD + text}, **variables).migrations
@@ -66,7 +66,7 @@ def read_one(read: Read) -> ReadOne:
 
 @pytest.fixture
 def refuse(read: Read) -> Fail:
-    """Give a function that returns the error with which files are refused."""
+    """Give a function that returns the error raised for the files."""
 
     def write_and_fail(files: dict[str, str], **variables: str) -> MigrationFileInvalid:
         with pytest.raises(MigrationFileInvalid) as caught:
@@ -77,7 +77,7 @@ def refuse(read: Read) -> Fail:
 
 
 def ids_of(catalog: Catalog) -> list[str]:
-    """Return the ids in their order."""
+    """Return the ids in order."""
     return [migration.migration_id for migration in catalog.migrations]
 
 
@@ -85,7 +85,7 @@ def ids_of(catalog: Catalog) -> list[str]:
 
 
 def test_changesets_keep_the_order_of_the_file(read: Read) -> None:
-    """They are known by path, id and author; names are no numbers, and quotes belong to neither."""
+    """Changesets are identified by path, id and author, and keep the order of the file."""
     catalog = read(
         {
             "log.sql": f"""{HEAD}
@@ -103,7 +103,7 @@ SELECT 3;
 
 
 def test_text_is_the_changeset_with_its_instructions_left_empty(read_one: ReadOne) -> None:
-    """So that the others keep their numbers."""
+    """Instructions become empty lines, so that other lines keep their numbers."""
     migration = read_one(
         """--changeset ann:1
 --comment what it is
@@ -128,7 +128,7 @@ nonsense
 
 
 def test_rollback_does_not_count_in_the_checksum(tmp_path: Path) -> None:
-    """Nor do the attributes, which Liquibase leaves out as well."""
+    """Rollback and attributes do not change the checksum, as in Liquibase."""
     found = []
     for text in (
         "--changeset a:1\nSELECT 1;\n--rollback SELECT 2;\n",
@@ -154,7 +154,7 @@ def test_rollback_does_not_count_in_the_checksum(tmp_path: Path) -> None:
 def test_attributes_decide_how_a_changeset_runs(
     read: Read, attributes: str, kind: Kind | None, *, transaction: bool | None
 ) -> None:
-    """One that Liquibase would pass over on PostgreSQL is left out before anything else is asked."""
+    """A changeset that Liquibase skips on PostgreSQL is left out, whatever its other attributes."""
     text = f"{HEAD}--changeset a:1 {attributes}\nSELECT 1;\n--changeset a:2\nSELECT 2;\n"
     found = read({"log.sql": text}).by_id.get("log.sql::1::a")
     assert kind is (None if found is None else found.kind)
@@ -176,12 +176,12 @@ def test_attributes_decide_how_a_changeset_runs(
     ],
 )
 def test_dbms_is_read_as_liquibase_reads_it(definition: str | None, *, expected: bool) -> None:
-    """The name is postgresql; exclusions alone let all others in."""
+    """A list of exclusions allows all other databases."""
     assert expected is is_for_database(definition)
 
 
 def test_logical_file_path_replaces_the_path(read: Read) -> None:
-    """The file's holds for all changesets, a changeset's for itself."""
+    """The file's path applies to all its changesets, a changeset's own only to itself."""
     catalog = read(
         {
             "log.sql": "--liquibase formatted sql logicalFilePath:classpath:/logical/a.sql\n"
@@ -195,7 +195,7 @@ def test_logical_file_path_replaces_the_path(read: Read) -> None:
 
 
 def test_rollback_lines_are_the_down_script_at_their_places(read_one: ReadOne) -> None:
-    """The instruction becomes space, so that lines and columns are those of the file."""
+    """The instruction becomes spaces, so that lines and columns stay those of the file."""
     migration = read_one("--changeset a:1\nSELECT 1;\n--rollback DROP\n\n-- rollback   TABLE a;\n")
     assert migration.down is not None
     expected = "           DROP\n\n              TABLE a;"
@@ -203,7 +203,7 @@ def test_rollback_lines_are_the_down_script_at_their_places(read_one: ReadOne) -
 
 
 def test_rollback_block_is_the_down_script(read_one: ReadOne) -> None:
-    """Up to the line that closes the comment; line ends stay."""
+    """A rollback block ends with its comment and keeps its line ends."""
     migration = read_one(
         "--changeset a:1\nSELECT 1;\n/* liquibase rollback\nDROP TABLE\na;\nSELECT 2; */\n"
     )
@@ -213,19 +213,19 @@ def test_rollback_block_is_the_down_script(read_one: ReadOne) -> None:
 
 @pytest.mark.parametrize("words", ["not required", "NOT REQUIRED here", "empty"])
 def test_rollback_may_be_to_do_nothing(read_one: ReadOne, words: str) -> None:
-    """That is another thing than to have none."""
+    """A rollback that is declared unnecessary is a down script that does nothing."""
     migration = read_one(f"--changeset a:1\nSELECT 1;\n--rollback {words}\n")
     assert migration.down is not None
     assert migration.down.text == "SELECT 1; -- nothing to undo"
 
 
 def test_changeset_without_rollback_cannot_be_undone(read_one: ReadOne) -> None:
-    """Liquibase invents none for SQL either."""
+    """A changeset without a rollback has no down script."""
     assert read_one("--changeset a:1\nSELECT 1;\n").down is None
 
 
 def test_rollback_may_be_another_changeset(read: Read) -> None:
-    """It runs that one again: the way back from a DROP."""
+    """A rollback can run another changeset again, for example to undo a DROP."""
     catalog = read(
         {
             "a.sql": f"{HEAD}--changeset a:1\nCREATE TABLE a (id int);\n",
@@ -236,7 +236,7 @@ def test_rollback_may_be_another_changeset(read: Read) -> None:
     assert catalog.by_id["b.sql::1::a"].down == catalog.by_id["a.sql::1::a"].up
 
 
-# Text: comments, delimiters, parameters. What Liquibase makes of these was seen on Liquibase itself.
+# Text: comments, delimiters, parameters. The expected values were observed with Liquibase.
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_rollback_may_be_another_changeset(read: Read) -> None:
     ],
 )
 def test_comments_are_taken_out_of_bodies_only(text: str, expected: str) -> None:
-    """The server keeps a body's comments, so they must go where Liquibase takes them out."""
+    """Comments in function bodies, which the server stores, are removed as Liquibase does."""
     assert expected == strip_body_comments(text)
 
 
@@ -263,7 +263,7 @@ def test_comments_are_taken_out_of_bodies_only(text: str, expected: str) -> None
 def test_strip_comments_decides_about_bodies(
     read_one: ReadOne, attributes: str, *, is_stripped: bool
 ) -> None:
-    """It is on unless the changeset says otherwise."""
+    """Comments are removed unless stripComments is false."""
     migration = read_one(f"--changeset a:1 {attributes}\nDO $$BEGIN -- c\nEND$$;\n")
     assert is_stripped is ("-- c" not in migration.up.sql)
 
@@ -287,19 +287,19 @@ def test_strip_comments_decides_about_bodies(
 def test_delimiters_become_semicolons_where_liquibase_would_split(
     delimiter: str | None, text: str, expected: str
 ) -> None:
-    """Without an end delimiter GO and a slash at a line's beginning split; offsets stay."""
+    """By default, a line with GO or a slash ends a statement; offsets stay."""
     assert expected == replace_delimiters(text, read_delimiters(delimiter))
 
 
 @pytest.mark.parametrize("delimiter", ["^--x$", "(;|/)", "\\s+go"])
 def test_delimiter_that_is_a_pattern_is_not_understood(delimiter: str) -> None:
-    """What Java would match is not guessed."""
+    """A delimiter that is a Java regular expression is refused."""
     with pytest.raises(DelimiterUnusable):
         read_delimiters(delimiter)
 
 
 def test_first_value_of_a_parameter_counts(read: Read) -> None:
-    """The environment first, then the properties in their order; case and space do not matter."""
+    """The environment wins, then the first matching property; case and spaces do not matter."""
     catalog = read(
         {
             "a.sql": f"""{HEAD}--property name:env value:file
@@ -328,7 +328,7 @@ SELECT '${{later}}';
 
 
 def test_changeset_that_runs_on_change_runs_for_another_value(tmp_path: Path) -> None:
-    """Its checksum is that of the filled-in text without its layout, as Liquibase's is."""
+    """The checksum of a runOnChange changeset covers the filled-in text without its layout."""
     found = []
     for text, value in (
         ("SELECT '${x}';", "1"),
@@ -344,7 +344,7 @@ def test_changeset_that_runs_on_change_runs_for_another_value(tmp_path: Path) ->
 
 
 def test_files_without_a_root_are_read_by_path(read: Read) -> None:
-    """As includeAll would: capitals before small letters, subfolders in their place."""
+    """Without a root changelog, files are sorted by path, capitals first, as includeAll does."""
     catalog = read({"b.sql": ONE, "a/z.sql": ONE, "B.sql": ONE, "a.sql": ONE, "notes.txt": ""})
     assert ["B.sql::1::ann", "a.sql::1::ann", "a/z.sql::1::ann", "b.sql::1::ann"] == ids_of(catalog)
 
@@ -383,7 +383,7 @@ JSON = """{"databaseChangeLog": [
     [("root.xml", XML.format(more="")), ("root.yaml", YAML), ("root.json", JSON)],
 )
 def test_root_changelog_decides_about_files_and_paths(read: Read, root: str, text: str) -> None:
-    """Ids have Liquibase's paths, which begin above the folder; plain SQL is one changeset."""
+    """The root chooses files and paths; a plain SQL file is a single changeset."""
     catalog = read(
         {
             root: text,
@@ -406,7 +406,7 @@ def test_root_changelog_decides_about_files_and_paths(read: Read, root: str, tex
 
 
 def test_root_may_include_changelogs(read: Read) -> None:
-    """The one that no other includes is the root."""
+    """The changelog that no other one includes is the root."""
     catalog = read(
         {
             "all.yaml": "databaseChangeLog:\n- include:\n    file: v1/v1.yaml\n",
@@ -418,7 +418,7 @@ def test_root_may_include_changelogs(read: Read) -> None:
 
 
 def test_settings_name_the_root_and_give_parameters(read: Read) -> None:
-    """As liquibase.properties does, beside the folder or in it."""
+    """liquibase.properties, in the folder or beside it, sets the root and parameters."""
     catalog = read(
         {
             "../liquibase.properties": "changeLogFile=changelog/b.yaml\nparameter.t: given\n",
@@ -433,13 +433,13 @@ def test_settings_name_the_root_and_give_parameters(read: Read) -> None:
 
 
 def test_folder_is_recognised_by_a_first_line(tmp_path: Path) -> None:
-    """Whatever the files are called."""
+    """The first line identifies the folder, whatever the file names."""
     (tmp_path / "V1__a.sql").write_text(f"\ufeff\n {ONE}")
     assert recognise(tmp_path) == "V1__a.sql has the line --liquibase formatted sql"
 
 
 def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
-    """A root changelog alone does not make it certain."""
+    """A folder of plain SQL is not recognised."""
     (tmp_path / "a.sql").write_text("-- formatted by hand\nSELECT 1;\n")
     assert recognise(tmp_path) is None
 
@@ -487,7 +487,7 @@ def test_folder_of_plain_sql_is_not_recognised(tmp_path: Path) -> None:
 def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
     read: Read, refuse: Fail, text: str, message: str | None
 ) -> None:
-    """A comment alone is SQL enough for Liquibase, and then for Lockgate."""
+    """A changeset that Liquibase would not run as written is refused; a comment counts as SQL."""
     files = {"log.sql": HEAD + text}
     if message is None:
         assert len(read(files).migrations) > 1
@@ -552,7 +552,7 @@ def test_what_lockgate_cannot_run_as_liquibase_is_refused_with_its_line(
 def test_changelog_that_does_more_than_include_is_refused(
     refuse: Fail, files: dict[str, str], message: str | None
 ) -> None:
-    """With its line, where the format has lines."""
+    """The error has the line if the format has lines."""
     error = refuse({"one.sql": ONE, "two.sql": ONE, "more/a.sql": ONE, **files})
     if message is not None:
         assert message == str(error)
@@ -597,7 +597,7 @@ def test_changelog_that_does_more_than_include_is_refused(
 def test_what_only_a_run_would_decide_is_an_obstacle(
     read_one: ReadOne, text: str, line: int, why: str
 ) -> None:
-    """A changeset that Liquibase ran already is no concern."""
+    """A changeset that Lockgate cannot decide about is refused only when it is to run."""
     obstacle = read_one(text, LINES="a\nb").up.obstacle
     assert obstacle is not None
     assert (line, why) == (obstacle.line, obstacle.why)
@@ -605,19 +605,19 @@ def test_what_only_a_run_would_decide_is_an_obstacle(
 
 
 def test_preconditions_without_any_are_none(read_one: ReadOne) -> None:
-    """The line says what to do if one fails, and nothing can fail."""
+    """A preconditions line without a condition is ignored."""
     migration = read_one("--changeset a:1\n--preconditions onFail:HALT\nSELECT 1;")
     assert (None, "--changeset a:1\n\nSELECT 1;") == (migration.up.obstacle, migration.up.text)
 
 
 def test_variable_that_filters_is_refused(refuse: Fail) -> None:
-    """Liquibase has every setting as a variable too."""
+    """A filter set by a variable is refused like one in the settings."""
     error = refuse({"a.sql": ONE}, LIQUIBASE_COMMAND_LABEL_FILTER="x")
     assert error.file == "LIQUIBASE_COMMAND_LABEL_FILTER"
 
 
 def test_table_is_made_for_changesets_that_touch_it(read: Read) -> None:
-    """Both tables, in Liquibase's own layout."""
+    """A changeset that touches Liquibase's tables gets both in Liquibase's layout."""
     catalog = read({"log.sql": f"{HEAD}--changeset a:1\nDELETE FROM DATABASECHANGELOG;\n"})
     assert TableStub("databasechangelog", TABLE_SQL) == catalog.stub
 
@@ -626,7 +626,7 @@ def test_table_is_made_for_changesets_that_touch_it(read: Read) -> None:
 
 
 def test_changesets_are_applied_and_run_again_when_they_change(project: Project) -> None:
-    """In the changelog's order, at their own places, with delimiters that PostgreSQL does not know."""
+    """Changesets run in the order of the changelog, and a changed runOnChange one runs again."""
     project.settings["LOCKGATE_FORMAT"] = "liquibase"
     view = "--changeset a:view runOnChange:true\nCREATE OR REPLACE VIEW v AS SELECT {} AS x FROM a\nGO\n"
     text = (
@@ -648,7 +648,7 @@ def test_changesets_are_applied_and_run_again_when_they_change(project: Project)
 
 
 def test_rollbacks_undo_what_was_applied(project: Project) -> None:
-    """Lines, blocks and other changesets, down to the empty database."""
+    """Rollbacks as lines, blocks and references restore the empty database."""
     project.settings["LOCKGATE_FORMAT"] = "liquibase"
     empty = project.database.dump()
     project.write(

@@ -1,4 +1,4 @@
-"""Liquibase's history: what its rows say, its lock, its paths and its sums."""
+"""Read Liquibase's table as a history: rows, lock, paths and checksums."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HEAD = "--liquibase formatted sql\n"
 
 
 def make_ask(database: Database) -> Ask:
-    """Return a function that asks this database."""
+    """Return a function that queries this database."""
     return lambda sql: [tuple(row) for row in database.run(sql)]
 
 
 def read_rows(database: Database, rows: Iterable[tuple[str, str]] = ()) -> ForeignHistory:
-    """Write rows of an id and how it ran, and read them."""
+    """Write rows of id and execution type, and read them."""
     database.run(liquibase.TABLE_SQL)
     connection = database.connect()
     for order, (changeset_id, kind) in enumerate(rows, start=1):
@@ -46,12 +46,12 @@ def read_rows(database: Database, rows: Iterable[tuple[str, str]] = ()) -> Forei
 
 
 def test_table_is_not_found_where_there_is_none(database: Database) -> None:
-    """A database that Liquibase never saw has no such table."""
+    """A database that Liquibase never used has no such table."""
     assert find_table(liquibase.SHAPE, make_ask(database)) is None
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:
-    """In the order of execution, under the ids of the catalog."""
+    """Rows are in order of execution and have the catalog's ids."""
     history = read_rows(database, [("2", "EXECUTED"), ("1", "RERAN"), ("x::y", "MARK_RAN")])
     expected = ["db/log.sql::2::ann", "db/log.sql::1::ann", "db/log.sql::x::y::ann"]
     assert expected == [row.version for row in history.rows]
@@ -64,7 +64,7 @@ def test_rows_become_what_is_applied(database: Database) -> None:
     ("kind", "state"), [("FAILED", ForeignState.FAILED), ("SKIPPED", ForeignState.UNKNOWN)]
 )
 def test_other_rows_say_what_to_do(database: Database, kind: str, state: ForeignState) -> None:
-    """They stand in the way of an adoption."""
+    """A failed or skipped row blocks adoption and explains how to fix it."""
     (row,) = read_rows(database, [("1", kind)]).rows
     assert state is row.state
     assert row.detail is not None
@@ -72,7 +72,7 @@ def test_other_rows_say_what_to_do(database: Database, kind: str, state: Foreign
 
 
 def test_lock_that_is_held_is_a_problem(database: Database) -> None:
-    """Liquibase may be running; how to release a lock that was left is said."""
+    """A held lock is reported with the command that releases it."""
     read_rows(database)
     database.run(
         "INSERT INTO databasechangeloglock VALUES (1, true, '2024-05-06 07:08:09', 'host')"
@@ -96,11 +96,11 @@ def test_lock_that_is_held_is_a_problem(database: Database) -> None:
     ],
 )
 def test_path_has_one_spelling(path: str, expected: str) -> None:
-    """As Liquibase compares it."""
+    """Different spellings of a path become one, as in Liquibase."""
     assert expected == liquibase.normalise_path(path)
 
 
-# Aligned with a catalog.
+# Alignment with a catalog.
 
 
 def make_catalog(folder: Path, changesets: dict[str, str]) -> Catalog:
@@ -113,7 +113,7 @@ def make_catalog(folder: Path, changesets: dict[str, str]) -> Catalog:
 
 
 def align(catalog: Catalog, recorded: list[str]) -> list[str]:
-    """Return the ids of rows after they were aligned."""
+    """Return the ids of the rows after alignment."""
     history = ForeignHistory("t", tuple(map(ForeignRow, recorded)))
     return [row.version for row in liquibase.align(history, catalog).rows]
 
@@ -131,12 +131,12 @@ def align(catalog: Catalog, recorded: list[str]) -> list[str]:
 def test_path_from_another_starting_point_is_the_same_path(
     tmp_path: Path, recorded: list[str], expected: list[str]
 ) -> None:
-    """One folder in front, more or less, makes the recorded paths the catalog's."""
+    """Recorded paths match the catalog's if they differ only by a leading folder."""
     catalog = make_catalog(tmp_path, {"a.sql": "x:1\nSELECT 1;", "sub/b.sql": "x:1\nSELECT 1;"})
     assert expected == align(catalog, recorded)
 
 
-# Seen in the tables of Liquibase 4.4.0 (8:) and 4.28.0 (9:).
+# As stored in the tables of Liquibase 4.4.0 (8:) and 4.28.0 (9:).
 TABLE_CHANGESET = """ann:1
 -- a comment in front
 CREATE TABLE a (id int, -- trailing
@@ -171,7 +171,7 @@ SUMS = [
 def test_both_sums_are_those_of_liquibase(
     tmp_path: Path, changeset: str, older: str, newer: str
 ) -> None:
-    """Whichever kind a row has, it is compared with the file's."""
+    """A file matches the older and the newer kind of checksum."""
     (migration,) = make_catalog(tmp_path, {"a.sql": changeset}).migrations
     others = ("8:" + "0" * 32, "9:" + "0" * 32)
     assert newer == liquibase.file_checksum(tmp_path, migration)
@@ -186,7 +186,7 @@ def test_both_sums_are_those_of_liquibase(
 def test_sum_that_the_changeset_accepts_is_accepted(
     tmp_path: Path, valid: str, *, is_accepted: bool
 ) -> None:
-    """An edit that was meant; the line itself is no part of the sum."""
+    """A validCheckSum line accepts a recorded checksum and leaves the file's own unchanged."""
     plain = make_catalog(tmp_path, {"a.sql": "a:1\nSELECT 1;\n"}).migrations[0]
     text = f"a:1\n--validCheckSum: {valid}\nSELECT 1;\n"
     (migration,) = make_catalog(tmp_path, {"a.sql": text}).migrations
@@ -195,7 +195,7 @@ def test_sum_that_the_changeset_accepts_is_accepted(
 
 
 def test_sum_with_parameters_is_that_of_the_filled_in_text(tmp_path: Path) -> None:
-    """Where more than parameters was changed in the text, there is none to compare."""
+    """The checksum covers filled-in parameters; if other text was replaced too, there is none."""
     for name, text in (("a", "SELECT '${x}';"), ("b", "SELECT $$ /* */ ${x} $$;")):
         (tmp_path / f"{name}.sql").write_text(f"{HEAD}--changeset a:1\n{text}\n")
     (tmp_path / "c.sql").write_text(f"{HEAD}--changeset a:1\nSELECT '1';\n")

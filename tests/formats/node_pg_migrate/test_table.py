@@ -1,4 +1,4 @@
-"""node-pg-migrate's table, and an adoption."""
+"""Read node-pg-migrate's table as a history, and adopt it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
     from tests.support.project import Project
 
-# As the tool makes it.
+# As created by node-pg-migrate.
 TABLE = (
     "CREATE TABLE {schema}.pgmigrations"
     " (id serial PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL)"
@@ -24,7 +24,7 @@ TABLE = (
 
 
 def test_table_is_found_in_the_only_schema_that_has_it(database: Database) -> None:
-    """Its schema is a setting of the tool."""
+    """The table is found in any schema."""
     assert find_table(node_pg_migrate.SHAPE, make_ask(database)) is None
     database.run("CREATE SCHEMA app")
     database.run(TABLE.format(schema="app"))
@@ -32,7 +32,7 @@ def test_table_is_found_in_the_only_schema_that_has_it(database: Database) -> No
 
 
 def test_rows_come_in_the_order_of_application(database: Database) -> None:
-    """The suffix of a pair's first half is no part of the name."""
+    """Rows are in order of application, and the suffix of an up file is not part of the version."""
     database.run(TABLE.format(schema="public"))
     database.run(
         "INSERT INTO pgmigrations (name, run_on) VALUES"
@@ -47,7 +47,7 @@ def test_rows_come_in_the_order_of_application(database: Database) -> None:
 
 
 def test_adopted_history_is_continued(project: Project) -> None:
-    """What the tool has applied is not run again; what it applied can be undone."""
+    """A migration that node-pg-migrate applied is not run again and can be undone."""
     project.settings["LOCKGATE_FORMAT"] = "node-pg-migrate"
     text = "-- Up Migration\nCREATE TABLE {0} ();\n-- Down Migration\nDROP TABLE {0};\n"
     project.write({"1_a.sql": text.format("one"), "2_b.sql": text.format("two")})
