@@ -1,4 +1,4 @@
-"""New migration files: their names, and that nothing of anybody is overwritten."""
+"""Create migration files: their names, versions and contents."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ NOW = datetime(2026, 11, 22, 9, 30, 0, tzinfo=UTC)
     ],
 )
 def test_name_becomes_a_slug(name: str, expected: str) -> None:
-    """A slug is lower-case ASCII words, and leads to no other folder."""
+    """A name becomes lower-case ASCII words joined by underscores and cannot lead to another folder."""
     assert expected == make_slug(name)
 
 
 @pytest.mark.parametrize("name", ["", "!?", "日本", "a" * 201])
 def test_name_without_a_slug_is_refused(name: str) -> None:
-    """A name must leave something, and not too much."""
+    """A name without ASCII letters or digits, or a very long one, is refused."""
     with pytest.raises(RequestInvalid, match="The name needs 1 to 200 ASCII letters or digits"):
         make_slug(name)
 
@@ -54,7 +54,7 @@ def test_name_without_a_slug_is_refused(name: str) -> None:
 def test_version_is_the_time_and_above_all_others(
     tmp_path: Path, files: list[str], expected: str
 ) -> None:
-    """A new version is the UTC time, unless a file has a higher one."""
+    """A new version is the current UTC time, or one more than the highest version in the folder."""
     for name in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def test_version_is_the_time_and_above_all_others(
 
 
 def test_new_files_are_migrations(tmp_path: Path) -> None:
-    """Each flavour can be read at once; none has a down script before somebody writes one."""
+    """A new file of each flavour can be read at once and has no down script."""
     folder = tmp_path / "new" / "folder"
     for flavour in Flavour:
         write_migration(folder, f"a {flavour}", flavour, NOW)
@@ -77,7 +77,7 @@ def test_new_files_are_migrations(tmp_path: Path) -> None:
 
 
 def test_existing_file_is_left_alone(tmp_path: Path) -> None:
-    """A repeatable migration of the same name is refused, and keeps its text."""
+    """An existing repeatable with the same name is not overwritten."""
     path = tmp_path / "R__view.sql"
     path.write_text("mine")
 
@@ -87,7 +87,7 @@ def test_existing_file_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    """A file in the place of the folder is said, without a traceback."""
+    """If a file is in the place of the folder, the request is refused with the cause."""
     (tmp_path / "file").touch()
 
     with pytest.raises(RequestInvalid, match=r"cannot be written: Not a directory\."):

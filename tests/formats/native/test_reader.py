@@ -1,4 +1,4 @@
-"""The native format: what a folder of files becomes, and what is said of one that cannot be read."""
+"""Read folders in the native format, and refuse files that cannot be read."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_one(read: Read) -> ReadOne:
 
 @pytest.fixture
 def refuse(read: Read) -> Fail:
-    """Give a function that returns the error with which files are refused."""
+    """Give a function that returns the error raised for the files."""
 
     def write_and_fail(
         files: dict[str, str | bytes], variables: dict[str, str] | None = None
@@ -76,7 +76,7 @@ def refuse(read: Read) -> Fail:
 
 
 def place_of(error: MigrationFileInvalid) -> tuple[str | None, int | None, int | None]:
-    """Return where an error says that it is."""
+    """Return the file, line and column of an error."""
     return error.file, error.line, error.column
 
 
@@ -84,7 +84,7 @@ def place_of(error: MigrationFileInvalid) -> tuple[str | None, int | None, int |
 
 
 def test_folder_is_read_into_versioned_then_repeatable_migrations(read: Read) -> None:
-    """Versions compare as numbers, repeatables follow by name, and the folder is known by its path."""
+    """Versioned migrations are ordered by number, and repeatables follow by name."""
     catalog = read(
         {
             "R__b_view.sql": SQL,
@@ -99,7 +99,7 @@ def test_folder_is_read_into_versioned_then_repeatable_migrations(read: Read) ->
 
 
 def test_file_without_markers_is_all_up(read_one: ReadOne) -> None:
-    """The whole text is the up script, verbatim, from line 1; there is no down."""
+    """A file without markers is an up script, unchanged from line 1, and has no down script."""
     expected = Migration(
         version=Version((1,), "0001"),
         name="a",
@@ -118,7 +118,7 @@ def test_file_without_markers_is_all_up(read_one: ReadOne) -> None:
 
 
 def test_repeatable_has_a_name_and_no_version(read_one: ReadOne) -> None:
-    """What follows ``R__`` is the name, and with it the key in the history."""
+    """A repeatable's name is the text after ``R__``, and its id includes the prefix."""
     migration = read_one(SQL, "R__account_balance_view.sql")
     expected = (None, "account_balance_view", Kind.REPEATABLE, "R__account_balance_view")
     assert expected == (
@@ -142,20 +142,20 @@ def test_repeatable_has_a_name_and_no_version(read_one: ReadOne) -> None:
 def test_version_and_name_are_cut_at_the_first_underscore(
     read_one: ReadOne, name: str, version: str, title: str
 ) -> None:
-    """The name is free, and may be missing."""
+    """A name may contain any characters or be empty."""
     migration = read_one(SQL, name)
     assert (version, title) == (str(migration.version), migration.name)
 
 
 def test_subfolders_are_read_and_belong_to_the_path(read: Read) -> None:
-    """A folder is no more than order for people; its migrations are numbered with all others."""
+    """Migrations in subfolders are ordered by version with all others."""
     catalog = read({"2026/b/0002_b.sql": SQL, "0003_c.sql": SQL, "2025/0001_a.sql": SQL})
     expected = ["2025/0001_a.sql", "2026/b/0002_b.sql", "0003_c.sql"]
     assert expected == [m.path for m in catalog.migrations]
 
 
 def test_files_of_other_kinds_are_passed_over(read: Read) -> None:
-    """Notes, hidden files and folders, and Python's caches are no migrations."""
+    """Other file types, hidden files and folders, and Python caches are ignored."""
     catalog = read(
         {
             "0001_a.sql": SQL,
@@ -170,7 +170,7 @@ def test_files_of_other_kinds_are_passed_over(read: Read) -> None:
 
 
 def test_missing_folder_is_refused_with_its_path(tmp_path: Path) -> None:
-    """A folder that was not packaged is named."""
+    """The error names the missing folder."""
     with pytest.raises(MigrationFileInvalid) as caught:
         read_folder(tmp_path / "gone", {})
     assert f"The migrations folder {tmp_path / 'gone'} does not exist." == str(caught.value)
@@ -180,7 +180,7 @@ def test_missing_folder_is_refused_with_its_path(tmp_path: Path) -> None:
 def test_folder_without_migrations_is_refused(
     refuse: Fail, files: dict[str, str | bytes], tmp_path: Path
 ) -> None:
-    """An empty folder is a mistake in packaging, not a database that is up to date."""
+    """A folder without migrations is refused, since it points to a packaging mistake."""
     expected = f"The migrations folder {tmp_path / 'migrations'} contains no migrations."
     assert expected == refuse(files).message
 
@@ -201,7 +201,7 @@ def test_folder_without_migrations_is_refused(
     ],
 )
 def test_file_with_another_name_is_refused(refuse: Fail, name: str) -> None:
-    """What ends in .sql or .py and is not a valid migration file name would otherwise be passed over."""
+    """An .sql or .py file with another name is refused rather than ignored."""
     error = refuse({"0001_b.sql": SQL, name: SQL})
     assert f"{name} is not a valid migration file name." == error.message
     assert (name, None, None) == place_of(error)
@@ -212,7 +212,7 @@ def test_file_with_another_name_is_refused(refuse: Fail, name: str) -> None:
     ("name", "shown"), [(b"1_\xff.sql", r"1_\xff.sql"), (b"gr\xf6n/1.sql", r"gr\xf6n/1.sql")]
 )
 def test_name_that_is_not_utf8_is_refused(tmp_path: Path, name: bytes, shown: str) -> None:
-    """It could be neither shown nor recorded, so it is told with its bytes."""
+    """The error shows the undecodable bytes as escapes."""
     path = tmp_path / os.fsdecode(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text(SQL)
@@ -234,14 +234,14 @@ def test_name_that_is_not_utf8_is_refused(tmp_path: Path, name: bytes, shown: st
 def test_two_files_with_one_version_are_refused(
     refuse: Fail, one: str, other: str, version: str
 ) -> None:
-    """A version is unique over leading zeros, languages and folders."""
+    """A version is unique across leading zeros, languages and folders."""
     content = "def up(connection):\n    pass\n"
     error = refuse({one: SQL, other: content if other.endswith(".py") else SQL})
     assert f"Two files have version {version}: {one} and {other}." == error.message
 
 
 def test_two_repeatables_with_one_name_are_refused(refuse: Fail) -> None:
-    """A repeatable's name is its key, whatever the folder."""
+    """A repeatable's name is unique across folders."""
     error = refuse({"R__v.sql": SQL, "b/R__v.sql": SQL})
     assert "Two files have the name v: R__v.sql and b/R__v.sql." == error.message
 
@@ -250,7 +250,7 @@ def test_two_repeatables_with_one_name_are_refused(refuse: Fail) -> None:
 
 
 def test_file_that_is_not_utf8_is_refused_with_its_line(refuse: Fail) -> None:
-    """The line is counted over every kind of line ending."""
+    """The error's line counts every kind of line ending."""
     error = refuse({"0001_a.sql": b"-- 1\r\n-- 2\r-- 3\n-- gr\xf6\xdfer\n"})
     assert "0001_a.sql:4: the file is not UTF-8." == error.message
     assert ("0001_a.sql", 4, None) == place_of(error)
@@ -258,7 +258,7 @@ def test_file_that_is_not_utf8_is_refused_with_its_line(refuse: Fail) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
-    """The reason is the system's."""
+    """The error includes the reason that the operating system gives."""
     path = tmp_path / "0001_a.sql"
     path.write_text(SQL)
     path.chmod(0)
@@ -271,7 +271,7 @@ def test_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
 def test_folder_that_may_not_be_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it holds must not be passed over."""
+    """A subfolder that cannot be read is refused rather than ignored."""
     (tmp_path / "0001_a.sql").write_text(SQL)
     (tmp_path / "sub").mkdir()
     scan = os.scandir
@@ -290,7 +290,7 @@ def test_folder_that_may_not_be_read_is_refused(
 
 
 def test_large_file_is_read_whole(read_one: ReadOne) -> None:
-    """Files are read in chunks."""
+    """A file longer than one read buffer is read completely."""
     text = "".join(f"SELECT {number};\n" for number in range(40_000))
     assert read_one(text).up.text == text
 
@@ -300,7 +300,7 @@ def test_large_file_is_read_whole(read_one: ReadOne) -> None:
 def test_markers_are_found_in_every_encoding_of_a_text(
     read_one: ReadOne, ending: str, bom: str
 ) -> None:
-    """A byte order mark and the kind of line ending change neither scripts, options nor checksums."""
+    """A byte order mark and the kind of line ending do not affect scripts, options or checksums."""
     text = "-- migrate:up lock_timeout:1s\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"
     migration = read_one(bom + text.replace("\n", ending))
     assert migration.down is not None
@@ -339,7 +339,7 @@ SCRIPT_TEXTS = st.one_of(
 def test_any_text_without_markers_arrives_verbatim(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
-    """No character of a script is interpreted; only a byte order mark at its start is dropped."""
+    """Text without markers is not interpreted; only a leading byte order mark is removed."""
     folder = tmp_path_factory.mktemp("any")
     (folder / "1.sql").write_bytes(("-- x\n" + text.replace("migrate:", "")).encode())
     (migration,) = read_folder(folder, {"HOME": "no"}).migrations
@@ -354,7 +354,7 @@ def test_any_text_without_markers_arrives_verbatim(
 def test_any_two_scripts_of_a_file_arrive_verbatim(
     tmp_path_factory: pytest.TempPathFactory, up: str, down: str
 ) -> None:
-    """Each begins behind its marker and knows its line; the up ends at the down's marker."""
+    """Each script starts after its marker, keeps its text and knows its line."""
     up, down = (text.replace("migrate:", "").replace("\r", "") for text in (up, down))
     reached("both_have_lines", when=up.strip() and down.strip())
     reached("down_begins_late", when="\n" in up)
@@ -375,7 +375,7 @@ def test_any_two_scripts_of_a_file_arrive_verbatim(
     ["-- migrate:up", "--migrate:up", "--   migrate:up  ", "  -- migrate:up", "\t-- MIGRATE:up"],
 )
 def test_marker_is_found_however_it_is_spaced(read_one: ReadOne, marker: str) -> None:
-    """Space around a marker does not make a comment of it."""
+    """Spaces and the case of the prefix do not matter."""
     migration = read_one(f"-- Accounts.\n\n{marker}\nSELECT 1;\n")
     assert ("\nSELECT 1;\n", 3) == (migration.up.text, migration.up.first_line)
 
@@ -383,7 +383,7 @@ def test_marker_is_found_however_it_is_spaced(read_one: ReadOne, marker: str) ->
 def test_marker_after_other_text_on_its_line_is_a_comment(
     read_one: ReadOne,
 ) -> None:
-    """Only a line that begins with a marker is one."""
+    """A marker counts only at the beginning of a line."""
     text = "SELECT 1; -- migrate:down\n-- see migrate:down\n"
     assert text == read_one(text).up.text
 
@@ -432,20 +432,20 @@ def test_marker_after_other_text_on_its_line_is_a_comment(
 def test_wrong_marker_is_refused_with_its_line(
     refuse: Fail, content: str, line: int, problem: str
 ) -> None:
-    """A marker that is unknown, twice there or out of place is named; so is what would be lost."""
+    """An unknown, duplicate or misplaced marker, or SQL above the first one, is refused."""
     error = refuse({"0001_a.sql": content})
     assert f"0001_a.sql:{line}: {problem}" == error.message
     assert ("0001_a.sql", line, None) == place_of(error)
 
 
 def test_down_without_up_is_refused(refuse: Fail) -> None:
-    """A file with nothing but a down script lacks its marker."""
+    """A down script without an up script is refused."""
     error = refuse({"0001_a.sql": "-- migrate:down\nSELECT 1;\n"})
     assert "0001_a.sql has a down script but no up script." == error.message
 
 
 def test_repeatable_with_down_is_refused(refuse: Fail) -> None:
-    """A repeatable is undone by an edit of its text."""
+    """A repeatable with a down script is refused."""
     error = refuse({"R__v.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"})
     assert "R__v.sql is repeatable and has a down script." == error.message
 
@@ -471,12 +471,12 @@ def test_repeatable_with_down_is_refused(refuse: Fail) -> None:
 def test_options_on_the_marker_line_are_read(
     read_one: ReadOne, options: str, expected: Options
 ) -> None:
-    """Options are ``key:value`` words, in any order."""
+    """Options are ``key:value`` words in any order."""
     assert expected == read_one(f"-- migrate:up{options}\nSELECT 1;\n").up.options
 
 
 def test_options_belong_to_their_own_script(read_one: ReadOne) -> None:
-    """The down script has its own options."""
+    """Up and down scripts have separate options."""
     migration = read_one("-- migrate:up lock_timeout:1s\n-- migrate:down transaction:false\n")
     assert migration.down is not None
     expected = (Options(lock_timeout_ms=1_000), Options(transaction=False))
@@ -503,7 +503,7 @@ def test_options_belong_to_their_own_script(read_one: ReadOne) -> None:
     ],
 )
 def test_wrong_option_is_refused_with_the_nearest(refuse: Fail, options: str, problem: str) -> None:
-    """An option that is not known, or a value that it cannot have, ends the reading."""
+    """An unknown option or an invalid value is refused, with the nearest name as a suggestion."""
     error = refuse({"0001_a.sql": f"\n-- migrate:up {options}\nSELECT 1;\n"})
     assert f"0001_a.sql:2: {problem}" == error.message
     assert ("0001_a.sql", 2, None) == place_of(error)
@@ -513,7 +513,7 @@ def test_wrong_option_is_refused_with_the_nearest(refuse: Fail, options: str, pr
 
 
 def test_variables_are_filled_in_only_where_the_file_says_so(read: Read) -> None:
-    """Between on and off, and nowhere else; checksum and shown text are those of the file."""
+    """Variables are replaced only between on and off; text and checksum stay those of the file."""
     text = (
         "-- migrate:up\nSELECT '${A}';\n-- migrate:env on\nSELECT '${A}', '${B:-b}', '$A', '${}';\n"
         "-- migrate:env off\nSELECT '${A}';\n"
@@ -530,7 +530,7 @@ def test_variables_are_filled_in_only_where_the_file_says_so(read: Read) -> None
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_substitution_is_turned_on_over_every_line_ending(read: Read, ending: str) -> None:
-    """A file from another system is filled in like any other."""
+    """Substitution works with every kind of line ending."""
     text = "  -- migrate:env on \nSELECT '${A}';\n".replace("\n", ending)
     (migration,) = read({"0001_a.sql": text}, {"A": "a"}).migrations
     assert text.replace("${A}", "a") == migration.up.sql
@@ -542,13 +542,13 @@ def test_substitution_is_turned_on_over_every_line_ending(read: Read, ending: st
 def test_default_counts_where_a_variable_is_not_set(
     read: Read, variables: dict[str, str], expected: str
 ) -> None:
-    """An empty variable is set, and a value is not read again."""
+    """An empty variable counts as set, and a value is not substituted again."""
     (migration,) = read({"1.sql": "-- migrate:env on\n${A:-d}\n"}, variables).migrations
     assert f"-- migrate:env on\n{expected}\n" == migration.up.sql
 
 
 def test_substitution_ends_with_its_script(read: Read) -> None:
-    """What the up script turned on is off in the down script."""
+    """Substitution that is on in the up script is off in the down script."""
     text = "-- migrate:up\n-- migrate:env on\n${A}\n-- migrate:down\n${A}\n"
     (migration,) = read({"1.sql": text}, {"A": "a"}).migrations
     assert migration.down is not None
@@ -557,7 +557,7 @@ def test_substitution_ends_with_its_script(read: Read) -> None:
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 def test_variable_that_is_not_set_is_refused_with_its_line(refuse: Fail, ending: str) -> None:
-    """A missing variable never becomes nothing."""
+    """A missing variable is refused instead of becoming empty."""
     text = "-- migrate:up\n-- migrate:env on\n\nSELECT '${TEAM}';\n".replace("\n", ending)
     error = refuse({"0001_a.sql": text}, {"TEAMS": "x"})
     assert "0001_a.sql:4: the variable TEAM is not set." == error.message
@@ -566,7 +566,7 @@ def test_variable_that_is_not_set_is_refused_with_its_line(refuse: Fail, ending:
 
 @pytest.mark.parametrize("word", ["", "yes", "ON", "on off"])
 def test_switch_other_than_on_and_off_is_refused(refuse: Fail, word: str) -> None:
-    """The switch takes one of two words."""
+    """The switch accepts only on and off."""
     error = refuse({"0001_a.sql": f"SELECT 1;\n-- migrate:env {word}\n"})
     expected = f'0001_a.sql:2: -- migrate:env takes on or off, not "{word}".'
     assert expected == error.message
@@ -574,14 +574,14 @@ def test_switch_other_than_on_and_off_is_refused(refuse: Fail, word: str) -> Non
 
 @pytest.mark.parametrize("value", ["one\ntwo", "one\r", "\r\n"])
 def test_value_of_several_lines_is_refused(refuse: Fail, value: str) -> None:
-    """It would shift every line behind it, and failures would be told at the wrong one."""
+    """A value with several lines is refused, because it would shift the line numbers of errors."""
     error = refuse({"0001_a.sql": "\n-- migrate:env on\nSELECT '${TEXT}';\n"}, {"TEXT": value})
     assert "0001_a.sql:3: the value of TEXT has several lines." == error.message
     assert ("0001_a.sql", 3, None) == place_of(error)
 
 
 def test_values_that_were_filled_in_are_known_as_hidden(read: Read) -> None:
-    """Those from outside the file, once each; defaults are in the file for all to read."""
+    """Substituted values of variables are hidden once each; defaults, which are in the file, are not."""
     text = (
         "-- migrate:up\n-- migrate:env on\n'${A}' '${B}' '${A}' '${EMPTY}' '${NONE:-default}'\n"
         "-- migrate:env off\n'${OFF}'\n-- migrate:down\n-- migrate:env on\n${C}\n"
@@ -597,7 +597,7 @@ def test_values_that_were_filled_in_are_known_as_hidden(read: Read) -> None:
 
 
 def test_python_migration_is_read_without_being_run(read_one: ReadOne) -> None:
-    """Its functions and ``transaction`` are read off its syntax."""
+    """Functions and ``transaction`` are read from the syntax tree."""
     text = (
         "import not_there\n\ntransaction = False\n\n\n"
         "def up(connection):\n    pass\n\n\ndef down(connection):\n    pass\n"
@@ -626,7 +626,7 @@ def test_python_migration_is_read_without_being_run(read_one: ReadOne) -> None:
 def test_python_migration_has_no_down_unless_it_defines_one(
     read_one: ReadOne, head: str, *, transaction: bool | None
 ) -> None:
-    """A module with ``up`` alone cannot be undone; ``transaction`` is not given unless it is set."""
+    """Without a function ``down`` there is no down script, and ``transaction`` is optional."""
     migration = read_one(f"{head}\ndef up(connection): ...\n", "0001_a.py")
     assert (None, transaction) == (migration.down, migration.up.options.transaction)
 
@@ -657,14 +657,14 @@ def test_python_migration_has_no_down_unless_it_defines_one(
 def test_python_file_that_is_no_migration_is_refused(
     refuse: Fail, content: str, problem: str, place: tuple[int | None, int | None]
 ) -> None:
-    """What is missing or wrong in the module is named, with its line where there is one."""
+    """The error names what is missing or wrong, with its line if there is one."""
     error = refuse({"0001_a.py": content})
     assert f"0001_a.py{problem}" == error.message
     assert ("0001_a.py", *place) == place_of(error)
 
 
 def test_order_is_by_number_then_by_name(tmp_path: Path) -> None:
-    """Folders and leading zeros do not count; repeatables come last."""
+    """Folders and leading zeros do not affect the order, and repeatables come last."""
     files = {
         "sub/0010_j.sql": "-- migrate:up\nSELECT 10;\n-- migrate:down\nSELECT -10;\n",
         "9_i.sql": "SELECT 9;",
@@ -685,7 +685,7 @@ def test_order_is_by_number_then_by_name(tmp_path: Path) -> None:
 
 
 def test_folder_is_not_held_as_bytes_and_as_text(tmp_path: Path) -> None:
-    """Of a large folder, each file's bytes go when its text comes."""
+    """While a large folder is read, the bytes of each file are released once they are decoded."""
     for number in range(20):
         (tmp_path / f"{number}_a.sql").write_text(f"-- {'x' * 1_000_000}\n")
     tracemalloc.start()

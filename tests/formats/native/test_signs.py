@@ -1,4 +1,4 @@
-"""What shows that a folder is in the native format: signs of ours, and other tools' signs."""
+"""Recognise the native format by its own features and by the absence of other tools' features."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ MARKED = "-- migrate:up\nSELECT 1;\n"
 def test_recognise_answers_for_what_no_other_tool_has(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """One file of another tool's makes the whole folder so; dbmate's markers alone are dbmate's."""
+    """A folder with any file of another tool, or with only dbmate's markers, is not native."""
     assert expected == find_native_sign(write_folder(tmp_path / "m", files))

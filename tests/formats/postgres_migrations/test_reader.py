@@ -1,4 +1,4 @@
-"""postgres-migrations' folders: names, numbers, its comment, and what it stops at."""
+"""Read postgres-migrations folders: names, numbers, its comment, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTSIDE = "-- postgres-migrations disable-transaction\n"
 
 
 def test_names_are_read_as_the_tool_reads_them(tmp_path: Path) -> None:
-    """A dash, an underscore or nothing stands behind the number; order is by number."""
+    """A dash, an underscore or nothing follows the number, and files are ordered by number."""
     files = {"10-j.sql": "", "0002_b-c.SQL": "", "1-a.sql": "", "3c.sql": "", "note.txt": ""}
     files |= {f"{number}-x{number}.sql": "" for number in range(4, 10)}
     catalog = read_folder(write_folder(tmp_path / "m", files), {})
@@ -38,7 +38,7 @@ def test_names_are_read_as_the_tool_reads_them(tmp_path: Path) -> None:
     ],
 )
 def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, mode: Mode) -> None:
-    """What needs none is in one, as the server makes of one message."""
+    """The comment takes only statements that cannot run in a transaction out of it."""
     (migration,) = read_folder(write_folder(tmp_path / "m", {"1-a.sql": text}), {}).migrations
     assert mode is analyse_script(migration.up).mode
 
@@ -64,12 +64,12 @@ def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, 
 def test_what_the_tool_stops_at_is_refused(
     tmp_path: Path, files: dict[str, str], expected: str
 ) -> None:
-    """Numbers count from 1 without a gap, and its table takes a name once; `tests/proofs` compares."""
+    """Numbers start at 1 without gaps and names are unique; `tests/proofs` compares with the tool."""
     assert expected in read_refused(read_folder, write_folder(tmp_path / "m", files))
 
 
 def test_program_is_known_and_not_run(tmp_path: Path) -> None:
-    """A pending one is refused with the way out."""
+    """A pending program is refused."""
     files = {"1-a.js": "module.exports.generateSql = () => `SELECT 1`"}
     (migration,) = read_folder(write_folder(tmp_path / "m", files), {}).migrations
     with pytest.raises(MigrationFileInvalid, match="is JavaScript or TypeScript"):
@@ -100,5 +100,5 @@ def test_program_is_known_and_not_run(tmp_path: Path) -> None:
 def test_recognise_answers_for_what_no_other_tool_has(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """Underscores alone are everybody's."""
+    """Names with underscores alone do not identify the tool."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

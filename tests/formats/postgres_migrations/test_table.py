@@ -1,4 +1,4 @@
-"""postgres-migrations' table as a history, with its checksums."""
+"""Read postgres-migrations' table as a history with checksums."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INSERT INTO migrations VALUES (0, 'create-migrations-table', 'x', '2024-01-01 00
 
 
 def insert(number: int, name: str, digest: str) -> str:
-    """Return the statement that the tool's row of a number is written with."""
+    """Return the statement that inserts a row as postgres-migrations does."""
     return (
         "INSERT INTO migrations (id, name, hash, executed_at)"
         f" VALUES ({number}, '{name}', '{digest}', '2024-01-02 03:04:05');"
@@ -38,12 +38,12 @@ def insert(number: int, name: str, digest: str) -> str:
 
 
 def digest_of(name: str, text: str) -> str:
-    """Return the tool's checksum of a file."""
+    """Return postgres-migrations' checksum of a file."""
     return hashlib.sha1(f"{name}{text}".encode(), usedforsecurity=False).hexdigest()
 
 
 def test_rows_have_their_checksum_and_the_tools_own_is_left_out(database: Database) -> None:
-    """Number 0 made the table."""
+    """Row 0, which postgres-migrations writes for its own table, is left out."""
     database.run(CREATE + insert(1, "a", "0aff"))
     ask = make_ask(database)
     assert "public.migrations" == find_table(postgres_migrations.SHAPE, ask)
@@ -53,13 +53,13 @@ def test_rows_have_their_checksum_and_the_tools_own_is_left_out(database: Databa
 
 
 def test_table_of_laravel_is_not_taken_for_it(database: Database) -> None:
-    """Many tools call their table so."""
+    """Laravel's table has the same name and is not used."""
     database.run("CREATE TABLE migrations (id serial, migration text, batch int)")
     assert None is find_table(postgres_migrations.SHAPE, make_ask(database))
 
 
 def test_adoption_goes_on_where_the_tool_stopped(project: Project) -> None:
-    """Files that are as the tool applied them are taken over, and the next one is run."""
+    """Unchanged applied files are recorded, and the next one is run."""
     project.settings["LOCKGATE_FORMAT"] = "auto"
     files = {"0001-a.sql": "CREATE TABLE a ();", "0002-b.sql": "CREATE TABLE b ();"}
     project.write(files)
@@ -76,7 +76,7 @@ def test_adoption_goes_on_where_the_tool_stopped(project: Project) -> None:
 
 
 def test_adoption_notices_a_file_that_was_edited_or_renamed(project: Project) -> None:
-    """Name and text are in the checksum."""
+    """The checksum covers name and text."""
     project.settings["LOCKGATE_FORMAT"] = "postgres-migrations"
     project.write({"1-a.sql": "SELECT 1;", "2-b.sql": "SELECT 2;"})
     renamed = digest_of("2-c.sql", "SELECT 2;")

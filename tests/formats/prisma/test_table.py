@@ -1,4 +1,4 @@
-"""Prisma's table: what its rows mean together, its digest, and an adoption."""
+"""Read Prisma's table as a history, compare its checksums, and adopt it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lockgate.formats.tool import ForeignHistory
 
-# As Prisma makes it.
+# As created by Prisma.
 TABLE = """
 CREATE TABLE {schema}._prisma_migrations (
     id varchar(36) PRIMARY KEY NOT NULL, checksum varchar(64) NOT NULL, finished_at timestamptz,
@@ -40,7 +40,7 @@ SECOND = "CREATE TABLE two ();\n"
 
 
 def digest_of(text: str) -> str:
-    """Return the digest that Prisma writes."""
+    """Return the checksum that Prisma records."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -66,14 +66,14 @@ def write_row(
 
 
 def read(database: Database) -> ForeignHistory:
-    """Return what the table says."""
+    """Return the history in the table."""
     table = find_table(prisma.SHAPE, make_ask(database))
     assert table is not None
     return prisma.read_table(make_ask(database), table)
 
 
 def test_table_is_found_where_it_is_the_only_one(database: Database) -> None:
-    """In whatever schema; of several none is taken, not even one on the search path."""
+    """The table is found in any schema; if there are several, none is chosen."""
     ask = make_ask(database)
     assert find_table(prisma.SHAPE, ask) is None
     database.run('CREATE SCHEMA "My app"; CREATE SCHEMA other')
@@ -86,7 +86,7 @@ def test_table_is_found_where_it_is_the_only_one(database: Database) -> None:
 
 
 def test_rows_become_what_is_applied(database: Database) -> None:
-    """In the order of their start; the time is that of the end."""
+    """Rows are ordered by start time and have the end time."""
     database.run(TABLE.format(schema="public"))
     write_row(database, "2_b", SECOND, started="2024-01-02 00:00:00+00")
     write_row(database, "1_a", started="2024-01-01 00:00:00+00")
@@ -102,7 +102,7 @@ def test_rows_become_what_is_applied(database: Database) -> None:
 
 
 def test_rolled_back_row_is_not_applied(database: Database) -> None:
-    """What was given up may have been applied later, or not at all."""
+    """A rolled-back row is ignored, and a later attempt counts."""
     database.run(TABLE.format(schema="public"))
     write_row(database, "1_a", finished=False, rolled_back=True)
     write_row(database, "1_a", started="2024-01-02 00:00:00+00")
@@ -112,7 +112,7 @@ def test_rolled_back_row_is_not_applied(database: Database) -> None:
 
 
 def test_open_attempt_is_a_failure(database: Database) -> None:
-    """Whatever else the table says of the migration, as Prisma sees it."""
+    """An unfinished attempt is a failure, whatever other rows the migration has, as in Prisma."""
     database.run(TABLE.format(schema="public"))
     write_row(database, "1_a", finished=False)
     write_row(database, "1_a", started="2024-01-02 00:00:00+00")
@@ -136,7 +136,7 @@ def test_open_attempt_is_a_failure(database: Database) -> None:
 def test_digest_is_compared_as_prisma_does(
     tmp_path: Path, text: str, written: str, *, expected: bool
 ) -> None:
-    """The kind of line ending does not count, everything else does."""
+    """Line endings do not affect the comparison of checksums; other characters do."""
     (tmp_path / "1_a").mkdir()
     (tmp_path / "1_a" / "migration.sql").write_bytes(text.encode())
     (migration,) = read_folder(tmp_path, {}).migrations
@@ -145,7 +145,7 @@ def test_digest_is_compared_as_prisma_does(
 
 
 def test_digest_of_the_first_releases_is_accepted(tmp_path: Path) -> None:
-    """They wrote small bytes as one digit."""
+    """Early Prisma releases wrote bytes below 16 as a single digit."""
     (tmp_path / "1_a").mkdir()
     (tmp_path / "1_a" / "migration.sql").write_bytes(b"hello")
     (migration,) = read_folder(tmp_path, {}).migrations
@@ -155,7 +155,7 @@ def test_digest_of_the_first_releases_is_accepted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def adopted(project: Project) -> Project:
-    """Give a project whose first of two migrations Prisma has applied."""
+    """Give a project with two migrations, the first of them applied by Prisma."""
     project.settings["LOCKGATE_FORMAT"] = "prisma"
     project.write(
         {
@@ -171,7 +171,7 @@ def adopted(project: Project) -> Project:
 
 
 def test_adopted_history_is_continued(adopted: Project) -> None:
-    """What Prisma has applied is not run again, and its table stays as it was."""
+    """A migration that Prisma applied is not run again, and Prisma's table is unchanged."""
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     assert report.status is Status.APPLIED
     assert adopted.run().status is Status.APPLIED
@@ -180,7 +180,7 @@ def test_adopted_history_is_continued(adopted: Project) -> None:
 
 
 def test_edited_file_is_not_adopted(adopted: Project) -> None:
-    """Prisma's own digest tells."""
+    """A file that was edited, by Prisma's own checksum, is not adopted."""
     adopted.write({"1_a/migration.sql": FIRST + "SELECT 1;\n"})
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (
@@ -192,7 +192,7 @@ def test_edited_file_is_not_adopted(adopted: Project) -> None:
 
 
 def test_failed_migration_is_not_adopted(adopted: Project) -> None:
-    """The refusal says what to tell Prisma."""
+    """The refusal includes the prisma command that resolves it."""
     write_row(adopted.database, "2_b", SECOND, finished=False)
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (

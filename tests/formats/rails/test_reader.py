@@ -1,4 +1,4 @@
-"""A Rails project's further migrations in SQL, and its Ruby ones, which are not run."""
+"""Read the SQL migrations of a Rails project; its Ruby migrations are not run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_folder_is_read_as_a_native_one(tmp_path: Path) -> None:
-    """A Ruby migration that stands there as SQL too is passed over."""
+    """A Ruby migration with an SQL file of the same version is ignored."""
     marked = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n"
     files = {"20240102_b.sql": marked, "20240101_a.sql": "a", "20240101_a.rb": "", "x.rb": ""}
     folder = write_folder(tmp_path / "m", files)
@@ -28,7 +28,7 @@ def test_folder_is_read_as_a_native_one(tmp_path: Path) -> None:
 
 
 def test_ruby_migration_is_known_by_its_name_and_not_run(project: Project) -> None:
-    """A database that Rails has brought behind it goes on in SQL; a new one stops, with what to do."""
+    """A Ruby migration that Rails applied is adopted, and a pending one is refused."""
     project.settings["LOCKGATE_FORMAT"] = "rails"
     project.write({"20240101_a.rb": "class A", "sub/20240102_b.engine.rb": "", "schema.rb": ""})
     refused = project.run(Action.UP)
@@ -50,7 +50,7 @@ def test_ruby_migration_is_known_by_its_name_and_not_run(project: Project) -> No
 
 
 def test_script_that_names_railss_table_gets_it(tmp_path: Path) -> None:
-    """What a structure.sql ends with finds the table."""
+    """A script that writes the versions as structure.sql does finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "INSERT INTO schema_migrations VALUES ('1')"})
     stub = read_folder(folder, {}).stub
     assert stub is not None
@@ -58,7 +58,7 @@ def test_script_that_names_railss_table_gets_it(tmp_path: Path) -> None:
 
 
 def test_structure_that_makes_railss_tables_itself_is_applied(project: Project) -> None:
-    """A whole structure.sql is a dump: both tables are in it, and the versions at its end."""
+    """A complete structure.sql creates both tables and its versions itself."""
     project.settings["LOCKGATE_FORMAT"] = "rails"
     text = """SELECT pg_catalog.set_config('search_path', '', false);
 CREATE TABLE public.ar_internal_metadata (key character varying NOT NULL);
@@ -80,5 +80,5 @@ INSERT INTO "schema_migrations" (version) VALUES ('20240101'), ('20230101');
 def test_recognise_answers_for_ruby_migrations(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """SQL alone is not Rails'."""
+    """A folder without Ruby migrations is not recognised."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

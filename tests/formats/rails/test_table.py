@@ -1,4 +1,4 @@
-"""Rails' table as a history."""
+"""Read Rails' table as a history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_versions_are_read_in_rails_order(database: Database) -> None:
-    """They are texts, and compare as numbers."""
+    """Versions are text but sorted as numbers."""
     database.run(
         "CREATE TABLE ar_internal_metadata (key varchar);"
         "CREATE TABLE schema_migrations (version varchar PRIMARY KEY);"

@@ -1,4 +1,4 @@
-"""The order of names in JavaScript: golden orders, as Node.js itself gives them."""
+"""Sort names as JavaScript does; the expected orders come from Node.js."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lockgate.formats.shared.collation import find_undecided, numeric_key, plain
 
 
 def test_plain_order_is_that_of_node() -> None:
-    """Punctuation, symbols, digits, letters; small letters before capital ones."""
+    """Punctuation, symbols, digits and letters follow in this order, lower case before upper case."""
     expected = [
         "_a",
         "-a",
@@ -28,14 +28,14 @@ def test_plain_order_is_that_of_node() -> None:
 
 
 def test_numeric_order_is_that_of_node() -> None:
-    """Numbers count as such, and punctuation not at all."""
+    """Digits are compared as numbers, and punctuation is ignored."""
     expected = ["1_9.sql", "1_10.sql", "1_a+b.sql", "1_a~.sql", "1_ab.sql", "1_a.sql", "1_A.sql"]
     assert sorted(set(expected), key=numeric_key) == expected
     assert numeric_key("1_a-b") == numeric_key("01_a b")
 
 
 def test_undecided_pair_is_found() -> None:
-    """Equal keys, and a first difference beyond ASCII, are both no order."""
+    """Equal keys, or a first difference beyond ASCII, leave the order undecided."""
     assert find_undecided(map(numeric_key, ["1_a", "1_b", "1__b"])) == 1
     assert find_undecided(map(plain_key, ["a", "e", "é"])) == 1
     assert find_undecided(map(plain_key, ["1é", "2", "2é"])) is None

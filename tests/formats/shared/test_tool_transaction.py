@@ -1,4 +1,4 @@
-"""Scripts that step out of the transaction that their tool has opened around them."""
+"""Run scripts that leave the transaction which their tool opens around them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WRAPPED, BLOCK, ALONE = UnitMode.WRAPPED, UnitMode.BLOCK, UnitMode.ALONE
 def test_script_that_ends_its_tools_transaction_runs_in_steps(
     text: str, expected: list[tuple[UnitMode, str]]
 ) -> None:
-    """Its first COMMIT and its last BEGIN are the tool's; those between them are its own."""
+    """The first COMMIT and the last BEGIN concern the tool's transaction, those between the script's."""
     script = make_versioned(Version.parse("1"), "", make_script(text, "1.sql"), None).up
     found = analyse_script(script)
     units = [
@@ -52,13 +52,13 @@ def test_script_that_ends_its_tools_transaction_runs_in_steps(
 
 @pytest.mark.parametrize("text", ["BEGIN;\nSELECT 1;\nCOMMIT;", "SELECT 'a\nCOMMIT;'", "COMMIT; ("])
 def test_script_with_its_own_transaction_or_none_is_left_as_it_is(text: str) -> None:
-    """Only what would end a transaction that it has not begun is meant for the tool's."""
+    """A script is left unchanged if its transactions are complete or its SQL cannot be parsed."""
     script = make_script(text, "1.sql")
     assert script == make_versioned(Version.parse("1"), "", script, None).up
 
 
 def test_new_enum_value_is_used_behind_its_commit(project: Project) -> None:
-    """What such scripts are written for works, and a failure names the line of the file."""
+    """A new enum value can be used after the commit, and a failure names the line of the file."""
     project.settings["LOCKGATE_FORMAT"] = "sqlx"
     text = (
         "COMMIT;\nALTER TYPE m ADD VALUE 'b';\nBEGIN;\n"
@@ -96,7 +96,7 @@ FOLDERS = {
 @pytest.mark.parametrize("name", FOLDERS)
 @pytest.mark.parametrize("call", ["-- why\nCALL p();\n", "DO $$ BEGIN CALL p(); END $$"])
 def test_call_that_commits_runs_alone_in_its_file(project: Project, name: str, call: str) -> None:
-    """The tool sends it in no transaction, so it may commit."""
+    """A procedure call alone in its file runs outside a transaction, so it may commit."""
     project.settings["LOCKGATE_FORMAT"] = name
     files = FOLDERS[name].items()
     project.write({path: call if text == "{}" else text for path, text in files})
@@ -110,7 +110,7 @@ def test_call_that_commits_runs_alone_in_its_file(project: Project, name: str, c
 def test_call_that_commits_beside_others_is_refused_by_the_server(
     project: Project, name: str
 ) -> None:
-    """There the tool fails too; the hint is what its files can do."""
+    """A procedure that commits, called beside other statements, fails as in the tool, with a hint."""
     project.settings["LOCKGATE_FORMAT"] = name
     files = FOLDERS[name].items()
     project.write({p: "SELECT 1;\nCALL p();" if text == "{}" else text for p, text in files})
@@ -122,7 +122,7 @@ def test_call_that_commits_beside_others_is_refused_by_the_server(
 
 
 def test_call_beside_others_runs_as_by_psql(project: Project) -> None:
-    """Each statement is committed by itself."""
+    """Sqitch files run through psql, so each statement commits by itself."""
     project.settings["LOCKGATE_FORMAT"] = "sqitch"
     files = FOLDERS["sqitch"].items()
     project.write({p: "SELECT 1;\nCALL p();" if text == "{}" else text for p, text in files})

@@ -1,4 +1,4 @@
-"""yoyo's folders: directives, order and rollbacks, Python steps, and what of yoyo is refused."""
+"""Read yoyo folders: directives, order, rollbacks, Python steps, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SQL = "SELECT 1;\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ForeignFolder:
-    """Give an empty folder of yoyo's."""
+    """Give an empty yoyo folder."""
     return ForeignFolder(tmp_path / "migrations", "yoyo")
 
 
 def test_two_files_become_a_migration(folder: ForeignFolder) -> None:
-    """The name without its extension is the id; the whole files are the scripts, directives too."""
+    """The name without its extension is the id, and each script is a whole file with its directives."""
     up = "-- a table\n-- transactional: false\nCREATE TABLE t ();\n"
     migration = folder.read_one({"0001.t.sql": up, "0001.t.rollback.sql": "DROP TABLE t;\n"})
     assert migration.down is not None
@@ -39,7 +39,7 @@ def test_two_files_become_a_migration(folder: ForeignFolder) -> None:
 
 
 def test_order_is_that_of_names_unless_a_migration_waits(folder: ForeignFolder) -> None:
-    """Of all whose dependencies are in place the first by file name comes next."""
+    """Migrations are sorted by file name, but each waits for its dependencies."""
     files = {
         "a.sql": "-- depends: z\n-- depends: m\nSELECT 1;",
         "b.sql": SQL,
@@ -51,12 +51,12 @@ def test_order_is_that_of_names_unless_a_migration_waits(folder: ForeignFolder) 
 
 
 def test_names_are_compared_with_their_extension(folder: ForeignFolder) -> None:
-    """A dash comes before the dot of the extension."""
+    """Names are compared with their extension, so a dash sorts before the dot."""
     assert ["a-b", "a"] == folder.ids({"a.sql": SQL, "a-b.sql": SQL})
 
 
 def test_directive_below_the_first_statement_is_a_comment(folder: ForeignFolder) -> None:
-    """Directives stand above the first line of SQL; a comment block ends them as well."""
+    """Directives count only above the first SQL, and a block comment ends them too."""
     text = "SELECT 1;\n-- depends: nobody\n-- transactional: false\n"
     block = "/* head */\n-- transactional: false\nSELECT 1;\n"
     catalog = folder.read({"a.sql": text, "b.sql": block})
@@ -67,19 +67,19 @@ def test_directive_below_the_first_statement_is_a_comment(folder: ForeignFolder)
 def test_transactional_is_read_in_any_case(
     folder: ForeignFolder, word: str, *, expected: bool
 ) -> None:
-    """The word stands for itself in small and in capital letters."""
+    """True and false are accepted in any case."""
     migration = folder.read_one({"a.sql": f"-- transactional: {word}\nSELECT 1;"})
     assert expected is migration.up.options.transaction
 
 
 def test_other_files_are_passed_over(folder: ForeignFolder) -> None:
-    """A rollback without its migration, subfolders, drafts and suffixes in capitals are not yoyo's."""
+    """Rollbacks alone, subfolders, drafts and suffixes in capitals are ignored."""
     others = ("b.rollback.sql", "sub/c.sql", "_tmp_yoyonew_d.sql", "E.SQL", "yoyo.ini")
     assert ["a"] == folder.ids({"a.sql": SQL, **dict.fromkeys(others, SQL)})
 
 
 def test_python_steps_become_scripts(folder: ForeignFolder) -> None:
-    """Each text stands on the line that it has in the file, and what was done last is undone first."""
+    """Each step keeps its line of the file, and rollbacks run in reverse order."""
     text = '''"""A table."""
 from yoyo import step
 
@@ -110,7 +110,7 @@ CREATE TABLE t ()
 
 
 def test_groups_of_named_steps_run_where_the_group_is(folder: ForeignFolder) -> None:
-    """A step that is put in a group is no step of its own before it."""
+    """A step that is part of a group runs with the group, not where it is defined."""
     text = (
         "import yoyo\nfirst = yoyo.step('SELECT 1')\nyoyo.step('SELECT 2')\nyoyo.group(first, "
         "yoyo.step('SELECT 3'))\nyoyo.transaction([yoyo.step('SELECT 4')])\n"
@@ -147,7 +147,7 @@ def test_groups_of_named_steps_run_where_the_group_is(folder: ForeignFolder) -> 
 def test_python_that_must_be_run_is_an_obstacle(
     folder: ForeignFolder, code: str, line: int, why: str
 ) -> None:
-    """Such a file keeps its place in the order, and is refused where it is to run."""
+    """A file that must be executed keeps its place in the order and is refused when it is to run."""
     catalog = folder.read({"a.sql": "-- depends: b\nSELECT 1;", "b.py": code})
     migration = catalog.migrations[0]
     with pytest.raises(MigrationFileInvalid) as caught:
@@ -175,21 +175,21 @@ def test_python_that_must_be_run_is_an_obstacle(
 def test_folder_is_refused_with_its_reason(
     folder: ForeignFolder, files: dict[str, str], expected: str
 ) -> None:
-    """The message names file and line, and that nothing was changed."""
+    """The message names the file and, where there is one, the line."""
     folder.write({"README": ""})
     message = folder.refuse(files)
     assert expected in message
 
 
 def test_own_table_stands_in_where_a_script_names_it(folder: ForeignFolder) -> None:
-    """Only then is yoyo's table made, with its columns."""
+    """A script that names yoyo's table finds it with its columns."""
     catalog = folder.read({"a.sql": "DELETE FROM _yoyo_migration;"})
     assert catalog.stub is not None
     assert "migration_hash" in catalog.stub.sql
 
 
 def test_folder_without_its_table_has_no_stub(folder: ForeignFolder) -> None:
-    """A table that nobody asks for is not made."""
+    """A folder that does not name yoyo's table gets no stub."""
     assert folder.read({"a.sql": SQL}).stub is None
 
 
@@ -207,5 +207,5 @@ def test_folder_without_its_table_has_no_stub(folder: ForeignFolder) -> None:
 def test_folder_is_recognised_by_what_only_yoyo_has(
     folder: ForeignFolder, files: dict[str, str], expected: str | None
 ) -> None:
-    """A directive, a rollback beside its migration or an import are certain; plain SQL is not."""
+    """A directive, a rollback beside its migration or an import of yoyo identifies the folder."""
     assert expected == folder.recognise(files)

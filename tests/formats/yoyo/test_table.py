@@ -1,4 +1,4 @@
-"""yoyo's tables as a history."""
+"""Read yoyo's tables as a history."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOCK = (
 
 
 def read(database: Database) -> ForeignHistory:
-    """Return what the tables say."""
+    """Return the history in the tables."""
     ask = make_ask(database)
     table = find_table(yoyo.SHAPE, ask)
     assert table is not None
@@ -37,7 +37,7 @@ def read(database: Database) -> ForeignHistory:
 
 
 def test_rows_are_read_in_the_order_of_application(database: Database) -> None:
-    """The time is UTC's; the package's own file is no migration here."""
+    """Times are UTC, and the row of __init__ is left out."""
     database.run(f"{SETUP};{LOCK}")
     rows = (
         ForeignRow("b", applied_at=datetime(2024, 1, 2, tzinfo=UTC)),
@@ -47,13 +47,13 @@ def test_rows_are_read_in_the_order_of_application(database: Database) -> None:
 
 
 def test_row_whose_digest_is_of_another_id_is_unknown(database: Database) -> None:
-    """The digest is what yoyo goes by, so that the id beside it says nothing."""
+    """A row whose hash does not match its id is unknown, because yoyo identifies it by the hash."""
     database.run(f"{SETUP}; UPDATE _yoyo_migration SET migration_id = 'c' WHERE migration_id = 'b'")
     assert [ForeignState.UNKNOWN, ForeignState.APPLIED] == [r.state for r in read(database).rows]
 
 
 def test_lock_that_is_held_stands_in_the_way(database: Database) -> None:
-    """The problem names the process and the way to break its lock."""
+    """A held lock is reported with its process and the command that breaks it."""
     database.run(f"{SETUP};{LOCK};INSERT INTO yoyo_lock (pid) VALUES (4711)")
     expected = (
         "yoyo's process 4711 holds its lock (public.yoyo_lock). If it ended: yoyo break-lock."
@@ -62,5 +62,5 @@ def test_lock_that_is_held_stands_in_the_way(database: Database) -> None:
 
 
 def test_database_without_the_table_has_none(database: Database) -> None:
-    """Nothing is found, and nothing is made."""
+    """Without yoyo's table, no table is found."""
     assert find_table(yoyo.SHAPE, make_ask(database)) is None
