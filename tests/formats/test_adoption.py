@@ -1,4 +1,4 @@
-"""Which table an adoption reads where several have the shape of one tool's history."""
+"""Choose the table to adopt when several have the columns of a tool's history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lockgate.report.report import Report
 
-# For each tool: columns of its table, its default name, a row that names the migration below, and files.
+# By tool: columns, default name, a row for the migration below.
 TABLES = {
     "dbmate": ("version varchar", "schema_migrations", "'1'"),
     "goose": (
@@ -82,7 +82,7 @@ TABLES = {
     ),
     "alembic": ("version_num varchar", "alembic_version", "'1'"),
 }
-# Settings that name app's table, or the one called `other`.
+# Settings that choose the table in schema app, or the one named `other`.
 SETTINGS = {
     "dbmate": {"DBMATE_MIGRATIONS_TABLE": "app.schema_migrations"},
     "goose": {"GOOSE_TABLE": "app.goose_db_version"},
@@ -114,7 +114,7 @@ BY_FILE = [
 
 
 def make_tables(project: Project, tool: str) -> tuple[str, str]:
-    """Make a tool's table in two schemas, the first with a row that must not be read."""
+    """Create a tool's table in two places, the first with a row that must not be read."""
     columns, name, row = TABLES[tool]
     second = "public.other" if tool == "flyway" else f"app.{name}"
     project.database.run("CREATE SCHEMA app")
@@ -125,7 +125,7 @@ def make_tables(project: Project, tool: str) -> tuple[str, str]:
 
 
 def adopt(project: Project, tool: str, table: str | None = None) -> Report:
-    """Adopt a tool's history, dry."""
+    """Request a dry run of an adoption."""
     return project.do(
         Action.ADOPT, source=tool, table=table, dry_run=True, reason="test", requested_by="me"
     )
@@ -135,7 +135,7 @@ def adopt(project: Project, tool: str, table: str | None = None) -> Report:
 def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
     project: Project, tool: str
 ) -> None:
-    """Whether they are on the search path or not: none is taken on a guess."""
+    """With two tables, none is chosen, and the refusal lists both."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
     first, second = make_tables(project, tool)
     report = adopt(project, tool)
@@ -157,7 +157,7 @@ def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
 
 @pytest.mark.parametrize("tool", TABLES)
 def test_adoption_reads_the_table_that_the_request_names(project: Project, tool: str) -> None:
-    """The named one is empty, which the refusal says of it."""
+    """The table that the request names is read: it is empty, unlike the other."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
     _, second = make_tables(project, tool)
     report = adopt(project, tool, second)
@@ -167,7 +167,7 @@ def test_adoption_reads_the_table_that_the_request_names(project: Project, tool:
 
 @pytest.mark.parametrize("tool", SETTINGS)
 def test_adoption_reads_the_table_that_a_variable_names(project: Project, tool: str) -> None:
-    """The tool's own variable counts; the other table's row is not recorded."""
+    """The table that the tool's own variable names is read: it is empty, unlike the other."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
     _, second = make_tables(project, tool)
     project.settings |= SETTINGS[tool]
@@ -180,7 +180,7 @@ def test_adoption_reads_the_table_that_a_variable_names(project: Project, tool: 
 def test_adoption_reads_the_table_that_a_file_of_settings_names(
     project: Project, tool: str, file: str
 ) -> None:
-    """In the folder or beside it."""
+    """The table that the tool's settings file names is read, in the folder or beside it."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n", f"../{file}": FILES[file]})
     if file == "sqitch.conf":
         project.write({file: FILES[file]})
@@ -193,7 +193,7 @@ def test_adoption_reads_the_table_that_a_file_of_settings_names(
 def test_adoption_with_a_setting_for_a_missing_table_is_refused_with_those_that_are_there(
     project: Project,
 ) -> None:
-    """A setting that leads nowhere is not passed over."""
+    """A setting that names a missing table is refused, with the tables that exist."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
     make_tables(project, "goose")
     report = project.do(

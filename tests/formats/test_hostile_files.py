@@ -1,4 +1,4 @@
-"""Files that are none, or that no parser reads: each is refused with its name, at once."""
+"""Refuse special files and files that cannot be parsed, by name and without hanging."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# A hang lasts for ever; a machine with much to do takes its time.
+# Long enough for a busy machine; a hang never ends.
 MOST_SECONDS = 10.0
 SQL = "SELECT 1;\n"
 GOOSE = "-- +goose Up\nSELECT 1;\n"
 PLAN = "%syntax-version=1.0.0\n%project=p\n\na 2024-01-01T00:00:00Z A <a@b.c> # a\n"
 REVISION = 'revision = "a"\ndown_revision = None\ndef upgrade(): pass\n'
 GRAPHILE = "--! Previous: -\n--! Hash: sha1:x\n\nSELECT 1;\n"
-# A format, the files that stand beside the one that cannot be read, and that one.
+# Format, files of a valid folder, and the file to replace.
 PLACES = [
     ("lockgate", {"1_a.sql": SQL}, "2_b.sql"),
     ("lockgate", {"1_a.sql": SQL}, "2_b.py"),
@@ -75,27 +75,27 @@ NESTED = {
 
 
 def make_fifo(path: Path) -> None:
-    """Make a FIFO that nobody writes to."""
+    """Create a FIFO without a writer."""
     os.mkfifo(path)
 
 
 def make_device(path: Path) -> None:
-    """Make a link to a device that never ends."""
+    """Create a link to an endless device."""
     path.symlink_to("/dev/zero")
 
 
 def make_dangling(path: Path) -> None:
-    """Make a link that leads nowhere."""
+    """Create a dangling link."""
     path.symlink_to("nowhere")
 
 
 def make_circle(path: Path) -> None:
-    """Make a link to itself."""
+    """Create a link to itself."""
     path.symlink_to(path.name)
 
 
 def make_socket(path: Path) -> None:
-    """Make a socket."""
+    """Create a socket."""
     here = os.getcwd()  # noqa: PTH109 - a socket's address is short
     os.chdir(path.parent)
     with socket.socket(socket.AF_UNIX) as one:
@@ -104,13 +104,13 @@ def make_socket(path: Path) -> None:
 
 
 def make_huge(path: Path) -> None:
-    """Make a file of a hundred gigabytes that takes no room."""
+    """Create a sparse file of a hundred gigabytes."""
     with path.open("wb") as file:
         file.truncate(100 << 30)
 
 
 def refuse(name: str, folder: Path) -> str:
-    """Return the message with which a folder is refused, in time."""
+    """Return the message with which a folder is refused, within the time limit."""
     begun = time.monotonic()
     with pytest.raises(MigrationFileInvalid) as caught:
         read_migrations(name, folder, {})
@@ -125,7 +125,7 @@ def refuse(name: str, folder: Path) -> str:
 def test_what_is_not_a_file_is_refused_by_name(
     tmp_path: Path, name: str, files: dict[str, str], place: str, make: Callable[[Path], None]
 ) -> None:
-    """A FIFO, a device, a socket, a link to nowhere and a file without end stop no run."""
+    """A FIFO, device, socket, broken link or huge file is refused by name."""
     folder = write_folder(tmp_path / "m", files)
     (folder / place).parent.mkdir(exist_ok=True)
     make(folder / place)
@@ -140,7 +140,7 @@ def test_what_is_not_a_file_is_refused_by_name(
 def test_settings_and_programs_that_nobody_can_parse_are_refused_or_read(
     tmp_path: Path, name: str, files: dict[str, str], place: str, text: str
 ) -> None:
-    """Nesting without end is an error of the file, where it is one at all."""
+    """Deeply nested text is read or refused within the time limit."""
     folder = write_folder(tmp_path / "m", {**files, place: NESTED[text]})
     begun = time.monotonic()
     with contextlib.suppress(MigrationFileInvalid):
@@ -150,7 +150,7 @@ def test_settings_and_programs_that_nobody_can_parse_are_refused_or_read(
 
 @pytest.mark.parametrize("text", NESTED)
 def test_gmrc_that_nobody_can_parse_is_refused(tmp_path: Path, text: str) -> None:
-    """The settings of graphile-migrate are read once its migrations are right."""
+    """An unreadable .gmrc beside valid migrations is refused."""
     body = "--! Previous: -\n--! Hash: sha1:93a1e4e7ba9a2f3fbc1e9dff3a7a2f7d5c2a4c30\n"
     files = {"1.sql": f"{body}--! AllowInvalidHash\n\nSELECT 1;\n", ".gmrc": NESTED[text]}
     assert ".gmrc" in refuse("graphile-migrate", write_folder(tmp_path / "m", files))
@@ -167,7 +167,7 @@ def test_gmrc_that_nobody_can_parse_is_refused(tmp_path: Path, text: str) -> Non
     ],
 )
 def test_table_that_is_something_else_is_refused(tmp_path: Path, place: str, text: str) -> None:
-    """A value in the place of a table is named."""
+    """A setting that should be a table but is not is refused."""
     folder = write_folder(tmp_path / "m", {"V1__a.sql": SQL, place: text})
     assert "has no table [" in refuse("flyway", folder)
 
@@ -175,7 +175,7 @@ def test_table_that_is_something_else_is_refused(tmp_path: Path, place: str, tex
 @pytest.mark.parametrize("name", ["1_a\nb.sql", "1_a\tb.sql", "1_\x1b[31m.sql", "1_\x85.sql"])
 @pytest.mark.parametrize("tool", ["lockgate", "dbmate", "goose", "sqlx", "knex", "flyway"])
 def test_name_with_a_control_character_is_refused(tmp_path: Path, tool: str, name: str) -> None:
-    """A name that could write to a terminal, or break a line of a log, is no migration's."""
+    """A name with a control character is refused, and the message can be printed."""
     folder = write_folder(tmp_path / "m", {name: SQL})
     message = refuse(tool, folder)
     assert "the name contains a control character" in message
@@ -184,7 +184,7 @@ def test_name_with_a_control_character_is_refused(tmp_path: Path, tool: str, nam
 
 @pytest.mark.parametrize("tool", [*list_formats(), AUTO_FORMAT])
 def test_link_to_a_folder_above_is_refused(tmp_path: Path, tool: str) -> None:
-    """A circle of folders ends, whichever format meets it."""
+    """A link to a parent folder is refused in every format."""
     folder = write_folder(tmp_path / "m", {"a/b/1_a.sql": SQL})
     (folder / "a" / "b" / "again").symlink_to(folder)
     (folder / "a" / "b" / "once_more").symlink_to(folder / "a")
@@ -192,7 +192,7 @@ def test_link_to_a_folder_above_is_refused(tmp_path: Path, tool: str) -> None:
 
 
 def test_link_to_a_folder_beside_is_followed(tmp_path: Path) -> None:
-    """A link that leads to files of its own is a folder like others."""
+    """A link to a folder outside is read like a folder."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": SQL})
     (folder / "more").symlink_to(write_folder(tmp_path / "n", {"2_b.sql": SQL}))
     found = read_migrations("lockgate", folder, {})
@@ -200,7 +200,7 @@ def test_link_to_a_folder_beside_is_followed(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_linked_twice_is_refused(tmp_path: Path) -> None:
-    """The second of two links to one folder is named, with the command that removes it."""
+    """The second link to the same folder is refused, with the command that removes it."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": SQL})
     other = write_folder(tmp_path / "n", {"2_b.sql": SQL})
     for name in ("x", "y"):
@@ -215,7 +215,7 @@ def test_folder_that_is_linked_twice_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("above", ["", "a"])
 def test_link_to_a_folder_above_is_refused_where_it_is(tmp_path: Path, above: str) -> None:
-    """A link deep in the folder is named by its own path, before anything is read through it."""
+    """A link to a parent folder is refused by its own path."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": SQL, "a/b/2_b.sql": SQL})
     (folder / "a" / "b" / "loop").symlink_to(folder / above)
     with pytest.raises(MigrationFileInvalid) as e:

@@ -1,4 +1,4 @@
-"""A tool is added by its package alone: everything else finds it there."""
+"""Add a tool with a package of its own and no other change."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FILES = {"1.toy": "CREATE TABLE one ();\n", "2.toy": "CREATE TABLE two ();\n"}
 
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lay the toy's package beside those of the tools, for one test."""
+    """Add the toy package to the formats for one test."""
     write_folder(tmp_path / "more", {"toy_tool/__init__.py": "", "toy_tool/tool.py": PACKAGE})
     monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(tmp_path / "more")])
     yield
@@ -73,7 +73,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_new_tool_is_read_and_recognised(tmp_path: Path) -> None:
-    """Its name is a format of the settings, of `--format` and of the registry."""
+    """The new tool's name is accepted as a format, and its folder is read and recognised."""
     folder = write_folder(tmp_path / "m", FILES)
 
     assert NAME == read_settings({"LOCKGATE_FORMAT": NAME}).format
@@ -83,7 +83,7 @@ def test_new_tool_is_read_and_recognised(tmp_path: Path) -> None:
 
 
 def test_new_tool_can_be_named_in_a_terminal() -> None:
-    """`adopt --from` takes it."""
+    """`adopt --from` accepts the new tool's name."""
     options = parse_arguments(["adopt", "--from", NAME, "--reason", "r"])
     assert NAME == options.source
 
@@ -91,7 +91,7 @@ def test_new_tool_can_be_named_in_a_terminal() -> None:
 def test_history_of_a_new_tool_is_adopted_and_the_rest_planned_and_applied(
     project: Project,
 ) -> None:
-    """Its table is found, read, and needs no entry anywhere else."""
+    """The history of a new tool is found and adopted, and a pending file is planned and applied."""
     project.write(FILES)
     project.settings["LOCKGATE_FORMAT"] = NAME
     project.database.run(
@@ -109,7 +109,7 @@ def test_history_of_a_new_tool_is_adopted_and_the_rest_planned_and_applied(
 
 
 def test_first_run_respects_the_history_of_a_new_tool(project: Project) -> None:
-    """Its table is somebody's history, with the tool's name."""
+    """A first run is refused with the new tool's name if its history table exists."""
     project.write(FILES)
     project.settings["LOCKGATE_FORMAT"] = NAME
     project.has_product_default = True
@@ -124,5 +124,5 @@ def test_first_run_respects_the_history_of_a_new_tool(project: Project) -> None:
 
 
 def test_new_tool_without_a_page_is_found_undocumented() -> None:
-    """The test of the pages would fail."""
+    """A new tool without a documentation page is found."""
     assert [NAME] == list_undocumented(list_tools())

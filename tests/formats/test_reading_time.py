@@ -1,4 +1,4 @@
-"""How the time to read a file grows with its size, for texts of one repeated piece."""
+"""Check that the time to read a file grows in proportion to its size."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE = 5_000
-# A text four times as long takes four times as long; sixteen times where each piece reads the rest.
+# A size four times as large takes four times as long if linear, sixteen if quadratic.
 MOST_TIMES = 8
-# Less than this is the time of everything but the text.
+# Shorter times are dominated by fixed costs.
 FLOOR_SECONDS = 0.02
 HEADS = {
     "": "",
@@ -38,7 +38,7 @@ PIECES = [
 
 
 def measure(act: Callable[[], object]) -> float:
-    """Return the processor time that an act takes, whether it succeeds or refuses."""
+    """Return the CPU time of a call, whether it succeeds or is refused."""
     began = time.process_time()
     with contextlib.suppress(LockgateError):
         act()
@@ -46,7 +46,7 @@ def measure(act: Callable[[], object]) -> float:
 
 
 def grows_too_fast(act: Callable[[int], object]) -> bool:
-    """Tell whether a size four times as large takes far more than four times as long, thrice."""
+    """Return whether a four times larger size takes far more than four times as long, three times."""
     return all(
         measure(lambda: act(4 * SIZE)) > MOST_TIMES * max(measure(lambda: act(SIZE)), FLOOR_SECONDS)
         for _ in range(3)
@@ -57,7 +57,7 @@ def grows_too_fast(act: Callable[[int], object]) -> bool:
 def test_time_to_read_a_file_grows_with_its_size(
     tmp_path: Path, name: str, files: dict[str, str], hostile: str
 ) -> None:
-    """No piece makes a reader go through the rest of the file once for each of them."""
+    """No reader scans the rest of the file again for each repetition of a piece."""
     folder = write_folder(tmp_path / "m", files)
     head = HEADS.get(name, "") if hostile.endswith(".sql") else ""
 
@@ -73,7 +73,7 @@ def test_time_to_read_a_file_grows_with_its_size(
 @pytest.mark.parametrize("text", ["-- migrate:up a={}'", "-- up{}x=", "-- down {}!"])
 @pytest.mark.parametrize("piece", ["aaa=", " ", "a ", "a", "-"])
 def test_time_to_recognise_a_marker_grows_with_its_line(text: str, piece: str) -> None:
-    """Options that could be cut up in many ways are cut up in one."""
+    """A marker line with many possible splits is parsed in linear time."""
 
     def find(size: int) -> None:
         find_markers(text.format(piece * (size // len(piece))))

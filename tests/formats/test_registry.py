@@ -1,4 +1,4 @@
-"""Which format a folder is in: recognised with certainty, or a choice that is left to a person."""
+"""Recognise the format of a folder, or ask for a setting if it is ambiguous."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHANGESET = "--liquibase formatted sql\n--changeset ann:1\n"
 PLAN = "%project=a\n\na 2024-01-01T00:00:00Z A <a@example.com>\n"
 NAME = "Set LOCKGATE_FORMAT (or --format) to one of "
 
-# A folder as each tool makes it, and the files that projects keep beside their migrations.
+# A folder as each tool creates it, with files that projects keep beside migrations.
 FOLDERS = {
     "lockgate": {"1_a.sql": f"-- migrate:up lock_timeout:1s\n{UP}", "README.md": ""},
     "dbmate": {"1_a.sql": f"-- migrate:up\n{UP}-- migrate:down\n{DOWN}"},
@@ -52,10 +52,10 @@ FOLDERS = {
 }
 
 
-# Its files are sqlx's by their names, which is the second case below.
+# Its file names are also valid for sqlx; see the second case below.
 @pytest.mark.parametrize("name", [name for name in FOLDERS if name != "golang-migrate"])
 def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: str) -> None:
-    """No other format claims it."""
+    """The folder of each tool is recognised as no other format."""
     assert name == recognise_format(write_folder(tmp_path / "m", FOLDERS[name]))
 
 
@@ -86,7 +86,7 @@ def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: st
 def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
     tmp_path: Path, files: dict[str, str], expected: str
 ) -> None:
-    """The message says between which it hesitates and why, the hint how to choose."""
+    """The message lists the candidates with their reasons, and the hint explains how to choose."""
     folder = write_folder(tmp_path / "m", files)
     with pytest.raises(MigrationFileInvalid) as caught:
         recognise_format(folder)
@@ -96,13 +96,13 @@ def test_folder_that_may_be_of_several_tools_is_left_to_a_person(
     assert ("tells them apart" in hint) is ("may belong to" in expected)
 
 
-# What is left of Rails' and graphile-migrate's folders is native, and says what it does.
+# The SQL files of Rails and graphile-migrate are valid native ones, so these are left out.
 @pytest.mark.parametrize(
     "name",
     sorted(FOLDERS.keys() - {"lockgate", "dbmate", "sqlx", "rails", "graphile-migrate"}),
 )
 def test_folder_of_another_tool_is_not_run_as_a_native_one(tmp_path: Path, name: str) -> None:
-    """Where no format is named it is refused, and the hint names the tool."""
+    """Without a configured format, the folder is refused, and the hint names the tool."""
     folder = write_folder(tmp_path / "m", FOLDERS[name])
     with pytest.raises(MigrationFileInvalid) as caught:
         make_plan(read_migrations("lockgate", folder, {}), EMPTY_HISTORY, Policy())
@@ -110,7 +110,7 @@ def test_folder_of_another_tool_is_not_run_as_a_native_one(tmp_path: Path, name:
 
 
 def test_mistake_in_a_native_folder_keeps_its_own_hint(tmp_path: Path) -> None:
-    """Dbmate's markers are ours: a typing error in them says nothing of dbmate."""
+    """A misspelled option in a native folder gets no hint about other formats."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "-- migrate:up transactoin:false\n"})
     with pytest.raises(MigrationFileInvalid) as caught:
         read_migrations("lockgate", folder, {})
@@ -148,7 +148,7 @@ MIXED = "CREATE TABLE a ();\nVACUUM a;\n"
 def test_hint_on_a_mixture_speaks_the_tools_own_words(
     tmp_path: Path, name: str, files: dict[str, str], expected: str
 ) -> None:
-    """What a file of that format can say about transactions, if anything."""
+    """The hint explains how a file of that format turns its transaction off, if it can."""
     catalog = read_migrations(name, write_folder(tmp_path / "m", files), {})
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(catalog.migrations[0].up)
@@ -156,7 +156,7 @@ def test_hint_on_a_mixture_speaks_the_tools_own_words(
 
 
 def test_only_the_chosen_tools_package_is_imported(tmp_path: Path) -> None:
-    """The packages of the others would lengthen every start."""
+    """Reading one format does not import the packages of others, which would slow every start."""
     folder = write_folder(tmp_path / "m", FOLDERS["goose"])
     program = (
         "import sys; from pathlib import Path; import lockgate.wiring;"

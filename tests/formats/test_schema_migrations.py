@@ -1,4 +1,4 @@
-"""Three tools call their table schema_migrations: which of them it is, and where."""
+"""Distinguish the three tools whose table is called schema_migrations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PUBLIC = "public.schema_migrations"
 def test_table_is_told_by_its_columns_and_neighbours(
     database: Database, setup: str, expected: tuple[str | None, ...]
 ) -> None:
-    """One tool finds its table, the others do not take it for theirs."""
+    """Columns and related tables identify the tool, and no other one claims the table."""
     database.run(setup or "SELECT 1")
     ask = make_ask(database)
     assert expected == tuple(
@@ -60,7 +60,7 @@ ONE, TWO = 'CREATE SCHEMA "One";', "CREATE SCHEMA two;"
 def test_table_is_found_where_it_is_alone(
     database: Database, path: str, setup: str, expected: str | None
 ) -> None:
-    """Of several none is taken: which one would be a guess."""
+    """The table is found in any schema; if there are several, none is chosen."""
     database.run(setup)
     ask = make_ask(database, setup=f"SET search_path TO {path}")
     assert expected == find_table(dbmate.SHAPE, ask)

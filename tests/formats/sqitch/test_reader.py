@@ -1,4 +1,4 @@
-"""Sqitch's projects: plan, ids, layout and scripts, and what of Sqitch is refused."""
+"""Read Sqitch projects: plan, ids, layout, scripts, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HEAD = "%syntax-version=1.0.0\n%project=flipr\n\n"
 SIGNED = "2026-01-01T12:00:00Z P <p@example.com>"
 SQL = "SELECT 1;\n"
-# What Sqitch 1.3.1 makes of it stands below.
+# The expected changes below are those of Sqitch 1.3.1.
 PLAN = """%syntax-version=1.0.0
 %project=flipr
 %uri=HTTPS://Example.COM:443/flipr/%7eus?q=%c3%bc#ä
@@ -52,12 +52,12 @@ FILES = {"sqitch.plan": PLAN, **{f"deploy/{name}.sql": f"-- {name}\n" for name i
 
 @pytest.fixture
 def folder(tmp_path: Path) -> ForeignFolder:
-    """Give an empty folder of Sqitch's."""
+    """Give an empty Sqitch folder."""
     return ForeignFolder(tmp_path / "project", "sqitch")
 
 
 def make_files(*lines: str, **scripts: str) -> dict[str, str]:
-    """Return a plan of those lines, and a deploy script for each name."""
+    """Return a plan with the given lines, and a deploy script for each name."""
     plan = HEAD + "".join(f"{line}\n" for line in lines)
     return {"sqitch.plan": plan, **{f"deploy/{name}.sql": sql for name, sql in scripts.items()}}
 
@@ -76,7 +76,7 @@ def make_files(*lines: str, **scripts: str) -> dict[str, str]:
 def test_command_that_is_psqls_own_business_is_left_out(
     folder: ForeignFolder, command: str
 ) -> None:
-    """What it does is seen in a terminal, and not in a database."""
+    """A psql command that affects only the terminal is removed before the script runs."""
     text = f"BEGIN;\n{command}\nSELECT 1;\nCOMMIT;\n{command}"
     script = folder.read_one(make_files(f"a {SIGNED}", a=text)).up
     found = analyse_script(script)
@@ -87,7 +87,7 @@ def test_command_that_is_psqls_own_business_is_left_out(
     "command", ["\\set ON_ERROR_STOP off", "\\set a 1", "\\i b.sql", "\\encoding LATIN1", "\\gexec"]
 )
 def test_command_that_concerns_the_database_is_refused(folder: ForeignFolder, command: str) -> None:
-    """It is known to be psql's, so that the plan says the way past it."""
+    """A psql command that affects what runs is refused, and the error is marked as psql's."""
     script = folder.read_one(make_files(f"a {SIGNED}", a=f"SELECT 1\n{command}\n")).up
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(script)
@@ -111,7 +111,7 @@ def test_command_that_concerns_the_database_is_refused(folder: ForeignFolder, co
     ],
 )
 def test_what_psql_only_warns_of_is_left_out(folder: ForeignFolder, sql: str, mode: Mode) -> None:
-    """A COMMIT outside of a transaction and a BEGIN in one do nothing there."""
+    """A COMMIT outside a transaction and a BEGIN inside one are removed, since psql only warns."""
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
     found = analyse_script(up)
     words = [one.words[0] for one in found.statements]
@@ -137,7 +137,7 @@ def test_what_psql_only_warns_of_is_left_out(folder: ForeignFolder, sql: str, mo
 def test_transaction_that_cannot_be_followed_is_refused(
     folder: ForeignFolder, sql: str, word: str
 ) -> None:
-    """What psql would roll back, or leave open, is refused with the way past it."""
+    """A transaction that psql would roll back or leave open is refused, marked as psql's."""
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
     with pytest.raises(MigrationFileInvalid, match=f"this {word} has no counterpart") as caught:
         analyse_script(up)
@@ -153,7 +153,7 @@ def test_transaction_that_cannot_be_followed_is_refused(
     ],
 )
 def test_copy_of_psql_reads_the_lines_below_it(folder: ForeignFolder, command: str) -> None:
-    """It is a COPY with its data; every statement stays where it is."""
+    r"""A \copy from stdin becomes a COPY with its data, and no statement shifts."""
     sql = f"SELECT 1;\n{command}\n1\t2\n\\.\nSELECT 2;\n"
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
     found = analyse_script(up)
@@ -177,7 +177,7 @@ def test_copy_of_psql_reads_the_lines_below_it(folder: ForeignFolder, command: s
     ],
 )
 def test_copy_of_a_file_is_refused(folder: ForeignFolder, sql: str) -> None:
-    """What it reads or writes is not in the script."""
+    r"""A \copy that reads or writes anything outside the script is refused."""
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
     with pytest.raises(MigrationFileInvalid, match=r"has the psql command \\copy"):
         analyse_script(up)
@@ -185,7 +185,7 @@ def test_copy_of_a_file_is_refused(folder: ForeignFolder, sql: str) -> None:
 
 @pytest.mark.parametrize("quote", ["'", "$$", "$a$"])
 def test_copy_of_psql_in_a_string_is_a_string(folder: ForeignFolder, quote: str) -> None:
-    """Text that only looks like a command stays."""
+    r"""A \copy within a string or COPY data is left unchanged."""
     line = "\\copy t from stdin\n"
     line = "\\copy t from stdin\n"
     sql = f"SELECT {quote}\n{line}{quote};\nCOPY t FROM stdin;\n\\{line}\\.\n"
@@ -196,7 +196,7 @@ def test_copy_of_psql_in_a_string_is_a_string(folder: ForeignFolder, quote: str)
 def test_script_of_many_commands_is_read_once(
     folder: ForeignFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each command that is left out costs a step, not another look at the whole script."""
+    """Each removed command costs one pass over its statement, not over the whole script."""
     looks: Counter[str] = Counter()
     match_tokens = sql_token.match_tokens
 
@@ -211,12 +211,12 @@ def test_script_of_many_commands_is_read_once(
 
 
 def test_plan_has_the_ids_that_sqitch_gives() -> None:
-    """Project, URI, parent, planner, date, dependencies and note are in the digest as there."""
+    """Change ids equal Sqitch's, which hash project, URI, parent, planner, date and note."""
     assert read_plan(PLAN, "sqitch.plan").changes == CHANGES
 
 
 def test_line_endings_of_windows_and_a_mark_change_no_id() -> None:
-    """The plan is the same with carriage returns and a byte order mark."""
+    """Carriage returns and a byte order mark do not change the ids."""
     assert read_plan("\ufeff" + PLAN.replace("\n", "\r\n"), "sqitch.plan").changes == CHANGES
 
 
@@ -234,12 +234,12 @@ def test_line_endings_of_windows_and_a_mark_change_no_id() -> None:
     ],
 )
 def test_uri_is_made_canonical(uri: str, expected: str) -> None:
-    """Case, default ports, escapes and empty paths are those of Perl's URI."""
+    """Case, default ports, escapes and empty paths are normalised like in Perl's URI module."""
     assert expected == canonical_uri(uri)
 
 
 def test_changes_run_in_the_order_of_the_plan(folder: ForeignFolder) -> None:
-    """A name's rework has a number, and the reworked script has its tag's name."""
+    """A reworked change gets a number, and its earlier script the name of its tag."""
     catalog = folder.read(FILES)
     expected = [
         ("users", "deploy/users@v1.0.sql"),
@@ -252,7 +252,7 @@ def test_changes_run_in_the_order_of_the_plan(folder: ForeignFolder) -> None:
 
 
 def test_revert_script_is_the_way_back(folder: ForeignFolder) -> None:
-    """It lies beside the deploy script's folder; verify scripts are passed over."""
+    """The revert script is the down script, and verify scripts are ignored."""
     files = make_files(f"a {SIGNED}", a=SQL)
     migration = folder.read_one({**files, "revert/a.sql": "SELECT 2;", "verify/a.sql": "SELECT x;"})
     assert migration.down is not None
@@ -260,7 +260,7 @@ def test_revert_script_is_the_way_back(folder: ForeignFolder) -> None:
 
 
 def test_configuration_says_where_things_are(folder: ForeignFolder) -> None:
-    """Sections, comments, quotes and continued lines are Git's; what is the engine's goes first."""
+    """The configuration has Git's syntax, and the engine's section overrides [core]."""
     config = (
         "[core]\n\tengine = pg\n  top_dir = a b ; of all\n\textension = ddl\n\tplan_file=x\n"
         '[engine "pg"]\n\tplan_file = "pl\\"a\\"n" # here\n\trevert_dir = un\\\ndo\n[deploy] verify\n'
@@ -292,7 +292,7 @@ def test_configuration_says_where_things_are(folder: ForeignFolder) -> None:
 def test_script_commits_where_psql_would_and_it_matters(
     folder: ForeignFolder, sql: str, mode: Mode, *, transaction: bool | None
 ) -> None:
-    """Without BEGIN, statements are a transaction together, unless one of them may not be in any."""
+    """Statements without BEGIN share a transaction unless one of them cannot run in any."""
     up = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up
     assert (transaction, mode) == (up.options.transaction, analyse_script(up).mode)
 
@@ -312,14 +312,14 @@ def test_script_commits_where_psql_would_and_it_matters(
 def test_variable_of_psql_is_an_obstacle(
     folder: ForeignFolder, sql: str, expected: str | None
 ) -> None:
-    """Only psql fills it in; a cast, a slice, a string and data are no variables."""
+    """A psql variable is refused; casts, slices, strings and COPY data are not mistaken for one."""
     obstacle = folder.read_one(make_files(f"a {SIGNED}", a=sql)).up.obstacle
     why = f"uses the psql variable {expected}, which only psql can fill in"
     assert (None if expected is None else why) == (None if obstacle is None else obstacle.why)
 
 
 def test_obstacle_names_its_line_where_it_is_to_run(folder: ForeignFolder) -> None:
-    """The folder can be read; the run of that script is refused."""
+    """The folder can be read, but running that script is refused."""
     up = folder.read_one(make_files(f"a {SIGNED}", a="SELECT 1;\nSELECT :x;")).up
     with pytest.raises(MigrationFileInvalid, match=r"deploy/a.sql:2: the script uses"):
         analyse_script(up)
@@ -349,7 +349,7 @@ def test_obstacle_names_its_line_where_it_is_to_run(folder: ForeignFolder) -> No
 def test_plan_is_refused_with_its_line(
     folder: ForeignFolder, lines: tuple[str, ...], expected: str
 ) -> None:
-    """What Sqitch refuses, and what only Sqitch can do, is said with its place."""
+    """A plan that Sqitch or Lockgate cannot follow is refused, with the line if there is one."""
     message = folder.refuse(make_files(*lines, a=SQL))
     assert expected in message
 
@@ -376,12 +376,12 @@ def test_plan_is_refused_with_its_line(
 def test_project_is_refused_with_its_reason(
     folder: ForeignFolder, files: dict[str, str], expected: str
 ) -> None:
-    """A project that is none, is another database's, or reaches out of its folder."""
+    """A project is refused if it is invalid, for another database, or leaves its folder."""
     assert expected in folder.refuse(files)
 
 
 def test_registry_gets_the_ids_of_the_plan(folder: ForeignFolder) -> None:
-    """Sqitch's ids become ours, other projects are left out, what is not planned is unknown."""
+    """Rows get the catalog's ids; other projects are left out, and unplanned changes are unknown."""
     folder.write(FILES)
     rows = (
         ForeignRow(CHANGES[0].change_id, "users", checksum="c", group="flipr"),
@@ -399,7 +399,7 @@ def test_registry_gets_the_ids_of_the_plan(folder: ForeignFolder) -> None:
 
 
 def test_registry_stands_in_where_a_script_names_it(folder: ForeignFolder) -> None:
-    """Only then is it made, with its schema."""
+    """A script that names the registry finds it in its schema."""
     catalog = folder.read(make_files(f"a {SIGNED}", a="TABLE sqitch.changes;"))
     assert catalog.stub is not None
     assert "CREATE SCHEMA IF NOT EXISTS sqitch" in catalog.stub.sql
@@ -416,5 +416,5 @@ def test_registry_stands_in_where_a_script_names_it(folder: ForeignFolder) -> No
 def test_folder_is_recognised_by_its_plan(
     folder: ForeignFolder, files: dict[str, str], expected: str | None
 ) -> None:
-    """A plan or a configuration is certain; folders of scripts are not."""
+    """A plan or a configuration identifies the folder; folders of scripts do not."""
     assert expected == folder.recognise(files)

@@ -1,4 +1,4 @@
-"""Sqitch's registry as a history."""
+"""Read Sqitch's registry as a history, and adopt it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLAN = "%project=p\n\na 2026-01-01T12:00:00Z P <p@example.com>\n"
 
 
 def test_changes_of_all_projects_are_read_in_the_order_of_deployment(database: Database) -> None:
-    """The registry's schema may have any name; a hash that is the id is none."""
+    """The registry's schema may have any name, and a script hash equal to the id is ignored."""
     database.run(SETUP)
     ask = make_ask(database, setup="SET TIME ZONE 'UTC'")
     table = find_table(sqitch.SHAPE, ask)
@@ -56,7 +56,7 @@ def test_changes_of_all_projects_are_read_in_the_order_of_deployment(database: D
 
 
 def test_checksum_is_that_of_the_deploy_script(tmp_path: Path) -> None:
-    """It is the SHA-1 of its bytes, as they are."""
+    """The checksum is the SHA-1 of the script's bytes."""
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy/a.sql").write_bytes(b"abc")
     (tmp_path / "sqitch.plan").write_text(PLAN)
@@ -66,14 +66,14 @@ def test_checksum_is_that_of_the_deploy_script(tmp_path: Path) -> None:
 
 
 def test_database_without_a_registry_has_none(database: Database) -> None:
-    """A table of that name with other columns is somebody else's."""
+    """A table with that name but other columns is not used."""
     database.run("CREATE TABLE changes (change_id text)")
     assert find_table(sqitch.SHAPE, make_ask(database)) is None
 
 
 @pytest.fixture
 def plan(database: Database, tmp_path: Path) -> Project:
-    """Give a plan of two changes, the first of them in the registry, beside that database."""
+    """Give a project with two planned changes, the first of them in the registry."""
     (tmp_path / "deploy").mkdir()
     for name in ("a", "b"):
         (tmp_path / f"deploy/{name}.sql").write_text(f"CREATE TABLE {name} ();")
@@ -84,7 +84,7 @@ def plan(database: Database, tmp_path: Path) -> Project:
 
 
 def deploy(database: Database, folder: Path, name: str) -> None:
-    """Say in the registry that a change of the plan was deployed."""
+    """Record a planned change as deployed in the registry."""
     changes = read_plan((folder / "sqitch.plan").read_text(), "sqitch.plan").changes
     change = next(one for one in changes if one.name == name)
     digest = hashlib.sha1((folder / f"deploy/{name}.sql").read_bytes(), usedforsecurity=False)
@@ -95,7 +95,7 @@ def deploy(database: Database, folder: Path, name: str) -> None:
 
 
 def test_adoption_takes_the_projects_changes_by_their_ids(plan: Project) -> None:
-    """Sqitch's id becomes the name; another project's change is left alone; the rest is pending."""
+    """Only the project's own deployed changes are adopted, and the rest stays pending."""
     adopted = plan.do(Action.ADOPT, source="sqitch", reason="we move")
     finished = plan.run()
     expected = (Status.APPLIED, ["b"], [("a", "applied"), ("b", "applied")])
@@ -103,7 +103,7 @@ def test_adoption_takes_the_projects_changes_by_their_ids(plan: Project) -> None
 
 
 def test_adoption_refuses_a_change_whose_plan_was_edited(plan: Project) -> None:
-    """The id is a digest of the plan's line; with another note it is another's."""
+    """A change with an edited plan line has another id, so its adoption is refused."""
     text = (plan.folder / "sqitch.plan").read_text()
     plan.write({"sqitch.plan": text.replace("<p@example.com>", "<p@example.com> # new")})
     report = plan.do(Action.ADOPT, source="sqitch", reason="we move")
@@ -117,7 +117,7 @@ def test_adoption_refuses_a_change_whose_plan_was_edited(plan: Project) -> None:
 def test_hint_on_a_script_of_psql_adopts_what_sqitch_did(
     plan: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its command takes over what Sqitch deployed, and the change is not run again."""
+    """The hint's command adopts what Sqitch deployed, and the change is not run again."""
     plan.write({"deploy/b.sql": "\\i other.sql\n"})
     refused = plan.run()
     assert refused.error is not None
@@ -134,7 +134,7 @@ def test_hint_on_a_script_of_psql_adopts_what_sqitch_did(
 def test_hint_on_a_script_of_psql_behind_an_adoption_leads_past_it(
     plan: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A history cannot be adopted into: the change is run with psql and counts as applied."""
+    """After an adoption, the hint's command records a change that was run with psql."""
     plan.do(Action.ADOPT, source="sqitch", reason="we move")
     plan.write({"deploy/b.sql": "\\i other.sql\n"})
     refused = plan.run()

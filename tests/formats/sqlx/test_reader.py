@@ -1,4 +1,4 @@
-"""sqlx's folders: simple and reversible migrations, and what is refused."""
+"""Read sqlx folders: simple and reversible migrations, and what Lockgate refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
-    """Simple and reversible migrations stand side by side; what has no underscore is passed over."""
+    """Simple and reversible migrations may be mixed, and files without an underscore are ignored."""
     files = {
         "10_c.sql": "c",
         "0009_b.up.sql": "b",
@@ -41,13 +41,13 @@ def test_folder_is_read_in_the_order_of_numbers(tmp_path: Path) -> None:
 def test_transaction_is_left_out_where_the_file_begins_so(
     *, tmp_path: Path, text: str, expected: bool | None
 ) -> None:
-    """Only the very first characters count."""
+    """The comment counts only as the very first characters of the file."""
     catalog = read_folder(write_folder(tmp_path / "m", {"1_a.sql": text}), {})
     assert expected is catalog.migrations[0].up.options.transaction
 
 
 def test_directions_have_their_own_transactions(tmp_path: Path) -> None:
-    """Each file speaks for itself."""
+    """The comment in one file does not affect the other direction."""
     files = {"1_a.up.sql": "-- no-transaction\n", "1_a.down.sql": "SELECT 1"}
     migration = read_folder(write_folder(tmp_path / "m", files), {}).migrations[0]
     assert migration.down is not None
@@ -83,12 +83,12 @@ def test_directions_have_their_own_transactions(tmp_path: Path) -> None:
 def test_folder_that_sqlx_cannot_read_is_refused(
     tmp_path: Path, files: dict[str, str], expected: str
 ) -> None:
-    """The error names the file and the way out."""
+    """The error names the file and the fix."""
     assert expected == read_refused(read_folder, write_folder(tmp_path / "m", files))
 
 
 def test_script_that_names_sqlxs_table_gets_it(tmp_path: Path) -> None:
-    """A migration that edits sqlx's own history finds the table."""
+    """A migration that edits sqlx's history finds the table."""
     folder = write_folder(tmp_path / "m", {"1_a.sql": "UPDATE _sqlx_migrations SET checksum = ''"})
     stub = read_folder(folder, {}).stub
     assert stub is not None
@@ -114,5 +114,5 @@ def test_script_that_names_sqlxs_table_gets_it(tmp_path: Path) -> None:
 def test_recognise_answers_for_numbers_without_markers(
     tmp_path: Path, files: dict[str, str], expected: str | None
 ) -> None:
-    """Another tool's marker or name makes the folder that tool's."""
+    """A file with another tool's marker or name rules sqlx out."""
     assert expected == recognise(write_folder(tmp_path / "m", files))

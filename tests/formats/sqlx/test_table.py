@@ -1,4 +1,4 @@
-"""sqlx's table as a history, with its checksums."""
+"""Read sqlx's table as a history with checksums."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAILED = (
 
 
 def insert(version: int, success: str, checksum: str) -> str:
-    """Return the statement that sqlx's row of a version is written with."""
+    """Return the statement that inserts a row as sqlx does."""
     return (
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)"
         f" VALUES ({version}, 'a b', {success}, '\\x{checksum}', 1);"
@@ -46,7 +46,7 @@ def insert(version: int, success: str, checksum: str) -> str:
 
 
 def test_rows_have_checksum_and_state(database: Database) -> None:
-    """A row without success is a failed one, with what to do."""
+    """A row without success is a failure and explains how to fix it."""
     database.run(CREATE + insert(1, "true", "0aff") + insert(2, "false", "00"))
     ask = make_ask(database)
     assert TABLE == find_table(sqlx.SHAPE, ask)
@@ -59,7 +59,7 @@ def test_rows_have_checksum_and_state(database: Database) -> None:
 
 
 def test_checksum_is_that_of_the_files_bytes(tmp_path: Path) -> None:
-    """A byte order mark and line ends count."""
+    """The checksum covers a byte order mark and line ends."""
     content = "\ufeffSELECT 1;\r\n".encode()
     folder = write_folder(tmp_path / "m", {"1_a.up.sql": content, "1_a.down.sql": "x"})
     migration = read_folder(folder, {}).migrations[0]
@@ -67,7 +67,7 @@ def test_checksum_is_that_of_the_files_bytes(tmp_path: Path) -> None:
 
 
 def test_adoption_notices_a_file_that_was_edited(project: Project) -> None:
-    """Of two files, the one whose bytes are not those of the table is named."""
+    """The error names only the file that differs from its recorded checksum."""
     project.settings["LOCKGATE_FORMAT"] = "sqlx"
     project.write({"0001_a.sql": "SELECT 1;", "0002_b.sql": "SELECT 2;"})
     right, wrong = hashlib.sha384(b"SELECT 1;").hexdigest(), hashlib.sha384(b"x").hexdigest()
