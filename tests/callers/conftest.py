@@ -1,4 +1,4 @@
-"""Fixtures for callers: stored events, and a server in the place of the signed URL."""
+"""Fixtures for callers: stored events, and a server in place of the signed URL."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EVENTS = Path(__file__).parents[1] / "events"
-# 2026-11-22, noon, UTC.
+# Noon on 2026-11-22, UTC.
 NOW_SECONDS = 1_795_348_800.0
 
 
 @pytest.fixture
 def invocation() -> Invocation:
-    """Give an invocation with plenty of time, that is never followed by another."""
+    """Return an invocation with plenty of time and no continuation."""
     timing = Timing(lambda: 60_000, lambda _: None)
     return Invocation(FUNCTION_ARN, timing, lambda: NOW_SECONDS, make_client, lambda _: None)
 
 
 @pytest.fixture
 def read_event() -> Callable[[str], dict[str, Any]]:
-    """Give a function that reads a stored event."""
+    """Return a function that reads a stored event."""
 
     def read(name: str) -> dict[str, Any]:
         event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
@@ -44,7 +44,7 @@ def read_event() -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., PutServer]]:
-    """Give a function that starts a server for the length of the test."""
+    """Return a function that starts a server for the duration of the test."""
     with contextlib.ExitStack() as stack:
 
         def start(*scenes: bytes | int | Play, context: ssl.SSLContext | None = None) -> PutServer:

@@ -1,4 +1,4 @@
-"""A server that plays the signed URL byte by byte: answers, resets, or says nothing."""
+"""A server in place of the signed URL: it answers, resets, or stays silent."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Play(Enum):
 
 
 def reply(status: int) -> bytes:
-    """Return an answer as S3 gives it."""
+    """Return an answer like S3's."""
     return f"HTTP/1.1 {status} Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
 @dataclass
 class PutServer:
-    """Plays one scene per connection, the last one for ever, and keeps what it was sent."""
+    """Plays one scene per connection, repeating the last one, and records the requests."""
 
     scenes: list[bytes | Play]
     context: ssl.SSLContext | None = None
@@ -78,7 +78,7 @@ class PutServer:
             self._held.append(connection)
             return
         if scene is Play.RESET:
-            # A linger of zero makes close send RST.
+            # A linger of zero makes close() send RST.
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         else:
@@ -88,7 +88,7 @@ class PutServer:
 
 
 def read_request_bytes(connection: socket.socket) -> bytes:
-    """Return the head and the body of one request, as they came."""
+    """Return head and body of one request, unchanged."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += connection.recv(65536)

@@ -1,4 +1,4 @@
-"""A custom resource's event becomes an envelope that can be answered, and a request."""
+"""A custom resource's event is read into an envelope, which can be answered, and a request."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STACK = (
 
 
 def caller_of(envelope: Envelope) -> Caller:
-    """Return the caller that a request of this envelope names."""
+    """Return the caller in a request of this envelope."""
     reference = {
         "stack_id": STACK,
         "request_id": envelope.request_id,
@@ -52,20 +52,20 @@ def caller_of(envelope: Envelope) -> Caller:
 
 
 def test_create_migrates_everything(read_event: ReadEvent) -> None:
-    """Create is an up without a target; what makes CloudFormation send an event is ignored."""
+    """Create is an up without a target, and the properties that only trigger updates are ignored."""
     envelope = read_envelope(read_event("cloudformation_create"))
     assert Request(Action.UP, caller_of(envelope)) == read_request(envelope, SETTINGS)
 
 
 def test_update_takes_target_and_reason(read_event: ReadEvent) -> None:
-    """Update is an up as well, to the version and for the reason in the properties."""
+    """Update is also an up, with the target and reason of its properties."""
     envelope = read_envelope(read_event("cloudformation_update"))
     expected = Request(Action.UP, caller_of(envelope), "20261122093000", reason="release 8")
     assert expected == read_request(envelope, SETTINGS)
 
 
 def test_delete_needs_no_run(read_event: ReadEvent, invocation: Invocation) -> None:
-    """Delete leaves the database be, whatever its properties are; Create and Update do not."""
+    """Delete changes nothing whatever its properties are, while Create and Update need a run."""
     deletion = {**read_event("cloudformation_delete"), "ResourceProperties": ["nonsense"]}
     events = [read_event("cloudformation_create"), read_event("cloudformation_update"), deletion]
     found = [open_stack(event, invocation, loopback=False).needs_run for event in events]
@@ -73,7 +73,7 @@ def test_delete_needs_no_run(read_event: ReadEvent, invocation: Invocation) -> N
 
 
 def test_envelope_shows_neither_url_nor_properties(read_event: ReadEvent) -> None:
-    """The signed URL and what a stack passes on are in no repr."""
+    """The repr shows neither the signed URL nor the properties of the stack."""
     event = read_event("cloudformation_create")
     event["ResourceProperties"]["Password"] = "hunter2"
     shown = repr(read_envelope(event))
@@ -83,7 +83,7 @@ def test_envelope_shows_neither_url_nor_properties(read_event: ReadEvent) -> Non
 
 
 def test_physical_id_is_the_same_over_create_and_updates(read_event: ReadEvent) -> None:
-    """The id of Create depends on stack and logical id alone, and later events echo it."""
+    """The id of a Create depends only on stack and logical id, and later events echo it."""
     create = read_envelope(read_event("cloudformation_create"))
     update = read_event("cloudformation_update")
     assert create.physical_id == "lockgate-Migration-b713b840f959"
@@ -94,13 +94,13 @@ def test_physical_id_is_the_same_over_create_and_updates(read_event: ReadEvent) 
 
 
 def test_physical_id_of_another_maker_is_echoed(read_event: ReadEvent) -> None:
-    """An id that CloudFormation invented, or that another migrator made, is not replaced."""
+    """An id that was invented by CloudFormation or made by another tool is kept."""
     event = {**read_event("cloudformation_delete"), "PhysicalResourceId": "orders-Migration-1A2B"}
     assert read_envelope(event).physical_id == "orders-Migration-1A2B"
 
 
 def test_physical_id_of_a_repeated_create_is_not_another(read_event: ReadEvent) -> None:
-    """A Create ignores a given id; it would be the id of a resource that is not there yet."""
+    """Create ignores a given id, since the resource does not exist yet."""
     event = read_event("cloudformation_create")
     expected = read_envelope(event).physical_id
     assert expected == read_envelope({**event, "PhysicalResourceId": "invented"}).physical_id
@@ -126,7 +126,7 @@ def test_physical_id_of_a_repeated_create_is_not_another(read_event: ReadEvent) 
 def test_envelope_of_a_wrong_type_is_refused(
     read_event: ReadEvent, change: dict[str, Any], problem: str
 ) -> None:
-    """A field that cannot be echoed is refused; the message shows none of the event."""
+    """A field that cannot be echoed is refused, and the message shows nothing of the event."""
     event = {**read_event("cloudformation_update"), **change}
     with pytest.raises(RequestInvalid) as caught:
         read_envelope(event)
@@ -148,7 +148,7 @@ def test_envelope_of_a_wrong_type_is_refused(
 def test_property_that_cannot_be_read_is_refused(
     read_event: ReadEvent, properties: object, problem: str
 ) -> None:
-    """A bad property is refused by the request, so that the envelope can still be answered."""
+    """A bad property is refused when the request is read, so the envelope can still be answered."""
     event = {**read_event("cloudformation_update"), "ResourceProperties": properties}
     envelope = read_envelope(event)
     with pytest.raises(RequestInvalid) as caught:
@@ -157,7 +157,7 @@ def test_property_that_cannot_be_read_is_refused(
 
 
 def test_reason_of_the_most_characters_is_read(read_event: ReadEvent) -> None:
-    """One more is refused, as the table above shows."""
+    """A reason of the maximum length is accepted."""
     longest = {"Reason": "x" * 1_000}
     event = {**read_event("cloudformation_update"), "ResourceProperties": longest}
     assert "x" * 1_000 == read_request(read_envelope(event), SETTINGS).reason
@@ -165,21 +165,21 @@ def test_reason_of_the_most_characters_is_read(read_event: ReadEvent) -> None:
 
 @pytest.mark.parametrize("properties", [None, {}, {"Target": "", "Reason": ""}, {"Other": [{}]}])
 def test_property_that_says_nothing_is_not_given(read_event: ReadEvent, properties: object) -> None:
-    """CloudFormation cannot leave a parameter out, so an empty one counts as not given."""
+    """CloudFormation cannot omit a parameter, so an empty property counts as not given."""
     event = {**read_event("cloudformation_create"), "ResourceProperties": properties}
     envelope = read_envelope(event)
     assert Request(Action.UP, caller_of(envelope)) == read_request(envelope, SETTINGS)
 
 
 def test_up_that_is_not_allowed_is_refused(read_event: ReadEvent) -> None:
-    """The function that only operates does not migrate for a stack either."""
+    """A function that does not allow up refuses a stack's request to migrate."""
     envelope = read_envelope(read_event("cloudformation_create"))
     with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
         read_request(envelope, Settings(allowed_actions=("status",)))
 
 
 def test_event_without_url_can_be_read(read_event: ReadEvent) -> None:
-    """A framework that answers itself may keep the URL; only who answers needs one."""
+    """An event without a URL is readable, since a framework that answers itself may remove it."""
     event = read_event("cloudformation_create")
     del event["ResponseURL"]
     assert RequestType.CREATE is read_envelope(event).request_type
@@ -203,7 +203,7 @@ def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
 
 
 def test_run_for_the_same_event_will_answer(read_event: ReadEvent, invocation: Invocation) -> None:
-    """A second delivery leaves the answer to the first, whichever invocation that is in."""
+    """A second delivery leaves the answer to the first, in whichever invocation that is."""
     stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
     assert stack.is_same_event(make_holder(stack.envelope))
 
@@ -221,7 +221,7 @@ def test_run_for_the_same_event_will_answer(read_event: ReadEvent, invocation: I
 def test_other_holder_will_not_answer(
     read_event: ReadEvent, invocation: Invocation, changes: dict[str, Any]
 ) -> None:
-    """Somebody else's run, and a run that has ended, answer nobody."""
+    """Another caller's run, or a run that has ended, will not answer this event."""
     stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
     assert not stack.is_same_event(make_holder(stack.envelope, **changes))
 
@@ -230,14 +230,14 @@ def test_other_holder_will_not_answer(
 def test_run_for_another_event_will_not_answer(
     read_event: ReadEvent, invocation: Invocation, name: str
 ) -> None:
-    """A repeated operation has the id of the failed one, and a URL of its own."""
+    """A repeated operation reuses the id of the failed one but has its own URL."""
     event = read_event("cloudformation_create")
     stack = open_stack({**event, name: f"{event[name]}1"}, invocation, loopback=False)
     assert not stack.is_same_event(make_holder(read_envelope(event)))
 
 
 def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
-    """What is stored and shown tells URLs apart, and is none."""
+    """The stored digest distinguishes URLs without containing one."""
     envelope = read_envelope(read_event("cloudformation_create"))
     assert 16 == len(envelope.reference["url_digest"])
     assert all("http" not in value for value in envelope.reference.values())
@@ -249,7 +249,7 @@ def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
         ("&X-Amz-Date=20261122T115000Z", 600),
         ("&X-Amz-Date=20261122T115000Z&X-Amz-Expires=7200", 600),
         ("&X-Amz-Date=20261122T120000Z", 0),
-        # Nobody can be waiting since then, or the clocks differ: as if it did not say.
+        # Older than the longest timeout, in the future, or unreadable: treated as missing.
         ("&X-Amz-Date=20261122T105959Z", 0),
         ("&X-Amz-Date=20261122T120001Z", 0),
         ("&X-Amz-Date=20261199T120001Z", 0),
@@ -260,7 +260,7 @@ def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
 def test_time_runs_from_when_the_url_was_signed(
     read_event: ReadEvent, signed_at: str, began_seconds_ago: int
 ) -> None:
-    """An event that Lambda delivers again after a kill is as old as its URL."""
+    """The age of a redelivered event counts from the date in its URL."""
     event = read_event("cloudformation_create")
     event["ResponseURL"] = f"https://bucket.invalid/x?X-Amz-Signature=1{signed_at}"
     event["ResourceProperties"] = {}
@@ -274,13 +274,13 @@ def test_time_runs_from_when_the_url_was_signed(
      ("9" * 5_000, 3_600), ("soon", 3_600), (["1"], 3_600), ("٣", 3_600), (None, 3_600)],
 )  # fmt: skip
 def test_service_timeout_is_read_or_is_an_hour(given: object, seconds: int) -> None:
-    """What CloudFormation cannot mean is its default."""
+    """An invalid ServiceTimeout counts as CloudFormation's default of one hour."""
     event = {"ResourceProperties": {"ServiceTimeout": given}}
     assert seconds == read_continuation(event, 0.0).timeout_seconds
 
 
 def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) -> None:
-    """What the function adds to the event is read back, and goes before the URL's date."""
+    """The continuation in the event is read back and takes precedence over the URL's date."""
     event = read_event("cloudformation_create")
     event["ResponseURL"] += "&X-Amz-Date=20261122T115900Z"
     first = Continuation(0, NOW.timestamp() - 900, 1_800)
@@ -290,7 +290,7 @@ def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) ->
 
 @pytest.mark.parametrize("began_at", [float("nan"), 1e300])
 def test_forged_beginning_gives_no_more_time(began_at: float) -> None:
-    """A time that is none, or in the future, counts as now."""
+    """A start time that is invalid or in the future counts as now."""
     event = {"LockgateContinuation": {"hop": 2, "began_at": began_at}}
     assert Continuation(2, 100.0, 3_600) == read_continuation(event, 100.0)
 
@@ -307,7 +307,7 @@ def test_forged_beginning_gives_no_more_time(began_at: float) -> None:
 def test_first_run_is_part_of_the_request(
     read_event: ReadEvent, properties: dict[str, str], expected: FirstRun | None
 ) -> None:
-    """An empty property counts as not given: the setting decides."""
+    """An empty FirstRun counts as not given, so the setting decides."""
     envelope = read_envelope(
         {**read_event("cloudformation_create"), "ResourceProperties": properties}
     )
@@ -325,7 +325,7 @@ def test_first_run_is_part_of_the_request(
 def test_first_run_that_cannot_be_read_is_refused(
     read_event: ReadEvent, properties: dict[str, str], problem: str
 ) -> None:
-    """What would be ignored without a word is refused."""
+    """A misspelled FirstRun is refused rather than silently ignored."""
     envelope = read_envelope(
         {**read_event("cloudformation_create"), "ResourceProperties": properties}
     )

@@ -1,4 +1,4 @@
-"""The answer fits into 4,096 bytes in every case and says the most important first."""
+"""Every answer fits into 4,096 bytes and puts the most important information first."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ REASON = (
 
 @pytest.fixture
 def envelope(read_event: ReadEvent) -> Envelope:
-    """Give the envelope of an Update."""
+    """Return the envelope of an Update."""
     return read_envelope(read_event("cloudformation_update"))
 
 
 def test_success_carries_data(envelope: Envelope) -> None:
-    """Everything is echoed, and the data are text."""
+    """All ids are echoed, and the data are strings."""
     assert {
         "Status": "SUCCESS",
         "PhysicalResourceId": "lockgate-Migration-0123456789ab",
@@ -92,7 +92,7 @@ def test_success_carries_data(envelope: Envelope) -> None:
 
 
 def test_database_that_is_ahead_is_a_success(envelope: Envelope) -> None:
-    """A stack that is rolled back finds a newer database, and that is well."""
+    """A rolled-back stack may find a newer database, which is a success."""
     report = Report(Status.UP_TO_DATE, Action.UP, "run-1", ahead=(ENTRY,))
     answer = make_answer(envelope, report)
     assert answer["Status"] == "SUCCESS"
@@ -100,7 +100,7 @@ def test_database_that_is_ahead_is_a_success(envelope: Envelope) -> None:
 
 
 def test_failure_carries_the_reason(envelope: Envelope) -> None:
-    """The reason starts with migration, SQLSTATE and state; data would not be read."""
+    """The reason starts with migration, SQLSTATE and state, and there is no data."""
     answer = make_answer(envelope, FAILED)
     assert (answer["Status"], answer["Reason"]) == ("FAILED", REASON)
     assert "Data" not in answer
@@ -108,14 +108,14 @@ def test_failure_carries_the_reason(envelope: Envelope) -> None:
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.BUSY, Status.REFUSED, Status.INCOMPLETE])
 def test_every_other_status_is_a_failure(envelope: Envelope, status: Status) -> None:
-    """Nothing but a success is called one, and no failure is without a reason."""
+    """Only a success is reported as one, and every failure has a reason."""
     answer = make_answer(envelope, Report(status=status, action=None, run_id="run-1"))
     assert answer["Status"] == "FAILED"
     assert answer["Reason"]
 
 
 def test_error_before_the_run_is_a_failure(envelope: Envelope) -> None:
-    """Broken settings are told to CloudFormation too."""
+    """An error in the settings is reported to CloudFormation as well."""
     error = SettingInvalid("LOCKGATE_PORT is wrong.", hint="Correct it.")
     answer = make_answer(envelope, refuse_report("run-1", error, NOT_BEGUN))
     assert answer["Status"] == "FAILED"
@@ -123,7 +123,7 @@ def test_error_before_the_run_is_a_failure(envelope: Envelope) -> None:
 
 
 def test_delete_succeeds_without_data(read_event: ReadEvent) -> None:
-    """Delete's answer is a success that echoes the id."""
+    """A Delete is answered with success and its own id."""
     envelope = read_envelope(read_event("cloudformation_delete"))
     answer = make_answer(envelope, None)
     assert (
@@ -135,7 +135,7 @@ def test_delete_succeeds_without_data(read_event: ReadEvent) -> None:
 
 @pytest.mark.parametrize("character", ["x", "ß", "€", "😀", '"', "\\"])
 def test_reason_is_cut_at_a_character_to_the_last_byte(envelope: Envelope, character: str) -> None:
-    """A long reason fills the answer as far as whole characters go, and its start stays."""
+    """A long reason is cut between characters, uses all the space, and keeps its beginning."""
     error = MigrationFailed("It broke. " + character * 5_000)
     body = encode_answer(make_answer(envelope, error))
     reason = json.loads(body)["Reason"]
@@ -144,7 +144,7 @@ def test_reason_is_cut_at_a_character_to_the_last_byte(envelope: Envelope, chara
     assert reason.endswith(f"{character}…")
 
 
-# Text as it may come, lone surrogates and control characters included.
+# Any text, including lone surrogates and control characters.
 texts = st.one_of(
     st.text(max_size=3_000),
     st.builds(
@@ -190,7 +190,7 @@ failures = st.builds(UnexpectedFailure, texts, hint=st.none() | texts)
 def test_answer_fits_in_every_case(
     envelope: Envelope, outcome: Report | LockgateError | None
 ) -> None:
-    """Whatever happened, the body is whole JSON in UTF-8 of at most 4,096 bytes."""
+    """Every outcome is encoded as valid JSON in UTF-8 of at most 4,096 bytes."""
     answer = make_answer(envelope, outcome)
     body = encode_answer(answer)
     assert len(body) <= MAX_ANSWER_BYTES
@@ -211,7 +211,7 @@ def test_answer_fits_in_every_case(
 
 @pytest.mark.parametrize("character", ["x", "ß", '"', "\\"])
 def test_answer_fits_beside_the_longest_ids(read_event: ReadEvent, character: str) -> None:
-    """The longest ids that are read leave room for the start of the reason and for all data."""
+    """Even the longest ids leave room for the start of the reason and for all data."""
     width = len(json.dumps(character, ensure_ascii=False).encode()) - 2
     longest = {
         "StackId": character * (1_022 // width),
@@ -252,7 +252,7 @@ def test_answer_fits_beside_the_longest_ids(read_event: ReadEvent, character: st
 
 
 def test_framework_gets_id_and_data(envelope: Envelope) -> None:
-    """Where a framework answers, the function returns what that wants."""
+    """In return mode the function returns the id and the data for the framework."""
     expected = {
         "PhysicalResourceId": "lockgate-Migration-0123456789ab",
         "Data": make_answer(envelope, APPLIED)["Data"],
@@ -277,7 +277,7 @@ def test_framework_gets_the_id_of_a_delete(read_event: ReadEvent) -> None:
             "Busy. Nothing was changed. Run run-1.",
         ),
         (SettingInvalid("Wrong.", hint="Correct it."), RequestRefused, "Wrong. Correct it."),
-        # With its quotes, 2,000 bytes as JSON, whatever a character takes.
+        # At most 2,000 bytes as JSON, including the quotes, for any character.
         (UnexpectedFailure("x" * 5_000), UnexpectedFailure, "x" * 1_995 + "…"),
         (UnexpectedFailure('"' * 5_000), UnexpectedFailure, '"' * 997 + "…"),
         (UnexpectedFailure("𝄞" * 5_000), UnexpectedFailure, "𝄞" * 498 + "…"),
@@ -289,7 +289,7 @@ def test_framework_gets_an_error_for_a_failure(
     expected: type[LockgateError],
     message: str,
 ) -> None:
-    """The framework makes the message the reason, so it is short and no report."""
+    """The framework uses the message as the reason, so it is short and not a report."""
     with pytest.raises(LockgateError) as caught:
         returned_answer(envelope, outcome)
     assert (expected, message) == (type(caught.value), str(caught.value))

@@ -1,4 +1,4 @@
-"""A hook's event is answered by its ids, and asks for an up."""
+"""A hook's event contains the ids for the answer, and requests an up."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def alone(invocation: Invocation) -> Invocation:
-    """Give an invocation that makes no client, and tells nobody anything."""
+    """Return an invocation without an AWS client."""
     return replace(invocation, clients=lambda _service, _region: None)
 
 
 def test_hook_asks_for_an_up(read_event: ReadEvent, alone: Invocation) -> None:
-    """The reference names the deployment, and of the hook's id a digest."""
+    """The reference contains the deployment and a digest of the hook's id."""
     hook = open_hook(read_event("codedeploy"), alone)
     request = hook.read_request(Settings())
     reference = request.caller.reference
@@ -41,7 +41,7 @@ def test_hook_asks_for_an_up(read_event: ReadEvent, alone: Invocation) -> None:
 
 
 def test_hook_goes_on_with_its_count_and_time(read_event: ReadEvent, alone: Invocation) -> None:
-    """What the function hands to itself is read back, and is the same hook."""
+    """The continuation in the event is read back and belongs to the same hook."""
     first = open_hook(read_event("codedeploy"), alone)
     following = replace(first.continuation.next(), began_at=NOW_SECONDS - 900)
     second = open_hook(add_continuation(read_event("codedeploy"), following), alone)
@@ -64,7 +64,7 @@ def test_hook_goes_on_with_its_count_and_time(read_event: ReadEvent, alone: Invo
 def test_carried_nonsense_is_none(
     read_event: ReadEvent, alone: Invocation, carried: object
 ) -> None:
-    """What no invocation of ours has added begins anew."""
+    """A continuation that Lockgate did not write is ignored."""
     event = {**read_event("codedeploy"), "LockgateContinuation": carried}
     assert Continuation(0, NOW_SECONDS, HOOK_SECONDS) == open_hook(event, alone).continuation
 
@@ -73,7 +73,7 @@ def test_carried_nonsense_is_none(
 def test_carried_time_is_never_in_the_future(
     read_event: ReadEvent, alone: Invocation, began_at: float
 ) -> None:
-    """A forged time gives a hook no more of it."""
+    """A forged start time does not give a hook more time."""
     carried = {"hop": 2, "began_at": began_at}
     event = {**read_event("codedeploy"), "LockgateContinuation": carried}
     assert Continuation(2, NOW_SECONDS, HOOK_SECONDS) == open_hook(event, alone).continuation
@@ -95,7 +95,7 @@ def test_carried_time_is_never_in_the_future(
 def test_outcome_has_one_of_two_words(
     read_event: ReadEvent, alone: Invocation, outcome: Report | LockgateError, expected: str
 ) -> None:
-    """CodeDeploy takes Succeeded and Failed, and no other."""
+    """CodeDeploy accepts only Succeeded and Failed."""
     assert expected == open_hook(read_event("codedeploy"), alone).make_answer(outcome).status
 
 
@@ -104,14 +104,14 @@ def test_outcome_has_one_of_two_words(
 def test_hook_without_an_id_is_refused(
     read_event: ReadEvent, alone: Invocation, name: str, value: object
 ) -> None:
-    """Nobody could be told the outcome; the message shows none of the event."""
+    """Without its ids a hook cannot be answered, and the message shows nothing of the event."""
     with pytest.raises(RequestInvalid, match=f"The event's {name} is missing") as caught:
         open_hook({**read_event("codedeploy"), name: value}, alone)
     assert "hush" not in f"{caught.value} {caught.value.hint} {caught.value.fields}"
 
 
 def test_up_that_is_not_allowed_is_refused(read_event: ReadEvent, alone: Invocation) -> None:
-    """The function that only operates does not migrate for a deployment either."""
+    """A function that does not allow up refuses a deployment's request to migrate."""
     hook = open_hook(read_event("codedeploy"), alone)
     with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
         hook.read_request(Settings(allowed_actions=("status",)))

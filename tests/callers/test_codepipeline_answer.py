@@ -1,4 +1,4 @@
-"""What CodePipeline is told keeps to its limits, and says the most important first."""
+"""Answers to CodePipeline respect its limits and put the most important information first."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def report_of(status: Status, **more: Any) -> Report:
 
 
 def entries(count: int) -> tuple[Entry, ...]:
-    """Return so many migrations."""
+    """Return this many migrations."""
     return tuple(Entry(str(n), "add_orders", "versioned") for n in range(count))
 
 
 def flaws_of(result: JobResult) -> list[str]:
-    """Return what CodePipeline would not take."""
+    """Return what CodePipeline would reject."""
     model = MODEL.operation_model(OPERATIONS[result.operation])
     return find_flaws(model, result.arguments)
 
@@ -81,12 +81,12 @@ def flaws_of(result: JobResult) -> list[str]:
     ],
 )
 def test_summary_says_what_was_done(report: Report, expected: str) -> None:
-    """A sentence for what was done, one for what is left, one for where the database is."""
+    """The summary has a sentence each for what was done, what is left, and the database's version."""
     assert expected == summarise(report)
 
 
 def test_warnings_stand_behind_the_summary() -> None:
-    """Whoever looks at the pipeline sees on what to act."""
+    """Warnings follow the summary, so that they are visible in the pipeline."""
     report = report_of(Status.UP_TO_DATE, warnings=("Migration 7 has no\nstatement.", "Beware."))
     details = make_result(JOB, report).arguments["executionDetails"]
     expected = (
@@ -102,7 +102,7 @@ def test_warnings_stand_behind_the_summary() -> None:
 def test_percent_counts_earlier_jobs(
     before: int, applied: int, pending: int, expected: int
 ) -> None:
-    """What is under way is never done to the full, and never less than it was."""
+    """A run that continues is never at 100 percent, and its percentage never decreases."""
     report = report_of(Status.INCOMPLETE, applied=entries(applied), pending=entries(pending))
     assert expected == measure_percent(before, report)
 
@@ -123,7 +123,7 @@ def test_percent_counts_earlier_jobs(
     ],
 )
 def test_failure_has_codepipelines_own_type(error: LockgateError, expected: str) -> None:
-    """Of an error and of its report alike; only a report has a run to point to."""
+    """Error and report get the same failure type, and only a report has a run id."""
     bare = make_result(JOB, error).arguments["failureDetails"]
     told = make_result(JOB, refuse_report("run-1", error, NOT_BEGUN)).arguments["failureDetails"]
     assert (expected, expected) == (bare["type"], told["type"])
@@ -132,7 +132,7 @@ def test_failure_has_codepipelines_own_type(error: LockgateError, expected: str)
 
 @pytest.mark.parametrize("character", ["x", "é", "𝄞", '"', "\\", "\0"])
 def test_everything_fits_whatever_a_run_says(character: str) -> None:
-    """By CodePipeline's own model, with texts of megabytes and no text at all."""
+    """Texts of any length satisfy CodePipeline's own model."""
     text = character * 100_000
     failed = report_of(Status.FAILED, error=ErrorInfo("x", text, "MigrationFailed", hint=text))
     applied = report_of(
@@ -151,7 +151,7 @@ def test_everything_fits_whatever_a_run_says(character: str) -> None:
 
 
 def test_token_leads_the_next_job_on() -> None:
-    """Time, count and first job survive from job to job."""
+    """Start time, count and first job are carried from job to job."""
     second_id = "22222222-abcd-1111-abcd-111111abcdef"
     token = make_token(JOB, 7)
     data = {"continuationToken": token}
@@ -195,7 +195,7 @@ GOOD_TOKEN = json.loads(make_token(JOB, 7))
     ],
 )
 def test_token_that_is_not_ours_is_none(token: object) -> None:
-    """A token of another tool, a later release or somebody's hand begins anew."""
+    """A token of another tool or a later release, or a forged one, is ignored."""
     data = {"continuationToken": token}
     assert read_job({"CodePipeline.job": {"id": JOB_ID, "data": data}}, 1_790_000_000.5) == JOB
 
@@ -204,14 +204,14 @@ def test_token_that_is_not_ours_is_none(token: object) -> None:
     "job", [None, [], {}, "x", {"id": 7}, {"id": "x"}, {"id": JOB_ID.upper()}, {"id": f"{JOB_ID}0"}]
 )
 def test_job_without_an_id_is_refused(job: object) -> None:
-    """Nobody could be told the outcome."""
+    """A job without a valid id is refused, since it could not be answered."""
     with pytest.raises(errors.RequestInvalid, match="has no id, so CodePipeline cannot be sent"):
         read_job({"CodePipeline.job": job}, 0.0)
 
 
 @pytest.mark.parametrize("parameters", ["[]", "7", "null", '"up"', "{", 7, ["up"], {}])
 def test_parameters_that_are_no_object_are_refused(parameters: object) -> None:
-    """They are text in every pipeline; whatever else comes runs nothing by guess."""
+    """Parameters that are not a JSON object in a string are refused without running anything."""
     action = {"configuration": {"UserParameters": parameters}}
     event = {"CodePipeline.job": {"id": JOB_ID, "data": {"actionConfiguration": action}}}
     with pytest.raises(errors.RequestInvalid, match="The action's UserParameters are not a JSON"):

@@ -1,4 +1,4 @@
-"""Events are told apart by the sign that each caller leaves."""
+"""Events are assigned to callers by a key that identifies each caller."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def test_stored_event_is_told_apart(
     read_event: Callable[[str], Any], name: str, expected: CallerKind
 ) -> None:
-    """CloudFormation has both its signs; all else is for the direct caller to read or refuse."""
+    """CloudFormation needs both of its keys; any other event is treated as a direct command."""
     assert expected is detect_caller(read_event(name))
 
 
@@ -57,7 +57,7 @@ TF: dict[str, object] = {"tf": {"action": "create"}}
     ],
 )
 def test_signs_have_an_order(event: object, expected: CallerKind) -> None:
-    """Whoever waits for an answer of its own goes before who does not."""
+    """A caller that waits for its own answer takes precedence."""
     assert expected is detect_caller(event)
 
 
@@ -70,12 +70,12 @@ def test_signs_have_an_order(event: object, expected: CallerKind) -> None:
     ],
 )
 def test_anything_else_is_direct(event: object) -> None:
-    """No event is without a caller, whatever its type."""
+    """Every other event, of any type, is treated as a direct command."""
     assert CallerKind.DIRECT is detect_caller(event)
 
 
 def test_caller_is_imported_when_it_calls() -> None:
-    """A direct invocation's start pays for no other caller, and for no AWS client."""
+    """A direct invocation imports no other caller and no AWS client at its start."""
     script = (
         "import sys\n"
         "import lockgate.entry\n"

@@ -1,4 +1,4 @@
-"""A command is read strictly, and the answer is the report or an error that carries it."""
+"""Commands are read strictly, and the answer is the report or an error that contains it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ALL_KEYS = "Accepted: action, target, first_run, reason, requested_by, execution
     ],
 )
 def test_command_becomes_a_request(event: object, expected: Request) -> None:
-    """Every key fills its field; an empty command migrates."""
+    """Every key sets its field, and an empty command migrates."""
     assert expected == read_request(event, SETTINGS)
 
 
@@ -70,7 +70,7 @@ def test_command_becomes_a_request(event: object, expected: Request) -> None:
 def test_stored_command_becomes_a_request(
     read_event: Callable[[str], Any], name: str, expected: Request
 ) -> None:
-    """The stored events read as they are meant."""
+    """Each stored event is read into the expected request."""
     assert expected == read_request(read_event(name), SETTINGS)
 
 
@@ -115,7 +115,7 @@ def test_stored_command_becomes_a_request(
     ],
 )
 def test_command_that_is_not_known_is_refused(event: object, problem: str) -> None:
-    """The message names what was sent, the nearest match and what is accepted."""
+    """The message names the unknown value, the nearest match and the accepted ones."""
     with pytest.raises(RequestInvalid) as caught:
         read_request(event, SETTINGS)
     assert (f"{problem}", EXAMPLES) == (str(caught.value), caught.value.hint)
@@ -166,7 +166,7 @@ def test_value_of_a_wrong_type_is_refused(event: object, problem: str, hint: str
 def test_event_of_another_service_is_refused_by_name(
     read_event: Callable[[str], Any], name: str, problem: str
 ) -> None:
-    """The sender is named, the way out is given, and nothing of the event is shown."""
+    """The message names the sender, the hint says what to do, and nothing of the event is shown."""
     with pytest.raises(RequestInvalid) as caught:
         read_request(read_event(name), SETTINGS)
     assert f"{problem}" == str(caught.value)
@@ -175,7 +175,7 @@ def test_event_of_another_service_is_refused_by_name(
 
 
 def test_action_that_is_not_allowed_is_refused() -> None:
-    """A function that only looks does not migrate, not even for an empty command."""
+    """A read-only function does not migrate, even for an empty command."""
     only_status = Settings(allowed_actions=("status",))
     with pytest.raises(RequestInvalid) as caught:
         read_request({}, only_status)
@@ -201,7 +201,7 @@ COMMANDS = st.dictionaries(
 @must_reach(read=4, refused_value=10, refused_key=1)
 @given(st.one_of(VALUES, COMMANDS))
 def test_any_event_is_read_or_refused(event: object) -> None:
-    """No JSON value brings out another error, and only an empty one or a command migrates."""
+    """Any JSON value is read or refused as invalid, and only {}, null or a command migrates."""
     try:
         request = read_request(event, SETTINGS)
     except RequestInvalid:
@@ -215,7 +215,7 @@ def test_any_event_is_read_or_refused(event: object) -> None:
 
 
 def test_success_is_answered_with_the_report() -> None:
-    """What succeeds is returned as the whole report."""
+    """A success returns the whole report."""
     report = Report(status=Status.UP_TO_DATE, action=Action.UP, run_id="run-1")
     assert report.to_json() == answer({"action": "up"}, report)
 
@@ -235,7 +235,7 @@ def test_success_is_answered_with_the_report() -> None:
 def test_failure_raises_the_public_class_with_the_report(
     type_name: str, expected: type[LockgateError]
 ) -> None:
-    """The class is one that callers may name; the message is the report as JSON."""
+    """The exception class is public, and its message is the report as JSON."""
     error = ErrorInfo(code="x", message="It broke.", type=type_name, hint="Fix it.")
     report = Report(status=Status.FAILED, action=Action.UP, run_id="run-1", error=error)
     with pytest.raises(LockgateError) as caught:
@@ -257,13 +257,13 @@ def test_failure_raises_the_public_class_with_the_report(
 def test_failure_without_error_has_the_class_of_its_status(
     status: Status, expected: type[LockgateError]
 ) -> None:
-    """Even a report that names no error is told apart by its class."""
+    """A report without an error gets its class from the status."""
     report = Report(status=status, action=Action.UP, run_id="run-1")
     assert expected is type(to_exception(report))
 
 
 def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
-    """Lists are cut, counts keep the whole numbers, and the JSON stays whole."""
+    """Lists are cut, counts stay complete, and the JSON stays valid."""
     entries = tuple(Entry(str(n), f'say_"{n}"', "versioned") for n in range(5_000))
     report = Report(
         status=Status.FAILED, action=Action.UP, run_id="run-1", applied=entries, pending=entries
@@ -276,7 +276,7 @@ def test_long_report_is_shortened_to_what_step_functions_keeps() -> None:
 
 
 def test_text_of_the_longest_length_is_not_cut() -> None:
-    """Beside one that is longer: that one ends with an ellipsis."""
+    """A text of the maximum length stays whole, and a longer one ends with an ellipsis."""
     state = " Nothing was changed."
     longest = "x" * (4_000 - len(state))
     hint = '"' * 1_500 + "y" * 6_500
@@ -288,7 +288,7 @@ def test_text_of_the_longest_length_is_not_cut() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 5_000_000, 'é"\\\n' * 1_000_000])
 def test_long_error_is_shortened_too(text: str) -> None:
-    """A migration that raises megabytes is reported all the same: its beginning, in whole JSON."""
+    """The message of an error of any size is cut, and the JSON stays valid."""
     error = errors.MigrationFailed(text, hint=text)
     report = refuse_report("run-1", error, NOT_BEGUN)
     message = str(to_exception(report))
@@ -314,7 +314,7 @@ def test_long_error_is_shortened_too(text: str) -> None:
     ids=["key", "keys", "action", "target", "reason", "requested_by", "list", "text"],
 )
 def test_huge_event_is_refused_in_few_words(event: object) -> None:
-    """As much as Lambda lets through; what is said of it fits on a screen."""
+    """For an event of the maximum size, the error message is still short."""
     with pytest.raises(RequestInvalid) as caught:
         read_request(event, SETTINGS)
     assert len(caught.value.message) < 500
@@ -361,7 +361,7 @@ ALL_ACTIONS = replace(SETTINGS, allowed_actions=tuple(Action))
     ],
 )
 def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Each key fills its field of the request."""
+    """Each key sets its field of the request."""
     given = {**event, **OPERATOR}
     found = read_request(given, ALL_ACTIONS)
     caller = Caller("direct")
@@ -426,14 +426,14 @@ def test_operators_commands_are_read(event: dict[str, Any], expected: dict[str, 
 def test_operators_command_that_does_not_fit_is_refused(
     event: dict[str, Any], problem: str, hint: str
 ) -> None:
-    """What changes something on purpose says how far, who and why."""
+    """An action that changes something must give its extent, its requester and its reason."""
     with pytest.raises(RequestInvalid) as caught:
         read_request(event, ALL_ACTIONS)
     assert (f"{problem}", hint) == (caught.value.message, caught.value.hint)
 
 
 def test_long_history_fits_into_what_lambda_returns() -> None:
-    """A thousand runs with the longest reasons are cut, and counted whole."""
+    """A history of 1,000 long runs is cut, and its count stays complete."""
     now = datetime(2026, 11, 30, tzinfo=UTC)
     record = RunRecord("r", "up", "applied", now, now, "direct", reason="é" * 1_000)
     value = answer({}, Report(Status.UP_TO_DATE, Action.HISTORY, "1", runs=(record,) * 1_000))

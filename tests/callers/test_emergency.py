@@ -1,4 +1,4 @@
-"""The answer for a run that hangs: what its events tell by then."""
+"""The emergency answer for a run that hangs, built from the events so far."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ AT_WORK = (
 
 
 class Listener:
-    """A caller that keeps the reports that it is told."""
+    """A caller that records the reports it gets."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
 
     def make_answer(self, report: Report) -> Answer:
-        """Return an answer that delivers nothing."""
+        """Record the report and return an answer that delivers nothing."""
         self.reports.append(report)
         return Answer("FAILED", lambda: None)
 
 
 def hang(*happened: Event) -> Report:
-    """Return what the second thread reports of a run with these events."""
+    """Return the second thread's report for a run with these events."""
     log, caller, answered = EventLog(lambda: 1.0), Listener(), threading.Event()
     log.add(*happened)
     told: Any = caller
@@ -64,7 +64,7 @@ def hang(*happened: Event) -> Report:
 def test_answer_shows_what_is_known(
     happened: tuple[Event, ...], applied: list[str], database: str | None
 ) -> None:
-    """What is under way is unknown; what was done before is listed."""
+    """The outcome of running work is unknown; finished migrations are listed."""
     report = hang(*happened)
     assert report.error is not None
     assert ("run-incomplete", StateAfter.UNKNOWN) == (report.error.code, report.error.state_after)

@@ -1,4 +1,4 @@
-"""A reason says the most important first, on one line."""
+"""A reason puts the most important information first, on one line."""
 
 from __future__ import annotations
 
@@ -140,23 +140,23 @@ SAID = 'column "email" already exists Fix the file. Run run-1.'
     ],
 )
 def test_reason_of_a_report(report: Report, expected: str) -> None:
-    """Migration and SQLSTATE, then the state, then the message, the advice and the run."""
+    """A reason lists migration and SQLSTATE, the state, the message, the hint and the run."""
     assert expected == make_reason(report)
 
 
 def test_reason_of_an_error_before_the_run() -> None:
-    """An error from before there was a report is its message and its advice."""
+    """The reason of an error without a report is its message and hint."""
     error = SettingInvalid("LOCKGATE_PORT is wrong.", hint="Correct it.")
     expected = "LOCKGATE_PORT is wrong. Correct it."
     assert expected == make_reason(error)
 
 
 def test_reason_is_never_empty() -> None:
-    """CloudFormation takes no failure without a reason."""
+    """CloudFormation rejects a failure without a reason, so a reason is never empty."""
     expected = "The run failed without a message; see the function's log."
     assert expected == make_reason(SettingInvalid(" \n"))
 
 
 def test_reason_holds_nothing_that_breaks_a_line_or_an_encoding() -> None:
-    """Line ends, control characters and lone surrogates do not reach the console."""
+    """Line breaks, control characters and lone surrogates are removed from the reason."""
     assert make_reason(SettingInvalid("a\r\nb\0c\x1b[0m\u202ed\ud800")) == "a b c [0m d?"

@@ -33,25 +33,25 @@ PLENTY_MS = 60_000
 
 @dataclass
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that advances only when sleep is called."""
 
     left_ms: int = PLENTY_MS
     slept: list[float] = field(default_factory=list)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.slept.append(seconds)
         self.left_ms -= round(seconds * 1_000)
 
     @property
     def timing(self) -> Timing:
-        """The clock as callers take it, with the longest pauses."""
+        """The clock as callers use it, with the longest pauses."""
         return Timing(lambda: self.left_ms, self.sleep, jitter=lambda: 1.0)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock with plenty of time left."""
+    """Return a clock with plenty of time left."""
     return Clock()
 
 
@@ -73,7 +73,7 @@ def clock() -> Clock:
     ],
 )
 def test_url_of_cloudformation_is_accepted(host: str) -> None:
-    """Every form of host that CloudFormation signs is let through, over HTTPS."""
+    """Every host name that CloudFormation signs is accepted, over HTTPS."""
     url = f"https://{host}/arn%3Aaws?X-Amz-Signature=SENTINEL"
     assert url == check_response_url(url, loopback=False)
 
@@ -115,7 +115,7 @@ def test_url_of_cloudformation_is_accepted(host: str) -> None:
     ],
 )
 def test_url_that_leads_elsewhere_is_refused(url: str | None) -> None:
-    """Nothing but CloudFormation's own bucket is written to, and the URL is not shown."""
+    """Only CloudFormation's own bucket is accepted, and the error does not show the URL."""
     with pytest.raises(RequestInvalid) as caught:
         check_response_url(url, loopback=False)
     assert caught.value.__context__ is None
@@ -135,7 +135,7 @@ def test_url_that_leads_elsewhere_is_refused(url: str | None) -> None:
     ],
 )
 def test_loopback_is_accepted_where_the_setting_says_so(url: str, *, is_allowed: bool) -> None:
-    """For tests, this machine alone may play the bucket."""
+    """With the setting for tests, only loopback addresses may replace the bucket."""
     if is_allowed:
         assert url == check_response_url(url, loopback=True)
     else:
@@ -146,7 +146,7 @@ def test_loopback_is_accepted_where_the_setting_says_so(url: str, *, is_allowed:
 def test_answer_is_sent_byte_by_byte_as_the_signature_wants(
     serve: Callable[..., PutServer], clock: Clock
 ) -> None:
-    """PUT, path and query untouched, an empty content-type, the body as it is."""
+    """The PUT has path and query unchanged, an empty content-type, and the body as given."""
     server = serve(200)
     put_answer(server.url, BODY, clock.timing, loopback=True)
     head = (
@@ -164,7 +164,7 @@ def test_answer_is_sent_byte_by_byte_as_the_signature_wants(
 def test_failure_that_may_pass_is_tried_again(
     serve: Callable[..., PutServer], clock: Clock, failure: int | bytes | Play
 ) -> None:
-    """Two failures, then it goes through; pauses grow; each try sends the same bytes."""
+    """After two failures the third attempt succeeds; pauses grow and every attempt is identical."""
     server = serve(failure, failure, 200)
     put_answer(server.url, BODY, clock.timing, loopback=True)
     assert clock.slept == [0.2, 0.4]
@@ -176,7 +176,7 @@ def test_failure_that_may_pass_is_tried_again(
 def test_failure_that_will_stay_is_not_tried_again(
     serve: Callable[..., PutServer], clock: Clock, status: int
 ) -> None:
-    """A signature that is over stays over; a redirection is not followed."""
+    """Client errors and redirects are not retried."""
     server = serve(status)
     with pytest.raises(UnexpectedFailure, match=f"try 1 of 5 ended with HTTP {status}"):
         put_answer(server.url, BODY, clock.timing, loopback=True)
@@ -184,7 +184,7 @@ def test_failure_that_will_stay_is_not_tried_again(
 
 
 def test_fifth_failure_is_the_last(serve: Callable[..., PutServer], clock: Clock) -> None:
-    """Five tries, four pauses, then an error that says what stays and what to look at."""
+    """After five attempts and four pauses, the error says what remains and what to check."""
     server = serve(503)
     with pytest.raises(UnexpectedFailure) as caught:
         put_answer(server.url, BODY, clock.timing, loopback=True)
@@ -199,7 +199,7 @@ def test_fifth_failure_is_the_last(serve: Callable[..., PutServer], clock: Clock
 def test_pauses_end_where_the_invocation_does(
     serve: Callable[..., PutServer], clock: Clock
 ) -> None:
-    """No pause is begun after which there would be no time for a try."""
+    """A pause is skipped if no time would be left for another attempt."""
     clock.left_ms = 1_700
     server = serve(503)
     with pytest.raises(UnexpectedFailure, match="try 3 of 5 ended with HTTP 503"):
@@ -210,14 +210,14 @@ def test_pauses_end_where_the_invocation_does(
 def test_silence_ends_with_the_time_that_is_left(
     serve: Callable[..., PutServer], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that takes the answer and says nothing does not outlast the invocation."""
+    """A server that never answers cannot outlast the invocation."""
     server = serve(Play.SILENCE)
     clock.left_ms = 1_900
     limits: list[float] = []
     connect = response_url._connect
 
     def connect_impatiently(parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
-        """Let the whole of the limit pass at once."""
+        """Use up the whole time limit immediately."""
         limits.append(seconds)
         clock.left_ms -= round(seconds * 1_000)
         return connect(parts, 0.05)
@@ -230,7 +230,7 @@ def test_silence_ends_with_the_time_that_is_left(
 
 
 def test_jitter_halves_a_pause_at_most(serve: Callable[..., PutServer], clock: Clock) -> None:
-    """Pauses lie between a half and the whole, so that many stacks do not knock at once."""
+    """A pause is at least half its length, with jitter so that many stacks do not retry together."""
     server = serve(503, 503, 200)
     timing = Timing(lambda: clock.left_ms, clock.sleep, jitter=lambda: 0.0)
     put_answer(server.url, BODY, timing, loopback=True)
@@ -238,14 +238,14 @@ def test_jitter_halves_a_pause_at_most(serve: Callable[..., PutServer], clock: C
 
 
 def test_url_is_checked_before_anything_is_sent(clock: Clock) -> None:
-    """An answer for another host is never begun."""
+    """Nothing is sent if the URL is not allowed."""
     with pytest.raises(RequestInvalid):
         put_answer("http://127.0.0.1:9/SENTINEL", BODY, clock.timing)
 
 
 @pytest.fixture
 def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """Give a server's TLS context and the file of the authority that signed it."""
+    """Return a server's TLS context and the certificate file of its authority."""
     made = make_certificates(now=datetime.now(UTC))
     for name in ("authority", "server", "server_key"):
         (tmp_path / name).write_bytes(getattr(made, name))
@@ -257,7 +257,7 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 def test_certificate_that_does_not_verify_gets_nothing(
     serve: Callable[..., PutServer], clock: Clock, tls: tuple[ssl.SSLContext, Path]
 ) -> None:
-    """A server that cannot prove itself is not told anything, and not asked twice."""
+    """Nothing is sent to a server without a valid certificate, and there is no retry."""
     server = serve(200, context=tls[0])
     with pytest.raises(UnexpectedFailure, match="a certificate that does not verify"):
         put_answer(server.url, BODY, clock.timing, loopback=True)
@@ -271,7 +271,7 @@ def test_certificate_of_the_system_store_verifies(
     tls: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Trust is the system's, as OpenSSL finds it; the environment's proxies are not used."""
+    """The system's certificate store is trusted, and proxy settings are ignored."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tls[1]))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
@@ -284,7 +284,7 @@ def test_certificate_of_the_system_store_verifies(
 def test_failure_never_shows_the_url(
     serve: Callable[..., PutServer], clock: Clock, scene: int | bytes | Play
 ) -> None:
-    """Neither the error, its chain, nor an answer's repr leads to the signature."""
+    """Neither the error, its causes nor the answer's repr contains the signature."""
     answer = make_answer(serve(scene), clock, BODY)
     with pytest.raises(UnexpectedFailure) as caught:
         SingleAnswer().give(answer)
@@ -300,7 +300,7 @@ def make_answer(server: PutServer, clock: Clock, body: bytes) -> Answer:
 
 
 def test_answerer_answers_once(serve: Callable[..., PutServer], clock: Clock) -> None:
-    """The first answer counts; the second is not sent, and its giver hears of the first."""
+    """Only the first answer is sent, and the second thread gets it as the result."""
     server = serve(200)
     first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
     answerer = SingleAnswer()
@@ -314,7 +314,7 @@ def test_answerer_answers_once(serve: Callable[..., PutServer], clock: Clock) ->
 def test_answerer_tries_again_after_an_answer_that_did_not_arrive(
     serve: Callable[..., PutServer], clock: Clock
 ) -> None:
-    """An answer that failed was none, so the next one is sent."""
+    """After a failed delivery the next answer is sent."""
     server = serve(403, 200)
     first, second = (make_answer(server, clock, body) for body in (b"first", b"second"))
     answerer = SingleAnswer()
@@ -328,7 +328,7 @@ def test_answerer_tries_again_after_an_answer_that_did_not_arrive(
 def test_two_threads_answer_once_and_wait_for_each_other(
     serve: Callable[..., PutServer], clock: Clock
 ) -> None:
-    """Of two threads at once one sends; the other comes back only when that is over."""
+    """One of two threads sends its answer, and the other returns only after that."""
     server = serve(503, 503, 200)
     answerer = SingleAnswer()
     start = threading.Barrier(2)

@@ -30,13 +30,13 @@ SETTINGS = Settings()
 
 
 class Ear:
-    """Hears all that is shown: what the code says, prints and logs."""
+    """Collects everything that the code returns, raises, prints and logs."""
 
     def __init__(self) -> None:
         self.heard = io.StringIO()
 
     def hear(self, action: Callable[..., object], *values: object) -> None:
-        """Run the action, and keep what it returns or how it fails, context and all."""
+        """Run the action and collect its result or its error with all contexts."""
         try:
             self.heard.write(repr(action(*values)))
         except LockgateError as error:
@@ -49,13 +49,13 @@ class Ear:
 
     @property
     def text(self) -> str:
-        """All that was heard."""
+        """All collected text."""
         return self.heard.getvalue()
 
 
 @pytest.fixture
 def ear() -> Iterator[Ear]:
-    """Give an ear that hears standard output and every logger as well."""
+    """Return a collector of standard output and all loggers."""
     ear = Ear()
     handler = logging.StreamHandler(ear.heard)
     root = logging.getLogger()
@@ -69,7 +69,7 @@ def ear() -> Iterator[Ear]:
 
 
 def spoil(event: Any) -> Iterator[Any]:
-    """Yield the event and versions of it in which one value has a wrong type."""
+    """Yield the event, and variants in which one value has a wrong type or is missing."""
     yield event
     for key in event:
         for wrong in (None, 5, [WORD], {WORD: WORD}):
@@ -79,7 +79,7 @@ def spoil(event: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def handle(invocation: Invocation) -> Callable[..., object]:
-    """Give a function that does with an event what the function does, short of the database."""
+    """Return a function that handles an event like the function, but without the database."""
 
     def handle(event: Any, *, is_told: bool = False) -> object:
         kind = detect_caller(event)
@@ -103,7 +103,7 @@ def handle(invocation: Invocation) -> Callable[..., object]:
 def test_stack_event_gives_nothing_away(
     read_event: Callable[[str], Any], handle: Callable[..., object], ear: Ear, name: str
 ) -> None:
-    """Neither the signed URL nor a stack's properties are shown, however the event is spoilt."""
+    """Even for malformed events, neither the signed URL nor the properties are shown."""
     event = read_event(name)
     event["ResponseURL"] += WORD
     event["ResourceProperties"] |= {"Password": WORD, "Nested": {"Deep": [WORD]}}
@@ -124,7 +124,7 @@ def test_stack_event_gives_nothing_away(
 def test_event_of_another_service_gives_nothing_away(
     read_event: Callable[[str], Any], handle: Callable[..., object], ear: Ear, name: str
 ) -> None:
-    """A CodePipeline job holds credentials; none of it is shown."""
+    """Nothing of an event, such as the credentials in a CodePipeline job, is shown."""
     event = read_event(name)
     assert WORD in json.dumps(event)
     for spoilt in spoil(event):
@@ -149,7 +149,7 @@ def test_sending_gives_nothing_away(
     ear: Ear,
     scene: int | bytes | Play,
 ) -> None:
-    """The signature in the URL is shown in no way that the sending can end."""
+    """However the delivery ends, the signature in the URL is not shown."""
     event = read_event("cloudformation_update")
     server = serve(scene)
     ear.hear(partial(handle, is_told=True), {**event, "ResponseURL": server.url})

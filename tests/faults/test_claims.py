@@ -1,7 +1,8 @@
-"""What a failed run claims of the database, compared with the database, at every message and fault.
+"""What a failed run claims about the database, compared with the database, for each message and fault.
 
-The contents are read by `tests.support.claim`, which knows nothing of Lockgate. `unchanged` and
-`rolled_back` must leave what was there, `kept` what the listed migrations made and nothing else.
+The contents are read by `tests.support.claim`, which is independent of Lockgate. After `unchanged`
+and `rolled_back` the contents must be as before; after `kept` they must be exactly what the listed
+migrations made.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ PART = frozenset({"partly_applied"})
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What strikes, and which states without a claim a run may end in after it."""
+    """A fault, and the states without a claim that a run may end in after it."""
 
     strike: Strike
     may_be: frozenset[str]
@@ -78,25 +79,25 @@ def end_session(project: Project, link: Link) -> None:
 
 
 def change_password(project: Project, _proxy: Proxy, _deadline: Deadline, link: Link) -> None:
-    """End the session, and let its password be another."""
+    """End the session and change its password."""
     project.database.run(f"ALTER ROLE {LOGIN} PASSWORD 'other'")
     end_session(project, link)
 
 
 def close_database(project: Project, _proxy: Proxy, _deadline: Deadline, link: Link) -> None:
-    """End the session, and let nobody but superusers in."""
+    """End the session and revoke CONNECT from everyone except superusers."""
     project.database.run(f'REVOKE CONNECT ON DATABASE "{project.database.name}" FROM PUBLIC')
     end_session(project, link)
 
 
 def vanish(project: Project, proxy: Proxy, _deadline: Deadline, link: Link) -> None:
-    """End the session, and let nothing answer any more."""
+    """End the session and refuse all further connections."""
     proxy.refuse_more()
     end_session(project, link)
 
 
 def break_again_and_again(_project: Project, proxy: Proxy, _deadline: Deadline, link: Link) -> None:
-    """Break this connection, and each later one at its first message."""
+    """Break this connection, and every later one at its first message."""
     proxy.break_all = True
     link.reset()
 
@@ -113,18 +114,18 @@ def steal_lock_and_break(project: Project, _proxy: Proxy, _deadline: Deadline, l
 
 
 def stop(_project: Project, _proxy: Proxy, deadline: Deadline, _link: Link) -> None:
-    """Let the deadline come."""
+    """Let the deadline expire."""
     deadline.interrupt("the test")
 
 
 def stop_and_break(_project: Project, _proxy: Proxy, deadline: Deadline, link: Link) -> None:
-    """Let the deadline come, and the connection break."""
+    """Let the deadline expire and break the connection."""
     deadline.interrupt("the test")
     link.reset()
 
 
 def end_silently(_project: Project, _proxy: Proxy, deadline: Deadline, link: Link) -> None:
-    """Let the network fall silent, and the time of the invocation be over."""
+    """Let the network fall silent and the invocation run out of time."""
     deadline.remaining = lambda: 100
     link.freeze()
 
@@ -144,7 +145,7 @@ FAULTS = {
 
 @pytest.fixture(scope="module")
 def own_server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
-    """Give a server whose roles a test may change."""
+    """Return a server whose roles a test may change."""
     with running_server(postgres_root) as running:
         with temporary_database(running) as database:
             database.run(f"CREATE ROLE {LOGIN} LOGIN")
@@ -153,7 +154,7 @@ def own_server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the migrations."""
+    """Return the folder of the migrations."""
     folder = tmp_path_factory.mktemp("claims")
     for name, text in MIGRATIONS.items():
         (folder / name).write_text(text)
@@ -161,7 +162,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_to(project: Project) -> Project:
-    """Let the project sign in as the role that owns nothing yet."""
+    """Let the project connect as a role that does not own anything yet."""
     database = project.database
     database.run(
         f"ALTER ROLE {LOGIN} PASSWORD 'x';"
@@ -177,12 +178,12 @@ def open_to(project: Project) -> Project:
 def undisturbed(
     own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[int, list[str]]:
-    """Give how many messages a run sends, and the contents after each number of migrations."""
+    """Return the message count of a run, and the contents after each number of migrations."""
     return compute_once(tmp_path_factory, "claims", lambda: find_undisturbed(own_server, folder))
 
 
 def find_undisturbed(own_server: EmbeddedServer, folder: Path) -> tuple[int, list[str]]:
-    """Run everything undisturbed, at once and one after the other."""
+    """Run everything without a fault, first at once and then one migration at a time."""
     with temporary_database(own_server) as database:
         project = open_to(Project(folder, database))
         with Proxy(own_server.host, own_server.port) as proxy:
@@ -208,7 +209,7 @@ def test_claim_of_a_disturbed_run_is_true(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However a run fails, what it says of the database is what an independent look finds there."""
+    """After any failure, what the report claims about the database is true."""
     count, states = undisturbed
     fault = FAULTS[name]
     found: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """What requests other than an up claim when they fail, compared with the database.
 
-A down, an automatic undo, the way back to an older package, a run that makes another tool's history
-table, and what only writes the history: of that, the history itself is compared.
+The requests are a down, an automatic undo, a rollback by an older package, a run that creates
+another tool's history table, and those that only write the history. For the latter, the history
+itself is compared.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ BACK = {
 
 
 class Scenario:
-    """A request that is disturbed. If it has a ``query``, its rows are compared."""
+    """A request to disturb. If it has a ``query``, the rows of that query are compared."""
 
     files: ClassVar[dict[str, str]] = ROWS
     start: ClassVar[int] = 0
@@ -54,7 +55,7 @@ class Scenario:
     expected: ClassVar[frozenset[Status]] = frozenset({Status.APPLIED})
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         project.write(self.files)
 
     def send(self, project: Project, deadline: Deadline | None = None) -> Report:
@@ -62,21 +63,21 @@ class Scenario:
         return project.run(deadline=deadline)
 
     def read(self, project: Project) -> list[str]:
-        """Return the contents after each number of migrations, from those before on."""
+        """Return the contents after each number of migrations, starting with the initial contents."""
         states = [read_contents(project.database, query=self.query)]
         self.send(project)
         return [*states, read_contents(project.database, query=self.query)]
 
 
 class Down(Scenario):
-    """Everything is undone."""
+    """A down reverts everything."""
 
     files = DOWNS
     start = len(DOWNS)
     expected = frozenset({Status.ROLLED_BACK})
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         super().prepare(project)
         assert Status.APPLIED == project.run().status
 
@@ -85,7 +86,7 @@ class Down(Scenario):
         return project.do(Action.DOWN, deadline=deadline, target="0", **OPERATOR)
 
     def read(self, project: Project) -> list[str]:
-        """Return the contents after each number of migrations, from those before on."""
+        """Return the contents after each number of migrations, starting with the initial contents."""
         states = [read_contents(project.database)]
         for _ in self.files:
             assert project.do(Action.DOWN, steps=1, **OPERATOR).is_success
@@ -94,18 +95,18 @@ class Down(Scenario):
 
 
 class Undo(Scenario):
-    """A run that fails undoes what it did."""
+    """A failing run undoes its own migrations."""
 
     files: ClassVar[dict[str, str]] = {**UNDOABLE, "5_bad.sql": "SELECT nonsense;"}
     expected = frozenset({Status.FAILED})
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         project.database.run("CREATE TABLE effect (what text); INSERT INTO effect VALUES ('a')")
         super().prepare(project)
 
     def read(self, project: Project) -> list[str]:
-        """Return the contents after each number of migrations, from those before on."""
+        """Return the contents after each number of migrations, starting with the initial contents."""
         states = [read_contents(project.database)]
         for version in sorted(name[0] for name in UNDOABLE):
             assert project.do(Action.UP, target=version).is_success
@@ -114,14 +115,14 @@ class Undo(Scenario):
 
 
 class Back(Down):
-    """An older package undoes what a newer one applied, and fails then."""
+    """An older package undoes what a newer one applied, and then fails."""
 
     files = BACK
     start = len(BACK)
     expected = frozenset({Status.ROLLED_BACK})
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         project.settings["LOCKGATE_ROLLBACK"] = "deploy"
         project.write({"1_a.sql": BACK["1_a.sql"]})
         assert Status.APPLIED == project.run().status
@@ -136,30 +137,30 @@ class Back(Down):
 
 
 class Stub(Scenario):
-    """A first run makes another tool's history table, and fails."""
+    """A first run creates another tool's history table, and fails."""
 
     files = STUB
     expected = frozenset({Status.FAILED})
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         project.settings["LOCKGATE_FORMAT"] = "dbmate"
         super().prepare(project)
 
     def read(self, project: Project) -> list[str]:
-        """Return the contents after each number of migrations, from those before on."""
+        """Return the contents after each number of migrations, starting with the initial contents."""
         states = [read_contents(project.database)]
         assert project.do(Action.UP, target="1").is_success
         return [*states, read_contents(project.database)]
 
 
 class Baseline(Scenario):
-    """Rows are written without a run."""
+    """History rows are written without running migrations."""
 
     query = HISTORY
 
     def prepare(self, project: Project) -> None:
-        """Write the files beside a history without rows, which has a table all the same."""
+        """Write the files, and prepare a history table without rows."""
         super().prepare(project)
         assert Status.APPLIED == project.do(Action.BASELINE, target="1", **OPERATOR).status
         project.database.run("DELETE FROM lockgate.migration_history")
@@ -170,10 +171,10 @@ class Baseline(Scenario):
 
 
 class Adopt(Baseline):
-    """Another tool's history is taken over."""
+    """Another tool's history is adopted."""
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         project.database.run(
             "CREATE TABLE schema_migrations (version varchar PRIMARY KEY);"
             "INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3')"
@@ -186,10 +187,10 @@ class Adopt(Baseline):
 
 
 class Forget(Baseline):
-    """A row is dropped from the history."""
+    """A row is removed from the history."""
 
     def prepare(self, project: Project) -> None:
-        """Bring project and database to where the request is sent."""
+        """Prepare project and database for the request."""
         super().prepare(project)
         assert Status.APPLIED == project.do(Action.BASELINE, target="1", **OPERATOR).status
 
@@ -202,7 +203,7 @@ class Forget(Baseline):
 
 
 class Mark(Forget):
-    """A row is written by hand."""
+    """A migration is marked as applied."""
 
     def send(self, project: Project, deadline: Deadline | None = None) -> Report:
         """Send the request."""
@@ -235,7 +236,7 @@ CHOSEN = {**{name: FAULTS[name] for name in NAMES}, BROKEN_ONCE: Fault(break_onc
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How many messages a request sends, and what its claims are compared with."""
+    """The message count of a request, and the contents that its claims are compared with."""
 
     count: int
     claims: Claims
@@ -245,7 +246,7 @@ class Known:
 def look(
     server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[type[Scenario]], Known]:
-    """Give a function that returns what an undisturbed request does, found out once for all tests."""
+    """Return a function that finds what an undisturbed request does, cached for all tests."""
 
     def find(kind: type[Scenario]) -> Known:
         name = f"requests-{kind.__name__}"
@@ -256,7 +257,7 @@ def look(
 
 
 def find_known(server: EmbeddedServer, folder: Path, scenario: Scenario) -> Known:
-    """Run a request undisturbed, and read what its claims are compared with."""
+    """Run a request undisturbed, and read the contents that its claims are compared with."""
     with temporary_database(server) as database:
         project = Project(folder, database)
         scenario.prepare(project)
@@ -283,7 +284,7 @@ def test_claim_of_a_disturbed_request_is_true(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However a request fails, what it says of the database is what an independent look finds there."""
+    """After any failure, what the report claims about the database is true."""
     scenario, fault = kind(), CHOSEN[name]
     known = look(kind)
     found: dict[str, int] = {}

@@ -1,7 +1,7 @@
-r"""A script with COPY data that runs statement by statement, disturbed at every message and in its data.
+r"""A script with COPY data, run statement by statement and disturbed at each message and in its data.
 
-No table has a key: rows that arrive twice stay twice, and rows that are lost are missed. One COPY is
-larger than a piece of COPY data, so that a fault finds a part of it on the server.
+No table has a key, so duplicated rows stay and lost rows are noticed. One COPY is larger than a
+chunk of COPY data, so a fault can leave a part of it on the server.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def terminate(database: Database) -> Callable[[Link], None]:
 
 
 def reset(_database: Database) -> Callable[[Link], None]:
-    """Break the connection off."""
+    """Reset the connection."""
     return Link.reset
 
 
@@ -91,14 +91,14 @@ FAULTS = {"terminate": terminate, "reset": reset, "kill": None}
 
 
 def make_project(folder: Path, database: Database, name: str) -> Project:
-    """Return a project of a format, with nothing applied."""
+    """Return a project in the given format, with nothing applied."""
     project = Project(folder, database, settings={"LOCKGATE_FORMAT": name})
     project.write(FORMATS[name])
     return project
 
 
 def disturb(project: Project, proxy: Proxy, victim: list[int] | None) -> None:
-    """Run up through the proxy; a run that only lost its connection makes it whole by itself."""
+    """Run up through the proxy; a run that only lost its connection completes by itself."""
     if victim is not None:
         assert -9 == run_killed(project, proxy, victim)
         return
@@ -117,14 +117,14 @@ def test_copied_rows_are_there_once_whatever_disturbs_the_run(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Broken off or killed anywhere, the rest is done by the same run or by the next one."""
+    """After a lost connection or a kill at any message, each copied row is there exactly once."""
     counts_copies = moment is Moment.BEFORE
     with temporary_database(server) as database:
         project = make_project(tmp_path, database, name)
         with Proxy(server.host, server.port, copies=counts_copies) as proxy:
             disturb(project, proxy, None)
         assert WHOLE == database.run(FACTS)[0]
-    # Where a format differs, the script runs the same way.
+    # The other formats run the script in the same way.
     stride = FAULT_STRIDE if name == "lockgate" else 2 * FAULT_STRIDE
     points = choose_points(proxy.count, moment, list(FAULTS).index(fault), stride)
     for at in points:

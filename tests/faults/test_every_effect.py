@@ -1,11 +1,11 @@
-"""Every message of a run disturbed in turn, in every way; then the work is finished and compared.
+"""Every message of a run is disturbed in turn, in every way; then the work is finished and compared.
 
-`MIGRATIONS` has one of each kind. At the messages that the run sends, and at both moments of their
-life (before the server hears one, after the server answered), a fault strikes once. Whatever the
-disturbed run says, a further run must end where an undisturbed one ends: the same schema by pg_dump,
-the same data, each migration once, the lock free, no invalid index, no detaching half done, no run
-still marked as running, no session left. All of it as a superuser, and at some messages as a role
-that acts as another.
+`MIGRATIONS` has one of each kind. A fault strikes once at each chosen message, either before the
+server receives it or after the server has answered. Whatever the disturbed run reports, a further
+run must end where an undisturbed one ends: the same schema by pg_dump, the same data, each
+migration once, the lock free, no invalid index, no pending detach, no run still marked as running,
+no session left. All of it runs as a superuser, and at some messages also as a role that uses SET
+ROLE.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ if TYPE_CHECKING:
 
 Strike = Callable[[Project, Deadline], Callable[[Link], None]]
 
-# Nobody waits long for an answer that cannot come.
+# Shortens the wait for answers that cannot arrive.
 IMPATIENT_SECONDS = 0.4
 ANSWER_SECONDS = Connector._answer_seconds
 
 
 class Role(StrEnum):
-    """Who migrates."""
+    """The role that migrates."""
 
     SUPERUSER = "superuser"
     ANOTHER = "acting as another"
 
     @property
     def stride(self) -> int:
-        """Every how many messages a fault strikes."""
+        """Number of messages from one fault to the next."""
         return FAULT_STRIDE * (1 if self is Role.SUPERUSER else 9)
 
 
 @contextmanager
 def fresh_project(server: EmbeddedServer, folder: Path, role: Role) -> Iterator[Project]:
-    """Give the mixed set beside a database of its own."""
+    """Return the mixed set of migrations with a new database."""
     with temporary_database(server) as database:
         project = Project(folder, database)
         if role is Role.ANOTHER:
@@ -78,14 +78,14 @@ def fresh_project(server: EmbeddedServer, folder: Path, role: Role) -> Iterator[
 
 @pytest.fixture(scope="module")
 def own_server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
-    """Give a server that a test may restart."""
+    """Return a server that a test may restart."""
     with running_server(postgres_root) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of the migrations."""
+    """Return the folder of the migrations."""
     folder = tmp_path_factory.mktemp("faults")
     for name, text in MIGRATIONS.items():
         (folder / name).write_text(text)
@@ -96,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(
     own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Role, tuple[int, Outcome]]:
-    """Give how many messages an undisturbed run sends, and what it leaves."""
+    """Return the message count of an undisturbed run, and what it leaves."""
     return compute_once(
         tmp_path_factory, "undisturbed", lambda: find_undisturbed(own_server, folder)
     )
@@ -118,7 +118,7 @@ def find_undisturbed(own_server: EmbeddedServer, folder: Path) -> dict[Role, tup
 def claims(
     own_server: EmbeddedServer, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[Role, Claims]:
-    """Give the contents after each number of migrations, to compare what a failed run claims with."""
+    """Return the contents after each number of migrations, to check the claims of a failed run."""
     return compute_once(tmp_path_factory, "contents", lambda: read_claims(own_server, folder))
 
 
@@ -131,7 +131,7 @@ def read_claims(own_server: EmbeddedServer, folder: Path) -> dict[Role, Claims]:
             for version in [*IDS, None]:
                 assert project.do(Action.UP, target=version).is_success
                 states.append(read_contents(project.database))
-            # An up to the latest version is a whole one, the repeatable view included.
+            # An up to the latest version runs everything, including the repeatable view.
             project.database.run("DROP VIEW emails")
             states[-2] = read_contents(project.database)
             found[role] = Claims(states)
@@ -148,17 +148,17 @@ def terminate(project: Project, _deadline: Deadline) -> Callable[[Link], None]:
 
 
 def reset(_project: Project, _deadline: Deadline) -> Callable[[Link], None]:
-    """Break the connection off."""
+    """Reset the connection."""
     return Link.reset
 
 
 def interrupt(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
-    """Let the deadline come."""
+    """Let the deadline expire."""
     return lambda _link: deadline.interrupt("the test")
 
 
 def fall_silent(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
-    """Let the network fall silent, and then the time of the invocation come."""
+    """Let the network fall silent and then the invocation run out of time."""
 
     def strike(link: Link) -> None:
         link.freeze()
@@ -168,7 +168,7 @@ def fall_silent(_project: Project, deadline: Deadline) -> Callable[[Link], None]
 
 
 def fall_silent_for_good(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
-    """Do the same, and let the server never learn that its client is gone."""
+    """Do the same without the server ever learning that its client is gone."""
 
     def strike(link: Link) -> None:
         link.freeze(keeps_server=True)
@@ -183,7 +183,7 @@ def restart_fast(project: Project, _deadline: Deadline) -> Callable[[Link], None
 
 
 def restart_immediate(project: Project, _deadline: Deadline) -> Callable[[Link], None]:
-    """Restart the server as a crash does."""
+    """Restart the server as after a crash."""
     return lambda _link: project.database.server.restart("immediate")
 
 
@@ -196,12 +196,12 @@ STRIKES = (
     restart_fast,
     restart_immediate,
 )
-# After these there is no time left to make it whole.
+# After these faults there is no time left to complete the work.
 UNTIMELY = frozenset({interrupt, fall_silent, fall_silent_for_good})
 
 
 def assert_whole(project: Project, expected: Outcome, where: str) -> None:
-    """Finish the work, undisturbed, and compare."""
+    """Finish the work undisturbed and compare the outcome."""
     finished = finish(project)
     assert finished.is_success, f"{where}, then {finished.error}"
     assert expected == observe(project), where
@@ -221,9 +221,9 @@ def test_run_disturbed_at_every_message_ends_the_same(
     record_property: Callable[[str, object], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However one message of a run is disturbed, a further run makes it whole."""
+    """After any fault at any message, a further run completes the work."""
     messages, expected = undisturbed[role]
-    # A run that goes on has not heard of what it did: that is no state of the server's alone.
+    # A run that continues never heard the answer, which the server's state alone does not show.
     is_unheard = moment is Moment.AFTER and fault not in UNTIMELY
     stride = max(1, role.stride // 2) if is_unheard else role.stride
     points = choose_points(messages, moment, STRIKES.index(fault), stride)
@@ -243,9 +243,9 @@ def test_run_disturbed_at_every_message_ends_the_same(
                 assert proxy.has_struck, where
                 claims[role].check(disturbed, project.database, where)
                 if fault not in UNTIMELY:
-                    # The server comes back and there is time: the run itself makes it whole.
+                    # The server comes back in time, so the run itself completes the work.
                     assert Status.APPLIED == disturbed.status, where
-                # While the proxy stands: what a session that was left behind does is still done.
+                # While the proxy still runs, so that an orphaned session is still at work.
                 assert_whole(project, expected, where)
                 assert 0 == count_sessions(project, at_work=True), where
             assert 0 == count_sessions(project), where
@@ -253,7 +253,7 @@ def test_run_disturbed_at_every_message_ends_the_same(
 
 
 def expect_silence(monkeypatch: pytest.MonkeyPatch, proxy: Proxy, at: int) -> None:
-    """Let the message that is to get no answer wait for it less long than the others."""
+    """Shorten the wait for the one message that gets no answer."""
 
     def wait_less(connector: Connector) -> float:
         is_next = proxy.count == at - 1
@@ -272,7 +272,7 @@ def test_process_killed_at_every_message_ends_the_same(
     role: Role,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However far a run came before its process was killed, the next one makes it whole."""
+    """After a kill at any message, the next run completes the work."""
     messages, expected = undisturbed[role]
     points = choose_points(messages, moment, stride=max(1, role.stride // 2))
     for at in points:

@@ -1,8 +1,8 @@
-"""Two runs and their faults in every order that Hypothesis thinks of, against a real server.
+"""Two runs and their faults in any order that Hypothesis generates, against a real server.
 
-Each run is held before every message it sends, so an interleaving is a choice of which goes on next.
-Between any two messages a session may be ended, a connection broken, a lease pass, the deadline come,
-an operator unlock, a new migration appear.
+Each run is paused before every message, so an interleaving is a choice of which run continues.
+Between two messages a session may end, a connection break, a lease expire, a deadline expire, an
+operator unlock, or a new migration appear.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from lockgate.report.report import Report
 
 RUNS = st.sampled_from([0, 1])
-# As many as there is time for: fewer where every few messages have to do as well.
+# As many as time allows; fewer if the other tests also use only every few messages.
 EXAMPLES = min(40, max(6, 80 // FAULT_STRIDE))
-# `by` says which run's session wrote a row.
+# `by` records which run's session wrote a row.
 FIRST = (
     "CREATE TABLE effect (id int NOT NULL, by text DEFAULT current_setting('application_name'));\n"
     "INSERT INTO effect VALUES (1);"
@@ -59,7 +59,7 @@ KINDS = {
 
 
 class Interleaving(RuleBasedStateMachine):
-    """Two runs of one project. The test gives the server, and gets the interleavings counted."""
+    """Two runs of one project. The test sets the server and a tally of the interleavings."""
 
     server: ClassVar[EmbeddedServer]
     tally: ClassVar[Tally]
@@ -97,7 +97,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(which=RUNS)
     def begin(self, which: int) -> None:
-        """Start a run where none is under way."""
+        """Start a run if it is not already running."""
         run = self.runs.get(which)
         if run is None or run.is_over:
             self.runs[which] = self.stack.enter_context(SteppedRun(self.project))
@@ -122,7 +122,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(which=RUNS)
     def break_connection(self, which: int) -> None:
-        """Break a run's connection off."""
+        """Reset a run's connection."""
         run = self.runs.get(which)
         if run is not None and run.link is not None:
             self._note_fault(which)
@@ -130,7 +130,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(which=RUNS)
     def come_to_the_deadline(self, which: int) -> None:
-        """Let a run's time be over."""
+        """Let a run's deadline expire."""
         run = self.runs.get(which)
         if run is not None:
             self._note_fault(which)
@@ -139,7 +139,7 @@ class Interleaving(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.runs))
     @rule()
     def let_the_lease_pass(self) -> None:
-        """Let the lock's lease be over, though its holder lives."""
+        """Let the lock's lease expire while its holder is alive."""
         if self._has_tables():
             self.project.database.run(
                 "UPDATE lockgate.migration_lock SET expires_at = now() WHERE owner IS NOT NULL"
@@ -155,7 +155,7 @@ class Interleaving(RuleBasedStateMachine):
     @precondition(lambda self: self.last < 8)
     @rule(kind=st.sampled_from(sorted(KINDS)))
     def add_migration(self, kind: str) -> None:
-        """Deploy one migration more."""
+        """Add one more migration."""
         self._write(kind)
 
     @invariant()
@@ -169,7 +169,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @invariant()
     def history_and_effects_agree(self) -> None:
-        """What shares a transaction with its row is there exactly when the row is."""
+        """Effects that share a transaction with their history row exist exactly when the row exists."""
         if not self._has_tables("effect"):
             return
         rows = self.project.database.run(
@@ -182,16 +182,16 @@ class Interleaving(RuleBasedStateMachine):
 
     @invariant()
     def token_only_grows(self) -> None:
-        """The fencing token never goes back."""
+        """The fencing token never decreases."""
         if self._has_tables():
             token = self.project.database.run("SELECT token FROM lockgate.migration_lock")[0][0]
             assert token >= self.token
             self.token = token
 
     def teardown(self) -> None:
-        """Let everything end, finish the work, and look whether it is whole."""
+        """Let all runs end, finish the work, and check that it is complete."""
         try:
-            # First all, then each: one may wait for the lock that another holds.
+            # Let all go first and then join each: one may wait for the lock that another one holds.
             for run in self.runs.values():
                 run.let_go()
             for run in self.runs.values():
@@ -216,7 +216,7 @@ class Interleaving(RuleBasedStateMachine):
             self.tally.reach("fault")
 
     def _assert_claim_is_true(self, report: Report) -> None:
-        """Compare what a failed run claims with the rows that its own sessions wrote."""
+        """Compare the claim of a failed run with the rows that its own sessions wrote."""
         if report.error is None or report.error.state_after in CLAIMING_NOTHING:
             return
         listed = {int(entry.version or 0) for entry in report.applied}
@@ -254,7 +254,7 @@ class Interleaving(RuleBasedStateMachine):
 def test_interleaved_runs_and_faults_keep_every_promise(
     server: EmbeddedServer, record_property: Callable[[str, object], None]
 ) -> None:
-    """In no order do two runs and their faults lose, repeat or halve anything."""
+    """In any order of two runs and faults, nothing is lost, repeated or left half done."""
     tally = Tally({"two_at_once": 10, "fault": 10})
     run_state_machine_as_test(
         type("InterleavingOnServer", (Interleaving,), {"server": server, "tally": tally}),

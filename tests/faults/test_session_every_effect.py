@@ -1,6 +1,7 @@
-"""A script that sets its session, disturbed at every message: whole, or refused, and never elsewhere.
+"""A script that sets its session, disturbed at every message: completed or refused.
 
-The rest of each script means tables of a schema that only its own session looks in.
+After the SET, each script refers to tables of a schema that only its own session has in its
+search_path.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;
 DROP INDEX CONCURRENTLY t_i_idx;
 INSERT INTO t VALUES (3);
 """
-# Whether a plain SET says it all, so that no fault may end in a refusal.
+# True if plain SETs describe the session, so that no fault may end in a refusal.
 SETTERS = {
     "set": ("SET search_path = s1;", True),
     "function": ("SELECT public.enter();", False),
@@ -63,7 +64,7 @@ WHOLE = [0, "1 2 3", 1, 0, 0]
 
 
 def make_project(folder: Path, database: Database, setter: str) -> Project:
-    """Return a project whose first migration is applied."""
+    """Return a project with its first migration applied."""
     project = Project(folder, database)
     (folder / "2_steps.sql").unlink(missing_ok=True)
     project.write({"1_t.sql": BEFORE})
@@ -73,7 +74,7 @@ def make_project(folder: Path, database: Database, setter: str) -> Project:
 
 
 def assert_whole_or_refused(project: Project, *, is_plain: bool, where: str) -> bool:
-    """Finish the work; nothing of it may be elsewhere. Return whether it was refused."""
+    """Finish the work, require that no other table was changed, and return whether it was refused."""
     report = finish(project)
     rows, own, attached, indexes, invalid = project.database.run(FACTS)[0]
     assert (0, 1, 0, 0) == (rows, attached, indexes, invalid), where
@@ -88,7 +89,7 @@ def assert_whole_or_refused(project: Project, *, is_plain: bool, where: str) -> 
 
 
 def choose_middle(messages: int) -> range:
-    """Return messages that are chosen at any stride: there the script is half done, so it is refused."""
+    """Return messages that every stride includes: the script is half done there, so it is refused."""
     return range(messages // 2, messages // 2 + 4)
 
 
@@ -103,7 +104,7 @@ def test_script_that_set_its_session_never_goes_on_elsewhere(
     *,
     is_plain: bool,
 ) -> None:
-    """At each message the connection breaks once, or the process is killed."""
+    """After a broken connection or a kill at any message, the script never changes another schema."""
     with temporary_database(server) as database:
         project = make_project(tmp_path, database, setter)
         before = read_contents(database)

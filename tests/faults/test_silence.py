@@ -1,4 +1,4 @@
-"""A network that falls silent under a function with little time: it answers before it is killed."""
+"""A function with little time on a silent network: it answers before it is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lockgate.report.report import Status
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-# What `app` keeps of a short timeout.
+# The share of a short timeout that `app` reserves.
 RESERVE_SHARE = 0.25
 MIGRATIONS = {
     "1_t.sql": "CREATE TABLE t (i int);",
@@ -24,7 +24,7 @@ MIGRATIONS = {
 
 
 def live(seconds: float) -> Deadline:
-    """Return the deadline of a function that is killed in so many seconds, by the real clock."""
+    """Return the deadline of a function that is killed after this many seconds of real time."""
     ends_at = time.monotonic() + seconds
     return Deadline(
         lambda: max(0, round((ends_at - time.monotonic()) * 1000)),
@@ -39,7 +39,7 @@ def live(seconds: float) -> Deadline:
 def test_function_answers_before_its_end_though_the_network_is_silent(
     project: Project, at: int, moment: Moment, seconds: int
 ) -> None:
-    """Whatever it waits for, of the server, a cancel or a new connection, takes a share of the time."""
+    """Every wait, for the server, a cancel or a new connection, is limited to a share of the time."""
     project.write(MIGRATIONS)
     with Proxy(
         project.database.host,

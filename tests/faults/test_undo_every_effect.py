@@ -1,7 +1,7 @@
-"""Every message of a down, and of a failed run's undo, disturbed in turn; then it is finished.
+"""Every message of a down, and of a failed run's undo, is disturbed in turn; then the work is finished.
 
-Whatever the disturbed run says, a further one must end where an undisturbed one ends: nothing undone
-twice, nothing half, the lock free.
+Whatever the disturbed run reports, a further one must end where an undisturbed one ends: nothing is
+undone twice or by half, and the lock is free.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lockgate.local.server import EmbeddedServer
     from lockgate.report.report import Report
 
-# `effect` counts what was undone: twice or never would show.
+# `effect` has a row per undo, so a repeated or missing undo is visible.
 DOWNS = {
     "1_tables.sql": """-- migrate:up
 CREATE TABLE IF NOT EXISTS effect (what text);
@@ -82,7 +82,7 @@ UNDONE = ["block fill steps tables", 0, None, 0, 0, 0]
 
 @pytest.fixture(scope="module")
 def deployed(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Give `DOWNS`, applied to a database that tests copy and leave as it is."""
+    """Return `DOWNS`, applied to a database that tests copy and leave unchanged."""
     with temporary_database(server) as database:
         project = Project(tmp_path_factory.mktemp("deployed"), database)
         project.write(DOWNS)
@@ -93,20 +93,20 @@ def deployed(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextmanager
 def copy_of(deployed: Project) -> Iterator[Project]:
-    """Give `DOWNS`, applied to a database of its own."""
+    """Return `DOWNS`, applied to a database of its own."""
     with temporary_database(deployed.database.server, deployed.database) as database:
         yield Project(deployed.folder, database)
 
 
 def undo(project: Project, deadline: Deadline | None = None) -> Report:
-    """Undo all of it."""
+    """Undo all migrations."""
     return project.do(
         Action.DOWN, deadline=deadline, target="0", reason="test", requested_by="test"
     )
 
 
 def undo_through(project: Project, proxy: Proxy, deadline: Deadline) -> Report:
-    """Undo all of it through a proxy, and go on without one."""
+    """Undo all migrations through a proxy, and then remove the proxy from the settings."""
     project.settings |= through(project, proxy)
     try:
         return undo(project, deadline)
@@ -115,7 +115,7 @@ def undo_through(project: Project, proxy: Proxy, deadline: Deadline) -> Report:
 
 
 def observe(project: Project) -> list[object]:
-    """Return what is left."""
+    """Return what is left in the database."""
     return [project.database.run(EFFECTS)[0][0], *project.database.run(LEFT)[0]]
 
 
@@ -129,12 +129,12 @@ def terminate(project: Project, _deadline: Deadline) -> Callable[[Link], None]:
 
 
 def interrupt(_project: Project, deadline: Deadline) -> Callable[[Link], None]:
-    """Let the deadline come."""
+    """Let the deadline expire."""
     return lambda _link: deadline.interrupt("the test")
 
 
 def read_claims_of_down(deployed: Project) -> Claims:
-    """Return the contents after each number of migrations that a down leaves."""
+    """Return the contents after each number of migrations left by a down."""
     with copy_of(deployed) as project:
         states = [read_contents(project.database)]
         for _ in DOWNS:
@@ -145,7 +145,7 @@ def read_claims_of_down(deployed: Project) -> Claims:
 
 
 def count_messages(server: EmbeddedServer, deployed: Project) -> int:
-    """Return how many messages an undisturbed down sends, once it is known to be right."""
+    """Return the message count of an undisturbed down, after checking its result."""
     with copy_of(deployed) as project:
         with Proxy(server.host, server.port) as proxy:
             report = undo_through(project, proxy, Deadline(None, 1_000))
@@ -164,7 +164,7 @@ def test_down_disturbed_at_every_message_ends_the_same(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However one message of a down is disturbed, a further down makes it whole."""
+    """After any fault at any message of a down, a further down completes it."""
     messages = count_messages(server, deployed)
     claims = compute_once(tmp_path_factory, "down", lambda: read_claims_of_down(deployed))
     points = choose_points(messages, moment, int(fault is interrupt))
@@ -193,7 +193,7 @@ def test_down_killed_at_every_message_ends_the_same(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However far a down came before its process was killed, the next one makes it whole."""
+    """After a kill at any message of a down, the next down completes it."""
     messages = count_messages(server, deployed)
     points = choose_points(messages, moment)
     for at in points:
@@ -246,7 +246,7 @@ ALL_UNDONE = [0, None, 0, 0, 0]
 
 @contextmanager
 def project_in_use(server: EmbeddedServer, folder: Path) -> Iterator[Project]:
-    """Give `UNDOABLE` and a migration that fails, before a first run on a database with rows."""
+    """Return `UNDOABLE` and a failing migration, before the first run on a database with rows."""
     with temporary_database(server) as database:
         database.run("CREATE TABLE effect (what text); INSERT INTO effect VALUES ('a'), ('b')")
         project = Project(folder, database)
@@ -255,7 +255,7 @@ def project_in_use(server: EmbeddedServer, folder: Path) -> Iterator[Project]:
 
 
 def count_undo_messages(server: EmbeddedServer, folder: Path) -> int:
-    """Return how many messages a failed run and its undo send, once they are known to be right."""
+    """Return the message count of a failed run and its undo, after checking the result."""
     with project_in_use(server, folder) as project, Proxy(server.host, server.port) as proxy:
         project.settings |= through(project, proxy)
         before = project.database.dump()
@@ -265,7 +265,7 @@ def count_undo_messages(server: EmbeddedServer, folder: Path) -> int:
 
 
 def read_claims_of_undo(server: EmbeddedServer, folder: Path) -> Claims:
-    """Return the contents after each number of migrations that a failed run leaves."""
+    """Return the contents after each number of migrations left by a failed run."""
     with project_in_use(server, folder) as project:
         states = [read_contents(project.database)]
         for version in ["1", "2", "3", "4"]:
@@ -281,7 +281,7 @@ def test_undo_of_a_failed_run_killed_at_every_message_is_made_good(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However far a failed run came with undoing itself, the mended package is applied whole."""
+    """After a kill at any message of a run and its undo, the corrected package is applied completely."""
     points = choose_points(count_undo_messages(server, tmp_path), moment)
     for at in points:
         with project_in_use(server, tmp_path) as project:
@@ -311,9 +311,9 @@ def test_undo_of_a_failed_run_that_loses_its_session_is_whole_or_did_not_happen(
     moment: Moment,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """However one message of a failed run and its undo is disturbed, all of it is undone or nothing."""
+    """After a lost session at any message, either all migrations are undone or none."""
     messages = count_undo_messages(server, tmp_path)
-    # At the last message the undo is done, however few of the others are chosen.
+    # At the last message the undo is done, so it is always included.
     points = sorted({*choose_points(messages, moment), messages})
     claims = compute_once(tmp_path_factory, "undo", lambda: read_claims_of_undo(server, tmp_path))
     outcomes = set()

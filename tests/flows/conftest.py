@@ -1,4 +1,4 @@
-"""The function of a project, as its callers meet it: real handler, real server, AWS on loopback."""
+"""The function of a project as its callers see it: real handler, real server, AWS on loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Function:
-    """The handler with a project's settings in its environment, and all that it wrote."""
+    """The handler with a project's settings in its environment, and everything it wrote."""
 
     project: Project
     patch: pytest.MonkeyPatch
@@ -33,29 +33,29 @@ class Function:
     printed: list[str] = field(default_factory=list)
 
     def set(self, **variables: str) -> None:
-        """Change the environment."""
+        """Set environment variables."""
         for name, value in variables.items():
             self.patch.setenv(name, value)
 
     def handle(self, event: Any, context: Any = None) -> Any:
-        """Invoke it once, and keep what it returns."""
+        """Invoke the handler once and keep its result."""
         handler: Any = app.lambda_handler
         result = handler(event, context or LambdaContext())
         self.results.append(result)
         return result
 
     def handle_hurried(self, event: Any, _context: object = None) -> Any:
-        """Invoke it once, with its time over as soon as a statement sleeps."""
+        """Invoke the handler once; its time runs out as soon as a statement sleeps."""
         return self.handle_passing(event, ManualClock(), LIVES_MS - LEFT_MS)
 
     def handle_passing(self, event: Any, clock: ManualClock, milliseconds: int) -> Any:
-        """Invoke it once, and let so much time pass on a clock as soon as a statement sleeps."""
+        """Invoke the handler once; the clock advances as soon as a statement sleeps."""
         context = LambdaContext(deadline_ms=clock.now_ms + LIVES_MS, clock=clock)
         with hurried(self.project, clock, milliseconds):
             return self.handle(event, context)
 
     def read_output(self) -> str:
-        """Return all that was written to standard output, standard error and the log."""
+        """Return everything written to standard output, standard error and the log."""
         captured = self.capture.readouterr()
         self.printed += [captured.out, captured.err]
         return "".join(self.printed) + self.log_stream.getvalue()
@@ -66,7 +66,7 @@ class Function:
         return [json.loads(line)["RunFailed"][0] for line in lines]
 
     def recorded(self) -> list[Any]:
-        """Return caller, reference, who asked and why, of each run, the oldest first."""
+        """Return caller, reference, requester and reason of each run, oldest first."""
         return self.project.database.run(
             "SELECT caller, caller_reference, requested_by, reason FROM lockgate.migration_run"
             " ORDER BY token"
@@ -75,7 +75,7 @@ class Function:
 
 @pytest.fixture
 def api() -> Iterator[AwsApi]:
-    """Give AWS on loopback."""
+    """Return AWS on loopback."""
     with AwsApi() as running:
         yield running
 
@@ -87,7 +87,7 @@ def function(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Function:
-    """Give the function of an empty project."""
+    """Return the function of an empty project."""
     function = Function(project, monkeypatch, capfd)
     monkeypatch.setattr(app.logger.registered_handler, "stream", function.log_stream)
     function.set(
@@ -105,5 +105,5 @@ def function(
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no pause between tries take time."""
+    """Skip the pauses between attempts."""
     monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)

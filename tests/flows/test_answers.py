@@ -1,7 +1,7 @@
-"""CloudFormation hears once, of the run that did the work, and hears in every case.
+"""CloudFormation gets exactly one answer, from the run that did the work, in every case.
 
-An event may arrive twice, time may be short, and the code itself may break: what is told must be true,
-and must be told.
+An event may be delivered twice, time may be short, and the code may have a defect: the answer must
+be true and must always be sent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Event = dict[str, Any]
 
 HANDLER = Path(__file__).parents[2] / "handler"
 URL = "http://127.0.0.1:1/x?X-Amz-Signature=hush"
-# Holds the lock until a file is there.
+# Holds the lock until a file exists.
 HOLDS = """
 import pathlib
 import time
@@ -52,7 +52,7 @@ def up(connection):
 
 
 def make_event(url: str, **more: Any) -> Event:
-    """Return a Create as it is delivered."""
+    """Return a Create event as delivered."""
     return {
         "RequestType": "Create",
         "ResponseURL": url,
@@ -71,12 +71,12 @@ def handle(event: Event, **context: Any) -> Any:
 
 
 def read_puts(bucket: Bucket) -> list[dict[str, Any]]:
-    """Return what CloudFormation was told, in order."""
+    """Return the answers to CloudFormation, in order."""
     return [json.loads(put.body) for put in bucket.puts]
 
 
 def statuses(bucket: Bucket) -> list[str]:
-    """Return how CloudFormation was answered, in order."""
+    """Return the statuses sent to CloudFormation, in order."""
     return [put["Status"] for put in read_puts(bucket)]
 
 
@@ -88,7 +88,7 @@ def failures_measured(capfd: pytest.CaptureFixture[str]) -> list[float]:
 
 @pytest.fixture
 def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Give a project whose settings are the process's environment."""
+    """Return a project whose settings are in the process environment."""
     settings = {
         **project.database.environment,
         "LOCKGATE_MIGRATIONS": str(project.folder),
@@ -102,13 +102,13 @@ def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    """Give the server behind the signed URL."""
+    """Return the server behind the signed URL."""
     with Bucket() as running:
         yield running
 
 
 class Working:
-    """A first delivery that holds the lock until it is let go."""
+    """A first delivery that holds the lock until released."""
 
     def __init__(self, project: Project, event: Event, mark: Path) -> None:
         self._project = project
@@ -129,7 +129,7 @@ class Working:
         self.result = self._running.result()
 
     def _holds_the_lock(self) -> bool:
-        # Before the first run there is no such table.
+        # Before the first run the table does not exist.
         with contextlib.suppress(pg8000.native.DatabaseError):
             return self._project.lock_owner() is not None
         return False
@@ -137,17 +137,17 @@ class Working:
 
 @pytest.fixture
 def work(environment: Project, tmp_path: Path) -> Callable[[Event], Working]:
-    """Give a maker of first deliveries that hold the lock."""
+    """Return a factory of first deliveries that hold the lock."""
     return lambda event: Working(environment, event, tmp_path / "mark")
 
 
-# Twice.
+# Delivered twice.
 
 
 def test_second_delivery_leaves_the_answer_to_the_first(
     work: Callable[[Event], Working], bucket: Bucket, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """While the first works the second says nothing, and nothing has failed."""
+    """While the first delivery runs, the second one sends no answer and counts no failure."""
     event = make_event(bucket.sign_url())
     with work(event) as first:
         second = handle(event)
@@ -162,7 +162,7 @@ def test_second_delivery_leaves_the_answer_to_the_first(
 def test_another_request_hears_that_the_database_is_busy(
     work: Callable[[Event], Working], bucket: Bucket, change: dict[str, str]
 ) -> None:
-    """Only the holder's own event is answered by the holder; a repeated one has another URL."""
+    """The holder answers only its own event; a repeated request with another URL gets its own answer."""
     with work(make_event(bucket.sign_url())):
         other = handle(make_event(bucket.sign_url(), **change))
         assert ["FAILED"] == statuses(bucket)
@@ -173,7 +173,7 @@ def test_another_request_hears_that_the_database_is_busy(
 def test_report_of_a_busy_database_names_the_holders_request(
     work: Callable[[Event], Working], environment: Project, bucket: Bucket
 ) -> None:
-    """Whoever is refused learns which stack is at work."""
+    """The report of a refused run names the stack of the run that holds the lock."""
     event = make_event(bucket.sign_url())
     with work(event):
         report = environment.run(LOCKGATE_LOCK_WAIT="0")
@@ -189,7 +189,7 @@ def test_report_of_a_busy_database_names_the_holders_request(
 def test_emergency_comes_by_the_reserve_that_was_set(
     environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second thread answers after work must have ended, not while it may still go on."""
+    """The emergency answer is scheduled after the run must have stopped."""
     intervals: list[float] = []
 
     class Timer(threading.Timer):
@@ -208,7 +208,7 @@ def test_emergency_comes_by_the_reserve_that_was_set(
 def test_time_runs_from_when_cloudformation_signed_the_url(
     environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that Lambda repeats after a kill is answered before CloudFormation gives up."""
+    """An event that Lambda redelivers after a kill is answered before CloudFormation's timeout."""
     environment.write({"1_endless.sql": "SELECT pg_sleep(100);"})
     signed_at, passed = datetime(2026, 11, 22, tzinfo=UTC), [920.0]
     monkeypatch.setattr(app, "_now", lambda: signed_at.timestamp() + passed[0])
@@ -225,7 +225,7 @@ def test_time_runs_from_when_cloudformation_signed_the_url(
 
 
 def break_with(error: BaseException) -> Callable[..., Any]:
-    """Return a function that fails."""
+    """Return a function that raises the error."""
 
     def fail(*_: object, **__: object) -> Any:
         raise error
@@ -239,7 +239,7 @@ def break_with(error: BaseException) -> Callable[..., Any]:
 def test_defect_anywhere_is_answered(
     environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """From the first look at the settings to the last decision, a broken line of code is told."""
+    """A defect anywhere between reading the settings and the last decision is answered."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     monkeypatch.setattr(app, name, break_with(RuntimeError("hush")))
     handle(make_event(bucket.sign_url()))
@@ -255,7 +255,7 @@ def test_interruption_is_answered_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     kind: type[BaseException],
 ) -> None:
-    """What ends the process ends it after the answer."""
+    """An interruption ends the process, but only after the answer."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     monkeypatch.setattr(app, "make_runner", break_with(kind("hush")))
     with pytest.raises(kind):
@@ -268,7 +268,7 @@ def test_interruption_is_answered_and_goes_on(
 def test_migration_that_ends_the_process_is_answered(
     environment: Project, bucket: Bucket, error: str
 ) -> None:
-    """A Python migration may raise what it likes; the stack hears of it and the lock is free."""
+    """If a Python migration raises an interruption, the stack is answered and the lock is free."""
     environment.write({"1_raises.py": RAISES.format(error=error)})
     with contextlib.suppress(KeyboardInterrupt, SystemExit, GeneratorExit):
         handle(make_event(bucket.sign_url()))
@@ -281,7 +281,7 @@ def test_migration_that_ends_the_process_is_answered(
 def test_run_is_not_failed_by_its_metrics(
     environment: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was applied was applied, whatever became of the numbers."""
+    """A failure of the metrics does not turn an applied run into a failed one."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     monkeypatch.setattr(app.metrics, "flush_metrics", break_with(RuntimeError("hush")))
     handle(make_event(bucket.sign_url()))
@@ -292,7 +292,7 @@ def test_run_is_not_failed_by_its_metrics(
 def test_defect_is_readable_behind_a_framework(
     environment: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a framework answers, what it shows as the reason is words."""
+    """In return mode, the reason that the framework shows is a readable sentence."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     monkeypatch.setenv("LOCKGATE_CFN_RESPONSE", "return")
     monkeypatch.setattr(app, "read_settings", break_with(RuntimeError("hush")))
@@ -307,7 +307,7 @@ def test_defect_is_readable_behind_a_framework(
 def test_function_without_its_package_answers(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Create hears why, and Delete succeeds, so that the stack can be taken back."""
+    """Create is answered with the reason, and Delete succeeds, so the stack can be rolled back."""
     monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
     substitute = load.make_substitute(ModuleNotFoundError("No module named 'pg8000'"))
     context = LambdaContext()
@@ -325,7 +325,7 @@ def test_function_without_its_package_answers(
 def test_function_without_its_package_is_counted_where_the_alarm_looks(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An answered event is no error of the function's, so the metric is what tells of it."""
+    """An answered event is not a function error, so the metric has to count it."""
     monkeypatch.setenv("LOCKGATE_CFN_LOOPBACK", "true")
     load.make_substitute(ImportError("broken"))(make_event(bucket.sign_url()), LambdaContext())
     line = json.loads(capsys.readouterr().out)
@@ -346,7 +346,7 @@ def test_function_without_its_package_is_counted_where_the_alarm_looks(
 
 
 def test_function_without_its_package_quotes_no_other_error() -> None:
-    """Only an import's message is known to hold no more than names."""
+    """Only the message of an import error is quoted, since it contains nothing but names."""
     substitute = load.make_substitute(ValueError("hush"))
     with pytest.raises(UnexpectedFailure) as caught:
         substitute({}, LambdaContext())
@@ -359,7 +359,7 @@ def test_function_without_its_package_quotes_no_other_error() -> None:
 def test_function_without_its_package_is_readable_behind_a_framework(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In return mode the reason is raised, and Delete returns."""
+    """In return mode the reason is raised, and Delete returns its id."""
     monkeypatch.setenv("LOCKGATE_CFN_RESPONSE", "return")
     substitute = load.make_substitute(ImportError("broken"))
     with pytest.raises(LockgateError, match=r"^The function's package cannot be imported\."):
@@ -369,14 +369,14 @@ def test_function_without_its_package_is_readable_behind_a_framework(
 
 
 def test_entry_needs_no_library() -> None:
-    """With nothing installed at all the entry is imported, and knows why the rest is not."""
+    """The entry can be imported without any library, and reports why the rest cannot."""
     script = (
         f"import sys; sys.path.insert(0, {str(HANDLER)!r})\n"
         "from lockgate.entry import lambda_handler\n"
         "try:\n    lambda_handler({}, None)\n"
         "except Exception as error:\n    print(type(error).__name__)\n"
     )
-    # -S leaves out what is installed, -I what the environment says.
+    # -S ignores installed packages, -I the environment.
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script],
         env={"PATH": os.environ.get("PATH", os.defpath)},
@@ -390,5 +390,5 @@ def test_entry_needs_no_library() -> None:
 
 
 def test_entry_is_the_app_where_it_can_be_imported() -> None:
-    """Nothing stands between Lambda and the function in the usual case."""
+    """Normally the entry point is the app's handler itself."""
     assert entry.lambda_handler is app.lambda_handler

@@ -1,6 +1,6 @@
-"""The real handler on a database of RDS's: PostgreSQL is real, RDS is moto, and only time is driven.
+"""The real handler on an RDS database: PostgreSQL is real, RDS is moto, and only time is simulated.
 
-The host is an endpoint of RDS's that leads to the test's own server.
+The host is an RDS endpoint name that is redirected to the test server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILES = {
 
 @pytest.fixture
 def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRds]:
-    """Give RDS with a cluster called main, whose snapshots are there at once."""
+    """Return RDS with a cluster named main, whose snapshots are available immediately."""
     save_time(monkeypatch)
     with mock_aws():
         client = boto3.client(
@@ -54,7 +54,7 @@ def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRds]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    """Give the clock that the handler sleeps by: to sleep is to move it."""
+    """Return the clock of the handler; a sleep advances it."""
     manual = ManualClock()
 
     def sleep(_self: SystemClock, seconds: float) -> None:
@@ -67,7 +67,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
 
 @pytest.fixture
 def shop(project: Project, rds: ScriptedRds, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Give a project in use on that cluster, with its settings in the process's environment."""
+    """Return a project in use on that cluster, with its settings in the process environment."""
     project.write(FILES)
     project.run(target="1")
     database = project.database
@@ -81,7 +81,7 @@ def shop(project: Project, rds: ScriptedRds, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(socket, "create_connection", lead_home)
     monkeypatch.setattr("lockgate.aws.backup.make_client", lambda *_args, **_more: rds)
-    # The server's certificate is for its own name, and what is at stake here is another.
+    # The server's certificate is for its own name, and TLS names are not under test here.
     url = database.url.replace(f"@{database.host}:", f"@{host}:").partition("?")[0]
     for name, value in {
         "LOCKGATE_DATABASE_URL": url,
@@ -94,13 +94,13 @@ def shop(project: Project, rds: ScriptedRds, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def invoke(clock: ManualClock, lives_ms: int = 900_000) -> dict[str, Any]:
-    """Invoke the function with an empty event, for an up."""
+    """Invoke the function with an empty event, which means up."""
     context: Any = LambdaContext(deadline_ms=clock.now_ms + lives_ms, clock=clock)
     return app.lambda_handler({}, context)
 
 
 def list_snapshots(rds: ScriptedRds) -> list[str]:
-    """Return the identifiers of all snapshots but the automated ones."""
+    """Return the identifiers of all manual snapshots."""
     found = rds.client.describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
     return [snapshot["DBClusterSnapshotIdentifier"] for snapshot in found]
 
@@ -108,7 +108,7 @@ def list_snapshots(rds: ScriptedRds) -> list[str]:
 def test_run_takes_a_snapshot_before_its_change_and_none_without(
     shop: Project, rds: ScriptedRds, clock: ManualClock
 ) -> None:
-    """The report has it, in the answer and in the database; a repeat asks RDS nothing."""
+    """Answer and database show the snapshot in the report, and a repeated run calls no RDS API."""
     report = invoke(clock)
     name = f"lockgate-{report['run_id']}"
     assert ("applied", [name]) == (report["status"], list_snapshots(rds))
@@ -131,7 +131,7 @@ def test_run_takes_a_snapshot_before_its_change_and_none_without(
 def test_empty_database_is_not_backed_up(
     shop: Project, rds: ScriptedRds, clock: ManualClock
 ) -> None:
-    """There is nothing to go back to."""
+    """A run on an empty database takes no snapshot."""
     shop.database.run("DROP SCHEMA lockgate CASCADE; DROP TABLE account")
     before = rds.calls.total()
     report = invoke(clock)
@@ -142,7 +142,7 @@ def test_empty_database_is_not_backed_up(
 def test_run_waits_for_one_snapshot_over_as_many_invocations_as_it_takes(
     shop: Project, rds: ScriptedRds, clock: ManualClock
 ) -> None:
-    """An invocation ends in time with nothing run and the lock free; the next one goes on."""
+    """An invocation that runs out of time changes nothing and frees the lock; the next one continues."""
     rds.states = [("creating", percent) for percent in range(100)] + [("available", 100)]
     with pytest.raises(RunIncomplete) as caught:
         invoke(clock, 600_000)
@@ -163,7 +163,7 @@ def test_run_waits_for_one_snapshot_over_as_many_invocations_as_it_takes(
 def test_run_that_is_refused_has_changed_nothing(
     shop: Project, rds: ScriptedRds, clock: ManualClock, trouble: str
 ) -> None:
-    """Neither without its backup nor beside a green side that would not hear of it."""
+    """A failed snapshot or a blue/green deployment refuses the run without changing anything."""
     expected = "backup-failed"
     rds.states = [("failed", 0)]
     if trouble == "blue/green deployment":

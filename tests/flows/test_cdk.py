@@ -1,8 +1,8 @@
-"""The CDK's two ways to call a function during a deploy: its Provider framework, and a Trigger.
+"""Two ways in which the CDK calls a function during a deploy: the Provider framework and a Trigger.
 
-Both answer CloudFormation themselves. Their parts are played here after what they do with a function's
-result and error: `ProviderFramework` merges and checks the result, `Trigger` takes the error's message
-whole; neither looks at CloudFormation's limit of 4,096 bytes, so that is ours to keep.
+Both answer CloudFormation themselves. The tests imitate what they do with a function's result or
+error: `ProviderFramework` merges and checks the result, and `Trigger` uses the whole error message.
+Neither respects CloudFormation's limit of 4,096 bytes, so Lockgate has to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 Event = dict[str, Any]
@@ -35,7 +35,7 @@ STACK_ID = (
     "arn:aws:cloudformation:eu-central-1:123456789012:stack/"
     f"{'a-stack-with-the-longest-name-there-may-be-' * 3}/51af3dc0-da77-11e4-872e-1234567db123"
 )
-# What Node.js puts behind a message.
+# The stack trace that Node.js appends to a message.
 TRACE = "\n".join(
     f"    at process.processTicksAndRejections (node:internal/process/task_queues:{n}:5)"
     for n in range(6)
@@ -44,13 +44,13 @@ TRACE = "\n".join(
 
 @dataclass(slots=True)
 class ProviderFramework:
-    """What the framework's own function does: invokes ours, and answers at the URL."""
+    """The framework's own function: it invokes Lockgate's function and answers at the URL."""
 
     function: Callable[[Any], Any]
     answers: list[dict[str, Any]] = field(default_factory=list)
 
     def handle(self, event: Event) -> dict[str, Any]:
-        """Return the answer to one event of CloudFormation's."""
+        """Return the answer to one event from CloudFormation."""
         answer = self._respond(event)
         body = json.dumps(answer, ensure_ascii=False).encode()
         assert len(body) <= LIMIT_BYTES, "Response object is too long."
@@ -81,14 +81,14 @@ class ProviderFramework:
 
 @pytest.fixture
 def framework(function: Function) -> ProviderFramework:
-    """Give the framework before our function, with one migration."""
+    """Return the framework in front of Lockgate's function, with one migration."""
     function.set(LOCKGATE_CFN_RESPONSE="return", LOCKGATE_CFN_LOOPBACK="false")
     function.project.write({"1_account.sql": ACCOUNT})
     return ProviderFramework(function.handle)
 
 
 def make_event(kind: str, **more: Any) -> Event:
-    """Return an event as the framework passes it on; the URL is the real one, and not ours to use."""
+    """Return an event as the framework passes it on, with a URL that Lockgate must not use."""
     return {
         "RequestType": kind,
         "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework-onEvent",
@@ -105,7 +105,7 @@ def make_event(kind: str, **more: Any) -> Event:
 def test_resource_behind_the_framework_lives(
     function: Function, framework: ProviderFramework
 ) -> None:
-    """Create and Update migrate and keep one id, Delete returns it and touches nothing."""
+    """Create and Update migrate and keep the same id; Delete returns it and changes nothing."""
     created = framework.handle(make_event("Create"))
     physical_id = created["PhysicalResourceId"]
     assert ("applied", "1") == (created["Data"]["Status"], created["Data"]["ToVersion"])
@@ -125,7 +125,7 @@ def test_resource_behind_the_framework_lives(
 def test_delete_succeeds_whatever_the_settings_are(
     function: Function, framework: ProviderFramework, variables: dict[str, str]
 ) -> None:
-    """Also with an id that the framework made up, as after a Create that it never passed on."""
+    """Delete succeeds even for an id that the framework invented after a failed Create."""
     function.set(**variables)
     answer = framework.handle(make_event("Delete", PhysicalResourceId="made-up"))
     assert ("SUCCESS", "made-up") == (answer["Status"], answer["PhysicalResourceId"])
@@ -134,7 +134,7 @@ def test_delete_succeeds_whatever_the_settings_are(
 def test_failure_behind_the_framework_is_readable(
     function: Function, framework: ProviderFramework
 ) -> None:
-    """The reason begins with the migration; a failed Create is deleted without our being asked."""
+    """The reason begins with the migration, and the Delete of a failed Create is not passed on."""
     function.project.write({"2_broken.sql": BROKEN})
     created = framework.handle(make_event("Create"))
     assert ("FAILED", CREATE_FAILED) == (created["Status"], created["PhysicalResourceId"])
@@ -147,7 +147,7 @@ def test_failure_behind_the_framework_is_readable(
 def test_failing_update_behind_the_framework_keeps_its_id(
     function: Function, framework: ProviderFramework
 ) -> None:
-    """So CloudFormation rolls back to the same resource, and deletes nothing."""
+    """A failed Update keeps its id, so CloudFormation rolls back without deleting the resource."""
     created = framework.handle(make_event("Create"))
     function.project.write({"2_broken.sql": BROKEN})
     failed = framework.handle(
@@ -163,7 +163,7 @@ def test_failing_update_behind_the_framework_keeps_its_id(
 def test_long_reason_fits_into_the_frameworks_answer(
     function: Function, framework: ProviderFramework, word: str
 ) -> None:
-    """However long an error is, and whatever it takes as JSON, CloudFormation hears of it."""
+    """Even the longest error, with any JSON escapes, fits into the answer to CloudFormation."""
     text = word * 5_000
     function.project.write(
         {"2_raises.py": f"def up(connection):\n    raise ValueError({text!r})\n"}
@@ -176,13 +176,13 @@ def test_long_reason_fits_into_the_frameworks_answer(
 
 @dataclass(slots=True)
 class Trigger:
-    """What a Trigger's own function does: invokes ours without a payload, and answers at the URL."""
+    """The function of a Trigger: it invokes Lockgate's function and answers at the URL."""
 
     function: Callable[[Any], Any]
     payload: Any = None
 
     def handle(self, event: Event) -> dict[str, Any]:
-        """Return the answer to one event of CloudFormation's."""
+        """Return the answer to one event from CloudFormation."""
         answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
         answer |= {"Status": "SUCCESS", "PhysicalResourceId": CREATE_FAILED}
         if event["RequestType"] != "Delete":
@@ -196,7 +196,7 @@ class Trigger:
 
 @pytest.mark.parametrize("payload", [None, {}])
 def test_trigger_migrates(function: Function, payload: Any) -> None:
-    """It sends nothing, which is an up; on rollback the older function is asked the same."""
+    """An empty payload means up, for the rollback to an older function as well."""
     function.project.write({"1_account.sql": ACCOUNT, "2_orders.sql": "CREATE TABLE orders ();\n"})
     trigger = Trigger(function.handle, payload)
     trigger.handle(make_event("Create"))
@@ -209,7 +209,7 @@ def test_trigger_migrates(function: Function, payload: Any) -> None:
 @pytest.mark.parametrize("payload", [None, {}])
 @pytest.mark.parametrize("word", ["x", "é", '"', "𝄞"])
 def test_failure_fits_into_the_triggers_answer(function: Function, payload: Any, word: str) -> None:
-    """The report is short enough to be shown, however long the error, and is whole JSON."""
+    """For an error of any length, the report is short enough and is valid JSON."""
     pending = {f"{n}_add_something_to_orders.sql": "SELECT 1;\n" for n in range(3, 60)}
     raising = f"def up(connection):\n    raise ValueError({word * 5_000!r})\n"
     function.project.write({"1_account.sql": ACCOUNT, "2_raises.py": raising, **pending})

@@ -1,4 +1,4 @@
-"""A deployment's hook: CodeDeploy hears Succeeded or Failed once, the log says why."""
+"""A deployment's hook: CodeDeploy gets Succeeded or Failed once, and the log has the reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.flows.conftest import Function
     from tests.support.aws_api import AwsApi
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
@@ -46,13 +46,13 @@ def up(connection):
 
 @pytest.fixture
 def deployment(function: Function, api: AwsApi) -> Deployment:
-    """Give a deployment whose hook is the function, with one migration."""
+    """Return a deployment whose hook is the function, with one migration."""
     function.project.write({"1_account.sql": ACCOUNT})
     return Deployment(api, function.handle)
 
 
 def test_hook_migrates_and_succeeds(function: Function, deployment: Deployment) -> None:
-    """The run is recorded with its deployment; of the hook's id there is only a digest."""
+    """The run is recorded with its deployment, and with a digest instead of the hook's id."""
     assert "Succeeded" == deployment.run_hook()
     assert [("1", "applied")] == function.project.history()
     ((caller, reference, *rest),) = function.recorded()
@@ -67,7 +67,7 @@ def test_hook_migrates_and_succeeds(function: Function, deployment: Deployment) 
 
 
 def test_failing_migration_fails_the_hook(function: Function, deployment: Deployment) -> None:
-    """The status has no room for the reason, so the log has it; the function has not failed."""
+    """The status has no room for a reason, so the log has it, and the failure is counted."""
     function.project.write({"2_broken.sql": BROKEN})
     assert "Failed" == deployment.run_hook()
     lines = [json.loads(line) for line in function.log_stream.getvalue().splitlines()]
@@ -92,7 +92,7 @@ def test_failing_migration_fails_the_hook(function: Function, deployment: Deploy
 def test_function_that_cannot_work_fails_the_hook(
     function: Function, deployment: Deployment, variables: dict[str, str]
 ) -> None:
-    """Whatever is wrong with settings, permissions or database, the deployment hears of it."""
+    """A problem with settings, permissions or database fails the deployment."""
     function.set(**variables)
     assert "Failed" == deployment.run_hook()
     assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
@@ -100,7 +100,7 @@ def test_function_that_cannot_work_fails_the_hook(
 
 @pytest.mark.usefixtures("no_pauses")
 def test_status_is_sent_until_it_is_taken(deployment: Deployment, api: AwsApi) -> None:
-    """Throttling and broken connections are tried again."""
+    """The status is sent again after throttling, server errors and broken connections."""
     for refusal in (Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET):
         api.fail_next(1, refusal)
     assert "Succeeded" == deployment.run_hook()
@@ -110,7 +110,7 @@ def test_status_is_sent_until_it_is_taken(deployment: Deployment, api: AwsApi) -
 def test_function_that_may_not_answer_says_what_it_lacks(
     function: Function, deployment: Deployment, api: AwsApi
 ) -> None:
-    """A role without the permission costs one try, and the error names the permission."""
+    """A missing permission is not retried, and the error names it."""
     api.fail_next(1, Refusal.DENIED)
     with pytest.raises(UnexpectedFailure, match="CodeDeploy cannot be sent the outcome") as caught:
         function.handle(deployment.make_event())
@@ -119,7 +119,7 @@ def test_function_that_may_not_answer_says_what_it_lacks(
 
 
 def test_ids_of_the_event_are_not_written(function: Function, deployment: Deployment) -> None:
-    """The execution's id, by which CodeDeploy is answered, is in no log and no database."""
+    """The hook execution id, which authorises an answer, is in no log and not in the database."""
     function.project.write({"2_broken.sql": BROKEN})
     deployment.run_hook()
     stored = function.project.database.run("SELECT r::text FROM lockgate.migration_run AS r")
@@ -130,7 +130,7 @@ def test_ids_of_the_event_are_not_written(function: Function, deployment: Deploy
 def test_run_longer_than_an_invocation_goes_on_in_further_ones(
     function: Function, deployment: Deployment
 ) -> None:
-    """The function invokes itself with the same event; CodeDeploy hears once, at the end."""
+    """The function invokes itself with the same event; CodeDeploy gets one answer, at the end."""
     project = function.project
     slow = {1: "2_b.sql", 2: "4_d.sql"}
     project.write({"3_c.sql": "SELECT 3;", **dict.fromkeys(slow.values(), SLEEPS)})
@@ -147,7 +147,7 @@ def test_run_longer_than_an_invocation_goes_on_in_further_ones(
 def test_run_that_never_ends_fails_after_the_last_hop(
     function: Function, deployment: Deployment
 ) -> None:
-    """A statement longer than any invocation ends in Failed after a bounded number of hops."""
+    """A statement longer than any invocation ends in Failed after a limited number of hops."""
     function.project.write({"2_endless.sql": SLEEPS})
     deployment.handler = function.handle_hurried
     event = deployment.make_event()
@@ -160,7 +160,7 @@ def test_run_that_never_ends_fails_after_the_last_hop(
 def test_run_that_would_outlast_the_hook_is_not_continued(
     function: Function, deployment: Deployment
 ) -> None:
-    """CodeDeploy waits an hour; what cannot be done in it fails while it still listens."""
+    """A run that cannot finish within CodeDeploy's hour fails while CodeDeploy still waits."""
     clock, passing = ManualClock(), [LIVES_MS - LEFT_MS, 50_000]
     function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
     function.project.write({"2_endless.sql": SLEEPS})
@@ -172,7 +172,7 @@ def test_run_that_would_outlast_the_hook_is_not_continued(
 def test_hook_delivered_twice_at_once_does_the_work_once(
     function: Function, deployment: Deployment, api: AwsApi
 ) -> None:
-    """The second delivery waits, finds the work done, and hears that the hook is over."""
+    """The second delivery waits, finds the work done, and learns that the hook was answered."""
     gate = Gate(function.project.database)
     function.project.write({"2_once.sql": f"{Gate.SQL}INSERT INTO account VALUES (1);"})
     event = deployment.make_event()
@@ -189,7 +189,7 @@ def test_hook_delivered_twice_at_once_does_the_work_once(
 def test_second_delivery_leaves_the_answer_to_the_first(
     function: Function, deployment: Deployment, api: AwsApi
 ) -> None:
-    """While the first still works the second says nothing to CodeDeploy."""
+    """While the first delivery runs, the second one sends no answer to CodeDeploy."""
     gate = Gate(function.project.database)
     function.project.write({"2_slow.sql": Gate.SQL})
     event = deployment.make_event()
@@ -207,7 +207,7 @@ def test_second_delivery_leaves_the_answer_to_the_first(
 def test_answer_comes_in_time_though_python_hangs(
     function: Function, deployment: Deployment, api: AwsApi, tmp_path: Path
 ) -> None:
-    """A migration that heeds nothing is answered for by a second thread, and never commits."""
+    """If a Python migration hangs, a second thread answers in time and the migration never commits."""
     begun, mark = tmp_path / "begun", tmp_path / "mark"
     function.project.write({"2_hangs.py": HANGS.format(begun=str(begun), mark=str(mark))})
     context = LambdaContext(deadline_ms=60_000)
@@ -234,7 +234,7 @@ def test_answer_comes_in_time_though_python_hangs(
 
 @pytest.mark.parametrize("name", ["read_settings", "_yield_answer"])
 def test_defect_anywhere_is_answered(function: Function, deployment: Deployment, name: str) -> None:
-    """From the first look at the settings to the last decision, a broken line of code is told."""
+    """A defect anywhere between reading the settings and the last decision is answered."""
 
     def fail(*_: object, **__: object) -> Any:
         raise RuntimeError("hush")

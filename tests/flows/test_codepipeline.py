@@ -1,4 +1,4 @@
-"""A pipeline's action: each job is answered once, whatever happens, over as many jobs as it takes."""
+"""A pipeline's action: each job gets one answer in every case, over as many jobs as needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.flows.conftest import Function
     from tests.support.aws_api import AwsApi
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
@@ -44,7 +44,7 @@ def up(connection):
 
 @pytest.fixture
 def pipeline(function: Function, api: AwsApi) -> Pipeline:
-    """Give a pipeline whose action is the function, with one migration."""
+    """Return a pipeline whose action is the function, with one migration."""
     function.project.write({"1_account.sql": ACCOUNT})
     return Pipeline(api, function.handle)
 
@@ -61,7 +61,7 @@ def job_ids(pipeline: Pipeline) -> list[str]:
 def test_action_migrates_and_says_what_it_did(
     function: Function, pipeline: Pipeline, parameters: str | None
 ) -> None:
-    """Without parameters the action is an up; the pipeline shows a summary, and has variables."""
+    """Without parameters the action is an up, and the pipeline gets a summary and variables."""
     action = pipeline.run(parameters)
     run_id = function.results[0]["run_id"]
     assert {
@@ -86,7 +86,7 @@ def test_action_migrates_and_says_what_it_did(
 
 
 def test_run_is_recorded_with_job_and_execution(function: Function, pipeline: Pipeline) -> None:
-    """The history of runs leads back to the pipeline; who asked and why is the command's."""
+    """The recorded run names the pipeline's job, and requester and reason from the command."""
     command = {"reason": "release 8", "requested_by": "ada", "execution": "4f2c41d0-0000"}
     pipeline.run(json.dumps(command))
     reference = {"job_id": job_ids(pipeline)[0], "execution": "4f2c41d0-0000"}
@@ -104,7 +104,7 @@ def test_run_is_recorded_with_job_and_execution(function: Function, pipeline: Pi
 def test_action_that_looks_changes_nothing(
     function: Function, pipeline: Pipeline, action: str, summary: str, status: str
 ) -> None:
-    """A pipeline can plan before it asks a person to approve."""
+    """A pipeline can plan before a manual approval without changing anything."""
     before = function.project.database.dump(without=())
     found = pipeline.run(json.dumps({"action": action}))
     assert summary == found.result["executionDetails"]["summary"]
@@ -113,7 +113,7 @@ def test_action_that_looks_changes_nothing(
 
 
 def test_operators_action_needs_a_function_that_may(function: Function, pipeline: Pipeline) -> None:
-    """What LOCKGATE_ALLOWED_ACTIONS does not name fails the action; where it does, it is done."""
+    """An action outside LOCKGATE_ALLOWED_ACTIONS fails the job, and an allowed one runs."""
     function.project.write(
         {"2_t.sql": "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;\n"}
     )
@@ -144,7 +144,7 @@ def test_operators_action_needs_a_function_that_may(function: Function, pipeline
 def test_wrong_parameters_are_answered(
     function: Function, pipeline: Pipeline, parameters: str, message: str
 ) -> None:
-    """A mistake in the pipeline fails the action at once, with what is accepted."""
+    """Invalid parameters fail the action immediately and the message says what is accepted."""
     action = pipeline.run(parameters)
     assert "ConfigurationError" == action.result["failureDetails"]["type"]
     assert message in action.message
@@ -153,7 +153,7 @@ def test_wrong_parameters_are_answered(
 
 
 def test_failing_migration_fails_the_action(function: Function, pipeline: Pipeline) -> None:
-    """The message begins with migration and SQLSTATE; the function itself has not failed."""
+    """The message begins with migration and SQLSTATE, and the failure is counted."""
     pipeline.run()
     before = function.project.database.dump()
     function.project.write({"2_broken.sql": BROKEN})
@@ -192,7 +192,7 @@ def test_failing_migration_fails_the_action(function: Function, pipeline: Pipeli
 def test_function_that_cannot_work_fails_the_action(
     function: Function, pipeline: Pipeline, variables: dict[str, str], kind: str, message: str
 ) -> None:
-    """Whatever is wrong with settings or database is told, by CodePipeline's own kinds."""
+    """Each problem with settings or database is reported with CodePipeline's own failure type."""
     database = function.project.database
     address = f"{database.host}:{database.port}/{database.name}"
     function.set(**{name: text.format(address=address) for name, text in variables.items()})
@@ -203,7 +203,7 @@ def test_function_that_cannot_work_fails_the_action(
 
 
 def test_credentials_of_the_event_are_nowhere(function: Function, pipeline: Pipeline) -> None:
-    """Neither log, metrics, answers nor the database hold what the event has for the artifacts."""
+    """The artifact credentials in the event appear in no log, metric, answer or database row."""
     function.project.write({"2_broken.sql": BROKEN})
     pipeline.run('{"reason": "release 8"}')
     pipeline.run('{"nonsense": 1}')
@@ -221,7 +221,7 @@ def test_credentials_of_the_event_are_nowhere(function: Function, pipeline: Pipe
 def test_answer_is_sent_until_it_is_taken(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """Throttling, faults of AWS's and a broken connection are tried again; the work is done once."""
+    """The answer is sent again after throttling, AWS errors and a broken connection."""
     for refusal in (Refusal.THROTTLED, Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET):
         api.fail_next(1, refusal)
     assert pipeline.run().is_success
@@ -234,7 +234,7 @@ def test_answer_is_sent_until_it_is_taken(
 def test_answer_that_nobody_takes_is_an_error_and_comes_again(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """After five tries the function fails, so Lambda repeats the event; then all is done."""
+    """After five attempts the function fails, so Lambda redelivers the event, which then succeeds."""
     api.fail_next(5, Refusal.THROTTLED)
     action = pipeline.run()
     assert (True, "up_to_date") == (action.is_success, action.variables["Status"])
@@ -244,7 +244,7 @@ def test_answer_that_nobody_takes_is_an_error_and_comes_again(
 def test_function_that_may_not_answer_says_what_it_lacks(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """A role without the permission costs one try, and the error names the permission."""
+    """A missing permission is not retried, and the error names it."""
     api.fail_next(1, Refusal.DENIED)
     with pytest.raises(UnexpectedFailure) as caught:
         function.handle(pipeline.make_event())
@@ -259,7 +259,7 @@ def test_function_that_may_not_answer_says_what_it_lacks(
 def test_job_that_codepipeline_does_not_know_is_an_error(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """Whoever makes a job up hears that there is none, after a run that any command could ask for."""
+    """An invented job id is reported as unknown, after a run that any command could request."""
     event = pipeline.make_event()
     api.waiting.clear()
     with pytest.raises(
@@ -274,7 +274,7 @@ def test_job_that_codepipeline_does_not_know_is_an_error(
 def test_job_without_an_id_is_refused_before_any_work(
     function: Function, pipeline: Pipeline, api: AwsApi, job: object
 ) -> None:
-    """Nobody could be told the outcome, so there is none."""
+    """Without a job id no outcome could be reported, so nothing is run."""
     del pipeline
     with pytest.raises(RequestRefused, match="has no id, so CodePipeline cannot be sent") as caught:
         function.handle({"CodePipeline.job": job})
@@ -284,7 +284,7 @@ def test_job_without_an_id_is_refused_before_any_work(
 
 
 def break_with(error: BaseException) -> Callable[..., Any]:
-    """Return a function that fails."""
+    """Return a function that raises the error."""
 
     def fail(*_: object, **__: object) -> Any:
         raise error
@@ -294,7 +294,7 @@ def break_with(error: BaseException) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("name", ["read_settings", "_make_deadline", "_yield_answer"])
 def test_defect_anywhere_is_answered(function: Function, pipeline: Pipeline, name: str) -> None:
-    """From the first look at the settings to the last decision, a broken line of code is told."""
+    """A defect anywhere between reading the settings and the last decision is answered."""
     function.patch.setattr(app, name, break_with(RuntimeError("hush")))
     action = pipeline.run()
     assert action.message.startswith("An unexpected RuntimeError ended the run.")
@@ -305,7 +305,7 @@ def test_defect_anywhere_is_answered(function: Function, pipeline: Pipeline, nam
 def test_interruption_is_answered_and_goes_on(
     function: Function, pipeline: Pipeline, api: AwsApi, kind: type[BaseException]
 ) -> None:
-    """What ends the process ends it after the answer."""
+    """An interruption ends the process, but only after the answer."""
     function.patch.setattr(app, "make_runner", break_with(kind("hush")))
     with pytest.raises(kind):
         function.handle(pipeline.make_event())
@@ -315,14 +315,14 @@ def test_interruption_is_answered_and_goes_on(
 def test_answer_comes_in_time_though_python_hangs(
     function: Function, pipeline: Pipeline, api: AwsApi, tmp_path: Path
 ) -> None:
-    """A migration that heeds nothing is answered for by a second thread, and never commits."""
+    """If a Python migration hangs, a second thread answers in time and the migration never commits."""
     begun, mark = tmp_path / "begun", tmp_path / "mark"
     function.project.write({"2_hangs.py": HANGS.format(begun=str(begun), mark=str(mark))})
     context = LambdaContext(deadline_ms=60_000)
     make_timer = threading.Timer
 
     def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
-        """Let the second thread's time come as soon as the migration hangs."""
+        """Let the second thread's timer fire as soon as the migration hangs."""
 
         def run() -> None:
             try:
@@ -345,13 +345,13 @@ def test_answer_comes_in_time_though_python_hangs(
     assert [("1", "applied")] == function.project.history()
 
 
-# Twice.
+# Delivered twice.
 
 
 def test_job_delivered_twice_at_once_does_the_work_once(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """The second delivery waits, finds the work done, and hears that the job is over."""
+    """The second delivery waits, finds the work done, and learns that the job was answered."""
     gate = Gate(function.project.database)
     function.project.write({"2_once.sql": f"{Gate.SQL}INSERT INTO account VALUES (1);"})
     event = pipeline.make_event()
@@ -370,7 +370,7 @@ def test_job_delivered_twice_at_once_does_the_work_once(
 def test_second_delivery_leaves_the_answer_to_the_first(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """While the first still works the second says nothing to CodePipeline."""
+    """While the first delivery runs, the second one sends no answer to CodePipeline."""
     gate = Gate(function.project.database)
     function.project.write({"2_slow.sql": Gate.SQL})
     event = pipeline.make_event()
@@ -387,7 +387,7 @@ def test_second_delivery_leaves_the_answer_to_the_first(
 def test_another_job_hears_that_the_database_is_busy(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """Only its own job is answered by a run; another pipeline's fails with who is at work."""
+    """A run answers only its own job; another pipeline's job fails and its message names the holder."""
     gate = Gate(function.project.database)
     function.project.write({"2_slow.sql": Gate.SQL})
     first = Background.start(lambda: function.handle(pipeline.make_event()))
@@ -407,7 +407,7 @@ def test_another_job_hears_that_the_database_is_busy(
 def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
     function: Function, pipeline: Pipeline
 ) -> None:
-    """Each job is told how far the action is; only the last ends it, and has the variables."""
+    """Each job reports the progress; only the last one ends the action and sets the variables."""
     project = function.project
     slow = {1: "2_b.sql", 2: "4_d.sql"}
     project.write({"3_c.sql": "SELECT 3;", "5_e.sql": "SELECT 5;"})
@@ -438,7 +438,7 @@ def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
 
 
 def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) -> None:
-    """Asked again it would undo as many more, so the action fails and says how far it came."""
+    """Repeating the down would undo more steps, so the action fails and reports how far it came."""
     project = function.project
     for version, down in (("2", SLEEPS), ("3", "SELECT 3;")):
         project.write({f"{version}_t.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{down}\n"})
@@ -459,7 +459,7 @@ def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) 
 def test_run_that_never_ends_fails_after_the_last_job(
     function: Function, pipeline: Pipeline
 ) -> None:
-    """A statement longer than any invocation ends after a bounded number of jobs."""
+    """A statement longer than any invocation fails after a limited number of jobs."""
     function.patch.setattr(codepipeline, "MOST_JOBS", 3)
     function.project.write({"2_endless.sql": SLEEPS})
     pipeline.handler = function.handle_hurried
@@ -470,7 +470,7 @@ def test_run_that_never_ends_fails_after_the_last_job(
 
 
 def test_run_older_than_a_day_is_not_continued(function: Function, pipeline: Pipeline) -> None:
-    """When the action's own time is nearly up the last job fails, while it is still heard."""
+    """Shortly before the action's own timeout the last job fails, while CodePipeline still listens."""
     clock, day_ms = ManualClock(), 24 * 3_600_000
     passing = [LIVES_MS - LEFT_MS, 50_000]
     function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
@@ -485,7 +485,7 @@ def test_run_older_than_a_day_is_not_continued(function: Function, pipeline: Pip
 def test_run_whose_job_is_over_is_not_continued(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """An action that was stopped, or whose time is up, takes no token; nobody is told more."""
+    """A job that is already over gets no continuation token and no answer."""
     function.project.write({"2_endless.sql": SLEEPS})
     event = pipeline.make_event()
     job_id = event["CodePipeline.job"]["id"]
@@ -501,7 +501,7 @@ def test_run_whose_job_is_over_is_not_continued(
 def test_token_that_cannot_be_told_fails_the_action(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
-    """If only the continuation cannot be told, CodePipeline hears why the action ends."""
+    """If the continuation token cannot be sent, the action fails with the reason."""
     function.project.write({"2_endless.sql": SLEEPS})
     api.fail_next(5, Refusal.THROTTLED)
     pipeline.handler = function.handle_hurried

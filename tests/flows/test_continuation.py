@@ -1,7 +1,7 @@
-"""CloudFormation runs that outlive an invocation, that arrive twice, and that overtake each other.
+"""CloudFormation runs that outlive an invocation, are delivered twice, or overtake each other.
 
-Lambda's part is played here: an invocation is a call of the real handler with a context whose time is
-short, and what the handler hands to itself is called again.
+Lambda is simulated: an invocation is a call of the real handler with a context whose time is short,
+and the events that the handler sends to itself are handled again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Event = dict[str, Any]
 
 @dataclass(slots=True)
 class Lambda:
-    """Calls the handler, and again with whatever it handed to itself.
+    """Calls the handler, and calls it again with each event that the handler sent to itself.
 
-    The time of an invocation is over as soon as a statement sleeps. ``on_hop`` is called before each
-    further one.
+    The time of an invocation runs out as soon as a statement sleeps. ``on_hop`` is called before
+    each further invocation.
     """
 
     project: Project
@@ -42,13 +42,13 @@ class Lambda:
     handed_on: list[Event] = field(default_factory=list)
 
     def invoke_again(self, _arn: str, event: Event) -> None:
-        """Stand in for the asynchronous Invoke."""
+        """Replace the asynchronous Invoke."""
         if self.refuses:
             raise RunIncomplete("The run is not done, and the function cannot be invoked: denied.")
         self.handed_on.append(event)
 
     def handle(self, event: Event, _context: object = None) -> Any:
-        """Run an event to its end, over as many invocations as it takes."""
+        """Handle an event over as many invocations as needed."""
         result = self._invoke(event)
         while self.handed_on:
             self.hops += 1
@@ -64,7 +64,7 @@ class Lambda:
 
 @pytest.fixture
 def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Give a project whose settings are the process's environment."""
+    """Return a project whose settings are in the process environment."""
     settings = {
         **project.database.environment,
         "LOCKGATE_MIGRATIONS": str(project.folder),
@@ -79,7 +79,7 @@ def environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def function(environment: Project, monkeypatch: pytest.MonkeyPatch) -> Lambda:
-    """Give the function of the project."""
+    """Return the function of the project."""
     function = Lambda(environment)
     monkeypatch.setattr(app, "invoke_again", function.invoke_again)
     return function
@@ -87,7 +87,7 @@ def function(environment: Project, monkeypatch: pytest.MonkeyPatch) -> Lambda:
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    """Give the server behind the signed URL."""
+    """Return the server behind the signed URL."""
     with Bucket() as running:
         yield running
 
@@ -110,7 +110,7 @@ def make_event(bucket: Bucket, kind: str, **more: Any) -> Event:
 def test_run_longer_than_an_invocation_is_answered_once_at_the_end(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """Migrations that take several invocations get one answer; each is applied once."""
+    """Migrations that take several invocations get one answer, and each is applied once."""
     slow = {1: "2_b.sql", 2: "4_d.sql"}
     environment.write({"1_a.sql": "SELECT 1;", "3_c.sql": "SELECT 3;", "5_e.sql": "SELECT 5;"})
     environment.write(dict.fromkeys(slow.values(), SLEEPS))
@@ -130,7 +130,7 @@ def test_run_longer_than_an_invocation_is_answered_once_at_the_end(
 def test_run_that_never_ends_is_answered_after_the_last_hop(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """A statement longer than any invocation ends in FAILED after a bounded number of hops."""
+    """A statement longer than any invocation ends in FAILED after a limited number of hops."""
     environment.write({"1_endless.sql": SLEEPS})
     stack = Stack(function.handle, bucket)
     assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
@@ -141,7 +141,7 @@ def test_run_that_never_ends_is_answered_after_the_last_hop(
 def test_run_that_may_not_invoke_itself_is_answered_at_once(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """Without the permission CloudFormation hears why, within the first invocation."""
+    """Without the permission to invoke itself, the function answers with the reason immediately."""
     environment.write({"1_endless.sql": SLEEPS})
     function.refuses = True
     stack = Stack(function.handle, bucket)
@@ -170,7 +170,7 @@ def test_run_past_the_service_timeout_is_answered_in_time(
 def test_event_delivered_twice_at_once_does_the_work_once(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """A second delivery that waits until the first has ended says SUCCESS too; the work is done once."""
+    """A second delivery that waits for the first also answers SUCCESS, and the work is done once."""
     gate = Gate(environment.database)
     environment.write(
         {
@@ -190,7 +190,7 @@ def test_event_delivered_twice_at_once_does_the_work_once(
 def test_event_delivered_again_after_success_answers_again(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """A late copy of an event that succeeded finds nothing to do and says SUCCESS."""
+    """A late copy of a successful event finds nothing to do and answers SUCCESS."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     event = make_event(bucket, "Create")
     first, again = function.handle(event), function.handle(event)
@@ -201,7 +201,7 @@ def test_event_delivered_again_after_success_answers_again(
 def test_delete_with_an_invented_id_while_create_runs(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """Delete answers at once and touches nothing, though Create still works."""
+    """Delete answers immediately and changes nothing while Create still runs."""
     gate = Gate(environment.database)
     environment.write({"1_slow.sql": Gate.SQL})
     create = Background.start(lambda: function.handle(make_event(bucket, "Create")))
@@ -218,7 +218,7 @@ def test_delete_with_an_invented_id_while_create_runs(
 def test_rollback_that_overtakes_the_failed_update(
     environment: Project, bucket: Bucket, function: Lambda
 ) -> None:
-    """A rollback Update that comes while the failed one is being cancelled waits, then works."""
+    """A rollback Update waits until the failed Update has been cancelled, and then runs."""
     environment.write({"1_t.sql": "CREATE TABLE t ();"})
     function.handle(make_event(bucket, "Create"))
     environment.write({"2_endless.sql": SLEEPS})

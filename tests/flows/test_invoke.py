@@ -1,4 +1,4 @@
-"""`lockgate invoke`: the terminal's command, Lambda's API on loopback, and the real handler."""
+"""`lockgate invoke`: the terminal command, Lambda's API on loopback, and the real handler."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:shop-Migrate"
@@ -41,13 +41,13 @@ TIMED_OUT = "RequestId: 8f5a1e7c Error: Task timed out after 900.00 seconds"
 
 @dataclass(slots=True)
 class Behind:
-    """The function behind the API: what it was asked, by what name, and how it answers."""
+    """The function behind the API: it records name and payload of each call, and answers."""
 
     handle: Callable[[Any], Any]
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def __call__(self, name: str, payload: Any) -> Invoked:
-        """Run the handler, and give its result or error the form that Lambda does."""
+        """Run the handler and wrap its result or error as Lambda does."""
         self.asked.append((name, payload))
         try:
             return Invoked(json.loads(json.dumps(self.handle(payload))))
@@ -60,7 +60,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one command said."""
+    """Exit status and output of one command."""
 
     status: int
     out: str
@@ -68,14 +68,14 @@ class Outcome:
 
     @property
     def report(self) -> dict[str, Any]:
-        """The report, of --json."""
+        """The report printed by --json."""
         value: dict[str, Any] = json.loads(self.out)
         return value
 
 
 @pytest.fixture
 def stub(api: AwsApi) -> Behind:
-    """Give a function without a database behind the API, that finds nothing to do."""
+    """Return a function without a database that always reports up to date."""
     report = Report(Status.UP_TO_DATE, Action.UP, "run-1").to_json()
     api.function = stub = Behind(lambda _: report)
     return stub
@@ -83,7 +83,7 @@ def stub(api: AwsApi) -> Behind:
 
 @pytest.fixture
 def behind(function: Function, api: AwsApi) -> Behind:
-    """Give the function behind the API, with one migration."""
+    """Return the function behind the API, with one migration."""
     function.project.write({"1_account.sql": "CREATE TABLE account (id int PRIMARY KEY);\n"})
     behind = Behind(function.handle)
     api.function = behind
@@ -94,7 +94,7 @@ def behind(function: Function, api: AwsApi) -> Behind:
 def run(
     api: AwsApi, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
-    """Give a function that runs the command on the terminal."""
+    """Return a function that runs the command on the terminal."""
     for name, value in api.environment.items():
         monkeypatch.setenv(name, value)
 
@@ -105,7 +105,7 @@ def run(
         except SystemExit as exit_:
             status = int(str(exit_.code))
         captured = capfd.readouterr()
-        # The handler runs in this process, and writes its metrics where the report goes.
+        # The handler runs in this process, and its metrics go to the same output as the report.
         lines = captured.out.splitlines(keepends=True)
         out = "".join(line for line in lines if not line.startswith('{"_aws"'))
         return Outcome(status, out, captured.err)
@@ -113,11 +113,11 @@ def run(
     return run
 
 
-# A run, and what is shown of it.
+# A run and its output.
 
 
 def test_run_is_shown_as_a_local_one(run: Callable[..., Outcome], behind: Behind) -> None:
-    """The report goes to standard output; a second run finds nothing to do."""
+    """The report is printed to standard output, and a second run has nothing to do."""
     first, second = run("--reason", "release 8", "--requested-by", "ci"), run("--quiet")
     assert (0, 0) == (first.status, second.status)
     assert first.out.startswith("✓ applied 1 migration in ")
@@ -133,7 +133,7 @@ def test_run_is_shown_as_a_local_one(run: Callable[..., Outcome], behind: Behind
 
 @pytest.mark.usefixtures("behind")
 def test_json_is_one_value_and_nothing_else(run: Callable[..., Outcome]) -> None:
-    """A script reads the function's own report on standard output."""
+    """With --json, standard output is exactly the function's report."""
     outcome = run("--json")
     assert (0, 1, "") == (outcome.status, outcome.out.count("\n"), outcome.err)
     report = outcome.report
@@ -146,7 +146,7 @@ def test_json_is_one_value_and_nothing_else(run: Callable[..., Outcome]) -> None
 
 @pytest.mark.usefixtures("behind")
 def test_run_is_recorded_with_who_asked(run: Callable[..., Outcome], function: Function) -> None:
-    """Without a name it is the user's; the CI job's id is the caller's reference."""
+    """By default the requester is the user; the CI job's id is stored in the caller's reference."""
     function.set(LOGNAME="ada", USER="ada")
     run("--execution", "https://ci.example.com/builds/12", "--reason", "release 8")
     reference = {"execution": "https://ci.example.com/builds/12"}
@@ -181,7 +181,7 @@ def test_run_is_recorded_with_who_asked(run: Callable[..., Outcome], function: F
 def test_options_become_the_command(
     run: Callable[..., Outcome], stub: Behind, arguments: list[str], command: dict[str, Any]
 ) -> None:
-    """Each option is a key of the command; the function is asked once."""
+    """Each option becomes a key of the command, and the function is called once."""
     run(*arguments, "--requested-by", "ada")
     assert [("shop-Migrate", {**command, "requested_by": "ada"})] == stub.asked
 
@@ -198,7 +198,7 @@ def test_options_become_the_command(
 def test_command_that_cannot_be_is_refused_here(
     run: Callable[..., Outcome], stub: Behind, arguments: list[str], said: str
 ) -> None:
-    """The function would say no more, a minute later."""
+    """An invalid command is refused locally, without calling the function."""
     outcome = run(*arguments)
     assert (2, []) == (outcome.status, stub.asked)
     assert said in outcome.out
@@ -216,7 +216,7 @@ def test_command_that_cannot_be_is_refused_here(
 def test_wrong_usage_is_refused(
     run: Callable[..., Outcome], stub: Behind, arguments: list[str], said: str
 ) -> None:
-    """The usage goes to standard error."""
+    """The usage is printed to standard error."""
     outcome = run(*arguments)
     assert (2, "", []) == (outcome.status, outcome.out, stub.asked)
     assert said in outcome.err
@@ -227,7 +227,7 @@ def test_wrong_usage_is_refused(
 
 @pytest.mark.usefixtures("behind")
 def test_failing_run_exits_with_1(run: Callable[..., Outcome], function: Function) -> None:
-    """The report is read out of the function's error, place and all."""
+    """The report, including the location, is read from the function's error."""
     function.project.write({"2_broken.sql": "SELECT nothing;\n"})
     outcome = run()
     assert 1 == outcome.status
@@ -238,7 +238,7 @@ def test_failing_run_exits_with_1(run: Callable[..., Outcome], function: Functio
 
 @pytest.mark.usefixtures("behind")
 def test_refused_run_exits_with_2(run: Callable[..., Outcome]) -> None:
-    """What the function may not do is refused by it."""
+    """An action that is not allowed is refused by the function."""
     outcome = run("--action", "unlock", "--reason", "why")
     assert 2 == outcome.status
     assert 'The action "unlock" is not allowed on this function' in outcome.out
@@ -246,7 +246,7 @@ def test_refused_run_exits_with_2(run: Callable[..., Outcome]) -> None:
 
 @pytest.mark.usefixtures("behind")
 def test_busy_database_exits_with_3(run: Callable[..., Outcome], function: Function) -> None:
-    """Another run is at work; the report names it."""
+    """If another run holds the lock, the report names it."""
     gate = Gate(function.project.database)
     function.project.write({"2_slow.sql": Gate.SQL})
     first = Background.start(lambda: function.handle({}))
@@ -265,7 +265,7 @@ def test_busy_database_exits_with_3(run: Callable[..., Outcome], function: Funct
 def test_run_longer_than_an_invocation_is_invoked_again(
     run: Callable[..., Outcome], function: Function, behind: Behind
 ) -> None:
-    """It says so, and ends with the last report."""
+    """The command prints that it invokes again, and ends with the last report."""
     project = function.project
     project.write({"2_slow.sql": SLEEPS, "3_c.sql": "SELECT 3;"})
 
@@ -285,7 +285,7 @@ def test_run_longer_than_an_invocation_is_invoked_again(
 
 
 def make_incomplete(_: object) -> Any:
-    """Fail as a run whose time is over."""
+    """Fail like a run whose time is over."""
     report = {"format": "lockgate/report/v1", "status": "incomplete", "run_id": "run-1"}
     error = {"code": "run-incomplete", "message": "It stopped.", "type": "RunIncomplete"}
     empty = dict.fromkeys(("hint", "sqlstate", "migration", "file", "line", "excerpt"))
@@ -296,7 +296,7 @@ def make_incomplete(_: object) -> Any:
 def test_run_that_never_ends_exits_with_4(
     run: Callable[..., Outcome], stub: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a bounded number of invocations somebody has to look."""
+    """After a limited number of invocations the command gives up."""
     monkeypatch.setattr(remote, "MOST_INVOCATIONS", 3)
     stub.handle = make_incomplete
     outcome = run("--quiet")
@@ -305,13 +305,13 @@ def test_run_that_never_ends_exits_with_4(
 
 
 def test_down_by_steps_is_invoked_once(run: Callable[..., Outcome], stub: Behind) -> None:
-    """Asked again it would undo as many more."""
+    """A down by steps is not repeated, since that would undo more migrations."""
     stub.handle = make_incomplete
     outcome = run("--action", "down", "--steps", "2", "--reason", "why")
     assert (4, 1) == (outcome.status, len(stub.asked))
 
 
-# Functions that say nothing.
+# Functions that return no report.
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_error_without_a_report_is_readable(
     code: str,
     said: str,
 ) -> None:
-    """A kill, a full memory and a broken package are told apart, with what to do."""
+    """A timeout, a crash and a broken package have different messages, each with a hint."""
     api.function = lambda _name, _payload: Invoked(payload, function_error="Unhandled")
     outcome = run("--json")
     error = outcome.report["error"]
@@ -371,7 +371,7 @@ def test_error_without_a_report_is_readable(
 def test_result_that_is_no_report_is_an_error(
     run: Callable[..., Outcome], api: AwsApi, payload: Any
 ) -> None:
-    """Somebody else's function may answer what it likes; that is no success."""
+    """A result that is not a Lockgate report does not count as a success."""
     api.function = lambda _name, _payload: Invoked(payload)
     outcome = run()
     assert 1 == outcome.status
@@ -381,7 +381,7 @@ def test_result_that_is_no_report_is_an_error(
 def refuse(
     status: int, error_type: str, asked: list[str], message: str = "No."
 ) -> Callable[[str, Any], Invoked]:
-    """Return a function that Lambda does not run, however often it is asked to."""
+    """Return a function that Lambda refuses to invoke, every time."""
 
     def refuse(name: str, _payload: Any) -> Invoked:
         asked.append(name)
@@ -409,7 +409,7 @@ def test_function_that_is_not_started_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
     error_type: str,
 ) -> None:
-    """Nothing ran, so it says that it waits, once, and invokes again."""
+    """The command prints once that the function has not run, and invokes it again."""
     slept: list[float] = []
     monkeypatch.setattr("lockgate.terminal.invoke_command.time.sleep", slept.append)
     asked: list[str] = []
@@ -428,7 +428,7 @@ def test_function_that_is_not_started_is_waited_for(
 def test_function_that_does_not_start_is_given_up(
     run: Callable[..., Outcome], api: AwsApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After five minutes the command ends, and does not claim that anything may have been done."""
+    """After five minutes the command gives up, without claiming that the state is unknown."""
     slept: list[float] = []
     monkeypatch.setattr("lockgate.terminal.invoke_command.time.sleep", slept.append)
     api.function = refuse(502, "ResourceNotReadyException", [])
@@ -473,7 +473,7 @@ def test_function_that_cannot_be_invoked_is_readable(
     code: str,
     said: str,
 ) -> None:
-    """Each of AWS's refusals has its sentence; nothing is sent twice."""
+    """Each refusal of AWS has its own sentence, and nothing is sent twice."""
     asked: list[str] = []
     api.function = refuse(http_status, error_type, asked)
     outcome = run("--json")
@@ -496,7 +496,7 @@ def test_function_that_cannot_be_invoked_is_readable(
 def test_answer_that_does_not_arrive_is_told_as_such(
     run: Callable[..., Outcome], api: AwsApi, http_status: int, error_type: str, named: str
 ) -> None:
-    """What the function did is not known then, and it is not asked again."""
+    """If the answer is lost, the state is reported as unknown and the function is not called again."""
     asked: list[str] = []
     api.function = refuse(http_status, error_type, asked)
     outcome = run("--json")
@@ -509,7 +509,7 @@ def test_answer_that_does_not_arrive_is_told_as_such(
 
 
 def test_hint_names_what_is_missing(run: Callable[..., Outcome], api: AwsApi) -> None:
-    """AWS's own words, which say who may not do what, are passed on."""
+    """AWS's own message, which names user and permission, is passed on."""
     api.function = refuse(403, "AccessDeniedException", [], "User ada is not authorized.")
     out = " ".join(run().out.split())
     assert "Allow lambda:InvokeFunction in the role's policy" in out
@@ -519,7 +519,7 @@ def test_hint_names_what_is_missing(run: Callable[..., Outcome], api: AwsApi) ->
 def test_lambda_that_cannot_be_reached_is_readable(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong endpoint or network is told as such, before anything was run."""
+    """A wrong endpoint or network is reported, and nothing was run."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:1")
     outcome = run()
     assert 1 == outcome.status
@@ -536,7 +536,7 @@ def test_lambda_that_cannot_be_reached_is_readable(
 def test_environment_that_lacks_something_is_readable(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, unset: tuple[str, ...], said: str
 ) -> None:
-    """Credentials or region: what is missing is named, with how to give it."""
+    """Missing credentials or a missing region is named, with the way to set it."""
     for name in unset:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
@@ -563,7 +563,7 @@ def test_region_is_the_options_the_arns_or_the_environments(
     arguments: list[str],
     expected: str,
 ) -> None:
-    """In this order; the name is passed on as it is, alias and all."""
+    """An option takes precedence over the ARN, and the ARN over the environment."""
     regions: list[str | None] = []
     make = remote_function.RemoteFunction._make_client
 
@@ -580,7 +580,7 @@ def test_region_is_the_options_the_arns_or_the_environments(
 def test_profile_is_taken_from_the_configuration(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, stub: Behind, tmp_path: Path
 ) -> None:
-    """Credentials and region of a profile; one that is not there is named."""
+    """A profile provides credentials and region, and a missing profile is named."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     config = tmp_path / "config"
@@ -600,7 +600,7 @@ def test_profile_is_taken_from_the_configuration(
 def test_connection_is_patient_and_kept_alive(
     run: Callable[..., Outcome], stub: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer may take longer than an invocation lives, and the network hears of us meanwhile."""
+    """The read timeout exceeds the longest invocation, and keep-alive holds the connection open."""
     seen: list[dict[str, Any]] = []
 
     class Session(URLLib3Session):
@@ -622,7 +622,7 @@ def test_connection_is_patient_and_kept_alive(
 def test_certificate_has_to_verify(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Over TLS nothing is sent to who cannot prove itself; AWS_CA_BUNDLE says whom to trust."""
+    """Nothing is sent to a server without a trusted certificate; AWS_CA_BUNDLE sets the trust."""
     made = make_certificates(now=datetime.now(UTC))
     for name in ("authority", "server", "server_key"):
         (tmp_path / name).write_bytes(getattr(made, name))
@@ -642,7 +642,7 @@ def test_certificate_has_to_verify(
 def test_ctrl_c_stops_the_waiting_and_not_the_run(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The function goes on, so the terminal says where to look."""
+    """Ctrl-C leaves the function running, and the terminal says how to look at it."""
 
     def interrupt(*_: object) -> Any:
         raise KeyboardInterrupt
@@ -658,7 +658,7 @@ def test_ctrl_c_stops_the_waiting_and_not_the_run(
 def test_defect_is_one_sentence_and_a_traceback_on_demand(
     run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody foresaw exits with 1; only --debug shows where."""
+    """An unexpected error exits with 1, and only --debug shows the traceback."""
 
     def fail(*_: object) -> Any:
         raise ZeroDivisionError("hush")
@@ -672,7 +672,7 @@ def test_defect_is_one_sentence_and_a_traceback_on_demand(
 
 
 def test_answer_that_takes_long_is_waited_for(run: Callable[..., Outcome], stub: Behind) -> None:
-    """While nothing comes, nothing is sent again."""
+    """While the function works, nothing is sent a second time."""
     gate, answer = threading.Event(), stub.handle
 
     def wait(payload: Any) -> Any:

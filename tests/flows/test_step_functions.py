@@ -1,7 +1,7 @@
-"""The state machine of the documentation, executed: error names are an API that it builds on.
+"""The state machine of the documentation is executed, since it relies on the error names.
 
-moto runs the machine and its Lambda API; behind that is the real handler. Only the pauses between
-retries are taken out, and each is where a test changes the world.
+moto runs the machine and its Lambda API; behind them is the real handler. Only the pauses between
+retries are replaced, by a callback in which the test changes the situation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 REGION = "eu-west-1"
@@ -38,14 +38,14 @@ TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
 
 
 def read_definition() -> str:
-    """Return the machine of the documentation, in the account that moto has."""
+    """Return the machine of the documentation, with the account of moto."""
     (block,) = (b for b in find_blocks("docs/callers.md") if b.words == ("statemachine",))
     return block.text.replace("111122223333", DEFAULT_ACCOUNT_ID)
 
 
 @dataclass(slots=True)
 class Machine:
-    """The state machine, and what it did. ``on_wait`` is called in place of each pause."""
+    """The state machine and what it did. ``on_wait`` is called instead of each pause."""
 
     handle: Callable[[Any], Any]
     on_wait: Callable[[], object] = lambda: None
@@ -53,12 +53,12 @@ class Machine:
     arn: str = ""
 
     def sleep(self, seconds: float) -> None:
-        """Stand in for the pause before a retry."""
+        """Replace the pause before a retry."""
         self.waits.append(seconds)
         self.on_wait()
 
     def invoke(self, event: Any) -> tuple[str, bool, str]:
-        """Run the handler for moto: payload, whether it is an error, log."""
+        """Run the handler for moto and return payload, whether it is an error, and log."""
         try:
             return json.dumps(self.handle(event)), False, ""
         except LockgateError as error:
@@ -67,7 +67,7 @@ class Machine:
             return json.dumps(payload), True, ""
 
     def execute(self) -> dict[str, Any]:
-        """Execute the machine and return the execution once it is over."""
+        """Execute the machine and return the execution when it is over."""
         client = boto3.client("stepfunctions", region_name=REGION)
         self.arn = client.start_execution(stateMachineArn=self.arn, name="one")["executionArn"]
         found: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ class Machine:
 
 @pytest.fixture
 def machine(function: Function, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    """Give the machine, with the function and the topic that it names, and one migration."""
+    """Return the machine, with the function and topic that it names, and one migration."""
     for name in ("LAMBDA", "CODEPIPELINE", "CODEDEPLOY"):
         monkeypatch.delenv(f"AWS_ENDPOINT_URL_{name}")
     function.project.write({"1_account.sql": "CREATE TABLE account (id int PRIMARY KEY);\n"})
@@ -123,7 +123,7 @@ def _make_resources(machine: Machine) -> None:
 
 
 def test_machine_migrates_and_goes_on(machine: Machine, function: Function) -> None:
-    """The report is the state's output; the run is recorded with the execution."""
+    """The report is the state's output, and the run is recorded with the execution."""
     execution = machine.execute()
     assert "SUCCEEDED" == execution["status"]
     report = json.loads(execution["output"])["report"]
@@ -133,7 +133,7 @@ def test_machine_migrates_and_goes_on(machine: Machine, function: Function) -> N
 
 
 def test_run_longer_than_an_invocation_is_a_loop(machine: Machine, function: Function) -> None:
-    """RunIncomplete is retried at once, and the next invocation goes on where the last stopped."""
+    """RunIncomplete is retried immediately, and the next invocation continues where the last stopped."""
     function.project.write({"2_slow.sql": SLEEPS, "3_c.sql": "SELECT 3;"})
     machine.handle = function.handle_hurried
     machine.on_wait = lambda: function.project.write({"2_slow.sql": "SELECT 1;"})
@@ -143,7 +143,7 @@ def test_run_longer_than_an_invocation_is_a_loop(machine: Machine, function: Fun
 
 
 def test_busy_database_is_waited_for(machine: Machine, function: Function) -> None:
-    """DatabaseBusy is retried after a minute; the other run has done the work by then."""
+    """DatabaseBusy is retried after a minute, when the other run has done the work."""
     gate = Gate(function.project.database)
     function.project.write({"2_slow.sql": Gate.SQL})
     other = Background.start(lambda: function.handle({}))
@@ -171,7 +171,7 @@ def test_unreachable_database_is_waited_for(machine: Machine, function: Function
 
 
 def test_database_that_stays_unreachable_is_told(machine: Machine, function: Function) -> None:
-    """When the retries are used up somebody is called, with the report."""
+    """When the retries are used up, the topic gets the report."""
     function.set(LOCKGATE_DATABASE_URL="postgresql://u:p@127.0.0.1:1/x")
     execution = machine.execute()
     assert ("FAILED", [60] * 5) == (execution["status"], machine.waits)
@@ -180,7 +180,7 @@ def test_database_that_stays_unreachable_is_told(machine: Machine, function: Fun
 
 
 def test_failure_that_no_retry_mends_calls_somebody(machine: Machine, function: Function) -> None:
-    """The machine stops at once, and the topic gets class and report."""
+    """The machine stops immediately, and the topic gets error class and report."""
     function.project.write({"2_broken.sql": "SELECT nonsense;\n"})
     execution = machine.execute()
     assert ("FAILED", "NotMigrated", []) == (
@@ -197,7 +197,7 @@ def test_failure_that_no_retry_mends_calls_somebody(machine: Machine, function: 
     ["ResourceNotReadyException", "ENINotReadyException", "SubnetIPAddressLimitReachedException"],
 )
 def test_machine_waits_for_a_function_that_lambda_has_not_started(error: str) -> None:
-    """An idle function is active within five minutes; nothing ran before."""
+    """The retries last at least five minutes, the longest time an idle function needs to start."""
     retriers = json.loads(read_definition())["States"]["Migrate"]["Retry"]
     (retrier,) = (one for one in retriers if f"Lambda.{error}" in one["ErrorEquals"])
     assert retrier["IntervalSeconds"] * retrier["MaxAttempts"] >= 300

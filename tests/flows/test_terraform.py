@@ -1,4 +1,4 @@
-"""Terraform's aws_lambda_invocation in both scopes: what the provider sends, and what it gets."""
+"""Terraform's aws_lambda_invocation in both scopes: what the provider sends and receives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.flows.conftest import Function
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -24,14 +24,14 @@ EVENTS = Path(__file__).parents[1] / "events"
 
 @pytest.fixture
 def terraform(function: Function) -> Terraform:
-    """Give a resource that is not there yet, with one migration behind it."""
+    """Return a resource that does not exist yet, with one migration."""
     function.project.write({"1_account.sql": "CREATE TABLE account (id int PRIMARY KEY);\n"})
     return Terraform(function.handle)
 
 
 @dataclass(slots=True)
 class Terraform:
-    """The resource ``aws_lambda_invocation`` as the provider keeps it: input, scope and result."""
+    """The resource ``aws_lambda_invocation`` as the provider stores it: input, scope and result."""
 
     handler: Callable[[Any], Any]
     scope: str = "CRUD"
@@ -41,7 +41,8 @@ class Terraform:
     def apply(self, command: dict[str, Any]) -> dict[str, Any]:
         """Create the resource, or update it if its input has changed.
 
-        Of a failed create Terraform keeps nothing; of a failed update it keeps the new input.
+        After a failed create Terraform stores nothing; after a failed update it stores the new
+        input.
         """
         if command != self.input:
             before = self.input
@@ -54,7 +55,7 @@ class Terraform:
         return result
 
     def destroy(self) -> None:
-        """Destroy the resource; only the scope CRUD invokes the function for it."""
+        """Destroy the resource; only the scope CRUD invokes the function for that."""
         assert self.input is not None
         if self.scope == "CRUD":
             self._invoke(self.input, "delete", self.input)
@@ -66,7 +67,7 @@ class Terraform:
 
 
 def test_resource_lives_with_scope_crud(function: Function, terraform: Terraform) -> None:
-    """Create and update migrate and give the report; destroying changes nothing."""
+    """Create and update migrate and return the report; destroy changes nothing."""
     created = terraform.apply({"action": "up", "reason": "release 1"})
     function.project.write({"2_orders.sql": "CREATE TABLE orders ();\n"})
     updated = terraform.apply({"action": "up", "reason": "release 2", "execution": "run-7"})
@@ -102,7 +103,7 @@ def test_empty_input_migrates(terraform: Terraform) -> None:
 def test_call_that_the_provider_repeats_does_nothing_twice(
     function: Function, terraform: Terraform
 ) -> None:
-    """A call whose answer was lost is made again: nothing is pending then."""
+    """A call that is repeated after a lost answer finds nothing pending."""
     terraform.apply({"action": "up"})
     terraform.input = None
     assert "up_to_date" == terraform.apply({"action": "up"})["status"]
@@ -120,7 +121,7 @@ def test_call_that_the_provider_repeats_does_nothing_twice(
     ],
 )
 def test_delete_always_succeeds(function: Function, variables: dict[str, str]) -> None:
-    """A stored event: destroying asks for nothing, whatever the settings are."""
+    """Destroying changes nothing and succeeds, whatever the settings are."""
     function.set(**variables)
     report = function.handle(json.loads((EVENTS / "terraform_delete.json").read_text()))
     assert ("up_to_date", None, "terraform") == (
@@ -132,7 +133,7 @@ def test_delete_always_succeeds(function: Function, variables: dict[str, str]) -
 
 
 def test_stored_update_migrates(function: Function, terraform: Terraform) -> None:
-    """A stored event is carried out, and the input before it is neither read nor kept."""
+    """A stored update event migrates, and its previous input is neither read nor stored."""
     del terraform
     report = function.handle(json.loads((EVENTS / "terraform_crud.json").read_text()))
     assert ("applied", "up", "terraform") == (report["status"], report["action"], report["caller"])
@@ -146,7 +147,7 @@ def test_stored_update_migrates(function: Function, terraform: Terraform) -> Non
 def test_change_that_terraform_does_not_know_is_refused(
     function: Function, terraform: Terraform, tf: dict[str, Any]
 ) -> None:
-    """What is no create, update or delete runs nothing by guess."""
+    """An operation other than create, update or delete is refused without running anything."""
     del terraform
     with pytest.raises(errors.RequestRefused, match=r"tf.action is not create, update or delete"):
         function.handle({"action": "up", "tf": tf})
@@ -157,7 +158,7 @@ def test_change_that_terraform_does_not_know_is_refused(
 def test_tf_that_is_no_object_is_refused(
     function: Function, terraform: Terraform, tf: object
 ) -> None:
-    """A word of one's own in the place of the provider's object is refused readably."""
+    """A tf value that is not an object is refused with a clear message."""
     del terraform
     with pytest.raises(
         errors.RequestRefused, match="a Terraform invocation whose tf is not an object"
@@ -168,7 +169,7 @@ def test_tf_that_is_no_object_is_refused(
 def test_failure_is_a_sentence_and_a_replacement_tries_again(
     function: Function, terraform: Terraform
 ) -> None:
-    """The apply fails as Terraform prints it; an update is then taken for done, a replacement is not."""
+    """After a failed apply, Terraform considers an update done, but a replacement runs again."""
     terraform.apply({"reason": "release 1"})
     function.project.write({"2_broken.sql": "SELECT nonsense;\n"})
     with pytest.raises(errors.MigrationFailed) as caught:
@@ -186,7 +187,7 @@ def test_failure_is_a_sentence_and_a_replacement_tries_again(
 
 
 def test_action_that_is_not_allowed_is_refused(function: Function, terraform: Terraform) -> None:
-    """LOCKGATE_ALLOWED_ACTIONS holds for Terraform too."""
+    """LOCKGATE_ALLOWED_ACTIONS applies to Terraform, too."""
     command = {"action": "down", "steps": 1, "reason": "why", "requested_by": "ada"}
     with pytest.raises(errors.RequestRefused, match="is not allowed on this function"):
         terraform.apply(command)
