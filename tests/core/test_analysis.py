@@ -1,4 +1,4 @@
-"""How a script runs, read off its statements: shared, by itself, or one by one."""
+"""How a script runs, derived from its statements: in a shared transaction, in its own, or one by one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def analyse(
     language: Language = Language.SQL,
     first_line: int = 1,
 ) -> Analysis:
-    """Analyse a script of one statement to a line."""
+    """Analyse a script with one statement per line."""
     text = "".join(f"{statement};\n" for statement in statements)
     options = Options(transaction=transaction)
     return analyse_script(
@@ -44,7 +44,7 @@ def analyse(
 
 
 def describe(analysis: Analysis) -> list[tuple[str, int, int]]:
-    """Return the units in short."""
+    """Return each unit as mode, first and last index."""
     return [(unit.mode.value, unit.first, unit.last) for unit in analysis.units]
 
 
@@ -67,7 +67,7 @@ def describe(analysis: Analysis) -> list[tuple[str, int, int]]:
 def test_ordinary_script_shares_a_transaction(
     *, statements: tuple[str, ...], transaction: bool | None
 ) -> None:
-    """Statements that a transaction may hold share it, savepoints and session settings included."""
+    """A script that may run in a transaction shares one, even with savepoints and session settings."""
     analysis = analyse(*statements, transaction=transaction)
     assert (Mode.SHARED, (), None) == (analysis.mode, analysis.units, analysis.reason)
     assert len(statements) == len(analysis.statements)
@@ -83,7 +83,7 @@ def test_ordinary_script_shares_a_transaction(
     ],
 )
 def test_new_enum_value_is_noticed(*, statement: str, adds: bool) -> None:
-    """It shares a transaction, which ends behind it; the plan needs to know."""
+    """A script that adds an enum value shares a transaction; the plan ends the segment after it."""
     analysis = analyse("SELECT 1", statement)
     assert (Mode.SHARED, adds) == (analysis.mode, analysis.adds_enum_value)
 
@@ -106,7 +106,7 @@ def test_new_enum_value_is_noticed(*, statement: str, adds: bool) -> None:
 def test_statement_that_forbids_a_transaction_is_found(
     statements: tuple[str, ...], units: list[tuple[str, int, int]]
 ) -> None:
-    """Without any option such statements run alone; what sets the session may stand by them."""
+    """Without an option, such a statement runs alone; only session settings may accompany it."""
     analysis = analyse(*statements)
     assert (Mode.STATEMENTS, units) == (analysis.mode, describe(analysis))
     assert analysis.reason is not None
@@ -114,7 +114,7 @@ def test_statement_that_forbids_a_transaction_is_found(
 
 
 def test_mixture_says_transaction_false_to_be_run() -> None:
-    """With the option each statement is a unit: in a transaction of ours where it may be in one."""
+    """With transaction:false, each statement is a unit, wrapped in a transaction if it allows one."""
     analysis = analyse(TABLE, INDEX, "SET a.b = 1", "SELECT 1", transaction=False)
     assert Mode.STATEMENTS == analysis.mode
     assert [
@@ -149,7 +149,7 @@ def test_mixture_says_transaction_false_to_be_run() -> None:
 def test_transaction_false_runs_statement_by_statement(
     statements: tuple[str, ...], units: list[tuple[str, int, int]]
 ) -> None:
-    """The script's own transactions are units of their own."""
+    """With transaction:false, each BEGIN to COMMIT block is a unit."""
     analysis = analyse(*statements, transaction=False)
     assert (Mode.STATEMENTS, units) == (analysis.mode, describe(analysis))
 
@@ -165,7 +165,7 @@ def test_transaction_false_runs_statement_by_statement(
         ("DO 'BEGIN IF true THEN CALL fill(); END IF; END'", "alone"),
         ("DO $$ BEGIN DO $x$ BEGIN CALL fill(); END $x$; END $$", "alone"),
         ("DO $$ BEGIN COMMIT; END $$", "alone"),
-        # What cannot commit takes effect together with its record.
+        # A block that cannot commit runs in one transaction with its record.
         ("DO $$ BEGIN PERFORM call(); END $$", "wrapped"),
         ("DO $$ BEGIN INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING; END $$", "wrapped"),
         ("DO LANGUAGE plpython3u 'CALL = 1'", "wrapped"),
@@ -175,14 +175,14 @@ def test_transaction_false_runs_statement_by_statement(
 def test_transaction_false_keeps_out_what_only_the_server_can_judge(
     statement: str, mode: str
 ) -> None:
-    """A procedure may commit and a table be partitioned: in a transaction of ours it could not run."""
+    """A procedure may commit and a table may be partitioned, so the statement is not wrapped."""
     analysis = analyse(TABLE, statement, transaction=False)
     assert [("wrapped", 0, 0), (mode, 1, 1)] == describe(analysis)
 
 
 @pytest.mark.parametrize("statement", ["CALL fill()", "REINDEX TABLE t", "CLUSTER t USING i"])
 def test_what_only_the_server_can_judge_shares_a_transaction_unless_told(statement: str) -> None:
-    """Most procedures do not commit; in the script's own transaction it is the script's word."""
+    """Most procedures do not commit, so by default such a statement shares a transaction."""
     assert Mode.SHARED == analyse(statement).mode
     own = analyse("BEGIN", statement, "COMMIT", transaction=False)
     assert [("block", 0, 2)] == describe(own)
@@ -210,7 +210,7 @@ def test_what_only_the_server_can_judge_shares_a_transaction_unless_told(stateme
 def test_other_client_encoding_is_refused_at_its_place(
     *, statement: str, encoding: str, transaction: bool | None
 ) -> None:
-    """The server would read what follows as that encoding, and store other characters."""
+    """Another encoding is refused: the server would misread the script and store wrong characters."""
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse(TABLE, f"  {statement}", transaction=transaction, first_line=11)
     error = caught.value
@@ -237,12 +237,12 @@ def test_other_client_encoding_is_refused_at_its_place(
     ],
 )
 def test_utf8_as_client_encoding_is_accepted(statement: str) -> None:
-    """The output of pg_dump says so, and a default brings back what the connection has."""
+    """UTF-8 is accepted, because pg_dump writes it and a default restores the connection's encoding."""
     assert Mode.SHARED == analyse(statement, TABLE).mode
 
 
 def test_refusal_of_a_text_quotes_no_hidden_value() -> None:
-    """What a variable stands for is not said, though the text that cannot be split has it."""
+    """An error about text that cannot be split masks the values of hidden variables."""
     script = Script(
         text="SELECT ${pw}",
         path="1_x.sql",
@@ -275,7 +275,7 @@ def test_refusal_of_a_text_quotes_no_hidden_value() -> None:
 def test_script_that_is_one_transaction_keeps_it(
     *, statements: tuple[str, ...], units: list[tuple[str, int, int]], transaction: bool | None
 ) -> None:
-    """BEGIN to COMMIT is one unit, among statements that only set the session."""
+    """BEGIN to COMMIT is one unit; other statements may only set session settings."""
     analysis = analyse(*statements, transaction=transaction)
     assert (Mode.OWN_TRANSACTION, units) == (analysis.mode, describe(analysis))
     assert "its own BEGIN and COMMIT" == analysis.reason
@@ -290,7 +290,7 @@ def test_script_that_is_one_transaction_keeps_it(
     ],
 )
 def test_script_of_several_transactions_runs_in_units(statements: tuple[str, ...]) -> None:
-    """More than one transaction of its own, or a statement beside it, cannot be one of ours."""
+    """A script with several transactions, or with statements outside its own, runs unit by unit."""
     analysis = analyse(*statements)
     assert (Mode.STATEMENTS, "several transactions of its own") == (analysis.mode, analysis.reason)
 
@@ -319,7 +319,7 @@ def test_script_of_several_transactions_runs_in_units(statements: tuple[str, ...
 def test_script_that_cannot_be_run_is_refused_at_its_place(
     *, statements: tuple[str, ...], transaction: bool | None, line: int, why: str
 ) -> None:
-    """The refusal names the line in the file and says that nothing was changed."""
+    """The refusal names file, line and column and has a hint."""
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse(*statements, transaction=transaction, first_line=11)
     error = caught.value
@@ -340,7 +340,7 @@ def test_script_that_cannot_be_run_is_refused_at_its_place(
 def test_text_that_cannot_be_split_is_refused_at_its_place(
     sql: str, line: int, column: int, what: str
 ) -> None:
-    """The place is that in the file, not that in the script."""
+    """The error gives the position in the file, not in the script."""
     script = Script(sql, "1_x.sql", 11, Language.SQL, Options(), text_checksum(sql))
     with pytest.raises(MigrationFileInvalid) as caught:
         analyse_script(script)
@@ -350,7 +350,7 @@ def test_text_that_cannot_be_split_is_refused_at_its_place(
 
 
 def test_python_shares_a_transaction_unless_it_says_no() -> None:
-    """A Python script is not looked into; its option decides."""
+    """A Python script is not inspected; its option decides."""
     text = "BEGIN; VACUUM"
     found = [
         analyse(text, language=Language.PYTHON, transaction=transaction)
@@ -372,12 +372,12 @@ def test_python_shares_a_transaction_unless_it_says_no() -> None:
 def test_last_unit_is_the_last_that_is_recorded(
     statements: tuple[str, ...], expected: Unit | None
 ) -> None:
-    """A setting behind the last statement does not hold the migration back."""
+    """Session settings after the last statement do not delay the record."""
     assert expected == analyse(*statements, transaction=False).last_unit
 
 
 def test_substituted_text_is_what_is_analysed() -> None:
-    """Statements are those that the server gets."""
+    """The analysis reads the text that the server receives."""
     script = Script(
         "${what} t", "1_x.sql", 1, Language.SQL, Options(), text_checksum("${what} t"), "VACUUM t"
     )
@@ -388,7 +388,7 @@ def test_substituted_text_is_what_is_analysed() -> None:
     ("offset", "place"), [(0, (5, 1)), (3, (5, 4)), (5, (6, 1)), (6, (7, 1)), (8, (7, 3))]
 )
 def test_place_counts_from_where_the_script_begins(offset: int, place: tuple[int, int]) -> None:
-    """Line and column are those of the file, over every line ending and character."""
+    """Line and column refer to the file, with any line ending and any character."""
     script = Script("äö;\r\n\nabc", "x.sql", 5, Language.SQL, Options(), "sha256:")
     assert place == place_of(script, offset)
 
@@ -403,7 +403,7 @@ def test_place_counts_from_where_the_script_begins(offset: int, place: tuple[int
     ).map(lambda parts: [statement for part in parts for statement in part])
 )
 def test_units_cover_every_statement_once(statements: list[str]) -> None:
-    """Without a transaction the units are the statements, each once and in order."""
+    """With transaction:false, the units cover every statement once and in order."""
     units = analyse(*statements, transaction=False).units
     reached("several_statements", when=len(statements) > 1)
     reached("shared_unit", when=any(unit.last > unit.first for unit in units))

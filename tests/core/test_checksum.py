@@ -1,4 +1,4 @@
-"""Both digests are frozen: a change of either makes every database in use drift.
+"""Both checksums are frozen: any change to them would report drift in every database in use.
 
 The vectors are also in ``docs/formats.md``, where `tests/docs/test_formats.py` reads them.
 """
@@ -43,7 +43,7 @@ GOLDEN = [
 def test_checksums_of_known_texts_never_change(
     text: str, text_digest: str, token_digest: str
 ) -> None:
-    """Golden vectors: what history holds was computed like this."""
+    """The golden vectors match, so checksums in existing histories stay valid."""
     assert (text_digest, token_digest) == (text_checksum(text), token_checksum(text))
 
 
@@ -59,7 +59,7 @@ def test_checksums_of_known_texts_never_change(
     ],
 )
 def test_text_checksum_of_another_checkout_is_the_same(text: str) -> None:
-    """A byte order mark, the kind of line ending and newlines at the end do not count."""
+    """A byte order mark, the kind of line ending and newlines at the end do not change the checksum."""
     assert text_checksum("SELECT 1;\nSELECT 2;\n") == text_checksum(text)
 
 
@@ -67,7 +67,7 @@ def test_text_checksum_of_another_checkout_is_the_same(text: str) -> None:
     "text", [f"\n{TABLE}", f"{TABLE} ", f"{TABLE}\n\ufeff", TABLE.lower(), f"{TABLE} -- why"]
 )
 def test_text_checksum_of_any_other_edit_differs(text: str) -> None:
-    """Space, comments and case do count."""
+    """Spaces, comments and case change the text checksum."""
     assert text_checksum(TABLE) != text_checksum(text)
 
 
@@ -82,7 +82,7 @@ def test_text_checksum_of_any_other_edit_differs(text: str) -> None:
     ],
 )
 def test_token_checksum_of_layout_edit_is_the_same(text: str) -> None:
-    """Comments, space, the case of unquoted words, empty statements and restrict lines do not count."""
+    """Comments, space, case of unquoted words, empty statements and restrict lines do not change it."""
     assert token_checksum(TABLE) == token_checksum(text)
 
 
@@ -97,7 +97,7 @@ def test_token_checksum_of_layout_edit_is_the_same(text: str) -> None:
     ],
 )
 def test_token_checksum_of_another_meaning_differs(text: str) -> None:
-    """A token more, less or other changes the digest; so do quotes and where a word ends."""
+    """Adding, removing or changing a token changes the checksum, as do quotes and word boundaries."""
     assert token_checksum(TABLE) != token_checksum(text)
 
 
@@ -112,7 +112,7 @@ def test_token_checksum_of_another_meaning_differs(text: str) -> None:
     ],
 )
 def test_token_checksum_reads_quoted_text_verbatim(one: str, other: str) -> None:
-    """What stands in quotes or in COPY data is data: space and case count."""
+    """Space and case matter in quoted text and in COPY data."""
     assert token_checksum(one) != token_checksum(other)
 
 
@@ -122,7 +122,7 @@ ENDINGS = st.sampled_from(["\n", "\r\n", "\r"])
 @must_reach(line_ending=20)
 @given(st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"])), ENDINGS)).map("".join))
 def test_text_checksum_ignores_line_endings_of_any_text(text: str) -> None:
-    """Whatever the text, its three forms on disk have one checksum."""
+    """Any text has the same checksum with all three line endings."""
     lines = text.removeprefix("\ufeff").replace("\r", "\n")
     reached("line_ending", when="\n" in lines)
     forms = {text_checksum(lines.replace("\n", ending)) for ending in ("\n", "\r\n", "\r")}
@@ -138,7 +138,7 @@ SELECT 'a'
 
 
 def test_digest_of_a_part_is_that_of_its_text() -> None:
-    """What histories hold of scripts that were run in part is the digest of the text up to there."""
+    """The digest after n statements is the token checksum of the text up to there."""
     digest = TokenDigest(SCRIPT)
     ends = ["", "int);", "(1);", "END;", "'b';"]
     expected = [token_checksum(SCRIPT[: SCRIPT.index(end) + len(end)]) for end in ends]
@@ -148,7 +148,7 @@ def test_digest_of_a_part_is_that_of_its_text() -> None:
 
 
 def test_digest_of_a_part_counts_copy_data() -> None:
-    """Up to a COPY, its lines belong to what was done."""
+    """The digest after a COPY statement includes its data lines."""
     one, other = (TokenDigest(f"SELECT 1;\nCOPY t FROM stdin;\n{x}\n\\.\nSELECT 2;") for x in "ab")
     assert one.after(1) == other.after(1)
     assert one.after(2) != other.after(2)

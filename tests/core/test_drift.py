@@ -1,4 +1,4 @@
-"""Where history and files disagree: drift, or only a newer package's work."""
+"""Differences between history and files: drift, or the work of a newer package."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class File:
 
     @property
     def version(self) -> Version | None:
-        """The version, none for a repeatable one."""
+        """The version, or None for a repeatable migration."""
         is_repeatable = self.migration_id.startswith("R__")
         return None if is_repeatable else Version.parse(self.migration_id)
 
     @property
     def name(self) -> str:
-        """The name in the file's name."""
+        """The name in the file name."""
         return self.migration_id.removeprefix("R__") if self.version is None else "x"
 
 
 def make_files(*files: File) -> Catalog:
-    """Return the catalog of some files."""
+    """Return the catalog of these files."""
     return make_catalog([make_migration(file) for file in files], "migrations")
 
 
@@ -57,7 +57,7 @@ def make_migration(file: File) -> Migration:
 
 
 def make_row(file: File, *, token: int = 1, state: State = State.APPLIED) -> Applied:
-    """Return the row of a file that a run applied."""
+    """Return the history row of a file that a run applied."""
     is_sql = file.language is Language.SQL
     return Applied(
         migration_id=file.migration_id,
@@ -79,7 +79,7 @@ def make_row(file: File, *, token: int = 1, state: State = State.APPLIED) -> App
 
 
 def find(catalog: Catalog, *rows: Applied) -> tuple[list[str], list[tuple[str | None, str]]]:
-    """Return the ids that are ahead, and version and severity of each drift."""
+    """Return the ids that are ahead, and the version and severity of each drift."""
     history = History(rows)
     ahead = find_ahead(catalog, history)
     drift = find_drift(catalog, history, ahead)
@@ -87,30 +87,30 @@ def find(catalog: Catalog, *rows: Applied) -> tuple[list[str], list[tuple[str | 
 
 
 def test_same_text_is_no_drift() -> None:
-    """What was applied as it is on disk is neither ahead nor drifted."""
+    """An applied migration with unchanged text is neither ahead nor drifted."""
     assert ([], []) == find(make_files(File("1"), File("2")), make_row(File("1")))
 
 
 @pytest.mark.parametrize(
     ("on_disk", "tokens", "expected"),
     [
-        # Above all that is on disk.
+        # Above everything on disk.
         (["1", "2"], {"1": 1, "2": 1, "3": 1}, (["3"], [])),
         (["9"], {"9": 1, "10": 1}, (["10"], [])),
-        # Below the latest on disk, by the same run or an earlier one: it was here, and is gone.
+        # Below the latest on disk, applied by the same or an earlier run: the file was deleted.
         (["1", "3"], {"1": 1, "2": 1, "3": 1}, ([], [("2", "error")])),
         (["1", "3"], {"1": 1, "2": 2, "3": 3}, ([], [("2", "error")])),
-        # Below the latest on disk, by a later run than all that is known: a newer package's.
+        # Below the latest on disk, applied after everything known: from a newer package.
         (["1", "3"], {"1": 1, "3": 1, "2": 2}, (["2"], [])),
         (["1", "3"], {"1": 1, "3": 3, "2": 4, "4": 4}, (["2", "4"], [])),
-        # A known repeatable that ran in that later run knows better.
+        # A known repeatable ran in that same later run, so the package is not newer.
         (["1", "3", "R__v"], {"1": 1, "3": 1, "2": 2, "R__v": 2}, ([], [("2", "error")])),
-        # Nothing is known at all: everything is a newer package's.
+        # Nothing is known: all rows are from a newer package.
         (["5"], {"1": 1, "2": 2}, (["1", "2"], [])),
         (["R__v"], {"1": 1}, (["1"], [])),
-        # A repeatable's file may be removed at any time.
+        # A repeatable's file may be deleted at any time.
         (["1"], {"R__v": 1, "1": 2}, (["R__v"], [])),
-        # A number is found however it is written.
+        # Versions are compared as numbers.
         (["0007"], {"7": 1}, ([], [])),
     ],
 )
@@ -119,7 +119,7 @@ def test_row_without_a_file_is_ahead_or_missing(
     tokens: dict[str, int],
     expected: tuple[list[str], list[tuple[str | None, str]]],
 ) -> None:
-    """Ahead is what a newer package put there; a file that was there once is missing."""
+    """A row without a file is ahead if a newer package applied it, and missing if the file was deleted."""
     rows = [make_row(File(one), token=token) for one, token in tokens.items()]
     assert expected == find(make_files(*map(File, on_disk)), *rows)
 
@@ -141,12 +141,12 @@ def test_row_without_a_file_is_ahead_or_missing(
 def test_edit_is_judged_by_its_tokens(
     recorded: str, now: str, expected: list[tuple[str, str]]
 ) -> None:
-    """A change that the server would notice is an error, one of layout a warning, a checkout none."""
+    """An edit of tokens is an error, an edit of layout is a warning, another line ending is neither."""
     assert ([], expected) == find(make_files(File("1", now)), make_row(File("1", recorded)))
 
 
 def test_python_edit_is_always_an_error() -> None:
-    """Nobody tells which edit of a Python file changes nothing, a comment included."""
+    """Any edit of a Python file is an error, even of a comment: its effect cannot be determined."""
     before, after = "def up(c): pass\n", "def up(c): pass  # why\n"
     catalog = make_files(File("1", after, Language.PYTHON))
     assert ([], [("1", "error")]) == find(catalog, make_row(File("1", before, Language.PYTHON)))
@@ -157,19 +157,19 @@ def test_python_edit_is_always_an_error() -> None:
     [(Language.SQL, Language.PYTHON), (Language.PYTHON, Language.SQL)],
 )
 def test_change_of_language_is_an_error(recorded: Language, now: Language) -> None:
-    """A migration that was rewritten in the other language is another migration."""
+    """Rewriting a migration in the other language is an error."""
     catalog = make_files(File("1", "a = 1\n", now))
     assert ([], [("1", "error")]) == find(catalog, make_row(File("1", "a = 2\n", recorded)))
 
 
 def test_edited_repeatable_is_no_drift() -> None:
-    """A repeatable migration that changed is pending, not drifted."""
+    """A changed repeatable migration is pending, not drifted."""
     catalog = make_files(File("1"), File("R__v", "SELECT 2;"))
     assert ([], []) == find(catalog, make_row(File("1")), make_row(File("R__v", "SELECT 1;")))
 
 
 def test_broken_migration_may_be_mended() -> None:
-    """The file of one that is applied in part may be edited; if it is gone, that is drift."""
+    """The file of a partly applied migration may be edited; deleting it is drift."""
     row = make_row(File("1", "SELECT 1/0;"), state=State.PARTIAL)
     assert ([], []) == find(make_files(File("1"), File("2")), row)
     assert ([], [("1", "error")]) == find(
@@ -190,7 +190,7 @@ def test_broken_migration_may_be_mended() -> None:
 def test_edit_of_a_down_script_is_a_warning(
     recorded: str | None, now: str | None, expected: list[Direction]
 ) -> None:
-    """What is stored is what would run, so a file that says otherwise misleads its reader."""
+    """An edited down script is a warning: an undo would run the stored script, not the file's."""
     catalog = make_files(File("1", down=now))
     found = find_drift(catalog, History((make_row(File("1", down=recorded)),)), ())
     assert expected == [drift.direction for drift in found]
@@ -198,20 +198,20 @@ def test_edit_of_a_down_script_is_a_warning(
 
 
 def test_edits_of_both_scripts_are_both_found() -> None:
-    """One is an error, the other a warning, and neither hides the other."""
+    """An edited up script is an error and an edited down script a warning; both are reported."""
     catalog = make_files(File("1", "SELECT 2;", down="SELECT 3;"))
     row = make_row(File("1", "SELECT 1;", down="SELECT 1;"))
     assert ([], [("1", "error"), ("1", "warning")]) == find(catalog, row)
 
 
 def test_down_script_of_what_is_resumed_may_be_edited() -> None:
-    """It is stored anew once the migration is whole."""
+    """The down script of a partly applied migration may be edited: it is stored again at completion."""
     row = make_row(File("1", down="SELECT 1;"), state=State.PARTIAL)
     assert ([], []) == find(make_files(File("1", down="SELECT 2;")), row)
 
 
 def test_edit_of_a_python_file_is_told_once() -> None:
-    """Up and down are one text there."""
+    """An edited Python file is reported once, because up and down are in one file."""
     before, after = "def up(c): pass\n", "def up(c): ...\n"
     catalog = make_files(File("1", after, Language.PYTHON, down=after))
     row = make_row(File("1", before, Language.PYTHON, down=before))
@@ -219,7 +219,7 @@ def test_edit_of_a_python_file_is_told_once() -> None:
 
 
 def test_drift_of_a_down_script_is_told() -> None:
-    """The words say which of the two scripts is meant."""
+    """The message names the down script."""
     row = make_row(File("1", down="SELECT 1;"))
     (edited,) = find_drift(make_files(File("1", down="SELECT 2;")), History((row,)), ())
     (gone,) = find_drift(make_files(File("1")), History((row,)), ())
@@ -234,7 +234,7 @@ def test_drift_of_a_down_script_is_told() -> None:
 
 
 def test_drift_of_an_edit_is_told() -> None:
-    """Both checksums are named, short enough for a line."""
+    """The message contains both checksums, shortened."""
     now = "SELECT 2;"
     catalog = make_files(File("0007", now))
     row = make_row(File("0007", "SELECT 1;"))
@@ -257,7 +257,7 @@ def test_drift_of_an_edit_is_told() -> None:
 
 
 def test_drift_of_a_layout_edit_is_told() -> None:
-    """The words differ, so that nobody looks for what is not there."""
+    """The message names an edit of layout only."""
     row = make_row(File("1", "SELECT 1;"))
     (drift,) = find_drift(make_files(File("1", "select 1")), History((row,)), ())
     assert drift.describe().startswith(
@@ -266,7 +266,7 @@ def test_drift_of_a_layout_edit_is_told() -> None:
 
 
 def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
-    """A stack that rolls back meets a text that a newer package was accepted with; it must not fail."""
+    """If the database is ahead, an edit is a warning: a stack rollback must not fail on a newer text."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2", "SELECT 2;"), token=2))
     catalog = make_files(File("1", "SELECT 0;"))
     ahead = find_ahead(catalog, History(rows))
@@ -281,7 +281,7 @@ def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
 
 
 def test_drift_of_a_missing_file_is_told() -> None:
-    """There is no file to name, and no checksum of it."""
+    """Drift of a missing file has no path and no current checksum."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2")))
     (drift,) = find_drift(make_files(File("2")), History(rows), ())
     assert (None, None) == (drift.file, drift.actual)

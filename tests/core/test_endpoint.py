@@ -1,4 +1,4 @@
-"""What a host's name says by itself."""
+"""Properties of a host, derived from its name."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from lockgate.core.endpoint import is_loopback
     [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.7", False), ("db", False)],
 )
 def test_loopback_is_this_machine(host: str, *, expected: bool) -> None:
-    """A name is looked at, never resolved."""
+    """Loopback hosts are recognised by name, without resolving it."""
     assert expected == is_loopback(host)

@@ -1,4 +1,4 @@
-"""A failure's words: complete, placed, and free of row data."""
+"""Failure messages are complete, name the position, and contain no row data."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ PLACES = st.integers(min_value=1, max_value=300)
     ],
 )
 def test_failure_is_told_in_a_sentence_or_two(failure: Failure, text: str) -> None:
-    """What failed, why, where, and who was in the way; what is not known is left out."""
+    """The message states what failed, why, where and which session blocked it, as far as known."""
     assert text == failure.describe()
     assert text == str(StepFailed(failure))
 
 
-# What PostgreSQL says, in several of its languages, of a value that does not fit.
+# PostgreSQL's messages about a value that does not fit, in several languages.
 @pytest.mark.parametrize(
     "message",
     [
@@ -85,7 +85,7 @@ def test_failure_is_told_in_a_sentence_or_two(failure: Failure, text: str) -> No
     ],
 )
 def test_value_of_a_data_exception_is_hidden(message: str) -> None:
-    """Class 22 quotes the value that did not fit: it may be anybody's, and is not shown."""
+    """Messages of class 22 quote the rejected value, which is row data, so it is masked."""
     shown = without_row_data("22P02", message)
     assert "hush" not in shown
     assert "…" in shown
@@ -101,14 +101,14 @@ def test_value_of_a_data_exception_is_hidden(message: str) -> None:
     ],
 )
 def test_names_are_shown(sqlstate: str, message: str) -> None:
-    """Every other class quotes names, which help; and where nothing is quoted nothing is hidden."""
+    """Names quoted in messages of other classes are shown; a message without quotes is unchanged."""
     assert message == without_row_data(sqlstate, message)
 
 
 @must_reach(quote=5, newline=5)
 @given(st.one_of(st.text(), st.text("\"'\n\\a:", min_size=1)))
 def test_no_value_gets_out_of_its_quotes(value: str) -> None:
-    """Whatever the value holds, quotes and newlines included, nothing of it is left."""
+    """A value is masked completely, whatever it contains, including quotes and newlines."""
     reached("quote", when='"' in value)
     reached("newline", when="\n" in value)
     assert 'invalid: "…"' == without_row_data("22P02", f'invalid: "{value}"')
@@ -131,7 +131,7 @@ def test_no_value_gets_out_of_its_quotes(value: str) -> None:
     ],
 )
 def test_excerpt_points_at_the_place(text: str, line: int, column: int, excerpt: str) -> None:
-    """The caret stands under the column, whatever ends the lines and whatever is before it."""
+    """The caret is under the column, with any line ending and any character before it."""
     assert excerpt == make_excerpt(text, line, column)
 
 
@@ -147,7 +147,7 @@ def test_excerpt_points_at_the_place(text: str, line: int, column: int, excerpt:
     ],
 )
 def test_excerpt_of_a_long_line_is_a_window(column: int, shown: str, caret: int) -> None:
-    """Of a long line a hundred characters are shown, the place in their middle."""
+    """An excerpt of a long line is a window of 100 characters around the position."""
     line = "x" * 150 + "y" * 150
     expected = f"{shown}\n{' ' * caret}^"
     assert expected == make_excerpt(line, 1, column)
@@ -160,7 +160,7 @@ LONG_LINES = st.builds(lambda line, times: f"{line}x" * times, LINES, st.integer
 @must_reach(long_line=20, place_in_the_line=10, place_beyond=10)
 @given(st.one_of(LINES, LONG_LINES), PLACES, PLACES)
 def test_excerpt_is_two_lines_and_short(text: str, line: int, column: int) -> None:
-    """Wherever the place is, the window is short and the caret under its own character."""
+    """The excerpt has at most 100 characters, and the caret is under the character of the position."""
     shown, caret = make_excerpt("\n" * (line - 1) + text, line, column).split("\n")
     assert len(shown) <= 100
     place = len(caret) - 1
@@ -186,10 +186,10 @@ def test_excerpt_is_two_lines_and_short(text: str, line: int, column: int) -> No
     ],
 )
 def test_hidden_values_are_masked(message: str, masked: str) -> None:
-    """Whole, in any case, or a part; a short one only as a word, so that words stay."""
+    """Hidden values are masked in any case and in parts; short values only as whole words."""
     assert masked == mask(message, ("hunter", "1", "[a.b]", "hunter2"))
 
 
 def test_nothing_hidden_masks_nothing() -> None:
-    """Neither no value nor an empty one is replaced."""
+    """With no hidden values, or an empty one, the message is unchanged."""
     assert ["abc", "abc"] == [mask("abc", ()), mask("abc", ("",))]

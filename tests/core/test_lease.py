@@ -1,4 +1,4 @@
-"""How long a lock is asked for, and how a wait for it goes on."""
+"""The duration of a lease, and the pauses while waiting for a lock."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from lockgate.core.request import Action, Caller, Request
 
 @pytest.mark.parametrize(("remaining_ms", "lease_ms"), [(0, 30_000), (900_000, 930_000)])
 def test_lease_outlives_the_invocation(remaining_ms: int, lease_ms: int) -> None:
-    """A lease is what is left and a margin, also when nothing is left."""
+    """A lease is the remaining time plus a margin, even if no time remains."""
     assert lease_ms == lease_for(remaining_ms)
     assert LEASE_MARGIN_MS == lease_for(0)
 
 
 def test_lease_without_a_deadline_is_the_terminals() -> None:
-    """A terminal has no deadline; a person may look at it for hours."""
+    """A run in a terminal has no deadline and gets the terminal's lease."""
     assert TERMINAL_LEASE_MS == lease_for(None)
 
 
@@ -36,7 +36,7 @@ def test_lease_without_a_deadline_is_the_terminals() -> None:
     [(0, 1.0, 0.05), (0, 0.0, 0.0375), (1, 1.0, 0.075), (6, 1.0, 0.570), (8, 1.0, 0.9)],
 )
 def test_poll_pauses_grow(attempt: int, jitter: float, seconds: float) -> None:
-    """Each pause is half again as long as the one before; a dead holder is found within a second."""
+    """Each pause is 1.5 times the previous one, up to less than a second."""
     assert seconds == pytest.approx(poll_pause(attempt, jitter), abs=0.001)
 
 
@@ -46,7 +46,7 @@ def test_poll_pauses_grow(attempt: int, jitter: float, seconds: float) -> None:
     st.floats(min_value=0, max_value=1),
 )
 def test_poll_pause_is_never_long_and_never_nothing(attempt: int, jitter: float) -> None:
-    """Any number of polls later the pause is short enough for a lock to be found free in a second."""
+    """A pause is between 30 ms and 0.9 s, however many polls came before."""
     reached("growing", when=attempt < 6)
     reached("longest", when=attempt > 10)
     assert 0.03 <= poll_pause(attempt, jitter) <= 0.9
@@ -55,7 +55,7 @@ def test_poll_pause_is_never_long_and_never_nothing(attempt: int, jitter: float)
 @must_reach(many=50)
 @given(st.integers(min_value=1, max_value=1_000), st.integers(min_value=0, max_value=100))
 def test_polls_of_all_runs_together_stay_few(runs: int, attempt: int) -> None:
-    """However many wait, they ask the server less than a hundred times in a second."""
+    """Many waiting runs together poll the server at most 100 times a second."""
     reached("many", when=runs > 90)
     assert runs / poll_pause(attempt + 10, 0.5, runs) <= 100
 
@@ -63,7 +63,7 @@ def test_polls_of_all_runs_together_stay_few(runs: int, attempt: int) -> None:
 @must_reach(several=20, beyond_ascii=20)
 @given(st.dictionaries(st.text(), st.text()))
 def test_reference_is_json(reference: dict[str, str]) -> None:
-    """Whatever a caller refers to itself by is read back from the run's row."""
+    """The caller's reference survives the round trip through JSON."""
     request = Request(Action.UP, Caller("test", reference))
     reached("several", when=len(reference) > 1)
     reached("beyond_ascii", when=not "".join([*reference, *reference.values()]).isascii())

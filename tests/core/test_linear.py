@@ -1,7 +1,7 @@
-r"""What a script costs, counted and not timed: four times the text is four times the work and memory.
+r"""The cost of a script, counted and not timed: four times the text costs four times the work and memory.
 
-The work is the calls that are made and the characters of the new texts that they return, which a copy of
-the whole script for each of its lines would multiply.
+Work is the number of calls plus the characters of new strings returned. Copying the whole script for
+each of its lines would multiply it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.migration import Migration
 
-# A little more than four: what is asked once does not grow, and lists grow in steps.
+# Slightly above four: lists grow in steps, and fixed costs do not grow.
 MOST = 4.5
 KINDS: dict[str, Callable[[int], str]] = {
     "restrict": lambda n: "\\restrict abc\n" * n + "SELECT 1;\n",
@@ -40,7 +40,7 @@ KINDS: dict[str, Callable[[int], str]] = {
 
 
 def read(text: str) -> None:
-    """Do with a script what a run does before it sends it."""
+    """Process a script as a run does before sending it."""
     split_statements.cache_clear()
     script = Script(text, "1_a.sql", 1, Language.SQL, Options(), text_checksum(text))
     analysis = analyse_script(script)
@@ -54,7 +54,7 @@ def read(text: str) -> None:
 
 
 def count_work(text: str) -> int:
-    """Return the calls made and the characters of texts returned."""
+    """Return the number of calls plus the characters of strings returned."""
     work = 0
 
     def note(_frame: FrameType, event: str, value: object) -> None:
@@ -72,7 +72,7 @@ def count_work(text: str) -> int:
 
 
 def measure_peak(text: str) -> int:
-    """Return the most bytes held at once while a script is read."""
+    """Return the peak memory in bytes while a script is processed."""
     tracemalloc.start()
     try:
         read(text)
@@ -84,7 +84,7 @@ def measure_peak(text: str) -> int:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_work_on_a_script_grows_with_its_length(kind: str) -> None:
-    """Nothing is done to the whole for each of its lines."""
+    """Work grows in proportion to the length of the script."""
     make = KINDS[kind]
     read(make(10))
     assert count_work(make(4 * 2_000)) <= MOST * count_work(make(2_000))
@@ -92,14 +92,14 @@ def test_work_on_a_script_grows_with_its_length(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_for_a_script_grows_with_its_length(kind: str) -> None:
-    """As much of it is held at once, however long it is."""
+    """Memory grows in proportion to the length of the script."""
     make = KINDS[kind]
     read(make(10))
     assert measure_peak(make(4 * 2_000)) <= MOST * measure_peak(make(2_000))
 
 
 def test_memory_for_a_large_script_is_a_multiple_of_it() -> None:
-    """Five megabytes of INSERT take no more than some copies and a value for each statement."""
+    """Five megabytes of INSERT statements need less than six copies and 400 bytes per statement."""
     count = 120_000
     text = KINDS["inserts"](count)
     assert len(text) > 5_000_000

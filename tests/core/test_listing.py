@@ -1,4 +1,4 @@
-"""What a folder holds in lines: their digest against the server's, and what of them a history holds."""
+"""The listing of a catalog: its digest matches the server's, and shows which migrations are applied."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSERT INTO lockgate.migration_history (
     applied_at, duration_ms, run_id, token, database_user, package_version)
 VALUES (:id, 'x', 'versioned', :checksum, 'sql', 'applied', 1, 1, now(), 0, 'run', 1, 'me', '0')
 """
-# No file system and no reader lets all of these through; the digest must not depend on that.
+# No file system and no reader allows all of these; the digest must not depend on that.
 AWKWARD = [
     "R__größe",
     "R__Größe",
@@ -76,19 +76,19 @@ def digest(migrations: list[Migration]) -> str:
 
 @pytest.fixture
 def history(database: Database) -> pg8000.native.Connection:
-    """Give a connection to a database with our tables, all empty."""
+    """Give a connection to a database with Lockgate's tables, all empty."""
     database.run(creation_sql(TABLES, schema_exists=False))
     return database.connect()
 
 
 def read_digest(connection: pg8000.native.Connection) -> str:
-    """Return what the server computes over the history."""
+    """Return the digest that the server computes over the history."""
     digest: str = connection.run(digest_sql(TABLES))[0][0]
     return digest
 
 
 def test_digest_of_known_catalog_never_changes() -> None:
-    """A golden vector: the server's side of it is in every database in use."""
+    """The golden vector matches: deployed databases compute the same digest."""
     line = text_checksum("SELECT 1;")
     expected = hashlib.sha256(f"10 {line}\n2 {line}\n".encode()).hexdigest()
     assert expected == digest([make_migration("2"), make_migration("10")])
@@ -97,7 +97,7 @@ def test_digest_of_known_catalog_never_changes() -> None:
 @must_reach(another_order=80)
 @given(st.permutations(AWKWARD))
 def test_digest_does_not_depend_on_the_order_of_reading(ids: list[str]) -> None:
-    """Files in any order have one digest."""
+    """The digest does not depend on the order in which files are read."""
     reached("another_order", when=ids != AWKWARD)
     first = digest([make_migration(one) for one in AWKWARD])
     assert first == digest([make_migration(one) for one in ids])
@@ -114,18 +114,18 @@ def test_digest_does_not_depend_on_the_order_of_reading(ids: list[str]) -> None:
     ],
 )
 def test_digest_changes_with_any_id_or_text(changed: list[tuple[str, str]]) -> None:
-    """One text, one id, one migration more or less is another digest."""
+    """Changing a text or an id, or adding or removing a migration, changes the digest."""
     before = digest([make_migration("1"), make_migration("2", "SELECT 2;")])
     assert before != digest([make_migration(*one) for one in changed])
 
 
 def test_digest_of_nothing_is_the_servers(history: pg8000.native.Connection) -> None:
-    """A history without rows and a catalog without files agree."""
+    """An empty history and an empty catalog have the same digest."""
     assert digest([]) == read_digest(history)
 
 
 def test_digest_of_awkward_ids_is_the_servers(history: pg8000.native.Connection) -> None:
-    """Python and the server sort the same bytes, whatever the ids are made of."""
+    """Python and the server sort unusual ids in the same byte order."""
     ids = [*AWKWARD, "9", "10", "010", "1.2", "1_3", "20261122093000"]
     migrations = [make_migration(one, f"SELECT {place};") for place, one in enumerate(ids)]
     for migration in migrations:
@@ -134,7 +134,7 @@ def test_digest_of_awkward_ids_is_the_servers(history: pg8000.native.Connection)
 
 
 def test_digest_of_any_ids_is_the_servers(history: pg8000.native.Connection) -> None:
-    """The same for whatever Hypothesis thinks of."""
+    """Python and the server compute the same digest for any ids."""
 
     @must_reach(several=30, beyond_ascii=30)
     @given(st.sets(NAMES, max_size=12))
@@ -151,7 +151,7 @@ def test_digest_of_any_ids_is_the_servers(history: pg8000.native.Connection) -> 
 
 
 def test_digest_of_down_scripts_is_the_servers(history: pg8000.native.Connection) -> None:
-    """Of migrations without one there is no line, here and there."""
+    """The digest of down scripts skips migrations without one, in Python and on the server."""
     rows = {"1": "SELECT 2;", "02": None, "R__a b": None, "10": "SELECT 3;"}
     for migration_id, down in rows.items():
         history.run(RECORD, id=migration_id, checksum=text_checksum("SELECT 1;"))
@@ -166,7 +166,7 @@ def test_digest_of_down_scripts_is_the_servers(history: pg8000.native.Connection
     assert digest_lines(listing.down_lines(3)) == history.run(digest_sql(TABLES))[0][1]
 
 
-# What a history holds.
+# Which migrations the history contains.
 
 PROBE = Probe("db", "me", "me", "17", 170000, False, 100, True, False, False)
 FOLDER = [
@@ -178,7 +178,7 @@ FOLDER = [
 
 
 def look(applied: list[Migration], unfinished: int = 0) -> Probe:
-    """Return a probe of a database in which these are applied."""
+    """Return a probe of a database with these migrations applied."""
     listing = list_catalog(make_catalog(applied, "migrations"))
     down = digest_lines(listing.down_lines(len(applied)))
     return replace(
@@ -208,20 +208,20 @@ def look(applied: list[Migration], unfinished: int = 0) -> Probe:
 def test_known_is_what_is_applied_as_it_is_in_the_folder(
     applied: list[Migration], known: int | None
 ) -> None:
-    """A gap, an edit, another way to write a version, or a repeatable that waits: rows are needed."""
+    """After a gap, an edit, a rewritten version or a pending repeatable, history rows must be read."""
     listing = list_catalog(make_catalog(FOLDER, "migrations"))
     assert known == find_known(listing, look(applied))
 
 
 def test_nothing_is_known_while_something_is_unfinished() -> None:
-    """What is applied in part has the checksum of what is whole."""
+    """With an unfinished migration nothing is known: its checksum equals that of a completed one."""
     listing = list_catalog(make_catalog(FOLDER, "migrations"))
     assert find_known(listing, look(FOLDER, unfinished=1)) is None
     assert find_known(listing, PROBE) is None
 
 
 def test_edit_of_a_down_script_is_seen() -> None:
-    """It has a digest of its own, of what is known alone."""
+    """An edited down script changes the digest of the known down scripts."""
     listing = list_catalog(make_catalog(FOLDER, "migrations"))
     edited = make_migration("1", "SELECT 1;", "SELECT 0;")
     assert has_same_down(listing, 2, look([*FOLDER[:2], FOLDER[3]]))
@@ -229,7 +229,7 @@ def test_edit_of_a_down_script_is_seen() -> None:
 
 
 def test_rest_of_a_catalog_is_what_is_not_known() -> None:
-    """Repeatables are known as well."""
+    """The remaining catalog omits known versions and all repeatables."""
     listing = list_catalog(make_catalog(FOLDER, "migrations"))
     rest = listing.read(2)
     assert ["3"] == [one.migration_id for one in rest.migrations] == list(rest.by_id)

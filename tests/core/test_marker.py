@@ -1,4 +1,4 @@
-"""Which comment lines look like the markers of some tool, and which are prose."""
+"""Which comment lines look like a migration tool's markers, and which are prose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lockgate.core.migration import (
 )
 from lockgate.core.unrecognized_marker import find_unrecognized_marker
 
-# Gone through again for each line, it took minutes.
+# Scanning the comment again for each line took minutes.
 _MOST_SECONDS = 20
 
 DOWNS = """\
@@ -216,24 +216,24 @@ SELECT '-- down' AS a"""
 
 @pytest.mark.parametrize("line", DOWNS.split("\n"))
 def test_line_that_opens_a_down_script_to_any_tool_is_found(line: str) -> None:
-    """A marker of any tool, a slip in one, and a word that says the same."""
+    """Markers of any tool, misspelled markers and synonyms are recognised as opening a down script."""
     assert [Direction.DOWN] == [one.direction for one in find_markers(f"SELECT 1;\n{line}\n")]
 
 
 @pytest.mark.parametrize("line", UPS.split("\n"))
 def test_line_that_opens_an_up_script_to_any_tool_is_found(line: str) -> None:
-    """The same of the other direction."""
+    """Markers of any tool and misspelled markers are recognised as opening an up script."""
     assert [Direction.UP] == [one.direction for one in find_markers(f"\t{line} \r\n")]
 
 
 @pytest.mark.parametrize("line", PROSE.split("\n"))
 def test_prose_is_no_marker(line: str) -> None:
-    """A comment that speaks of a way, and is not one."""
+    """A comment that only mentions a direction is not a marker."""
     assert [] == find_markers(f"{line}\n")
 
 
 def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
-    """A comment of many lines that look like markers is gone through once."""
+    """A comment with many marker-like lines is scanned once."""
     text = "/*\n" + "-- down\n" * 20_000 + "*/\nSELECT 1;"
     script = Script(text, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
     migration = Migration(Version.parse("1"), "a", Kind.VERSIONED, script, None)
@@ -243,7 +243,7 @@ def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
 
 
 def test_line_of_many_options_is_read_at_once() -> None:
-    """A line that is not quite a marker's options can be read in one way only."""
+    """A line that almost matches a marker's options does not cause backtracking."""
     begun = time.monotonic()
     find_markers("-- migration:down a" + ":bbbb" * 35 + ":\n")
     assert time.monotonic() - begun < _MOST_SECONDS

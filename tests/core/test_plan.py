@@ -1,4 +1,4 @@
-"""Catalog and history to a plan: what runs, in which transactions, and what stands against it."""
+"""From catalog and history to a plan: what runs, in which transactions, and what refuses it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def make_script(migration_id: str, text: str) -> Script:
 
 
 def read(files: Files) -> Catalog:
-    """Return the catalog of some files: text by id."""
+    """Return the catalog of these files: text by id."""
     return make_catalog([make_migration(*item) for item in files.items()], "migrations")
 
 
@@ -76,7 +76,7 @@ def make_row(
     attempting: int | None = None,
     language: Language = Language.SQL,
 ) -> Applied:
-    """Return the row of a migration that was applied with that text, or its ``done`` statements."""
+    """Return the row of a migration applied with that text, wholly or its first ``done`` statements."""
     migration = make_migration(migration_id, text)
     part = None
     if done is not None:
@@ -107,12 +107,12 @@ def plan_of(files: Files, *rows: Applied, policy: Policy | None = None) -> Plan:
 
 
 def ids(steps: tuple[Step, ...]) -> list[str]:
-    """Return the ids of some steps."""
+    """Return the ids of these steps."""
     return [step.migration.migration_id for step in steps]
 
 
 def shape(segments: tuple[Segment, ...]) -> list[str]:
-    """Return each segment as its mode and ids in one word."""
+    """Return each segment's mode and ids in one string."""
     return [f"{segment.mode}:{'+'.join(ids(segment.steps))}" for segment in segments]
 
 
@@ -124,30 +124,30 @@ def make_step(migration_id: str, statements: int = 1, **changes: object) -> Step
     return Step(migration, analysis, Cause.PENDING)
 
 
-# What is pending, and in which order.
+# Pending migrations and their order.
 
 
 def test_versions_run_as_numbers_and_repeatables_last() -> None:
-    """Versions go by number, then repeatables by name, whatever the order of reading."""
+    """Versions run in numerical order, then repeatables by name, in whatever order they were read."""
     plan = plan_of({"R__b": SELECT, "10": SELECT, "9": SELECT, "R__a": SELECT, "0008": SELECT})
     assert ["0008", "9", "10", "R__a", "R__b"] == ids(plan.steps)
     assert {Cause.PENDING} == {step.cause for step in plan.steps}
 
 
 def test_nothing_pending_is_no_plan() -> None:
-    """What was applied with this text is not in the plan."""
+    """A migration that was applied with this text is not in the plan."""
     plan = plan_of({"1": SELECT, "R__v": SELECT}, make_row("1"), make_row("R__v"))
     assert Plan((), (), (), (), ()) == plan
     assert not plan.has_pending
 
 
 def test_version_is_known_however_it_is_written() -> None:
-    """A file that was renamed from 7 to 0007 is not run again."""
+    """A file renamed from 7 to 0007 does not run again."""
     assert not plan_of({"0007": SELECT}, make_row("7")).has_pending
 
 
 def test_repeatable_runs_again_only_when_its_text_changed() -> None:
-    """The changed one is in the plan with its row, the other is not."""
+    """A changed repeatable is in the plan with its row; an unchanged one is not."""
     changed = make_row("R__a", "SELECT 0;")
     plan = plan_of({"R__a": SELECT, "R__b": SELECT}, changed, make_row("R__b"))
     assert [("R__a", Cause.CHANGED, changed)] == [
@@ -156,14 +156,14 @@ def test_repeatable_runs_again_only_when_its_text_changed() -> None:
 
 
 def test_repeatable_named_like_a_version_is_another_migration() -> None:
-    """``R__1`` and version 1 do not stand for each other."""
+    """``R__1`` and version 1 are different migrations."""
     assert ["R__1"] == ids(plan_of({"1": SELECT, "R__1": SELECT}, make_row("1")).steps)
     assert ["1"] == ids(plan_of({"1": SELECT, "R__1": SELECT}, make_row("R__1")).steps)
 
 
 @pytest.mark.parametrize("migration_id", ["2", "R__v"])
 def test_partial_migration_is_resumed(migration_id: str) -> None:
-    """What was applied in part is in the plan again, with its row, edited or not."""
+    """A partly applied migration is in the plan again, with its row, even if it was edited."""
     for text in (INDEX, f"{INDEX} VACUUM;"):
         row = make_row(migration_id, INDEX, State.PARTIAL)
         plan = plan_of({"1": SELECT, migration_id: text}, make_row("1"), row)
@@ -172,7 +172,7 @@ def test_partial_migration_is_resumed(migration_id: str) -> None:
 
 
 def test_partial_migration_below_the_latest_is_resumed_in_its_place() -> None:
-    """It was begun before the later one, so it is not out of order."""
+    """A partly applied migration below the latest is not out of order."""
     plan = plan_of(
         {"1": INDEX, "2": SELECT, "3": SELECT}, make_row("1", INDEX, State.PARTIAL), make_row("2")
     )
@@ -181,7 +181,7 @@ def test_partial_migration_below_the_latest_is_resumed_in_its_place() -> None:
 
 
 def test_version_behind_a_partial_latest_is_in_order() -> None:
-    """The latest is the highest that is there whole."""
+    """A partly applied migration does not count as the latest."""
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("2", INDEX, State.PARTIAL))
     assert (["1", "2"], ()) == (ids(plan.steps), plan.out_of_order)
 
@@ -199,7 +199,7 @@ def test_version_behind_a_partial_latest_is_in_order() -> None:
     ],
 )
 def test_part_that_was_done_must_be_what_the_file_says(*, now: str, is_edited: bool) -> None:
-    """Behind what was done a broken file may be mended; before it, an edit would never be run."""
+    """The part not yet applied may be edited; an edit of the applied part is drift."""
     row = make_row("1", "VACUUM a; VACUUM b;", State.PARTIAL, done=1)
     plan = plan_of({"1": now}, row)
     assert is_edited == isinstance(find_refusal(plan, Policy()), DriftDetected)
@@ -207,7 +207,7 @@ def test_part_that_was_done_must_be_what_the_file_says(*, now: str, is_edited: b
 
 
 def test_nothing_done_may_be_edited() -> None:
-    """Where no statement was done the whole file may be another one."""
+    """If no statement was applied, the whole file may change."""
     row = make_row("1", "VACUUM a;", State.PARTIAL, done=0)
     assert find_refusal(plan_of({"1": SELECT}, row), Policy()) is None
 
@@ -223,7 +223,7 @@ def test_nothing_done_may_be_edited() -> None:
 def test_part_that_was_done_is_not_taken_into_a_transaction(
     done: int, attempting: int | None, what: str
 ) -> None:
-    """A file that no longer says transaction:false would begin again with its first statement."""
+    """Removing transaction:false from a partly applied file is drift: it would run again from the start."""
     row = make_row("1", "SELECT 1; SELECT 1/0;", State.PARTIAL, done=done, attempting=attempting)
     refusal = find_refusal(plan_of({"1": SELECT}, row), Policy())
     assert isinstance(refusal, DriftDetected)
@@ -247,7 +247,7 @@ def test_part_that_was_done_is_not_taken_into_a_transaction(
 def test_statement_that_was_begun_is_not_run_in_a_transaction(
     *, text: str, attempting: int | None, is_refused: bool
 ) -> None:
-    """It would be said again without a look whether it is done; what runs by itself is looked up."""
+    """An interrupted statement inside a transaction is drift; one that runs alone is checked first."""
     row = make_row("1", text, State.PARTIAL, done=3, attempting=attempting)
     refusal = find_refusal(plan_of({"1": text}, row), Policy())
     assert is_refused == isinstance(refusal, DriftDetected)
@@ -255,7 +255,7 @@ def test_statement_that_was_begun_is_not_run_in_a_transaction(
 
 @pytest.mark.parametrize("transaction", [None, True, False])
 def test_python_that_was_begun_is_not_taken_into_a_transaction(*, transaction: bool | None) -> None:
-    """Its statements are not known, so that it was begun is enough."""
+    """A Python migration that was begun and is no longer transaction = False is drift."""
     text = "def up(connection): ...\n"
     options = Options(transaction=transaction)
     script = Script(text, "1_x.py", 1, Language.PYTHON, options, text_checksum(text))
@@ -278,7 +278,7 @@ OLD_VIEW = "CREATE OR REPLACE VIEW v AS SELECT 1;"
 
 @pytest.mark.parametrize("state", [State.APPLIED, State.PARTIAL])
 def test_older_repeatable_is_left_to_the_newer_package(state: State) -> None:
-    """A stack that is rolled back must not put an old view over a new schema."""
+    """After a stack rollback, an older repeatable does not replace that of the newer package."""
     row = make_row("R__v", "CREATE OR REPLACE VIEW v AS SELECT 1, 2;", state, done=0)
     plan = plan_of({"1": SELECT, "R__v": OLD_VIEW}, make_row("1"), make_row("2"), row)
     assert not plan.has_pending
@@ -293,13 +293,13 @@ def test_older_repeatable_is_left_to_the_newer_package(state: State) -> None:
 
 
 def test_repeatable_runs_where_only_repeatables_are_ahead() -> None:
-    """A repeatable whose file was removed says nothing of the schema's age."""
+    """A repeatable whose file was deleted does not make the database ahead of the package."""
     rows = (make_row("1"), make_row("R__gone"), make_row("R__v"))
     assert ["R__v"] == ids(plan_of({"1": SELECT, "R__v": OLD_VIEW}, *rows).steps)
 
 
 def test_new_repeatable_and_interrupted_one_run_while_the_database_is_ahead() -> None:
-    """What no newer package changed is this package's to do."""
+    """If the database is ahead, repeatables that no newer package changed still run."""
     rows = (make_row("1"), make_row("2"), make_row("R__v", INDEX, State.PARTIAL, done=0))
     plan = plan_of({"1": SELECT, "R__a": SELECT, "R__v": INDEX}, *rows)
     assert (["R__a", "R__v"], ()) == (ids(plan.steps), plan.skipped)
@@ -326,7 +326,7 @@ def test_new_repeatable_and_interrupted_one_run_while_the_database_is_ahead() ->
 def test_history_without_a_common_version_is_refused(
     files: list[str], applied: list[str], what: str
 ) -> None:
-    """All would be taken for a newer package's work, and one project's files run on another's data."""
+    """A history without a common version is refused, because it belongs to another project."""
     plan = plan_of(dict.fromkeys([*files, "R__v"], SELECT), *map(make_row, [*applied, "R__v"]))
     refusal = find_refusal(plan, Policy())
     assert isinstance(refusal, HistoryForeign)
@@ -352,7 +352,7 @@ def test_history_without_a_common_version_is_refused(
 def test_history_with_a_common_version_or_none_is_ours(
     files: list[str], applied: list[str]
 ) -> None:
-    """One version in common is enough, and without versions on both sides nothing is known."""
+    """One common version is enough, and without versions on both sides there is no conflict."""
     plan = plan_of(dict.fromkeys(files, SELECT), *map(make_row, applied))
     assert plan.foreign is None
 
@@ -371,7 +371,7 @@ def test_history_with_a_common_version_or_none_is_ours(
     ],
 )
 def test_target_is_the_last_version_to_run(target: str | None, expected: list[str]) -> None:
-    """Repeatables belong to the latest version: with an earlier target they wait."""
+    """Repeatables belong to the latest version, so an earlier target omits them."""
     files = {"1": SELECT, "2": SELECT, "10": SELECT, "R__v": SELECT}
     plan = plan_of(files, make_row("1"), policy=Policy(target=target))
     assert expected == ids(plan.steps)
@@ -393,7 +393,7 @@ def test_target_is_the_last_version_to_run(target: str | None, expected: list[st
     ],
 )
 def test_target_that_is_no_version_is_refused(target: str, message: str, hint: str) -> None:
-    """A target must be a file's version: a mistyped one would stop too early or too late."""
+    """A target that is not the version of a file is refused: a typo would stop too early or too late."""
     with pytest.raises(RequestInvalid) as caught:
         plan_of({"1": SELECT, "2": SELECT}, policy=Policy(target=target))
     assert (message, hint) == (caught.value.message, caught.value.hint)
@@ -413,7 +413,7 @@ def test_target_that_is_no_version_is_refused(target: str, message: str, hint: s
 def test_version_below_the_latest_is_out_of_order(
     policy: OutOfOrder, steps: list[str], skipped: list[str]
 ) -> None:
-    """It is in the plan, or left out where the policy says so, and always reported."""
+    """An out-of-order version is planned, or skipped if the policy says so, and always reported."""
     plan = plan_of(
         dict.fromkeys(["1", "2", "3", "4"], SELECT),
         make_row("1"),
@@ -427,14 +427,14 @@ def test_version_below_the_latest_is_out_of_order(
 
 
 def test_out_of_order_is_measured_by_the_database() -> None:
-    """Below a version that only the database knows is out of order too."""
+    """A version below one that exists only in the database is out of order."""
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("1"), make_row("3"))
     assert ["2"] == [migration.migration_id for migration in plan.out_of_order]
     assert ["3"] == [row.migration_id for row in plan.ahead]
 
 
 def test_skipped_version_is_told() -> None:
-    """The report warns of it, in these words."""
+    """The report warns of a skipped version."""
     policy = Policy(out_of_order=OutOfOrder.SKIP)
     (skipped,) = plan_of({"1": SELECT, "2": SELECT}, make_row("2"), policy=policy).skipped
     expected = "Migration 1 x is below the latest applied one and was skipped."
@@ -442,7 +442,7 @@ def test_skipped_version_is_told() -> None:
 
 
 def test_repeatable_is_never_out_of_order() -> None:
-    """It has no version that could be late."""
+    """A repeatable has no version, so it is never out of order."""
     plan = plan_of({"1": SELECT, "R__v": SELECT}, make_row("1"))
     assert () == plan.out_of_order
 
@@ -451,14 +451,14 @@ def test_repeatable_is_never_out_of_order() -> None:
 
 
 def test_plan_in_order_is_not_refused() -> None:
-    """Pending versions above the latest, and what is ahead, stand in nobody's way."""
+    """Pending versions above the latest, and migrations that are ahead, do not refuse the run."""
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("1"), make_row("R__gone"))
     assert plan.ahead
     assert find_refusal(plan, Policy()) is None
 
 
 def test_drift_is_refused_by_name() -> None:
-    """The first drifted migration is told in full, the others by their number."""
+    """The refusal describes the first drifted migration and gives the number of the others."""
     plan = plan_of({"1": INDEX, "2": INDEX, "3": INDEX}, make_row("1"), make_row("2"))
     refusal = find_refusal(plan, Policy())
     assert isinstance(refusal, DriftDetected)
@@ -472,7 +472,7 @@ def test_drift_is_refused_by_name() -> None:
 
 
 def test_drift_of_one_counts_no_others() -> None:
-    """A layout edit beside it is no second one."""
+    """An edit of layout is not counted as further drift."""
     plan = plan_of({"1": INDEX, "2": "select 1"}, make_row("1"), make_row("2"))
     refusal = find_refusal(plan, Policy())
     assert refusal is not None
@@ -480,7 +480,7 @@ def test_drift_of_one_counts_no_others() -> None:
 
 
 def test_layout_edit_is_not_refused() -> None:
-    """A warning lets the run go on."""
+    """An edit of layout is reported as drift and does not refuse the run."""
     plan = plan_of({"1": "-- why\nselect 1"}, make_row("1"))
     assert 1 == len(plan.drift)
     assert find_refusal(plan, Policy()) is None
@@ -488,14 +488,14 @@ def test_layout_edit_is_not_refused() -> None:
 
 @pytest.mark.parametrize("policy", [OutOfOrder.APPLY, OutOfOrder.SKIP])
 def test_out_of_order_is_not_refused_where_it_is_allowed(policy: OutOfOrder) -> None:
-    """Only the policy ``refuse`` refuses."""
+    """The policies ``apply`` and ``skip`` do not refuse an out-of-order version."""
     chosen = Policy(out_of_order=policy)
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("2"), policy=chosen)
     assert find_refusal(plan, chosen) is None
 
 
 def test_out_of_order_is_refused_by_name() -> None:
-    """The refusal names the file and the two ways out."""
+    """The refusal names the file and both remedies."""
     refusal = find_refusal(plan_of({"1": SELECT, "2": SELECT}, make_row("2")), Policy())
     assert isinstance(refusal, OutOfOrderFound)
     assert (
@@ -507,19 +507,19 @@ def test_out_of_order_is_refused_by_name() -> None:
 
 
 def test_drift_is_refused_before_order() -> None:
-    """Of two reasons the graver one is told."""
+    """Drift takes precedence over an out-of-order version."""
     plan = plan_of({"1": SELECT, "2": INDEX}, make_row("2"))
     assert isinstance(find_refusal(plan, Policy()), DriftDetected)
 
 
 def test_pending_script_that_cannot_be_read_is_refused() -> None:
-    """A mistake in a script that is to run is found before anything runs."""
+    """An error in a pending script is found before anything runs."""
     with pytest.raises(MigrationFileInvalid, match=r"^1\.sql:1:8: unterminated quoted string"):
         plan_of({"1": "SELECT 'x"})
 
 
 def test_down_script_that_cannot_be_read_is_a_warning() -> None:
-    """It is needed only if somebody goes back, and then there is no way."""
+    """An invalid down script is a warning, because only an undo needs it."""
     catalog = make_catalog([make_migration("1", SELECT, "SELECT 'x")], "migrations")
     plan = make_plan(catalog, EMPTY_HISTORY, Policy())
     assert ["1"] == ids(plan.steps)
@@ -529,7 +529,7 @@ def test_down_script_that_cannot_be_read_is_a_warning() -> None:
 
 
 def test_applied_script_is_not_read_again() -> None:
-    """What was applied by an earlier release is not refused by the rules of this one."""
+    """A script applied by an earlier release is not checked against the current rules."""
     mixed = f"CREATE TABLE t (); {INDEX}"
     assert not plan_of({"1": mixed}, make_row("1", mixed)).has_pending
 
@@ -551,7 +551,7 @@ def test_applied_script_is_not_read_again() -> None:
 def test_atomicity_says_what_shares_a_transaction(
     *, atomicity: Atomicity, is_fresh: bool, expected: list[str]
 ) -> None:
-    """On a database in use no lock is held while the next migration works, unless asked for."""
+    """By default, migrations share a transaction only on a fresh database."""
     policy = Policy(atomicity=atomicity, is_fresh=is_fresh)
     plan = plan_of({"1": SELECT, "2": SELECT, "3": SELECT}, policy=policy)
     assert expected == shape(plan.segments)
@@ -571,14 +571,14 @@ def test_atomicity_says_what_shares_a_transaction(
     ],
 )
 def test_segment_ends_at_what_cannot_share(texts: list[str], expected: list[str]) -> None:
-    """A statement that forbids a transaction, an own one, and a new enum value end a segment."""
+    """A statement that forbids a transaction, an own transaction and a new enum value end a segment."""
     files = {str(number): text for number, text in enumerate(texts, 1)}
     plan = plan_of(files, policy=Policy(atomicity=Atomicity.RUN))
     assert expected == shape(plan.segments)
 
 
 def test_segment_says_why_it_is_alone() -> None:
-    """The plan shows the reason; a shared segment needs none."""
+    """The plan shows the reason why a segment runs alone; a shared segment has none."""
     plan = plan_of({"1": SELECT, "2": INDEX, "3": OWN}, policy=Policy(is_fresh=True))
     assert [
         None,
@@ -588,21 +588,21 @@ def test_segment_says_why_it_is_alone() -> None:
 
 
 def test_run_that_fits_the_lock_table_is_one_segment() -> None:
-    """Below the bound the number of migrations does not matter."""
+    """A run within the limit of statements is one segment, whatever its number of migrations."""
     steps = [make_step(str(number)) for number in range(1, 351)]
     policy = Policy(is_fresh=True, most_statements=350)
     assert [350] == [len(segment.steps) for segment in make_segments(steps, policy)]
 
 
 def test_run_beyond_the_lock_table_is_segments_of_a_hundred() -> None:
-    """One statement more than the bound, and the run goes in hundreds."""
+    """A run with one statement above the limit is divided into segments of a hundred migrations."""
     steps = [make_step(str(number)) for number in range(1, 351)]
     policy = Policy(is_fresh=True, most_statements=349)
     assert [100, 100, 100, 50] == [len(segment.steps) for segment in make_segments(steps, policy)]
 
 
 def test_segment_is_bounded_by_its_statements() -> None:
-    """A few long migrations fill a segment as many short ones do; one too long stands alone."""
+    """A segment is limited by its number of statements; a migration above the limit has its own."""
     sizes = [3, 4, 3, 11, 1, 9, 1]
     steps = [make_step(str(number), size) for number, size in enumerate(sizes, 1)]
     policy = Policy(is_fresh=True, most_statements=10)
@@ -616,7 +616,7 @@ def test_segment_is_bounded_by_its_statements() -> None:
     [(2, [1, 1]), (100, [1] * 100), (101, [100, 1]), (250, [100, 100, 50])],
 )
 def test_segment_that_was_too_much_is_split(count: int, expected: list[int]) -> None:
-    """First to hundreds, then to single migrations, and the plan says why."""
+    """A segment is split into hundreds, then into single migrations, and the plan gives the reason."""
     segment = Segment(Mode.SHARED, tuple(make_step(str(n)) for n in range(count)))
     parts = split_segment(segment)
     assert expected == [len(part.steps) for part in parts]
@@ -650,7 +650,7 @@ POLICIES = st.builds(
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) -> None:
-    """Put end to end, the segments are the steps; none is empty."""
+    """The segments, concatenated, are the steps; no segment is empty."""
     segments = make_segments(steps, policy)
     reached("several_segments", when=len(segments) > 1)
     reached("shared", when=any(len(segment.steps) > 1 for segment in segments))
@@ -662,7 +662,7 @@ def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) ->
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None:
-    """Whatever the steps are: one mode, no enum value before the end, no more than the bound."""
+    """A segment has one mode, an enum value only at its end, and no more statements than the limit."""
     for segment in make_segments(steps, policy):
         assert {segment.mode} == {step.analysis.mode for step in segment.steps}
         if len(segment.steps) > 1:
@@ -679,7 +679,7 @@ def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> None:
-    """Two neighbours that could be one are one, where the policy lets migrations share."""
+    """If migrations may share, two adjacent segments cannot be merged."""
     total = sum(len(step.analysis.statements) for step in steps)
     may_share = policy.atomicity is Atomicity.RUN or (
         policy.atomicity is Atomicity.AUTO and policy.is_fresh
@@ -699,7 +699,7 @@ def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> Non
 @must_reach(hundreds=15, single=3)
 @given(st.integers(min_value=2, max_value=450))
 def test_split_segments_keep_every_step_in_order(count: int) -> None:
-    """A split loses nothing, and each part is smaller than the whole."""
+    """A split keeps all steps, and each part is smaller than the whole."""
     steps = tuple(make_step("1") for _ in range(count))
     parts = split_segment(Segment(Mode.SHARED, steps))
     reached("hundreds", when=count > SEGMENT_MIGRATIONS)
@@ -718,7 +718,7 @@ def test_split_segments_keep_every_step_in_order(count: int) -> None:
 def test_plan_is_what_is_pending_in_order(
     files: dict[str, str], applied: set[str], policy: Policy
 ) -> None:
-    """Every file that was not applied is a step, once, by number; nothing else is."""
+    """Every file that was not applied is a step, once and in numerical order; nothing else is."""
     texts = {one: TEXTS[kind] for one, kind in files.items()}
     rows = [make_row(one, texts.get(one, SELECT)) for one in sorted(applied)]
     plan = plan_of(texts, *rows, policy=policy)

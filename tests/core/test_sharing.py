@@ -1,4 +1,4 @@
-"""What keeps a script from sharing a transaction, from texts alone."""
+"""What prevents a script from sharing a transaction, from its text alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lockgate.core.migration import NO_OPTIONS, Language, Script
 from lockgate.core.sharing import find_alone_reason, may_replay
 from lockgate.core.sql.script import split_statements
 
-# Hundreds of times what it takes where each text is gone through once.
+# Hundreds of times the duration of a single pass over each text.
 _MOST_SECONDS = 5.0
 
 
 def make_script(sql: str) -> Script:
-    """Return a script of SQL."""
+    """Return an SQL script."""
     return Script(sql, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
 
 
@@ -32,12 +32,12 @@ def make_script(sql: str) -> Script:
     ],
 )
 def test_copy_with_freeze_is_found_in_its_own_statement(sql: str, expected: str | None) -> None:
-    """FREEZE counts behind a COPY, and not behind the semicolon that ends it."""
+    """FREEZE counts only after COPY in the same statement."""
     assert expected == find_alone_reason(make_script(sql), split_statements(sql))
 
 
 def test_long_text_with_the_words_of_a_copy_is_gone_through_once() -> None:
-    """A row of prose that speaks of copies takes a time that grows with its length."""
+    """A long text that contains the words of a COPY is scanned in linear time."""
     text = "you may copy the text and lock it " * 20_000
     sql = f"INSERT INTO t VALUES ('{text}')"
     begun = time.monotonic()

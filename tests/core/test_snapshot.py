@@ -1,4 +1,4 @@
-"""What is decided about snapshots: how far one is, which is gone on with, which may go."""
+"""Decisions about snapshots: progress, reuse and deletion."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TAGS = make_tags(PURPOSE, "lockgate")
 
 
 def make(name: str, *, minutes: int | None = 5, **fields: object) -> Snapshot:
-    """Make a finished snapshot of ours, so many minutes old; without any, RDS does not say yet."""
+    """Make a finished snapshot of Lockgate's, this many minutes old; None if RDS gives no time yet."""
     created_at = None if minutes is None else NOW - timedelta(minutes=minutes)
     snapshot = Snapshot(
         f"lockgate-{name}", f"arn:{name}", "available", created_at=created_at, tags=TAGS
@@ -39,7 +39,7 @@ def make(name: str, *, minutes: int | None = 5, **fields: object) -> Snapshot:
 
 
 def names(snapshots: list[Snapshot]) -> list[str]:
-    """Return identifiers without what all of them begin with."""
+    """Return the identifiers without their common prefix."""
     return [snapshot.identifier.removeprefix("lockgate-") for snapshot in snapshots]
 
 
@@ -58,12 +58,12 @@ def names(snapshots: list[Snapshot]) -> list[str]:
     ],
 )
 def test_status_says_how_far_a_snapshot_is(status: str, expected: SnapshotProgress) -> None:
-    """What is neither there nor lost is waited for."""
+    """A status that is neither available nor failed means that the snapshot is still waited for."""
     assert expected == make("a", status=status).progress
 
 
 def test_name_and_tags_say_run_database_version_and_work() -> None:
-    """The digest of the work is the same as long as database, schema and goal are."""
+    """The work tag depends only on database, schema and goal."""
     assert "lockgate-feed" == name_snapshot("feed")
     assert {
         RUN_TAG: "feed",
@@ -82,13 +82,13 @@ def test_name_and_tags_say_run_database_version_and_work() -> None:
 
 
 def test_database_without_a_version_is_tagged_none() -> None:
-    """A tag is never empty, so that it can be seen in a list."""
+    """A database without a version is tagged none, because an empty tag is invisible in a list."""
     assert "none" == make_tags(replace(PURPOSE, version=None), "lockgate")[VERSION_TAG]
 
 
 @pytest.mark.parametrize("name", ["a#b", "größe", "x" * 300, "a\tb"])
 def test_name_that_no_tag_may_hold_keeps_a_digest(name: str) -> None:
-    """What RDS refuses in a tag is altered, and two names never become one."""
+    """A name that RDS refuses in a tag is replaced, and a digest keeps it unique."""
     endpoint = Endpoint("db.example", 5432, name)
     other = Endpoint("db.example", 5432, name.replace("#", "$").replace("ö", "ä") + "y")
     tag, another = (
@@ -102,11 +102,11 @@ def test_name_that_no_tag_may_hold_keeps_a_digest(name: str) -> None:
     assert "#" not in tag
 
 
-# Going on with one.
+# Reuse.
 
 
 def test_newest_snapshot_of_the_same_work_is_gone_on_with() -> None:
-    """One without a time is the newest: RDS has only just begun it."""
+    """The newest snapshot of the same work is reused; one without a time was just started."""
     finished, newer = make("a", minutes=9), make("b", minutes=3)
     begun = make("c", minutes=None, status="creating")
     assert newer == find_asked_for([finished, newer], TAGS, NOW)
@@ -128,12 +128,12 @@ def test_newest_snapshot_of_the_same_work_is_gone_on_with() -> None:
     ],
 )
 def test_snapshot_of_anything_else_is_not_gone_on_with(snapshot: Snapshot) -> None:
-    """Too old, failed, somebody else's, or before other work."""
+    """A snapshot that is too old, failed, foreign or for other work is not reused."""
     assert find_asked_for([snapshot], TAGS, NOW) is None
 
 
 def test_snapshot_that_is_being_taken_has_no_age_limit() -> None:
-    """Its run waited for it; to take another would begin the waiting again."""
+    """A snapshot in progress is reused at any age: a new one would restart the wait."""
     slow = make("a", minutes=600, status="creating")
     assert slow == find_asked_for([slow], TAGS, NOW)
     assert make("a", minutes=60) == find_asked_for([make("a", minutes=60)], TAGS, NOW)
@@ -144,7 +144,7 @@ def test_snapshot_that_is_being_taken_has_no_age_limit() -> None:
 
 
 def test_newest_ones_stay() -> None:
-    """The one just taken counts as one of them, wherever it stands."""
+    """The newest snapshots are kept, and the one just taken always counts among them."""
     listed = [make("old", minutes=90), make("taken", minutes=50), make("new", minutes=30)]
     assert ["old"] == names(find_surplus(listed, TAGS, "lockgate-taken", 2))
     assert ["new", "old"] == names(find_surplus(listed, TAGS, "lockgate-taken", 1))
@@ -152,7 +152,7 @@ def test_newest_ones_stay() -> None:
 
 
 def test_failed_ones_go_and_begun_ones_stay() -> None:
-    """A failed snapshot restores nothing, so it takes no other's place."""
+    """A failed snapshot is deleted, because it restores nothing; one in progress is kept."""
     listed = [make("a", status="failed", minutes=1), make("b", minutes=9)]
     begun = make("c", status="creating", minutes=None)
     assert ["a"] == names(find_surplus([*listed, begun], TAGS, "lockgate-taken", 2))
@@ -171,5 +171,5 @@ def test_failed_ones_go_and_begun_ones_stay() -> None:
     ],
 )
 def test_what_is_not_of_this_databases_runs_is_never_deleted(foreign: Snapshot) -> None:
-    """Automated snapshots, other people's, and those of other databases on the same cluster."""
+    """Automated snapshots, foreign ones and those of other databases are never deleted."""
     assert [] == find_surplus([foreign], TAGS, "lockgate-taken", 1)

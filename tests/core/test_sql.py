@@ -1,4 +1,4 @@
-r"""The lexer, the splitter, the classifier and the texts made from SQL, one theme per block."""
+r"""Lexer, splitter, classifier and the texts derived from SQL, one theme per block."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split(sql: str) -> list[str]:
 
 
 def classes(sql: str) -> list[str]:
-    """Return what each statement is: the control where it is one, else the transactionality."""
+    """Return the class of each statement: its control if it has one, else its transactionality."""
     found = [classify(sql, one) for one in split_statements(sql)]
     return [str(one.control or one.transactionality) for one in found]
 
@@ -57,7 +57,7 @@ QUOTES = [
 
 @pytest.mark.parametrize(("sql", "expected"), QUOTES)
 def test_split_keeps_a_quoted_semicolon(sql: str, expected: list[str]) -> None:
-    """A semicolon in a string or a quoted identifier ends nothing, whatever the prefix."""
+    """A semicolon in a string or a quoted identifier does not end a statement, whatever the prefix."""
     assert split(sql) == expected
 
 
@@ -80,7 +80,7 @@ DOLLARS = [
 
 @pytest.mark.parametrize(("sql", "expected"), DOLLARS)
 def test_split_finds_the_end_of_a_dollar_quote(sql: str, expected: list[str]) -> None:
-    """A dollar quote ends at its own tag, and a dollar sign in a name opens none."""
+    """A dollar quote ends at its own tag, and a dollar sign within a name does not open one."""
     assert split(sql) == expected
 
 
@@ -107,7 +107,7 @@ COMMENTS = [
 
 @pytest.mark.parametrize(("sql", "expected"), COMMENTS)
 def test_split_passes_over_comments(sql: str, expected: list[str]) -> None:
-    """Comments nest, end operators, and belong to no statement at its edges."""
+    """Comments nest, end operators, and are not part of a statement at its edges."""
     assert split(sql) == expected
 
 
@@ -133,7 +133,7 @@ EDGES = [
 
 @pytest.mark.parametrize(("sql", "expected"), EDGES)
 def test_split_leaves_out_what_is_empty(sql: str, expected: list[str]) -> None:
-    """Empty statements, space of any kind and the BOM vanish; parentheses hold their semicolons."""
+    """Empty statements, white space and the BOM are dropped; semicolons in parentheses do not split."""
     assert split(sql) == expected
 
 
@@ -156,7 +156,7 @@ BODIES = [
 
 @pytest.mark.parametrize("body", BODIES)
 def test_split_keeps_the_body_of_a_routine_together(body: str) -> None:
-    """BEGIN ATOMIC runs to the END behind a semicolon, past CASE … END and columns called "end"."""
+    """BEGIN ATOMIC ends at an END after a semicolon, not at CASE … END or a column named "end"."""
     assert split(f"{body}; x") == [body, "x"]
 
 
@@ -169,7 +169,7 @@ def test_split_keeps_the_body_of_a_routine_together(body: str) -> None:
     ],
 )
 def test_split_knows_bodies_in_routines_only(sql: str, expected: list[str]) -> None:
-    """Outside CREATE FUNCTION and CREATE PROCEDURE the words BEGIN and ATOMIC hold nothing."""
+    """Outside CREATE FUNCTION and CREATE PROCEDURE, BEGIN and ATOMIC have no special meaning."""
     assert split(sql) == expected
 
 
@@ -186,7 +186,7 @@ COPIES = [
 
 @pytest.mark.parametrize(("sql", "expected"), COPIES)
 def test_split_takes_the_data_of_copy(sql: str, expected: str) -> None:
-    r"""COPY … FROM STDIN takes the lines up to ``\.``, whatever they look like."""
+    r"""The data of COPY … FROM STDIN are the lines up to ``\.``, whatever they contain."""
     copy, after = split_statements(sql)
     assert copy.copy_data is not None
     assert expected == sql[slice(*copy.copy_data)]
@@ -205,7 +205,7 @@ def test_split_takes_the_data_of_copy(sql: str, expected: str) -> None:
     ],
 )
 def test_split_takes_no_data_where_none_is_sent(sql: str) -> None:
-    """A COPY to the client, from a file or from a query is a statement like any other."""
+    """A COPY to the client, from a file or from a query has no data."""
     assert [None] == [one.copy_data for one in split_statements(f"{sql};\n")]
 
 
@@ -241,7 +241,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("sql", "message", "offset"), REFUSED)
 def test_split_refuses_what_has_no_end(sql: str, message: str, offset: int) -> None:
-    """What does not end, or is psql's and not SQL, is refused with its place."""
+    """An unterminated token or a psql command is refused with its position."""
     with pytest.raises(SqlTextInvalid) as refused:
         split_statements(sql)
     assert (message, offset) == (refused.value.message, refused.value.offset)
@@ -260,7 +260,7 @@ STRING_SETTINGS = [
 
 @pytest.mark.parametrize("setting", STRING_SETTINGS)
 def test_split_follows_standard_conforming_strings(setting: str) -> None:
-    r"""From the statement on that turns the setting off, ``\'`` does not end a string."""
+    r"""After a statement turns the setting off, ``\'`` does not end a string."""
     sql = rf"select '\'; {setting}; select '\';'; select B'\'; x"
     assert [r"select '\'", setting, r"select '\';'", r"select B'\'", "x"] == split(sql)
     kept = [one.standard_conforming_strings for one in split_statements(sql)]
@@ -278,7 +278,7 @@ def test_split_follows_standard_conforming_strings(setting: str) -> None:
     ],
 )
 def test_split_follows_the_setting_back(setting: str) -> None:
-    """A later SET, RESET or DISCARD ALL brings the standard back."""
+    """A later SET, RESET or DISCARD ALL restores the standard."""
     sql = rf"set standard_conforming_strings = off; {setting}; select '\'; x"
     assert [r"select '\'", "x"] == split(sql)[2:]
 
@@ -293,19 +293,19 @@ def test_split_follows_the_setting_back(setting: str) -> None:
     ],
 )
 def test_split_is_not_misled_by_the_settings_name(setting: str) -> None:
-    """Only a statement that changes the setting changes it."""
+    """The setting's name alone does not change the setting."""
     assert [r"select '\'", "x"] == split(rf"{setting}; select '\'; x")[1:]
 
 
 def test_split_starts_with_the_setting_it_is_given() -> None:
-    r"""Where the session has the setting off, ``\'`` does not end the first string either."""
+    r"""If the session has the setting off, ``\'`` does not end a string from the first one on."""
     sql = r"select '\';'; x"
     kept = split_statements(sql, standard_conforming_strings=False)
     assert [r"select '\';'", "x"] == [sql[one.start : one.end] for one in kept]
 
 
 def test_split_and_sendable_accept_restrict_lines() -> None:
-    r"""pg_dump's ``\restrict`` lines are space to the splitter, blank to the server."""
+    r"""Lines with pg_dump's ``\restrict`` are white space to the splitter and are sent as blanks."""
     sql = "\ufeff\\restrict aB1\r\nselect '\n\\restrict x\n';\r\n\\unrestrict aB1\r\n"
     assert ["select '\n\\restrict x\n'"] == split(sql)
     blank = " " * 14
@@ -316,7 +316,7 @@ def test_split_and_sendable_accept_restrict_lines() -> None:
     "sql", ["select 1;\n", "copy t from stdin;\n\\restrict a\n\\.\n", "x '\n\\restrict a\n'"]
 )
 def test_sendable_changes_nothing_else(sql: str) -> None:
-    """Text without such lines, and data that look like them, are sent as they are."""
+    """Text without restrict lines, and data that look like them, are sent unchanged."""
     assert sql == sendable(sql)
 
 
@@ -331,13 +331,13 @@ def test_sendable_changes_nothing_else(sql: str) -> None:
     ],
 )
 def test_words_are_the_leading_unquoted_ones(sql: str, expected: int) -> None:
-    """A statement knows up to five leading words, in upper case."""
+    """A statement has up to five leading words, in upper case."""
     plain = sql.replace("/* a /* b */ */ ", "").upper().split()
     assert tuple(plain[:expected]) == split_statements(sql)[0].words
 
 
 def test_words_beyond_ascii_are_no_keywords() -> None:
-    """The long s is another letter to PostgreSQL, though Python's upper case of it is S."""
+    """The long s is not an S to PostgreSQL, although Python's upper case of it is."""
     assert ("\u017fET", "É") == split_statements("\u017fet É = 1")[0].words
 
 
@@ -353,7 +353,7 @@ def test_words_beyond_ascii_are_no_keywords() -> None:
     ],
 )
 def test_line_and_column_count_characters(sql: str, offset: int, expected: tuple[int, int]) -> None:
-    r"""Lines end at \n, \r\n and \r alike; both numbers count from 1."""
+    r"""Lines end at \n, \r\n or \r; line and column count from 1."""
     assert expected == line_and_column(sql, offset)
 
 
@@ -379,12 +379,12 @@ TOKENS = [
 
 @pytest.mark.parametrize(("sql", "expected"), TOKENS)
 def test_tokenize_names_every_token(sql: str, expected: str) -> None:
-    """Each token has the kind that PostgreSQL's lexer gives it, and the last may be unfinished."""
+    """Each token has the kind that PostgreSQL's lexer gives it; the last may be unfinished."""
     assert expected.split() == [str(token.kind) for token in tokenize(sql)]
 
 
 def test_tokenize_reaches_to_the_end_of_an_unfinished_text() -> None:
-    """The unfinished token takes all that is left."""
+    """An unfinished token extends to the end of the text."""
     (word, rest) = tokenize("a 'b c")
     assert (TokenKind.UNFINISHED, 2, 6) == (rest.kind, rest.start, rest.end)
     assert (TokenKind.WORD, 0, 1) == (word.kind, word.start, word.end)
@@ -523,12 +523,12 @@ CLASSES = [
 
 @pytest.mark.parametrize(("sql", "expected"), CLASSES)
 def test_classify_reads_the_tokens(sql: str, expected: str) -> None:
-    """What a statement means for its transaction is read off tokens, not off words in quotes."""
+    """The class of a statement depends on its tokens, not on words in quotes or comments."""
     assert [expected] == classes(sql)
 
 
 def test_classify_says_why_a_statement_runs_alone() -> None:
-    """The reason is the server's own sentence, for the report."""
+    """The reason is PostgreSQL's own sentence."""
     sql = "create unique index concurrently on t (a)"
     found = classify(sql, split_statements(sql)[0])
     assert Transactionality.ALONE is found.transactionality
@@ -555,13 +555,13 @@ def test_classify_says_why_a_statement_runs_alone() -> None:
     ],
 )
 def test_own_transaction_finds_one_wrapper(sql: str, expected: tuple[int, int] | None) -> None:
-    """A script that is BEGIN, its statements and COMMIT is one transaction; others are not."""
+    """A script has its own transaction if only session settings are outside its one BEGIN … COMMIT."""
     found = [classify(sql, one) for one in split_statements(sql)]
     assert expected == find_own_transaction(found)
 
 
 def test_control_has_a_word_for_every_kind() -> None:
-    """The kinds of control are frozen: plans and reports name them."""
+    """The names of the controls are frozen, because plans and reports contain them."""
     expected = ["begin", "commit", "rollback", "chain", "savepoint", "prepare"]
     assert expected == [str(one) for one in Control]
 
@@ -584,7 +584,7 @@ REDACTIONS = [
 
 @pytest.mark.parametrize(("sql", "expected"), REDACTIONS)
 def test_redact_shows_no_literal(sql: str, expected: str) -> None:
-    """Literals become question marks, also where the text is cut off or the setting unknown."""
+    """Literals become question marks, even if the text is cut off or the string setting is unknown."""
     assert expected == redact_literals(sql)
 
 
@@ -598,7 +598,7 @@ SAME_STREAM = [
 
 @pytest.mark.parametrize(("one", "other"), SAME_STREAM)
 def test_spell_tokens_is_blind_to_layout(one: str, other: str) -> None:
-    """Case of words, comments, space and a last semicolon change nothing."""
+    """Case of words, comments, space and a final semicolon do not change the normalized tokens."""
     assert normalize_tokens(one) == normalize_tokens(other)
 
 
@@ -615,12 +615,12 @@ OTHER_STREAM = [
 
 @pytest.mark.parametrize(("one", "other"), OTHER_STREAM)
 def test_spell_tokens_sees_a_change(one: str, other: str) -> None:
-    """Strings, quoted identifiers, bodies, COPY data and the cut between statements count."""
+    """Strings, quoted identifiers, bodies, COPY data and statement boundaries change them."""
     assert normalize_tokens(one) != normalize_tokens(other)
 
 
 def test_spell_tokens_spells_each_token_once() -> None:
-    """The stream is what a digest is frozen over: its spelling is a promise."""
+    """The normalized text is frozen, because stored checksums depend on it."""
     sql = "INSERT INTO T VALUES (E'A', 1.50) -- c\n; copy T from STDIN;\n1\tX\n\\.\n"
     expected = ["insert", "into", "t", "values", "(", "E'A'", ",", "1.50", ")", ";"]
     expected += ["copy", "t", "from", "stdin", ";", "1\tX\n"]

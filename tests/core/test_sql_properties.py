@@ -1,4 +1,4 @@
-"""Properties of the splitter: against libpg_query's parser, against itself, and against time."""
+"""Properties of the splitter: compared with libpg_query's parser, with itself, and in time."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lockgate.core.sql.script import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The oracle is `postgast.split(method="parser")`: the server's own grammar. Not the "scanner": it
-# cuts BEGIN ATOMIC bodies at their semicolons, and drops statements. Where the two of us differ:
-#
-# * The parser refuses text that is no valid SQL, so the oracle's statements are built valid.
-# * Its pieces keep a comment that stands in front of a statement; compared are token texts.
-# * It knows no psql: no COPY data, no \restrict, no BOM. Those stay out of these texts.
-# * It always reads strings with standard_conforming_strings on, so no text turns the setting off.
-# * It refuses a string that goes on past a line comment ('a' -- x, newline, 'b'), which every server
-#   from 14 to 18 reads as one string: its lexer makes comments tokens. See BEYOND_THE_ORACLE.
-# * Deep nesting ends its process, so expressions here are shallow.
+# The oracle is `postgast.split(method="parser")`, the server's own grammar. The "scanner" is not
+# used: it splits BEGIN ATOMIC bodies at their semicolons and drops statements. Known differences:
+# * The parser refuses invalid SQL, so the oracle's statements are valid.
+# * Its pieces include a comment in front of a statement, so token texts are compared.
+# * It does not support psql's COPY data, \restrict or a BOM, so these texts contain none.
+# * It always reads strings with standard_conforming_strings on, so no text turns it off.
+# * It refuses a string that continues after a line comment ('a' -- x, newline, 'b'), because its
+# lexer
+#   turns comments into tokens. Servers 14 to 18 read one string. See BEYOND_THE_ORACLE.
+# * Deep nesting crashes its process, so expressions here are shallow.
 
 BEYOND_THE_ORACLE = "'a' -- '\n  ';b'"
 
@@ -95,7 +95,7 @@ OPERATORS = st.sampled_from([",", "  ,", "\n,"])
 
 @st.composite
 def queries(draw: st.DrawFn) -> str:
-    """Return a SELECT whose pieces are everything that hides a semicolon."""
+    """Return a SELECT made of everything that can hide a semicolon."""
     items = draw(st.lists(ATOMS, min_size=1, max_size=4))
     text = "SELECT"
     for place, item in enumerate(items):
@@ -147,12 +147,12 @@ SCRIPTS = st.lists(st.tuples(STATEMENTS, st.sampled_from([";", ";;", "; -- ;\n",
 
 
 def join(parts: list[tuple[str, str]]) -> str:
-    """Return a script."""
+    """Join statements and separators to a script."""
     return "".join(f"{text}\n{end}" for text, end in parts)
 
 
 def note_reach(parts: list[tuple[str, str]]) -> None:
-    """Note what makes a script hard to split: several statements, semicolons within one, routines."""
+    """Count the difficult scripts: several statements, semicolons within one, routines."""
     reached("several", when=len(parts) > 1)
     reached("hidden", when=any(";" in text for text, _ in parts))
     reached("routine", when=any("atomic" in text.lower() for text, _ in parts))
@@ -178,7 +178,7 @@ def test_split_equals_the_parsers_split(parts: list[tuple[str, str]]) -> None:
 @given(SCRIPTS)
 @settings(max_examples=200)
 def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
-    """Each statement comes back with its own tokens, in order, none lost."""
+    """Each statement is returned with its own tokens, in order."""
     sql = join(parts)
     ours = [spell(sql[one.start : one.end]) for one in split_statements(sql)]
     note_reach(parts)
@@ -189,7 +189,7 @@ def test_split_returns_what_was_joined(parts: list[tuple[str, str]]) -> None:
 @given(SCRIPTS)
 @settings(max_examples=200)
 def test_pieces_give_the_text_back(parts: list[tuple[str, str]]) -> None:
-    """Between the statements stand only semicolons, space and comments; the rest is all of it."""
+    """Only semicolons, space and comments are between the statements."""
     sql = join(parts)
     position, between = 0, ""
     for one in split_statements(sql):
@@ -239,7 +239,7 @@ NASTY = st.lists(
     ),
     max_size=30,
 ).map("".join)
-# What can be split, mostly: of random characters nearly all is one statement, or refused.
+# Mostly text that can be split: random characters are nearly always one statement or refused.
 DECENT = st.lists(
     st.sampled_from(
         [
@@ -273,7 +273,7 @@ ANYTHING = st.one_of(NASTY, DECENT, st.text(max_size=60))
 @given(ANYTHING)
 @settings(max_examples=1000)
 def test_split_refuses_or_places_every_statement(sql: str) -> None:
-    """On any text there is one error, with a place in it, or statements in order."""
+    """Any text gives either one error with a position in the text, or statements in order."""
     found: tuple[Statement, ...] = ()
     offset = 0
     try:
@@ -292,7 +292,7 @@ def test_split_refuses_or_places_every_statement(sql: str) -> None:
 @given(ANYTHING)
 @settings(max_examples=500)
 def test_sendable_keeps_every_offset(sql: str) -> None:
-    """What can be split is sent in the same length, and splits at the same places."""
+    """The text to send has the same length and the same statements."""
     with suppress(SqlTextInvalid):
         found = split_statements(sql)
         reached("statement", when=found)
@@ -305,7 +305,7 @@ def test_sendable_keeps_every_offset(sql: str) -> None:
 @given(ANYTHING, st.booleans())
 @settings(max_examples=1000)
 def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001, drawn
-    """Tokens stand in order, none is empty, and between them is space or a comment."""
+    """Tokens are in order and not empty, and only space and comments are between them."""
     end = 0
     for token in tokenize(sql, standard_conforming_strings=strings):
         gap = sql[end : token.start].lstrip("\ufeff").strip(" \t\n\r\f\v")
@@ -320,7 +320,7 @@ def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001
 @given(ANYTHING)
 @settings(max_examples=500)
 def test_redact_never_raises(sql: str) -> None:
-    """Any text can be shown, and gets no longer by more than the mark of what is left out."""
+    """Any text can be redacted, and grows by no more than the mark of the omitted part."""
     shown = redact_literals(sql)
     reached("hidden", when=shown != sql)
     assert len(shown) <= len(sql) + len(" …")
@@ -330,7 +330,7 @@ def test_redact_never_raises(sql: str) -> None:
 @given(st.lists(st.sampled_from("abc'\\;\n \"$-"), max_size=12).map("".join))
 @settings(max_examples=300)
 def test_redact_hides_what_is_quoted(text: str) -> None:
-    """A secret never shows, quoted in any way and cut off anywhere, whichever the setting."""
+    """A secret is never shown, with any quoting, cut off at any place, and with any string setting."""
     quoted = text.replace("'", "''")
     reached("quote", when="'" in text)
     reached("backslash", when="\\" in text)
@@ -383,7 +383,7 @@ READERS: list[Callable[[str], object]] = [split_statements, redact_literals, nor
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("fragment", SLOW)
 def test_reading_takes_linear_time(reader: Callable[[str], object], fragment: str) -> None:
-    """Eight times the text takes about eight times as long, however little of it is closed."""
+    """Eight times the text takes about eight times as long, even if nothing in it is closed."""
     small = fragment * (LARGE // 8 // len(fragment))
     large = small * 8
 

@@ -1,7 +1,7 @@
-"""The last word: what a real server refuses in a transaction block, and how many commands it counts.
+"""Compare with a real server: refusals in a transaction block, and the number of commands.
 
-Run it again with ``--postgres-root`` for every major version; where a rule is younger than a server,
-the case says from which version on it holds.
+Run it with ``--postgres-root`` for every major version. A case names the first version that
+supports it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ALTER SUBSCRIPTION {0} SET (slot_name = NONE);
 DROP SUBSCRIPTION {0};
 """
 
-# Statement, and the first major version that knows it.
+# Statement, and the first major version that supports it.
 CORPUS = [
     ("CREATE INDEX ON t (b)", 14),
     ('CREATE INDEX "concurrently" ON t (b)', 14),
@@ -131,7 +131,7 @@ CORPUS = [
     ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1 end; SELECT 2 AS end; END", 14),
 ]
 
-# What only the server can know: the classifier takes these for shared.
+# Only the server can know these; the classifier treats them as shared.
 KNOWN_TO_THE_SERVER_ONLY = {
     "REINDEX TABLE p": ("the table is partitioned", 14),
     "REINDEX INDEX pi": ("the index is partitioned", 14),
@@ -143,7 +143,7 @@ KNOWN_TO_THE_SERVER_ONLY = {
 
 @pytest.fixture
 def prepared(database: Database) -> Database:
-    """Give a database with something of each kind; its subscriptions are gone before it is."""
+    """Give a database with one object of each kind. The test drops its subscriptions."""
     connection = database.connect()
     for statement in split_statements(SETUP):
         connection.run(SETUP[statement.start : statement.end])
@@ -163,19 +163,19 @@ def run_in_transaction(connection: Connection, sql: str) -> str:
 
 
 def major_version(connection: Connection) -> int:
-    """Return 14 to 18."""
+    """Return the server's major version, 14 to 18."""
     ((number,),) = connection.run("SHOW server_version_num")
     return int(number) // 10_000
 
 
 def is_alone(sql: str) -> bool:
-    """Tell what the classifier says of the last statement."""
+    """Return whether the classifier says that the last statement runs alone."""
     found = classify(sql, split_statements(sql)[-1])
     return found.transactionality is Transactionality.ALONE
 
 
 def drop_subscriptions(database: Database) -> None:
-    """Drop them, since a database with one in it cannot be dropped."""
+    """Drop the subscriptions: a database that has one cannot be dropped."""
     connection = database.connect()
     for name in ("off", "sub"):
         teardown = TEARDOWN.format(name)
@@ -184,7 +184,7 @@ def drop_subscriptions(database: Database) -> None:
 
 
 def test_classifier_agrees_with_the_server(prepared: Database) -> None:
-    """A statement is alone exactly if the server refuses it in a transaction block."""
+    """A statement is classified as alone exactly if the server refuses it in a transaction block."""
     connection = prepared.connect()
     version = major_version(connection)
     cases = [sql for sql, since in CORPUS if since <= version]
@@ -198,7 +198,7 @@ def test_classifier_agrees_with_the_server(prepared: Database) -> None:
 
 
 def test_some_refusals_only_the_server_knows(prepared: Database) -> None:
-    """What depends on a table or a procedure is taken for shared, and refused by the server."""
+    """Some statements depend on a table or procedure: classified as shared, refused by the server."""
     connection = prepared.connect()
     version = major_version(connection)
     cases = [sql for sql, (_, since) in KNOWN_TO_THE_SERVER_ONLY.items() if since <= version]
@@ -236,7 +236,7 @@ STATUS_AFTER = {
 def test_control_leaves_the_session_as_its_kind_says(
     database: Database, sql: str, control: Control
 ) -> None:
-    """After each kind the session is in a transaction, or in none, as the kind promises."""
+    """After each kind of control, the session is in a transaction, or not, as the kind promises."""
     connection = database.connect()
     connection.run("BEGIN")
     connection.run("SAVEPOINT s0")
@@ -268,13 +268,13 @@ SCRIPTS = [
 
 @pytest.mark.parametrize("sql", SCRIPTS)
 def test_server_counts_the_statements_that_the_splitter_finds(database: Database, sql: str) -> None:
-    """A script sent as one message comes back with one command tag for each statement."""
+    """A script sent as one message is answered with one command tag per statement."""
     counted = TagCounter(database.connect())
     assert counted.run(sql) == len(split_statements(sql))
 
 
 class TagCounter:
-    """Counts the CommandComplete messages that answer a text."""
+    """Counts the CommandComplete messages in the answer to a text."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -282,7 +282,7 @@ class TagCounter:
         self._complete = connection.handle_COMMAND_COMPLETE
 
     def run(self, sql: str) -> int:
-        """Send a text as one message and return how many tags came back."""
+        """Send a text as one message and return the number of tags in the answer."""
 
         def count(data: bytes, context: object) -> None:
             self._tags += 1

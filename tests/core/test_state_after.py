@@ -1,4 +1,4 @@
-"""What a failed run claims of the database is decided from facts, and worded in one place."""
+"""The state after a failed run: decided from facts, worded in one place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lockgate.core.state_after import (
 HANDLER = Path(lockgate.__file__).parent
 RENDERER = HANDLER / "core/state_after.py"
 SENT = RunFacts(has_tried=True, has_lock=True, has_sent=True)
-# A sentence that claims a state, in whatever words.
+# A sentence that claims a state, in any wording.
 CLAIM = re.compile(
     r"[Nn]othing (more |of it )?(was|is|has been) (changed|run|done|written|undone|applied|lost)"
     r"|(was|were|is|are) (all )?rolled back|(is|are) as (it|they) (was|were)"
@@ -177,30 +177,30 @@ ELSEWHERE = {
 def test_state_follows_from_what_the_run_knows(
     facts: RunFacts, state: str, evidence: str, sentence: str
 ) -> None:
-    """Each state is claimed from the facts that show it, and worded from the claim."""
+    """The state follows from the facts, and the sentence from the state."""
     claim = find_state(facts)
     assert (state, evidence, sentence) == (claim.state, claim.evidence, describe_state(claim))
 
 
 def test_state_of_a_request_that_never_began_is_unchanged() -> None:
-    """Before there is a connection, nothing can have been changed."""
+    """Without a connection, the state is unchanged."""
     assert (StateAfter.UNCHANGED, Evidence.NOT_BEGUN) == (NOT_BEGUN.state, NOT_BEGUN.evidence)
 
 
 def test_unknown_state_names_its_reason() -> None:
-    """Where nothing is known, the sentence says why."""
+    """The sentence about an unknown state gives the reason."""
     claim = make_unknown("nobody looked")
     assert "The state of the database is unknown: nobody looked." == describe_state(claim)
 
 
 def test_every_state_has_a_sentence_and_a_short_form() -> None:
-    """No state is left without words."""
+    """Every state has a sentence, and a short form unless nothing needs saying."""
     brief = {state: describe_briefly(state) for state in StateAfter}
     assert {StateAfter.ROLLED_BACK, StateAfter.KEPT} == {s for s, text in brief.items() if not text}
 
 
 def list_texts(file: Path) -> list[str]:
-    """Return every text of a module that is no docstring; of an f-string, the fixed parts joined."""
+    """Return all strings of a module except docstrings; of an f-string, its fixed parts joined."""
     tree = ast.parse(file.read_text("utf-8"))
     docstrings = {
         id(node.body[0].value)
@@ -220,7 +220,7 @@ def list_texts(file: Path) -> list[str]:
 
 
 def test_no_place_but_the_renderer_words_a_state() -> None:
-    """A sentence about the state of the database that is written where an error is raised is a guess."""
+    """Only the renderer writes sentences about the state of the database."""
     found = {
         (str(file.relative_to(HANDLER)), text)
         for file in HANDLER.rglob("*.py")

@@ -1,4 +1,4 @@
-"""What the catalogs say of a statement, and what is done about it."""
+"""The verdict on an interrupted statement, from the facts in the catalogs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EARLIER_BUILD = RecordedFacts(is_recorded=False)
 
 
 def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
-    """Return what the catalogs say of the indexes on a table."""
+    """Return catalog facts about the indexes on a table."""
     named = next((one.oid for one in indexes if one.name == "t_v"), None)
     return CatalogFacts(oid=named, table=table, indexes=indexes)
 
@@ -38,13 +38,13 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
 @pytest.mark.parametrize(
     ("question", "found", "before", "verdict"),
     [
-        # Nobody began it.
+        # The statement was not begun.
         (NAMED, found(), None, Verdict.RUN),
         (NAMED, found(VALID), None, Verdict.RUN),
         (NAMED, found(BROKEN), None, Verdict.OCCUPIED),
         (NAMED, found(BUILDING), None, Verdict.WAIT),
         (NAMELESS, found(BROKEN), None, Verdict.RUN),
-        # An index of the statement's own.
+        # The statement's own index.
         (NAMED, found(), NOTHING_THERE, Verdict.RUN),
         (NAMED, found(VALID), NOTHING_THERE, Verdict.DONE),
         (NAMED, found(BROKEN), NOTHING_THERE, Verdict.CLEAN),
@@ -53,7 +53,7 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
         (NAMELESS, found(replace(VALID, name="t_v_idx")), NOTHING_THERE, Verdict.DONE),
         (NAMELESS, found(replace(BROKEN, name="t_v_idx")), NOTHING_THERE, Verdict.CLEAN),
         (NAMED, found(BROKEN), EARLIER_BUILD, Verdict.CLEAN),
-        # Another's.
+        # Another index.
         (NAMED, found(VALID), STOOD_THERE, Verdict.RUN),
         (NAMED, found(BROKEN), STOOD_THERE, Verdict.OCCUPIED),
         (NAMED, found(replace(VALID, name="other")), NOTHING_THERE, Verdict.RUN),
@@ -63,7 +63,7 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
         (NAMED, found(replace(VALID, shape=replace(SHAPE, is_unique=True))), NOTHING_THERE,
          Verdict.CANNOT_KNOW),
         (NAMELESS, found(VALID), EARLIER_BUILD, Verdict.CANNOT_KNOW),
-        # Another table has the name now, or none.
+        # The name is now that of another table, or of none.
         (NAMED, found(VALID, table=6), NOTHING_THERE, Verdict.CANNOT_KNOW),
         (NAMED, found(table=None), NOTHING_THERE, Verdict.CANNOT_KNOW),
     ],
@@ -71,12 +71,12 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
 def test_index_is_told_by_its_oid_and_its_shape(
     question: Verification, found: CatalogFacts, before: RecordedFacts | None, verdict: Verdict
 ) -> None:
-    """Only a new index as the statement asks for is its own: done if valid, else dropped."""
+    """Only a new index of the requested shape belongs to the statement: valid is done, invalid is dropped."""
     assert verdict == decide(question, found, before).verdict
 
 
 def test_invalid_indexes_of_others_are_told_from_those_of_the_statement() -> None:
-    """What stood there before is strange; so is what looks otherwise; what is being built is not."""
+    """An index that existed before or has another shape is not the statement's; one in progress is."""
     strange = replace(BROKEN, oid=12, name="x")
     seen = found(strange, replace(BUILDING, oid=13), replace(BROKEN, oid=14, name="y"))
     before = RecordedFacts(table=5, indexes=frozenset({12}))
@@ -88,7 +88,7 @@ def test_invalid_indexes_of_others_are_told_from_those_of_the_statement() -> Non
 
 
 def test_what_a_rebuild_has_left_is_its_own_whatever_its_name() -> None:
-    """The statement names the index or the table, and not the copies."""
+    """A copy left by REINDEX belongs to the statement, whatever its name."""
     copy = replace(BROKEN, oid=12, name="t_v_ccnew")
     reindex = Verification(Question.REINDEXED, name="t")
     seen = CatalogFacts(indexes=(BROKEN, copy))
@@ -97,7 +97,7 @@ def test_what_a_rebuild_has_left_is_its_own_whatever_its_name() -> None:
 
 
 def of(question: Question) -> Verification:
-    """Return a question about something called x."""
+    """Return a question about an object named x."""
     return Verification(question, name="x", table="y")
 
 
@@ -153,12 +153,12 @@ SAME = RecordedFacts(3, 5)
 def test_answer_says_what_to_do(
     question: Question, found: CatalogFacts, before: RecordedFacts | None, verdict: Verdict
 ) -> None:
-    """Oids that were recorded decide; a name that means nothing, or something else, does not."""
+    """The verdict depends on recorded oids, not on names alone."""
     assert verdict == decide(of(question), found, before).verdict
 
 
 def test_facts_are_read_as_they_were_recorded() -> None:
-    """What is recorded before a statement is what its resumption compares with."""
+    """Facts read from the record equal the facts that were recorded."""
     seen = found(VALID, replace(BROKEN, oid=12))
     assert RecordedFacts(11, 5, frozenset({11, 12})) == RecordedFacts.read(seen.facts(), None)
     assert RecordedFacts(11, None, frozenset({11}), is_recorded=False) == RecordedFacts.read(

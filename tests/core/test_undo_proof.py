@@ -1,4 +1,4 @@
-"""The proof of an automatic undo, decided from values."""
+"""The proof required for an automatic undo, decided from values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW = {("pg_class", 1): TABLE, ("pg_class", 2): NEW}
 
 
 def test_facts_come_back_from_json_as_they_were() -> None:
-    """What a run keeps is what a later one reads, but for the files of tables that were there."""
+    """Facts survive the round trip through JSON, except the file numbers of existing tables."""
     read = UndoFacts.from_json(FACTS.to_json())
     assert FACTS.transactions == read.transactions
     assert {
@@ -45,7 +45,7 @@ def test_facts_come_back_from_json_as_they_were() -> None:
 
 
 def test_database_as_the_run_left_it_is_proved() -> None:
-    """Nothing stands against an undo of what nobody touched."""
+    """An undo is proved if nothing changed since the run."""
     assert check_start(FACTS, NOW, XID + 10) is None
     assert check_end(FACTS.before, {("pg_class", 1): TABLE}) is None
     assert check_sequences(FACTS, {9: None}) is None
@@ -101,18 +101,18 @@ def test_what_others_did_since_is_found(
 
 
 def test_transaction_whose_number_may_have_come_again_proves_nothing() -> None:
-    """Catalogs keep 32 bits of a transaction's number."""
+    """A transaction older than 2^31 numbers proves nothing, because catalogs keep 32 bits."""
     assert Unproved("the run", "is too long ago") == check_start(FACTS, NOW, XID + (1 << 31) + 1)
 
 
 def test_sequence_that_was_used_is_found() -> None:
-    """Its numbers may be in use, so it is not dropped."""
+    """A sequence that was used stops the undo, because its numbers may be in use."""
     assert Unproved("sequence public.numbers", "was used by others") == check_sequences(
         FACTS, {9: 1}
     )
 
 
 def test_table_with_more_columns_than_before_is_found() -> None:
-    """A column's number is never used again, so a higher one is new."""
+    """A column with a higher number than before is new, because numbers are never reused."""
     assert {1: 2} == find_widened(FACTS, [(1, 3), (2, 5)])
     assert {} == find_widened(FACTS, [(1, 2), (2, 5)])

@@ -1,4 +1,4 @@
-"""What is asked of the catalogs about a statement, and what an answer means."""
+"""The questions to the catalogs about a statement, and the author's own query."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def verify(sql: str) -> Verification:
         ("CLUSTER t USING i", HARMLESS),
         ("CALL fill()", UNKNOWN),
         ("DO $$ BEGIN COMMIT; END $$", UNKNOWN),
-        # A broken statement is the server's to refuse.
+        # The server refuses an invalid statement.
         ("DROP INDEX CONCURRENTLY", UNKNOWN),
         ("CREATE DATABASE", UNKNOWN),
         ("REINDEX CONCURRENTLY t", UNKNOWN),
@@ -94,7 +94,7 @@ def verify(sql: str) -> Verification:
     ],
 )
 def test_question_is_read_off_the_statement(sql: str, expected: Verification) -> None:
-    """Names are as written; what can be said again is harmless, what no catalog knows is unknown."""
+    """The question keeps names as written; a repeatable statement is harmless, others are unknown."""
     assert expected == verify(sql)
 
 
@@ -112,7 +112,7 @@ def test_question_is_read_off_the_statement(sql: str, expected: Verification) ->
 def test_concurrent_reindex_names_what_it_rebuilds(
     sql: str, kind: Reindexed, name: str | None
 ) -> None:
-    """Only its own leftovers may be dropped, so the question says which those are."""
+    """The question names what a concurrent REINDEX rebuilds, because only its own leftovers may be dropped."""
     assert Verification(Question.REINDEXED, name=name, kind=kind) == verify(sql)
 
 
@@ -120,7 +120,7 @@ def test_concurrent_reindex_names_what_it_rebuilds(
     "sql", ["REINDEX TABLE t", "REINDEX (VERBOSE) SCHEMA app", "REINDEX INDEX i"]
 )
 def test_reindex_that_is_not_concurrent_leaves_nothing(sql: str) -> None:
-    """It may be said again, and there is nothing of it to drop."""
+    """A REINDEX without CONCURRENTLY is harmless to repeat and leaves nothing behind."""
     assert HARMLESS == verify(sql)
 
 
@@ -133,7 +133,7 @@ def test_reindex_that_is_not_concurrent_leaves_nothing(sql: str) -> None:
     ["-- migrate:verify", "--migrate:verify", " \t-- MIGRATE:verify ", "--  Migrate:Verify"],
 )
 def test_query_of_the_author_is_found_as_the_format_finds_markers(marker: str, ending: str) -> None:
-    """Over every line ending, in capitals and with space, on one line or several."""
+    """The marker is found with any line ending, case and space, on one line or several."""
     sql = f"VACUUM;\n{marker} SELECT true\n-- why\n{marker} AND false\nCALL p();"
     expected = Verification(Question.AUTHOR, query="SELECT true AND false")
     assert expected == verify(sql.replace("\n", ending))
@@ -151,5 +151,5 @@ def test_query_of_the_author_is_found_as_the_format_finds_markers(marker: str, e
     ],
 )
 def test_query_counts_on_a_line_of_its_own_above_the_statement(sql: str) -> None:
-    """Elsewhere it is a comment, or belongs to another statement."""
+    """Elsewhere than on its own line above the statement, the marker has no effect."""
     assert UNKNOWN == verify(sql)
