@@ -119,7 +119,7 @@ def test_row_without_a_file_is_ahead_or_missing(
     tokens: dict[str, int],
     expected: tuple[list[str], list[tuple[str | None, str]]],
 ) -> None:
-    """A row without a file is ahead if a newer package applied it, and missing if the file was deleted."""
+    """A row without a file is ahead if a newer package applied it, else its file is missing."""
     rows = [make_row(File(one), token=token) for one, token in tokens.items()]
     assert expected == find(make_files(*map(File, on_disk)), *rows)
 

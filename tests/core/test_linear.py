@@ -1,4 +1,4 @@
-r"""The cost of a script, counted and not timed: four times the text costs four times the work and memory.
+r"""The cost of a script, counted and not timed: four times the text costs four times work and memory.
 
 Work is the number of calls plus the characters of new strings returned. Copying the whole script for
 each of its lines would multiply it.

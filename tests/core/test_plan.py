@@ -223,7 +223,7 @@ def test_nothing_done_may_be_edited() -> None:
 def test_part_that_was_done_is_not_taken_into_a_transaction(
     done: int, attempting: int | None, what: str
 ) -> None:
-    """Removing transaction:false from a partly applied file is drift: it would run again from the start."""
+    """Removing transaction:false from a partly applied file is drift: it would start again."""
     row = make_row("1", "SELECT 1; SELECT 1/0;", State.PARTIAL, done=done, attempting=attempting)
     refusal = find_refusal(plan_of({"1": SELECT}, row), Policy())
     assert isinstance(refusal, DriftDetected)

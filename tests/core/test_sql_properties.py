@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 # * Its pieces include a comment in front of a statement, so token texts are compared.
 # * It does not support psql's COPY data, \restrict or a BOM, so these texts contain none.
 # * It always reads strings with standard_conforming_strings on, so no text turns it off.
-# * It refuses a string that continues after a line comment ('a' -- x, newline, 'b'), because its
-# lexer
+# * It refuses a string that continues after a line comment ('a' -- x, newline, 'b'): its lexer
 #   turns comments into tokens. Servers 14 to 18 read one string. See BEYOND_THE_ORACLE.
 # * Deep nesting crashes its process, so expressions here are shallow.
 

@@ -71,7 +71,7 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
 def test_index_is_told_by_its_oid_and_its_shape(
     question: Verification, found: CatalogFacts, before: RecordedFacts | None, verdict: Verdict
 ) -> None:
-    """Only a new index of the requested shape belongs to the statement: valid is done, invalid is dropped."""
+    """A new index of the requested shape is the statement's own: done if valid, else dropped."""
     assert verdict == decide(question, found, before).verdict
 
 

@@ -112,7 +112,7 @@ def test_question_is_read_off_the_statement(sql: str, expected: Verification) ->
 def test_concurrent_reindex_names_what_it_rebuilds(
     sql: str, kind: Reindexed, name: str | None
 ) -> None:
-    """The question names what a concurrent REINDEX rebuilds, because only its own leftovers may be dropped."""
+    """The question names what is rebuilt, because only leftovers of this REINDEX may be dropped."""
     assert Verification(Question.REINDEXED, name=name, kind=kind) == verify(sql)
 
 

@@ -1,4 +1,4 @@
-"""What each command decides, from facts alone: nothing is read but what it asks for."""
+"""The decisions of each command, from facts alone: a command reads only what it asks for."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HISTORY_EXISTS = replace(PROBE, digest="?", is_fresh=False)
 
 
 def test_every_action_has_a_command_and_its_needs() -> None:
-    """The two tables name the same actions, all of them."""
+    """Every action has a command and declared needs."""
     assert set(Action) == set(COMMANDS) == set(NEEDS)
 
 
@@ -55,13 +55,13 @@ def test_every_action_has_a_command_and_its_needs() -> None:
 
 
 def test_up_with_nothing_pending_only_frees_a_dead_lock() -> None:
-    """Nothing is asked."""
+    """With nothing pending, up only releases a dead run's lock."""
     decided = decide(Action.UP, make_facts("1", "2"))
     assert (FreeDeadLock(ApplyPending()), [Need.OPERATIONS]) == (decided.decision, decided.asked)
 
 
 def test_up_with_something_pending_works_under_the_lock() -> None:
-    """The plan is kept, for as long as the history stays the same."""
+    """With pending migrations, up works under the lock and keeps the plan it made before."""
     decision = decide(Action.UP, make_facts()).decision
     assert isinstance(decision, WorkUnderLock)
     assert isinstance(decision.stage, ApplyPending)
@@ -70,14 +70,14 @@ def test_up_with_something_pending_works_under_the_lock() -> None:
 
 
 def test_up_that_was_settled_by_the_first_look_asks_nothing() -> None:
-    """Neither files nor history were read."""
+    """If the first look settled the request, up reads neither files nor history."""
     decided = decide(Action.UP, make_facts(is_settled=True))
     assert (FreeDeadLock(ApplyPending()), []) == (decided.decision, decided.asked)
 
 
 @pytest.mark.parametrize("rollback", [Rollback.RUN, Rollback.DEPLOY])
 def test_up_behind_newer_versions_brings_back_if_settings_say_so(rollback: Rollback) -> None:
-    """The run table is asked whether this package is an older one."""
+    """If the settings allow it, up on a newer database undoes the newer versions under the lock."""
     facts = make_facts("1", "2", "9", probe=HISTORY_EXISTS)
     answers = {Need.EVIDENCE: RecordedRuns(has_run=True, actions={"r": "up"})}
     policy = replace(POLICY, rollback=rollback)
@@ -87,7 +87,7 @@ def test_up_behind_newer_versions_brings_back_if_settings_say_so(rollback: Rollb
 
 
 def test_up_says_why_newer_versions_are_not_brought_back() -> None:
-    """It may be another branch's package."""
+    """A warning explains why newer versions are not undone when this package never ran here."""
     facts = make_facts("1", "2", "9", probe=HISTORY_EXISTS)
     answers = {Need.EVIDENCE: RecordedRuns(has_run=False, actions={"r": "up"})}
     decided = decide(Action.UP, facts, DEPLOY, answers=answers)
@@ -96,7 +96,7 @@ def test_up_says_why_newer_versions_are_not_brought_back() -> None:
 
 
 def test_up_on_a_database_with_foreign_tables_is_refused() -> None:
-    """Tables, an earlier change and the rest are asked for one after the other."""
+    """With first-run refuse, up on a database with foreign tables is refused."""
     facts = make_facts(probe=HISTORY_EXISTS)
     table = Table(1, "public", "customer", "public.customer", is_member=False, project=None)
     answers: dict[Need, Any] = {
@@ -112,14 +112,14 @@ def test_up_on_a_database_with_foreign_tables_is_refused() -> None:
 
 
 def test_up_refuses_drift_before_it_asks_about_a_first_run() -> None:
-    """The plan is in the report all the same."""
+    """Drift is refused before the first run is checked, and the plan is still reported."""
     facts = make_facts(rows=(make_row("1", checksum="other"),))
     decided = decide(Action.UP, facts)
     assert (DriftDetected, []) == (type(decided.error), decided.asked)
     assert [events.Planned] == [type(event) for event in decided.events]
 
 
-# What only looks.
+# Read-only commands.
 
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE])
@@ -127,12 +127,12 @@ def test_up_refuses_drift_before_it_asks_about_a_first_run() -> None:
 def test_look_concludes_with_what_is_pending(
     action: Action, applied: tuple[str, ...], status: str
 ) -> None:
-    """No lock is taken."""
+    """Plan and validate report the pending migrations without taking the lock."""
     assert Conclude(Status(status)) == decide(action, make_facts(*applied)).decision
 
 
 def test_status_names_the_holder_and_who_wrote_the_history() -> None:
-    """Both are read, and refuse nothing."""
+    """Status reports the lock's holder and the actions of past runs, and refuses nothing."""
     facts = make_facts("1", probe=HISTORY_EXISTS)
     holder = make_holder()
     decided = decide(Action.STATUS, facts, answers={Need.HOLDER: holder, Need.ACTIONS: {"r": "up"}})
@@ -142,7 +142,7 @@ def test_status_names_the_holder_and_who_wrote_the_history() -> None:
 
 
 def test_history_reads_runs_only_if_there_can_be_any() -> None:
-    """Twenty, unless the request says how many."""
+    """History reads runs only if Lockgate's tables exist."""
     assert [] == decide(Action.HISTORY, make_facts()).asked
     facts = make_facts(probe=HISTORY_EXISTS)
     decided = decide(Action.HISTORY, facts, answers={Need.RUNS: ()})
@@ -150,7 +150,7 @@ def test_history_reads_runs_only_if_there_can_be_any() -> None:
 
 
 def test_unlock_breaks_the_lock_if_there_can_be_one() -> None:
-    """It asks for nothing."""
+    """Unlock breaks the lock only if Lockgate's tables exist."""
     assert Conclude(Status.UP_TO_DATE) == decide(Action.UNLOCK, make_facts()).decision
     assert BreakLock() == decide(Action.UNLOCK, make_facts(probe=HISTORY_EXISTS)).decision
 
@@ -159,7 +159,7 @@ def test_unlock_breaks_the_lock_if_there_can_be_one() -> None:
 
 
 def test_down_with_nothing_to_undo_only_frees_a_dead_lock() -> None:
-    """The report says where the database stands."""
+    """With nothing to undo, down only releases a dead run's lock and reports it."""
     decided = decide(Action.DOWN, make_facts(), steps=1)
     assert (FreeDeadLock(UndoSelected()), [events.NothingToUndo()]) == (
         decided.decision,
@@ -168,7 +168,7 @@ def test_down_with_nothing_to_undo_only_frees_a_dead_lock() -> None:
 
 
 def test_down_selects_again_under_the_lock_and_keeps_its_choice() -> None:
-    """What a retry has left to undo is no more than what was chosen first."""
+    """Down selects migrations under the lock and keeps that selection when it retries."""
     assert (
         WorkUnderLock(UndoSelected()) == decide(Action.DOWN, make_facts("1", "2"), steps=1).decision
     )
@@ -179,11 +179,11 @@ def test_down_selects_again_under_the_lock_and_keeps_its_choice() -> None:
     assert () == second.work.segments
 
 
-# What changes the history alone.
+# Commands that change only the history.
 
 
 def test_repair_is_only_shown_if_asked_for() -> None:
-    """What is to be written takes the lock."""
+    """With dry_run, repair is only shown; otherwise it takes the lock."""
     given: dict[str, Any] = {"repair": Repair.FORGET, "version": "1"}
     shown = decide(Action.REPAIR, make_facts("1", "2"), dry_run=True, **given)
     assert Conclude(Status.PLANNED) == shown.decision
@@ -193,13 +193,13 @@ def test_repair_is_only_shown_if_asked_for() -> None:
 
 
 def test_repair_that_does_not_fit_is_refused() -> None:
-    """No such row is in the history."""
+    """Repair is refused if the history has no such row."""
     decided = decide(Action.REPAIR, make_facts(), repair=Repair.FORGET, version="1")
     assert isinstance(decided.error, AmendmentRefused)
 
 
 def test_amendment_whose_answer_was_lost_is_not_decided_again() -> None:
-    """To decide anew would be refused, since it is written."""
+    """An amendment whose answer was lost is not decided again: it is already written."""
     given: dict[str, Any] = {"repair": Repair.FORGET, "version": "2"}
     decision = decide(Action.REPAIR, make_facts("1", "2"), **given).decision
     assert isinstance(decision, WorkUnderLock)
@@ -215,7 +215,7 @@ def test_amendment_whose_answer_was_lost_is_not_decided_again() -> None:
 
 
 def test_plan_of_before_the_lock_holds_if_the_history_is_the_same() -> None:
-    """Otherwise it is made anew."""
+    """The plan made before the lock is reused if the history is unchanged, and made anew otherwise."""
     facts = make_facts()
     decision = decide(Action.UP, facts).decision
     assert isinstance(decision, WorkUnderLock)
@@ -240,7 +240,7 @@ def test_plan_of_before_the_lock_holds_if_the_history_is_the_same() -> None:
 def test_failed_migration_has_the_run_undone(
     rollback: Rollback, done: list[str], *, is_over: bool, is_undone: bool
 ) -> None:
-    """Unless nothing was applied, the settings forbid it, or no time is left."""
+    """A failed migration undoes the run unless nothing was applied, settings forbid it or time is up."""
     error = MigrationStepFailed(Failure("2 b", "no"), is_down=False)
     failure = make_failure(error, done=done, rollback=rollback, is_over=is_over)
     followed = follow(ApplyPending(), failure)
@@ -248,7 +248,7 @@ def test_failed_migration_has_the_run_undone(
 
 
 def test_undo_that_fails_says_so_and_keeps_the_first_error() -> None:
-    """The hint of a refused undo is added."""
+    """If the undo fails, the first error is reported with the undo's reason and hint."""
     error = MigrationStepFailed(Failure("2 b", "no"), is_down=False)
     refused = UndoRefused("No way back.", hint="Write one.")
     followed = follow(UndoOwn(error), make_failure(refused))
@@ -260,26 +260,26 @@ def test_undo_that_fails_says_so_and_keeps_the_first_error() -> None:
 
 @pytest.mark.parametrize("reverted", [[], ["9"]])
 def test_rollback_that_is_refused_goes_on_with_what_is_pending(reverted: list[str]) -> None:
-    """The history is read again before anything is said."""
+    """If bringing the database back is refused, the run continues with the pending migrations."""
     failure = make_failure(UndoRefused("No way back."), reverted=reverted)
     assert ApplyPending(None, is_back=bool(reverted)) == follow(BringBack(), failure)
 
 
 def test_rollback_whose_undo_failed_applies_nothing() -> None:
-    """The package is older than the database."""
+    """If undoing a newer version fails, the run applies nothing."""
     error = MigrationStepFailed(Failure("9 z", "no"), is_down=True)
     assert Status.UP_TO_DATE == follow(BringBack(), make_failure(error))
 
 
 def test_rollback_that_is_done_does_not_fail_on_drift() -> None:
-    """A newer package's text was accepted."""
+    """After bringing the database back, drift does not fail the run."""
     drift = DriftDetected("Migration 1 was edited.")
     assert Status.ROLLED_BACK == follow(BringBack(), make_failure(drift, reverted=["9"]))
     assert drift is follow(BringBack(), make_failure(drift))
 
 
 def test_time_that_is_over_ends_a_rollback() -> None:
-    """It is no refusal to tolerate."""
+    """Running out of time while bringing the database back ends the run."""
     error = RunIncomplete("Over.")
     assert error is follow(BringBack(), make_failure(error))
 
@@ -294,12 +294,12 @@ def test_time_that_is_over_ends_a_rollback() -> None:
     ],
 )
 def test_stage_that_is_over_ends_with(stage: Stage, done: list[str], status: Status) -> None:
-    """The status says what the run has done."""
+    """The final status reflects what the run did."""
     assert status is stage.after_success(make_state(done=done))
 
 
 def follow(stage: Stage, failure: Any) -> object:
-    """Return what follows a failed stage: another one, a status, or an error."""
+    """Return what follows a failed stage: another stage, a status or an error."""
     deciding = stage.after_failure(failure)
     try:
         while True:
@@ -307,5 +307,5 @@ def follow(stage: Stage, failure: Any) -> object:
     except StopIteration as end:
         found: object = end.value
         return found
-    except Exception as error:  # noqa: BLE001 - whatever it ends with
+    except Exception as error:  # noqa: BLE001 - the error is the result
         return error

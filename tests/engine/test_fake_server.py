@@ -1,4 +1,4 @@
-"""The server in memory keeps the promises of the real one, as far as the engine builds on them."""
+"""The contract of the fake and the real server, as far as the engine relies on it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OUTCOME: dict[str, str | None] = {
 
 @pytest.fixture(params=["fake", "real"])
 def server(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Give a database with Lockgate's tables and nothing applied."""
+    """Give a database with Lockgate's tables and no migration applied."""
     database: Database = FakeServer()
     if request.param == "real":
         project: Project = request.getfixturevalue("project")
@@ -44,12 +44,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 def terms(run_id: str = "feedfeedfeedfeed") -> Terms:
-    """Return what a run asks the lock for."""
+    """Return the terms of a lock request."""
     return Terms(run_id, Request(Action.UP, Caller("test")), 60_000, "0")
 
 
 def take(server: Database) -> HeldLock:
-    """Take the lock, which is free."""
+    """Take the free lock."""
     lock = server.take_lock(terms())
     assert lock is not None
     return lock
@@ -64,13 +64,13 @@ def apply_all(server: Database, lock: HeldLock) -> list[FinishedMigration]:
 
 
 def test_first_look_says_what_is_there(server: Database) -> None:
-    """The tables exist, and nobody holds the lock."""
+    """The first look reports that the tables exist and that the lock is free."""
     probe = server.probe()
     assert (True, False) == (probe.has_history, probe.is_held)
 
 
 def test_lock_is_held_by_one(server: Database) -> None:
-    """The token says who came later."""
+    """One run holds the lock, and the next one gets a higher token."""
     lock = take(server)
     holder = server.read_holder()
     assert holder is not None
@@ -84,7 +84,7 @@ def test_lock_is_held_by_one(server: Database) -> None:
 
 
 def test_segment_is_in_the_history_once_it_is_applied(server: Database) -> None:
-    """Each migration is announced, in order, with the run's own id and token in its row."""
+    """An applied segment is announced in order, and its rows have the run's id and token."""
     lock = take(server)
     assert ["1", "2"] == [done.migration_id for done in apply_all(server, lock)]
     rows = server.read_history().rows
@@ -96,7 +96,7 @@ def test_segment_is_in_the_history_once_it_is_applied(server: Database) -> None:
 
 
 def test_scripts_are_kept_for_an_undo(server: Database) -> None:
-    """Those of the migrations that were asked for."""
+    """The scripts of the requested migrations are stored for an undo."""
     lock = take(server)
     apply_all(server, lock)
     scripts = server.read_scripts(["2"])
@@ -107,7 +107,7 @@ def test_scripts_are_kept_for_an_undo(server: Database) -> None:
 
 
 def test_forgotten_row_is_gone(server: Database) -> None:
-    """An amendment is written at once."""
+    """An amendment that forgets a row deletes it at once."""
     lock = take(server)
     apply_all(server, lock)
     lock.amend(make_repair(CATALOG, server.read_history(), Repair.FORGET, "2"))
@@ -116,7 +116,7 @@ def test_forgotten_row_is_gone(server: Database) -> None:
 
 
 def test_run_whose_end_is_recorded_does_not_take_the_lock_up(server: Database) -> None:
-    """Before that, it does."""
+    """A run recovers its lock until its end is recorded."""
     lock = take(server)
     assert lock.recover()
     lock.finish(OUTCOME)
@@ -124,7 +124,7 @@ def test_run_whose_end_is_recorded_does_not_take_the_lock_up(server: Database) -
 
 
 def test_lock_is_broken_on_purpose(server: Database) -> None:
-    """Its holder is named, and there is nothing to break after that."""
+    """Breaking the lock returns the holder; after that, there is nothing to break."""
     take(server)
     broken: Any = server.force_unlock(terms("beefbeefbeefbeef"))
     assert broken is not None

@@ -1,4 +1,4 @@
-"""The report as a fold over events: of every beginning of a run, also in another thread."""
+"""The report as a fold over events, after any prefix of a run and from another thread."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ TWO = {f"{n}_{n}.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n" 
 
 
 def make_log(*happened: Event) -> EventLog:
-    """Return a log at one second."""
+    """Return a log of these events at one second."""
     log = EventLog(lambda: 1.0)
     log.add(*happened)
     return log
 
 
 def test_run_that_has_not_started_is_refused_with_what_is_known() -> None:
-    """No event tells what was asked for."""
+    """A run without events is reported as incomplete, without an action."""
     report = report_so_far(make_log(), "r", OVER, NOT_BEGUN)
     assert (Status.INCOMPLETE, None) == (report.status, report.action)
 
 
 def test_run_at_work_shows_what_is_done_and_claims_nothing_more() -> None:
-    """The first migration is applied; what becomes of the second is unknown."""
+    """A report of a run at work lists applied migrations; the state of the database is unknown."""
     log = make_log(STARTED, SEEN, READ, events.Applied(FinishedMigration("1", 5, NOW)))
     report = report_so_far(log, "r", OVER, UNKNOWN)
     assert report.error is not None
@@ -64,13 +64,13 @@ def test_run_at_work_shows_what_is_done_and_claims_nothing_more() -> None:
 
 
 def test_events_of_a_phase_add_up() -> None:
-    """A run that begins again has each phase twice."""
+    """Times of a repeated phase are added."""
     log = make_log(STARTED, events.PhaseEnded("connect", 3), events.PhaseEnded("connect", 4))
     assert {"connect": 7} == make_report(log, Status.UP_TO_DATE, None).timings
 
 
 def test_snapshot_stays_as_it_was() -> None:
-    """A later event is not in it."""
+    """A snapshot does not contain later events."""
     log = make_log(STARTED)
     snapshot = log.snapshot()
     log.add(events.Warned("late"))
@@ -80,7 +80,7 @@ def test_snapshot_stays_as_it_was() -> None:
 
 
 def test_reverted_migration_is_not_applied_any_more() -> None:
-    """An undo takes it out of what the run applied."""
+    """An undone migration is no longer among those applied."""
     done = FinishedMigration("1", 5, NOW)
     picture = fold((STARTED, READ, events.Applied(done), events.Reverted(done)))
     assert picture is not None
@@ -98,7 +98,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_beginning_of_a_run_has_a_report(tmp_path: Path, name: str) -> None:
-    """Whenever the second thread answers, its report is complete and says that it knows no end."""
+    """After any event, the report of a second thread is valid and its state is unknown."""
     fake = FakeRun(tmp_path, TWO)
     fake.server.before |= RUNS[name]
     fake.run(LOCKGATE_ATOMICITY="migration")
@@ -112,7 +112,7 @@ def test_every_beginning_of_a_run_has_a_report(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.parametrize("name", RUNS)
 def test_engine_and_report_know_the_same(tmp_path: Path, name: str) -> None:
-    """The engine's own state is what the fold over all events says."""
+    """The engine's state equals the fold over all its events."""
     fake = FakeRun(tmp_path, TWO)
     fake.server.before |= RUNS[name]
     report = fake.run(LOCKGATE_ATOMICITY="migration")
@@ -123,7 +123,7 @@ def test_engine_and_report_know_the_same(tmp_path: Path, name: str) -> None:
 
 
 def test_log_passes_on_what_has_a_form() -> None:
-    """Names and fields are those of the table."""
+    """An event is logged with the name and fields of its form."""
     assert ("lock_taken", {"token": 3, "former_run": None}) == (
         FORMS[events.LockTaken][0],
         FORMS[events.LockTaken][1](events.LockTaken(3, None)),

@@ -1,4 +1,4 @@
-"""What is read for a command: only what it declares, and nothing is imported before it is needed."""
+"""The reader reads only what a command declares, and imports only what is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lockgate.engine.reader import Reader
 from lockgate.settings import Settings
 
 HANDLER = Path(__file__).parents[2] / "handler"
-# What only a run with work to do imports.
+# Modules that only a run with work to do imports.
 BEHIND_THE_DOOR = ["lockgate.engine.commands", "lockgate.engine.before_lock", "lockgate.core.plan"]
 
 
@@ -30,7 +30,7 @@ def make_reader(action: Action) -> Reader:
 
 @pytest.mark.parametrize("action", Action)
 def test_what_is_not_declared_is_not_read(action: Action) -> None:
-    """A command that asks for more than it declares is a defect."""
+    """Reading more than the command declares fails."""
     undeclared = set(Need) - NEEDS[action] - {Need.FILES}
     for need in undeclared:
         with pytest.raises(AssertionError, match=f"{action} does not declare {need}"):
@@ -38,13 +38,13 @@ def test_what_is_not_declared_is_not_read(action: Action) -> None:
 
 
 def test_what_is_declared_is_read() -> None:
-    """Each question goes to the server."""
+    """A declared need is read from the server."""
     assert () == make_reader(Action.HISTORY).read(Ask(Need.RUNS, 20))
     assert {} == make_reader(Action.STATUS).read(Ask(Need.ACTIONS))
 
 
 def test_engine_without_work_imports_no_command() -> None:
-    """A run that finds nothing pending pays for the look alone."""
+    """A run with nothing pending does not import the commands."""
     script = (
         "import lockgate.wiring, sys; print([one for one in sys.argv[1:] if one in sys.modules])"
     )

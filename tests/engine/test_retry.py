@@ -1,4 +1,4 @@
-"""Every decision about trying again, as a table."""
+"""The decisions about retries, as tables."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ LOCK_TIMEOUT, DEADLOCK, CANCELLED, NO_LOCKS = "55P03", "40P01", "57014", "53200"
 def test_broken_connection_is_followed_by(
     phase: Phase, losses: int, expected: AfterLoss, *, is_over: bool, is_retaking: bool
 ) -> None:
-    """What a loss means depends on the phase, on how many there were, and on time."""
+    """The reaction to a lost connection depends on the phase, the number of losses and the time."""
     found = decide_after_loss(phase, losses, is_over=is_over, is_retaking=is_retaking)
     assert expected is found
 
 
 def test_end_is_recorded_three_times_at_most() -> None:
-    """A fourth attempt to record the end is not made."""
+    """Recording the end is tried three times."""
     assert [True, True, True, False] == [may_finish(losses) for losses in range(4)]
 
 
 def decide(sqlstate: str | None, **changes: object) -> AfterFailure:
-    """Decide about a failure of a segment of two migrations that was not tried before."""
+    """Decide about the first failure of a segment of two migrations."""
     terms = {"tries": 0, "most_tries": 5, "is_cancelled": False, "is_over": False, "parts": 2}
     has_committed = bool(changes.pop("has_committed", False))
     failure = Failure("1 a", "no", sqlstate=sqlstate, has_committed=has_committed)
@@ -83,12 +83,12 @@ def decide(sqlstate: str | None, **changes: object) -> AfterFailure:
 def test_failed_step_is_followed_by(
     sqlstate: str | None, changes: dict[str, object], expected: AfterFailure
 ) -> None:
-    """Who was in the way is waited for; too much for one transaction is split; the rest fails."""
+    """A lock conflict is retried, a segment too large for the server is split, other errors fail."""
     assert expected is decide(sqlstate, **changes)
 
 
 def test_pauses_double_up_to_ten_seconds() -> None:
-    """Half of each pause is chance."""
+    """Pauses double up to ten seconds, and half of each is random."""
     assert [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0] == [retry_pause(n, 1.0) for n in range(1, 8)]
     assert [0.25, 5.0] == [retry_pause(n, 0.0) for n in (1, 9)]
 
@@ -101,12 +101,12 @@ def test_pauses_double_up_to_ten_seconds() -> None:
     ],
 )
 def test_stop_says_how_far_the_run_had_come(phase: Phase, message: str) -> None:
-    """It names what interrupted the run."""
+    """The message states how far the run came and what interrupted it."""
     assert message == make_stop(phase, "SIGTERM").message
 
 
 def test_stop_names_the_statement_that_was_cancelled() -> None:
-    """The place is the statement's, and time is the reason unless there is another."""
+    """The message names the cancelled statement, and time as the reason if there is no other."""
     error = make_stop(HELD, None, Failure("2 b", "no", statement=3, file="2_b.sql"))
     assert error.message == (
         "The run stopped before it was done: the time of this invocation is over."
@@ -120,6 +120,6 @@ def test_stop_names_the_statement_that_was_cancelled() -> None:
     [(BEFORE, "Invoke again."), (HELD, "Invoke again: the run goes on where it stopped.")],
 )
 def test_unreachable_says_how_often_it_broke(phase: Phase, hint: str) -> None:
-    """The last reason is shown."""
+    """The message gives the number of losses and the last reason."""
     error = make_unreachable(phase, 4, "reset by peer")
     assert ("The connection broke 4 times: reset by peer.", hint) == (error.message, error.hint)

@@ -1,4 +1,4 @@
-"""The loop, without a server: what follows a broken connection, a failed step and the deadline."""
+"""The run loop, without a server: reactions to lost connections, failed steps and the deadline."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def fake(tmp_path: Path) -> FakeRun:
 
 
 def applied(fake: FakeRun) -> list[str]:
-    """Return what is in the history."""
+    """Return the ids in the history."""
     return list(fake.server.rows)
 
 
 def test_run_takes_the_lock_applies_and_releases(fake: FakeRun) -> None:
-    """The calls are in the order of the story."""
+    """A run takes the lock, applies the migrations and releases the lock."""
     assert Status.APPLIED is fake.run().status
     story = ["probe", "install", "take_lock", "read_history", "apply", "finish", "close"]
     assert story == fake.server.calls
@@ -45,7 +45,7 @@ def test_run_takes_the_lock_applies_and_releases(fake: FakeRun) -> None:
 
 @pytest.mark.parametrize("call", ["probe", "install", "take_lock"])
 def test_connection_that_breaks_before_the_lock_starts_again(fake: FakeRun, call: str) -> None:
-    """The run begins with another look."""
+    """A connection lost before the lock restarts the run with another look."""
     fake.server.before[call] = [LOST]
     assert Status.APPLIED is fake.run().status
     assert 2 == fake.server.calls.count("probe")
@@ -53,7 +53,7 @@ def test_connection_that_breaks_before_the_lock_starts_again(fake: FakeRun, call
 
 
 def test_connection_that_breaks_again_and_again_is_given_up(fake: FakeRun) -> None:
-    """Three new connections are tried."""
+    """A run gives up after three reconnections."""
     fake.server.before["probe"] = [LOST] * 4
     report = fake.run()
     assert report.error is not None
@@ -67,7 +67,7 @@ def test_connection_that_breaks_again_and_again_is_given_up(fake: FakeRun) -> No
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_connection_that_breaks_under_the_lock_takes_it_up(fake: FakeRun, when: str) -> None:
-    """Whether the commit was done is read from the history; nothing is applied twice."""
+    """After a connection lost under the lock, the history shows what must not be repeated."""
     getattr(fake.server, when)["apply"] = [LOST]
     report = fake.run()
     assert Status.APPLIED is report.status
@@ -78,7 +78,7 @@ def test_connection_that_breaks_under_the_lock_takes_it_up(fake: FakeRun, when: 
 
 
 def test_lock_that_another_run_took_meanwhile_is_lost(fake: FakeRun) -> None:
-    """Then nothing is known for sure."""
+    """If another run took the lock meanwhile, the state is unknown."""
     fake.server.before |= {"apply": [LOST], "recover": [LockLost("Another run has the lock.")]}
     report = fake.run()
     assert report.error is not None
@@ -87,7 +87,7 @@ def test_lock_that_another_run_took_meanwhile_is_lost(fake: FakeRun) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_end_whose_answer_is_lost_was_recorded(fake: FakeRun, count: int) -> None:
-    """The run asks, and does not do its work again."""
+    """If the answer to recording the end is lost, the run checks it and does not repeat its work."""
     fake.server.before["finish"] = [LOST] * (count - 1)
     fake.server.after["finish"] = [LOST]
     assert Status.APPLIED is fake.run().status
@@ -95,7 +95,7 @@ def test_end_whose_answer_is_lost_was_recorded(fake: FakeRun, count: int) -> Non
 
 
 def test_end_that_cannot_be_recorded_leaves_the_lock(fake: FakeRun) -> None:
-    """It says that commits may be lost."""
+    """An end that cannot be recorded leaves the lock, and the state is unknown."""
     fake.server.before["finish"] = [LOST] * 3
     report = fake.run()
     assert report.error is not None
@@ -107,7 +107,7 @@ def test_end_that_cannot_be_recorded_leaves_the_lock(fake: FakeRun) -> None:
 
 
 def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: FakeRun) -> None:
-    """It is not tried again: the next run finds out."""
+    """A connection lost while recovering the lock at the end is not retried."""
     fake.server.before |= {"finish": [LOST], "recover": [LOST]}
     assert Status.FAILED is fake.run().status
     assert 1 == fake.server.calls.count("recover")
@@ -115,14 +115,14 @@ def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "40P01"])
 def test_step_that_found_somebody_in_the_way_is_tried_again(fake: FakeRun, sqlstate: str) -> None:
-    """The rest is planned anew."""
+    """A step that meets a lock conflict is retried."""
     fake.server.before["apply"] = [fail_with(sqlstate), fail_with(sqlstate)]
     assert Status.APPLIED is fake.run().status
     assert [1, 2] == [event["attempt"] for event in fake.emitted("segment_retried")]
 
 
 def test_step_is_tried_as_often_as_the_settings_say(fake: FakeRun) -> None:
-    """Then it has failed."""
+    """A step fails after as many retries as the settings allow."""
     fake.server.before["apply"] = [fail_with("55P03")] * 3
     report = fake.run(LOCKGATE_LOCK_RETRIES="2")
     assert report.error is not None
@@ -131,7 +131,7 @@ def test_step_is_tried_as_often_as_the_settings_say(fake: FakeRun) -> None:
 
 
 def test_segment_that_is_too_much_is_split(fake: FakeRun) -> None:
-    """Both migrations are applied, each by itself."""
+    """A segment too large for the server is split, and both migrations are applied."""
     fake.server.before["apply"] = [fail_with("53200")]
     assert Status.APPLIED is fake.run().status
     assert [{"sqlstate": "53200", "migrations": 2}] == fake.emitted("segment_split")
@@ -139,7 +139,7 @@ def test_segment_that_is_too_much_is_split(fake: FakeRun) -> None:
 
 
 def test_failed_step_ends_the_run_with_its_state(fake: FakeRun) -> None:
-    """The report has the failure's own place, and the end is recorded."""
+    """A failed step's report has its SQLSTATE, migration and state, and the end is recorded."""
     fake.server.before["apply"] = [fail_with("42601")]
     report = fake.run()
     assert report.error is not None
@@ -152,7 +152,7 @@ def test_failed_step_ends_the_run_with_its_state(fake: FakeRun) -> None:
 
 
 def test_failure_after_a_commit_says_why_nothing_was_undone(fake: FakeRun) -> None:
-    """Without a description nothing can be proved; the first migration stays."""
+    """If the undo cannot be proved, the first migration stays and the message gives the reason."""
     fake.server.before["apply"] = [None, fail_with("42601", "2 b")]
     report = fake.run(**ALONE)
     assert report.error is not None
@@ -163,7 +163,7 @@ def test_failure_after_a_commit_says_why_nothing_was_undone(fake: FakeRun) -> No
 
 
 def test_time_that_is_over_stops_before_the_next_segment(fake: FakeRun) -> None:
-    """What was applied stays, and the run says that it goes on."""
+    """When time is over, the run stops before the next segment and keeps what it applied."""
     fake.interrupt_after("migration_applied", "SIGTERM")
     report = fake.run(**ALONE)
     assert Status.INCOMPLETE is report.status
@@ -172,7 +172,7 @@ def test_time_that_is_over_stops_before_the_next_segment(fake: FakeRun) -> None:
 
 
 def test_cancelled_statement_is_where_the_run_stopped(fake: FakeRun) -> None:
-    """A cancelled statement is no failure of the migration once time is over."""
+    """When time is over, a cancelled statement is reported as the place where the run stopped."""
     fake.interrupt_after("segment_started", "SIGTERM")
     fake.server.before["apply"] = [fail_with("57014")]
     report = fake.run()
@@ -181,14 +181,14 @@ def test_cancelled_statement_is_where_the_run_stopped(fake: FakeRun) -> None:
 
 
 def test_migration_that_runs_out_of_time_by_itself_stops_the_run(fake: FakeRun) -> None:
-    """The statements of one migration are not begun either when time is over."""
+    """A migration that runs out of time between its statements stops the run."""
     fake.server.before["apply"] = [OutOfTime()]
     assert Status.INCOMPLETE is fake.run().status
     assert ["incomplete"] == [outcome["status"] for outcome in fake.server.outcomes]
 
 
 def test_dead_holder_is_replaced_with_nothing_to_do(fake: FakeRun) -> None:
-    """A run that died after its last commit left its lock."""
+    """With nothing to do, the run takes over and releases a dead run's lock."""
     fake.run()
     fake.server.holder = make_holder(is_alive=False)
     assert Status.UP_TO_DATE is fake.run().status
@@ -197,7 +197,7 @@ def test_dead_holder_is_replaced_with_nothing_to_do(fake: FakeRun) -> None:
 
 
 def test_living_holder_is_not_waited_for_with_nothing_to_do(fake: FakeRun) -> None:
-    """The lock is tried once."""
+    """With nothing to do, a living holder is not waited for."""
     fake.run()
     fake.server.holder, fake.server.calls = make_holder(), []
     assert Status.UP_TO_DATE is fake.run().status
@@ -205,7 +205,7 @@ def test_living_holder_is_not_waited_for_with_nothing_to_do(fake: FakeRun) -> No
 
 
 def test_living_holder_is_waited_for_and_named(fake: FakeRun) -> None:
-    """Its lock is not taken."""
+    """A run that cannot get the lock in time reports its holder."""
     fake.server.installed, fake.server.holder = True, make_holder()
     report = fake.run(LOCKGATE_LOCK_WAIT="0")
     assert report.lock is not None
@@ -215,7 +215,7 @@ def test_living_holder_is_waited_for_and_named(fake: FakeRun) -> None:
 
 
 def test_down_undoes_the_last(fake: FakeRun) -> None:
-    """It is selected again under the lock."""
+    """Down undoes the last migration."""
     fake.run()
     report = fake.run(Action.DOWN, steps=1, reason="r", requested_by="me")
     assert (Status.ROLLED_BACK, ["2"]) == (report.status, [e.version for e in report.reverted])
@@ -224,14 +224,14 @@ def test_down_undoes_the_last(fake: FakeRun) -> None:
 
 @pytest.mark.parametrize("action", [Action.UNLOCK, Action.HISTORY])
 def test_command_without_files_does_not_read_them(tmp_path: Path, action: Action) -> None:
-    """A broken folder does not keep an operator from it."""
+    """Commands that need no files work with a broken folder."""
     fake = FakeRun(tmp_path, {"nonsense.sql": ""})
     fake.server.installed, fake.server.holder = True, make_holder()
     assert fake.run(action, reason="r", requested_by="me").is_success
 
 
 def test_server_that_cannot_be_reached_is_an_error_of_the_report(fake: FakeRun) -> None:
-    """It is not raised."""
+    """An unreachable server is an error in the report, not an exception."""
     fake.server.before["probe"] = [DatabaseUnreachable("No server.")]
     report = fake.run()
     assert report.error is not None

@@ -1,6 +1,6 @@
-"""What Lambda is given and what it brings itself: the built package, and a Python with the AWS SDK.
+"""The package as Lambda gets it, and a Python with the packages that Lambda provides.
 
-Both are of the function's Python, whichever runs the tests; made once, and kept (`cache`).
+Both use the function's Python version, whichever version runs the tests. They are cached (`cache`).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 MIGRATIONS = ROOT / "migrations"
 HOST = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 _RUNTIME = Path(__file__).with_name("lambda_runtime.txt")
-# pip's words for an index that cannot be reached.
+# pip's messages if the package index cannot be reached.
 OFFLINE = ("NewConnectionError", "ConnectTimeout", "ProxyError", "NameResolutionError")
 
 
 class Unobtainable(Exception):
-    """This machine lacks what the artifact is made of; the message says what."""
+    """This machine lacks something needed to build the artifact; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A built package, its folder as Lambda lays it out, and the Python that runs it there."""
+    """A built package, its folder as Lambda unpacks it, and the Python that runs it there."""
 
     archive: Path
     folder: Path
@@ -47,7 +47,7 @@ def make_artifact() -> Artifact:
     """Return the artifact for this machine, with the repository's migrations.
 
     Raises:
-        Unobtainable: there is no such Python here, or no package index.
+        Unobtainable: this machine has no such Python, or no package index can be reached.
         BuildFailed: the package cannot be built.
     """
     compiler = find_python()
@@ -68,7 +68,7 @@ def find_python() -> Path:
 
 
 def make_package(recipe: Recipe) -> Path:
-    """Return a folder with ``lockgate.zip`` and with ``task``, into which that was unpacked.
+    """Return a folder with ``lockgate.zip`` and its unpacked contents in ``task``.
 
     Raises:
         Unobtainable: no package index can be reached.
@@ -94,7 +94,7 @@ def make_package(recipe: Recipe) -> Path:
 def fill_folder(
     recipe: Recipe, folder: Path, lay_out: Callable[[Recipe, Path], None] = build.fill_folder
 ) -> None:
-    """Lay a function's folder out, or a layer's, as `infra.build` does.
+    """Fill the folder of a function or a layer, as `infra.build` does.
 
     Raises:
         Unobtainable: no package index can be reached.
@@ -109,7 +109,7 @@ def fill_folder(
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a package as Lambda does: with the modes that it says, and nobody may write."""
+    """Unpack a package as Lambda does: with the modes in the archive, and read-only."""
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
         for member in opened.infolist():
@@ -120,7 +120,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def copy_folder(source: Path, folder: Path, *, leave_out: Iterable[str] = ()) -> None:
-    """Copy a function's folder, to be added to; its files are links where both are on one disk."""
+    """Copy a function's folder so that it can be changed; hard-link its files where possible."""
     shutil.copytree(source, folder, copy_function=_link, ignore=shutil.ignore_patterns(*leave_out))
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
@@ -135,7 +135,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _make_runtime(compiler: Path) -> Path:
-    """Return a Python that has what Lambda's own has, and nothing else."""
+    """Return a Python with the packages of Lambda's own, and no others."""
 
     def make(folder: Path) -> None:
         _run([str(compiler), "-m", "venv", "--without-pip", str(folder)])
@@ -148,7 +148,7 @@ def _make_runtime(compiler: Path) -> Path:
 
 
 def _name(python: Path | None) -> bytes:
-    """Name a Python by its place and version: a patch release may compile otherwise."""
+    """Identify a Python by its path and version: a patch release may compile differently."""
     return b"" if python is None else f"{python} {_run([str(python), '--version'])}".encode()
 
 

@@ -1,4 +1,4 @@
-"""The door through which a history reader asks a database."""
+"""A function through which a history reader queries a test's database."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def make_ask(database: Database) -> Ask:
-    """Return a function that asks this database."""
+    """Return a function that queries this database."""
     return lambda sql: [tuple(row) for row in database.run(sql)]

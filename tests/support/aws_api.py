@@ -1,12 +1,12 @@
 """CodePipeline, CodeDeploy and Lambda on loopback, as far as a function and its callers use them.
 
-An AWS client is led here by the variables of `AwsApi.environment`. Arguments are held against the
+The variables in `AwsApi.environment` direct an AWS client here. Arguments are checked against the
 service's own model: what AWS would refuse (too long, a wrong pattern, an unknown key) is refused here.
 
 ::
 
     Pipeline.run ── job ──> handler ── PutJobSuccessResult(token) ──> AwsApi
-         └───── next job, with the token <──────────────────────────────┘
+         └───────── next job, with the token <──────────────────────────────┘
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Handler = Callable[[Event, Any], object]
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
-# Lambda repeats an asynchronous event twice when the handler raises or is killed.
+# Lambda delivers an asynchronous event twice more if the handler raises or is killed.
 DELIVERIES = 3
 _SERVICES = ("codepipeline", "codedeploy", "lambda")
 
 
 class Refusal(Enum):
-    """How the API can fail a call: HTTP status and error code, or no answer at all."""
+    """How the API can fail a call: HTTP status and error code, or a reset connection."""
 
     THROTTLED = (400, "ThrottlingException")
     BROKEN = (500, "InternalFailure")
@@ -50,7 +50,7 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, and the error code it got; ``None`` is a success."""
+    """A call and its error code; ``None`` means success."""
 
     operation: str
     arguments: dict[str, Any]
@@ -59,7 +59,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """What the Lambda API answers: status, the payload, and ``X-Amz-Function-Error``."""
+    """The Lambda API's answer: status, payload and ``X-Amz-Function-Error``."""
 
     payload: Any
     function_error: str | None = None
@@ -74,9 +74,9 @@ _JSON = "application/x-amz-json-1.1"
 
 
 class AwsApi(Served):
-    """The API's server, and what was said to it. ``function`` is what a synchronous Invoke runs.
+    """The API's server, and the calls it received. A synchronous Invoke runs ``function``.
 
-    Given a server's TLS context it speaks HTTPS, else HTTP.
+    With a server's TLS context it uses HTTPS, otherwise HTTP.
     """
 
     def __init__(self, function: Function | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -90,7 +90,7 @@ class AwsApi(Served):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads an AWS client here, with credentials that open nothing."""
+        """Variables that direct an AWS client here, with invalid credentials."""
         url = self.server.url
         return {
             **{f"AWS_ENDPOINT_URL_{service.upper()}": url for service in _SERVICES},
@@ -105,7 +105,7 @@ class AwsApi(Served):
         self._refusals.extend([refusal] * count)
 
     def heard(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the arguments of every call that succeeded."""
+        """Return the arguments of every successful call."""
         return [
             call.arguments
             for call in self.calls
@@ -113,7 +113,7 @@ class AwsApi(Served):
         ]
 
     def take(self, operation: str, arguments: dict[str, Any]) -> Refusal | str | None:
-        """Carry out one call; return the error it gets, ``None`` for a success."""
+        """Carry out a call; return its error, or ``None`` for success."""
         refusal = self._refusals.pop(0) if self._refusals else None
         error = self._judge(operation, arguments) if refusal is None else refusal.value[1]
         self.calls.append(Call(operation, arguments, error))
@@ -146,7 +146,7 @@ _MODELS = {name: botocore.session.get_session().get_service_model(name) for name
 
 
 def find_flaws(model: OperationModel, arguments: Mapping[str, Any]) -> list[str]:
-    """Return what a service would not take, by its own model."""
+    """Return what the service's model does not accept in these arguments."""
     assert model.input_shape is not None
     flaws = list(_find_flaws(model.input_shape, arguments, ""))
     if {"continuationToken", "outputVariables"} <= arguments.keys():
@@ -206,7 +206,7 @@ class _Api(RequestHandler):
     """JSON 1.1 for CodePipeline and CodeDeploy, and Lambda's Invoke."""
 
     def post(self) -> None:
-        """Carry out one call."""
+        """Carry out a call."""
         body = self.read_body()
         if self.path.startswith("/2015-03-31/functions/"):
             self._invoke(unquote(self.path.split("/")[3]), json.loads(body or b"{}"))
@@ -249,7 +249,7 @@ class _Api(RequestHandler):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """How an action of a pipeline ended: the arguments of its last call, and of each job's."""
+    """The result of a pipeline's action: the arguments of its last call and of each job's."""
 
     is_success: bool
     result: dict[str, Any]
@@ -257,21 +257,21 @@ class Action:
 
     @property
     def message(self) -> str:
-        """Why it failed."""
+        """The reason for the failure."""
         return str(self.result["failureDetails"]["message"])
 
     @property
     def variables(self) -> dict[str, str]:
-        """What later actions may use."""
+        """The output variables for later actions."""
         variables: dict[str, str] = self.result["outputVariables"]
         return variables
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Runs one Invoke action: a job after the other, until one is answered without a token.
+    """Runs one Invoke action: job after job, until an answer has no token.
 
-    ``on_job`` is called with the count of jobs that were sent before each further one.
+    Before each further job, ``on_job`` is called with the number of jobs sent so far.
     """
 
     api: AwsApi
@@ -296,7 +296,7 @@ class Pipeline:
             self.on_job(len(steps))
 
     def make_event(self, user_parameters: str | None = None, token: str | None = None) -> Event:
-        """Return the event of a new job, which is in progress from now on."""
+        """Return the event of a new job, and mark the job as in progress."""
         job_id = str(uuid.uuid4())
         configuration = {"FunctionName": "lockgate-Migrate"}
         if user_parameters is not None:
@@ -319,7 +319,7 @@ class Pipeline:
         return event
 
     def deliver(self, event: Event) -> None:
-        """Invoke the function asynchronously: again, if it raises."""
+        """Invoke the function asynchronously, with retries if it raises."""
         deliver(self.handler, event, self.make_context)
 
     def _read_answer(self, event: Event) -> Call:
@@ -334,7 +334,7 @@ class Pipeline:
 
 
 def deliver(handler: Handler, event: Event, make_context: Callable[[], Any]) -> None:
-    """Invoke a function asynchronously, as Lambda does: twice more, if it raises."""
+    """Invoke a function asynchronously, as Lambda does: twice more if it raises."""
     for delivery in range(DELIVERIES):
         try:
             handler(json.loads(json.dumps(event)), make_context())
@@ -350,7 +350,7 @@ def deliver(handler: Handler, event: Event, make_context: Callable[[], Any]) -> 
 
 @dataclass(slots=True)
 class Deployment:
-    """Runs one lifecycle hook, over as many invocations as the function makes of itself."""
+    """Runs one lifecycle hook, over all invocations that the function makes of itself."""
 
     api: AwsApi
     handler: Handler
@@ -359,13 +359,13 @@ class Deployment:
     hops: int = 0
 
     def run_hook(self) -> str:
-        """Run the hook to its end and return the status that CodeDeploy heard."""
+        """Run the hook to its end and return the status that CodeDeploy received."""
         event = self.make_event()
         self.deliver(event)
         return self.read_status(event)
 
     def deliver(self, event: Event) -> None:
-        """Deliver an event, and what the function hands to itself."""
+        """Deliver an event, and every event that the function sends to itself."""
         deliver(self.handler, event, self.make_context)
         while self.api.handed_on:
             self.hops += 1
@@ -373,13 +373,13 @@ class Deployment:
             deliver(self.handler, self.api.handed_on.pop(), self.make_context)
 
     def make_event(self) -> Event:
-        """Return the event of a hook that is in progress from now on."""
+        """Return the event of a new hook, and mark the hook as in progress."""
         execution_id = f"hush-{uuid.uuid4()}"
         self.api.waiting.add(execution_id)
         return {"DeploymentId": "d-ABCDEF123", "LifecycleEventHookExecutionId": execution_id}
 
     def read_status(self, event: Event) -> str:
-        """Return the status that an event's hook got, once."""
+        """Return the status sent for an event's hook; assert that it was sent once."""
         statuses = [
             str(arguments["status"])
             for arguments in self.api.heard("PutLifecycleEventHookExecutionStatus")

@@ -1,4 +1,4 @@
-"""Folders that take long to make, kept in ``.cache`` of the repository for the next test session."""
+"""Folders that take long to build, cached in the repository's ``.cache`` for later test sessions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _UNUSED_SECONDS = 86_400
 def make_once(name: str, inputs: Iterable[bytes], make: Callable[[Path], object]) -> Path:
     """Return the folder that ``make`` filled for these inputs, now or in an earlier session.
 
-    Of several processes one makes it, and the others wait. A folder whose making failed does not
-    stay, nor does one of other inputs that nobody has asked for since yesterday.
+    If several processes ask for it, one makes it and the others wait. If making fails, the folder is
+    removed. Folders of other inputs are removed after a day without use.
     """
     parent = CACHE / name
     parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def _remove_unused(parent: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, also one that nobody may write."""
+    """Remove a folder, even if it is read-only."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)
@@ -57,7 +57,7 @@ def _remove(folder: Path) -> None:
 
 
 def digest(inputs: Iterable[bytes]) -> str:
-    """Return a short name for the inputs."""
+    """Return a short digest of the inputs."""
     found = hashlib.sha256()
     for content in inputs:
         found.update(hashlib.sha256(content).digest())
@@ -65,7 +65,7 @@ def digest(inputs: Iterable[bytes]) -> str:
 
 
 def list_contents(*roots: Path) -> list[bytes]:
-    """Return the names and contents of files and of all files under folders; no byte code."""
+    """Return names and contents of these files, and of all files in these folders except byte code."""
     contents = []
     for root in roots:
         for path in [root] if root.is_file() else sorted(root.rglob("*")):

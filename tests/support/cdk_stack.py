@@ -1,6 +1,6 @@
-"""Stacks of the CDK for tests: a network, a database, the construct. Needs the CDK to be imported.
+"""CDK stacks for tests: a network, a database, the construct. Importing it requires the CDK.
 
-The package is not built: what a template says of it is its digest alone.
+The package is not built: a template contains only its digest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lockgate_cdk import DatabaseMigrations
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The construct's name in its stack; every logical id of its begins with it.
+# The construct's name in its stack, and the prefix of its logical ids.
 NAME = "Migrations"
 _OWN = re.compile(rf"{NAME}(\w+?)[0-9A-F]{{8}}")
 WITHOUT_BUNDLING: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
@@ -28,7 +28,7 @@ WITHOUT_BUNDLING: dict[str, list[str]] = {"aws:cdk:bundling-stacks": []}
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A stack with a network and an Aurora cluster, for a construct to be put into."""
+    """A stack with a network and an Aurora cluster, to which a construct can be added."""
 
     app: cdk.App
     stack: cdk.Stack
@@ -37,7 +37,7 @@ class Shop:
 
 
 def make_app(**options: Any) -> cdk.App:
-    """Return a new app, whose assets are not built."""
+    """Return a new app that does not build assets."""
     return cdk.App(context=WITHOUT_BUNDLING, **options)
 
 
@@ -66,7 +66,7 @@ def make_cluster(
 
 
 def make_shop(**options: Any) -> Shop:
-    """Return a stack that waits for a construct."""
+    """Return a stack without a construct."""
     app = make_app(**options)
     stack = cdk.Stack(app, "Shop")
     vpc = make_vpc(stack)
@@ -74,7 +74,7 @@ def make_shop(**options: Any) -> Shop:
 
 
 def synthesise(stack: cdk.Stack, known: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a stack's resources without references, the construct's under their short names."""
+    """Return a stack's resources without references, with short names for the construct's."""
     resources = Template.from_stack(stack).to_json()["Resources"]
     return {
         shorten(name): {
@@ -86,13 +86,13 @@ def synthesise(stack: cdk.Stack, known: dict[str, Any] | None = None) -> dict[st
 
 
 def shorten(name: str) -> str:
-    """Return the construct's own name of a resource: of MigrationsMigrate1A2B3C4D it is Migrate."""
+    """Return a construct's short name for a resource: Migrate for MigrationsMigrate1A2B3C4D."""
     found = _OWN.fullmatch(name)
     return name if found is None else found[1]
 
 
 def migrate(migrations: Path, **arguments: Any) -> dict[str, Any]:
-    """Return the resources of a stack with a cluster and a construct that is given ``arguments``."""
+    """Return the resources of a stack with a cluster and a construct with these ``arguments``."""
     shop = make_shop()
     given = {"vpc": shop.vpc, "cluster": shop.cluster, "migrations": migrations, **arguments}
     DatabaseMigrations(shop.stack, NAME, **given)

@@ -1,7 +1,7 @@
-"""CloudFormation templates as values: what is left of one for given parameters, and what waits for what.
+"""CloudFormation templates as values: resources for given parameters, and dependencies between them.
 
-Knows parameters, rules, conditions and references; calls nothing. What SAM makes of a function (its
-version, its alias, its URL) may be referred to as if it stood in the template.
+Supports parameters, rules, conditions and references; calls no service. References to what SAM
+generates for a function (its version, alias and URL) are allowed as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"\$\{([^!][^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A template for given parameters: what is made, what is said of it, and what is wrong."""
+    """A template for given parameters: resources, outputs, dangling references and broken rules."""
 
     resources: dict[str, Any]
     outputs: dict[str, Any]
@@ -39,7 +39,7 @@ class Resolved:
     broken_rules: list[str]
 
     def find_needs(self, name: str) -> set[str]:
-        """Return every resource that is made before one, however far away."""
+        """Return all direct and indirect dependencies of a resource."""
         found: set[str] = set()
         pending = [name]
         while pending:
@@ -51,14 +51,14 @@ class Resolved:
 
 
 def read_template(path: Path) -> dict[str, Any]:
-    """Return a template with its short forms written out: ``!Ref X`` is ``{"Ref": "X"}``."""
-    # S506: it is a safe loader, with tags added.
+    """Return a template with its short forms expanded: ``!Ref X`` is ``{"Ref": "X"}``."""
+    # S506: the loader is safe; it only adds tags.
     template: dict[str, Any] = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506
     return template
 
 
 def resolve(template: Mapping[str, Any], given: Mapping[str, Any]) -> Resolved:
-    """Return what a template makes for parameters; those that are not given have their defaults."""
+    """Resolve a template for the given parameters, with defaults for the others."""
     declared = template.get("Parameters", {})
     parameters = {name: given.get(name, one.get("Default")) for name, one in declared.items()}
     evaluate = _Evaluation(template, parameters)
@@ -76,7 +76,7 @@ def resolve(template: Mapping[str, Any], given: Mapping[str, Any]) -> Resolved:
 
 
 def substitute(text: Any, values: Mapping[str, str]) -> str:
-    """Return what ``Fn::Sub`` makes of its argument, with values by their names in the text."""
+    """Return the result of ``Fn::Sub``, with values by their names in the text."""
     template, own = (text, {}) if isinstance(text, str) else text
     inner = {name: substitute(value["Fn::Sub"], values) for name, value in own.items()}
     return _PLACEHOLDER.sub(
@@ -90,7 +90,7 @@ class _Evaluation:
     parameters: Mapping[str, Any]
 
     def keep(self, section: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entries whose condition holds, without what conditions leave out."""
+        """Return the entries whose condition holds, without the parts that conditions remove."""
         return {
             name: self._prune(entry)
             for name, entry in section.items()
@@ -98,7 +98,7 @@ class _Evaluation:
         }
 
     def list_broken_rules(self) -> Iterator[str]:
-        """Yield the description of each assertion that does not hold."""
+        """Yield the description of each assertion that fails."""
         for rule in self.template.get("Rules", {}).values():
             if "RuleCondition" not in rule or self.holds(rule["RuleCondition"]):
                 for one in rule["Assertions"]:
@@ -139,7 +139,7 @@ class _Evaluation:
 
 
 def _list_generated(resources: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of what SAM makes beside its functions."""
+    """Yield the names of the resources that SAM generates for functions."""
     for name, resource in resources.items():
         properties = resource.get("Properties", {})
         if "FunctionUrlConfig" in properties:
@@ -153,7 +153,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _list_needs(value: Any) -> set[str]:
-    """Return the names that an entry refers to, or says to depend on."""
+    """Return the names that an entry references or lists in DependsOn."""
     needs = set(_list_references(value))
     if isinstance(value, dict):
         named = value.get("DependsOn", [])
@@ -181,7 +181,7 @@ def _list_references(value: Any) -> Iterator[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that writes CloudFormation's short forms out."""
+    """A loader that expands CloudFormation's short forms."""
 
 
 def _read_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Whether what a failed run claims of the database is true. Knows no table and no code of Lockgate's.
+"""Check whether a failed run's claim about the database is true, independently of Lockgate's own code.
 
-The contents are read with pg_dump and psql, as anybody would: schema and rows of everything but the
-schema that is left out, and what pg_dump passes over, broken indexes and detachings half done.
+Contents are read with pg_dump and psql: schema and rows of every schema except the excluded one, plus
+what pg_dump omits: invalid indexes and incomplete detaches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lockgate.report.report import Report
 
-# What differs from one dump to the next, and where a sequence is: nextval is never taken back.
+# Lines that differ between dumps, and sequence positions: nextval is never rolled back.
 _NOISE = re.compile(r"^(--.*|\\(un)?restrict .*|SELECT pg_catalog\.setval.*|SET .*|)$")
 _BROKEN = """
 SELECT 'invalid index', i.indexrelid::regclass FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -35,9 +35,9 @@ CLAIMING_NOTHING = frozenset({"partly_applied", "unknown"})
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What claims are compared with: ``states`` are the contents behind each number of migrations.
+    """The expected contents: ``states[n]`` after n migrations.
 
-    ``start`` is how many there were before; ``query`` is for what to compare instead of everything.
+    ``start`` is the number applied before the run. With ``query``, only its rows are compared.
     """
 
     states: Sequence[str]
@@ -46,7 +46,7 @@ class Claims:
     query: str | None = None
 
     def check(self, report: Report, database: Database, where: str = "") -> None:
-        """Compare the claim of a run, if it failed and makes one, with what is there."""
+        """Compare a failed run's claim, if it makes one, with the contents."""
         if report.error is None:
             return
         said = json.loads(report.to_text())
@@ -57,7 +57,7 @@ class Claims:
 
 
 def read_contents(database: Database, without: str = "lockgate", query: str | None = None) -> str:
-    """Return schema and rows as text that is equal where the contents are; or the rows of a query."""
+    """Return schema and rows, or a query's rows, as text that is equal for equal contents."""
     if query is not None:
         return _run(database, "psql", "-XAtc", query)
     chosen = f"--exclude-schema={without}"
@@ -84,8 +84,8 @@ def find_false_claim(
 ) -> str | None:
     """Return what is false in a failed run's claim, or ``None``.
 
-    ``states`` are the contents behind each number of migrations, ``start`` how many there were before;
-    ``may_be`` are the states that claim nothing and may occur here.
+    ``states[n]`` are the contents after n migrations; ``start`` is the number applied before the run;
+    ``may_be`` are the states without a claim that are allowed here.
     """
     error = report["error"]
     state = error["state_after"]

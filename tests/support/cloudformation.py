@@ -5,13 +5,14 @@
 
     create ── Create ─┬─ SUCCESS ────────────────────────────────> CREATE_COMPLETE
                       └─ FAILED ── Delete (id of the answer) ────> ROLLBACK_COMPLETE
+
     update ── Update ─┬─ SUCCESS ── Delete (old id, if changed) ─> UPDATE_COMPLETE
                       ├─ FAILED ───────────────────┐
                       └─ SUCCESS, a later resource ┴─ older handler, then Update with the
                          fails                        properties swapped ─> UPDATE_ROLLBACK_COMPLETE
 
-Every event must be answered once, in a form that CloudFormation takes; anything else is an
-`AssertionError`. Knows nothing of Lockgate.
+Every event must be answered once, in a form that CloudFormation accepts; anything else raises an
+`AssertionError`. Contains nothing specific to Lockgate.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Event = dict[str, Any]
 Handler = Callable[[Event, LambdaContext], object]
 
 LIMIT_BYTES = 4_096
-# Lambda repeats an asynchronous event twice when the handler raises or is killed.
+# Lambda delivers an asynchronous event twice more if the handler raises or is killed.
 DELIVERIES = 3
 
 
@@ -49,7 +50,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """One request to a signed URL, and the HTTP status it got; 0 is a connection that was reset."""
+    """A request to a signed URL and its HTTP status; 0 is a reset connection."""
 
     method: str
     path: str
@@ -60,7 +61,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the custom resource said."""
+    """The custom resource's answer."""
 
     status: str
     reason: str
@@ -70,13 +71,13 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether CloudFormation goes on."""
+        """Whether CloudFormation continues."""
         return self.status == "SUCCESS"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One event and the answer to it."""
+    """An event and its answer."""
 
     event: Event
     answer: Answer
@@ -88,7 +89,7 @@ class Exchange:
 
 
 class StackStatus(StrEnum):
-    """What CloudFormation's console shows."""
+    """The status in CloudFormation's console."""
 
     NONE = "none"
     CREATE_COMPLETE = "CREATE_COMPLETE"
@@ -102,9 +103,9 @@ class StackStatus(StrEnum):
 
 
 class Bucket(Served):
-    """A server on loopback that stands for the bucket behind signed URLs.
+    """A server on loopback in place of the bucket behind signed URLs.
 
-    Given a server's TLS context it speaks HTTPS, else HTTP.
+    With a server's TLS context it uses HTTPS, otherwise HTTP.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -113,7 +114,7 @@ class Bucket(Served):
         self.server = LocalServer(_SignedUrl, self, tls, joins_threads=True)
 
     def sign_url(self) -> str:
-        """Return a new URL that takes one answer. It is a secret, as the real one is."""
+        """Return a new URL that accepts one answer. Like a real one, it is a secret."""
         signature = secrets.token_hex(16)
         return (
             f"{self.server.url}/arn%3Aaws%3Acloudformation"
@@ -125,16 +126,16 @@ class Bucket(Served):
         self._refusals.extend([refusal] * count)
 
     def puts_to(self, url: str) -> list[Put]:
-        """Return what was sent to one URL, in order."""
+        """Return the PUTs to a URL, in order."""
         return [put for put in self.puts if url.endswith(put.path)]
 
     def next_refusal(self) -> Refusal | None:
-        """Take the next failure that a test has asked for."""
+        """Take the next failure that a test requested."""
         return self._refusals.pop(0) if self._refusals else None
 
 
 class _SignedUrl(RequestHandler):
-    """One request to a signed URL; the bucket joins its threads, so that no PUT comes after the test."""
+    """A request to a signed URL. The bucket joins its threads, so no PUT arrives after the test."""
 
     protocol_version = "HTTP/1.0"
 
@@ -151,7 +152,7 @@ class _SignedUrl(RequestHandler):
             self.answer(status)
 
     def post(self) -> None:
-        """Refuse it, as a request that was not signed."""
+        """Refuse the request: its method is not the signed one."""
         self.put()
 
     def _choose_status(self, refusal: Refusal | None) -> int:
@@ -164,10 +165,9 @@ class _SignedUrl(RequestHandler):
 
 @dataclass(slots=True)
 class Stack:
-    """A stack with one custom resource, whose function is ``handler``.
+    """A stack with one custom resource, whose function runs ``handler``.
 
-    ``handler`` is what the stack's function runs now; an update may bring another. ``exchanges`` is
-    everything that was said, in order.
+    An update may replace ``handler``. ``exchanges`` lists all events and answers, in order.
     """
 
     handler: Handler
@@ -189,7 +189,7 @@ class Stack:
     def create(
         self, properties: Mapping[str, Any], *, later_resource_fails: bool = False
     ) -> StackStatus:
-        """Create the stack; if that fails, delete what there is."""
+        """Create the stack; if that fails, delete its resource."""
         self.properties = properties
         answer = self._send("Create", properties)
         if answer.is_success and not later_resource_fails:
@@ -201,9 +201,9 @@ class Stack:
     def create_while_another_fails(
         self, properties: Mapping[str, Any], let_finish: Callable[[], None]
     ) -> StackStatus:
-        """Send Delete with an invented id while Create still runs, then ``let_finish`` it.
+        """Send Delete with a generated id while Create is running, then call ``let_finish``.
 
-        The handler must be within Create until ``let_finish`` is called.
+        The handler must stay in Create until ``let_finish`` is called.
         """
         self.properties = properties
         has_begun = threading.Event()
@@ -230,7 +230,7 @@ class Stack:
         handler: Handler | None = None,
         later_resource_fails: bool = False,
     ) -> StackStatus:
-        """Update the stack, its function to ``handler`` first; if that fails, swap all back.
+        """Update the stack, its function to ``handler`` first; if that fails, restore both.
 
         CloudFormation sends no event if no property has changed.
         """
@@ -257,7 +257,7 @@ class Stack:
         return self.status
 
     def deliver_again(self, exchange: Exchange) -> Exchange:
-        """Deliver the same event once more, its RequestId and URL included, as Lambda may."""
+        """Deliver the same event again, with its RequestId and URL, as Lambda may do."""
         return self._deliver(exchange.event, self.handler)
 
     def _roll_back_create(self, physical_id: str) -> StackStatus:
@@ -284,7 +284,7 @@ class Stack:
 
     def _delete_replaced(self, other_id: str | None, properties: Mapping[str, Any]) -> None:
         if other_id is not None and other_id != self.physical_id:
-            # CloudFormation ignores a failure here: the stack is complete already.
+            # CloudFormation ignores a failure here: the stack is already complete.
             self._send("Delete", properties, physical_id=other_id)
 
     def _send(
@@ -322,10 +322,10 @@ class Stack:
 
 
 def _invoke(handler: Handler, event: Event, make_context: Callable[[], LambdaContext]) -> None:
-    """Invoke as Lambda does an asynchronous event: again, with the same event, if it raises."""
+    """Invoke asynchronously as Lambda does: again with the same event if the handler raises."""
     for delivery in range(1, DELIVERIES + 1):
         try:
-            # A copy: what a handler does to its event is lost, as it is in Lambda.
+            # A copy: as in Lambda, a handler's changes to its event are lost.
             handler(json.loads(json.dumps(event)), make_context())
         except Exception as error:
             if delivery == DELIVERIES:
@@ -338,7 +338,7 @@ def _invoke(handler: Handler, event: Event, make_context: Callable[[], LambdaCon
 
 
 def _read_answer(event: Event, puts: list[Put]) -> Answer:
-    """Return the one answer among ``puts``, checked as CloudFormation checks it."""
+    """Return the only accepted answer in ``puts``, checked as CloudFormation checks it."""
     accepted = [put for put in puts if put.status == 200]
     statuses = [put.status for put in puts]
     assert len(accepted) == 1, (
@@ -368,7 +368,7 @@ def _as_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_strings(value: Any) -> Any:
-    """Return the value as it arrives in an event: every scalar is a string."""
+    """Return the value as it arrives in an event: every scalar as a string."""
     if isinstance(value, Mapping):
         return {name: _as_strings(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

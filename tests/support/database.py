@@ -1,4 +1,4 @@
-"""A database of a test's own, and plain connections to it that share no code with Lockgate."""
+"""A database for each test, and connections to it that share no code with Lockgate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Where a test's database is, and how to look into it from outside."""
+    """The address of a test's database, and ways to inspect it."""
 
     server: EmbeddedServer = field(repr=False)
     name: str
@@ -49,18 +49,18 @@ class Database:
 
     @property
     def ca_file(self) -> Path:
-        """What to verify the server with."""
+        """The CA file that verifies the server."""
         assert self.server.ca_file is not None
         return self.server.ca_file
 
     @property
     def url(self) -> str:
-        """The address, with the password in it; the CA file is `environment`'s."""
+        """The address with the password; `environment` has the CA file."""
         return self.server.url(self.name)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings that point Lockgate here: LOCKGATE_DATABASE_URL and LOCKGATE_CA_FILE."""
+        """The settings for Lockgate: LOCKGATE_DATABASE_URL and LOCKGATE_CA_FILE."""
         return self.server.lockgate_environment(self.name)
 
     def connect(
@@ -72,9 +72,9 @@ class Database:
         return connection
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]]:
-        """Run SQL on a connection of its own and return its rows.
+        """Run SQL on a new connection and return its rows.
 
-        Without parameters the text goes verbatim in one message, as many statements as it has.
+        Without parameters, the whole text is sent in one message and may have several statements.
         """
         connection = open_connection(self.server, self.name)
         try:
@@ -84,13 +84,13 @@ class Database:
         return rows or []
 
     def dump(self, *, without: tuple[str, ...] = ("lockgate",)) -> str:
-        """Return the whole schema as SQL, Lockgate's own left out unless asked for."""
+        """Return the schema as SQL, by default without Lockgate's own schema."""
         return self.server.dump_schema(self.name, exclude_schemas=without)
 
     def close(self) -> None:
-        """Close what `connect` opened, also where the server has hung up."""
+        """Close the connections of `connect`, even if the server already closed them."""
         for connection in self._opened:
-            # Closed by the test already, or by a server that was restarted.
+            # Already closed by the test, or by a server restart.
             with suppress(pg8000.native.InterfaceError):
                 connection.close()
 
@@ -104,8 +104,8 @@ def open_connection(
 ) -> pg8000.native.Connection:
     """Connect over verified TLS.
 
-    The socket is made here for TCP_NODELAY (a connect takes 10 ms instead of 50), and to be closed
-    when the server says no, which pg8000 leaves to the garbage collector.
+    The socket is created here to set TCP_NODELAY (a connect takes 10 ms instead of 50), and to close
+    it if the server refuses: pg8000 leaves that to the garbage collector.
     """
     assert server.ca_file is not None
     plain = socket.create_connection((server.host, server.port), timeout=30)
@@ -129,7 +129,7 @@ def open_connection(
 
 
 class _KeepSocket:
-    """An SSL context that remembers the socket it wrapped."""
+    """An SSL context that keeps a reference to the wrapped socket."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -156,7 +156,7 @@ def _trust(ca_file: Path) -> ssl.SSLContext:
 
 @contextmanager
 def running_server(root: Path | None) -> Iterator[EmbeddedServer]:
-    """Give a running server on which databases can be made."""
+    """Give a running server on which databases can be created."""
     with EmbeddedServer(root=root) as server:
         _makers[server] = maker = _Maker(server)
         try:
@@ -170,9 +170,9 @@ def running_server(root: Path | None) -> Iterator[EmbeddedServer]:
 def temporary_database(
     server: EmbeddedServer, template: Database | None = None
 ) -> Iterator[Database]:
-    """Give a database of a `running_server`, empty or a copy of one that nobody is connected to.
+    """Give a database on a `running_server`, empty or copied from one without connections.
 
-    It is dropped at the end, whoever is still connected.
+    It is dropped at the end, even if sessions are still connected.
     """
     maker = _makers[server]
     database = Database(server, f"test_{secrets.token_hex(6)}")
@@ -185,10 +185,10 @@ def temporary_database(
 
 
 class _Maker:
-    """Makes and drops the databases of one server, over one session.
+    """Creates and drops the databases of one server, over one session.
 
-    A handshake for each would cost more than the rest. What is copied is a database that somebody
-    connected to before: then it has the cache file that a first connection has to write otherwise.
+    A handshake for each would cost more than the rest. The template has been connected to once, so it
+    already contains the cache file that a first connection would write.
     """
 
     _TEMPLATE = "test_template"
@@ -197,7 +197,7 @@ class _Maker:
     def __init__(self, server: EmbeddedServer) -> None:
         self._server = server
         self._session = open_connection(server, "postgres")
-        # The log of a copied database is longer than its files.
+        # With the other strategy, the WAL of a copied database is larger than its files.
         is_choice = server.binaries.major >= self._HAS_STRATEGY
         self._strategy = "STRATEGY file_copy" if is_choice else ""
         self._run(f"CREATE DATABASE {self._TEMPLATE} TEMPLATE template0 {self._strategy}")

@@ -66,7 +66,7 @@ CATALOG = _read_catalog()
 
 
 def make_row(version: str, *, checksum: str | None = None) -> Applied:
-    """Return the row of a migration, of a file with that version if there is one."""
+    """Return the row of a migration: of the file with that version if there is one."""
     migration = CATALOG.by_id.get(version)
     down = None if migration is None or migration.down is None else migration.down.checksum
     found = "0" * 64 if migration is None else migration.up.checksum
@@ -95,14 +95,14 @@ def make_facts(
     rows: Sequence[Applied] | None = None,
     is_settled: bool = False,
 ) -> Facts:
-    """Return what is known with two files, of which some versions are applied."""
+    """Return the facts of a catalog with two files, with these versions applied."""
     history = History(tuple(map(make_row, applied)) if rows is None else tuple(rows))
     return Facts(probe, "r", CATALOG, history, is_settled=is_settled)
 
 
 @dataclass
 class Decided:
-    """What a command has asked for and found out, and how it ended."""
+    """What a command asked for, its events, and its decision or error."""
 
     asked: list[Need] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Decided:
 
     @property
     def work(self) -> Work:
-        """What a stage has planned."""
+        """The work that a stage planned."""
         assert isinstance(self.decision, Work), self.error
         return self.decision
 
@@ -124,7 +124,7 @@ def decide(
     answers: Mapping[Need, Any] | None = None,
     **fields: Any,
 ) -> Decided:
-    """Let a command decide, with answers to what it may ask."""
+    """Let a command decide, with these answers to its questions."""
     request = Request(action, Caller("test"), **fields)
     return _consult(COMMANDS[action](facts, request, policy), answers or {})
 
@@ -171,7 +171,7 @@ def _scripts(ids: Sequence[str]) -> dict[str, StoredScripts]:
 
 
 def make_state(*, done: Sequence[str] = (), reverted: Sequence[str] = ()) -> RunState:
-    """Return what a run knows that has applied and undone these."""
+    """Return the state of a run that has applied and undone these."""
     return RunState(
         "r",
         Request(Action.UP, Caller("test")),
@@ -188,6 +188,6 @@ def make_failure(
     rollback: Rollback = Rollback.RUN,
     is_over: bool = False,
 ) -> StageFailure:
-    """Return how a stage failed."""
+    """Return a stage failure."""
     state = make_state(done=done, reverted=reverted)
     return StageFailure(error, state, rollback, is_over=is_over)

@@ -1,4 +1,4 @@
-"""A mixed set of migrations, what a database looks like after it, and runs that are disturbed."""
+"""A mixed set of migrations, the database's state after it, and disturbed runs."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ if TYPE_CHECKING:
     from lockgate.core.deadline import Deadline
     from lockgate.report.report import Report
 
-# Every how many messages a fault strikes, before and after one. A run's process is killed twice as
-# often, and so is a run disturbed that goes on without an answer. CI takes 2 on one major version.
+# Interval between the messages at which a fault strikes, before and after one. Killed processes and
+# runs that continue without an answer are tested twice as often. CI uses 2 on one major version.
 FAULT_STRIDE = int(os.environ.get("LOCKGATE_TEST_FAULT_STRIDE", "4"))
-# The same for tests that wait for a server that does not come back, or compare dumps: seconds a message.
+# The same for slow tests, which wait for a server that does not return or compare dumps: they take
+# seconds per message.
 SLOW_STRIDE = 1 if FAULT_STRIDE == 1 else 16 * FAULT_STRIDE
 
 
 def choose_points(
     messages: int, moment: Moment, fault: int = 0, stride: int = FAULT_STRIDE
 ) -> range:
-    """Return the messages at which a fault strikes; faults that are numbered share them out.
+    """Return the messages at which a fault strikes; numbered faults share them.
 
-    What is left on the server behind one message is what is left before the next: where nothing lives
-    on but the server, the two moments share out what there can be.
+    The state after one message is the state before the next: if only the server survives, the two
+    moments share the possible states.
     """
     place = fault + (stride // 2 - 1 if moment is Moment.AFTER else 0)
     return range(1 + place % stride, messages + 1, stride)
 
 
-# One of each kind. `effect` counts what was done: twice or never would show.
+# One of each kind. `effect` counts executions: a second or a missing one would be visible.
 MIGRATIONS = {
     "01_tables.sql": """-- migrate:up
 CREATE TABLE effect (what text, at int);
@@ -103,7 +104,7 @@ SELECT
     (SELECT count(*) FROM lockgate.migration_run WHERE status = 'running')
 """
 
-# A role that signs in and acts as another, as alternating users do; neither is a superuser.
+# A role that signs in and acts as another, as with alternating users; neither is a superuser.
 _LOGIN, _OWNER = "disturbed_login", "disturbed_owner"
 _CREATE_ROLES = f"""
 DO $$ BEGIN
@@ -134,22 +135,22 @@ def act_as_another(project: Project) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that must be equal, however a run was disturbed."""
+    """Everything that must be equal, however a run was disturbed."""
 
     facts: tuple[Any, ...]
     schema: str
 
 
 def observe(project: Project) -> Outcome:
-    """Return what is in the database."""
+    """Return the outcome found in the database."""
     facts = tuple(project.database.run(_FACTS)[0])
     return Outcome(facts, project.database.dump(without=("lockgate",)))
 
 
 def count_sessions(project: Project, *, at_work: bool = False) -> int:
-    """Return how many sessions of Lockgate are left, after a moment for them to end.
+    """Return the number of remaining Lockgate sessions, after waiting for them to end.
 
-    With ``at_work`` those count that have a statement or a transaction under way.
+    With ``at_work``, only sessions in a statement or a transaction count.
     """
     ends_at = time.monotonic() + LONGEST_SECONDS
     sql = f"{_SESSIONS} AND state <> 'idle'" if at_work else _SESSIONS
@@ -161,7 +162,7 @@ def count_sessions(project: Project, *, at_work: bool = False) -> int:
 
 
 def through(project: Project, proxy: Proxy) -> dict[str, str]:
-    """Return settings that lead through the proxy, without TLS."""
+    """Return settings that connect through the proxy, without TLS."""
     return {
         "LOCKGATE_DATABASE_URL": project.address(proxy.port),
         "LOCKGATE_TLS": "off",
@@ -179,7 +180,7 @@ def run_disturbed(project: Project, proxy: Proxy, deadline: Deadline) -> Report:
 def run_killed(
     project: Project, proxy: Proxy, victim: list[int], command: tuple[str, ...] = ("up",)
 ) -> int:
-    """Run a command in a process of its own, whose id goes to ``victim``; return its exit status."""
+    """Run a command in its own process, add its id to ``victim``, and return its exit status."""
     environment = {
         **os.environ,
         **project.database.environment,
@@ -196,12 +197,12 @@ def run_killed(
 
 
 def kill(victim: list[int]) -> None:
-    """Kill the process as Lambda does, without a word."""
+    """Kill the process as Lambda does, without a warning."""
     os.kill(victim[0], signal.SIGKILL)
 
 
 def finish(project: Project) -> Report:
-    """Run up, undisturbed, until it is done; two tries must be enough."""
+    """Run up undisturbed until it is done, in at most two attempts."""
     project.settings |= {
         "LOCKGATE_DATABASE_URL": project.address(),
         "LOCKGATE_TLS": "verify-full",

@@ -1,4 +1,4 @@
-"""The one place where tests reach into the engine: how it is made, and where a test can step in."""
+"""The only place where tests access the engine's internals: its construction, and hooks into it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lockgate.report.report import Report
     from lockgate.settings import Settings
 
-# Module and name of functions of the engine in which a defect can be planted.
+# Module and name of engine functions in which a defect can be planted.
 DEFECTS: list[tuple[Any, str]] = [(forward, "plan_forward"), (before_lock, "lease_for")]
 
 
@@ -37,7 +37,7 @@ def make_engine(
     deadline: Deadline | None = None,
     emit: Callable[..., None] = lambda *_, **__: None,
 ) -> Runner:
-    """Return what carries out one request, and has done nothing yet."""
+    """Return a new engine for one request."""
     return make_runner(settings, deadline or Deadline(None, 0), emit, run_id=make_run_id())
 
 
@@ -47,7 +47,7 @@ def run_request(settings: Settings, request: Request) -> Report:
 
 
 def open_database(engine: Runner) -> Database:
-    """Return the server as an engine sees it, not yet connected."""
+    """Return the engine's database, not yet connected."""
     database = engine.dependencies.database
     assert isinstance(database, Database)
     return database
@@ -56,7 +56,7 @@ def open_database(engine: Runner) -> Database:
 def act_before_lock(
     monkeypatch: pytest.MonkeyPatch, act: Callable[[], object], *, is_once: bool = False
 ) -> None:
-    """Call ``act`` whenever a run is about to ask for the lock."""
+    """Call ``act`` whenever a run is about to request the lock."""
     take_lock = Database.take_lock
 
     def take_late(*given: Any, **named: Any) -> Any:
@@ -69,7 +69,7 @@ def act_before_lock(
 
 
 def act_before_amendment(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Call ``act`` whenever a run that has the lock is about to write in the history by itself."""
+    """Call ``act`` whenever a run that holds the lock is about to write an amendment."""
     amend = HeldLock.amend
 
     def amend_late(*given: Any, **named: Any) -> None:
@@ -94,19 +94,19 @@ def act_before_finish(
 
 @dataclass(slots=True)
 class BackupNotes:
-    """What a backup has told a run."""
+    """What a backup reported to a run."""
 
     backup: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
-        """Note a warning."""
+        """Record a warning."""
         self.warnings.append(text)
 
 
 @dataclass(slots=True)
 class FakeRun:
-    """Runs of a folder on a server in memory. Time passes only where the run pauses."""
+    """Runs of a folder on a server in memory. Time passes only while the run sleeps."""
 
     folder: Path
     files: dict[str, str]
@@ -120,7 +120,7 @@ class FakeRun:
         self._interrupts[event] = by
 
     def run(self, action: Action = Action.UP, **given: Any) -> Report:
-        """Run one request: settings in capitals, the request's own fields in small letters."""
+        """Run one request: upper-case arguments are settings, lower-case ones are request fields."""
         for name, text in self.files.items():
             (self.folder / name).write_text(text)
         environment = {
@@ -153,7 +153,7 @@ class FakeRun:
 
 
 class StillClock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self._elapsed = 0.0
@@ -163,5 +163,5 @@ class StillClock:
         return self._elapsed
 
     def sleep(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the clock."""
         self._elapsed += seconds

@@ -1,7 +1,7 @@
-"""A server in memory that speaks the engine's two protocols, `Database` and `HeldLock`.
+"""A server in memory that implements the engine's two protocols, `Database` and `HeldLock`.
 
-It commits a whole segment or nothing, keeps a history with tokens, and breaks, fails or says no where a
-test asks for it. `tests/engine/test_fake_server.py` holds it against a real one.
+It commits a whole segment or nothing, keeps a history with tokens, and loses connections, fails or
+refuses where a test asks for it. `tests/engine/test_fake_server.py` compares it with a real one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def make_holder(run_id: str = "other", *, is_alive: bool = True) -> Holder:
 
 @dataclass
 class FakeServer:
-    """One database. ``plans`` says what a call by that name raises, one error for each call of it.
+    """One database. ``before`` and ``after`` list the errors of calls by name, one for each call.
 
-    An error is raised before anything happens, and with ``after`` once it has happened.
+    Errors in ``before`` are raised instead of the call's effect, those in ``after`` once it took effect.
     """
 
     rows: dict[str, Applied] = field(default_factory=dict)
@@ -65,10 +65,10 @@ class FakeServer:
         """Whether a run holds the lock."""
         return self.holder is not None
 
-    # What every run may do.
+    # Calls that need no lock.
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
-        """Say what a first look says; a digest that no folder has."""
+        """Return a probe whose digest matches no folder."""
         if meanwhile is not None:
             meanwhile()
         with _Call(self, "probe"):
@@ -93,7 +93,7 @@ class FakeServer:
             self.installed = True
 
     def cache_history(self, history: History) -> None:
-        """Nothing is cached here."""
+        """Do nothing: the fake has no cache."""
 
     def read_history(self) -> History:
         """Return the rows."""
@@ -106,12 +106,12 @@ class FakeServer:
             return ()
 
     def read_holder(self) -> Holder | None:
-        """Return who holds the lock."""
+        """Return the lock's holder."""
         with _Call(self, "read_holder"):
             return self.holder
 
     def take_lock(self, terms: Terms) -> FakeLock | None:
-        """Take the lock if it is free, or its holder is dead."""
+        """Take the lock if it is free or its holder is dead."""
         with _Call(self, "take_lock"):
             if self.holder is not None and self.holder.is_alive:
                 return None
@@ -127,12 +127,12 @@ class FakeServer:
             return None if holder is None else (holder, True)
 
     def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
-        """Return none."""
+        """Return no facts."""
         with _Call(self, "read_undo_facts"):
             return [None for _ in run_ids]
 
     def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
-        """Return the scripts of some migrations."""
+        """Return the scripts of these migrations."""
         with _Call(self, "read_scripts"):
             return {one: self.scripts[one] for one in migration_ids if one in self.scripts}
 
@@ -140,17 +140,17 @@ class FakeServer:
         """Accept all steps."""
 
     def has_changed_anything(self) -> bool:
-        """Tell whether there is a row."""
+        """Return whether there is a row."""
         with _Call(self, "has_changed_anything"):
             return bool(self.rows)
 
     def has_recorded(self, digest: str, token: int) -> bool:
-        """Tell that no run has recorded this catalog."""
+        """Return that no run has recorded this catalog."""
         with _Call(self, "has_recorded"):
             return False
 
     def read_actions(self) -> dict[str, str]:
-        """Return that ups wrote all rows."""
+        """Return that every row was written by up."""
         with _Call(self, "read_actions"):
             return {row.run_id: "up" for row in self.rows.values()}
 
@@ -165,7 +165,7 @@ class FakeServer:
             return []
 
     def close(self) -> None:
-        """Close nothing."""
+        """Record the call."""
         self.calls.append("close")
 
 
@@ -218,27 +218,27 @@ class FakeLock:
         )
 
     def describe(self) -> None:
-        """Refuse to describe: then no automatic undo can be proved."""
+        """Return no description, so that no automatic undo can be proved."""
 
     def store_undo_facts(self, facts: str) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     def amend(self, amendment: Amendment) -> None:
-        """Delete what is forgotten."""
+        """Delete the forgotten rows."""
         with _Call(self.server, "amend"):
             for row in amendment.forgotten:
                 del self.server.rows[row.migration_id]
 
     def create_stub(self, sql: str) -> Any:
-        """Create no stub."""
+        """Refuse to create a stub."""
         raise NotImplementedError
 
     def drop_stub(self, made: Any) -> bool:
-        """Drop none."""
+        """Refuse to drop a stub."""
         raise NotImplementedError
 
     def recover(self) -> bool:
-        """Take the lock up; False if the end of the run is recorded."""
+        """Recover the lock; return False if the end of the run is recorded."""
         with _Call(self.server, "recover"):
             self.server.token += 1
             return self.server.holder is not None
@@ -259,7 +259,7 @@ def _stored(step: Step) -> StoredScripts:
 
 
 class _Call:
-    """One call: it is counted, and raises what a test has planned for it."""
+    """One call: counts itself and raises the errors that a test planned for it."""
 
     def __init__(self, server: FakeServer, name: str) -> None:
         self.server, self.name = server, name

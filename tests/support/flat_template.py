@@ -1,7 +1,7 @@
-"""CloudFormation's resources as plain values, so that two templates of the same thing can be compared.
+"""CloudFormation resources as plain values, for comparing two templates.
 
-References become text: ``{"Fn::GetAtt": ["Migrate", "Arn"]}`` is ``<Migrate.Arn>``, a parameter its
-value, a pseudo parameter that of `cfn_template`.
+References become text: ``{"Fn::GetAtt": ["Migrate", "Arn"]}`` becomes ``<Migrate.Arn>``, a parameter
+becomes its value, and a pseudo parameter its value in `cfn_template`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NETWORK = {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-00000001"}
 
 
 def flatten(value: Any, known: Mapping[str, Any], name: Callable[[str], str] = str) -> Any:
-    """Return a value without references. ``known`` are parameters, ``name`` names a resource."""
+    """Return a value without references. ``known`` are parameters, ``name`` gives a resource's name."""
     if isinstance(value, list):
         return [flatten(item, known, name) for item in value]
     if not isinstance(value, dict):
@@ -34,7 +34,7 @@ def flatten(value: Any, known: Mapping[str, Any], name: Callable[[str], str] = s
 def _read_reference(
     value: dict[str, Any], known: Mapping[str, Any], name: Callable[[str], str]
 ) -> Any:
-    """Return what a reference stands for; ``None`` if the value is none."""
+    """Return the text of a reference, or ``None`` if the value is not a reference."""
     match value:
         case {"Ref": str(target)}:
             return {**PSEUDO_PARAMETERS, **known}.get(target, f"<{name(target)}>")
@@ -48,7 +48,7 @@ def _read_reference(
 
 
 def make_by_template(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flat resources of template.yaml, what all functions have in each of them."""
+    """Return the flat resources of template.yaml, with the global function settings in each function."""
     template = read_template(TEMPLATE)
     resolved = resolve(template, {**NETWORK, **parameters})
     assert [] == resolved.broken_rules
@@ -66,7 +66,7 @@ def make_by_template(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_statements(role: str, resources: Mapping[str, Any]) -> list[str]:
-    """Return what a role of flat resources may do: each statement as JSON, in an order of its own."""
+    """Return the statements of a role's policies as sorted JSON."""
     return sorted(
         json.dumps(_normalise(statement), sort_keys=True)
         for document in _list_documents(role, resources)
@@ -87,7 +87,7 @@ def _list_documents(role: str, resources: Mapping[str, Any]) -> Iterator[dict[st
 
 
 def _normalise(statement: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a statement whose actions and resources are lists in order, as IAM reads them."""
+    """Return a statement with actions and resources as sorted lists."""
     listed = {key: sorted(_as_list(statement[key])) for key in ("Action", "Resource")}
     return {**statement, **listed}
 
@@ -97,7 +97,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 class _Names(dict[str, str]):
-    """What ``${…}`` stands for: pseudo parameters, parameters, and resources as they are shown."""
+    """The values for ``${…}``: pseudo parameters, parameters, and resources as they are shown."""
 
     def __init__(self, known: Mapping[str, Any]) -> None:
         super().__init__({**PSEUDO_PARAMETERS, **known})

@@ -1,4 +1,4 @@
-"""Folders of another tool's migrations, and what a format makes of them, in few words."""
+"""Write folders of another tool's migrations, and show briefly what a format reads from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_folder(folder: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write files into a folder, which is made, and return it."""
+    """Write files into a folder, created if missing, and return it."""
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         path = folder / name
@@ -33,7 +33,7 @@ def list_versions(catalog: Catalog) -> list[tuple[str, str]]:
 
 
 def read_refused(read: ReadFolder, folder: Path, **variables: str) -> str:
-    """Return why a folder is refused, and what to do."""
+    """Return the message and hint with which a folder is refused."""
     with pytest.raises(MigrationFileInvalid) as caught:
         read(folder, variables)
     return f"{caught.value} {caught.value.hint}"

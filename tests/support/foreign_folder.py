@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ForeignFolder:
-    """A folder, and the format that its files are in."""
+    """A folder and the format of its files."""
 
     path: Path
     format: str
 
     def write(self, files: dict[str, str]) -> None:
-        """Write files, folders included; a name that begins with ../ stands beside the folder."""
+        """Write files, with their folders; a name that begins with ../ is outside the folder."""
         self.path.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             path = self.path / name
@@ -39,7 +39,7 @@ class ForeignFolder:
         return find_tool(self.format).read_folder(self.path, variables)
 
     def read_one(self, files: dict[str, str], **variables: str) -> Migration:
-        """Write files and return the only migration that they are."""
+        """Write files and return their only migration."""
         (migration,) = self.read(files, **variables).migrations
         return migration
 
@@ -54,9 +54,9 @@ class ForeignFolder:
         return str(caught.value)
 
     def obstruct(self, files: dict[str, str], **variables: str) -> str:
-        """Write files and return the message with which the first that cannot run is refused.
+        """Write files and return the message with which the first invalid script is refused.
 
-        The folder as a whole is read: what was applied already is no concern.
+        All migrations in the folder are analysed, whether or not they are applied.
         """
         catalog = self.read(files, **variables)
         with pytest.raises(MigrationFileInvalid) as caught:
@@ -64,6 +64,6 @@ class ForeignFolder:
         return str(caught.value)
 
     def recognise(self, files: dict[str, str]) -> str | None:
-        """Write files and return why they are surely this tool's."""
+        """Write files and return why they are recognised as this tool's."""
         self.write(files)
         return find_tool(self.format).recognise(self.path)

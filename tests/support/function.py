@@ -25,13 +25,13 @@ REGION = "eu-west-1"
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret in the Secrets Manager of a test, and what a rotation does to it."""
+    """A secret in the test's Secrets Manager, and what a rotation does to it."""
 
     endpoint: str
     arn: str
 
     def stage(self, value: Mapping[str, object], stage: str) -> None:
-        """Store a version at a stage; what was there before is there no longer."""
+        """Store a version at a stage, replacing the version that was there."""
         client = _open_secrets(self.endpoint)
         try:
             client.put_secret_value(
@@ -54,7 +54,7 @@ def store_secret(endpoint: str, name: str, value: Mapping[str, object]) -> Secre
 def describe_access(
     database: Database, user: str | None = None, password: str | None = None
 ) -> dict[str, object]:
-    """Return what RDS writes into a secret."""
+    """Return the value that RDS writes into a secret."""
     return {
         "engine": "postgres",
         "host": database.host,
@@ -67,7 +67,7 @@ def describe_access(
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The package, which nobody may write, and a folder of migrations that the test writes."""
+    """The read-only package, and a folder of migrations that the test writes."""
 
     artifact: Artifact
     migrations: Path
@@ -79,13 +79,13 @@ class Function:
         (self.migrations / name).write_text(text)
 
     def remove(self, name: str) -> None:
-        """Take a migration away."""
+        """Remove a migration."""
         (self.migrations / name).unlink()
 
     def start(
         self, folder: Path | None = None, *, memory_mb: int = MEMORY_MB, **more: str
     ) -> Runtime:
-        """Return a runtime with the package, or with what is in another folder."""
+        """Return a runtime of the package, or of the code in another folder."""
         return Runtime(
             folder or self.artifact.folder,
             HANDLER,
@@ -104,7 +104,7 @@ class Function:
         return [row[0] for row in rows]
 
     def runs(self) -> list[str]:
-        """Return how each run ended that took the lock, in order."""
+        """Return the status of each run that took the lock, in order."""
         rows = self.database.run("select status from lockgate.migration_run order by token")
         return [row[0] for row in rows]
 
@@ -117,7 +117,7 @@ def as_handler(
     """Return a handler for a stack's driver that runs in ``runtime``."""
 
     def handle(event: Event, context: LambdaContext) -> None:
-        del context  # the runtime makes its own
+        del context  # the runtime creates its own
         invocation = runtime.invoke(event)
         if read_log is not None:
             read_log(invocation.logs)
@@ -129,7 +129,7 @@ def as_handler(
 
 
 def read_error(invocation: Invocation) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the error object that Lambda hands to a caller, and the report in it."""
+    """Return the error object that Lambda gives to a caller, and the report in it."""
     assert invocation.error is not None, invocation.result
     report = json.loads(invocation.error["errorMessage"])
     assert report["format"] == "lockgate/report/v1"

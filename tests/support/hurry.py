@@ -1,4 +1,4 @@
-"""An invocation whose time runs out while a statement of its own sleeps on the server."""
+"""An invocation whose time runs out while one of its statements sleeps on the server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 SLEEPS = "SELECT pg_sleep(100);"
 LIVES_MS = 900_000
-# Less than the reserve, and enough of it to cancel, record and answer in.
+# Less than the reserve, and enough to cancel, record and answer.
 LEFT_MS = 19_000
 
 
 def count_runs(project: Project) -> int:
-    """Return how many runs are connected."""
+    """Return the number of connected runs."""
     rows = project.database.run(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name LIKE 'lockgate run=%'"
@@ -30,7 +30,7 @@ def count_runs(project: Project) -> int:
 
 @contextmanager
 def hurried(project: Project, clock: ManualClock, milliseconds: int) -> Iterator[None]:
-    """Let time pass as soon as a statement sleeps."""
+    """Advance the clock as soon as a statement sleeps."""
     is_over: list[bool] = []
 
     def hurry() -> None:

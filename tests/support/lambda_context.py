@@ -1,4 +1,4 @@
-"""The context object that Lambda hands to a handler, with a clock that tests move."""
+"""The context object that Lambda passes to a handler, with a clock that tests control."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ FUNCTION_ARN = f"arn:aws:lambda:eu-west-1:123456789012:function:{FUNCTION_NAME}"
 
 @dataclass(slots=True)
 class ManualClock:
-    """Milliseconds that pass only when a test says so."""
+    """A clock in milliseconds that advances only when a test says so."""
 
     now_ms: int = 0
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now_ms += milliseconds
 
 
 @dataclass(slots=True)
 class LambdaContext:
-    """What a handler may ask about its invocation. ``deadline_ms`` is on ``clock``."""
+    """What a handler can learn about its invocation. ``deadline_ms`` refers to ``clock``."""
 
     aws_request_id: str = "8f5a1e7c-0000-4000-8000-000000000001"
     function_name: str = FUNCTION_NAME
@@ -34,5 +34,5 @@ class LambdaContext:
     clock: ManualClock = field(default_factory=ManualClock)
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return how long the invocation may still live; never less than 0, as in Lambda."""
+        """Return the invocation's remaining time; never less than 0, as in Lambda."""
         return max(0, self.deadline_ms - self.clock.now_ms)

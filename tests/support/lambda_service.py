@@ -2,11 +2,11 @@
 
 ::
 
-    handle(event) ──> queue ──> Runtime ──> the next of the queue
-                        ^          │ an error, or killed: the same event again, twice at most
+    handle(event) ──> queue ──> Runtime ──> next event in the queue
+                        ^          │ error or killed: the same event again, at most twice
                         └── POST …/invocations, by the function itself
 
-Lambda waits one and two minutes before it repeats an event; here nothing waits.
+Lambda waits one and two minutes before it repeats an event; this service does not wait.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PATH = f"/2015-03-31/functions/{FUNCTION_ARN}/invocations"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one invocation has of time, and when it is killed before that."""
+    """The time of one invocation, and a condition for killing it earlier."""
 
     timeout_seconds: float | None = None
     told_seconds: float | None = None
@@ -42,10 +42,10 @@ class Limits:
 
 @dataclass(slots=True)
 class LambdaService(Served):
-    """Delivers events to the function that runs in ``runtime``; serves for as long as it is entered.
+    """Delivers events to the function in ``runtime``; serves while its context is open.
 
-    ``limits`` are those of the first invocations, in order. ``before_next`` is called before an event
-    that the function has sent itself is delivered. While ``is_denied`` the function may not.
+    ``limits`` apply to the first invocations, in order. ``before_next`` is called before an event that
+    the function sent to itself is delivered. With ``is_denied``, the function may not send any.
     """
 
     runtime: Runtime | None = None
@@ -66,19 +66,19 @@ class LambdaService(Served):
 
     @property
     def errors(self) -> list[str | None]:
-        """How each invocation ended: the type of its error, or None."""
+        """The type of each invocation's error, or None."""
         return [one.error["errorType"] if one.error else None for one in self.invocations]
 
     def handle(self, event: Event, context: object = None) -> None:
-        """Deliver an event, and whatever the function then sends itself."""
-        del context  # the runtime makes its own
+        """Deliver an event, and every event that the function then sends to itself."""
+        del context  # the runtime creates its own
         self._deliver(event)
         while self._queue:
             self.before_next()
             self._deliver(self._queue.popleft())
 
     def enqueue(self, event: Event) -> None:
-        """Take an event from the function."""
+        """Queue an event from the function."""
         self._queue.append(event)
 
     def _deliver(self, event: Event) -> None:
@@ -98,7 +98,7 @@ class LambdaService(Served):
 
 
 class _Invoke(RequestHandler):
-    """The one operation: Invoke, asynchronously."""
+    """The only operation: asynchronous Invoke."""
 
     def post(self) -> None:
         """Queue the event; refuse what Lambda would refuse."""

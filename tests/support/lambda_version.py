@@ -1,13 +1,13 @@
-"""CloudFormation's side of `AWS::Lambda::Version`: published when the package changes, and never twice.
+"""CloudFormation's side of `AWS::Lambda::Version`: published once for each changed package.
 
-A stack names a version after its code. What Lambda has published for the same code and configuration
-is not published again: CloudFormation hears 409. `deploy` plays an update of a stack with a function,
-its version and the custom resource that refers to the version::
+A stack names a version after its code. Lambda does not publish the same code and configuration again:
+CloudFormation gets 409. `deploy` updates a stack with a function, its version, and the custom resource
+that refers to the version::
 
     publish ── Update ─┬─ SUCCESS ── the older version is cleaned up, by its DeletionPolicy
                        └─ FAILED ─── the new one is rolled back, by its DeletionPolicy
 
-Knows nothing of Lockgate.
+Contains nothing specific to Lockgate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class VersionedStack:
-    """A stack whose function has a version. ``published`` are the packages that Lambda has kept."""
+    """A stack whose function has a version. ``published`` are the packages that Lambda keeps."""
 
     stack: Stack
     deletion_policy: str
@@ -39,7 +39,7 @@ class VersionedStack:
         return self.stack.create({"CodeVersion": package})
 
     def deploy(self, package: str, handler: Handler) -> StackStatus:
-        """Update the stack to a package; return how that ended."""
+        """Update the stack to a package; return the stack's status."""
         if package == self.current:
             return self.stack.update({"CodeVersion": package}, handler=handler)
         if package in self.published:

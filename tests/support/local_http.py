@@ -1,4 +1,4 @@
-"""One HTTP server on loopback, under everything that plays a service of AWS."""
+"""The HTTP server on loopback that all fakes of AWS services use."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _POLL_SECONDS = 0.02
 
 
 class LocalServer:
-    """Serves requests for a fake by a kind of handler, from `start` to `stop`.
+    """Serves requests for a fake with a handler class, from `start` to `stop`.
 
-    Given a server's TLS context it speaks HTTPS, else HTTP. With ``joins_threads`` it stops only when
-    the last request is answered.
+    With a server's TLS context it uses HTTPS, otherwise HTTP. With ``joins_threads`` it waits at `stop`
+    until the last request is answered.
     """
 
     def __init__(
@@ -48,22 +48,22 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The root's URL, without a slash."""
+        """The root URL, without a trailing slash."""
         return f"{self._scheme}://{self.address}"
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start serving."""
         self._serving.start()
 
     def stop(self) -> None:
-        """End the server and free its port."""
+        """Stop the server and free its port."""
         self._server.shutdown()
         self._serving.join()
         self._server.server_close()
 
 
 class Served:
-    """A fake that serves for as long as it is entered; ``server`` is its server."""
+    """A fake that serves while its context is open; ``server`` is its server."""
 
     __slots__ = ()
 
@@ -83,16 +83,16 @@ class Served:
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """One connection to a fake, which is at hand as ``fake``."""
+    """One connection to a fake, which is available as ``fake``."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
-    # With Nagle's algorithm each answer waits 40 ms for an acknowledgement.
+    # With Nagle's algorithm, each answer waits 40 ms for an acknowledgement.
     disable_nagle_algorithm = True
 
     @property
     def fake(self) -> Any:
-        """What the server serves for."""
+        """The fake that the server belongs to."""
         return self.server.fake
 
     def do_GET(self) -> None:
@@ -108,15 +108,15 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.put()
 
     def get(self) -> None:
-        """Answer a GET; to be replaced where the fake knows one."""
+        """Answer a GET; overridden by fakes that support it."""
         self.send_error(501)
 
     def post(self) -> None:
-        """Answer a POST; to be replaced where the fake knows one."""
+        """Answer a POST; overridden by fakes that support it."""
         self.send_error(501)
 
     def put(self) -> None:
-        """Answer a PUT; to be replaced where the fake knows one."""
+        """Answer a PUT; overridden by fakes that support it."""
         self.send_error(501)
 
     def read_body(self) -> bytes:
@@ -126,7 +126,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def answer(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send a whole answer."""
+        """Send a complete answer."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -135,9 +135,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def reset(self) -> None:
-        """Break the connection off instead of answering."""
+        """Reset the connection instead of answering."""
         self.close_connection = True
-        # A linger of zero makes close send RST.
+        # With a linger time of zero, close sends RST.
         linger = struct.pack("ii", 1, 0)
         with suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -151,6 +151,6 @@ class _Server(ThreadingHTTPServer):
     fake: Any
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing about a client that hung up, was killed, or did not trust the certificate."""
+        """Ignore a client that disconnected, was killed, or did not trust the certificate."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

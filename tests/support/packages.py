@@ -1,4 +1,4 @@
-"""Packages in tests, which skip where there is no package index."""
+"""Build packages in tests, which are skipped if no package index can be reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIGRATION = "20260101000000_create_accounts.sql"
 def fill(
     recipe: Recipe, folder: Path, lay_out: Callable[[Recipe, Path], None] = build.fill_folder
 ) -> None:
-    """Lay a package out, or skip."""
+    """Fill a package's folder, or skip the test."""
     try:
         fill_folder(recipe, folder, lay_out)
     except Unobtainable as failure:

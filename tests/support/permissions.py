@@ -1,8 +1,8 @@
-"""The IAM actions that the deployed code calls, read off its source, and those that the template gives.
+"""The IAM actions that the deployed code calls, found in its source, and those that the template grants.
 
-A call is seen as ``anything.method``, or as the method's whole name in a text, with a method of a
-client that the code makes somewhere. The snapshots' calls are put together from words at run time, in
-one place, and are put together here too.
+A call is ``anything.method``, or a string equal to the method's name, where the method belongs to a
+client that the code creates somewhere. The calls for snapshots are composed from words at run time, in
+one place, and are composed here too.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ TEMPLATE = ROOT / "template.yaml"
 LEFT_OUT = {"local", "terminal", "__main__.py"}
 SNAPSHOTS = "aws/snapshots.py"
 
-# Where IAM's name is not the operation's.
+# Operations with a different name in IAM.
 RENAMED = {"lambda:Invoke": "lambda:InvokeFunction"}
-# No operation: a token is signed offline, and the database asks IAM.
+# Not an operation: the token is signed offline, and the database asks IAM.
 OFFLINE = {"generate_db_auth_token": "rds-db:connect"}
 
 _ACTION = re.compile(r"\b([a-z][a-z-]+:[A-Za-z]+[a-z])\b")
@@ -41,7 +41,7 @@ _MODULE = re.compile(r"\b([\w/]+\.py)\b")
 
 @cache
 def list_calls() -> dict[str, frozenset[str]]:
-    """Return each IAM action that deployed code calls, with the modules that do."""
+    """Return each IAM action that deployed code calls, with the modules that call it."""
     trees = {
         path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8"))
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -59,7 +59,7 @@ def list_calls() -> dict[str, frozenset[str]]:
 
 
 def list_dynamic_calls() -> list[str]:
-    """Return the modules whose calls of a client's methods cannot be read off the source."""
+    """Return the modules whose client calls cannot be found in the source."""
     return [
         path.relative_to(PACKAGE).as_posix()
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -77,7 +77,7 @@ def list_allowed_actions() -> frozenset[str]:
 
 
 def find_actions(value: Any) -> Iterator[str]:
-    """Yield the actions of every Allow statement, however deep in conditions."""
+    """Yield the actions of every Allow statement, at any depth of conditions."""
     if isinstance(value, dict):
         if value.get("Effect") == "Allow":
             actions = value["Action"]
@@ -90,7 +90,7 @@ def find_actions(value: Any) -> Iterator[str]:
 
 
 def list_traces() -> list[tuple[int, str, frozenset[str]]]:
-    """Return line and action of each permission, and the modules that the comment above it names."""
+    """Return line and action of each permission, and the modules named in the comment above it."""
     found: list[tuple[int, str, frozenset[str]]] = []
     named: set[str] = set()
     in_comment = False
@@ -121,7 +121,7 @@ def _list_methods(services: list[str]) -> dict[str, str]:
 
 
 def _services(tree: ast.Module) -> Iterator[str]:
-    """Yield the services that clients are made for: ``clients("rds", …)``, ``make_client("rds")``."""
+    """Yield the services with clients: ``clients("rds", …)``, ``make_client("rds")``."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(
@@ -141,7 +141,7 @@ def _named_methods(tree: ast.Module) -> Iterator[str]:
 
 
 def _put_together(tree: ast.Module) -> Iterator[str]:
-    """Yield what ``Snapshots._call`` is asked for, of both families."""
+    """Yield the actions that ``Snapshots._call`` requests, for both families."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(attr="_call"), args=[ast.Constant(str(verb)), *_]):

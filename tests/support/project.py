@@ -1,4 +1,4 @@
-"""A folder of migrations and a database, as a project has them, and runs of Lockgate between them."""
+"""A project's folder of migrations and database, and runs of Lockgate on them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CALLER = Caller("test", {"case": "one"})
 
 @dataclass(slots=True)
 class Project:
-    """One project. ``settings`` are further LOCKGATE_ variables; ``events`` what runs emitted.
+    """One project. ``settings`` are further LOCKGATE_ variables; ``events`` were emitted by its runs.
 
-    ``has_product_default``: a first run on a database with tables is refused, as in the product.
-    ``login`` is who `address` signs in, ``(user, password)``, the superuser unless given.
+    With ``has_product_default``, a first run on a database with tables is refused, as in the product.
+    ``login`` is the ``(user, password)`` in `address`, by default the superuser.
     """
 
     folder: Path
@@ -40,14 +40,14 @@ class Project:
     has_product_default: bool = False
 
     def address(self, port: int | None = None) -> str:
-        """Return the database's address, by another port if one is given."""
+        """Return the database's address, with another port if given."""
         database = self.database
         user, password = self.login or (database.user, database.password)
         place = f"{database.host}:{database.port if port is None else port}"
         return f"postgresql://{user}:{password}@{place}/{database.name}"
 
     def write(self, files: dict[str, str]) -> None:
-        """Write migrations, subfolders included."""
+        """Write migrations and their subfolders."""
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,11 +62,11 @@ class Project:
         environment = {
             **self.database.environment,
             "LOCKGATE_MIGRATIONS": str(self.folder),
-            # Far more than any machine needs; a test that wants to see the end of it sets its own.
+            # Far more than any machine needs; a test of these limits sets its own.
             "LOCKGATE_CONNECT_TIMEOUT": "60s",
             "LOCKGATE_CONNECT_BUDGET": "60s",
-            # Many tests make tables by hand first. What that means to a first run is tested with
-            # `has_product_default`.
+            # Many tests first create tables by hand. `has_product_default` tests the effect on a
+            # first run.
             "LOCKGATE_FIRST_RUN": "" if self.has_product_default else "allow",
             **self.settings,
             **overrides,
@@ -74,7 +74,7 @@ class Project:
         return read_settings(environment)
 
     def runner(self, *, deadline: Deadline | None = None, **overrides: str) -> Runner:
-        """Return a runner that has done nothing yet."""
+        """Return a runner that has not run yet."""
         settings = self.read_settings(**overrides)
         return make_engine(
             settings,
@@ -95,7 +95,7 @@ class Project:
         return self.runner(deadline=deadline, **overrides).run(request)
 
     def do(self, action: Action, *, deadline: Deadline | None = None, **given: Any) -> Report:
-        """Carry out any request: settings in capitals, the request's own fields in small letters."""
+        """Carry out any request: upper-case arguments are settings, lower-case ones request fields."""
         settings = {name: value for name, value in given.items() if name.isupper()}
         fields = {name: value for name, value in given.items() if not name.isupper()}
         request = Request(action, CALLER, **fields)
@@ -117,18 +117,18 @@ class Project:
         return [fields for event, fields in self.events if event == name]
 
     def history(self) -> list[tuple[str, str]]:
-        """Return id and state of every row, read from outside."""
+        """Return id and state of every history row, read without Lockgate."""
         rows = self.database.run(
             "SELECT migration_id, state FROM lockgate.migration_history ORDER BY migration_id"
         )
         return [(row[0], row[1]) for row in rows]
 
     def runs(self) -> list[str]:
-        """Return the status of every recorded run, the oldest first."""
+        """Return the status of every recorded run, oldest first."""
         rows = self.database.run("SELECT status FROM lockgate.migration_run ORDER BY token")
         return [row[0] for row in rows]
 
     def lock_owner(self) -> str | None:
-        """Return who holds the lock."""
+        """Return the lock's holder."""
         owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
         return owner

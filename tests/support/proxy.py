@@ -1,13 +1,13 @@
-"""A proxy that understands PostgreSQL's framing, and does something at a chosen message.
+"""A proxy that understands PostgreSQL's framing, and causes a fault at a chosen message.
 
-Only for connections without TLS. Messages of the run's own connections are counted, those of its
-observer are not; a message is an *effect* of the run: a simple query, or a Sync. With `copies` the
-pieces of COPY data and its end are counted too. They have no answer of their own, and so no AFTER.
+Only for connections without TLS. It counts the messages of a run's own connections, not those of its
+observer. A counted message is an *effect* of the run: a simple query or a Sync. With `copies`, pieces of
+COPY data and the end of the data count too. They have no answer of their own, and so no AFTER.
 
 ::
 
-    client ── Q ──▶ proxy ── Q ──▶ server        BEFORE: the server never hears of the message
-           ◀── Z ──       ◀── Z ──               AFTER: the client never hears of its outcome
+    client ── Q ──▶ proxy ── Q ──▶ server    BEFORE: the server never receives the message
+           ◀── Z ──       ◀── Z ──           AFTER: the client never receives its outcome
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEY_DATA, _READY = b"K", b"Z"
 
 
 class Moment(StrEnum):
-    """When in the life of a message the fault happens."""
+    """When the fault happens: before or after a message is processed."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -50,7 +50,7 @@ class Link:
     waiting: list[int] = field(default_factory=list)
 
     def reset(self) -> None:
-        """Break both sides off, so that each sees a reset."""
+        """Reset both sides."""
         for sock in (self.client, self.upstream):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -58,20 +58,20 @@ class Link:
             sock.close()
 
     def freeze(self, *, keeps_server: bool = False) -> None:
-        """Relay nothing any more, and close nothing: a peer that fell silent.
+        """Stop relaying without closing anything, like a peer that has gone silent.
 
-        When the client then closes its side, the server's is closed as well, unless it is to be kept:
-        the server does not hear of it then, and its session stays until somebody ends it.
+        When the client closes its side, the server's side is closed too, unless ``keeps_server``: then
+        the server notices nothing, and its session stays until another session ends it.
         """
         self.keeps_server = keeps_server
         self.is_frozen = True
 
 
 class Proxy:
-    """Listens on loopback; calls ``fault(link)`` at message ``at`` (from 1), once.
+    """Listens on loopback; calls ``fault(link)`` once, at message ``at`` (from 1).
 
-    ``gate(link)`` is called before every message is handed on, and may hold it back. ``break_all``:
-    every connection is broken at its next message.
+    ``gate(link)`` is called before every message is forwarded, and may delay it. ``break_all`` resets
+    every connection at its next message.
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class Proxy:
             raise self._failure
 
     def fall_silent(self) -> None:
-        """Relay nothing any more, of connections to come either: a network that fell silent."""
+        """Stop relaying, for new connections as well, like a network that has gone silent."""
         self._is_silent = True
         for link in self._links:
             link.freeze()
 
     def refuse_more(self) -> None:
-        """Accept no further connection."""
+        """Refuse further connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -175,7 +175,8 @@ class Proxy:
         if not link.keeps_server:
             _close_quietly(link.upstream)
         if not link.is_answered:
-            # A server that hung up on the first word: nobody else would tell the client.
+            # The server closed the connection on the first message: no other code closes the
+            # client.
             _close_quietly(link.client)
 
     def _hold(self, link: Link, frame: bytes, number: int) -> None:
@@ -214,7 +215,7 @@ class Proxy:
             try:
                 self.fault(link)
             except Exception as failure:
-                # Said by the test's own thread, instead of what follows from it.
+                # Raised in the test's own thread, instead of the errors that follow from it.
                 self._failure = failure
                 raise
 

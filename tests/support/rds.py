@@ -1,4 +1,4 @@
-"""A client of RDS whose snapshots take their time, or fail; everything else is another client's."""
+"""An RDS client whose snapshots take time or fail; all other calls go to a wrapped client."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _NOUNS = ("DBClusterSnapshot", "DBSnapshot")
 
 
 def answer_error(code: str, message: str = "said so") -> ClientError:
-    """Return the exception for an error code of AWS."""
+    """Return the exception for an AWS error code."""
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
 class ScriptedRds:
-    """Wraps a client. ``states`` are what new snapshots go through, one further with each look.
+    """Wraps a client. New snapshots go through ``states``, one further with each look.
 
-    ``errors`` holds what single operations raise, in order, instead of answering; under ``look``
-    what looks at one snapshot raise. ``answers`` are answers in the place of the client's. ``calls``
-    counts the operations.
+    ``errors`` lists exceptions that operations raise, in order, instead of answering; those under
+    ``look`` are raised by any look at one snapshot. ``answers`` replace the client's answers.
+    ``calls`` counts the operations.
     """
 
     def __init__(self, client: Any, *states: tuple[str, int]) -> None:
@@ -59,7 +59,7 @@ class ScriptedRds:
         for snapshot in found:
             left = self._left.get(snapshot[f"{noun}Identifier"])
             if left:
-                # The last state stays; a list does not bring a snapshot on.
+                # The last state remains; listing does not advance a snapshot.
                 if is_look and len(left) > 1:
                     left.pop(0)
                 snapshot["Status"], snapshot["PercentProgress"] = left[0]

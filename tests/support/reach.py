@@ -1,15 +1,15 @@
-"""How many examples of a property test reach the code that it guards.
+"""The share of a property test's examples that reach the code it guards.
 
-A property holds for any example that does nothing. So each property test says what its examples must
-do, and in how many per cent of them at least::
+A property holds for any example that does nothing. So each property test declares what its examples must
+do, and in at least what percentage of them::
 
     @must_reach(refused=10, split=20)
     @given(TEXTS)
     def test_any_text_is_split_or_refused(text: str) -> None:
         reached("split", when=is_split(text))
 
-Take half of what a run shows, or less: examples are random. ``LOCKGATE_TEST_SHOW_REACH=1`` with
-pytest's ``-s`` prints what was reached.
+Use at most half of the measured share: examples are random. ``LOCKGATE_TEST_SHOW_REACH=1`` with
+pytest's ``-s`` prints the shares.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MOST_ROUNDS = 10
 
 @dataclass(slots=True)
 class Tally:
-    """Counts examples, and for each name how many of them reached it.
+    """Counts examples, and for each name the examples that reached it.
 
-    ``least`` is, for each name, the share that must be reached, in per cent.
+    ``least`` is the required share for each name, in per cent.
     """
 
     least: Mapping[str, float]
@@ -47,37 +47,37 @@ class Tally:
         self._here = set()
 
     def reach(self, name: str) -> None:
-        """Note that the present example reached this, once however often it did.
+        """Record that the current example reached this; repeated calls count once.
 
         Raises:
-            KeyError: the test demands nothing of this name.
+            KeyError: `must_reach` does not declare this name.
         """
         if name not in self.least:
             raise KeyError(f"must_reach does not name {name!r}, only {sorted(self.least)}")
         self._here.add(name)
 
     def end(self) -> None:
-        """Count an example that held."""
+        """Count an example that passed."""
         self.examples += 1
         self.counts.update(self._here)
 
     def share(self, name: str) -> float:
-        """Return in how many per cent of the examples this was reached."""
+        """Return the share of examples that reached this, in per cent."""
         return 100 * self.counts[name] / self.examples if self.examples else 0.0
 
     def check(self) -> None:
-        """Demand that everything was reached in enough examples.
+        """Check that every name was reached in enough examples.
 
         Raises:
-            AssertionError: something was reached in too few.
+            AssertionError: a name was reached in too few.
         """
         if os.environ.get(_SHOW_VARIABLE):
-            print(*(f"{name} {self.share(name):.0f} %" for name in self.least), sep=", ")  # noqa: T201 - asked for
+            print(*(f"{name} {self.share(name):.0f} %" for name in self.least), sep=", ")  # noqa: T201 - requested
         missed = self.find_missed()
         assert not missed, f"the property reaches {'; '.join(missed)}"
 
     def find_missed(self) -> list[str]:
-        """Return what was reached in too few examples, each with its counts."""
+        """Return the names that were reached in too few examples, with their counts."""
         return [
             f"{name!r} in {self.counts[name]} of {self.examples} examples, fewer than {least:g} %"
             for name, least in self.least.items()
@@ -89,13 +89,13 @@ _current: ContextVar[Tally] = ContextVar("tally")
 
 
 def reached(name: str, *, when: object = True) -> None:
-    """Note that the present example reached something, if it did."""
+    """If ``when`` is true, record that the current example reached this."""
     if when:
         _current.get().reach(name)
 
 
 def must_reach(**least: float) -> Callable[[Test], Test]:
-    """Let a test of Hypothesis fail if too few of its examples reach something; put on above `given`.
+    """Fail a Hypothesis test if too few of its examples reach these names; goes above `given`.
 
     Examples that `assume` rejects do not count.
     """

@@ -2,14 +2,14 @@
 
 ::
 
-    Runtime.invoke          _Sandbox (server)              process (awslambdaric)
+    Runtime.invoke          _Sandbox (server)                process (awslambdaric)
          │── first one: start ──>│────────────────────────────────>│ imports the handler
          │                       │<──── GET invocation/next ───────│ or POST init/error
          │── event ─────────────>│──── event, deadline ───────────>│ runs the handler
          │<── result or error ───│<──── POST response | error ─────│
-         │── deadline or memory over: SIGKILL; the next invocation starts a new process
+         │── deadline or memory exceeded: SIGKILL; the next invocation starts a new process
 
-Knows the Runtime API and processes. Knows nothing of Lockgate.
+Contains only the Runtime API and processes, nothing specific to Lockgate.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _API = "/2018-06-01/runtime"
-# Lambda gives an import 10 s; a busy test machine is slower.
+# Lambda allows an import 10 s; a busy test machine is slower.
 _INIT_LIMIT_SECONDS = 120.0
-# How often it is asked whether to kill; an answer is heard at once.
+# Interval of checks whether to kill; answers are received at once.
 _LOOK_SECONDS = 0.05
 MEMORY_MB = 512
 _STOP = None
@@ -50,10 +50,10 @@ _STOP = None
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How one invocation went. ``error`` is the object that Lambda returns to a caller.
+    """The result of one invocation. ``error`` is the object that Lambda returns to a caller.
 
-    ``duration_ms`` is the handler's own time, without the start of the process; ``peak_mb`` the most
-    memory that the process has had so far, 0 where the machine does not say.
+    ``duration_ms`` is the handler's own time, without the start of the process; ``peak_mb`` is the
+    process's peak memory so far, 0 if the machine does not report it.
     """
 
     result: Any
@@ -67,7 +67,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """One event on its way to the process."""
+    """An event on its way to the process."""
 
     body: bytes
     timeout_seconds: float
@@ -78,19 +78,19 @@ class _Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What is heard from the process: an answer, a failed start, or its end."""
+    """A message from the process: an answer, a failed start, or its end."""
 
     kind: str
     body: bytes
 
 
 class Runtime:
-    """A function: its code, handler and environment. Starts a process when it is first invoked.
+    """A function: its code, handler and environment. The first invocation starts its process.
 
-    ``task_root`` is the folder of the code, and the working folder, as in Lambda. ``environment``
-    is added to Lambda's own variables; nothing else of the caller's environment is passed on.
-    ``python`` has awslambdaric. A process that has more than ``memory_mb`` is killed (on Linux), and
-    ``launcher`` is what starts it: see `find_launcher`.
+    ``task_root`` is the folder of the code and the working folder, as in Lambda. ``environment`` is
+    added to Lambda's own variables; no other variables of the caller are passed on. ``python`` has
+    awslambdaric. On Linux, a process with more than ``memory_mb`` is killed. ``launcher`` is the
+    command that starts it: see `find_launcher`.
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class Runtime:
 
     @property
     def pid(self) -> int | None:
-        """The process, if there is one."""
+        """The process id, if there is a process."""
         return None if self._sandbox is None else self._sandbox.pid
 
     def start(self) -> float:
-        """Start the process if there is none; return how long the start took, in milliseconds."""
+        """Start the process if there is none; return the duration of the start in milliseconds."""
         if self._sandbox is None:
             self._sandbox = _Sandbox(
                 [*self._launcher, str(self._python), "-m", "awslambdaric", self._handler],
@@ -159,11 +159,10 @@ class Runtime:
     ) -> Invocation:
         """Run the handler on ``event``, a JSON value, and wait for its end.
 
-        A handler that is over its time or its memory is killed without notice, as are a process that
-        ended by itself and one that could not import the handler; the next invocation starts anew. A
-        test
-        may tell the handler of less time than it has (``told_seconds``), so that a slow machine
-        kills nothing, and choose the moment of the kill itself (``kill_when``).
+        A handler that exceeds its time or memory is killed without notice. After that, and after a
+        process that ended or could not import the handler, the next invocation starts a new process.
+        A test may announce less time than the handler has (``told_seconds``), so that a slow machine
+        does not kill it, and may decide itself when to kill (``kill_when``).
         """
         limit = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         self.start()
@@ -177,9 +176,9 @@ class Runtime:
 
 
 def find_launcher() -> tuple[str, ...] | None:
-    """Return what starts a process that a folder's modes bind, which for root they do not.
+    """Return the command prefix that makes file modes apply to a process, even for root.
 
-    ``None``: this is root, and there is no way to become anything less.
+    ``None`` means that this is root and cannot drop its capabilities.
     """
     if os.geteuid() != 0:
         return ()
@@ -191,7 +190,7 @@ def find_launcher() -> tuple[str, ...] | None:
 
 
 class _Sandbox:
-    """One process, and the server that it talks to."""
+    """One process, and its server."""
 
     def __init__(
         self, command: list[str], task_root: Path, environment: Mapping[str, str], memory_mb: int
@@ -222,11 +221,11 @@ class _Sandbox:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process id."""
         return self._process.pid
 
     def await_start(self) -> float:
-        """Wait until the handler is imported or cannot be; return how long it took, in milliseconds."""
+        """Wait until the handler is imported or fails to import; return the duration in milliseconds."""
         give_up_at = time.monotonic() + _INIT_LIMIT_SECONDS
         while not self.is_ready.wait(0.005) and self._failed_start is None:
             if not self.words.empty():
@@ -237,13 +236,13 @@ class _Sandbox:
         return (self._ready_at - self._started_at) * 1_000
 
     def note_ready(self) -> None:
-        """Hear that the process asks for an event."""
+        """Record that the process has requested an event."""
         if not self.is_ready.is_set():
             self._ready_at = time.monotonic()
             self.is_ready.set()
 
     def deliver(self, delivery: _Delivery) -> tuple[Invocation, bool]:
-        """Hand over one event; return how it went, and whether the process can take another."""
+        """Deliver one event; return the result, and whether the process can take another."""
         self._deliveries += 1
         started_at = time.monotonic()
         word = self._failed_start
@@ -295,7 +294,7 @@ class _Api(RequestHandler):
     """The four calls that a runtime makes."""
 
     def get(self) -> None:
-        """Wait for the next event and hand it out."""
+        """Wait for the next event and return it."""
         if self.path != f"{_API}/invocation/next":
             self.answer(404)
             return
@@ -318,7 +317,7 @@ class _Api(RequestHandler):
         )
 
     def post(self) -> None:
-        """Take an answer."""
+        """Accept an answer."""
         body = self.read_body()
         kind = "init" if self.path == f"{_API}/init/error" else self.path.rpartition("/")[2]
         self.answer(202)
@@ -347,7 +346,7 @@ def _platform_error(delivery: _Delivery, kind: str, message: str) -> dict[str, A
 
 
 def read_peak_mb(pid: int) -> float:
-    """Return the most memory that a process has had, in MB; 0 where the machine does not say."""
+    """Return a process's peak memory in MB; 0 if the machine does not report it."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,4 +1,4 @@
-"""Values that are computed once for all workers of a run of the tests, such as an undisturbed run's."""
+"""Values that are computed once for all workers of a test run, such as an undisturbed run's outcome."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 def compute_once(factory: pytest.TempPathFactory, name: str, compute: Callable[[], T]) -> T:
-    """Return a value that the first worker to ask for it computes, while the others wait.
+    """Return a value that the first worker to need it computes, while the others wait.
 
-    The value must not depend on the worker: no port, no folder, no name of a database.
+    The value must not depend on the worker: no port, folder or database name.
     """
     folder = find_folder_of_all_workers(factory)
     file = folder / f"{name}.pickle"
@@ -27,11 +27,11 @@ def compute_once(factory: pytest.TempPathFactory, name: str, compute: Callable[[
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not file.exists():
             file.write_bytes(pickle.dumps(compute()))
-        value: T = pickle.loads(file.read_bytes())  # noqa: S301 - written by this very run
+        value: T = pickle.loads(file.read_bytes())  # noqa: S301 - written by this test run
     return value
 
 
 def find_folder_of_all_workers(factory: pytest.TempPathFactory) -> Path:
-    """Return the folder that this run of the tests has to itself; a worker's lies in it."""
+    """Return the folder of this test run, which contains each worker's folder."""
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -1,7 +1,7 @@
-"""A pytest plugin that prints what was skipped and why: one line for each reason.
+"""A pytest plugin that prints skipped tests and files: one line for each reason.
 
-pytest's own list has a line for each place in the code, and under xdist it leaves out the files that are
-skipped while they are collected. A worker therefore hands those over when it ends.
+pytest's own list has a line for each place in the code. Under xdist it omits files that are skipped
+during collection, so each worker sends its own to the controller when it ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Node(Protocol):
 
 
 def get_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a test or a file was skipped."""
+    """Return the reason why a test or a file was skipped."""
     skip = report.longrepr
     text = str(skip[2] if isinstance(skip, tuple) else skip)
     return text.removeprefix("Skipped: ")
@@ -49,19 +49,19 @@ class Skips:
         self._files: dict[str, str] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Remember a file that is skipped."""
+        """Record a skipped file."""
         if report.skipped:
             self._files[report.nodeid] = get_reason(report)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Hand the files over, if this is a worker."""
+        """Send the files to the controller, if this is a worker."""
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output[_KEY] = self._files
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: _Node) -> None:
-        """Take the files from a worker; every worker collects the same ones."""
+        """Receive the files from a worker; every worker collects the same ones."""
         self._files |= getattr(node, "workeroutput", {}).get(_KEY, {})
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -1,4 +1,4 @@
-"""A run that goes on only when a test says so: message by message."""
+"""A run that a test advances message by message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEP_SECONDS = 0.1
 
 
 class SteppedRun:
-    """One up in a thread of its own, held before each of its messages until `step` lets it pass."""
+    """An up in its own thread, held before each of its messages until `step` lets it continue."""
 
     def __init__(self, project: Project) -> None:
         self.report: Report | None = None
@@ -59,14 +59,14 @@ class SteppedRun:
         return not self._thread.is_alive()
 
     def step(self, count: int) -> None:
-        """Let so many messages pass, or fewer if the run ends or waits for something else."""
+        """Let this many messages pass, or fewer if the run ends or waits for something else."""
         for _ in range(count):
             self._arrived.clear()
             self._passes.release()
             self._await()
 
     def let_go(self) -> None:
-        """Hold nothing back any more."""
+        """Stop holding messages."""
         self._is_free = True
         self._passes.release(1_000)
 

@@ -1,4 +1,4 @@
-"""A question to a test's database, as the reader of another tool's history asks it."""
+"""Queries to a test's database, as the reader of another tool's history sends them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def make_ask(database: Database, *, setup: str | None = None) -> Ask:
-    """Return a function that sends queries on one connection, after ``setup`` was sent on it."""
+    """Return a function that sends queries on one connection, after sending ``setup`` on it."""
     connection = database.connect()
     if setup is not None:
         connection.run(setup)
@@ -27,6 +27,6 @@ def make_ask(database: Database, *, setup: str | None = None) -> Ask:
 
 
 def find_table(shape: TableShape, ask: Ask) -> str | None:
-    """Return the only table with the shape of a tool's history, if there is exactly one."""
+    """Return the table with the shape of a tool's history, if there is exactly one."""
     found = find_tables(ask, shape)
     return found[0].table if len(found) == 1 else None

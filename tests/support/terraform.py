@@ -1,6 +1,6 @@
-"""Terraform, offline: where a copy of the AWS provider is, and how a command is run with it.
+"""Terraform offline: finding a copy of the AWS provider, and running commands with it.
 
-The copy is looked for in the folder of LOCKGATE_TEST_TERRAFORM_PLUGINS, in Terraform's own cache and
+The copy is searched in the folder of LOCKGATE_TEST_TERRAFORM_PLUGINS, in Terraform's own cache and
 mirrors, and in the folders of /opt; its layout is that of a filesystem mirror.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PLUGINS_VARIABLE = "LOCKGATE_TEST_TERRAFORM_PLUGINS"
-# Below the name of whichever registry it came from.
+# Below the host name of any registry.
 _PROVIDER = "*/hashicorp/aws"
 _MIRROR = re.compile(r'filesystem_mirror\s*\{[^}]*?path\s*=\s*"([^"]+)"')
 _CACHE = re.compile(r'^\s*plugin_cache_dir\s*=\s*"([^"]+)"', re.MULTILINE)
@@ -29,20 +29,20 @@ _TIMEOUT_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command went: its exit status, and what it said, on one line for what is compared."""
+    """The result of a command: its exit status and its output."""
 
     status: int
     said: str
 
     @property
     def words(self) -> str:
-        """What it said without the frames and line breaks that Terraform puts in."""
+        """The output without the frames and line breaks that Terraform adds."""
         return " ".join(self.said.replace("│", " ").split())
 
 
 @dataclass(frozen=True, slots=True)
 class Terraform:
-    """Terraform in one folder. ``environment`` is added to what every command gets."""
+    """Terraform in one folder. ``environment`` is added for every command."""
 
     program: Path
     cli_config: Path
@@ -50,7 +50,7 @@ class Terraform:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **variables: str) -> Done:
-        """Run a command to its end, whatever that is; ``variables`` are the configuration's."""
+        """Run a command to its end and return its result; ``variables`` are input variables."""
         done = subprocess.run(
             [self.program, f"-chdir={self.folder}", *arguments],
             env={
@@ -73,14 +73,14 @@ class Terraform:
         return Done(done.returncode, done.stdout)
 
     def succeed(self, *arguments: str, **variables: str) -> str:
-        """Run a command that must not fail; return what it said."""
+        """Run a command, assert that it succeeds, and return its output."""
         done = self.run(*arguments, **variables)
         assert done.status == 0, done.said
         return done.said
 
 
 def find_program() -> Path | None:
-    """Return Terraform itself, if it is installed."""
+    """Return the path of Terraform, if it is installed."""
     found = shutil.which("terraform")
     return None if found is None else Path(found)
 
@@ -91,7 +91,7 @@ def find_plugins() -> Path | None:
 
 
 def write_cli_config(plugins: Path, folder: Path) -> Path:
-    """Write and return a CLI configuration that takes providers from a folder, and from nowhere else."""
+    """Write and return a CLI configuration that takes providers only from this folder."""
     path = folder / "terraform.rc"
     path.write_text(
         f'provider_installation {{\n  filesystem_mirror {{\n    path = "{plugins}"\n  }}\n}}\n',

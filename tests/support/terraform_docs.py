@@ -1,7 +1,7 @@
-"""A module's tables for its README, in the manner of terraform-docs, read off its formatted source.
+"""A module's tables for its README, like those of terraform-docs, from its formatted source.
 
-Knows blocks as `terraform fmt` lays them out: a block begins and ends at the margin, an argument of one
-line has its value behind the equals sign.
+Expects blocks in the layout of `terraform fmt`: a block begins and ends at the margin, and a one-line
+argument has its value after the equals sign.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PROVIDER = re.compile(r'(\w+) = \{\s+source +=[^\n]+\s+version = "([^"]+)"')
 
 
 def describe_module(folder: Path) -> str:
-    """Return the part of a README that lies between the marks."""
+    """Return the part of a README between the marks."""
     source = "\n".join(path.read_text("utf-8") for path in sorted(folder.glob("*.tf")))
     blocks = [
         (match[1], re.findall(r'"([^"]+)"', match[2]), match[3])
@@ -70,7 +70,7 @@ def _describe_input(name: str, body: str) -> tuple[str, ...]:
 
 
 def _read(body: str, argument: str) -> str:
-    """Return an argument's value as it is written; empty if it is not there."""
+    """Return an argument's value as written, or an empty string if it is missing."""
     found = re.search(rf"^  {argument} += (.+)$", body, re.MULTILINE)
     return "" if found is None else found[1]
 

@@ -1,4 +1,4 @@
-"""The CloudFormation driver, against a custom resource of a few lines."""
+"""The CloudFormation driver, tested with a custom resource of a few lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Toy:
-    """A custom resource that answers what it is told to, and keeps the events."""
+    """A custom resource that answers as configured, and records the events."""
 
     physical_id: str = "toy"
     fails_on: str = ""
@@ -47,7 +47,7 @@ class Toy:
 
     @property
     def kinds(self) -> list[str]:
-        """The events' kinds, in order."""
+        """The kinds of the events, in order."""
         return [event["RequestType"] for event in self.events]
 
     def _put(self, event: Event) -> None:
@@ -75,13 +75,13 @@ class Toy:
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    """Give a bucket that takes answers."""
+    """Give a bucket that accepts answers."""
     with Bucket() as opened:
         yield opened
 
 
 def test_create_sends_scalars_as_strings_and_keeps_the_id(bucket: Bucket) -> None:
-    """Numbers and flags arrive as CloudFormation sends them."""
+    """Numbers and flags arrive as strings, and the stack keeps the physical id."""
     toy = Toy()
     stack = Stack(toy, bucket)
 
@@ -94,7 +94,7 @@ def test_create_sends_scalars_as_strings_and_keeps_the_id(bucket: Bucket) -> Non
 
 
 def test_create_that_fails_is_deleted_with_the_id_of_the_answer(bucket: Bucket) -> None:
-    """The rollback of a creation is a Delete."""
+    """The rollback of a failed Create is a Delete with the id of the answer."""
     toy = Toy(physical_id="half", fails_on="Create")
 
     assert Stack(toy, bucket).create({}) == StackStatus.ROLLBACK_COMPLETE
@@ -104,7 +104,7 @@ def test_create_that_fails_is_deleted_with_the_id_of_the_answer(bucket: Bucket) 
 
 
 def test_delete_with_an_invented_id_arrives_while_create_runs(bucket: Bucket) -> None:
-    """Another resource's failure does not wait for ours."""
+    """If another resource fails, Delete arrives while Create is still running."""
     toy = Toy(may_finish=threading.Event())
     stack = Stack(toy, bucket)
     assert toy.may_finish is not None
@@ -116,7 +116,7 @@ def test_delete_with_an_invented_id_arrives_while_create_runs(bucket: Bucket) ->
 
 
 def test_update_that_fails_comes_back_with_properties_swapped(bucket: Bucket) -> None:
-    """The rollback of an update is an update to what was."""
+    """The rollback of a failed Update is an Update with the properties swapped."""
     toy = Toy(fails_on="Update")
     older = Toy()
     stack = Stack(older, bucket)
@@ -134,7 +134,7 @@ def test_update_that_fails_comes_back_with_properties_swapped(bucket: Bucket) ->
 def test_update_is_taken_back_by_the_older_handler_when_a_later_resource_fails(
     bucket: Bucket,
 ) -> None:
-    """Old code meets what the newer code did."""
+    """If a later resource fails, the older handler gets the rollback's Update."""
     older, newer = Toy(), Toy()
     stack = Stack(older, bucket)
     stack.create({"CodeVersion": 1})
@@ -147,7 +147,7 @@ def test_update_is_taken_back_by_the_older_handler_when_a_later_resource_fails(
 
 
 def test_update_without_a_change_sends_nothing(bucket: Bucket) -> None:
-    """A new function alone is no event."""
+    """An update that changes only the handler sends no event."""
     toy = Toy()
     stack = Stack(toy, bucket)
     stack.create({"CodeVersion": 1})
@@ -157,7 +157,7 @@ def test_update_without_a_change_sends_nothing(bucket: Bucket) -> None:
 
 
 def test_changed_physical_id_deletes_the_old_one(bucket: Bucket) -> None:
-    """A replacement cleans up after itself."""
+    """After a changed physical id, the old resource is deleted with its old properties."""
     toy = Toy(physical_id="one")
     stack = Stack(toy, bucket)
     stack.create({"DbName": "a"})
@@ -172,7 +172,7 @@ def test_changed_physical_id_deletes_the_old_one(bucket: Bucket) -> None:
 
 
 def test_raising_handler_is_invoked_again_with_the_same_event(bucket: Bucket) -> None:
-    """Lambda repeats an asynchronous event."""
+    """A handler that raises is invoked again with the same event."""
     toy = Toy(raises=2)
 
     assert Stack(toy, bucket).create({}) == StackStatus.CREATE_COMPLETE
@@ -180,7 +180,7 @@ def test_raising_handler_is_invoked_again_with_the_same_event(bucket: Bucket) ->
 
 
 def test_event_delivered_again_keeps_its_request_id(bucket: Bucket) -> None:
-    """A second delivery is told from the first by nothing."""
+    """A second delivery is identical to the first."""
     toy = Toy()
     stack = Stack(toy, bucket)
     stack.create({})
@@ -192,7 +192,7 @@ def test_event_delivered_again_keeps_its_request_id(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("refusal", Refusal)
 def test_refused_put_may_be_sent_again(bucket: Bucket, refusal: Refusal) -> None:
-    """Only accepted answers count."""
+    """A refused PUT may be sent again; only accepted answers count."""
     bucket.fail_next(2, refusal)
 
     assert Stack(Toy(tries=3), bucket).create({}) == StackStatus.CREATE_COMPLETE
@@ -215,7 +215,7 @@ def test_refused_put_may_be_sent_again(bucket: Bucket, refusal: Refusal) -> None
 def test_answer_that_cloudformation_refuses_fails_the_test(
     bucket: Bucket, toy: Toy, complaint: str
 ) -> None:
-    """The driver is as strict as CloudFormation."""
+    """An answer that CloudFormation would refuse fails the test."""
     with pytest.raises(AssertionError) as raised:
         Stack(toy, bucket).create({})
 

@@ -1,4 +1,4 @@
-"""The counting of examples, and that every property test counts."""
+"""The counting of examples, and its use by every property test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIXED = settings(derandomize=True, database=None)
 
 
 def test_test_that_reaches_enough_passes() -> None:
-    """What is reached in every second example is more than a quarter."""
+    """A test whose examples reach a name often enough passes."""
 
     @must_reach(even=25)
     @FIXED
@@ -29,7 +29,7 @@ def test_test_that_reaches_enough_passes() -> None:
 
 
 def test_test_that_reaches_too_little_fails() -> None:
-    """It names what was missed, and how often it was reached."""
+    """A test that misses its share fails, naming what was missed and how often it was reached."""
 
     @must_reach(even=25, never=1)
     @FIXED
@@ -42,7 +42,7 @@ def test_test_that_reaches_too_little_fails() -> None:
 
 
 def test_rejected_examples_do_not_count() -> None:
-    """Of the examples that are left every one is reached."""
+    """Examples that `assume` rejects do not count."""
 
     @must_reach(even=100)
     @FIXED
@@ -55,7 +55,7 @@ def test_rejected_examples_do_not_count() -> None:
 
 
 def test_failure_of_the_property_itself_is_what_is_raised() -> None:
-    """Nothing is counted then."""
+    """A failure of the property itself is raised, not that of the count."""
 
     @must_reach(even=100)
     @FIXED
@@ -68,7 +68,7 @@ def test_failure_of_the_property_itself_is_what_is_raised() -> None:
 
 
 def test_name_that_is_not_demanded_is_an_error() -> None:
-    """A name that is misspelt is found."""
+    """A name that `must_reach` does not declare is an error."""
 
     @must_reach(even=1)
     @FIXED
@@ -91,7 +91,7 @@ def _name(decorator: ast.expr) -> str:
     ids=lambda path: str(path.relative_to(TESTS)),
 )
 def test_every_property_test_counts_its_examples(path: Path) -> None:
-    """Whoever takes examples from Hypothesis says what they must reach."""
+    """Every test with examples from Hypothesis declares what they must reach."""
     silent = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""The runtime that end-to-end tests run handlers in, driven with handlers of a few lines."""
+"""The runtime of the end-to-end tests, driven with handlers of a few lines."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def runtime(task_root: Path) -> Iterator[Runtime]:
 
 
 def test_invocation_gets_the_environment_of_lambda(runtime: Runtime, task_root: Path) -> None:
-    """The handler sees Lambda's variables and those given, and none of the caller's."""
+    """The handler gets Lambda's variables and the given ones, and none of the caller's."""
     result = runtime.invoke({}).result
 
     assert str(task_root) == result["folder"] == result["root"]
@@ -72,7 +72,7 @@ def test_invocation_gets_the_environment_of_lambda(runtime: Runtime, task_root: 
 
 
 def test_second_invocation_is_warm(runtime: Runtime) -> None:
-    """One process serves one invocation after the other."""
+    """One process serves several invocations."""
     first, second = runtime.invoke({"say": "one"}), runtime.invoke({"say": "two"})
 
     assert [(i.is_cold, i.result["count"]) for i in (first, second)] == [(True, 1), (False, 2)]
@@ -80,7 +80,7 @@ def test_second_invocation_is_warm(runtime: Runtime) -> None:
 
 
 def test_raising_handler_returns_its_class_and_message(runtime: Runtime) -> None:
-    """An exception becomes an error object, and the process lives on."""
+    """An exception becomes an error object, and the process stays alive."""
     invocation = runtime.invoke({"raise": "too much"})
 
     assert invocation.error is not None
@@ -90,7 +90,7 @@ def test_raising_handler_returns_its_class_and_message(runtime: Runtime) -> None
 
 
 def test_handler_over_its_time_is_killed(runtime: Runtime) -> None:
-    """The process is gone after a timeout, and the next invocation starts cold."""
+    """A handler that exceeds its time is killed, and the next invocation is a cold start."""
     invocation = runtime.invoke({"sleep": 30}, timeout_seconds=0.3)
 
     assert invocation.timed_out
@@ -101,7 +101,7 @@ def test_handler_over_its_time_is_killed(runtime: Runtime) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody says what is used")
 def test_handler_over_its_memory_is_killed(task_root: Path) -> None:
-    """The process is gone without a word, as when Lambda's kernel ends it."""
+    """A handler that exceeds its memory is killed without a message, and the next start is cold."""
     with Runtime(task_root, "function.handler", memory_mb=64) as runtime:
         invocation = runtime.invoke({"take_mb": 100})
         again = runtime.invoke({})
@@ -114,7 +114,7 @@ def test_handler_over_its_memory_is_killed(task_root: Path) -> None:
 
 
 def test_start_can_be_had_before_the_first_event(runtime: Runtime) -> None:
-    """The handler is imported, once, by who asks first."""
+    """A start before the first event imports the handler once."""
     assert runtime.start() > 0
     pid = runtime.pid
 
@@ -123,7 +123,7 @@ def test_start_can_be_had_before_the_first_event(runtime: Runtime) -> None:
 
 
 def test_process_that_ends_is_an_exit_error(runtime: Runtime) -> None:
-    """A crash is told from an exception."""
+    """A process that exits is reported as an exit error, not as an exception."""
     invocation = runtime.invoke({"exit": 3})
 
     assert invocation.error is not None
@@ -133,7 +133,7 @@ def test_process_that_ends_is_an_exit_error(runtime: Runtime) -> None:
 
 
 def test_handler_that_does_not_import_is_an_init_error(task_root: Path) -> None:
-    """A module that raises is reported with its exception's class."""
+    """A handler that cannot be imported is reported with the exception's class."""
     (task_root / "broken.py").write_text("import nowhere\n")
     with Runtime(task_root, "broken.handler") as runtime:
         invocation = runtime.invoke({})

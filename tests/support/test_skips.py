@@ -1,4 +1,4 @@
-"""What a run of the tests prints of what it skipped."""
+"""The summary of skipped tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILE = "import pytest\npytest.importorskip('nothing_of_this_name', reason='it ne
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of tests, of which most are skipped."""
+    """Give a folder of tests, most of them skipped."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["tests.support.skips"]\n')
     (tmp_path / "test_some.py").write_text(SKIPPING)
     (tmp_path / "test_whole.py").write_text(FILE)

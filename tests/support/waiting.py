@@ -1,7 +1,7 @@
-"""Waiting for what another thread, process or session does: looked at, never timed.
+"""Wait for other threads, processes or sessions by observing them, not by sleeping.
 
-A test that sleeps for what "must have happened by then" breaks on a slow machine. These wait until it
-can be seen, and give up, with a word, only after more time than any machine needs.
+A test that sleeps until something "must have happened" fails on a slow machine. These functions poll for
+the effect, and fail with a message only after more time than any machine needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WHERE locktype = 'advisory' AND objid = :key AND NOT granted
 
 
 def wait_until(is_so: Callable[[], object], what: str) -> None:
-    """Return once something is so; fail with ``what`` if it never comes to be."""
+    """Wait until a condition is true; fail with ``what`` if it stays false."""
     ends_at = time.monotonic() + LONGEST_SECONDS
     while not is_so():
         assert time.monotonic() < ends_at, f"waited {LONGEST_SECONDS:.0f} s in vain: {what}"
@@ -40,7 +40,7 @@ def wait_until(is_so: Callable[[], object], what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A call that is under way in a thread of its own."""
+    """A call in progress in its own thread."""
 
     _future: Future[Any]
 
@@ -52,7 +52,7 @@ class Background:
         def run() -> None:
             try:
                 future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again by result()
                 future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()
@@ -69,9 +69,9 @@ class Background:
 
 
 class Gate:
-    """A place in a migration, where it waits in the server until the test lets it go on.
+    """A point in a migration at which it waits in the server until the test lets it continue.
 
-    ``SQL`` is what the migration says there, at its beginning.
+    ``SQL`` is the beginning of such a migration.
     """
 
     SQL = f"-- migrate:up lock_timeout:10min\nSELECT pg_advisory_xact_lock({_GATE_KEY});\n"
@@ -82,11 +82,11 @@ class Gate:
         self._keeper.run("SELECT pg_advisory_lock(:key)", key=_GATE_KEY)
 
     def wait(self) -> None:
-        """Return once a migration waits at the gate."""
+        """Wait until a migration is at the gate."""
         wait_until(self._is_waited_at, "a migration at the gate")
 
     def open(self) -> None:
-        """Let the migration go on, and whichever comes later pass."""
+        """Let the migration continue, and let later ones pass."""
         self._keeper.run("SELECT pg_advisory_unlock(:key)", key=_GATE_KEY)
 
     def _is_waited_at(self) -> bool:
@@ -102,7 +102,7 @@ def is_asleep(database: Database) -> bool:
 
 
 def hang_up(database: Database, connection: Any) -> None:
-    """Close a connection and return once its session is gone from the server."""
+    """Close a connection and wait until its session has left the server."""
     pid = connection.run("SELECT pg_backend_pid()")[0][0]
     connection.close()
     wait_until(
