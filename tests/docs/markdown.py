@@ -1,25 +1,25 @@
-"""Markdown as the tests of the documentation see it: headings, links, tables and fenced blocks.
+"""Parse the documentation for its tests: headings, links, tables and fenced blocks.
 
-A block's language may be followed by words that say what it is an example of::
+A block's language may be followed by words that determine how its example is tested::
 
-    ```sql 0001_create.sql            a migration; with the others of its page it makes a folder
-    ```sql refused 0001_create.sql    a file that is refused with the text block that follows
-    ```sql fails 0002_more.sql        one that fails, on top of the page's migrations; the text block
-                                      that follows is part of what the terminal prints
-    ```json command                   a command that is accepted
-    ```sql query                      what somebody on call may type
+    ```sql 0001_create.sql            a migration; all migrations of a page form a folder
+    ```sql refused 0001_create.sql    a refused file; the next text block has the message
+    ```sql fails 0002_more.sql        a migration that fails after those of the page; the next text
+                                      block is part of the terminal's output
+    ```json command                   a valid command
+    ```sql query                      a query for operators
     ```json report, ```json excerpt   a report, whole or in part
-    ```json policy                    what IAM is to allow
+    ```json policy                    an IAM policy
     ```json statemachine              a state machine, which a test executes
     ```json event                     an event of another service
     ```yaml template                  a CloudFormation template
     ```python handler                 a module that Lambda could import
-    ```python app                     an app of the CDK; `make infra` synthesises it
-    ```hcl module                     a configuration of Terraform; `make infra` validates it
-    ```dockerfile                     an image on top of ours
+    ```python app                     a CDK app; `make infra` synthesises it
+    ```hcl module                     a Terraform configuration; `make infra` validates it
+    ```dockerfile                     an image based on Lockgate's
     ```yaml action, ```yaml hooks     a pipeline's action, a deployment's hooks
     ```hcl CREATE_ONLY                a Terraform resource, by its scope
-    ```shell                          commands; those of lockgate, make and aws are looked at
+    ```shell                          commands; those of lockgate, make and aws are checked
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`[^`\n]*`")
 _QUOTE_SIGN = re.compile(r"^> ", re.MULTILINE)
-# What is not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
+# Not prose, besides fenced blocks: generated parts, comments, headings, tables, indented blocks.
 _NO_PROSE = re.compile(
     r"<!-- BEGIN_TF_DOCS -->.*?<!-- END_TF_DOCS -->|<!--.*?-->|^(?:#|\||    )[^\n]*$",
     re.MULTILINE | re.DOTALL,
@@ -65,7 +65,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\)?\s+(?=[A-Z(\"'])")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: its language, the words behind that, its text, and the line it begins at."""
+    """A fenced block: its language, the words after it, its text, and its first line number."""
 
     language: str
     words: tuple[str, ...]
@@ -74,12 +74,12 @@ class Block:
 
 
 def read_page(page: str) -> str:
-    """Return a page's text, by its path in the repository."""
+    """Return the text of a page, given its path in the repository."""
     return (ROOT / page).read_text("utf-8")
 
 
 def list_undocumented(tools: Iterable[str]) -> list[str]:
-    """Return the tools that have no page, or no row in the index of the tools' pages."""
+    """Return the tools without a page or without a row in the index of formats."""
     rows = read_table("docs/formats/README.md", "| tool | format | tested against |")
     listed = {row[1].strip("`") for row in rows}
     return [
@@ -90,7 +90,7 @@ def list_undocumented(tools: Iterable[str]) -> list[str]:
 
 
 def find_blocks(page: str) -> list[Block]:
-    """Return a page's fenced blocks in order."""
+    """Return the fenced blocks of a page in order."""
     text = read_page(page)
     return [
         Block(
@@ -104,12 +104,12 @@ def find_blocks(page: str) -> list[Block]:
 
 
 def is_migration_name(word: str) -> bool:
-    """Return whether a word behind a block's language names a migration."""
+    """Return whether a word after a block's language is a migration file name."""
     return _NAME.fullmatch(word) is not None
 
 
 def find_pairs(page: str, word: str) -> list[tuple[Block, Block]]:
-    """Return each block marked with a word, and the text block that follows it."""
+    """Return the blocks marked with a word, each with the block that follows."""
     blocks = find_blocks(page)
     return [
         (block, following)
@@ -119,7 +119,7 @@ def find_pairs(page: str, word: str) -> list[tuple[Block, Block]]:
 
 
 def find_migrations(page: str) -> dict[str, str]:
-    """Return the page's migrations: file name and text."""
+    """Return the migrations of a page by file name."""
     return {
         block.words[0]: block.text
         for block in find_blocks(page)
@@ -128,35 +128,35 @@ def find_migrations(page: str) -> dict[str, str]:
 
 
 def list_pages_with(word: str) -> list[str]:
-    """Return the pages that have a block marked with a word."""
+    """Return the pages with a block marked with a word."""
     return [page for page in PAGES if any(word in block.words for block in find_blocks(page))]
 
 
 def list_headings(page: str) -> list[str]:
-    """Return a page's headings, code marks taken out, fenced blocks left out."""
+    """Return the headings of a page without code marks, ignoring fenced blocks."""
     prose = _FENCE.sub("", read_page(page))
     return [match[2].replace("`", "").strip() for match in _HEADING.finditer(prose)]
 
 
 def list_anchors(page: str) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in list_headings(page))
     return {heading.replace(" ", "-") for heading in kept}
 
 
 def list_links(page: str) -> list[str]:
-    """Return the targets of a page's links, code left out."""
+    """Return the link targets of a page, ignoring code."""
     prose = _CODE.sub("", _FENCE.sub("", read_page(page)))
     return [match[1] for match in _LINK.finditer(prose)]
 
 
 def list_images(page: str) -> list[tuple[str, str]]:
-    """Return the description and the target of a page's images."""
+    """Return the description and target of each image of a page."""
     return [(match[1], match[2]) for match in _IMAGE.finditer(read_page(page))]
 
 
 def read_table(page: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table with that first line, without its two heading lines."""
+    """Return the cells of the first table with the given header line, without its header."""
     lines = read_page(page).splitlines()
     start = lines.index(heading) + 2
     rows: list[list[str]] = []
@@ -168,12 +168,12 @@ def read_table(page: str, heading: str) -> list[list[str]]:
 
 
 def to_one_line(text: str) -> str:
-    """Return a text with its line breaks made spaces, as a message is compared."""
+    """Return a text with line breaks replaced by spaces, for comparison with a message."""
     return " ".join(text.split())
 
 
 def list_sentences(text: str) -> list[str]:
-    """Return the sentences of a page's prose, with code as one word and a link as its text."""
+    """Return the sentences of a page's prose, with code as one word and links as their text."""
     prose = _QUOTE_SIGN.sub("", _NO_PROSE.sub("", _FENCE.sub("\n", text)))
     spoken = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"`[^`]*`", "CODE", prose))
     blocks = (to_one_line(block).replace("**", "") for block in _BLOCK_START.split(spoken))
@@ -182,5 +182,5 @@ def list_sentences(text: str) -> list[str]:
 
 
 def count_words(sentence: str) -> int:
-    """Return how many words a sentence has; marks of their own are none."""
+    """Return the number of words in a sentence, ignoring isolated punctuation."""
     return sum(1 for word in sentence.split() if re.search(r"\w", word))

@@ -1,4 +1,4 @@
-"""What the page on access says of functions, policies and the view is so."""
+"""Compare the page on access with the template, the settings and the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = "docs/access.md"
 
 
 def test_functions_may_do_what_the_page_says() -> None:
-    """The table is the template's, and the settings' default."""
+    """The actions in the table are those of the template and of the default settings."""
     rows = [
         [cell.strip("`") for cell in row]
         for row in read_table(PAGE, "| function | for | actions |")
@@ -30,7 +30,7 @@ def test_functions_may_do_what_the_page_says() -> None:
 
 
 def test_policies_name_one_function_each() -> None:
-    """Deploys, operators and onlookers may each invoke one function, and nothing else."""
+    """Each policy allows its user to invoke one function and nothing else."""
     blocks = [block for block in find_blocks(PAGE) if block.words == ("policy",)]
     statements = [json.loads(block.text)["Statement"] for block in blocks]
     named = [
@@ -47,7 +47,7 @@ def test_policies_name_one_function_each() -> None:
 
 
 def test_every_column_of_the_view_has_its_row(project: Project) -> None:
-    """What dashboards can ask for is described, in its order."""
+    """Each column of the view is documented, in order."""
     project.write({"1_a.sql": "SELECT 1;"})
     project.run()
     columns = project.database.run(

@@ -1,4 +1,4 @@
-"""What the pages on adoption tell people to do can be done, and costs and limits are the real ones."""
+"""Check that the steps on the adoption pages work and that costs and limits are correct."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATE = read_template(ROOT / "template.yaml")
 
 
 def list_commands(page: str, program: str) -> list[list[str]]:
-    """Return the words of each command of a program in a page's shell blocks."""
+    """Return the words of each command of a program in the shell blocks of a page."""
     text = "".join(block.text for block in find_blocks(page) if block.language == "shell")
     lines = text.replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.startswith(f"{program} ")]
@@ -35,7 +35,7 @@ def list_commands(page: str, program: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", ADOPT_PAGES)
 def test_parameters_that_a_page_gives_are_the_templates(page: str) -> None:
-    """A name with a value behind it, or in a table of parameters, is one that SAM asks for."""
+    """Each parameter that a page mentions exists in the template."""
     begins = "With|Backup|Failure|S3|Vpc|Subnet|Security"
     given = set(re.findall(rf"`((?:{begins})\w*)(?:=\w+)?`", read_page(page)))
 
@@ -43,7 +43,7 @@ def test_parameters_that_a_page_gives_are_the_templates(page: str) -> None:
 
 
 def test_sam_needs_the_parameters_that_its_page_lists() -> None:
-    """The table has everything without a default, and what a rule asks for in its place."""
+    """The table lists each parameter without a default, and those that a rule requires."""
     rows = read_table("docs/adopt/sam.md", "| parameter | value |")
     needed = {name for name, one in TEMPLATE["Parameters"].items() if "Default" not in one}
     chosen = {"SecretArn", "SecurityGroupIds", "VpcId", "DatabaseSecurityGroupId"}
@@ -52,7 +52,7 @@ def test_sam_needs_the_parameters_that_its_page_lists() -> None:
 
 
 def test_sam_is_given_templates_that_are_there() -> None:
-    """Each command names a file of this repository, or one that a command before it made."""
+    """Each command names a template of the repository or one that an earlier command created."""
     made: set[str] = set()
     for words in list_commands("docs/adopt/sam.md", "sam"):
         options = dict(itertools.pairwise(words))
@@ -64,7 +64,7 @@ def test_sam_is_given_templates_that_are_there() -> None:
 
 
 def test_pipeline_is_given_every_parameter_that_it_needs() -> None:
-    """The command names a template, and what has no default in it."""
+    """The command passes exactly the template's parameters without a default."""
     (words,) = list_commands("docs/adopt/sam.md", "aws")
     template = read_template(ROOT / words[words.index("--template-file") + 1])
     given = {word.partition("=")[0] for word in words[words.index("--parameter-overrides") + 1 :]}
@@ -73,7 +73,7 @@ def test_pipeline_is_given_every_parameter_that_it_needs() -> None:
 
 
 def test_outputs_that_a_page_takes_are_the_templates() -> None:
-    """What one stack hands to another is there."""
+    """Each output that a page uses exists in the template."""
     page = read_page("docs/adopt/existing-stack.md")
     outputs = {
         *re.findall(r"Output (\w+) of", page),
@@ -88,7 +88,7 @@ def test_outputs_that_a_page_takes_are_the_templates() -> None:
 
 
 def test_image_is_built_as_the_page_says() -> None:
-    """File and build argument exist."""
+    """The Dockerfile and the build argument exist."""
     commands = list_commands(CONTAINER, "docker")
     dockerfile = (ROOT / "infra/Dockerfile").read_text("utf-8")
 
@@ -101,7 +101,7 @@ def test_image_is_built_as_the_page_says() -> None:
 
 
 def test_layer_is_built_as_the_page_says() -> None:
-    """The command is understood, and what it writes is what is published."""
+    """The build command is valid, and the page publishes the file that it writes."""
     ((_, script, *arguments),) = list_commands(CONTAINER, "python")
     options = build._read_arguments(arguments)
     written = f"build/lockgate-layer-{options.arch}.zip"
@@ -112,7 +112,7 @@ def test_layer_is_built_as_the_page_says() -> None:
 
 
 def test_image_on_top_replaces_the_migrations_alone() -> None:
-    """The folder that is taken out is the one that is put in."""
+    """The Dockerfile removes and replaces the same migrations folder."""
     (block,) = (block for block in find_blocks(CONTAINER) if block.language == "dockerfile")
     steps = [line.split(maxsplit=1) for line in block.text.splitlines()]
 
@@ -122,7 +122,7 @@ def test_image_on_top_replaces_the_migrations_alone() -> None:
 
 
 def test_handler_of_ones_own_calls_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module imports, and hands event and context on."""
+    """The module can be imported and passes event and context to Lockgate's handler."""
     (block,) = (block for block in find_blocks(CONTAINER) if block.words == ("handler",))
     monkeypatch.setattr(app, "lambda_handler", lambda event, context: (event, context))
     module = types.ModuleType("own")
@@ -136,7 +136,7 @@ def test_handler_of_ones_own_calls_ours(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_costs_count_what_is_made() -> None:
-    """As many alarms and metrics as there are."""
+    """The page states the actual numbers of alarms and metrics."""
     alarms = [one for one in TEMPLATE["Resources"].values() if one["Type"].endswith("::Alarm")]
     always = [one for one in alarms if "Condition" not in one]
     metrics = read_table("docs/operations.md", "| metric | unit | means |")
@@ -148,7 +148,7 @@ def test_costs_count_what_is_made() -> None:
 
 
 def test_limits_are_the_codes_own() -> None:
-    """Each number that is ours is read off the code."""
+    """Each limit that Lockgate sets is taken from the code."""
     rows = [row[0] for row in read_table(INDEX, "| limit | of | what then |")]
     timeout = TEMPLATE["Globals"]["Function"]["Timeout"]
     service = TEMPLATE["Parameters"]["ServiceTimeout"]["Default"]
@@ -168,7 +168,7 @@ def test_limits_are_the_codes_own() -> None:
 
 
 def test_what_stays_of_the_stack_is_what_the_page_lists() -> None:
-    """The logs of both functions are kept, and nothing else that the template makes."""
+    """Only the log groups of both functions survive the deletion of the stack."""
     kept = [
         name
         for name, one in TEMPLATE["Resources"].items()
@@ -180,7 +180,7 @@ def test_what_stays_of_the_stack_is_what_the_page_lists() -> None:
 
 
 def test_dropping_the_schema_leaves_nothing_of_lockgates(project: Project) -> None:
-    """The database is then as if the migrations had been run by hand."""
+    """Dropping the schema leaves the database as if the migrations had been run by hand."""
     (block,) = (block for block in find_blocks(UPGRADE) if block.words == ("query",))
     migration = "CREATE TABLE account (id int PRIMARY KEY);"
     project.database.run(migration)

@@ -1,4 +1,4 @@
-"""The diagrams are what their texts say, can be read, and refuse a text that they cannot draw."""
+"""Check that diagrams match their sources, are readable, and that invalid sources are refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_picture_is_drawn_from_its_text(source: Path) -> None:
-    """Who changes the text draws it anew: `make diagrams`."""
+    """Each picture is up to date with its source; `make diagrams` draws it again."""
     assert draw.draw(source.read_text("utf-8")) == source.with_suffix(".svg").read_text("utf-8")
 
 
 def test_every_picture_has_its_text_and_its_page() -> None:
-    """No picture is left behind, and none is drawn that nobody sees."""
+    """Each picture has a source and is shown on a page."""
     pictures = [
         ((ROOT / page).parent / target).resolve()
         for page in PAGES
@@ -39,8 +39,8 @@ def test_every_picture_has_its_text_and_its_page() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_everything_is_inside_of_the_picture(source: Path) -> None:
-    """It is XML with a title for those who do not see it, and cuts nothing off."""
-    # S314: the file is our own.
+    """The picture has a title for screen readers, and no shape extends beyond its edges."""
+    # S314: the file is trusted, because it is part of this repository.
     root = ET.fromstring(source.with_suffix(".svg").read_text("utf-8"))  # noqa: S314
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     title = root.find(f"{SVG}title")
@@ -55,7 +55,7 @@ def test_everything_is_inside_of_the_picture(source: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_what_is_under_it(scheme: str) -> None:
-    """Contrast is at least 4.5 to 1, on each fill, on a light and on a dark page."""
+    """Text has a contrast of at least 4.5 to 1 on each fill, on light and dark pages."""
     rules = read_colours(draw._STYLE)
     if scheme == "dark":
         rules |= read_colours(draw._DARK)
@@ -93,7 +93,7 @@ def test_text_that_cannot_be_drawn_is_refused(source: str, said: str) -> None:
 
 
 def read_colours(style: str) -> dict[str, str]:
-    """Return the fill of each selector."""
+    """Return the fill colour of each selector."""
     found: dict[str, str] = {}
     for selectors, body in re.findall(r"^([^{]+) \{([^}]*)\}", style, re.MULTILINE):
         fill = re.search(r"fill: (#[0-9a-f]{6})", body)
@@ -103,13 +103,13 @@ def read_colours(style: str) -> dict[str, str]:
 
 
 def contrast(first: str, second: str) -> float:
-    """Return the contrast of two colours, after WCAG 2, section 1.4.3."""
+    """Return the contrast of two colours as defined in WCAG 2, section 1.4.3."""
     darker, lighter = sorted(luminance(colour) for colour in (first, second))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(colour: str) -> float:
-    """Return a colour's relative luminance, after WCAG 2."""
+    """Return the relative luminance of a colour as defined in WCAG 2."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     red, green, blue = (
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts

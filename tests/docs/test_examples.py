@@ -1,4 +1,4 @@
-"""Every example of the documentation works as it stands, and fails as it is said to."""
+"""Check that each example of the documentation works, or fails as documented."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 PAGES_WITH_MIGRATIONS = [page for page in PAGES if find_migrations(page)]
-# What a block may be without being run: prints, drawings, messages.
+# Languages of blocks that are not executed: output, drawings and messages.
 SHOWN_ONLY = {"", "text"}
 
 
 def list_blocks(language: str, word: str | None = None) -> list[Any]:
-    """Return the blocks of every page, of one language and with one word, as parameters."""
+    """Return the blocks of all pages in a language, and with a word if given, as parameters."""
     return [
         pytest.param(block, id=f"{page}:{block.line}")
         for page in PAGES
@@ -62,7 +62,7 @@ def list_blocks(language: str, word: str | None = None) -> list[Any]:
 
 
 def list_pairs(word: str) -> list[Any]:
-    """Return each page with a block of a role and the text block behind it, as parameters."""
+    """Return each block marked with a word, with its page and the block after it, as parameters."""
     return [
         pytest.param(page, block, following, id=f"{page}:{block.line}")
         for page in PAGES
@@ -72,7 +72,7 @@ def list_pairs(word: str) -> list[Any]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
-    """No example stands outside of what the tests below look at."""
+    """Each fenced block is of a kind that a test below checks."""
     strange = [
         (block.line, block.language, block.words)
         for block in find_blocks(page)
@@ -82,11 +82,11 @@ def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
 
 
 def is_known(block: Block) -> bool:
-    """Return whether a test below looks at a block."""
+    """Return whether a test below checks a block."""
     match block.language, block.words:
         case ("json", ("command" | "report" | "excerpt" | "policy" | "event" | "statemachine",)):
             known = True
-        # tests/infra looks at modules.
+        # tests/infra checks modules.
         case ("yaml", ("template" | "action" | "hooks",)) | (
             "hcl",
             ("CREATE_ONLY" | "CRUD" | "module",),
@@ -105,7 +105,7 @@ def is_known(block: Block) -> bool:
 
 @pytest.mark.parametrize("page", PAGES_WITH_MIGRATIONS)
 def test_migrations_of_a_page_apply_in_order(page: str, project: Project) -> None:
-    """The examples of one page are a folder that a new database takes whole."""
+    """The migrations of a page can be applied to a new database."""
     migrations = find_migrations(page)
     project.write(migrations)
     found = project.run()
@@ -117,7 +117,7 @@ def test_migrations_of_a_page_apply_in_order(page: str, project: Project) -> Non
 def test_failing_example_fails_as_the_page_says(
     page: str, block: Block, shown: Block, project: Project
 ) -> None:
-    """A migration that is shown to fail, on top of the page's others, prints what the page shows."""
+    """A failing migration, run after the page's others, prints the documented output."""
     project.write(find_migrations(page))
     project.run()
     before = project.database.dump()
@@ -129,7 +129,7 @@ def test_failing_example_fails_as_the_page_says(
 
 
 def run_terminal(project: Project, command: str) -> str:
-    """Return what a command of the terminal prints on the project's database."""
+    """Return the output of a terminal command on the project's database."""
     arguments = [sys.executable, "-m", "lockgate", command, "--dir", str(project.folder)]
     environment = {**os.environ, **project.database.environment}
     return subprocess.run(
@@ -138,7 +138,7 @@ def run_terminal(project: Project, command: str) -> str:
 
 
 def mask_measured(text: str) -> str:
-    """Return output on one line, with its durations and its folder masked."""
+    """Return output on one line with durations and folder masked."""
     one_line = to_one_line(text)
     return re.sub(r"[^ ]*/(?=[0-9]+_)", "", re.sub(r"[0-9.]+ m?s\b", "(time)", one_line))
 
@@ -147,7 +147,7 @@ def mask_measured(text: str) -> str:
 def test_refused_example_is_refused_as_the_page_says(
     page: str, block: Block, message: Block, tmp_path: Path
 ) -> None:
-    """A file that is shown to be refused is, with that message, without any server."""
+    """A refused file gets the documented message without a server."""
     assert page in list_pages_with("refused")
     (tmp_path / block.words[1]).write_text(block.text, "utf-8")
     with pytest.raises(MigrationFileInvalid) as caught:
@@ -159,7 +159,7 @@ def test_refused_example_is_refused_as_the_page_says(
 
 @pytest.mark.parametrize("block", list_blocks("sql", "query"))
 def test_query_runs_on_a_migrated_database(block: Block, project: Project) -> None:
-    """What somebody types at night is right."""
+    """Each documented query is valid on a migrated database."""
     project.write({"0001_a.sql": "SELECT 1;\n"})
     project.run()
     project.database.run(block.text)
@@ -167,14 +167,14 @@ def test_query_runs_on_a_migrated_database(block: Block, project: Project) -> No
 
 @pytest.mark.parametrize("block", list_blocks("json", "policy"))
 def test_policy_allows_to_invoke_and_no_more(block: Block) -> None:
-    """A policy in the pages grants one action."""
+    """Each documented policy grants one action, to invoke the function."""
     actions = [statement["Action"] for statement in json.loads(block.text)["Statement"]]
     assert ["lambda:InvokeFunction"] == actions
 
 
 @pytest.mark.parametrize("block", list_blocks("json", "statemachine"))
 def test_state_machine_knows_every_error(block: Block) -> None:
-    """It retries public classes, each by one rule, catches all of them, and sends a command."""
+    """It retries each public error by one rule at most, catches all, and sends a valid command."""
     migrate = json.loads(block.text)["States"]["Migrate"]
     payload = {
         key.removesuffix(".$"): value for key, value in migrate["Parameters"]["Payload"].items()
@@ -189,7 +189,7 @@ def test_state_machine_knows_every_error(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("json", "event"))
 def test_event_is_understood(block: Block) -> None:
-    """An event of another service is that service's, and asks for something."""
+    """Each documented event is recognised and contains a valid action."""
     event = json.loads(block.text)
     kind = detect_caller(event)
     if kind is CallerKind.TERRAFORM:
@@ -204,7 +204,7 @@ def test_event_is_understood(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "action"))
 def test_pipelines_action_sends_a_command(block: Block) -> None:
-    """Once CodePipeline has filled its variables in."""
+    """The action's parameters are a valid command once CodePipeline has filled in its variables."""
     action = yaml.safe_load(block.text)
     assert {"Category": "Invoke", "Owner": "AWS", "Provider": "Lambda", "Version": "1"} == (
         action["ActionTypeId"]
@@ -222,7 +222,7 @@ def test_pipelines_action_sends_a_command(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "hooks"))
 def test_hooks_are_codedeploys(block: Block) -> None:
-    """An AppSpec of a Lambda deployment, whose hook is one that there is."""
+    """The AppSpec uses only hooks of a Lambda deployment."""
     specification = yaml.safe_load(block.text)
     hooks = [name for hook in specification["Hooks"] for name in hook]
     assert hooks
@@ -231,7 +231,7 @@ def test_hooks_are_codedeploys(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [*list_blocks("hcl", "CREATE_ONLY"), *list_blocks("hcl", "CRUD")])
 def test_terraform_sends_a_command(block: Block) -> None:
-    """The input of the resource is one, and Terraform finds the file well formed."""
+    """The resource's input is a valid command, and the file is formatted as Terraform does."""
     (body,) = re.findall(r"jsonencode\(\{ (.*) \}\)", block.text)
     command = dict(re.findall(r'(\w+) += "([^"]*)"', body))
     assert read_request(command, Settings()).action in Action
@@ -244,7 +244,7 @@ def test_terraform_sends_a_command(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("json", "command"))
 def test_command_is_accepted(block: Block) -> None:
-    """Each line is a command that the function carries out."""
+    """Each line is a valid command."""
     for line in block.text.splitlines():
         settings = Settings(allowed_actions=tuple(Action))
         assert read_request(json.loads(line), settings).action in Action
@@ -252,7 +252,7 @@ def test_command_is_accepted(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "template"))
 def test_template_calls_the_function_as_a_custom_resource(block: Block) -> None:
-    """A template parses, and its migration has what CloudFormation and Lockgate read."""
+    """A template has one migration resource with the properties that CloudFormation requires."""
     template = yaml.load(block.text, _TemplateLoader)  # noqa: S506 - a safe loader with more tags
     resources = [
         resource
@@ -267,7 +267,7 @@ def test_template_calls_the_function_as_a_custom_resource(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("yaml", "template"))
 def test_template_passes_cfn_lint(block: Block) -> None:
-    """CloudFormation's own linter finds no error and has no warning; it may inform."""
+    """CloudFormation's linter reports no error and no warning."""
     api = pytest.importorskip("cfnlint.api", exc_type=ImportError)
     found = [match for match in api.lint_all(block.text) if not match.rule.id.startswith("I")]
     assert [] == found
@@ -286,7 +286,7 @@ def list_commands(program: str) -> list[Any]:
 
 @pytest.mark.parametrize("command", list_commands("make"))
 def test_make_target_exists(command: str) -> None:
-    """What a page tells people to make, the Makefile makes."""
+    """Each make target that a page mentions exists."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     words = [word for word in command.split()[1:] if "=" not in word and not word.startswith("'")]
     assert words[0] in targets
@@ -294,7 +294,7 @@ def test_make_target_exists(command: str) -> None:
 
 @pytest.mark.parametrize("command", list_commands("aws lambda invoke"))
 def test_invoking_from_a_shell_does_not_repeat_itself(command: str) -> None:
-    """The AWS CLI reads for 60 s and then invokes again, unless it is told not to."""
+    """Each invocation turns off the CLI's 60 s read timeout, after which it would invoke again."""
     assert "--cli-read-timeout 0" in command
     payload = re.search(r"--payload '([^']*)'", command)
     assert payload is not None
@@ -302,7 +302,7 @@ def test_invoking_from_a_shell_does_not_repeat_itself(command: str) -> None:
 
 
 class _TemplateLoader(yaml.SafeLoader):
-    """A loader that takes CloudFormation's short forms for what they stand for."""
+    """A loader that also accepts the short forms of CloudFormation's functions."""
 
 
 def _read_tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:

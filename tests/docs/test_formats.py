@@ -1,4 +1,4 @@
-"""``docs/formats.md`` says of checksums, options and refusals what the code does."""
+"""Compare ``docs/formats.md`` with the code: checksums, options and refusals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PAGE = "docs/formats.md"
 VECTORS = read_table(PAGE, "| text | checksums |")
 
-# What is said of a folder, and a folder of which it is said; a text is where a link leads.
+# Quoted phrases with a folder that causes each; a value of type text is a link's target.
 REFUSED: dict[str, dict[str, bytes | str]] = {
     "does not exist": {},
     "contains no migrations": {"README.md": b""},
@@ -66,14 +66,14 @@ REFUSED: dict[str, dict[str, bytes | str]] = {
 
 @pytest.mark.parametrize(("text", "checksums"), VECTORS, ids=lambda cell: cell[:30])
 def test_golden_vector_is_computed_equal(text: str, checksums: str) -> None:
-    """Both checksums of a documented text are what the page says."""
+    """Both checksums of each documented text are correct."""
     value = json.loads(text.strip("`"))
     expected = [part.strip("`") for part in checksums.split("<br>")]
     assert expected == [text_checksum(value), token_checksum(value)]
 
 
 def test_each_tool_has_its_page_and_its_row() -> None:
-    """And no row names a tool that cannot be read."""
+    """Each tool has a page and a row, and each row names a tool."""
     rows = read_table("docs/formats/README.md", "| tool | format | tested against |")
 
     assert [] == list_undocumented(list_tools())
@@ -81,20 +81,20 @@ def test_each_tool_has_its_page_and_its_row() -> None:
 
 
 def test_vectors_cover_what_does_not_count() -> None:
-    """There is one for line endings and one for comments."""
+    """The documented texts include a Windows line ending and a comment."""
     texts = "".join(json.loads(row[0].strip("`")) for row in VECTORS)
     assert "\r\n" in texts
     assert "--" in texts
 
 
 def test_every_option_is_documented() -> None:
-    """The table of options is complete, and has no other."""
+    """The table lists all options and no others."""
     rows = read_table(PAGE, "| option | value | default |")
     assert list(native_script._OPTIONS) == [row[0].strip("`") for row in rows]
 
 
 def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
-    """What the page quotes is what the next test asks for, and the other way round."""
+    """The phrases on the page are those that the next test checks."""
     rows = read_table(PAGE, "| found | the message contains |")
     assert list(REFUSED) == [phrase for row in rows for phrase in re.findall(r"`([^`]+)`", row[1])]
 
@@ -103,7 +103,7 @@ def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
 def test_refusal_says_what_the_page_quotes(
     phrase: str, files: dict[str, bytes | str], tmp_path: Path
 ) -> None:
-    """Each quoted phrase is in a message that somebody can get."""
+    """Each quoted phrase occurs in the message of a refusal."""
     folder = tmp_path / "migrations"
     for name, content in files.items():
         folder.mkdir(exist_ok=True)

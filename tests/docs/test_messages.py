@@ -1,4 +1,4 @@
-"""The messages that ``docs/errors.md`` quotes are what Lockgate prints, apart from ids and digests."""
+"""Compare the messages quoted in ``docs/errors.md`` with Lockgate's, apart from ids and digests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DROP TABLE account;
 
 
 def find_quotes(code: str) -> list[str]:
-    """Return the messages that the section of a code quotes, each on one line."""
+    """Return the quoted messages in the section of a code, each on one line."""
     section = read_page(PAGE).partition(f"### `{code}`\n")[2].partition("\n### ")[0]
     return [to_one_line(found.replace("> ", "")) for found in _QUOTE.findall(section)]
 
@@ -146,7 +146,7 @@ def _add_column_twice(project: Project) -> Report:
     return project.run()
 
 
-# What makes Lockgate print each quotation, in the order of the page.
+# For each quotation, in the order of the page, the function that causes it.
 QUOTED: list[tuple[str, int, Callable[[Project], Report]]] = [
     ("setting-invalid", 0, _name_unknown_setting),
     ("request-invalid", 0, _send_test_event),
@@ -164,7 +164,7 @@ QUOTED: list[tuple[str, int, Callable[[Project], Report]]] = [
     ("migration-failed", 0, _add_column_twice),
 ]
 
-# They need AWS, another server, a second run or writes in between.
+# These need AWS, another server, a second run or concurrent writes.
 NOT_CAUSED = [
     ("undo-refused", 1),
     *(
@@ -188,7 +188,7 @@ NOT_CAUSED = [
 
 
 def test_every_quotation_is_looked_at() -> None:
-    """A quotation that is added to the page is compared below, or named above."""
+    """Each quotation on the page is either compared below or listed above."""
     codes = re.findall(r"^### `([\w-]+)`$", read_page(PAGE), re.MULTILINE)
     quoted = {(code, place) for code in codes for place in range(len(find_quotes(code)))}
     assert {(code, place) for code, place, _ in QUOTED} | set(NOT_CAUSED) == quoted
@@ -200,7 +200,7 @@ def test_every_quotation_is_looked_at() -> None:
 def test_quoted_message_is_what_is_printed(
     code: str, place: int, cause: Callable[[Project], Report], project: Project
 ) -> None:
-    """A whole message, the sentence on the state of the database included."""
+    """The printed message equals the quotation, including the sentence on the database's state."""
     error = cause(project).error
     assert error is not None
     printed = error.message.replace(str(project.folder), "migrations")

@@ -1,4 +1,4 @@
-"""The outputs that the pages on settings, undo and reports show are what Lockgate prints."""
+"""Compare the output shown on the pages on settings, undo and reports with Lockgate's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lockgate.report.report import Report
 
-# Ids of runs, addresses and server versions differ from run to run.
+# Run ids, addresses and server versions differ between runs.
 _VARIES = re.compile(r"\b[0-9a-f]{16}\b|[\w.]+:[0-9]+/\w+|PostgreSQL [0-9.]+")
 OPERATOR: dict[str, Any] = {"reason": "test", "requested_by": "ada"}
 NAMES = {
@@ -99,18 +99,18 @@ SHOWN: dict[str, list[Callable[[Project], Report]]] = {
 
 
 def find_outputs(page: str) -> list[str]:
-    """Return the texts of a page's blocks that show an output."""
+    """Return the text blocks of a page."""
     return [block.text for block in find_blocks(page) if block.language == "text"]
 
 
 def make_comparable(text: str) -> str:
-    """Return a text on one line, without what differs from run to run."""
+    """Return a text on one line, with what differs between runs masked."""
     return _VARIES.sub("…", to_one_line(text))
 
 
 @pytest.mark.parametrize("page", SHOWN)
 def test_every_output_is_compared(page: str) -> None:
-    """An output that is added to a page gets its cause above."""
+    """Each output on a page has its cause above."""
     assert len(find_outputs(page)) == len(SHOWN[page])
 
 
@@ -118,7 +118,7 @@ def test_every_output_is_compared(page: str) -> None:
     ("page", "place"), [(page, place) for page in SHOWN for place in range(len(SHOWN[page]))]
 )
 def test_output_is_what_is_printed(page: str, place: int, project: Project) -> None:
-    """A page may show a part of an output; that part is printed word for word."""
+    """The shown output, or part of an output, is printed word for word."""
     report = SHOWN[page][place](project)
     lines = describe_report(report.to_json(), None, folder="migrations")
     printed = "\n".join("".join(span.text for span in line) for line in lines)
@@ -126,7 +126,7 @@ def test_output_is_what_is_printed(page: str, place: int, project: Project) -> N
 
 
 def test_message_in_the_example_report_is_what_is_printed(project: Project) -> None:
-    """The example's message and hint are those of its migrations."""
+    """The example report has the message and hint that its migrations cause."""
     example = json.loads(
         read_page("docs/report.md").partition("```json report\n")[2].split("```")[0]
     )

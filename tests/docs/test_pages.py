@@ -1,4 +1,4 @@
-"""The pages hold together: links lead somewhere, and what must be complete is."""
+"""Check that links work and that tables and lists on the pages are complete."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ from lockgate.terminal.environment import OPTION_SETTINGS
 
 PACKAGE = ROOT / "handler/lockgate"
 TERMINAL_ONLY = {"terminal", "local"}
-# Everything else that people read: also the pages of the Terraform module.
+# All other prose, including the pages of the Terraform module.
 PROSE_PAGES = (
     *PAGES,
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "infra/terraform").rglob("*.md")),
 )
 MOST_WORDS = 35
 MOST_WORDS_ON_AVERAGE = 18
-# Names that a page gives as an example of a wrong one.
+# Deliberately wrong names in examples.
 WRONG_SETTINGS = {"LOCKGATE_LOCK_TIMOUT"}
 
 
 def cells(page: str, heading: str, column: int = 0) -> list[str]:
-    """Return one column of a table, code marks taken out."""
+    """Return one column of a table without code marks."""
     return [row[column].strip("`") for row in read_table(page, heading)]
 
 
 def find_error_classes() -> list[type[LockgateError]]:
-    """Return every class of the exception tree but its root."""
+    """Return every error class except the root."""
     found = [value for value in vars(errors).values() if isinstance(value, type)]
     return [cls for cls in found if issubclass(cls, LockgateError) and cls is not LockgateError]
 
@@ -68,12 +68,12 @@ def find_error_classes() -> list[type[LockgateError]]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
-    """A link inside the repository has its file, and one with an anchor its heading."""
+    """Each link within the repository leads to an existing file and heading."""
     assert [] == [link for link in list_links(page) if not is_alive(page, link)]
 
 
 def is_alive(page: str, link: str) -> bool:
-    """Return whether a link leads somewhere; addresses in the web are taken on trust."""
+    """Return whether a link's target exists; web addresses are not checked."""
     if link.startswith("https://"):
         return True
     name, _, anchor = link.partition("#")
@@ -85,14 +85,14 @@ def is_alive(page: str, link: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_has_one_title_and_no_heading_twice(page: str) -> None:
-    """Headings are anchors, so each is there once; the first is the page's name."""
+    """A page starts with a title, and its headings, which are anchors, are unique."""
     headings = list_headings(page)
     assert sorted(set(headings)) == sorted(headings)
     assert read_page(page).startswith("# ")
 
 
 def test_readme_leads_to_every_page() -> None:
-    """A page that nothing links to is not read; a folder's pages are found by its own index."""
+    """The README links to each page, or to the index of its folder."""
     folders = {"docs/adopt": ADOPT_PAGES, "docs/formats": FORMAT_PAGES}
     indexes = {f"{folder}/README.md" for folder in folders}
     others = set(PAGES) - {"README.md"} - {page for pages in folders.values() for page in pages}
@@ -104,7 +104,7 @@ def test_readme_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_images_are_there_and_say_what_they_show(page: str) -> None:
-    """A reader who sees no picture is told what is in it."""
+    """Each image exists and has a description for readers who cannot see it."""
     folder = (ROOT / page).parent
     for description, target in list_images(page):
         assert (folder / target).is_file()
@@ -113,7 +113,7 @@ def test_images_are_there_and_say_what_they_show(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_names_settings_that_exist(page: str) -> None:
-    """A setting in a page is one of those there are."""
+    """Each setting that a page mentions exists."""
     named = set(re.findall(r"LOCKGATE_[A-Z_]*[A-Z]\b(?!_)", read_page(page))) - WRONG_SETTINGS
     known = {setting.name for setting in SETTINGS}
     assert set() == {name for name in named - known if not name.startswith("LOCKGATE_TEST")}
@@ -124,7 +124,7 @@ def test_page_names_settings_that_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", PROSE_PAGES)
 def test_sentences_are_short(page: str) -> None:
-    """No sentence has more than 35 words, and those of a page have 18 or fewer on average."""
+    """No sentence has more than 35 words, and a page averages 18 or fewer."""
     sentences = list_sentences(read_page(page))
     counts = [count_words(sentence) for sentence in sentences]
     assert [] == [sentence for sentence in sentences if count_words(sentence) > MOST_WORDS]
@@ -132,7 +132,7 @@ def test_sentences_are_short(page: str) -> None:
 
 
 def test_sentences_are_found_in_prose_alone() -> None:
-    """Code is one word, and headings, tables, blocks of code and comments are no sentences."""
+    """Code counts as one word; headings, tables, code blocks and comments are not sentences."""
     text = """# A heading
 
 First, run `make test ARGS=-x`. Then
@@ -166,7 +166,7 @@ lockgate up
 
 
 def test_every_setting_has_its_row() -> None:
-    """The table is `SETTINGS`, word for word."""
+    """The table of settings equals `SETTINGS` word for word."""
     expected = [
         [f"`{setting.name}`", setting.default or "none", setting.purpose] for setting in SETTINGS
     ]
@@ -174,7 +174,7 @@ def test_every_setting_has_its_row() -> None:
 
 
 def test_settings_without_a_parameter_are_named() -> None:
-    """What the template does not set is said, setting by setting."""
+    """The page lists each setting that the template does not set."""
     page = read_page("docs/configuration.md")
     named = re.findall(r"LOCKGATE_\w+", page.partition("for these")[2].partition("\n\n")[0])
     template = read_page("template.yaml")
@@ -182,7 +182,7 @@ def test_settings_without_a_parameter_are_named() -> None:
 
 
 def test_every_option_of_the_terminal_has_its_row() -> None:
-    """The table of options is the command line's own."""
+    """The table of options equals that of the command line."""
     expected = [
         [f"`--{option.replace('_', '-')}`", f"`{name}`"] for option, name in OPTION_SETTINGS.items()
     ]
@@ -190,7 +190,7 @@ def test_every_option_of_the_terminal_has_its_row() -> None:
 
 
 def test_every_key_of_a_command_has_its_row() -> None:
-    """Keys and the actions that take them are those of the reader."""
+    """The table of keys lists each key with the actions that accept it."""
     rows = read_table("docs/configuration.md", "| key | actions | value |")
     shown = [(row[0].strip("`"), row[1].replace("`", "")) for row in rows]
     expected = [
@@ -210,20 +210,20 @@ def test_every_key_of_a_command_has_its_row() -> None:
 
 
 def test_every_code_has_its_section_and_every_section_its_code() -> None:
-    """Sections stand in the order of the tree."""
+    """Each error code has a section, in the order of the exception tree."""
     headings = list_headings("docs/errors.md")
     assert [cls.code for cls in find_error_classes()] == headings[headings.index("Codes") + 1 :]
 
 
 @pytest.mark.parametrize("cls", find_error_classes(), ids=lambda cls: cls.code)
 def test_section_names_the_public_class(cls: type[LockgateError]) -> None:
-    """A section says first under which name callers see the error."""
+    """Each section begins with the public class of its error."""
     section = read_page("docs/errors.md").partition(f"### `{cls.code}`\n\n")[2]
     assert section.startswith(f"`{public_class(cls('x')).__name__}`. ")
 
 
 def test_every_public_class_has_its_row() -> None:
-    """Class, status and exit status are those of the code."""
+    """The table lists each public class with its status and exit status."""
     rows = read_table("docs/errors.md", "| class | report's status | exit status | worth a retry |")
     expected = [
         [f"`{cls.__name__}`", f"`{status_of(cls('x'))}`", str(EXIT_STATUSES[status_of(cls("x"))])]
@@ -233,7 +233,7 @@ def test_every_public_class_has_its_row() -> None:
 
 
 def test_every_status_has_its_row() -> None:
-    """Statuses, and which of them are successes, are those of the code."""
+    """The table lists each status and whether it is a success."""
     rows = read_table("docs/report.md", "| status | success | means |")
     expected = [[f"`{status}`", "yes" if status in SUCCESSES else "no"] for status in Status]
     assert expected == [row[:2] for row in rows]
@@ -243,7 +243,7 @@ def test_every_status_has_its_row() -> None:
 
 
 def test_example_report_keeps_to_the_schema() -> None:
-    """The page's example is a report that could be."""
+    """The example report is valid against the schema."""
     schema = json.loads(read_page("docs/report.schema.json"))
     (block,) = (block for block in find_blocks("docs/report.md") if block.words == ("report",))
     flaws = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(block.text))
@@ -251,7 +251,7 @@ def test_example_report_keeps_to_the_schema() -> None:
 
 
 def test_excerpt_of_a_report_has_keys_of_the_schema() -> None:
-    """What the README shows of a report is part of one."""
+    """The README's excerpt of a report has only keys of the schema."""
     schema = json.loads(read_page("docs/report.schema.json"))
     (block,) = (block for block in find_blocks("README.md") if block.words == ("excerpt",))
     value = json.loads(block.text)
@@ -260,7 +260,7 @@ def test_excerpt_of_a_report_has_keys_of_the_schema() -> None:
 
 
 def test_example_backup_keeps_to_the_schema() -> None:
-    """What the page shows of a backup is one."""
+    """The example report with the page's backup is valid against the schema."""
     schema = json.loads(read_page("docs/report.schema.json"))
     blocks = [block for block in find_blocks("docs/report.md") if block.words == ("excerpt",)]
     (value,) = (json.loads(block.text) for block in blocks if '"backup"' in block.text)
@@ -274,7 +274,7 @@ def test_example_backup_keeps_to_the_schema() -> None:
 
 
 def list_calls(methods: set[str]) -> set[str]:
-    """Return the first argument of every call of such a method in what is deployed, if it is text."""
+    """Return the text that is the first argument of each call of the methods, without terminal code."""
     names: set[str] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] not in TERMINAL_ONLY:
@@ -284,7 +284,7 @@ def list_calls(methods: set[str]) -> set[str]:
 
 
 def read_call(node: ast.AST, methods: set[str]) -> set[str]:
-    """Return the text that a call of one of the methods begins with."""
+    """Return the first argument of a call of one of the methods if it is text."""
     match node:
         case ast.Call(
             func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(str(text)), *_]
@@ -295,7 +295,7 @@ def read_call(node: ast.AST, methods: set[str]) -> set[str]:
 
 
 def test_every_log_event_has_its_row() -> None:
-    """What the log may say is in the table, and nothing else."""
+    """The table lists exactly the events that Lockgate logs."""
     column = cells("docs/operations.md", "| event | means |")
     shown = {name for cell in column for name in re.findall(r"\w+", cell)}
     called = list_calls({"emit", "_emit", "info", "warning", "error", "exception"})
@@ -303,14 +303,14 @@ def test_every_log_event_has_its_row() -> None:
 
 
 def test_every_metric_has_its_row() -> None:
-    """What is counted is in the table, and nothing else."""
+    """The table lists exactly the metrics that Lockgate counts."""
     source = (PACKAGE / "awslambda/app.py").read_text("utf-8")
     counted = set(re.findall(r'"([A-Z][a-z]+[A-Z][A-Za-z]+)":? ?[:,]', source))
     assert counted == set(cells("docs/operations.md", "| metric | unit | means |"))
 
 
 def test_alarms_and_outputs_that_pages_name_are_in_the_template() -> None:
-    """What a page says of the template is in it."""
+    """Each alarm, parameter and output that the page names is in the template."""
     template = read_page("template.yaml")
     page = read_page("docs/operations.md")
     parameters = re.findall(r"`((?:With|Failure|Alarm|Kms|S3)\w+?)(?:=\w+)?`", page)
@@ -319,7 +319,7 @@ def test_alarms_and_outputs_that_pages_name_are_in_the_template() -> None:
 
 
 def test_changelog_begins_with_what_is_unreleased() -> None:
-    """Keep a Changelog: the newest stands first."""
+    """The changelog begins with the unreleased changes."""
     assert "[Unreleased]" == list_headings("CHANGELOG.md")[1]
 
 
@@ -328,7 +328,7 @@ def test_changelog_begins_with_what_is_unreleased() -> None:
 
 @pytest.mark.parametrize("decision", list_headings("docs/why.md")[1:])
 def test_decision_has_its_three_parts(decision: str) -> None:
-    """Problem, choice and cost, in that order."""
+    """Each decision has a problem, a choice and a cost, in this order."""
     sections = re.split(r"^## ", read_page("docs/why.md"), flags=re.MULTILINE)
     (section,) = (part for part in sections if part.replace("`", "").startswith(f"{decision}\n"))
     assert ["Problem.", "Choice.", "Cost."] == re.findall(
@@ -340,7 +340,7 @@ def test_decision_has_its_three_parts(decision: str) -> None:
 
 
 def list_terminal_commands() -> list[Any]:
-    """Return each command of ``lockgate`` in the pages' shell blocks."""
+    """Return each ``lockgate`` command in the shell blocks of the pages."""
     return [
         pytest.param(shlex.split(line, comments=True)[1:], id=f"{page}: {line}")
         for page in PAGES
@@ -353,13 +353,13 @@ def list_terminal_commands() -> list[Any]:
 
 @pytest.mark.parametrize("arguments", list_terminal_commands())
 def test_terminal_command_is_understood(arguments: list[str]) -> None:
-    """What a page tells people to type is a command with options that exist."""
+    """Each documented command and its options are valid."""
     options = make_parser().parse_args(arguments)
     assert callable(find_command(options.run))
 
 
 def test_parameters_that_readme_asks_for_are_those_without_default() -> None:
-    """What has to be given to the template is what the README says, and no more but a choice."""
+    """The README names each parameter without a default, and those that a rule requires."""
     parameters = read_page("template.yaml").partition("\nParameters:\n")[2].partition("\nRules:")[0]
     blocks = re.split(r"^  (?=\w+:$)", parameters, flags=re.MULTILINE)[1:]
     needed = {block.partition(":")[0] for block in blocks if "    Default:" not in block}

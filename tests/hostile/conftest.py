@@ -1,4 +1,4 @@
-"""A command that must end by itself, soon, and in words of its own."""
+"""Run commands that must end soon and without an unexpected error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lockgate.terminal.conclude import EXIT_STATUSES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# Far more than any of it takes; what hangs is ended by it.
+# Far longer than any of these commands takes.
 MOST_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ended: its status, what it wrote, and its report if it printed one."""
+    """The end of a command: its status, its output, and its report if it printed one."""
 
     status: int
     out: str
@@ -29,19 +29,19 @@ class Ending:
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """The report, if there is one."""
+        """The report, or None."""
         return json.loads(self.out) if self.out.startswith("{") else None
 
     @property
     def code(self) -> str | None:
-        """The code of the report's error."""
+        """The code of the report's error, or None."""
         error = None if self.report is None else self.report["error"]
         return None if error is None else error["code"]
 
 
 @pytest.fixture
 def hurry() -> Iterator[None]:
-    """End what hangs with an exception."""
+    """Interrupt a test that hangs."""
 
     def end(_number: int, _frame: object) -> None:
         raise AssertionError(f"it did not end in {MOST_SECONDS} s")
@@ -59,7 +59,7 @@ def hurry() -> Iterator[None]:
 def end_readably(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, hurry: None
 ) -> Callable[..., Ending]:
-    """Give what runs a command in an environment, and fails unless it ends in words of its own."""
+    """Give a function that runs a command and fails if it ends with an unexpected error."""
     del hurry
 
     def run(*arguments: str, environment: Mapping[str, str] | None = None) -> Ending:

@@ -1,4 +1,4 @@
-"""Commands, settings and events that nobody means: each ends in a sentence, within seconds."""
+"""Run commands with hostile arguments, settings and events: each ends in a readable error."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ NOWHERE = {
 
 
 def _is_long_wait(name: str, text: str) -> bool:
-    """Return whether a text is read as meant: many days, or, if empty, a terminal's ten seconds."""
+    """Return whether a text sets a long waiting time: many days, or the default if empty."""
     return name.lower().endswith("_budget") and (text.endswith("d") or not text.strip())
 
 
@@ -98,7 +98,7 @@ def _is_long_wait(name: str, text: str) -> bool:
 def test_any_value_of_any_option_ends_readably(
     end_readably: Callable[..., Ending], option: str
 ) -> None:
-    """An option that takes a value, with every text."""
+    """Each option with a value accepts or refuses any text readably."""
     action = "down" if option in {"target", "steps"} else "up"
     for text in [*TEXTS, *(URLS if option == "database_url" else ())]:
         if _is_long_wait(option, text):
@@ -113,7 +113,7 @@ def test_any_value_of_any_option_ends_readably(
 def test_any_argument_of_any_command_ends_readably(
     end_readably: Callable[..., Ending], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    """Arguments that no command knows."""
+    """Each command accepts or refuses any argument readably."""
     monkeypatch.chdir(tmp_path)
     for text in TEXTS:
         end_readably(action, text, environment=NOWHERE)
@@ -124,7 +124,7 @@ def test_any_argument_of_any_command_ends_readably(
 def test_any_value_of_any_setting_ends_readably(
     end_readably: Callable[..., Ending], setting: str
 ) -> None:
-    """Every text that an environment can hold."""
+    """Each setting accepts or refuses any text that the environment can hold readably."""
     for text in [*TEXTS, *URLS]:
         if "\0" in text or len(text) > 20_000 or "\ud800" in text:
             continue
@@ -178,7 +178,7 @@ EVENTS: list[Any] = [
 def test_any_event_is_answered_readably(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hurry: None, number: int
 ) -> None:
-    """The function's own handler; a caller that cannot be answered hears of a request that is none."""
+    """The handler answers any event readably; one that it cannot answer raises a public error."""
     del hurry
     for name, value in NOWHERE.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""Folders that nobody means: each is read, or refused in a sentence, within seconds."""
+"""Read hostile folders: each is read, or refused with a readable message."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
 
 DEEP = 20_000
-# Contents that upset a reader of some kind, whatever the file is.
+# Contents that break some kind of parser.
 CONTENTS = {
     "nothing": b"",
     "a NUL": b"\0",
@@ -85,7 +85,7 @@ OTHER_NAMES = (
     *("flyway.conf", "liquibase.properties", "atlas.hcl", "alembic.ini", "pyproject.toml"),
     *("knexfile.js", "package.json", "gmrc.js", "diesel.toml", "database.json", "sqitch.conf"),
 )
-# Names of files with a script in them.
+# Names of files that contain a script.
 NAMES = {
     "digits without end": "9" * 200 + "_a.sql",
     "a version of parts without end": "1" + "_1" * 100 + ".sql",
@@ -113,7 +113,7 @@ NAMES = {
 def read(
     database: Database, tmp_path: Path, end_readably: Callable[..., Ending]
 ) -> Callable[..., Ending]:
-    """Give what plans the folder in a format, on a real database."""
+    """Give a function that plans the folder in a format on a real database."""
 
     def plan(tool: str = "", *, action: str = "plan") -> Ending:
         environment = {**database.environment, "LOCKGATE_MIGRATIONS": str(tmp_path / "m")}
@@ -129,7 +129,7 @@ def read(
 def test_any_content_of_any_file_is_read_or_refused(
     tmp_path: Path, hurry: None, content: bytes
 ) -> None:
-    """A file of every name that some tool looks at, one after the other, in its own format and auto."""
+    """Any content of any file that a tool reads is read or refused, in its own format and in auto."""
     del hurry
     folder = tmp_path / "m"
     for tool, names in {**FOREIGN_NAMES, "lockgate": OTHER_NAMES}.items():
@@ -143,7 +143,7 @@ def test_any_content_of_any_file_is_read_or_refused(
 
 
 def read_readably(tool: str, folder: Path) -> None:
-    """Read a folder and everything that would be run, or be told what is wrong with a file."""
+    """Read a folder and plan its migrations, or get a Lockgate error."""
     with warnings.catch_warnings(record=True), suppress(LockgateError):
         catalog = read_migrations(tool, folder, {})
         plan = make_plan(catalog, EMPTY_HISTORY, Policy())
@@ -155,7 +155,7 @@ def read_readably(tool: str, folder: Path) -> None:
 def test_any_name_of_a_file_is_read_or_refused(
     read: Callable[..., Ending], tmp_path: Path, name: str
 ) -> None:
-    """Natively and as each tool reads it, planned and applied."""
+    """Any file name is read or refused in each format, planned and applied."""
     (tmp_path / "m" / name).write_text("SELECT 1;")
     for tool in ("", "auto", *FOREIGN_NAMES):
         assert read(tool).report is not None
@@ -163,12 +163,12 @@ def test_any_name_of_a_file_is_read_or_refused(
 
 
 def make_fifo(path: Path) -> None:
-    """Make something that nobody ever writes to."""
+    """Create a FIFO without a writer."""
     os.mkfifo(path)
 
 
 def make_socket(path: Path) -> None:
-    """Make a socket's name; its path may be longer than an address."""
+    """Create a socket, even if its path is too long for a socket address."""
     here = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(f"/proc/self/fd/{here}/{path.name}")
@@ -176,7 +176,7 @@ def make_socket(path: Path) -> None:
 
 
 def make_deep(path: Path) -> None:
-    """Make folders in folders."""
+    """Create deeply nested folders."""
     here = path.with_suffix("")
     for _ in range(200):
         here /= "d"
@@ -207,7 +207,7 @@ THINGS: dict[str, Callable[[Path], object]] = {
 def test_anything_that_is_no_file_is_refused(
     read: Callable[..., Ending], tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
-    """What hangs, has no end or is not there, under the names that are read."""
+    """Special files, endless files and broken links are refused under any name that is read."""
     for name in ("1_a.sql", "1_a.py", "atlas.sum", ".gmrc", "V1__a.sql"):
         path = tmp_path / "m" / name
         make(path)
@@ -221,7 +221,7 @@ def test_anything_that_is_no_file_is_refused(
 def test_anything_in_place_of_the_folder_is_refused(
     read: Callable[..., Ending], tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
-    """The folder itself may be what hangs."""
+    """Special files, endless files and broken links in place of the folder are refused."""
     (tmp_path / "m").rmdir()
     make(tmp_path / "m")
     assert read().report is not None

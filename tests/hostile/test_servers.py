@@ -1,4 +1,4 @@
-"""Servers that speak anything but PostgreSQL: each is left in a sentence, within seconds."""
+"""Connect to servers that do not speak PostgreSQL: each command ends in a readable error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
-    """Return a message in the server's framing."""
+    """Return a message in the protocol's framing."""
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
@@ -25,7 +25,7 @@ OK = message(b"R", struct.pack("!i", 0))
 READY = message(b"Z", b"I")
 SIGNED_IN = OK + message(b"K", struct.pack("!ii", 1, 2)) + READY
 ROW = message(b"T", struct.pack("!h", 1) + b"a\0" + struct.pack("!ihihih", 0, 0, 23, 4, -1, 0))
-# What is sent at once when somebody connects, and then to each thing that is said.
+# The first piece is sent after the client's first message, the next ones after further messages.
 SPEECHES: dict[str, list[bytes]] = {
     "nothing": [b""],
     "HTTP": [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
@@ -87,7 +87,7 @@ SPEECHES: dict[str, list[bytes]] = {
 
 
 def serve(listener: socket.socket, speech: list[bytes]) -> None:
-    """Say to each who connects what is to be said, a piece for each thing that is heard."""
+    """Answer each client's messages with one piece each, and repeat the last piece."""
     while True:
         try:
             peer, _ = listener.accept()
@@ -108,7 +108,7 @@ def serve(listener: socket.socket, speech: list[bytes]) -> None:
 def test_any_server_is_left_readably(
     end_readably: Callable[..., Ending], tmp_path: object, action: str, speech: list[bytes]
 ) -> None:
-    """Whatever answers at the address, a command ends with an error that names a cause."""
+    """Whatever server answers, a command ends with an error that has a code."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener, speech), daemon=True)
         thread.start()
