@@ -511,6 +511,18 @@ def test_operators_commands_in_a_row(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_what_a_migration_prints_is_not_in_the_report(run: Run) -> None:
+    """With ``--json`` standard output is one JSON value; what a migration prints is beside it."""
+    Path("migrations").mkdir()
+    Path("migrations/1_a.py").write_text("def up(connection):\n    print('half way')\n")
+
+    outcome = run("up", "--json")
+
+    assert ["1"] == [entry["version"] for entry in outcome.report["applied"]]
+    assert "half way\n" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
 def test_redo_whose_second_half_is_refused_says_what_the_first_undid(run: Run) -> None:
     """One report of both halves: its state is that of both, and it has the warnings of both."""
     Path("migrations").mkdir()

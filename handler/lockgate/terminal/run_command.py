@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,9 @@ def _carry_out(
     run_id, claim = make_run_id(), NOT_BEGUN
     try:
         with ExitStack() as stack:
+            if options.json:
+                # What a Python migration prints would stand before the report.
+                stack.enter_context(redirect_stdout(sys.stderr))
             merged = merge_environment(environment, options)
             if options.local:
                 merged |= stack.enter_context(_open_local_database(Path()))
