@@ -1,4 +1,4 @@
-"""The benchmark runs, with few migrations and the peers that need no installation."""
+"""Run the benchmark with few migrations and the peers that need no installation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
-# What it measures with is the installed server, whose psql it takes.
+# It uses the psql of the installed server.
 pytestmark = pytest.mark.one_major
 
 NEAR = PEERS[: next(n for n, peer in enumerate(PEERS) if peer.kind is Kind.NATIVE)]
@@ -36,14 +36,14 @@ CHECK = Row("check-10000", "20 checked", 0, 20, 1, task=Task.CHECK)
 
 @pytest.fixture
 def bench(server: EmbeddedServer, tmp_path: Path) -> Iterator[Bench]:
-    """Give a benchmark on the tests' server."""
+    """Give a benchmark that uses the tests' server."""
     bench = Bench(server, make_environment(server.psql), tmp_path, lambda _text: None)
     yield bench
     bench.close()
 
 
 def find_runners(server: EmbeddedServer, home: Path, peers: tuple[Peer, ...]) -> list[Runner]:
-    """Return the peers as they are found here."""
+    """Return the peers that are available here."""
     if server.psql is None:
         pytest.skip(f"there is no psql in {server.binaries.folder}")
     tools = Tools(home / "no-tools", server.psql)
@@ -54,7 +54,7 @@ def find_runners(server: EmbeddedServer, home: Path, peers: tuple[Peer, ...]) ->
 def test_every_kind_of_row_is_measured(
     bench: Bench, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    """Lockgate and the floors do each kind of work, and the record says so in every projection."""
+    """All peers complete each kind of row, and table, picture and targets show the record."""
     runners = find_runners(server, tmp_path, NEAR)
     rows = (FRESH, NOTHING, ONE, FAR)
     results: Results = {row.name: bench.run_row(row, runners, 1) for row in rows}
@@ -73,7 +73,7 @@ def test_every_kind_of_row_is_measured(
 def test_statements_outside_a_transaction_are_measured_by_their_number(
     bench: Bench, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    """Each number has a database and a folder of its own, and the target is the ratio of both."""
+    """Each number of statements is measured separately, and the target is their ratio."""
     runners = [one for one in find_runners(server, tmp_path, NEAR) if one.peer.can(Task.OUTSIDE)]
     assert ["lockgate"] == [runner.peer.name for runner in runners]
     rows = (OUTSIDE, LONGER)
@@ -86,7 +86,7 @@ def test_statements_outside_a_transaction_are_measured_by_their_number(
 def test_round_trips_are_counted_behind_the_delay(
     bench: Bench, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    """The bare script waits for every migration, Lockgate for fewer."""
+    """The plain script needs a round trip for every migration, Lockgate fewer."""
     peers = tuple(peer for peer in NEAR if peer.name in {"pg8000-each", "lockgate"})
     outcomes = bench.run_row(FAR, find_runners(server, tmp_path, peers), 1)
     turns = {name: outcome.turns or 0 for name, outcome in outcomes.items()}
@@ -96,7 +96,7 @@ def test_round_trips_are_counted_behind_the_delay(
 def test_program_that_fails_has_no_number(
     bench: Bench, server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    """A peer that cannot do the work is named as failed, and is not measured again."""
+    """A peer that fails is reported as failed and is not measured."""
     (runner,) = find_runners(server, tmp_path, NEAR[2:3])
     broken = Peer(
         "broken",

@@ -1,4 +1,4 @@
-"""What the benchmark of the function's start prints."""
+"""Test the output of the cold start benchmark."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from benchmarks.cold_start import Sample, show_comparison, take_median
 
 
 def test_table_has_a_ratio_for_each_column() -> None:
-    """What is printed can be read: a row for each, and how many times the hand-written one's time."""
+    """The table has a row for each function and the ratio of Lockgate to the minimal one."""
     empty = Sample(total=3, cpu=2, init=1, peak_mb=10, phases=(1, 2))
     minimal = Sample(total=21, cpu=20, init=1, peak_mb=50, phases=(1, 2, 3, 4, 5, 6))
     ours = Sample(total=42, cpu=10, init=1, peak_mb=75, phases=(2, 2, 3, 4, 5, 6))
@@ -22,7 +22,7 @@ def test_table_has_a_ratio_for_each_column() -> None:
 
 
 def test_median_of_memory_is_the_most() -> None:
-    """A function must be given what it once needed."""
+    """Peak memory is the maximum, not the median, because a function must be sized for it."""
     samples = [Sample(total=n, cpu=n, init=n, peak_mb=n, phases=(n, n)) for n in (1.0, 9.0, 2.0)]
 
     assert take_median(samples) == Sample(total=2, cpu=2, init=2, peak_mb=9, phases=(2, 2))

@@ -1,6 +1,6 @@
-"""One target under a coverage-guided fuzzer (atheris, libFuzzer): ``fuzz_target.py NAME OPTION…``.
+"""Run one target under a coverage-guided fuzzer (atheris, libFuzzer): ``fuzz_target.py NAME OPTION…``.
 
-`make fuzz` runs each for `FUZZ_SECONDS`. A finding ends it with the input's path.
+`make fuzz` runs each target for `FUZZ_SECONDS`. A finding ends it and prints the path of the input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["lockgate"]):
     for tool in FOREIGN_NAMES:
         find_tool(tool)
 
-# What an input may begin as, by target: what the fuzzer then changes.
+# Initial inputs by target.
 SEEDS = {
     "events": sorted((ROOT / "tests/events").glob("*.json")),
     "sql": sorted((ROOT / "migrations").glob("*.sql")),
@@ -31,7 +31,7 @@ SEEDS = {
 
 
 def main(name: str, options: list[str]) -> None:
-    """Fuzz until time is up or something is found."""
+    """Fuzz until the time is up or an error is found."""
     corpus = ROOT / ".cache/fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in SEEDS[name]:

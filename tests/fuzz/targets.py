@@ -1,7 +1,7 @@
-"""What no input may do to the event parser, the SQL reader and the file loader.
+"""Check inputs of the event parser, the SQL lexer, and the readers of files and settings.
 
-Each ``check_…`` takes one input and fails if a promise breaks. Hypothesis (`test_fuzz.py`) and the
-coverage-guided fuzzer (`fuzz_target.py`) bring the inputs.
+Each ``check_…`` function takes one input and fails if a guarantee is violated. Hypothesis
+(`test_fuzz.py`) and the coverage-guided fuzzer (`fuzz_target.py`) supply the inputs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 NOW = 1_790_000_000.0
 _ALL = Settings(allowed_actions=tuple(Action))
-# It tells nobody anything: no client is ever called.
+# An invocation without AWS clients, so nothing is sent.
 _INVOCATION = Invocation(
     "arn:aws:lambda:eu-west-1:123456789012:function:x",
     Timing(lambda: 60_000, lambda _: None),
@@ -73,7 +73,7 @@ _CLOUDFORMATION = ".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"
 
 
 def check_event(event: Any) -> bool:
-    """Refuse an event readably, or make a request of it; never fail in another way.
+    """Read an event, or refuse it readably; fail on any other exception.
 
     Return whether it was read, as the other checks do.
     """
@@ -126,7 +126,7 @@ def _check_request(request: Request) -> None:
 
 
 def check_url(url: str | None) -> bool:
-    """Answer nobody but Amazon, whatever the URL looks like."""
+    """Accept only URLs that lead to Amazon, and return whether this one does."""
     with suppress(RequestInvalid):
         host = urlsplit(check_response_url(url, loopback=False)).hostname or ""
         assert str(url).lower().startswith("https://cloudformation-custom-resource-response-")
@@ -152,7 +152,7 @@ def _check_storable(*texts: str | None) -> None:
 
 
 def check_sql(sql: str) -> bool:
-    """Split any text, or say where it is wrong; lose no token, and show no literal."""
+    """Split any text or refuse it with its place; keep token positions, and redact literals."""
     for strings in (True, False):
         end = 0
         for token in tokenize(sql, standard_conforming_strings=strings):
@@ -186,7 +186,7 @@ def _split(sql: str) -> tuple[Statement, ...]:
 
 @cache
 def _folder() -> Path:
-    """Return one folder of this process's own, in memory where the system has such a place."""
+    """Return a folder of this process, in memory if the system supports it."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of a random name is made in it
     made = tempfile.mkdtemp(dir=memory if memory.is_dir() else None, prefix="lockgate-fuzz-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)
@@ -194,11 +194,11 @@ def _folder() -> Path:
 
 
 def check_file(name: str, content: bytes) -> bool:
-    """Read any file as a migration, or refuse it by its name; run nothing of it."""
+    """Read any file as a migration or refuse it with a hint, without executing it."""
     path = _folder() / name
     path.write_bytes(content)
     try:
-        # A file may hold what Python warns of, such as an escape that it does not know.
+        # Compiling a file may cause a Python warning, for example about an invalid escape.
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
             catalog = read_folder(_folder(), {"a": "1", "b": "x'y"})
@@ -215,7 +215,7 @@ def check_file(name: str, content: bytes) -> bool:
 
 
 def check_folder(tool: str, files: dict[str, bytes]) -> bool:
-    """Read any folder in another tool's format, or refuse it by the name of a file."""
+    """Read any folder in another tool's format or refuse it with a message."""
     folder = _folder() / "foreign"
     for name, content in files.items():
         path = folder / name
@@ -247,7 +247,7 @@ def _check_catalog(migrations: Sequence[Any], content: bytes) -> None:
 
 
 def check_settings(environment: dict[str, str]) -> bool:
-    """Read any environment, or refuse it by the name of what is wrong; settings to answer always."""
+    """Read any environment or refuse it; the settings for answers are always read."""
     read_answer_settings(environment)
     with suppress(SettingInvalid):
         settings = read_settings(environment)
@@ -257,7 +257,7 @@ def check_settings(environment: dict[str, str]) -> bool:
     return False
 
 
-# Inputs out of bytes.
+# Inputs from bytes.
 
 _STACK = "arn:aws:cloudformation:eu-west-1:1:stack/a/b"
 _BUCKET = "https://cloudformation-custom-resource-response"
@@ -296,7 +296,7 @@ _MOST_DEEP = 4
 
 
 class Source:
-    """Bytes as a row of choices; when they are used up, every choice is the first."""
+    """A sequence of choices from bytes; after the last byte, each choice is the first option."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -315,11 +315,11 @@ class Source:
         return taken.decode("utf-8", "surrogatepass" if self.number(2) else "replace")
 
     def rest(self) -> bytes:
-        """Return all that is left."""
+        """Return the remaining bytes."""
         return self._data[self._at :]
 
     def value(self, depth: int = 0) -> Any:
-        """Return a value as JSON has them."""
+        """Return a JSON value."""
         makers: tuple[Callable[[], Any], ...] = (
             lambda: None,
             lambda: _WORDS[self.number(len(_WORDS))],
@@ -334,7 +334,7 @@ class Source:
         return makers[self.number(len(makers) if depth < _MOST_DEEP else len(makers) - 2)]()
 
     def event(self) -> Any:
-        """Return an event: a command, a stack's event, or anything, with something put in."""
+        """Return an event: a command, a stack's event, or any value, with more keys."""
         match self.number(4):
             case 0:
                 return self.value()
@@ -346,7 +346,7 @@ class Source:
                 return _STACK_EVENT | self.object()
 
     def object(self, depth: int = 0) -> dict[str, Any]:
-        """Return an object whose keys are mostly known ones."""
+        """Return an object whose keys are mostly known."""
         found: dict[str, Any] = {}
         for _ in range(self.number(12)):
             choice = self.number(len(_KEYS) + 1)
@@ -356,7 +356,7 @@ class Source:
 
 
 def fuzz_events(data: bytes) -> bool:
-    """Check one event, and one URL; return whether the event was read, as the others do."""
+    """Check one event and one URL; return whether the event was read."""
     source = Source(data)
     with suppress(UnicodeDecodeError):
         is_read = check_event(source.event())
@@ -366,7 +366,7 @@ def fuzz_events(data: bytes) -> bool:
 
 
 def fuzz_sql(data: bytes) -> bool:
-    """Check one text."""
+    """Check one SQL text."""
     return check_sql(data.decode("utf-8", "replace"))
 
 
@@ -403,7 +403,7 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
 
 
 def fuzz_formats(data: bytes) -> bool:
-    """Check one file in the folder of one other tool; two where the first has a line of dashes."""
+    """Check a folder of another tool with one file, or two if a line of dashes separates them."""
     source = Source(data)
     tool = tuple(FOREIGN_NAMES)[source.number(len(FOREIGN_NAMES))]
     names = FOREIGN_NAMES[tool]

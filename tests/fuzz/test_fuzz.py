@@ -1,4 +1,4 @@
-"""The promises of `targets` under inputs of Hypothesis: some of them in every run of the tests."""
+"""Check the guarantees in `targets` with inputs from Hypothesis in every test run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lockgate.awslambda.callers import cloudformation, direct
 from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, Settings
 
-# The same ones each time: what is new is for `make fuzz` to find, not for somebody's deploy.
+# The same examples in every run, so that new findings come from `make fuzz`, not a deploy.
 FEW = settings(max_examples=100, derandomize=True, database=None)
 
-# What an input ended in, for `must_reach`.
+# Names of the outcomes for `must_reach`.
 READ = {True: "read", False: "refused"}
-# What may follow the host of a signed URL.
+# Texts after the host of a signed URL.
 URL_ENDS = st.sampled_from(
     ["/", "/a?X-Amz-Date=1", "?a", ":443/a", ".evil.example/", "@evil/", "#"]
 )
@@ -61,7 +61,7 @@ TEXTS = st.one_of(VALUES.map(json.dumps), st.text(max_size=20))
 
 
 def make_job(parameters: Any, token: Any) -> dict[str, Any]:
-    """Return the event of a job."""
+    """Return the event of a CodePipeline job."""
     action = {"configuration": {"UserParameters": parameters}}
     data = {"actionConfiguration": action, "continuationToken": token}
     return {"CodePipeline.job": {"id": JOB_ID, "data": data}}
@@ -95,9 +95,9 @@ CONTENTS = st.one_of(
     st.binary(max_size=60), st.lists(LINES, max_size=8).map(lambda lines: "\n".join(lines).encode())
 )
 
-# Also nothing: what follows a valid beginning mostly spoils it.
+# Include nothing, because most texts after a valid beginning make it invalid.
 AFTER = st.one_of(CONTENTS, st.just(b""))
-# What files begin with where random text is never read: a line that must come first, or a function.
+# Valid beginnings for formats in which random text alone is never valid.
 PYTHON = b"def up(connection):\n    pass\n"
 SQITCH_PLAN = b"%syntax-version=1.0.0\n%project=p\n\na 2026-01-01T00:00:00Z A <a@b.example> # a\n"
 REVISION = b"revision = 'a'\ndown_revision = None\ndef upgrade(): pass\ndef downgrade(): pass\n"
@@ -128,7 +128,7 @@ MORE = st.dictionaries(KEYS, VALUES, max_size=6)
 )
 @FEW
 def test_any_event_is_read_or_refused_readably(event: Any) -> None:
-    """No event ends in anything but a request or a refusal."""
+    """Any event is read or refused."""
     reached(READ[targets.check_event(event)])
 
 
@@ -136,7 +136,7 @@ def test_any_event_is_read_or_refused_readably(event: Any) -> None:
 @given(st.one_of(URL_ENDS, st.text(st.characters(), max_size=80)))
 @FEW
 def test_no_url_leads_anywhere_but_to_cloudformation(rest: str) -> None:
-    """Whatever stands before, in or behind the host, nobody else is answered."""
+    """Only URLs of CloudFormation are accepted, whatever surrounds the host."""
     bucket = "cloudformation-custom-resource-response-euwest1.s3.eu-west-1.amazonaws.com"
     for url in (rest, f"https://{rest}", f"https://{bucket}{rest}", f"https://{rest}{bucket}"):
         reached(READ[targets.check_url(url)])
@@ -146,7 +146,7 @@ def test_no_url_leads_anywhere_but_to_cloudformation(rest: str) -> None:
 @given(CONTENTS)
 @FEW
 def test_any_sql_is_split_or_refused_with_its_place(content: bytes) -> None:
-    """No text gets out of step with what the server will read."""
+    """Any text is split into statements or refused with its place."""
     reached(READ[targets.check_sql(content.decode("utf-8", "replace"))])
 
 
@@ -155,7 +155,7 @@ def test_any_sql_is_split_or_refused_with_its_place(content: bytes) -> None:
 @given(content=st.tuples(st.sampled_from([b"", PYTHON]), AFTER).map(b"".join))
 @FEW
 def test_any_file_is_read_or_refused_by_its_name(name: str, content: bytes) -> None:
-    """No content of a file ends in anything but a migration or a refusal."""
+    """Any file is read as a migration or refused."""
     reached(READ[targets.check_file(name, content)])
 
 
@@ -166,7 +166,7 @@ def test_any_file_is_read_or_refused_by_its_name(name: str, content: bytes) -> N
 def test_any_folder_of_another_tool_is_read_or_refused(
     tool: str, contents: list[bytes], *, is_begun: bool
 ) -> None:
-    """The same for the formats of other tools."""
+    """Any folder in another tool's format is read or refused."""
     beginnings = BEGINNINGS.get(tool, ()) if is_begun else ()
     begun = [begin + rest for begin, rest in zip_longest(beginnings, contents, fillvalue=b"")]
     is_read = targets.check_folder(tool, dict(zip(FOREIGN_NAMES[tool], begun, strict=False)))
@@ -183,7 +183,7 @@ def test_any_folder_of_another_tool_is_read_or_refused(
 )
 @FEW
 def test_any_setting_is_read_or_refused_by_its_name(environment: dict[str, str]) -> None:
-    """No value of a setting ends in anything but settings or a refusal."""
+    """Any environment is read or refused."""
     reached(READ[targets.check_settings(environment)])
 
 
@@ -196,7 +196,7 @@ def test_any_setting_is_read_or_refused_by_its_name(environment: dict[str, str])
     ],
 )
 def test_what_the_fuzzer_has_found_is_refused(event: Any, problem: str) -> None:
-    """Each was an exception without a name, or text that PostgreSQL cannot hold."""
+    """Each event raised an internal error, or contained text that PostgreSQL cannot store."""
     is_stack = "StackId" in event
     with pytest.raises(RequestInvalid, match=problem):
         cloudformation.read_envelope(event) if is_stack else direct.read_request(event, Settings())
@@ -207,5 +207,5 @@ def test_what_the_fuzzer_has_found_is_refused(event: Any, problem: str) -> None:
 @given(data=st.binary(max_size=60))
 @settings(FEW, max_examples=60)
 def test_targets_of_the_fuzzer_hold(name: str, data: bytes) -> None:
-    """What the coverage-guided fuzzer runs for minutes, for a moment."""
+    """The fuzzer's targets also pass with random bytes."""
     reached(READ[TARGETS[name](data)])

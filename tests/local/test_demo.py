@@ -1,4 +1,4 @@
-"""`lockgate demo`, as a newcomer runs it; and that it tells the truth when something is wrong."""
+"""Run `lockgate demo` as a newcomer does, also with a handler that fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytest.importorskip("moto", reason="moto is not installed")
 
 
 def start(folder: Path, temporary: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the demo with a temporary folder of its own, and a user's environment to be ignored."""
+    """Start the demo with its own temporary folder and a user environment that it must ignore."""
     temporary.mkdir()
     return subprocess.Popen(
         [sys.executable, "-m", "lockgate.terminal.cli", "demo", "--dir", str(folder)],
@@ -40,7 +40,7 @@ def start(folder: Path, temporary: Path, **environment: str) -> subprocess.Popen
 
 
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    """Each step comes out as it should, the logs stay out of it, and nothing is left behind."""
+    """Each step succeeds, log lines stay out of the output, and no files remain."""
     temporary = tmp_path / "tmp"
     process = start(ROOT / "migrations", temporary)
     out, err = process.communicate(timeout=LONGEST_SECONDS * 2)
@@ -62,7 +62,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
 
 
 def test_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Ctrl-C ends it with the servers stopped and the folders removed."""
+    """After Ctrl-C the servers are stopped and the folders removed."""
     temporary = tmp_path / "tmp"
     process = start(ROOT / "migrations", temporary)
     assert process.stdout is not None
@@ -76,7 +76,7 @@ def test_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_demo_without_migrations_says_what_to_give(tmp_path: Path) -> None:
-    """Installed elsewhere, it asks for a folder and starts nothing."""
+    """Without a migrations folder, the demo names --dir and starts nothing."""
     process = start(tmp_path / "nowhere", tmp_path / "tmp")
     out, err = process.communicate(timeout=LONGEST_SECONDS * 2)
 
@@ -104,12 +104,12 @@ class Checks:
         """Show nothing."""
 
     def show_check(self, text: str, *, is_right: bool) -> None:  # noqa: ARG002 - the protocol's
-        """Record it."""
+        """Record the check."""
         self.checks.append(is_right)
 
 
 def test_demo_of_a_handler_that_answers_nothing_fails() -> None:
-    """It stops at the step that is wrong, and leaves the environment as it was."""
+    """The demo stops at the failed step and restores the environment."""
     output = Checks()
     seen: list[dict[str, str]] = []
 

@@ -1,4 +1,4 @@
-"""The database of --local: kept, and used by one command at a time."""
+"""Test the persistent database of --local, which one command at a time can use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.sql
 def test_local_database_is_for_one_command_at_a_time(tmp_path: Path) -> None:
-    """A second command is refused while the first runs, and served afterwards."""
+    """A second command is refused while the first one runs, and succeeds afterwards."""
     with open_local_database(tmp_path) as environment:
         with pytest.raises(DatabaseBusy, match="Another command uses the PostgreSQL in"):
             open_local_database(tmp_path).__enter__()
@@ -30,7 +30,7 @@ def test_local_database_is_for_one_command_at_a_time(tmp_path: Path) -> None:
 
 
 def test_local_database_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    """A file in its place is said, without a traceback."""
+    """If a file is in the place of the folder, the command is refused with the cause."""
     (tmp_path / ".lockgate").touch()
 
     with pytest.raises(SettingInvalid, match="cannot be used: File exists"):
@@ -38,7 +38,7 @@ def test_local_database_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 def test_database_is_created_once(server: EmbeddedServer, database: Database) -> None:
-    """A name that needs quoting is quoted, and a database that exists is left alone."""
+    """A name that needs quoting is quoted, and an existing database is kept."""
     name = f'{database.name}_"x"'
     create_database(server, name)
     connection = open_connection(server, name)

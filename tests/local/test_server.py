@@ -1,4 +1,4 @@
-"""The embedded server: what clients can rely on, and that nothing of it is left behind."""
+"""Test the embedded server: connections, settings, restarts, persistence and cleanup."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GONE_SECONDS = 120
 
 
 class MakeServer(Protocol):
-    """A function that makes servers."""
+    """A function that creates servers."""
 
     def __call__(
         self,
@@ -40,13 +40,13 @@ class MakeServer(Protocol):
         tls: bool = True,
         durable: bool = False,
     ) -> EmbeddedServer:
-        """Return a server, not started, of the version under test."""
+        """Return a server of the version under test without starting it."""
         ...
 
 
 @pytest.fixture
 def make_server(postgres_root: Path | None) -> MakeServer:
-    """Give servers of the version under test."""
+    """Give a function that creates servers of the version under test."""
 
     def make(
         *,
@@ -74,13 +74,13 @@ def ask(server: EmbeddedServer, sql: str) -> object:
 
 
 def accepts(port: int) -> bool:
-    """Tell whether anything listens on a port of this machine."""
+    """Return whether a process listens on a local port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def one_free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -88,7 +88,7 @@ def one_free_port() -> int:
 
 
 def wait_until(is_true: Callable[[], bool]) -> bool:
-    """Look again and again at what another process does, for a while."""
+    """Poll until a condition is true; return False after the time limit."""
     deadline = time.monotonic() + GONE_SECONDS
     while not is_true():
         if time.monotonic() > deadline:
@@ -98,12 +98,12 @@ def wait_until(is_true: Callable[[], bool]) -> bool:
 
 
 def test_server_answers_with_the_version_it_names(server: EmbeddedServer) -> None:
-    """The server that runs is the one whose programs were found."""
+    """The running server has the version of the programs that were found."""
     assert server.version == str(ask(server, "SHOW server_version")).split()[0]
 
 
 def test_server_listens_on_loopback_alone(server: EmbeddedServer) -> None:
-    """No other machine and no socket file reaches the server."""
+    """The server listens on the loopback address only, without a Unix socket."""
     listening = ask(server, "SELECT current_setting('listen_addresses')")
     sockets = ask(server, "SELECT current_setting('unix_socket_directories')")
     assert (listening, sockets) == ("127.0.0.1", "")
@@ -111,7 +111,7 @@ def test_server_listens_on_loopback_alone(server: EmbeddedServer) -> None:
 
 @pytest.mark.skipif(not CAN_KEEP_PORT, reason="only Linux lets a port be kept")
 def test_port_is_kept_while_the_server_is_down(make_server: MakeServer) -> None:
-    """Between the two halves of a restart no other program can be given the port."""
+    """During a restart, no other program can bind the server's port."""
     with make_server() as server:
         server._state.postmaster.halt(signal.SIGINT)
         with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -121,14 +121,14 @@ def test_port_is_kept_while_the_server_is_down(make_server: MakeServer) -> None:
 
 
 def test_connection_is_encrypted_and_verified(server: EmbeddedServer) -> None:
-    """A client that trusts the CA file gets TLS, by address."""
+    """A client with the CA file gets a verified TLS connection to the address."""
     sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert ask(server, sql) is True
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
 def test_certificate_names_this_machine(server: EmbeddedServer, name: str) -> None:
-    """The certificate is good for the host name and for the address."""
+    """The certificate is valid for the host name and for the address."""
     with pg8000.native.Connection(
         server.user,
         host=name,
@@ -142,12 +142,12 @@ def test_certificate_names_this_machine(server: EmbeddedServer, name: str) -> No
 def test_certificate_of_another_server_is_refused(
     server: EmbeddedServer, make_server: MakeServer
 ) -> None:
-    """A client that trusts one server does not trust the next."""
+    """A client with the CA file of one server rejects another server."""
     with (
         make_server() as other,
         socket.create_connection((other.host, other.port)) as plain,
     ):
-        # SSLRequest of the protocol, then TLS by hand: pg8000 would leave its socket open.
+        # Send SSLRequest and start TLS by hand, because pg8000 would leave its socket open.
         plain.sendall(bytes.fromhex("0000000804d2162f"))
         assert plain.recv(1) == b"S"
         trust = ssl.create_default_context(cafile=str(server.ca_file))
@@ -167,7 +167,7 @@ def test_password_is_needed_and_kept_as_scram(server: EmbeddedServer) -> None:
 
 
 def test_server_without_tls_offers_none(make_server: MakeServer) -> None:
-    """Switched off, TLS is neither offered nor in the address."""
+    """Without TLS, the server declines it and the URL disables it."""
     with make_server(tls=False) as server:
         with socket.create_connection((server.host, server.port)) as plain:
             plain.sendall(bytes.fromhex("0000000804d2162f"))
@@ -177,7 +177,7 @@ def test_server_without_tls_offers_none(make_server: MakeServer) -> None:
 
 
 def test_url_quotes_the_database_name(server: EmbeddedServer) -> None:
-    """A database name with a slash stays one part of the address."""
+    """Special characters in a database name are escaped in the URL."""
     expected = (
         f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/a%2Fb%20c"
         "?sslmode=verify-full"
@@ -186,7 +186,7 @@ def test_url_quotes_the_database_name(server: EmbeddedServer) -> None:
 
 
 def test_lockgate_environment_names_address_and_authority(server: EmbeddedServer) -> None:
-    """The two settings are all that Lockgate needs to connect and verify."""
+    """The environment consists of the URL and the CA file."""
     expected = {
         "LOCKGATE_DATABASE_URL": server.url("app"),
         "LOCKGATE_CA_FILE": str(server.ca_file),
@@ -195,7 +195,7 @@ def test_lockgate_environment_names_address_and_authority(server: EmbeddedServer
 
 
 def test_psql_connects_with_the_client_environment(server: EmbeddedServer) -> None:
-    """The environment for libpq's programs is complete, and verifies the server."""
+    """The environment is sufficient for libpq programs to connect and verify the server."""
     assert server.psql is not None
     answer = subprocess.run(
         [server.psql, "-XAtc", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"],
@@ -208,7 +208,7 @@ def test_psql_connects_with_the_client_environment(server: EmbeddedServer) -> No
 
 
 def test_two_servers_run_side_by_side(make_server: MakeServer) -> None:
-    """Each has a port, a folder and a password of its own."""
+    """Two servers have different ports and passwords."""
     with make_server() as one, make_server() as other:
         assert len({one.port, other.port}) == 2
         assert len({one.password, other.password}) == 2
@@ -216,7 +216,7 @@ def test_two_servers_run_side_by_side(make_server: MakeServer) -> None:
 
 
 def test_stop_leaves_nothing(make_server: MakeServer) -> None:
-    """After stop the port is free and the folder gone; a second stop is no error."""
+    """After a stop the port is closed and the folder removed; stopping again is harmless."""
     server = make_server().start()
     port, home = server.port, server.log.parent
     server.stop()
@@ -225,27 +225,27 @@ def test_stop_leaves_nothing(make_server: MakeServer) -> None:
 
 
 def test_server_that_was_never_started_says_so(make_server: MakeServer) -> None:
-    """Asking for the port before start is an error in words."""
+    """Reading the port before the start raises a readable error."""
     with pytest.raises(DatabaseUnreachable, match="is not running"):
         _ = make_server().port
 
 
 def test_settings_reach_the_server(make_server: MakeServer) -> None:
-    """A setting of the caller goes over ours."""
+    """The caller's settings override the defaults."""
     with make_server(settings={"max_connections": "17", "fsync": "on"}) as server:
         assert ask(server, "SHOW max_connections") == "17"
         assert ask(server, "SHOW fsync") == "on"
 
 
 def test_durable_server_keeps_the_defaults_of_postgresql(make_server: MakeServer) -> None:
-    """For a benchmark commits reach the disk, with the usual buffers."""
+    """A durable server flushes commits to disk and has PostgreSQL's default buffers."""
     with make_server(durable=True) as server:
         shown = [ask(server, f"SHOW {name}") for name in ("fsync", "full_page_writes")]
         assert [*shown, ask(server, "SHOW shared_buffers")] == ["on", "on", "128MB"]
 
 
 def test_fixed_port_is_used_and_refused_when_taken(make_server: MakeServer) -> None:
-    """A port that the caller named is never replaced by another."""
+    """A given port is used, or refused if it is in use."""
     with make_server() as one, pytest.raises(DatabaseUnreachable, match="running on port"):
         make_server(port=one.port).start()
     free = one_free_port()
@@ -254,7 +254,7 @@ def test_fixed_port_is_used_and_refused_when_taken(make_server: MakeServer) -> N
 
 
 def test_server_that_cannot_start_quotes_its_log(make_server: MakeServer) -> None:
-    """The error of a server that ends at once holds the server's own words."""
+    """If the server ends at once, the error quotes its log."""
     with pytest.raises(DatabaseUnreachable) as failure:
         make_server(settings={"shared_buffers": "plenty"}).start()
     message = failure.value.message
@@ -265,7 +265,7 @@ def test_server_that_cannot_start_quotes_its_log(make_server: MakeServer) -> Non
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_restart_keeps_port_and_data(make_server: MakeServer, mode: str) -> None:
-    """A restart, orderly or as after a crash, loses nothing that was committed."""
+    """A restart, orderly or as after a crash, keeps committed data and the port."""
     with make_server() as server:
         Database(server, "postgres").run("CREATE TABLE kept AS SELECT 1 AS n")
         port = server.port
@@ -276,7 +276,7 @@ def test_restart_keeps_port_and_data(make_server: MakeServer, mode: str) -> None
 def test_persistent_server_keeps_data_password_and_authority(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
-    """The next start finds what the last one left, and clients need not learn anything new."""
+    """A restarted server with a data folder keeps its data, password and CA."""
     home = tmp_path / "project" / "postgres"
     with make_server(data_dir=home) as server:
         Database(server, "postgres").run("CREATE TABLE kept AS SELECT 1 AS n")
@@ -289,7 +289,7 @@ def test_persistent_server_keeps_data_password_and_authority(
 def test_persistent_folder_is_private_and_never_committed(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
-    """The folder holds a password and a key: only its owner reads it, and git ignores it."""
+    """Only the owner can read the folder with its password and key, and git ignores it."""
     home = tmp_path / "postgres"
     with make_server(data_dir=home):
         pass
@@ -299,7 +299,7 @@ def test_persistent_folder_is_private_and_never_committed(
 
 
 def test_second_server_on_the_same_data_is_refused(make_server: MakeServer, tmp_path: Path) -> None:
-    """Two commands at once never share a data folder; the first goes on."""
+    """A second server on the same data folder is refused, and the first one keeps running."""
     with make_server(data_dir=tmp_path / "pg") as first:
         with pytest.raises(DatabaseUnreachable, match=r"postmaster\.pid"):
             make_server(data_dir=tmp_path / "pg").start()
@@ -307,7 +307,7 @@ def test_second_server_on_the_same_data_is_refused(make_server: MakeServer, tmp_
 
 
 def test_data_of_another_major_version_are_refused(make_server: MakeServer, tmp_path: Path) -> None:
-    """Data that these programs cannot read are left as they are, and the message says why."""
+    """Data of another major version are refused and left unchanged, and the error says why."""
     home = tmp_path / "pg"
     (home / "data").mkdir(parents=True)
     (home / "data" / "PG_VERSION").write_text("9.6\n", "utf-8")
@@ -328,7 +328,7 @@ def test_data_of_another_major_version_are_refused(make_server: MakeServer, tmp_
 def test_root_starts_a_server_that_is_not_root(
     make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, *, namespace: bool
 ) -> None:
-    """As root the server runs in a user namespace, or as another user where those are forbidden."""
+    """As root, the server runs in a user namespace, or as another user if those are forbidden."""
     if namespace and privileges.choose_run_as().user is not None:
         pytest.skip("user namespaces are forbidden on this machine")
     if not namespace:
@@ -355,7 +355,7 @@ print(server.port, server.log.parent, flush=True)
 
 
 def start_child(root: Path | None, script: str) -> tuple[subprocess.Popen[str], int, Path]:
-    """Start a process of its own that starts a server; return it, the port and the folder."""
+    """Start a process that starts a server; return the process, the port and the folder."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD + script, str(root or "")],
         env=os.environ | {"PYTHONPATH": str(HANDLER)},
@@ -368,7 +368,7 @@ def start_child(root: Path | None, script: str) -> tuple[subprocess.Popen[str], 
 
 
 def end_child(child: subprocess.Popen[str]) -> None:
-    """Reap a child and close its pipe."""
+    """Wait for a child process and close its pipe."""
     child.wait()
     assert child.stdout is not None
     child.stdout.close()
@@ -378,7 +378,7 @@ def end_child(child: subprocess.Popen[str]) -> None:
 def test_killed_process_leaves_no_server(
     postgres_root: Path | None, killed_by: signal.Signals
 ) -> None:
-    """A process that had no chance to stop its server does not leave it, nor its folder."""
+    """If its process is killed, the server stops and its folder is removed."""
     child, port, home = start_child(postgres_root, "time.sleep(600)")
     assert accepts(port)
     child.send_signal(killed_by)
@@ -387,14 +387,14 @@ def test_killed_process_leaves_no_server(
 
 
 def test_process_that_just_ends_leaves_no_server(postgres_root: Path | None) -> None:
-    """A script that forgets to stop its server is cleaned up after at its exit."""
+    """A server that a script does not stop is stopped when the script exits."""
     child, port, home = start_child(postgres_root, "")
     end_child(child)
     assert (accepts(port), home.exists()) == (False, False)
 
 
 def test_forked_child_does_not_stop_the_server(postgres_root: Path | None) -> None:
-    """A fork that ends by itself runs the exit hooks too, and must leave the server alone."""
+    """A forked child that exits, and so runs the exit hooks, leaves the server running."""
     script = (
         "import socket\n"
         "pid = os.fork()\n"

@@ -1,4 +1,4 @@
-"""Whatever becomes of the terminal's words, the run does what it does and ends as it would."""
+"""Lose the terminal's output: the run completes with its usual exit status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-# Where a shell may lead standard output and error, and what of them is left to be read.
+# Redirections of standard output and error to where writing fails or is not read.
 NOWHERE = [
     ">/dev/full",
     "2>/dev/full",
@@ -46,7 +46,7 @@ def make_environment(project: Project) -> dict[str, str]:
 
 
 def run_shell(project: Project, command: str, end: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line of a shell with the project's settings, and return what can be read."""
+    """Run a shell command with the project's settings; succeed if it has the expected exit status."""
     environment = make_environment(project)
     line = command.replace("lockgate", f"{sys.executable} -m lockgate", 1)
     return subprocess.run(
@@ -62,7 +62,7 @@ def run_shell(project: Project, command: str, end: str) -> subprocess.CompletedP
 @pytest.mark.parametrize("options", ["", " --json", " --no-color --debug"])
 @pytest.mark.parametrize("where", NOWHERE)
 def test_run_whose_output_is_lost_does_its_work(project: Project, where: str, options: str) -> None:
-    """It applies everything, ends with its own status, frees the lock, and shows no traceback."""
+    """The run applies everything, exits with 0, releases the lock, and prints no traceback."""
     project.write(FOLDER)
     done = run_shell(project, f"lockgate up{options} {where}", "0")
     assert (0, False) == (done.returncode, "Traceback" in done.stdout + done.stderr)
@@ -72,7 +72,7 @@ def test_run_whose_output_is_lost_does_its_work(project: Project, where: str, op
 
 @pytest.mark.parametrize("where", NOWHERE)
 def test_failing_run_whose_output_is_lost_keeps_its_status(project: Project, where: str) -> None:
-    """1 for a failed run, and what was to be undone is undone."""
+    """A failed run exits with 1 and releases the lock."""
     project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.sql": "SELECT nonsense;"})
     done = run_shell(project, f"lockgate up {where}", "1")
     assert (0, False) == (done.returncode, "Traceback" in done.stdout + done.stderr)
@@ -102,7 +102,7 @@ def test_failing_run_whose_output_is_lost_keeps_its_status(project: Project, whe
 def test_command_whose_output_is_lost_ends_with_its_status(
     project: Project, where: str, command: str, end: str
 ) -> None:
-    """Every command ends as it would where its words can be read."""
+    """Each command exits with its usual status."""
     project.write(
         {"1_a.sql": "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n"}
     )
@@ -113,7 +113,7 @@ def test_command_whose_output_is_lost_ends_with_its_status(
 
 @pytest.mark.parametrize("leaves_at", [0, 1])
 def test_run_whose_terminal_is_gone_does_its_work(project: Project, leaves_at: int) -> None:
-    """Colours and a moving line too: a window that is closed changes nothing."""
+    """A run on a terminal that is closed applies everything."""
     project.write(FOLDER)
     master, slave = os.openpty()
     process = subprocess.Popen(

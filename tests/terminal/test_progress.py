@@ -1,4 +1,4 @@
-"""A run's events as people see them."""
+"""Show the events of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lockgate.terminal.screen import Screen
 PACKAGE = Path(__file__).parents[2] / "handler" / "lockgate"
 BLOCKER = {"pid": 41, "user": "ada"}
 
-# Each event with the fields that it comes with, and the line that it becomes.
+# Each event with its fields and the line that it is shown as.
 EVENTS: list[tuple[str, dict[str, Any], str | None]] = [
     (
         "database_waited_for",
@@ -97,15 +97,15 @@ EVENTS: list[tuple[str, dict[str, Any], str | None]] = [
 
 @pytest.mark.parametrize(("name", "fields", "expected"), EVENTS)
 def test_event_becomes_a_line(name: str, fields: dict[str, Any], expected: str | None) -> None:
-    """What a person should see is a line; the rest is passed over."""
+    """An event that matters to a person becomes a line, and others are not shown."""
     line = describe_event(name, fields, {"7": "7 add_email"})
 
     assert expected == (None if line is None else "".join(span.text for span in line))
 
 
 def test_every_event_of_the_engine_is_known_here() -> None:
-    """Whoever adds an event decides whether people see it."""
-    # The function without its package only writes to its log.
+    """Each event that the code emits is listed above."""
+    # load.py, the function without its package, only writes to its log.
     modules = [path for path in PACKAGE.rglob("*.py") if path.name != "load.py"]
     sources = [path.read_text("utf-8") for path in modules]
     emitted = {n for text in sources for n in re.findall(r'emit\(\s*"([a-z_]+)"', text)}
@@ -144,12 +144,12 @@ def test_every_event_of_the_engine_is_known_here() -> None:
     ],
 )
 def test_event_begins_what_goes_on(name: str, fields: dict[str, Any], expected: str | None) -> None:
-    """The live line says what the run waits for."""
+    """The live line shows what the run is doing or waiting for."""
     assert expected == describe_activity(name, fields)
 
 
 def test_waiting_is_said_once() -> None:
-    """The same line does not come again and again; a new reason does."""
+    """A repeated waiting line is shown once, and a new reason is shown again."""
     stream = io.StringIO()
     with Progress(Screen(stream, {})) as progress:
         for reason in ("refused", "refused", "reset"):
@@ -159,7 +159,7 @@ def test_waiting_is_said_once() -> None:
 
 
 def test_quiet_progress_says_nothing() -> None:
-    """Without a screen every call is allowed, and nothing is remembered as shown."""
+    """Without a screen, progress accepts every call and shows nothing."""
     with Progress(None) as progress:
         progress.emit("migration_applied", migration="7", duration_ms=1)
         progress.announce_stop("Ctrl-C")

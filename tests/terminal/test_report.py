@@ -1,4 +1,4 @@
-"""Reports as people read them."""
+"""Show reports on the terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AT = datetime(2026, 11, 22, 10, 2, 11, tzinfo=UTC)
 
 
 def make(status: Status, action: Action = Action.UP, **fields: Any) -> Report:
-    """Make a report of a run against one database."""
+    """Return a report of a run against one database."""
     database = DatabaseInfo("db.example.com", 5432, "shop", "18.6")
     return Report(status, action, "0123456789abcdef", "terminal", database, **fields)
 
@@ -41,7 +41,7 @@ def say(report: Report, width: int | None = None, **options: Any) -> str:
 
 
 def entry(version: str | None, name: str, **fields: Any) -> Entry:
-    """Make an entry of a versioned or repeatable migration."""
+    """Return an entry of a versioned or repeatable migration."""
     return Entry(version, name, "repeatable" if version is None else "versioned", **fields)
 
 
@@ -68,7 +68,7 @@ FAILED = make(
 
 
 def test_place_in_a_stored_script_is_in_no_folder() -> None:
-    """A down script that only the history has cannot be opened, so it is given no path."""
+    """The path of a down script that exists only in the history has no folder."""
     error = ErrorInfo("x", "It failed.", "MigrationFailed", file="2 (down script in the history)")
     assert "\n  2 (down script in the history)" in say(
         make(Status.FAILED, error=error), folder="db"
@@ -76,7 +76,7 @@ def test_place_in_a_stored_script_is_in_no_folder() -> None:
 
 
 def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
-    """Message, place as an editor takes it, source with caret, who was in the way, hint."""
+    """A failure shows message, place, source with caret, blocking sessions and hint in this order."""
     expected = """\
 ✗ failed after 1.9 s, at 0011
   db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
@@ -100,7 +100,7 @@ def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
 
 
 def test_success_lists_what_was_applied_and_not_yet_seen() -> None:
-    """What the progress has shown on the same terminal is not repeated."""
+    """Applied migrations that the progress has shown on the same terminal are not repeated."""
     applied = (
         entry("1", "create_account", duration_ms=12),
         entry(None, "balance", duration_ms=1_500),
@@ -120,7 +120,7 @@ def test_success_lists_what_was_applied_and_not_yet_seen() -> None:
 
 
 def test_plan_says_what_shares_a_transaction_and_what_can_be_in_none() -> None:
-    """Transactions are numbered; what changed and why it stands alone is said."""
+    """A plan numbers its transactions and shows the reason for each separate migration."""
     report = make(
         Status.PLANNED,
         Action.PLAN,
@@ -153,7 +153,7 @@ def test_plan_says_what_shares_a_transaction_and_what_can_be_in_none() -> None:
 
 
 def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
-    """Times are UTC; a migration that is applied in part says so."""
+    """Status shows drift, history with UTC times, partial migrations, ahead ones and the lock."""
     report = make(
         Status.UP_TO_DATE,
         Action.STATUS,
@@ -226,7 +226,7 @@ RESTORE = (f"aws rds restore-db-cluster-from-snapshot {'--option value ' * 9}--r
 def test_backup_is_one_line_and_after_a_failure_its_commands(
     info: BackupInfo, expected: str
 ) -> None:
-    """What there is to go back to; a command is never wrapped, so that it can be copied."""
+    """The backup is one line; after a failure, restore commands follow without line breaks."""
     error = ErrorInfo("migration-failed", "It failed.", "MigrationFailed")
     done = say(make(Status.APPLIED, backup=info.to_value()), 80)
     failed = say(make(Status.FAILED, backup=info.to_value(), error=error), 80)
@@ -264,17 +264,17 @@ def test_backup_is_one_line_and_after_a_failure_its_commands(
     ],
 )
 def test_headline_says_the_outcome_in_a_few_words(report: Report, expected: str) -> None:
-    """The status stands first, in the words of the JSON form."""
+    """The headline is the outcome, with duration and versions if there are any."""
     assert expected == describe_headline(report.to_json())
 
 
 def test_report_without_a_database_has_no_place() -> None:
-    """A refusal before any connection names the run alone."""
+    """A report without a database shows only the run."""
     assert say(Report(Status.REFUSED, None, "feed")) == "✗ refused\n  run feed"
 
 
 def test_long_lists_say_what_they_leave_out() -> None:
-    """A failed run shows ten of what is pending; a plan what its JSON form holds."""
+    """A failed run shows ten pending migrations, and a plan as many as its JSON form."""
     pending = tuple(entry(str(number), "t") for number in range(1_500))
 
     assert say(make(Status.FAILED, pending=pending)).endswith("9  t\n    … and 1,490 more")
@@ -284,7 +284,7 @@ def test_long_lists_say_what_they_leave_out() -> None:
 @pytest.mark.parametrize("width", [40, 80, 120])
 @pytest.mark.parametrize("column", [1, 60, 100, 240])
 def test_nothing_is_wider_than_the_screen(width: int, column: int) -> None:
-    """Long names wrap, and a long line of source is cut around its caret."""
+    """Long names wrap, and a long source line is cut around its caret."""
     source = "SELECT " + "x" * 240
     error = ErrorInfo(
         code="migration-failed",
@@ -312,7 +312,7 @@ def test_nothing_is_wider_than_the_screen(width: int, column: int) -> None:
 
 
 def test_control_characters_never_reach_the_screen() -> None:
-    """A name or a message cannot move the cursor or change colours."""
+    """Names and messages cannot move the cursor or change colours."""
     report = make(
         Status.FAILED,
         error=ErrorInfo("migration-failed", "a\x1b[31mb\x07", "MigrationFailed", file="\x1b]0;x"),

@@ -1,4 +1,4 @@
-"""Recorded runs as people read them."""
+"""Show recorded runs on the terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def say(runs: tuple[RunRecord, ...]) -> str:
 
 
 def test_runs_are_told_one_by_one() -> None:
-    """When, what, how it ended, from where to where; who, by which way; why."""
+    """Each run shows its time, outcome and versions, then its caller, then its reason."""
     expected = """\
 ✓ the last 2 runs, the newest first
   db.example.com:5432/shop, PostgreSQL 18.6, run c3
@@ -51,6 +51,6 @@ def test_runs_are_told_one_by_one() -> None:
 
 
 def test_runs_that_nobody_ran_are_told_in_a_word() -> None:
-    """There is no list, and no surprise."""
+    """Without runs there is a headline but no list, and one run has the singular."""
     assert say(()).startswith("✓ no run is recorded\n")
     assert say(RUNS[:1]).startswith("✓ 1 run\n")

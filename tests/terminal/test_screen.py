@@ -1,4 +1,4 @@
-"""Where lines are shown: styled on a terminal that wants it, plain everywhere else."""
+"""Show lines with styles on a terminal and as plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ XTERM = {"TERM": "xterm-256color"}
 
 @contextmanager
 def terminal(columns: int = 80) -> Iterator[tuple[TextIO, int]]:
-    """Give a terminal to write to, and where to read what it shows."""
+    """Give a terminal to write to, and the file descriptor to read its output from."""
     reader, writer = pty.openpty()
     ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(writer, "w", encoding="utf-8") as stream:
@@ -37,7 +37,7 @@ def terminal(columns: int = 80) -> Iterator[tuple[TextIO, int]]:
 
 
 def read(reader: int) -> str:
-    """Return all that a terminal has been sent."""
+    """Return everything that was sent to a terminal."""
     os.set_blocking(reader, False)
     shown = b""
     with suppress(BlockingIOError):
@@ -47,14 +47,14 @@ def read(reader: int) -> str:
 
 
 def show(environment: Mapping[str, str], *, plain: bool = False) -> str:
-    """Return what a terminal shows of a line."""
+    """Return what a terminal shows for a line."""
     with terminal() as (stream, reader):
         Screen(stream, environment, plain=plain).show([LINE])
         return read(reader)
 
 
 def test_terminal_gets_colours() -> None:
-    """Text is styled, and markup in it means nothing."""
+    """Text is styled, and markup in it has no effect."""
     assert show(XTERM) == "\x1b[32m✓ \x1b[0mdone [red]\n"
 
 
@@ -67,19 +67,19 @@ def test_terminal_gets_colours() -> None:
     ],
 )
 def test_who_wants_plain_text_gets_it(environment: dict[str, str], *, plain: bool) -> None:
-    """NO_COLOR, a dumb terminal and --no-color leave no escape sequence."""
+    """With NO_COLOR, a dumb terminal or --no-color there are no escape sequences."""
     assert show(environment, plain=plain) == "✓ done [red]\n"
 
 
 def test_terminal_without_rich_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rich is an extra; nothing else is lost without it."""
+    """Without Rich, an optional dependency, the text is plain."""
     monkeypatch.setattr(screen_module, "_has_rich", lambda: False)
 
     assert show(XTERM) == "✓ done [red]\n"
 
 
 def test_pipe_gets_plain_text_of_any_width() -> None:
-    """What is no terminal has no width."""
+    """A stream that is not a terminal has no width."""
     stream = io.StringIO()
     screen = Screen(stream, XTERM)
 
@@ -89,7 +89,7 @@ def test_pipe_gets_plain_text_of_any_width() -> None:
 
 
 def test_stream_of_ascii_gets_ascii() -> None:
-    """What an encoding lacks is replaced, and breaks nothing."""
+    """Characters that the encoding lacks are replaced."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
 
@@ -99,14 +99,14 @@ def test_stream_of_ascii_gets_ascii() -> None:
 
 
 def test_width_is_the_terminal_s() -> None:
-    """A terminal's width is asked of it, with a floor below which nothing is laid out."""
+    """The width is the terminal's, but at least 40 columns."""
     for columns, expected in [(100, 100), (10, 40)]:
         with terminal(columns) as (stream, _):
             assert Screen(stream, XTERM).width == expected
 
 
 def test_progress_keeps_a_live_line_on_a_terminal() -> None:
-    """What goes on is on a line that moves; what happened stays above it."""
+    """The live line shows the current activity, and completed work stays above it."""
     with terminal() as (stream, reader):
         with Progress(Screen(stream, XTERM)) as progress:
             progress.emit("segment_started", mode="statements", migrations=1)
@@ -119,5 +119,5 @@ def test_progress_keeps_a_live_line_on_a_terminal() -> None:
     assert "Applying 1 migration, outside a transaction" in shown
     assert "Ctrl-C: cancelling and rolling back" in shown
     assert "7\x1b[2m  12 ms" in shown
-    # The live line is gone at the end, and the cursor is back.
+    # At the end the live line is removed and the cursor is visible.
     assert shown.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
