@@ -174,7 +174,7 @@ def test_policy_allows_to_invoke_and_no_more(block: Block) -> None:
 
 @pytest.mark.parametrize("block", list_blocks("json", "statemachine"))
 def test_state_machine_knows_every_error(block: Block) -> None:
-    """It retries each public error by one rule at most, catches all, and sends a valid command."""
+    """Each public error is caught and has at most one retry rule, and the command is valid."""
     migrate = json.loads(block.text)["States"]["Migrate"]
     payload = {
         key.removesuffix(".$"): value for key, value in migrate["Parameters"]["Payload"].items()

@@ -274,7 +274,7 @@ def test_example_backup_keeps_to_the_schema() -> None:
 
 
 def list_calls(methods: set[str]) -> set[str]:
-    """Return the text that is the first argument of each call of the methods, without terminal code."""
+    """Return the first text argument of each call of the methods, outside code for the terminal."""
     names: set[str] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] not in TERMINAL_ONLY:
@@ -295,7 +295,7 @@ def read_call(node: ast.AST, methods: set[str]) -> set[str]:
 
 
 def test_every_log_event_has_its_row() -> None:
-    """The table lists exactly the events that Lockgate logs."""
+    """The table lists exactly the events that the function logs."""
     column = cells("docs/operations.md", "| event | means |")
     shown = {name for cell in column for name in re.findall(r"\w+", cell)}
     called = list_calls({"emit", "_emit", "info", "warning", "error", "exception"})

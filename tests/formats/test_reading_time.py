@@ -46,7 +46,7 @@ def measure(act: Callable[[], object]) -> float:
 
 
 def grows_too_fast(act: Callable[[int], object]) -> bool:
-    """Return whether a four times larger size takes far more than four times as long, three times."""
+    """Return whether four times the size takes far more than four times as long, in three attempts."""
     return all(
         measure(lambda: act(4 * SIZE)) > MOST_TIMES * max(measure(lambda: act(SIZE)), FLOOR_SECONDS)
         for _ in range(3)

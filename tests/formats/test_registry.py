@@ -1,4 +1,4 @@
-"""Recognise the format of a folder, or ask for a setting if it is ambiguous."""
+"""Recognise the format of a folder, or refuse an ambiguous one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FOLDERS = {
 # Its file names are also valid for sqlx; see the second case below.
 @pytest.mark.parametrize("name", [name for name in FOLDERS if name != "golang-migrate"])
 def test_folder_of_each_tool_is_recognised_as_its_alone(tmp_path: Path, name: str) -> None:
-    """The folder of each tool is recognised as no other format."""
+    """Each tool's folder is recognised as that tool's and no other's."""
     assert name == recognise_format(write_folder(tmp_path / "m", FOLDERS[name]))
 
 

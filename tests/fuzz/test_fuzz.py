@@ -17,7 +17,7 @@ from lockgate.awslambda.callers import cloudformation, direct
 from lockgate.errors import RequestInvalid
 from lockgate.settings import SETTINGS, Settings
 
-# The same examples in every run, so that new findings come from `make fuzz`, not a deploy.
+# The same examples in every run, because new findings belong to `make fuzz`, not to a deploy.
 FEW = settings(max_examples=100, derandomize=True, database=None)
 
 # Names of the outcomes for `must_reach`.

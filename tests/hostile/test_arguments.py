@@ -1,4 +1,4 @@
-"""Run commands with hostile arguments, settings and events: each ends in a readable error."""
+"""Run commands with hostile arguments, settings and events: each ends readably within seconds."""
 
 from __future__ import annotations
 

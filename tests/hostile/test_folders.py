@@ -1,4 +1,4 @@
-"""Read hostile folders: each is read, or refused with a readable message."""
+"""Read hostile folders: each is read, or refused with a readable message, within seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connect to servers that do not speak PostgreSQL: each command ends in a readable error."""
+"""Connect to servers that do not speak PostgreSQL: each command ends readably within seconds."""
 
 from __future__ import annotations
 

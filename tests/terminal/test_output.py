@@ -1,4 +1,4 @@
-"""Lose the terminal's output: the run completes with its usual exit status."""
+"""Check that a run whose output is lost completes with its usual exit status."""
 
 from __future__ import annotations
 

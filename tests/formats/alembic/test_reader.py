@@ -177,7 +177,7 @@ def test_direction_that_ends_its_transaction_is_seen(
 def test_script_of_such_a_direction_runs_outside_of_the_runs_transaction(
     folder: ForeignFolder,
 ) -> None:
-    """A direction that ends its transaction runs by itself; the other one stays in the shared one."""
+    """An upgrade with an autocommit block runs outside the shared transaction, the downgrade in it."""
     text = write("a").replace("pass", "op.get_context().autocommit_block()", 1)
     migration = folder.read_one({"a.py": text})
     assert migration.down is not None

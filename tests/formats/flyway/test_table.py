@@ -92,7 +92,7 @@ def test_rows_become_what_is_applied(database: Database) -> None:
 
 @pytest.mark.parametrize("kind", ["BASELINE", "SQL_BASELINE"])
 def test_baseline_counts_for_all_up_to_its_version(database: Database, kind: str) -> None:
-    """A declared baseline and a baseline migration both count."""
+    """Both a declared baseline and a baseline migration set the baseline version."""
     history = read_rows(database, ("3.0", "base", kind, None, True), ("4", "x", "SQL", 1, True))
     assert ("3", ["4"]) == (history.baseline, [row.version for row in history.rows])
 
@@ -227,7 +227,7 @@ def test_baseline_need_not_be_a_version_of_the_files(
 
 
 def test_edited_file_is_not_taken_over(flyway_project: Project, database: Database) -> None:
-    """A file edited since, by Flyway's own checksum, blocks adoption."""
+    """A file that was edited after Flyway applied it blocks adoption."""
     read_rows(database, ("1", "a", "SQL", 12345, True))
     report = flyway_project.do(Action.ADOPT, source="flyway", reason="we move")
     assert report.error is not None

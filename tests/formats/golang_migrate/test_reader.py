@@ -48,7 +48,7 @@ def test_script_reaches_the_server_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_file_of_several_kinds_runs_statement_by_statement(project: Project) -> None:
-    """A file with mixed statements runs one by one, as with x-multi-statement, and resumes."""
+    """A file with mixed statements runs them one by one, as with x-multi-statement, and can resume."""
     project.settings["LOCKGATE_FORMAT"] = "golang-migrate"
     text = "CREATE TABLE a (i int);\nCREATE INDEX CONCURRENTLY b ON a (i);\nDROP TABLE nothing;"
     project.write({"1_a.up.sql": text})

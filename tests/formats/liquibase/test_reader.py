@@ -597,7 +597,7 @@ def test_changelog_that_does_more_than_include_is_refused(
 def test_what_only_a_run_would_decide_is_an_obstacle(
     read_one: ReadOne, text: str, line: int, why: str
 ) -> None:
-    """A changeset that Lockgate cannot decide about is refused only when it is to run."""
+    """A changeset with an unsupported feature is refused only when it is to run."""
     obstacle = read_one(text, LINES="a\nb").up.obstacle
     assert obstacle is not None
     assert (line, why) == (obstacle.line, obstacle.why)

@@ -1,4 +1,4 @@
-"""Read folders in the native format, and refuse files that cannot be read."""
+"""Read folders in the native format, and refuse invalid files and names."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_names_are_read_as_the_tool_reads_them(tmp_path: Path) -> None:
     ],
 )
 def test_comment_takes_a_file_out_of_the_transaction(tmp_path: Path, text: str, mode: Mode) -> None:
-    """The comment takes only statements that cannot run in a transaction out of it."""
+    """The comment has an effect only if a statement cannot run inside a transaction."""
     (migration,) = read_folder(write_folder(tmp_path / "m", {"1-a.sql": text}), {}).migrations
     assert mode is analyse_script(migration.up).mode
 

@@ -180,7 +180,7 @@ def test_adopted_history_is_continued(adopted: Project) -> None:
 
 
 def test_edited_file_is_not_adopted(adopted: Project) -> None:
-    """A file that was edited, by Prisma's own checksum, is not adopted."""
+    """A file that was edited after Prisma applied it is not adopted."""
     adopted.write({"1_a/migration.sql": FIRST + "SELECT 1;\n"})
     report = adopted.do(Action.ADOPT, source="prisma", reason="we move")
     expected = (

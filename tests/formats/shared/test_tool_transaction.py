@@ -36,7 +36,7 @@ WRAPPED, BLOCK, ALONE = UnitMode.WRAPPED, UnitMode.BLOCK, UnitMode.ALONE
 def test_script_that_ends_its_tools_transaction_runs_in_steps(
     text: str, expected: list[tuple[UnitMode, str]]
 ) -> None:
-    """The first COMMIT and the last BEGIN concern the tool's transaction, those between the script's."""
+    """The first COMMIT and the last BEGIN belong to the tool's transaction, others to the script."""
     script = make_versioned(Version.parse("1"), "", make_script(text, "1.sql"), None).up
     found = analyse_script(script)
     units = [

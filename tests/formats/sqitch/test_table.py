@@ -95,7 +95,7 @@ def deploy(database: Database, folder: Path, name: str) -> None:
 
 
 def test_adoption_takes_the_projects_changes_by_their_ids(plan: Project) -> None:
-    """Only the project's own deployed changes are adopted, and the rest stays pending."""
+    """Only deployed changes of this project are adopted, and the rest stays pending."""
     adopted = plan.do(Action.ADOPT, source="sqitch", reason="we move")
     finished = plan.run()
     expected = (Status.APPLIED, ["b"], [("a", "applied"), ("b", "applied")])
