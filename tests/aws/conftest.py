@@ -1,4 +1,4 @@
-"""Fixtures for AWS: moto in the place of the account, and credentials that open nothing."""
+"""Fixtures for AWS: moto in place of the account, with dummy credentials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGION = "eu-west-1"
 
 @pytest.fixture(autouse=True)
 def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put moto in the place of AWS for every test of this folder."""
+    """Replace AWS by moto for every test in this folder."""
     save_time(monkeypatch)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -39,7 +39,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _permitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hold every call that Lockgate's own code makes against the permissions of the template."""
+    """Check every AWS call of Lockgate's own code against the template's permissions."""
     call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs leave it out
     forbidden: list[str] = []
 
@@ -55,7 +55,7 @@ def _permitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _is_asked_by_lockgate() -> bool:
-    """Tell whether the nearest caller that is not botocore's, moto's or a test's stand-in is ours."""
+    """Return whether Lockgate made the call, ignoring frames of libraries and of tests/support."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
@@ -69,19 +69,19 @@ def _is_asked_by_lockgate() -> bool:
 
 @pytest.fixture
 def secrets() -> Any:
-    """Give a client of Secrets Manager."""
+    """Return a client of Secrets Manager."""
     return boto3.client("secretsmanager", region_name=REGION)
 
 
 @pytest.fixture
 def rds() -> Any:
-    """Give a client of RDS."""
+    """Return a client of RDS."""
     return boto3.client("rds", region_name=REGION)
 
 
 @pytest.fixture
 def make_secret(secrets: Any) -> Callable[..., str]:
-    """Give a function that stores a secret, as JSON unless it is text, and returns its ARN."""
+    """Return a function that stores a secret, as JSON unless it is a string, and returns its ARN."""
 
     def make(value: object, *, name: str = "prod/db", tags: dict[str, str] | None = None) -> str:
         text = value if isinstance(value, str) else json.dumps(value)

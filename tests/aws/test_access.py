@@ -1,4 +1,4 @@
-"""Settings, URL, secret and IAM come together in a fixed order."""
+"""Settings, URL, secret and IAM are combined in a fixed order of precedence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def no_clients(service: str, region: str | None) -> Any:
 
 
 def test_url_gives_the_access_without_aws() -> None:
-    """A URL alone is enough; the origin names the setting."""
+    """A URL alone is sufficient, and the origin names the setting."""
     expected = Access(
         Endpoint("db.example", 6543, "orders"), Credentials("app", "pw", "LOCKGATE_DATABASE_URL")
     )
@@ -43,7 +43,7 @@ def test_url_gives_the_access_without_aws() -> None:
 
 
 def test_url_without_much_gets_defaults() -> None:
-    """Port and database have PostgreSQL's defaults, and no password is an empty one."""
+    """Port and database default to PostgreSQL's values, and a missing password is empty."""
     expected = Access(
         Endpoint("localhost", 5432, "postgres"), Credentials("app", "", "LOCKGATE_DATABASE_URL")
     )
@@ -51,7 +51,7 @@ def test_url_without_much_gets_defaults() -> None:
 
 
 def test_secret_goes_before_a_url(make_secret: Callable[..., str]) -> None:
-    """Where both are given, the URL is not looked at."""
+    """A secret takes precedence over a URL, which is then not read."""
     arn = make_secret(FULL)
     source = AccessSource(Settings(secret_arn=arn, database_url="no url"))
     assert Endpoint("db.example", 6543, "orders") == source.access(SecretStage.CURRENT).endpoint
@@ -73,7 +73,7 @@ def test_setting_overrides_one_field(
     settings: dict[str, Any],
     expected: tuple[Endpoint, str],
 ) -> None:
-    """Each setting replaces its own field and leaves the others."""
+    """Each setting replaces only its own field."""
     secret_arn = make_secret(FULL) if source == "secret" else None
     given = Settings(secret_arn=secret_arn, database_url=URL)
     access = make_access(replace(given, **settings))
@@ -111,14 +111,14 @@ def test_setting_overrides_one_field(
     ],
 )
 def test_settings_that_lead_nowhere_are_refused(settings: Settings, problem: str) -> None:
-    """The message names the setting that is missing, before AWS is asked for anything."""
+    """The message names the missing setting, before any request to AWS."""
     with pytest.raises(SettingInvalid) as caught:
         make_access(settings, no_clients)
     assert f"{problem}" == str(caught.value)
 
 
 def test_secret_without_password_needs_iam(make_secret: Callable[..., str]) -> None:
-    """A secret with a user alone is enough for IAM and for nothing else."""
+    """A secret without a password is only sufficient for IAM authentication."""
     settings = Settings(secret_arn=make_secret({"username": "app"}), host=RDS_HOST)
     with pytest.raises(CredentialsRejected, match="There is no password in secret prod/db"):
         make_access(settings)
@@ -127,7 +127,7 @@ def test_secret_without_password_needs_iam(make_secret: Callable[..., str]) -> N
 
 
 def test_iam_token_is_signed_for_the_host_and_its_region() -> None:
-    """The token names host, port and user, and is signed for the region in the host's name."""
+    """The token contains host, port and user, and is signed for the region in the host name."""
     access = make_access(Settings(iam_auth=True, host=RDS_HOST, username="app", port=6543))
     token = urlsplit(f"https://{access.credentials.password}")
     query = parse_qs(token.query)
@@ -137,7 +137,7 @@ def test_iam_token_is_signed_for_the_host_and_its_region() -> None:
 
 
 def test_iam_without_aws_credentials_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal that is not signed in learns so."""
+    """Without AWS credentials, the error says that there are none."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
@@ -151,7 +151,7 @@ def test_iam_without_aws_credentials_is_rejected(monkeypatch: pytest.MonkeyPatch
 def test_rotation_in_flight_offers_the_pending_version(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
-    """Current, current again, then pending: what a rejected password walks through."""
+    """During a rotation the source returns the current version twice, and then the pending one."""
     arn = make_secret(FULL)
     source = AccessSource(Settings(secret_arn=arn))
     assert source.access(SecretStage.PENDING) is None
@@ -172,7 +172,7 @@ def test_rotation_in_flight_offers_the_pending_version(
 def test_current_is_read_afresh_after_a_rotation(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
-    """A secret that moved on is seen at once, and both versions count as tried."""
+    """A rotated secret is visible immediately, and both versions count as tried."""
     arn = make_secret(FULL)
     source = AccessSource(Settings(secret_arn=arn))
     source.access(SecretStage.CURRENT)
@@ -184,7 +184,7 @@ def test_current_is_read_afresh_after_a_rotation(
 def test_pending_stage_left_on_the_current_version_is_no_rotation(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
-    """A finished rotation that left AWSPENDING behind offers nothing new."""
+    """AWSPENDING left on the current version does not count as a rotation."""
     arn = make_secret(FULL)
     source = AccessSource(Settings(secret_arn=arn))
     source.access(SecretStage.CURRENT)
@@ -217,7 +217,7 @@ def test_only_secrets_have_a_pending_version(settings: Settings) -> None:
 def test_sslmode_of_a_url_goes_before_the_setting(
     make_secret: Callable[..., str], query: str, expected: Tls, *, in_secret: bool
 ) -> None:
-    """LOCKGATE_TLS holds where the URL names no mode, wherever the URL is from."""
+    """The sslmode of a URL takes precedence over LOCKGATE_TLS, wherever the URL comes from."""
     url = URL + query
     secret_arn = make_secret({"url": url}) if in_secret else None
     source = AccessSource(Settings(secret_arn=secret_arn, database_url=url, tls=Tls.REQUIRE))
@@ -225,7 +225,7 @@ def test_sslmode_of_a_url_goes_before_the_setting(
 
 
 def test_credentials_show_no_password(make_secret: Callable[..., str]) -> None:
-    """The repr of what is handed on holds user and origin only."""
+    """The repr contains the user and the origin, but not the password."""
     arn = make_secret({**FULL, "password": "hunter2"})
     source = AccessSource(Settings(secret_arn=arn))
     shown = f"{source.access(SecretStage.CURRENT)!r} {source!r} {source.tried}"

@@ -1,4 +1,4 @@
-"""A backup before a change: of what the run is connected to, by each mode, and never in its way."""
+"""A backup before a change: it is of the right database, and only `snapshot` stops a run."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ RECORD, SNAPSHOT = BackupMode.RECORD, BackupMode.SNAPSHOT
 PASSWORD = "password-of-eight"
 OTHER_ACCOUNT = "main.cluster-elsewhere.eu-west-1.rds.amazonaws.com"
 GOAL = "up 0009"
-# A run that may work for ten minutes.
+# Time for a run of ten minutes.
 WORK_MS, RESERVE_MS = 600_000, 20_000
 
 
 class DrivenClock:
-    """A clock that only sleeping moves, from now on."""
+    """A clock that starts now and advances only when sleep is called."""
 
     def __init__(self) -> None:
         self.elapsed = 0.0
@@ -52,17 +52,17 @@ class DrivenClock:
         return self.elapsed
 
     def now(self) -> float:
-        """Return the seconds of the epoch."""
+        """Return the seconds since the epoch."""
         return self._began + self.elapsed
 
     def sleep(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the clock."""
         self.elapsed += seconds
 
 
 @dataclass
 class Scene:
-    """Runs against one RDS, one after the other, on one clock."""
+    """Consecutive runs against one RDS and on one clock."""
 
     rds: Any
     clock: DrivenClock = field(default_factory=DrivenClock)
@@ -82,7 +82,7 @@ class Scene:
         dbname: str = "shop",
         deadline: Deadline | None = None,
     ) -> BackupNotes:
-        """Back up for one run and return what it told; `notes` has it where that raises."""
+        """Back up for one run and return its notes, which stay available in `notes` if it raises."""
         self.notes = BackupNotes()
         backup = self.make(mode, keep=keep, deadline=deadline)
         backup.before_change(make_purpose(host, run_id, goal, dbname), self.notes)
@@ -91,7 +91,7 @@ class Scene:
     def make(
         self, mode: BackupMode | None, *, keep: int = 5, deadline: Deadline | None = None
     ) -> RdsBackup:
-        """Return what backs one run up."""
+        """Return the backup of one run."""
         return RdsBackup(
             BackupTerms(mode, keep, "lockgate"),
             lambda: self.named,
@@ -107,12 +107,12 @@ class Scene:
         return Deadline(lambda: round((ends_at - self.clock.elapsed) * 1000), RESERVE_MS)
 
     def emitted(self, name: str) -> list[dict[str, Any]]:
-        """Return the fields of every event of that name."""
+        """Return the fields of every event with this name."""
         return [fields for event, fields in self.events if event == name]
 
     @property
     def backup(self) -> dict[str, Any]:
-        """What the last run's report says."""
+        """The backup in the last run's report."""
         assert self.notes is not None
         assert self.notes.backup is not None
         return self.notes.backup
@@ -125,7 +125,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def rds() -> Any:
-    """Give one client for all tests: to make one takes longer than most of them."""
+    """Return one client for all tests, since creating one takes longer than most of them."""
     return boto3.client(
         "rds",
         region_name="eu-west-1",
@@ -136,25 +136,25 @@ def rds() -> Any:
 
 @pytest.fixture
 def scene(rds: Any) -> Scene:
-    """Give runs whose snapshots are there at once."""
+    """Return a scene whose snapshots are available immediately."""
     return Scene(ScriptedRds(rds, ("available", 100)))
 
 
 @pytest.fixture
 def slow(rds: Any) -> Scene:
-    """Give runs whose snapshots take four looks."""
+    """Return a scene whose snapshots are available at the fourth look."""
     return Scene(
         ScriptedRds(rds, ("creating", 0), ("creating", 40), ("creating", 40), ("available", 100))
     )
 
 
 def make_purpose(host: str, run_id: str = "feed", goal: str = GOAL, dbname: str = "x") -> Purpose:
-    """Return what a run of a host is about to do."""
+    """Return the purpose of a run on this host."""
     return Purpose(run_id, Endpoint(host, 5432, dbname), "0007", goal)
 
 
 def create_cluster(rds: Any, name: str = "main", engine: str = "aurora-postgresql") -> Any:
-    """Create a cluster with one instance if it is Aurora's, and return its description."""
+    """Create a cluster, with an instance if it is Aurora, and return its description."""
     multi_az = {
         "DBClusterInstanceClass": "db.m6gd.large",
         "StorageType": "io1",
@@ -180,7 +180,7 @@ def create_cluster(rds: Any, name: str = "main", engine: str = "aurora-postgresq
 
 
 def create_instance(rds: Any, name: str = "single") -> Any:
-    """Create an instance, and return its description."""
+    """Create an instance and return its description."""
     rds.create_db_instance(
         DBInstanceIdentifier=name,
         DBInstanceClass="db.t4g.micro",
@@ -193,7 +193,7 @@ def create_instance(rds: Any, name: str = "single") -> Any:
 
 
 def create_of(rds: Any, kind: str) -> str:
-    """Create a database of a kind and return its host."""
+    """Create a database of this kind and return its host."""
     if kind == "instance":
         return str(create_instance(rds)["Endpoint"]["Address"])
     engine = "aurora-postgresql" if kind == "aurora" else "postgres"
@@ -201,7 +201,7 @@ def create_of(rds: Any, kind: str) -> str:
 
 
 def list_snapshots(rds: Any) -> dict[str, dict[str, str]]:
-    """Return the tags of every manual snapshot by its identifier."""
+    """Return the tags of every manual snapshot, by snapshot identifier."""
     found = [
         *((s["DBSnapshotIdentifier"], s) for s in rds.describe_db_snapshots()["DBSnapshots"]),
         *(
@@ -230,7 +230,7 @@ def list_snapshots(rds: Any) -> dict[str, dict[str, str]]:
 def test_restorable_time_of_what_the_host_names_is_recorded(
     scene: Scene, rds: Any, kind: str, source: tuple[str, str, str]
 ) -> None:
-    """A cluster of either family and a single instance, in the region that the host names."""
+    """The restorable time of a cluster or instance is read in the region of its host name."""
     scene.run(create_of(rds, kind), None)
     backup = scene.backup
     found = tuple(backup["source"][key] for key in ("kind", "identifier", "engine"))
@@ -243,13 +243,13 @@ def test_restorable_time_of_what_the_host_names_is_recorded(
 
 @pytest.mark.parametrize("key", ["Endpoint", "ReaderEndpoint"])
 def test_both_endpoints_of_a_cluster_lead_to_it(scene: Scene, rds: Any, key: str) -> None:
-    """The readers' endpoint is the same cluster's; case does not count."""
+    """Writer and reader endpoints identify the same cluster, regardless of case."""
     scene.run(create_cluster(rds)[key].upper(), RECORD)
     assert "main" == scene.backup["source"]["identifier"]
 
 
 def test_instance_of_a_cluster_leads_to_the_cluster(scene: Scene, rds: Any) -> None:
-    """There is no snapshot of one instance of Aurora."""
+    """The host of an Aurora instance leads to its cluster, since instances have no snapshots."""
     create_cluster(rds)
     (instance,) = rds.describe_db_instances()["DBInstances"]
     scene.run(instance["Endpoint"]["Address"], RECORD)
@@ -261,7 +261,7 @@ def test_instance_of_a_cluster_leads_to_the_cluster(scene: Scene, rds: Any) -> N
 
 
 def test_custom_endpoint_leads_to_its_cluster(scene: Scene, rds: Any) -> None:
-    """Its name is the endpoint's, which RDS is asked for."""
+    """RDS is asked for the cluster of a custom endpoint."""
     create_cluster(rds)
     host = "reports.cluster-custom-c1.eu-west-1.rds.amazonaws.com"
     endpoint = {"Endpoint": host, "DBClusterIdentifier": "main"}
@@ -282,7 +282,7 @@ def test_custom_endpoint_leads_to_its_cluster(scene: Scene, rds: Any) -> None:
 def test_proxy_leads_to_what_is_behind_it(
     scene: Scene, rds: Any, host: str, targets: list[dict[str, str]], expected: str
 ) -> None:
-    """By its own endpoint or a further one."""
+    """Both kinds of proxy endpoints lead to the proxy's target."""
     create_cluster(rds)
     create_instance(rds)
     host += ".eu-west-1.rds.amazonaws.com"
@@ -314,7 +314,7 @@ def test_secret_names_what_is_behind_a_name_of_ones_own(
     tag: dict[str, str],
     expected: str,
 ) -> None:
-    """By an identifier in it, or by the tags that RDS puts on a secret that it manages."""
+    """An identifier in the secret, or a tag set by RDS, names the database behind a custom host name."""
     create_cluster(rds)
     create_instance(rds)
     secret = {"username": "app", "password": PASSWORD, "host": "db.internal", **value}
@@ -327,7 +327,7 @@ def test_secret_names_what_is_behind_a_name_of_ones_own(
 
 
 def test_url_names_no_database_of_rds() -> None:
-    """Without a secret there is nobody to ask."""
+    """Without a secret, a custom host name does not lead to an RDS resource."""
     source = AccessSource(Settings(database_url="postgresql://app:pw@db.internal/shop"))
     source.access(SecretStage.CURRENT)
     assert source.find_resource() is None
@@ -343,7 +343,7 @@ def refuse_calls(service: str, region: str | None) -> Any:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
 def test_loopback_asks_nobody(scene: Scene, host: str) -> None:
-    """Also where the secret names a cluster: a tunnel's end is no proof."""
+    """A loopback host is skipped even if the secret names a cluster, since it may be any tunnel."""
     scene.named = Resource(ResourceKind.CLUSTER, "main")
     scene._client = refuse_calls  # type: ignore[method-assign]
     assert scene.run(host, None).backup is None
@@ -372,7 +372,7 @@ def test_database_that_is_not_found_is_passed_over_unless_asked_for(
 def test_cluster_of_the_same_name_in_another_account_is_not_taken_for_it(
     scene: Scene, rds: Any
 ) -> None:
-    """The endpoint that RDS describes has to be the host."""
+    """A cluster is only accepted if its described endpoint is the host."""
     create_cluster(rds)
     (warning,) = scene.run(OTHER_ACCOUNT, RECORD).warnings
     expected = (
@@ -384,7 +384,7 @@ def test_cluster_of_the_same_name_in_another_account_is_not_taken_for_it(
 
 
 def test_secret_of_another_engine_is_not_taken_for_it(scene: Scene, rds: Any) -> None:
-    """The run talks to PostgreSQL, so a MySQL cluster is somebody else's."""
+    """A cluster of another engine is refused, since the run is connected to PostgreSQL."""
     create_cluster(rds, engine="aurora-mysql")
     scene.named = Resource(ResourceKind.CLUSTER, "main", "eu-west-1")
     with pytest.raises(BackupFailed, match="RDS cluster main runs the engine aurora-mysql"):
@@ -412,7 +412,7 @@ def test_secret_of_another_engine_is_not_taken_for_it(scene: Scene, rds: Any) ->
 def test_api_that_cannot_be_asked_stops_only_who_asked_for_a_snapshot(
     scene: Scene, rds: Any, error: Exception, problem: str, advice: str
 ) -> None:
-    """The default is quiet about a right that it was never given."""
+    """A denied or unreachable API is a log entry by default, a warning with `record`, else an error."""
     host = create_cluster(rds)["Endpoint"]
     scene.rds.errors["describe_db_clusters"] = [error, error, error]
     quiet = scene.run(host, None)
@@ -433,7 +433,7 @@ def test_api_that_cannot_be_asked_stops_only_who_asked_for_a_snapshot(
 def test_database_without_automated_backups_is_warned_of_where_asked_for(
     scene: Scene, rds: Any
 ) -> None:
-    """There is no time to record; the default says so in the report alone."""
+    """Without automated backups there is no restorable time, and only `record` warns."""
     described = create_instance(rds)
     del described["LatestRestorableTime"]
     scene.rds.answers["describe_db_instances"] = {"DBInstances": [described]}
@@ -448,7 +448,7 @@ def test_database_without_automated_backups_is_warned_of_where_asked_for(
 
 
 def test_off_backs_nothing_up() -> None:
-    """What is off asks nobody and writes nothing."""
+    """Mode off makes no AWS call and writes nothing."""
     settings = Settings(backup=BackupMode.OFF)
     backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), print)
     assert isinstance(backup, NoBackup)
@@ -458,7 +458,7 @@ def test_off_backs_nothing_up() -> None:
 
 
 def test_default_backup_records_with_a_client_of_its_own(rds: Any) -> None:
-    """Settings lead to the real client; a second call in the same run does nothing more."""
+    """By default a run records the restorable time with a real client, and only once."""
     host = create_cluster(rds)["Endpoint"]
     settings = Settings(database_url=f"postgresql://app@{host}/shop")
     backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), print)
@@ -474,7 +474,7 @@ def test_default_backup_records_with_a_client_of_its_own(rds: Any) -> None:
     ("host", "mode"), [("localhost", "None"), ("db.internal", "None"), (OTHER_ACCOUNT, "'off'")]
 )
 def test_boto3_is_not_imported_where_nothing_is_asked(host: str, mode: str) -> None:
-    """A terminal with a database of its own does not pay for AWS."""
+    """No AWS library is imported if no AWS call is needed."""
     script = f"""
 import sys
 from types import SimpleNamespace
@@ -510,7 +510,7 @@ print([name for name in sys.modules if name.startswith(('boto', 'moto'))])
 
 @pytest.mark.parametrize("kind", ["aurora", "multi-az", "instance"])
 def test_snapshot_is_taken_tagged_and_waited_for(slow: Scene, rds: Any, kind: str) -> None:
-    """It is named after the run; every state that was new was told."""
+    """The snapshot is named after the run, and each new status is logged once."""
     slow.run(create_of(rds, kind))
     ((name, tags),) = list_snapshots(rds).items()
     work = tags.pop("lockgate:work")
@@ -539,7 +539,7 @@ def test_snapshot_is_taken_tagged_and_waited_for(slow: Scene, rds: Any, kind: st
 
 
 def test_second_call_of_a_run_takes_no_second_snapshot(scene: Scene, rds: Any) -> None:
-    """A broken connection makes the run begin again; its snapshot is still the right one."""
+    """After a reconnect, the run keeps the snapshot that it already has."""
     host = create_of(rds, "aurora")
     backup = scene.make(SNAPSHOT)
     notes = BackupNotes()
@@ -552,13 +552,13 @@ def test_second_call_of_a_run_takes_no_second_snapshot(scene: Scene, rds: Any) -
 def test_run_cut_off_while_waiting_is_gone_on_with_by_the_next(
     scene: Scene, rds: Any, kind: str
 ) -> None:
-    """One snapshot for the work, however many invocations it takes; and it is the one reported."""
+    """All invocations share one snapshot, and the report names it."""
     host = create_of(rds, kind)
     scene.rds.states = [("creating", percent) for percent in range(0, 100, 1)]
     scene.rds.states.append(("available", 100))
     with pytest.raises(RunIncomplete) as caught:
         scene.run(host, run_id="feed", deadline=scene.make_deadline())
-    # A look every ten seconds for ten minutes, and not one beyond.
+    # One look every ten seconds for ten minutes.
     assert WORK_MS / 1000 == pytest.approx(scene.clock.elapsed)
     source = scene.backup["source"]
     assert (
@@ -579,7 +579,7 @@ def test_run_cut_off_while_waiting_is_gone_on_with_by_the_next(
 
 
 def test_interrupted_wait_ends_at_once(slow: Scene, rds: Any) -> None:
-    """Ctrl-C in a terminal, which has no deadline."""
+    """Ctrl-C ends the wait in a terminal, which has no deadline."""
     deadline = Deadline(None, RESERVE_MS)
     deadline.interrupt("Ctrl-C")
     with pytest.raises(RunIncomplete, match=r"Ctrl-C\. It was waiting for a snapshot of RDS"):
@@ -588,7 +588,7 @@ def test_interrupted_wait_ends_at_once(slow: Scene, rds: Any) -> None:
 
 
 def test_snapshot_of_a_run_that_went_on_is_not_taken_again(scene: Scene, rds: Any) -> None:
-    """Cut off behind its snapshot, with a part of the work done, the next run has the one it needs."""
+    """A run that continues partly done work reuses the snapshot from before that work."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed")
     scene.clock.elapsed += OLDEST_REUSED.total_seconds() - 60
@@ -609,7 +609,7 @@ def test_snapshot_of_a_run_that_went_on_is_not_taken_again(scene: Scene, rds: An
 def test_other_work_takes_a_snapshot_of_its_own(
     scene: Scene, rds: Any, later_seconds: float, changes: dict[str, Any]
 ) -> None:
-    """What is old, or was taken before something else, is no backup of this."""
+    """An old snapshot, or one for other work or another database, is not reused."""
     host = create_of(rds, "instance")
     scene.run(host, run_id="feed")
     scene.clock.elapsed += later_seconds
@@ -619,7 +619,7 @@ def test_other_work_takes_a_snapshot_of_its_own(
 
 
 def test_call_that_was_repeated_finds_its_own_snapshot(slow: Scene, rds: Any) -> None:
-    """The client tries again where an answer was lost: that it exists means that it was asked for."""
+    """A name conflict with the run's own snapshot means that a lost request had succeeded."""
     host = create_of(rds, "aurora")
     rds.create_db_cluster_snapshot(
         DBClusterIdentifier="main", DBClusterSnapshotIdentifier="lockgate-feed"
@@ -629,7 +629,7 @@ def test_call_that_was_repeated_finds_its_own_snapshot(slow: Scene, rds: Any) ->
 
 
 def test_snapshot_of_that_name_of_another_cluster_is_not_waited_for(scene: Scene, rds: Any) -> None:
-    """Names are one space for the whole account."""
+    """Snapshot names are unique per account, so the name may belong to another cluster."""
     create_cluster(rds, "other")
     rds.create_db_cluster_snapshot(
         DBClusterIdentifier="other", DBClusterSnapshotIdentifier="lockgate-feed"
@@ -640,7 +640,7 @@ def test_snapshot_of_that_name_of_another_cluster_is_not_waited_for(scene: Scene
 
 @pytest.mark.parametrize("status", ["failed", "error", "storage-full", "incompatible-restore"])
 def test_snapshot_that_fails_refuses_the_run(scene: Scene, rds: Any, status: str) -> None:
-    """The report has its state, and the next run takes another."""
+    """A failed snapshot refuses the run, its status is reported, and the next run takes a new one."""
     host = create_of(rds, "aurora")
     scene.rds.states = [("creating", 0), (status, 0)]
     with pytest.raises(BackupFailed) as caught:
@@ -652,7 +652,7 @@ def test_snapshot_that_fails_refuses_the_run(scene: Scene, rds: Any, status: str
     scene.rds.states = [("available", 100)]
     scene.run(host, run_id="cafe")
     assert "cafe" == scene.backup["snapshot"]["run_id"]
-    # The failed one restores nothing.
+    # The failed snapshot is useless, so it is pruned.
     assert ["lockgate-cafe"] == list(list_snapshots(rds))
 
 
@@ -666,7 +666,7 @@ def test_snapshot_that_fails_refuses_the_run(scene: Scene, rds: Any, status: str
 def test_busy_database_is_asked_again(
     scene: Scene, rds: Any, kind: str, operation: str, code: str
 ) -> None:
-    """Its own backup, or a modification, ends."""
+    """A busy database is asked again until its own backup or modification has ended."""
     host = create_of(rds, kind)
     scene.rds.errors[operation] = [answer_error(code), answer_error(code)]
     scene.run(host)
@@ -677,7 +677,7 @@ def test_busy_database_is_asked_again(
 
 
 def test_busy_database_is_asked_until_time_is_over(scene: Scene, rds: Any) -> None:
-    """There is no snapshot to go on with, and the message does not name one."""
+    """Without a snapshot at the deadline, the message names none."""
     host = create_of(rds, "instance")
     scene.rds.errors["create_db_snapshot"] = [answer_error("InvalidDBInstanceState")] * 99
     with pytest.raises(RunIncomplete, match="waiting for a snapshot of RDS instance single") as cut:
@@ -689,7 +689,7 @@ def test_busy_database_is_asked_until_time_is_over(scene: Scene, rds: Any) -> No
 def test_database_that_gets_no_snapshot_is_not_waited_for(
     scene: Scene, rds: Any, status: str
 ) -> None:
-    """A full disk does not empty itself."""
+    """The run does not wait for a status that will not change by itself, such as a full disk."""
     described = create_instance(rds)
     scene.rds.answers["describe_db_instances"] = {
         "DBInstances": [{**described, "DBInstanceStatus": status}]
@@ -713,7 +713,7 @@ def test_database_that_gets_no_snapshot_is_not_waited_for(
 def test_snapshot_that_rds_refuses_refuses_the_run(
     scene: Scene, rds: Any, code: str, problem: str, advice: str
 ) -> None:
-    """The message names snapshot and reason, the hint what to do."""
+    """The message names snapshot and reason, and the hint says what to do."""
     host = create_of(rds, "aurora")
     scene.rds.errors["create_db_cluster_snapshot"] = [answer_error(code)]
     with pytest.raises(BackupFailed) as caught:
@@ -726,7 +726,7 @@ def test_snapshot_that_rds_refuses_refuses_the_run(
 
 
 def test_look_that_fails_for_the_moment_is_repeated(slow: Scene, rds: Any) -> None:
-    """Three in a row are borne."""
+    """Up to three temporary failures in a row are tolerated."""
     slow.rds.errors["look"] = [answer_error("Throttling")] * 3
     slow.run(create_of(rds, "aurora"))
     assert "available" == slow.backup["snapshot"]["status"]
@@ -744,7 +744,7 @@ def test_look_that_fails_for_the_moment_is_repeated(slow: Scene, rds: Any) -> No
 def test_look_that_goes_on_failing_refuses_the_run(
     slow: Scene, rds: Any, errors: list[str], problem: str
 ) -> None:
-    """What will not change is believed at once."""
+    """A fourth temporary failure, or a permanent one, refuses the run."""
     slow.rds.errors["look"] = [answer_error(code) for code in errors]
     with pytest.raises(BackupFailed, match=problem):
         slow.run(create_of(rds, "aurora"))
@@ -755,7 +755,7 @@ def test_look_that_goes_on_failing_refuses_the_run(
 
 @pytest.mark.parametrize("kind", ["aurora", "instance"])
 def test_only_the_newest_of_lockgates_own_are_kept(scene: Scene, rds: Any, kind: str) -> None:
-    """Older ones go once the new one is there; everybody else's stay."""
+    """Older snapshots of Lockgate are deleted after the new one is available, and no others."""
     host = create_of(rds, kind)
     words = (
         ("cluster_snapshot", "DBClusterSnapshotIdentifier", {"DBClusterIdentifier": "main"})
@@ -777,7 +777,7 @@ def test_only_the_newest_of_lockgates_own_are_kept(scene: Scene, rds: Any, kind:
 
 
 def test_nothing_is_deleted_before_the_new_snapshot_is_there(scene: Scene, rds: Any) -> None:
-    """A failure leaves what there was."""
+    """If the new snapshot fails, the existing ones are kept."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed", keep=1)
     scene.rds.states = [("failed", 0)]
@@ -787,7 +787,7 @@ def test_nothing_is_deleted_before_the_new_snapshot_is_there(scene: Scene, rds: 
 
 
 def test_snapshot_that_cannot_be_deleted_is_a_warning(scene: Scene, rds: Any) -> None:
-    """The change has its backup, so it goes on."""
+    """A failed deletion is only a warning, since the backup exists."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed", keep=1)
     scene.rds.errors["delete_db_cluster_snapshot"] = [answer_error("AccessDenied")]
@@ -801,7 +801,7 @@ def test_snapshot_that_cannot_be_deleted_is_a_warning(scene: Scene, rds: Any) ->
 
 
 def test_snapshot_that_somebody_else_deleted_is_no_trouble(scene: Scene, rds: Any) -> None:
-    """It is gone, as it should be."""
+    """A snapshot that was already deleted causes no warning."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed", keep=1)
     gone = answer_error("DBClusterSnapshotNotFoundFault")
@@ -811,7 +811,7 @@ def test_snapshot_that_somebody_else_deleted_is_no_trouble(scene: Scene, rds: An
 
 
 def test_long_lists_are_read_to_their_end(scene: Scene, rds: Any) -> None:
-    """What a former run asked for may stand on the last page."""
+    """All pages are read, since the earlier snapshot may be on the last one."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed")
     pages = [
@@ -835,7 +835,7 @@ def test_long_lists_are_read_to_their_end(scene: Scene, rds: Any) -> None:
 
 
 def deploy(scene: Scene, *deployments: dict[str, Any]) -> None:
-    """Have RDS describe these deployments, each on a page of its own."""
+    """Make RDS describe these deployments, one per page."""
     left = list(deployments)
 
     def describe(**_parameters: Any) -> Any:
@@ -866,7 +866,7 @@ def make_deployment(arn: str, status: str, side: str = "Source") -> dict[str, An
 def test_active_deployment_refuses_the_run_in_every_mode(
     scene: Scene, rds: Any, mode: BackupMode | None, side: str, status: str
 ) -> None:
-    """Before anything is asked for, and on either side of it."""
+    """The run is refused before any other request, on the blue and on the green side."""
     cluster = create_cluster(rds)
     other = make_deployment("arn:of-another", status)
     deploy(scene, other, make_deployment(cluster["DBClusterArn"], status, side))
@@ -881,7 +881,7 @@ def test_active_deployment_refuses_the_run_in_every_mode(
 
 @pytest.mark.parametrize("status", ["SWITCHOVER_COMPLETED", "DELETING"])
 def test_deployment_that_is_over_is_no_trouble(scene: Scene, rds: Any, status: str) -> None:
-    """What was switched over stays listed until it is deleted."""
+    """A deployment that was switched over, or is being deleted, does not matter."""
     instance = create_instance(rds)
     deploy(scene, make_deployment(instance["DBInstanceArn"], status, "Target"))
     scene.run(instance["Endpoint"]["Address"], RECORD)
@@ -889,7 +889,7 @@ def test_deployment_that_is_over_is_no_trouble(scene: Scene, rds: Any, status: s
 
 
 def test_deployment_of_rds_is_found_and_over_after_its_switchover(scene: Scene, rds: Any) -> None:
-    """As the API itself tells it."""
+    """A deployment created by the API is found, and ignored after its switchover."""
     instance = create_instance(rds)
     host = instance["Endpoint"]["Address"]
     made = rds.create_blue_green_deployment(
@@ -915,7 +915,7 @@ def test_deployment_of_rds_is_found_and_over_after_its_switchover(scene: Scene, 
 def test_deployments_that_may_not_be_listed_stop_nobody(
     scene: Scene, rds: Any, mode: BackupMode | None, kind: str, warnings: int
 ) -> None:
-    """Who asked for backups learns which right is missing; the backup itself is made."""
+    """The backup is made anyway, and only an explicit mode warns about the missing permission."""
     host = create_of(rds, "aurora")
     scene.rds.errors["describe_blue_green_deployments"] = [answer_error("AccessDenied")]
     found = scene.run(host, mode)

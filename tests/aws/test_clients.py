@@ -1,4 +1,4 @@
-"""Clients fail within seconds, and what they raise becomes one of our errors."""
+"""Clients fail within seconds, and their exceptions are translated to Lockgate's errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNREACHABLE = "the endpoint of secretsmanager cannot be reached"
 
 
 def test_client_fails_within_seconds() -> None:
-    """A hanging endpoint costs 3 s to connect or 5 s to read, three times at most."""
+    """The client waits 3 s to connect and 5 s to read, and makes at most three attempts."""
     config = make_client("secretsmanager", "eu-central-1").meta.config
     assert (config.connect_timeout, config.read_timeout) == (3, 5)
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
@@ -40,14 +40,14 @@ def test_client_fails_within_seconds() -> None:
 
 
 def test_client_takes_the_region_that_other_tools_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_REGION counts, and before AWS_DEFAULT_REGION; botocore alone would not look at it."""
+    """AWS_REGION takes precedence over AWS_DEFAULT_REGION, which botocore alone would use."""
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert "eu-north-1" == make_client("secretsmanager", None).meta.region_name
     assert "eu-west-3" == make_client("secretsmanager", "eu-west-3").meta.region_name
 
 
 def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no region is set, the message says how to give one."""
+    """Without a region, the hint says how to set one."""
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     with pytest.raises(CredentialsRejected, match=r"no region is set \(NoRegionError\)") as caught:
@@ -110,7 +110,7 @@ def test_client_without_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_failure_of_the_client_is_translated(
     error: BotoCoreError | ClientError, problem: str, advice: str
 ) -> None:
-    """Each kind of failure has its own sentence and advice; the cause is kept."""
+    """Each kind of failure has its own message and hint, and keeps its cause."""
     with pytest.raises(CredentialsRejected) as caught, translated(CALL):
         raise error
     expected = f"Secret prod/db cannot be read: {problem}."
@@ -121,20 +121,20 @@ def test_failure_of_the_client_is_translated(
 
 
 def test_call_chooses_the_error_class() -> None:
-    """What is about a database's endpoint is no matter of credentials."""
+    """A failure to look up a database endpoint is not reported as a credentials error."""
     call = Call("The endpoint", "rds:DescribeDBInstances", "rds", error_class=DatabaseUnreachable)
     with pytest.raises(DatabaseUnreachable), translated(call):
         raise NoCredentialsError
 
 
 def answer_of(status: int, code: str) -> ClientError:
-    """Return an answer of AWS's with an HTTP status and an error code."""
+    """Return an AWS error with this HTTP status and error code."""
     metadata: Any = {"HTTPStatusCode": status}
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata}, "GetSecretValue")
 
 
 def translate(error: BotoCoreError | ClientError) -> CredentialsRejected:
-    """Return what an error of the client's becomes."""
+    """Return the translated error."""
     with pytest.raises(CredentialsRejected) as caught, translated(CALL):
         raise error
     return caught.value
@@ -152,7 +152,7 @@ def translate(error: BotoCoreError | ClientError) -> CredentialsRejected:
     ],
 )
 def test_what_may_pass_is_worth_asking_again(error: BotoCoreError | ClientError) -> None:
-    """Throttling, AWS's own faults and the network may be over in a moment."""
+    """Throttling, AWS's server errors and network errors are temporary."""
     assert may_pass(translate(error))
 
 
@@ -166,7 +166,7 @@ def test_what_may_pass_is_worth_asking_again(error: BotoCoreError | ClientError)
     ],
 )
 def test_refusal_is_not_worth_asking_again(error: BotoCoreError | ClientError) -> None:
-    """What AWS refuses now it refuses in a moment."""
+    """A refusal by AWS is permanent."""
     assert not may_pass(translate(error))
 
 
@@ -181,12 +181,12 @@ def test_refusal_is_not_worth_asking_again(error: BotoCoreError | ClientError) -
     ],
 )
 def test_region_is_read_off_an_arn(arn: str | None, expected: str | None) -> None:
-    """An ARN names its region; a plain name leaves it to the environment."""
+    """The region is read from an ARN, and a plain name has none."""
     assert expected == region_of(arn)
 
 
 def test_boto3_is_not_imported_for_a_database_url() -> None:
-    """The terminal with a URL does not pay for boto3."""
+    """With a database URL, boto3 is not imported."""
     script = (
         "import sys\n"
         "from lockgate.aws.access import make_access\n"
@@ -206,6 +206,6 @@ def test_boto3_is_not_imported_for_a_database_url() -> None:
 
 
 def test_moto_stands_in_for_aws() -> None:
-    """No test of this folder reaches a real account."""
+    """The tests in this folder use moto's account."""
     identity = boto3.client("sts").get_caller_identity()
     assert identity["Account"] == "123456789012"

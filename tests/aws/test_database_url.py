@@ -21,13 +21,13 @@ SSLMODE_REFUSED = (
     " unencrypted connection, and verify-ca accepts a certificate of another host"
 )
 
-# No NUL, which PostgreSQL cannot take, and no lone surrogates, which UTF-8 cannot.
+# Without NUL, which PostgreSQL rejects, and lone surrogates, which UTF-8 cannot encode.
 URL_ENDS = st.tuples(
     st.text(max_size=3),
     st.sampled_from(["@h/d", "@h:1/d", "@/d", "@[::1]/d", "@h/d?sslmode=require"]),
 ).map("".join)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
-# Also what looks encoded already.
+# Including text that looks percent-encoded.
 texts |= st.text("%2541:@/é", min_size=1, max_size=8)
 
 
@@ -60,14 +60,14 @@ texts |= st.text("%2541:@/é", min_size=1, max_size=8)
     ],
 )
 def test_url_is_read_into_its_parts(url: str, expected: ConnectionParts) -> None:
-    """Every part that the URL gives is there, decoded; the others are not given."""
+    """All parts of the URL are decoded, and missing parts are None."""
     assert expected == parse_database_url(url, "LOCKGATE_DATABASE_URL")
 
 
 @must_reach(reserved=5, beyond_ascii=20)
 @given(user=texts, password=texts, dbname=texts)
 def test_encoded_parts_come_back_as_they_were(user: str, password: str, dbname: str) -> None:
-    """Any text, percent-encoded, is read as that text."""
+    """Any percent-encoded text is decoded to the same text."""
     encoded = [quote(part, safe="") for part in (user, password, dbname)]
     url = f"postgresql://{encoded[0]}:{encoded[1]}@db.example:5432/{encoded[2]}"
     reached("reserved", when=set(user + password + dbname) & set("/?#[]@:%+"))
@@ -112,7 +112,7 @@ def test_encoded_parts_come_back_as_they_were(user: str, password: str, dbname: 
     ],
 )
 def test_url_that_cannot_be_honoured_is_refused_unquoted(url: str, problem: str) -> None:
-    """The message says what is wrong and holds nothing of the URL; neither does a traceback."""
+    """Neither the message nor a traceback contains any part of the URL."""
     with pytest.raises(SettingInvalid) as caught:
         parse_database_url(url, "LOCKGATE_DATABASE_URL")
     expected = f"The database URL in LOCKGATE_DATABASE_URL {problem}."
@@ -124,7 +124,7 @@ def test_url_that_cannot_be_honoured_is_refused_unquoted(url: str, problem: str)
 @must_reach(read=5, refused=5)
 @given(st.one_of(st.text(max_size=60), st.text("@:/?#[]%h1=&", max_size=12), URL_ENDS))
 def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
-    """Whatever stands where the password should, no other error comes out and no part is shown."""
+    """Any text after the password is read or refused, and the password is never shown."""
     try:
         shown = repr(parse_database_url(f"postgresql://app:{WORD}{rest}", "here"))
         reached("read")
@@ -147,7 +147,7 @@ def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
     ],
 )
 def test_hint_leads_to_a_url_that_is_read(url: str, hint: str) -> None:
-    """It is about the part that was wrong, not about another."""
+    """The hint is about the part of the URL that was wrong."""
     with pytest.raises(SettingInvalid) as caught:
         parse_database_url(url, "LOCKGATE_DATABASE_URL")
     assert hint in (caught.value.hint or "")

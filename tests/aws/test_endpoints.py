@@ -24,7 +24,7 @@ ARN = "arn:aws:rds:eu-west-1:123456789012"
 
 
 def secret_of(*, instance_id: str | None = None, cluster_id: str | None = None) -> Secret:
-    """Return a secret that names an instance or cluster."""
+    """Return a secret that names an instance or a cluster."""
     return Secret(
         arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
         name="prod/db",
@@ -37,7 +37,7 @@ def secret_of(*, instance_id: str | None = None, cluster_id: str | None = None) 
 
 
 def create_cluster(rds: Any, *, engine: str = "aurora-postgresql") -> dict[str, Any]:
-    """Create a cluster with a database called orders, and return its description."""
+    """Create a cluster with a database named orders, and return its description."""
     rds.create_db_cluster(
         DBClusterIdentifier="main",
         Engine=engine,
@@ -51,7 +51,7 @@ def create_cluster(rds: Any, *, engine: str = "aurora-postgresql") -> dict[str, 
 
 
 def create_instance(rds: Any, **more: Any) -> dict[str, Any]:
-    """Create an instance, and return its description."""
+    """Create an instance and return its description."""
     rds.create_db_instance(
         **{
             "DBInstanceIdentifier": "single",
@@ -68,7 +68,7 @@ def create_instance(rds: Any, **more: Any) -> dict[str, Any]:
 def test_cluster_on_a_managed_secrets_tag_is_found(
     make_secret: Callable[..., str], rds: Any
 ) -> None:
-    """A master secret that RDS manages leads to the cluster's writer, its port and database."""
+    """The tag of a managed master secret leads to the cluster's writer, port and database."""
     cluster = create_cluster(rds)
     arn = make_secret(MASTER, tags={"aws:rds:primaryDBClusterArn": f"{ARN}:cluster:main"})
     expected = Endpoint(cluster["Endpoint"], cluster["Port"], "orders")
@@ -78,7 +78,7 @@ def test_cluster_on_a_managed_secrets_tag_is_found(
 def test_instance_on_a_managed_secrets_tag_is_found(
     make_secret: Callable[..., str], rds: Any
 ) -> None:
-    """A master secret that RDS manages leads to the instance; without a database, to postgres."""
+    """The tag of a managed master secret leads to the instance, with postgres as its database."""
     endpoint = create_instance(rds, Port=6543)["Endpoint"]
     arn = make_secret(MASTER, tags={"aws:rds:primaryDBInstanceArn": f"{ARN}:db:single"})
     expected = Endpoint(endpoint["Address"], endpoint["Port"], "postgres")
@@ -86,7 +86,7 @@ def test_instance_on_a_managed_secrets_tag_is_found(
 
 
 def test_identifier_in_a_secret_goes_before_tags(make_secret: Callable[..., str], rds: Any) -> None:
-    """A secret without host but with an identifier needs no DescribeSecret."""
+    """An identifier in the secret takes precedence over its tags, without a DescribeSecret call."""
     endpoint = create_instance(rds, DBName="orders")["Endpoint"]
     arn = make_secret({**MASTER, "dbInstanceIdentifier": "single", "port": 7000})
     expected = Endpoint(endpoint["Address"], 7000, "orders")
@@ -94,7 +94,7 @@ def test_identifier_in_a_secret_goes_before_tags(make_secret: Callable[..., str]
 
 
 def test_instance_of_a_cluster_leads_to_the_writer(secrets: Any, rds: Any) -> None:
-    """An instance may be a reader, so its cluster's writer endpoint is taken."""
+    """For an instance of a cluster the writer endpoint is used, since the instance may be a reader."""
     cluster = create_cluster(rds)
     create_instance(rds, Engine="aurora-postgresql", DBClusterIdentifier="main")
     found = find_endpoint(secret_of(instance_id="single"), secrets, lambda *_: rds)
@@ -102,7 +102,7 @@ def test_instance_of_a_cluster_leads_to_the_writer(secrets: Any, rds: Any) -> No
 
 
 def test_secret_that_leads_nowhere_is_refused(make_secret: Callable[..., str]) -> None:
-    """Without host, identifier and tag there is nothing to connect to, and the setting is named."""
+    """Without host, identifier or tag the error names the setting to use."""
     arn = make_secret(MASTER, tags={"team": "orders"})
     with pytest.raises(SettingInvalid, match="No host is given: secret prod/db") as caught:
         make_access(Settings(secret_arn=arn))
@@ -110,7 +110,7 @@ def test_secret_that_leads_nowhere_is_refused(make_secret: Callable[..., str]) -
 
 
 def test_host_setting_needs_no_discovery(make_secret: Callable[..., str]) -> None:
-    """With LOCKGATE_HOST neither tags nor RDS are asked."""
+    """With LOCKGATE_HOST, neither tags nor RDS are queried."""
     arn = make_secret(MASTER, tags={"aws:rds:primaryDBClusterArn": f"{ARN}:cluster:gone"})
     settings = Settings(secret_arn=arn, host="db.example")
     assert Endpoint("db.example", 5432, "postgres") == make_access(settings).endpoint
@@ -120,20 +120,20 @@ def test_host_setting_needs_no_discovery(make_secret: Callable[..., str]) -> Non
     "secret", [secret_of(instance_id="gone"), secret_of(cluster_id="gone")], ids=["db", "cluster"]
 )
 def test_database_that_is_gone_is_unreachable(secrets: Any, rds: Any, secret: Secret) -> None:
-    """An identifier that RDS does not know is named, with the way out."""
+    """A database that RDS does not know is named in the error."""
     with pytest.raises(DatabaseUnreachable, match=r"The endpoint of RDS \w+ gone .*does not exist"):
         find_endpoint(secret, secrets, lambda *_: rds)
 
 
 def test_cluster_of_another_engine_is_refused(secrets: Any, rds: Any) -> None:
-    """A MySQL cluster is not connected to."""
+    """A MySQL cluster is refused."""
     create_cluster(rds, engine="aurora-mysql")
     with pytest.raises(SettingInvalid, match='RDS cluster main runs the engine "aurora-mysql"'):
         find_endpoint(secret_of(cluster_id="main"), secrets, lambda *_: rds)
 
 
 def test_instance_without_endpoint_is_unreachable(secrets: Any) -> None:
-    """An instance that is still being created says so."""
+    """For an instance without endpoint, the error shows its status."""
     client = boto3.client("rds")
     description = {"Engine": "postgres", "DBInstanceStatus": "creating"}
     with Stubber(client) as stubber:
@@ -154,7 +154,7 @@ def test_instance_without_endpoint_is_unreachable(secrets: Any) -> None:
 def test_denied_description_names_the_permission(
     service: str, operation: str, error: type[LockgateError], permission: str
 ) -> None:
-    """A role without the right to discover learns which right it lacks."""
+    """If a description is denied, the hint names the missing permission."""
     client = boto3.client(service)  # type: ignore[call-overload]
     secret = secret_of(cluster_id="main" if service == "rds" else None)
     with Stubber(client) as stubber:

@@ -1,4 +1,4 @@
-"""An RDS host name says what it belongs to."""
+"""An RDS host name identifies its resource."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RDS = "eu-west-1.rds.amazonaws.com"
     ],
 )
 def test_host_of_rds_names_its_endpoint(host: str, kind: EndpointKind, name: str) -> None:
-    """Case and a final dot do not count."""
+    """Case and a trailing dot are ignored."""
     found = parse_rds_host(host)
     assert found is not None
     assert (kind, name, "eu-west-1") == (found.kind, found.name, found.region)
@@ -41,7 +41,7 @@ def test_host_of_rds_names_its_endpoint(host: str, kind: EndpointKind, name: str
     ],
 )
 def test_host_of_rds_names_its_region(host: str, region: str) -> None:
-    """Also in China, where the region stands before the service or behind it."""
+    """The region is found in Chinese host names as well, where it may precede or follow the service."""
     found = parse_rds_host(host)
     assert found is not None
     assert region == found.region
@@ -66,11 +66,11 @@ def test_host_of_rds_names_its_region(host: str, region: str) -> None:
     ],
 )
 def test_other_host_says_nothing(host: str) -> None:
-    """A name that is not understood is never guessed at."""
+    """A host name of an unknown form is not guessed at."""
     assert parse_rds_host(host) is None
 
 
 def test_region_is_found_in_endpoints_that_are_not_followed() -> None:
-    """An IAM token needs the region alone."""
+    """The region for an IAM token is found even if the endpoint kind is not supported."""
     assert "eu-west-1" == find_region(f"wide.shardgrp-c1a2b3.{RDS}")
     assert find_region("world.global-c1a2b3.global.rds.amazonaws.com") is None

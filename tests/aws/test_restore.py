@@ -1,4 +1,4 @@
-"""The commands that restore are those of the AWS CLI, and right for what they restore."""
+"""The restore commands are valid AWS CLI commands for the database they restore."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ CASES = [
 def test_commands_restore_what_there_is(
     described: dict[str, Any], snapshot: str | None, expected: tuple[str, ...]
 ) -> None:
-    """With network, parameters and size of the database as it is, and beside it."""
+    """The commands keep network, parameters and size, and restore beside the original database."""
     assert expected == make_restore(make(described), snapshot, WRITER)
 
 
@@ -165,7 +165,7 @@ def test_commands_restore_what_there_is(
 def test_commands_are_those_of_the_api(
     described: dict[str, Any], snapshot: str | None, expected: tuple[str, ...]
 ) -> None:
-    """Every option is a parameter of the operation, and none that it needs is missing."""
+    """Every option is a parameter of the operation, and no required parameter is missing."""
     assert expected
     for command in make_restore(make(described), snapshot, WRITER):
         check(shlex.split(command))
@@ -173,12 +173,12 @@ def test_commands_are_those_of_the_api(
 
 @cache
 def make_client() -> Any:
-    """Return one client for its model; it calls nobody."""
+    """Return a client that is only used for its model."""
     return boto3.client("rds", region_name="eu-west-1")
 
 
 def check(words: list[str]) -> None:
-    """Hold a command against the model of the service, from which the AWS CLI makes its own."""
+    """Check a command against the service model, from which the AWS CLI is generated."""
     client = make_client()
     model = client.meta.service_model
     assert ["aws", "rds"] == words[:2]
@@ -196,26 +196,26 @@ def check(words: list[str]) -> None:
 
 
 def test_nothing_to_go_back_to_has_no_command() -> None:
-    """Automated backups are off, and there is no snapshot."""
+    """Without automated backups and without a snapshot there is no command."""
     without = {key: value for key, value in INSTANCE.items() if key != "LatestRestorableTime"}
     assert () == make_restore(make(without), None)
     assert 1 == len(make_restore(make(without), SNAPSHOT))
 
 
 def test_size_that_is_not_known_is_left_to_fill_in() -> None:
-    """A gap in a command is seen; a guess would cost money. It is never public by accident."""
+    """An unknown instance class becomes a placeholder, and the instance is never public by accident."""
     *_, add = make_restore(make(AURORA), SNAPSHOT, None)
     assert "--db-instance-class INSTANCE_CLASS --no-publicly-accessible" in add
 
 
 def test_long_identifier_is_cut_to_what_rds_takes() -> None:
-    """An identifier has at most 63 characters, and neither two hyphens nor one at its end."""
+    """The identifier has at most 63 characters, without double or trailing hyphens."""
     described = {**AURORA, "DBClusterIdentifier": "a" * 49 + "-" + "b" * 13}
     *_, add = make_restore(make(described), SNAPSHOT, WRITER)
     assert f"--db-instance-identifier {'a' * 49}-restored-1 " in add
 
 
 def test_odd_name_is_quoted() -> None:
-    """A command is copied into a shell."""
+    """Arguments are quoted for the shell."""
     (command,) = make_restore(make({**INSTANCE, "DBInstanceClass": "db; rm -r x"}), SNAPSHOT)
     assert "--db-instance-class 'db; rm -r x' " in command

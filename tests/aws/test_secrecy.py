@@ -25,7 +25,7 @@ RDS_HOST = "main.cluster-abc.eu-west-1.rds.amazonaws.com"
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Give what every logger writes while the root logger is at DEBUG."""
+    """Return everything that the loggers write while the root logger is at DEBUG."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     root, botocore = logging.getLogger(), logging.getLogger("botocore")
@@ -40,7 +40,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def hear(settings: Settings) -> str:
-    """Return all that asking for access shows, however it ends."""
+    """Return everything that a request for access shows, however it ends."""
     source = AccessSource(settings)
     shown = []
     for stage in SecretStage:
@@ -82,9 +82,9 @@ def hear(settings: Settings) -> str:
 def test_secret_gives_nothing_away(
     make_secret: Callable[..., str], log: io.StringIO, value: object, more: dict[str, Any]
 ) -> None:
-    """Whatever the shape of a secret, good or bad, no value of it is shown or logged."""
+    """For valid and invalid secrets, no value is shown or logged."""
     arn = make_secret(value)
-    # Storing the secret is the test's own doing, by a client of its own.
+    # Discard the log of the test's own client, which stored the secret.
     log.truncate(log.seek(0))
     heard = hear(Settings(secret_arn=arn, **more))
     assert "prod/db" in heard or "IAM token" in heard
@@ -96,13 +96,13 @@ def test_secret_gives_nothing_away(
     "rest", ["@h/d", "#@h", "/@h", "?x", "%ff@h", "@h:x", "@h?sslmode=no", "[@h"]
 )
 def test_url_in_the_settings_gives_nothing_away(log: io.StringIO, rest: str) -> None:
-    """Whatever comes after the password, it is not shown."""
+    """Whatever follows the password in the URL, the password is not shown."""
     assert WORD not in hear(Settings(database_url=f"postgresql://app:{WORD}{rest}"))
     assert WORD not in log.getvalue()
 
 
 def test_signature_of_an_iam_token_is_not_logged(log: io.StringIO) -> None:
-    """A token opens the database for 15 minutes, so it is as secret as a password."""
+    """The signature of a token, which is valid for 15 minutes, is never logged."""
     settings = Settings(iam_auth=True, host=RDS_HOST, username="app")
     token = AccessSource(settings).access(SecretStage.CURRENT).credentials.password
     signature = token.partition("X-Amz-Signature=")[2]
@@ -122,7 +122,7 @@ def test_signature_of_an_iam_token_is_not_logged(log: io.StringIO) -> None:
     ],
 )
 def test_value_in_the_place_of_the_arn_is_refused_unquoted(secret_id: str) -> None:
-    """A setting that was given the secret itself does not print it."""
+    """A secret's value in place of its ARN is refused without showing it."""
     with pytest.raises(SettingInvalid, match="neither the ARN nor the name of a secret"):
         check_secret_id(secret_id)
     shown = hear(Settings(secret_arn=secret_id)).replace(repr(Settings(secret_arn=secret_id)), "")
@@ -139,5 +139,5 @@ def test_value_in_the_place_of_the_arn_is_refused_unquoted(secret_id: str) -> No
     ],
 )
 def test_name_and_arn_are_accepted(secret_id: str) -> None:
-    """What Secrets Manager calls a secret is let through."""
+    """Names and ARNs of secrets are accepted."""
     assert secret_id == check_secret_id(secret_id)

@@ -1,4 +1,4 @@
-"""Secrets in every shape are read at a named stage, and failures say what to do."""
+"""Secrets of every form are read at a given stage, and each failure has a hint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RDS_SECRET = {
 def test_secret_of_each_shape_is_read(
     make_secret: Callable[..., str], secrets: Any, value: object, expected: ConnectionParts
 ) -> None:
-    """Every shape that people and RDS store gives its parts; an empty field is not given."""
+    """Each common form of a secret is read, and an empty field counts as missing."""
     secret = read_secret(secrets, make_secret(value), SecretStage.CURRENT)
     assert secret is not None
     assert expected == secret.parts
@@ -94,7 +94,7 @@ WHOLE = ConnectionParts("app", WORD, "db.example", 6543, "orders")
 def test_secret_with_other_keys_is_read_as_it_is_meant(
     make_secret: Callable[..., str], secrets: Any, value: object
 ) -> None:
-    """Nothing that names the database is passed over, so nothing else is connected to."""
+    """Other common key names are recognised, so that no part of the address is ignored."""
     secret = read_secret(secrets, make_secret(value), SecretStage.CURRENT)
     assert secret is not None
     assert secret.parts == WHOLE
@@ -122,7 +122,7 @@ def test_secret_with_other_keys_is_read_as_it_is_meant(
 def test_secret_that_says_two_things_is_refused_unquoted(
     make_secret: Callable[..., str], secrets: Any, value: dict[str, Any], problem: str
 ) -> None:
-    """Rather than to wait for a host that is none, or to migrate another database."""
+    """Contradictory or invalid values are refused, so that no other database is migrated."""
     arn = make_secret({**MASTER, **value})
     with pytest.raises(SettingInvalid) as caught:
         read_secret(secrets, arn, SecretStage.CURRENT)
@@ -131,7 +131,7 @@ def test_secret_that_says_two_things_is_refused_unquoted(
 
 
 def test_secret_keeps_what_names_it(make_secret: Callable[..., str], secrets: Any) -> None:
-    """Name, version, stage and RDS's identifiers are kept; the origin shows none of the values."""
+    """Name, version, stage and RDS identifiers are kept, and the origin shows no value."""
     arn = make_secret({**RDS_SECRET, "dbInstanceIdentifier": "main-1"})
     secret = read_secret(secrets, "prod/db", SecretStage.CURRENT)
     assert secret is not None
@@ -141,7 +141,7 @@ def test_secret_keeps_what_names_it(make_secret: Callable[..., str], secrets: An
 
 
 def test_stage_decides_which_version_is_read(make_secret: Callable[..., str], secrets: Any) -> None:
-    """While a rotation is in flight each stage gives its own version; before, there is none."""
+    """During a rotation each stage has its own version, and otherwise nothing is pending."""
     arn = make_secret(MASTER)
     assert read_secret(secrets, arn, SecretStage.PENDING) is None
     secrets.put_secret_value(
@@ -209,7 +209,7 @@ def test_secret_without_credentials_is_refused_unquoted(
     error: type[LockgateError],
     problem: str,
 ) -> None:
-    """The message names secret, version and key, never a value; no parser's error hangs on it."""
+    """The message names secret, version and key, never a value, and no parser error is its context."""
     make_secret(value)
     version = secrets.describe_secret(SecretId="prod/db")["VersionIdsToStages"].popitem()[0]
     with pytest.raises(error) as caught:
@@ -224,21 +224,21 @@ def test_secret_without_credentials_is_refused_unquoted(
 def test_bad_url_in_a_secret_names_the_secret(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
-    """The source of the URL is the secret's version, not a setting."""
+    """The error names the secret's version as the source of the URL."""
     make_secret({"url": f"postgresql://app:{WORD}@h:x/d"})
     with pytest.raises(SettingInvalid, match=r"URL in secret prod/db version .{8}… \(AWSCURRENT\)"):
         read_secret(secrets, "prod/db", SecretStage.CURRENT)
 
 
 def test_binary_secret_is_refused(secrets: Any) -> None:
-    """A secret without text is no credentials."""
+    """A binary secret is refused."""
     secrets.create_secret(Name="blob", SecretBinary=b"hunter2")
     with pytest.raises(CredentialsRejected, match=r"Secret blob version .* is binary"):
         read_secret(secrets, "blob", SecretStage.CURRENT)
 
 
 def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> None:
-    """A name that leads nowhere is reported with the setting that holds it."""
+    """The error for a missing secret names the setting to check."""
     with pytest.raises(CredentialsRejected) as caught:
         read_secret(secrets, "prod/nothing", SecretStage.CURRENT)
     assert str(caught.value) == (
@@ -275,7 +275,7 @@ def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> N
 def test_refusal_by_aws_says_what_to_do(
     code: str, problem: str, advice: str, stage: SecretStage
 ) -> None:
-    """Each code has its own sentence and advice, and the cause is kept."""
+    """Each error code has its own message and hint, and the cause is kept."""
     client = boto3.client("secretsmanager")
     with Stubber(client) as stubber:
         stubber.add_client_error(

@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: the built package, what plays AWS, and a function of one's own."""
+"""Fixtures of the end-to-end tests: the built package, simulated AWS services, and a function."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ drop table orders;
 
 @pytest.fixture(scope="session")
 def artifact() -> Artifact:
-    """Give the package as it is deployed, and the Python that Lambda runs it with."""
+    """Return the package as deployed, and the Python that Lambda runs it with."""
     try:
         return make_artifact()
     except Unobtainable as failure:
@@ -42,7 +42,7 @@ def artifact() -> Artifact:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[str]:
-    """Give the address of a server that plays AWS."""
+    """Return the address of a moto server."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
@@ -54,7 +54,7 @@ def aws() -> Iterator[str]:
 
 @pytest.fixture
 def service() -> Iterator[LambdaService]:
-    """Give Lambda's asynchronous side; the test says which runtime it delivers to."""
+    """Return Lambda's asynchronous side; the test sets the runtime that it delivers to."""
     with LambdaService() as opened:
         yield opened
 
@@ -63,7 +63,7 @@ def service() -> Iterator[LambdaService]:
 def function(
     artifact: Artifact, database: Database, aws: str, service: LambdaService, tmp_path: Path
 ) -> Function:
-    """Give a function with two migrations and its credentials in a secret."""
+    """Return a function with two migrations and its credentials in a secret."""
     migrations = tmp_path / "migrations"
     migrations.mkdir()
     secret = store_secret(aws, database.name, describe_access(database))
@@ -87,6 +87,6 @@ def function(
 
 @pytest.fixture
 def bucket() -> Iterator[Bucket]:
-    """Give the server behind CloudFormation's signed URLs."""
+    """Return the server behind CloudFormation's signed URLs."""
     with Bucket() as opened:
         yield opened

@@ -1,6 +1,6 @@
-"""Each caller's event, run by Lambda's own runtime client: nothing of the function is patched.
+"""Each caller's event is run by Lambda's own runtime client, without patching the function.
 
-The function's folder is laid out as it is deployed, AWS is on loopback, and the process is Lambda's.
+The function's folder is laid out as deployed, AWS is on loopback, and the process is Lambda's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.support.database import Database
 
-# What is said to callers does not depend on the server.
+# Messages to callers do not depend on the server.
 pytestmark = pytest.mark.one_major
 
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed")
@@ -39,13 +39,13 @@ class Deployed:
     logs: str = ""
 
     def start(self, **more: str) -> Runtime:
-        """Return a runtime with the package as it is."""
+        """Return a runtime with the current package."""
         return Runtime(
             self.task_root, "lockgate.entry.lambda_handler", {**self.environment, **more}
         )
 
     def invoke(self, runtime: Runtime, event: Any) -> Any:
-        """Invoke once and return the result; keep what it logged."""
+        """Invoke once, keep the log, and return the result."""
         invocation = runtime.invoke(event)
         self.logs += invocation.logs
         assert invocation.error is None, invocation.error
@@ -54,7 +54,7 @@ class Deployed:
 
 @pytest.fixture
 def deployed(database: Database, tmp_path: Path) -> Iterator[Deployed]:
-    """Give a deployed function with one migration."""
+    """Return a deployed function with one migration."""
     task_root = tmp_path / "task"
     shutil.copytree(HANDLER / "lockgate", task_root / "lockgate")
     (task_root / "migrations").mkdir()
@@ -70,7 +70,7 @@ def read_event(name: str) -> Any:
 
 
 def test_every_caller_hears_of_its_run(deployed: Deployed) -> None:
-    """One process serves the stored events of all; each gets an answer in its own way."""
+    """One process handles the stored events of all callers, and each gets its own kind of answer."""
     job, hook = read_event("codepipeline"), read_event("codedeploy")
     deployed.api.waiting |= {job["CodePipeline.job"]["id"], hook["LifecycleEventHookExecutionId"]}
     returning = ("terraform_crud", "terraform_delete", "terraform_create_only", "step_functions")
@@ -96,7 +96,7 @@ def test_every_caller_hears_of_its_run(deployed: Deployed) -> None:
 
 
 def test_framework_hears_of_its_run(deployed: Deployed) -> None:
-    """Behind CDK's Provider the function returns what it is to say."""
+    """Behind CDK's Provider framework the function returns the answer."""
     with deployed.start(LOCKGATE_CFN_RESPONSE="return") as runtime:
         created = deployed.invoke(runtime, read_event("cloudformation_create"))
         deleted = deployed.invoke(runtime, read_event("cloudformation_delete"))
@@ -105,7 +105,7 @@ def test_framework_hears_of_its_run(deployed: Deployed) -> None:
 
 
 def test_package_that_cannot_be_imported_is_answered(deployed: Deployed) -> None:
-    """Without its libraries the function still tells pipeline and deployment, and lets Terraform go."""
+    """Without its libraries the function still answers each caller, and Terraform's delete succeeds."""
     (deployed.task_root / "pg8000").mkdir()
     (deployed.task_root / "pg8000/__init__.py").write_text("raise ImportError('no pg8000 here')")
     with deployed.start() as runtime:

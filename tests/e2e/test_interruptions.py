@@ -1,7 +1,7 @@
-"""Invocations that end before their work: out of time, out of memory, killed; and what comes after.
+"""Invocations that end before their work: out of time, out of memory or killed, and what follows.
 
 Lambda's asynchronous side delivers the stack's events (`lambda_service`): it repeats an event whose
-invocation failed, and takes what the function sends to itself.
+invocation failed, and accepts the events that the function sends to itself.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tests.support.function import Function, read_error
 from tests.support.lambda_service import LambdaService, Limits
 from tests.support.waiting import Gate
 
-# On a busy machine the run may hear of nothing any more.
+# On a busy machine the run may lose the last answers.
 MAY_BE = frozenset({"unknown"})
 EVENTS = Path(__file__).parents[1] / "events"
 
-# A quarter of it is kept to stop, record and answer: enough of it for a machine that is busy.
+# A quarter is reserved to stop, record and answer: enough even on a busy machine.
 SHORT_SECONDS = 12
 SLOW = """\
 -- migrate:up
 select pg_sleep(100);
 """
-# The first time only, so that what comes after can go on. Each leaves a table behind.
+# Hangs only the first time, so that a later run can continue. Each creates a table.
 HANGS_ONCE = """\
 import pathlib
 import time
@@ -38,7 +38,7 @@ def up(connection):
         marker.touch()
         time.sleep(600)
 """
-# No other thread of the process runs while this one sleeps: nobody is left to answer in time.
+# Blocks all threads of the process, so none can answer in time.
 HOLDS_THE_PROCESS_ONCE = """\
 import ctypes
 import pathlib
@@ -81,12 +81,12 @@ def up(connection):
 def test_run_after_a_killed_one_takes_its_lock_and_finishes(
     function: Function, tmp_path: Path
 ) -> None:
-    """What Lambda repeats after a kill does not wait for the lease of the dead."""
+    """A repeated event after a kill does not wait for the dead run's lease."""
     marker = tmp_path / "marker"
     function.write("3_more.py", HANGS_ONCE.format(marker=str(marker)))
 
     with function.start() as runtime:
-        # Told of more time than the second one has: by its lease the lock would outlast that.
+        # With more time than the second run has, so its lease would outlast that run.
         killed = runtime.invoke({}, told_seconds=900, kill_when=marker.exists)
         again = runtime.invoke({})
 
@@ -97,7 +97,7 @@ def test_run_after_a_killed_one_takes_its_lock_and_finishes(
 
 
 def test_statement_that_outlives_the_invocation_is_cancelled(function: Function) -> None:
-    """The function says that it has not finished, before its time is over by its own clock."""
+    """The function reports an incomplete run before its own deadline."""
     function.write("3_sleep.sql", SLOW)
     before = read_contents(function.database)
 
@@ -114,7 +114,7 @@ def test_statement_that_outlives_the_invocation_is_cancelled(function: Function)
 def test_run_goes_on_in_a_further_invocation_and_is_answered_once(
     function: Function, service: LambdaService, bucket: Bucket
 ) -> None:
-    """Out of time, the function invokes itself with the same event; the last one answers."""
+    """Out of time, the function invokes itself with the same event, and the last invocation answers."""
     function.write("3_gate.sql", Gate.SQL)
     function.write("4_more.sql", "create table more (id bigint);\n")
     gate = Gate(function.database)
@@ -134,7 +134,7 @@ def test_run_goes_on_in_a_further_invocation_and_is_answered_once(
 def test_run_that_may_not_invoke_itself_is_answered_at_once(
     function: Function, service: LambdaService, bucket: Bucket
 ) -> None:
-    """Without the permission nobody waits for an invocation that never comes."""
+    """Without the permission to invoke itself, the function answers immediately."""
     function.write("3_sleep.sql", SLOW)
     service.limits = [Limits(told_seconds=SHORT_SECONDS)]
     service.is_denied = True
@@ -150,7 +150,7 @@ def test_run_that_may_not_invoke_itself_is_answered_at_once(
 def test_invocation_killed_at_its_deadline_is_repeated_and_answers(
     function: Function, service: LambdaService, bucket: Bucket, tmp_path: Path
 ) -> None:
-    """Where not even the second thread could answer, Lambda's repetition does the work and does."""
+    """If even the second thread cannot answer, Lambda's repeated event does the work and answers."""
     function.write("3_more.py", HOLDS_THE_PROCESS_ONCE.format(marker=str(tmp_path / "marker")))
     service.limits = [Limits(timeout_seconds=SHORT_SECONDS)]
 
@@ -168,13 +168,13 @@ def test_invocation_killed_at_its_deadline_is_repeated_and_answers(
 def test_run_that_hangs_is_answered_before_it_is_killed(
     function: Function, bucket: Bucket, tmp_path: Path
 ) -> None:
-    """A second thread tells CloudFormation when the run itself does not stop."""
+    """A second thread answers CloudFormation if the run does not stop."""
     function.write("3_more.py", HANGS_ONCE.format(marker=str(tmp_path / "marker")))
     event = json.loads((EVENTS / "cloudformation_create.json").read_text())
     event["ResponseURL"] = bucket.sign_url()
 
     with function.start() as runtime:
-        # Killed when it has answered, and not by a clock, which a slow machine would lose against.
+        # Killed once it has answered, not at a fixed time that a slow machine would miss.
         killed = runtime.invoke(
             event, told_seconds=SHORT_SECONDS, kill_when=lambda: bool(bucket.puts)
         )
@@ -186,7 +186,7 @@ def test_run_that_hangs_is_answered_before_it_is_killed(
 
 
 def test_run_out_of_memory_is_taken_over_with_more_memory(function: Function) -> None:
-    """The process dies in the middle; a function that is given more takes the lock and finishes."""
+    """The process dies during the run, and a function with more memory takes the lock and finishes."""
     function.write("3_more.py", TAKES_MEMORY)
 
     with function.start(memory_mb=128) as runtime:
@@ -207,7 +207,7 @@ def test_run_out_of_memory_is_taken_over_with_more_memory(function: Function) ->
 def test_event_whose_invocation_ran_out_of_memory_is_answered_by_its_repetition(
     function: Function, service: LambdaService, bucket: Bucket, tmp_path: Path
 ) -> None:
-    """CloudFormation hears of the run though the first process that worked for it is gone."""
+    """After an out-of-memory kill, the repeated event does the work and answers CloudFormation."""
     function.write("3_more.py", TAKES_MEMORY_ONCE.format(marker=str(tmp_path / "marker")))
 
     with function.start(memory_mb=256) as service.runtime:

@@ -1,10 +1,10 @@
-"""A password that changes while the function works: the built package, and a secret that rotates.
+"""A password that changes while the function works: the built package and a rotating secret.
 
-Secrets Manager sets the new password in the database, and only then moves the stage of the secret::
+Secrets Manager sets the new password in the database before it moves the stage of the secret::
 
     secret   AWSCURRENT old ─────────────────────────── AWSCURRENT new
     database       old │ new
-                       └─ in between AWSCURRENT is rejected, and AWSPENDING works
+                       └─ until then AWSCURRENT is rejected, and AWSPENDING works
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ REJECTED = 'password authentication failed for user "{}"'
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A role of the test's own, whose password is in a secret."""
+    """A role of the test, whose password is in a secret."""
 
     function: Function
     secret: Secret
     user: str
 
     def start(self) -> Runtime:
-        """Return a runtime whose secret is the role's."""
+        """Return a runtime that uses the role's secret."""
         return self.function.start(LOCKGATE_SECRET_ARN=self.secret.arn)
 
     def set_in_database(self, password: str) -> None:
-        """Give the role a password."""
+        """Set the role's password in the database."""
         self.function.database.run(f"ALTER ROLE {self.user} PASSWORD '{password}'")
 
     def stage(self, password: str, stage: str) -> None:
@@ -47,13 +47,13 @@ class Rotated:
 
     @property
     def was_rejected(self) -> bool:
-        """Whether the server has refused the role's password."""
+        """Whether the server has rejected the role's password."""
         return REJECTED.format(self.user) in self.function.database.server.log.read_text()
 
 
 @pytest.fixture
 def rotated(function: Function, database: Database, aws: str) -> Iterator[Rotated]:
-    """Give a role that may migrate, with the password ``old`` in database and secret."""
+    """Return a role that may migrate, with the password ``old`` in database and secret."""
     user = f"app_{database.name}"
     database.run(
         f"CREATE ROLE {user} LOGIN PASSWORD 'old';"
@@ -66,7 +66,7 @@ def rotated(function: Function, database: Database, aws: str) -> Iterator[Rotate
 
 
 def test_rotation_in_flight_is_followed(rotated: Rotated) -> None:
-    """The database has the new password and the secret is about to: the pending one works."""
+    """If only the database has the new password, the pending version of the secret is used."""
     rotated.set_in_database("new")
     rotated.stage("new", "AWSPENDING")
 
@@ -79,7 +79,7 @@ def test_rotation_in_flight_is_followed(rotated: Rotated) -> None:
 
 
 def test_rotation_that_ends_while_the_function_connects_is_followed(rotated: Rotated) -> None:
-    """The secret moves between two attempts, and the next one has the new password."""
+    """If the secret moves on between two attempts, the next attempt uses the new password."""
     rotated.set_in_database("new")
 
     with rotated.start() as runtime:
@@ -95,7 +95,7 @@ def test_rotation_that_ends_while_the_function_connects_is_followed(rotated: Rot
 def test_run_whose_connection_breaks_after_a_rotation_connects_with_the_new_password(
     rotated: Rotated,
 ) -> None:
-    """A long run outlives the password that it began with."""
+    """A long run reconnects with the new password."""
     database = rotated.function.database
     rotated.function.write("3_gate.sql", Gate.SQL)
     rotated.function.write("4_more.sql", "create table more (id bigint);\n")

@@ -1,7 +1,7 @@
-"""The built package under Lambda's own runtime client, against PostgreSQL and what plays AWS.
+"""The built package under Lambda's own runtime client, with PostgreSQL and a simulated AWS.
 
-The function's folder is unpacked as Lambda does it, and nobody may write it; the process has Lambda's
-variables and no others; the Python is Lambda's, with what Lambda brings.
+The function's folder is unpacked as by Lambda and is read-only. The process has Lambda's variables
+and no others, and Lambda's Python with the libraries that Lambda provides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ alter table accounts add column name text;
 -- migrate:down
 drop table invoices;
 """
-# What the function can do to its own folder, told by a table's name.
+# A table name reports whether the function can write its own folder.
 WRITES = """\
 import errno
 import os
@@ -43,7 +43,7 @@ def up(connection):
 
 
 def test_cold_start_applies_what_the_package_ships(function: Function) -> None:
-    """The console's button on a new database applies the package's own migrations."""
+    """An empty event on a new database applies the package's own migrations."""
     with function.start(LOCKGATE_MIGRATIONS="") as runtime:
         invocation = runtime.invoke({})
 
@@ -54,7 +54,7 @@ def test_cold_start_applies_what_the_package_ships(function: Function) -> None:
 
 
 def test_smallest_function_is_large_enough(function: Function) -> None:
-    """128 MB do for a run that applies migrations, Python ones included, and for one that need not."""
+    """128 MB are enough to apply migrations, including Python ones, and to find nothing pending."""
     with function.start(memory_mb=128, LOCKGATE_MIGRATIONS="") as runtime:
         first, second = runtime.invoke({}), runtime.invoke({})
 
@@ -63,7 +63,7 @@ def test_smallest_function_is_large_enough(function: Function) -> None:
 
 
 def test_function_cannot_write_its_folder(function: Function) -> None:
-    """The tests run the package as Lambda does: a migration that writes there is refused."""
+    """As in Lambda, a migration cannot write the function's folder."""
     if find_launcher() is None:
         pytest.skip("a process of root's may write everywhere, and here it cannot be anything less")
     function.write("3_write.py", WRITES)
@@ -76,7 +76,7 @@ def test_function_cannot_write_its_folder(function: Function) -> None:
 
 
 def test_empty_event_applies_what_is_pending(function: Function) -> None:
-    """The console's button brings the database up to date, and a second time finds nothing."""
+    """An empty event brings the database up to date, and a second one finds nothing pending."""
     with function.start() as runtime:
         first, second = runtime.invoke({}), runtime.invoke({})
 
@@ -89,7 +89,7 @@ def test_empty_event_applies_what_is_pending(function: Function) -> None:
 
 
 def test_status_shows_what_is_pending_and_changes_nothing(function: Function) -> None:
-    """Looking is not touching."""
+    """A status lists the pending migrations and changes nothing."""
     with function.start() as runtime:
         invocation = runtime.invoke({"action": "status"})
 
@@ -99,7 +99,7 @@ def test_status_shows_what_is_pending_and_changes_nothing(function: Function) ->
 
 
 def test_unknown_action_is_a_function_error(function: Function) -> None:
-    """A caller that branches on the class name sees RequestRefused."""
+    """An unknown action fails with the class RequestRefused."""
     with function.start() as runtime:
         invocation = runtime.invoke({"action": "sideways"})
 
@@ -119,7 +119,7 @@ def test_test_event_of_the_console_is_no_migration(function: Function) -> None:
 
 
 def test_failing_migration_is_a_function_error_with_the_report(function: Function) -> None:
-    """The error's message is the report, and the database is as it was found."""
+    """The error message is the report, and the database is unchanged."""
     function.write("3_break.sql", BROKEN)
 
     with function.start() as runtime:
@@ -136,7 +136,7 @@ def test_failing_migration_is_a_function_error_with_the_report(function: Functio
 
 
 def test_failed_run_is_counted_where_the_alarm_looks(function: Function) -> None:
-    """The log carries the metric of RunFailedAlarm, as a line that CloudWatch reads."""
+    """The log contains the metric of RunFailedAlarm in CloudWatch's format."""
     function.write("3_break.sql", BROKEN)
 
     with function.start() as runtime:
@@ -153,7 +153,7 @@ def test_failed_run_is_counted_where_the_alarm_looks(function: Function) -> None
 def test_package_that_cannot_be_imported_is_answered(
     function: Function, bucket: Bucket, tmp_path: Path, library: str
 ) -> None:
-    """A package built without its libraries, or for another Python, costs nobody an hour."""
+    """A package without its libraries, or for another Python, is answered immediately."""
     folder = tmp_path / "task"
     copy_folder(function.artifact.folder, folder, leave_out=(library,))
     (folder / library).mkdir()
@@ -181,7 +181,7 @@ def test_package_that_cannot_be_imported_is_answered(
 
 
 def _read_metric(invocation: Invocation) -> tuple[Any, ...]:
-    """Return namespace, dimensions, their values and RunFailed of the one EMF line."""
+    """Return namespace, dimensions, their values and RunFailed of the only EMF line."""
     lines = [line for line in invocation.logs.splitlines() if '"_aws"' in line]
     assert len(lines) == 1, invocation.logs
     line = json.loads(lines[0])

@@ -1,4 +1,4 @@
-"""A stack's life, with the built package under Lambda's runtime client as its function."""
+"""The life of a stack whose function is the built package under Lambda's runtime client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ drop table invoices;
 
 
 def test_log_holds_no_password_and_no_signed_url(function: Function, bucket: Bucket) -> None:
-    """What is secret stays out of the log, of a success and of a failure."""
+    """Secrets stay out of the log, on success and on failure."""
     logs: list[str] = []
     with function.start() as runtime:
         stack = Stack(as_handler(runtime, logs.append), bucket)
@@ -33,7 +33,7 @@ def test_log_holds_no_password_and_no_signed_url(function: Function, bucket: Buc
 
 
 def test_stack_lives_and_ends(function: Function, bucket: Bucket) -> None:
-    """Created, updated, failed to be updated and rolled back, deleted: each package cold, once."""
+    """Create, update, failed update with rollback, and delete run once each with their own package."""
     with function.start() as first:
         stack = Stack(as_handler(first), bucket)
         created = stack.create({"CodeVersion": "1"})
@@ -61,7 +61,7 @@ def test_stack_lives_and_ends(function: Function, bucket: Bucket) -> None:
 
 
 def test_stack_is_created_and_answers_with_its_versions(function: Function, bucket: Bucket) -> None:
-    """Template outputs find every attribute, as text, also on a new database."""
+    """Every attribute for template outputs is a string, even on a new database."""
     with function.start() as runtime:
         stack = Stack(as_handler(runtime), bucket)
         status = stack.create({"CodeVersion": "1"})
@@ -78,7 +78,7 @@ def test_stack_is_created_and_answers_with_its_versions(function: Function, buck
 
 
 def test_answer_is_sent_again_until_it_is_taken(function: Function, bucket: Bucket) -> None:
-    """A signed URL that fails twice gets the answer the third time."""
+    """If the signed URL fails twice, the third attempt delivers the answer."""
     bucket.fail_next(1, Refusal.UNAVAILABLE)
     bucket.fail_next(1, Refusal.RESET)
 
@@ -90,7 +90,7 @@ def test_answer_is_sent_again_until_it_is_taken(function: Function, bucket: Buck
 
 
 def test_failed_creation_leaves_an_empty_database(function: Function, bucket: Bucket) -> None:
-    """CloudFormation hears why, deletes the resource, and may create it again."""
+    """CloudFormation gets the reason, and the resource can be deleted and created again."""
     function.write("3_break.sql", BROKEN)
 
     with function.start() as runtime:
@@ -107,7 +107,7 @@ def test_failed_creation_leaves_an_empty_database(function: Function, bucket: Bu
 def test_failed_update_is_rolled_back_to_the_older_package(
     function: Function, bucket: Bucket
 ) -> None:
-    """The older package finds the database as it left it."""
+    """After the rollback, the older package finds the database unchanged."""
     with function.start() as older:
         stack = Stack(as_handler(older), bucket)
         stack.create({"CodeVersion": "1"})
@@ -123,7 +123,7 @@ def test_failed_update_is_rolled_back_to_the_older_package(
 
 
 def test_older_package_tolerates_a_newer_database(function: Function, bucket: Bucket) -> None:
-    """A later resource fails: the older code is asked to update, and says that all is well."""
+    """If a later resource fails, the older package's Update succeeds on the newer database."""
     with function.start() as runtime:
         stack = Stack(as_handler(runtime), bucket)
         stack.create({"CodeVersion": "1"})
@@ -139,7 +139,7 @@ def test_older_package_tolerates_a_newer_database(function: Function, bucket: Bu
 
 
 def test_deletion_leaves_the_database_alone(function: Function, bucket: Bucket) -> None:
-    """A deleted stack does not take the data with it."""
+    """Deleting the stack leaves the tables in the database."""
     with function.start() as runtime:
         stack = Stack(as_handler(runtime), bucket)
         stack.create({"CodeVersion": "1"})

@@ -1,4 +1,4 @@
-"""Fixtures for what is deployed: a Python that compiles it, migrations, and the package of both."""
+"""Fixtures for deployment: a Python for byte code, migrations, and the package of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def compiler() -> Path:
-    """Give a Python of the function's version."""
+    """Return a Python of the function's version."""
     try:
         return find_python()
     except Unobtainable as failure:
@@ -24,7 +24,7 @@ def compiler() -> Path:
 
 @pytest.fixture(scope="session")
 def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with one migration, and what an editor left beside it."""
+    """Return a folder with one migration, and leftover files of an editor."""
     folder = tmp_path_factory.mktemp("migrations")
     (folder / MIGRATION).write_text("create table accounts (id bigint primary key);\n")
     (folder / ".swap").write_text("")
@@ -35,7 +35,7 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def package(compiler: Path) -> Path:
-    """Give the package for this machine, perhaps of an earlier session."""
+    """Return the package for this machine, possibly from an earlier session."""
     try:
         return make_package(Recipe(HOST, MIGRATIONS, compiler)) / "lockgate.zip"
     except Unobtainable as failure:

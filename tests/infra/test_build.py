@@ -1,4 +1,4 @@
-"""The package that is deployed: its bytes, its contents, and that Lambda's Python can use it."""
+"""The deployed package: its bytes, its contents, and that Lambda's Python can use it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ print("described")
 
 @pytest.fixture
 def unpacked(package: Path, tmp_path: Path) -> Path:
-    """Give the function's folder, free to be changed."""
+    """Return the function's folder, in a writable copy."""
     with zipfile.ZipFile(package) as archive:
         archive.extractall(tmp_path / "task")
     return tmp_path / "task"
@@ -66,7 +66,7 @@ def unpacked(package: Path, tmp_path: Path) -> Path:
 def test_package_is_the_same_byte_for_byte_when_built_again(
     package: Path, compiler: Path, tmp_path: Path
 ) -> None:
-    """A deploy that changes nothing uploads nothing."""
+    """A second build is identical, so an unchanged deploy uploads nothing."""
     fill(Recipe(HOST, MIGRATIONS, compiler), tmp_path / "task")
     again = build.write_package(tmp_path / "task", tmp_path / "lockgate.zip")
 
@@ -74,7 +74,7 @@ def test_package_is_the_same_byte_for_byte_when_built_again(
 
 
 def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path) -> None:
-    """Everything that runs is there, and nothing that does not."""
+    """The package contains everything that runs and nothing else."""
     with zipfile.ZipFile(package) as archive:
         names = set(archive.namelist())
 
@@ -92,12 +92,12 @@ def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path)
 
 
 def test_package_is_below_its_aim(package: Path) -> None:
-    """A package that has grown is noticed here before it is noticed in start-up times."""
+    """A package that has grown is noticed before start-up times are affected."""
     assert package.stat().st_size < build.ZIPPED_AIM_BYTES
 
 
 def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Path) -> None:
-    """Every module imports with what is in the package, and no byte code is made anew."""
+    """Every module imports with the contents of the package, and no byte code is written."""
     before = _list_tree(unpacked)
 
     assert _run(compiler, USE, unpacked) == "imported\n"
@@ -105,7 +105,7 @@ def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Pa
 
 
 def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler: Path) -> None:
-    """Start-up pays for no comparison: a source that changed after the build is not seen."""
+    """Byte code is used without checking the source, which saves time at start-up."""
     for package_name in ("lockgate", "sqlalchemy", "pg8000"):
         (unpacked / package_name / "__init__.py").write_text("raise SystemError\n")
 
@@ -113,21 +113,21 @@ def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler
 
 
 def test_migration_may_import_what_has_no_byte_code(unpacked: Path, compiler: Path) -> None:
-    """The ORM is there for Python migrations that want it."""
+    """A Python migration can import the ORM, which has no byte code."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import sqlalchemy.orm; print('imported')"
 
     assert _run(compiler, code, unpacked) == "imported\n"
 
 
 def test_byte_code_names_the_folder_of_the_function(unpacked: Path, compiler: Path) -> None:
-    """Tracebacks speak of /var/task, and the build's own folder is nowhere."""
+    """Tracebacks show /var/task, and no byte code contains the build folder."""
     assert _run(compiler, DESCRIBE_BYTE_CODE, unpacked) == "described\n"
 
 
 def test_package_is_the_same_for_both_architectures(
     package: Path, compiler: Path, tmp_path: Path
 ) -> None:
-    """All of it is Python, so that a function may move from one to the other."""
+    """The package is pure Python, so a function can change its architecture."""
     fill(Recipe(OTHER, MIGRATIONS, compiler), tmp_path / "task")
     other = build.write_package(tmp_path / "task", tmp_path / "lockgate.zip")
 
@@ -136,7 +136,7 @@ def test_package_is_the_same_for_both_architectures(
 
 @pytest.mark.usefixtures("package")
 def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) -> None:
-    """`sam build` asks make for the function, with the folder to fill."""
+    """The Makefile rule for `sam build` fills the given folder."""
     rule = ["make", "-f", "handler/Makefile", "build-Migrate"]
     settings = {"ARTIFACTS_DIR": tmp_path, "MIGRATIONS": migrations, "PYTHON": sys.executable}
     assignments = [f"{name}={value}" for name, value in settings.items()]
@@ -163,7 +163,7 @@ def test_makefile_lays_out_the_folder_for_sam(migrations: Path, tmp_path: Path) 
 def test_build_without_a_folder_of_migrations_is_refused(
     command: list[str], tmp_path: Path
 ) -> None:
-    """No package holds the repository's example because somebody forgot a variable."""
+    """A build without a migrations folder fails instead of packaging the repository's example."""
     environment = {key: value for key, value in os.environ.items() if key != "MIGRATIONS"}
     done = subprocess.run(
         [part.replace("{folder}", str(tmp_path)) for part in command],
@@ -181,7 +181,7 @@ def test_build_without_a_folder_of_migrations_is_refused(
 
 
 def test_make_build_without_a_folder_of_migrations_is_refused() -> None:
-    """What make would run has no folder, and the recipe refuses that."""
+    """`make build` sets no default folder, so the recipe refuses to build."""
     done = subprocess.run(
         ["make", "--dry-run", "build"], cwd=build.ROOT, capture_output=True, text=True, check=False
     )
@@ -190,7 +190,7 @@ def test_make_build_without_a_folder_of_migrations_is_refused() -> None:
 
 
 def test_documented_size_is_that_of_the_package(package: Path) -> None:
-    """Who plans for Lambda's limits reads these numbers."""
+    """The sizes in the documentation match the package."""
     with zipfile.ZipFile(package) as archive:
         unzipped = sum(member.file_size for member in archive.infolist())
     measured = (package.stat().st_size / 1024**2, unzipped / 1024**2)
@@ -202,7 +202,7 @@ def test_documented_size_is_that_of_the_package(package: Path) -> None:
 
 
 def test_zip_does_not_depend_on_times_or_modes(tmp_path: Path) -> None:
-    """Two checkouts of one commit give one package."""
+    """File times and modes do not change the package."""
     packages = []
     for number, mode in enumerate((0o600, 0o755)):
         folder = tmp_path / str(number)
@@ -223,7 +223,7 @@ def test_zip_does_not_depend_on_times_or_modes(tmp_path: Path) -> None:
 def test_package_over_the_limit_is_refused_and_the_old_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What Lambda would refuse is not written."""
+    """A package over Lambda's limit is not written, and the old one stays."""
     monkeypatch.setattr(build, "ZIPPED_LIMIT_BYTES", 100)
     folder, output = tmp_path / "task", tmp_path / "lockgate.zip"
     folder.mkdir()
@@ -238,13 +238,13 @@ def test_package_over_the_limit_is_refused_and_the_old_one_stays(
 
 
 def test_folder_of_migrations_must_exist(tmp_path: Path) -> None:
-    """A package without migrations would be deployed, and do nothing."""
+    """A missing migrations folder is refused, since its package would do nothing."""
     with pytest.raises(BuildFailed, match="Give the folder of your migrations with --migrations"):
         build.fill_folder(Recipe(HOST, tmp_path / "nowhere", None), tmp_path / "task")
 
 
 def test_folder_to_fill_must_be_empty(tmp_path: Path) -> None:
-    """What an earlier build left would be deployed."""
+    """A non-empty target folder is refused, since its files would be deployed."""
     (tmp_path / "left").write_text("")
 
     with pytest.raises(BuildFailed, match="is not empty"):
@@ -254,7 +254,7 @@ def test_folder_to_fill_must_be_empty(tmp_path: Path) -> None:
 def test_compiler_that_does_not_run_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shim on the PATH is no Python."""
+    """A shim on the PATH that does not run is not used as a compiler."""
     shim = tmp_path / "python3.13"
     shim.write_text("#!/bin/sh\necho 'python3.13: command not found' >&2\nexit 127\n")
     shim.chmod(0o755)
@@ -273,7 +273,7 @@ def test_compiler_that_does_not_run_is_passed_over(
 
 
 def test_compiler_of_another_version_is_refused(tmp_path: Path) -> None:
-    """Byte code of another version would be ignored by Lambda without a word."""
+    """Another Python version is refused, since Lambda would silently ignore its byte code."""
     other = tmp_path / "python"
     other.write_text(f"#!/bin/sh\nprintf '%s\\n' '{other}' cpython3.12\n")
     other.chmod(0o755)
@@ -285,7 +285,7 @@ def test_compiler_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_failure_is_told_on_standard_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command's last word is what to do."""
+    """A failed command prints its hint to standard error."""
     missing = tmp_path / "nowhere"
 
     assert build.main(["--no-compile", "--migrations", str(missing)]) == 1
@@ -300,7 +300,7 @@ def _list_names(folder: Path) -> set[str]:
 
 def _run(python: Path, code: str, folder: Path) -> str:
     done = subprocess.run(
-        # -S: no site-packages, so that nothing is found but what is in the package.
+        # -S: no site-packages, so that only the contents of the package are found.
         [str(python), "-I", "-S", "-c", code, str(folder)],
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The example application: what must not start before what, and that its parts fit together."""
+"""The example application: the order of its resources, and that its parts fit together."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ QUESTION = {
 
 @pytest.fixture(scope="module")
 def example() -> Resolved:
-    """Give the example with its defaults."""
+    """Return the example with its defaults."""
     return resolve(read_template(EXAMPLE), {})
 
 
 @pytest.fixture(scope="module")
 def parameters(example: Resolved) -> dict[str, Any]:
-    """Give the parameters that the example hands to Lockgate."""
+    """Return the parameters that the example passes to Lockgate."""
     given: dict[str, Any] = example.resources["Lockgate"]["Properties"]["Parameters"]
     return given
 
 
 @pytest.fixture(scope="module")
 def lockgate() -> dict[str, Any]:
-    """Give the template that the example nests."""
+    """Return the template that the example nests."""
     resource = read_template(EXAMPLE)["Resources"]["Lockgate"]
     return read_template(EXAMPLE.parent / resource["Properties"]["Location"])
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Give the example's function, as Lambda imports it."""
+    """Return the example's function, as Lambda imports it."""
     variables = {
         "CLUSTER_ARN": "arn:aws:rds:1",
         "SECRET_ARN": "arn:aws:secret:1",
@@ -72,12 +72,12 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_example_refers_to_nothing_that_is_not_made(example: Resolved) -> None:
-    """It needs no parameter, and finds all that it names."""
+    """The example needs no parameter, and every reference is resolved."""
     assert ([], []) == (example.dangling, example.broken_rules)
 
 
 def test_lockgate_waits_for_a_database_that_answers(example: Resolved) -> None:
-    """Not the cluster alone, which has nobody behind its endpoint, and with a way to S3."""
+    """Lockgate waits for the writer and for the route to S3, not only for the cluster."""
     needs = example.find_needs("Lockgate")
 
     assert {"Writer", "Database", "DatabaseGroup", "RoutesOfA", "RoutesOfB"} <= needs
@@ -85,7 +85,7 @@ def test_lockgate_waits_for_a_database_that_answers(example: Resolved) -> None:
 
 
 def test_application_waits_for_the_migration(example: Resolved) -> None:
-    """Its function, and so the version and the alias that SAM makes of it, come last."""
+    """The application's function is created last, after the migration."""
     needs = example.find_needs("Api")
 
     assert {"Lockgate", "Writer"} <= needs
@@ -95,7 +95,7 @@ def test_application_waits_for_the_migration(example: Resolved) -> None:
 def test_parameters_are_those_of_lockgate(
     parameters: dict[str, Any], lockgate: dict[str, Any]
 ) -> None:
-    """Each exists, and has a value that is admitted."""
+    """Every parameter exists and has an allowed value."""
     declared = lockgate["Parameters"]
 
     assert set(parameters) <= set(declared)
@@ -109,7 +109,7 @@ def test_parameters_are_those_of_lockgate(
 def test_migration_waits_for_the_endpoints_inside_of_lockgate(
     parameters: dict[str, Any], lockgate: dict[str, Any]
 ) -> None:
-    """With what the example gives, the first event finds its way to secret, database and S3."""
+    """The migration waits for the endpoints of the nested stack and for access to the database."""
     stand_ins = {
         name: value if isinstance(value, str) else "x" for name, value in parameters.items()
     }
@@ -126,7 +126,7 @@ def test_migration_waits_for_the_endpoints_inside_of_lockgate(
 
 
 def test_outputs_that_the_example_shows_are_lockgates(lockgate: dict[str, Any]) -> None:
-    """What it asks the nested stack for, that has."""
+    """The nested stack has every output that the example uses."""
     asked = re.findall(r"!GetAtt Lockgate\.Outputs\.(\w+)", EXAMPLE.read_text("utf-8"))
 
     assert ["ToVersion", "FunctionName"] == asked
@@ -134,7 +134,7 @@ def test_outputs_that_the_example_shows_are_lockgates(lockgate: dict[str, Any]) 
 
 
 def test_cluster_sleeps_and_keeps_its_data(example: Resolved) -> None:
-    """Nobody pays for a database that nobody asks, and deleting the stack leaves a snapshot."""
+    """The cluster scales to zero, and deleting the stack leaves a snapshot."""
     cluster = example.resources["Database"]
 
     assert 0 == cluster["Properties"]["ServerlessV2ScalingConfiguration"]["MinCapacity"]
@@ -143,7 +143,7 @@ def test_cluster_sleeps_and_keeps_its_data(example: Resolved) -> None:
 
 
 def test_function_answers_with_what_the_database_says(app: ModuleType) -> None:
-    """The number that the Data API returns is the body."""
+    """The body contains the number that the Data API returns."""
     with Stubber(app.rds) as stub:
         answer = {"records": [[{"longValue": 3}]], "numberOfRecordsUpdated": 0}
         stub.add_response("execute_statement", answer, QUESTION)
@@ -153,14 +153,14 @@ def test_function_answers_with_what_the_database_says(app: ModuleType) -> None:
 
 
 def test_function_says_when_to_ask_a_database_that_sleeps(app: ModuleType) -> None:
-    """It does not wait for the cluster to wake, nor fail."""
+    """While the cluster resumes, the function answers 503 with Retry-After."""
     with Stubber(app.rds) as stub:
         stub.add_client_error("execute_statement", "DatabaseResumingException")
         assert {"statusCode": 503, "headers": {"Retry-After": "5"}} == app.lambda_handler({}, None)
 
 
 def test_question_can_be_asked_once_the_migrations_are_in(project: Project) -> None:
-    """The function's statement runs on the schema that the default migrations make."""
+    """The function's query runs on the schema of the default migrations."""
     source = (EXAMPLE.parent / "api/app.py").read_text("utf-8")
     (sql,) = re.findall(r'sql="([^"]+)"', source)
     folder = build.ROOT / "migrations"

@@ -1,4 +1,4 @@
-"""The image's build file, as far as it can be tried without Docker: its steps run in a folder."""
+"""The image's build file, tested without Docker: its steps run in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infra import build
 
 DOCKERFILE = build.ROOT / "infra/Dockerfile"
 BASE = f"public.ecr.aws/lambda/python:{build.PYTHON_VERSION}"
-# What the base image brings and this machine's Python of that version may lack.
+# Libraries of the base image that this machine's Python may lack.
 BROUGHT = ("boto3", "botocore", "s3transfer", "urllib3")
 
 
@@ -40,7 +40,7 @@ def read_steps() -> list[Step]:
 
 
 def read_stages() -> list[list[Step]]:
-    """Return the instructions of each stage, the one that begins it included."""
+    """Return the instructions of each stage, including its FROM."""
     stages: list[list[Step]] = []
     for step in read_steps():
         if step.word == "FROM":
@@ -51,7 +51,7 @@ def read_stages() -> list[list[Step]]:
 
 
 def test_image_is_made_of_two_stages_on_lambdas_own_base() -> None:
-    """The version of Python is the one whose byte code is shipped, and the handler the template's."""
+    """Base image and handler match the shipped byte code and the template."""
     steps = read_steps()
     template = (build.ROOT / "template.yaml").read_text("utf-8")
     (command,) = (json.loads(step.text) for step in steps if step.word == "CMD")
@@ -66,7 +66,7 @@ def test_image_is_made_of_two_stages_on_lambdas_own_base() -> None:
 def test_steps_of_the_build_lay_out_what_the_zip_has(
     compiler: Path, package: Path, tmp_path: Path
 ) -> None:
-    """The image's folder is the zip's, byte for byte, and what it is checked with passes."""
+    """The image's folder equals the zip byte for byte, and passes its own check."""
     first, last = read_stages()
     context, work, task = (tmp_path / name for name in ("context", "build", "task"))
     context.mkdir()
@@ -95,7 +95,7 @@ def test_steps_of_the_build_lay_out_what_the_zip_has(
 
 
 def test_build_without_a_folder_of_migrations_is_refused(tmp_path: Path) -> None:
-    """It ends before anything is copied, and says what to give."""
+    """The build ends before anything is copied, with the argument to give."""
     steps = read_steps()
     refuse = steps[next(i for i, step in enumerate(steps) if step == Step("ARG", "MIGRATIONS")) + 1]
     done = subprocess.run(
@@ -105,7 +105,7 @@ def test_build_without_a_folder_of_migrations_is_refused(tmp_path: Path) -> None
 
 
 def test_what_the_image_copies_is_not_ignored() -> None:
-    """The ignore file leaves out what builds leave behind, and none of what is copied."""
+    """The ignore file excludes leftovers of builds but no file that is copied."""
     ignored = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text("utf-8").splitlines()
     patterns = [line for line in ignored if line and not line.startswith("#")]
     copied = ["infra/build.py", "handler/lockgate/entry.py", "migrations/R__order_balances.sql"]
@@ -117,7 +117,7 @@ def test_what_the_image_copies_is_not_ignored() -> None:
 
 
 def copy(step: Step, context: Path, work: Path, **values: str) -> None:
-    """Do what COPY does: a folder's content into a folder, a file under its name."""
+    """Imitate COPY: a folder's content into a folder, or a file under its name."""
     for name, value in values.items():
         step = Step(step.word, step.text.replace(f"${{{name}}}", value))
     source, target = step.text.split()
@@ -129,7 +129,7 @@ def copy(step: Step, context: Path, work: Path, **values: str) -> None:
 
 
 def run(step: Step, folder: Path, compiler: Path, **variables: str) -> None:
-    """Do what RUN does, with the image's Python first on the PATH."""
+    """Imitate RUN, with the image's Python first on the PATH."""
     path = f"{compiler.parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["/bin/sh", "-c", step.text],
@@ -143,7 +143,7 @@ def run(step: Step, folder: Path, compiler: Path, **variables: str) -> None:
 
 
 def bring_boto3(folder: Path) -> Path:
-    """Return a folder with what the base image has of AWS, linked from where this process has it."""
+    """Return a folder with links to the AWS libraries of the base image."""
     site = Path(boto3.__file__).parents[1]
     folder.mkdir()
     for name in BROUGHT:
@@ -152,5 +152,5 @@ def bring_boto3(folder: Path) -> Path:
 
 
 def digest(content: bytes) -> str:
-    """Return what stands for a file's content."""
+    """Return a digest of a file's content."""
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""The layer, for a function of one's own: it imports from /opt/python, and brings no migrations."""
+"""The layer for custom functions: it is imported from /opt/python and contains no migrations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infra import build
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A function of one's own: what Lambda imports, from the layer, and one event.
+# A custom function: its imports from the layer, and one event.
 OWN_FUNCTION = """
 import importlib, json, marshal, pathlib, sys
 sys.dont_write_bytecode = True
@@ -55,14 +55,14 @@ UNSET = (
 
 @pytest.fixture(scope="module")
 def layer(compiler: Path, migrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the layer's folder for this machine, as it is unpacked into /opt."""
+    """Return the layer's folder for this machine, as unpacked into /opt."""
     folder = tmp_path_factory.mktemp("layer") / "opt"
     fill(Recipe(HOST, migrations, compiler), folder, build.fill_layer)
     return folder
 
 
 def test_layer_holds_the_package_without_migrations(layer: Path, package: Path) -> None:
-    """File by file it is what a function has, but for migrations, and the place in the byte code."""
+    """The layer equals the package except for migrations and the path in the byte code."""
     with zipfile.ZipFile(package) as archive:
         deployed = {
             name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()
@@ -82,7 +82,7 @@ def test_layer_holds_the_package_without_migrations(layer: Path, package: Path) 
 def test_own_function_has_lockgates_handler(
     layer: Path, compiler: Path, migrations: Path, tmp_path: Path
 ) -> None:
-    """What it imports from the layer finds its own migrations, with byte code made for /opt."""
+    """A custom function imports the handler from the layer and uses its own migrations."""
     shutil.copytree(migrations, tmp_path / "migrations")
     done = subprocess.run(
         [str(compiler), "-I", "-S", "-c", OWN_FUNCTION, str(layer / "python")],
@@ -99,7 +99,7 @@ def test_own_function_has_lockgates_handler(
 
 
 def test_command_writes_a_layer(layer: Path, tmp_path: Path) -> None:
-    """`--layer` makes the zip that is published, and takes no migrations."""
+    """`--layer` builds the zip to publish, and accepts no migrations."""
     output = tmp_path / "layer.zip"
     command = [sys.executable, "infra/build.py", "--layer", "--arch", "native"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The examples for pipelines: the migration stands between the package and what needs the schema."""
+"""The pipeline examples: the migration runs between the package and the application."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ MIGRATE, OPERATE = "lockgate-Migrate-1A2B3C4D5E6F", "lockgate-Operate-1A2B3C4D5E
 
 @pytest.fixture(scope="module")
 def pipeline() -> dict[str, Any]:
-    """Give CodePipeline's example."""
+    """Return the CodePipeline example."""
     return read_template(FOLDER / "codepipeline.yaml")
 
 
 @pytest.fixture(scope="module")
 def actions(pipeline: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give its actions in the order in which they run, with the stage of each."""
+    """Return its actions in execution order, with the stage of each."""
     stages = pipeline["Resources"]["Pipeline"]["Properties"]["Stages"]
     return [{**action, "Stage": stage["Name"]} for stage in stages for action in stage["Actions"]]
 
 
 @pytest.fixture(scope="module")
 def lockgate() -> dict[str, Any]:
-    """Give the template that both examples deploy."""
+    """Return the template that both examples deploy."""
     return read_template(build.ROOT / "template.yaml")
 
 
 @pytest.fixture(scope="module")
 def workflow() -> dict[str, Any]:
-    """Give GitHub's example."""
+    """Return the GitHub example."""
     content: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text("utf-8"))
     return content
 
 
 def list_scripts(workflow: dict[str, Any]) -> dict[str, str]:
-    """Return the scripts of the workflow's steps, lines put together, by the steps' names."""
+    """Return the scripts of the workflow's steps by name, with continued lines joined."""
     steps = workflow["jobs"]["deploy"]["steps"]
     return {step["name"]: step["run"].replace("\\\n", " ") for step in steps if "run" in step}
 
@@ -61,7 +61,7 @@ def list_scripts(workflow: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize("path", [*FOLDER.glob("*.yaml"), build.ROOT / "infra/example/template.yaml"],
                          ids=lambda path: path.name)  # fmt: skip
 def test_template_has_no_findings(path: Any) -> None:
-    """Cfn-lint, with every rule on, says nothing."""
+    """Cfn-lint with all rules has no findings."""
     cfnlint = pytest.importorskip("cfnlint.api", reason="cfn-lint is in the extra `lint`")
 
     assert [str(match) for match in cfnlint.lint_file(path)] == []
@@ -71,7 +71,7 @@ def test_template_has_no_findings(path: Any) -> None:
 
 
 def test_pipeline_migrates_between_package_and_application(actions: list[dict[str, Any]]) -> None:
-    """The new package first, then the schema, then what needs it."""
+    """The pipeline deploys the package, migrates the schema, and then deploys the application."""
     assert [
         ("Source", "CodeStarSourceConnection"),
         ("Build", "CodeBuild"),
@@ -86,7 +86,7 @@ def test_pipeline_migrates_between_package_and_application(actions: list[dict[st
 def test_pipeline_uses_only_what_an_earlier_action_made(
     actions: list[dict[str, Any]], lockgate: dict[str, Any]
 ) -> None:
-    """Artifacts and variables are there when they are asked for; Lockgate's are outputs of its stack."""
+    """Every artifact and variable comes from an earlier action or from Lockgate's outputs."""
     known = {"Source": {"CommitId"}, "Lockgate": set(lockgate["Outputs"])}
     artifacts: set[str] = set()
     spaces: set[str] = set()
@@ -101,7 +101,7 @@ def test_pipeline_uses_only_what_an_earlier_action_made(
 
 
 def test_pipeline_sends_a_command(actions: list[dict[str, Any]]) -> None:
-    """What the function is sent is one that it carries out, and names the commit."""
+    """The command is valid for the function, and its reason is the commit."""
     (migrate,) = (action for action in actions if action["Stage"] == "Migrate")
     request = read_request(json.loads(migrate["Configuration"]["UserParameters"]), Settings())
 
@@ -112,7 +112,7 @@ def test_pipeline_sends_a_command(actions: list[dict[str, Any]]) -> None:
 def test_pipeline_deploys_lockgate_without_its_resource_and_lets_it_answer(
     actions: list[dict[str, Any]], lockgate: dict[str, Any]
 ) -> None:
-    """The stack brings the package, the action migrates; every parameter is one of Lockgate's."""
+    """The stack only deploys the package, the action migrates, and every parameter exists."""
     (prepare,) = (
         action for action in actions if action["Stage"] == "Lockgate" and action["RunOrder"] == 1
     )
@@ -123,7 +123,7 @@ def test_pipeline_deploys_lockgate_without_its_resource_and_lets_it_answer(
 
 
 def test_package_of_the_deploy_before_does_not_expire(pipeline: dict[str, Any]) -> None:
-    """A rolled-back deploy finds what it goes back to, however long ago that was packed."""
+    """Old packages do not expire, so that a rollback can use them at any time."""
     project = pipeline["Resources"]["Build"]["Properties"]
     (bucket,) = (
         variable["Value"]["Ref"]
@@ -139,7 +139,7 @@ def test_package_of_the_deploy_before_does_not_expire(pipeline: dict[str, Any]) 
     ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
 )
 def test_role_may_invoke_the_function_that_deploys_alone(template: str, role: str) -> None:
-    """The function for operators is out of a pipeline's reach."""
+    """A pipeline's role cannot invoke the function for operators."""
     properties = read_template(FOLDER / template)["Resources"][role]["Properties"]
     (policy,) = properties["Policies"]
     (invoking,) = (
@@ -158,7 +158,7 @@ def test_role_may_invoke_the_function_that_deploys_alone(template: str, role: st
     ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
 )
 def test_role_may_read_why_a_stack_failed(template: str, role: str) -> None:
-    """Without the events of the stack a deploy that failed has no reason."""
+    """The role can read stack events, which contain the reason of a failed deploy."""
     assert "cloudformation:DescribeStackEvents" in str(
         read_template(FOLDER / template)["Resources"]
     )
@@ -169,7 +169,7 @@ def test_role_may_read_why_a_stack_failed(template: str, role: str) -> None:
 
 
 def test_workflow_keeps_to_githubs_schema() -> None:
-    """The schema that GitHub's own editor checks with has no complaint."""
+    """The workflow conforms to GitHub's schema."""
     pytest.importorskip("check_jsonschema", reason="check-jsonschema is in the extra `lint`")
     done = subprocess.run(
         [
@@ -185,7 +185,7 @@ def test_workflow_keeps_to_githubs_schema() -> None:
 
 
 def test_workflow_migrates_between_package_and_application(workflow: dict[str, Any]) -> None:
-    """A failed migration ends the job before the application is touched."""
+    """A failed migration ends the job before the application is deployed."""
     assert ["Install", "Deploy Lockgate", "Migrate", "Deploy the application"] == list(
         list_scripts(workflow)
     )
@@ -195,7 +195,7 @@ def test_workflow_migrates_between_package_and_application(workflow: dict[str, A
 
 
 def test_scripts_of_the_workflow_are_read_by_the_shell(workflow: dict[str, Any]) -> None:
-    """No quote is left open."""
+    """Every script of the workflow is valid bash."""
     for name, script in list_scripts(workflow).items():
         done = subprocess.run(
             ["bash", "-n"], input=script, capture_output=True, text=True, check=False
@@ -206,7 +206,7 @@ def test_scripts_of_the_workflow_are_read_by_the_shell(workflow: dict[str, Any])
 def test_workflow_deploys_lockgate_without_its_resource(
     workflow: dict[str, Any], lockgate: dict[str, Any]
 ) -> None:
-    """The stack brings the package; every parameter is one of Lockgate's."""
+    """The stack only deploys the package, and every parameter exists."""
     (words,) = (
         shlex.split(line)
         for line in list_scripts(workflow)["Deploy Lockgate"].splitlines()
@@ -221,7 +221,7 @@ def test_workflow_deploys_lockgate_without_its_resource(
 def test_workflow_asks_for_the_function_by_an_output_that_exists(
     workflow: dict[str, Any], lockgate: dict[str, Any]
 ) -> None:
-    """`lockgate invoke` is given what the stack says, and says who asks and why."""
+    """`lockgate invoke` gets the function from a stack output, and passes requester and reason."""
     script = list_scripts(workflow)["Migrate"]
     (output,) = re.findall(r"OutputKey==`(\w+)`", script)
     (command,) = (line for line in script.splitlines() if line.startswith("lockgate "))
@@ -239,7 +239,7 @@ def test_workflow_asks_for_the_function_by_an_output_that_exists(
 
 
 def test_workflow_says_which_variables_it_needs(workflow: dict[str, Any]) -> None:
-    """The comment at its top is the list of what it reads, and nothing comes from a secret."""
+    """The comment at the top lists all variables, and no secret is used."""
     text = WORKFLOW.read_text("utf-8")
     said = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text.partition("\nname:")[0])
 
@@ -249,7 +249,7 @@ def test_workflow_says_which_variables_it_needs(workflow: dict[str, Any]) -> Non
 
 
 def test_role_believes_the_workflows_environment_alone(workflow: dict[str, Any]) -> None:
-    """No other branch, repository or job of somebody else's may take the role."""
+    """Only jobs in the repository's environment may assume the role."""
     template = read_template(ROLE)
     properties = template["Resources"]["Role"]["Properties"]
     (trust,) = properties["AssumeRolePolicyDocument"]["Statement"]

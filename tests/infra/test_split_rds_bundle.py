@@ -1,4 +1,4 @@
-"""Amazon's roots for RDS as OpenSSL looks them up: each under its name, and found when it is needed."""
+"""Amazon's RDS root certificates in the layout that OpenSSL reads, and their use."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ KEYS = ("ECC384", "RSA2048", "RSA4096")
 
 
 def read_certificate(path: Path) -> bytes:
-    """Return what is in a PEM file."""
+    """Return the certificate in a PEM file."""
     content: bytes = pem.unarmor(path.read_bytes())[2]
     return content
 
 
 def test_each_root_has_the_name_under_which_it_is_looked_up() -> None:
-    """A root under another name would not be found, and its databases not be trusted."""
+    """Each file name is the subject hash by which OpenSSL looks up the root."""
     assert FOLDER == RDS_ROOTS
     for path in RDS_ROOTS.iterdir():
         assert path.name == f"{name_subject(read_certificate(path))}.0"
 
 
 def test_each_region_has_a_root_for_each_kind_of_key() -> None:
-    """None was lost on the way from Amazon's bundle."""
+    """No root of Amazon's bundle is missing."""
     names = {
         x509.Certificate.load(read_certificate(path)).subject.native["common_name"]
         for path in RDS_ROOTS.iterdir()
@@ -48,7 +48,7 @@ def test_each_region_has_a_root_for_each_kind_of_key() -> None:
 
 
 def test_server_is_trusted_by_a_root_in_such_a_folder(tmp_path: Path) -> None:
-    """OpenSSL finds the root by the name that it is given, and verifies with it."""
+    """OpenSSL finds the root by its file name and verifies the server with it."""
     made = make_certificates(now=datetime.now(UTC))
     split_bundle(made.authority, tmp_path / "roots")
 
@@ -58,7 +58,7 @@ def test_server_is_trusted_by_a_root_in_such_a_folder(tmp_path: Path) -> None:
 
 
 def test_server_is_not_trusted_without_its_root(tmp_path: Path) -> None:
-    """A folder of others' roots is no reason to trust."""
+    """A server without a matching root is not trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(capath=RDS_ROOTS)
 
@@ -67,7 +67,7 @@ def test_server_is_not_trusted_without_its_root(tmp_path: Path) -> None:
 
 
 def shake_hands(client: ssl.SSLContext, made: Certificates, folder: Path) -> str | None:
-    """Return the version of TLS that a client speaks with a server of that certificate."""
+    """Return the TLS version of a connection to a server with this certificate."""
     files = {name: folder / name for name in ("ca_file", "certificate_file", "key_file")}
     write_certificates(made, **files)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,7 +1,7 @@
-"""The programs that the proofs compare Lockgate with, and how a test runs one.
+"""The tools that the proofs compare Lockgate with, and how a test runs one.
 
-They are looked for in the folder of LOCKGATE_TEST_PEERS (node_modules/.bin, venv/bin, bin), then on
-the PATH. A proof whose program is nowhere is skipped, and says which.
+They are searched in the folder of LOCKGATE_TEST_PEERS (node_modules/.bin, venv/bin, bin), then on
+the PATH. A proof whose tool is not installed is skipped with its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PEERS_VARIABLE = "LOCKGATE_TEST_PEERS"
 PLACES = ("node_modules/.bin", "venv/bin", "bin")
-# A program that waits for input would wait for ever.
+# A program that waits for input would hang.
 TIMEOUT_SECONDS = 300
 
 
@@ -29,7 +29,7 @@ class FindPeer(Protocol):
     """A function that finds another tool's program."""
 
     def __call__(self, program: str) -> Path:
-        """Return the program's path; skip the test where it is not installed."""
+        """Return the program's path; skip the test if it is not installed."""
         ...
 
 
@@ -39,20 +39,20 @@ class RunPeer(Protocol):
     def __call__(
         self, program: Path, *arguments: str, database: Database, cwd: Path, **variables: str
     ) -> str:
-        """Return what it printed, errors included; fail the test where it fails."""
+        """Return the output, including errors; fail the test if the program fails."""
         ...
 
 
 @pytest.fixture(scope="session")
 def peers_folder() -> Path | None:
-    """Give the folder of LOCKGATE_TEST_PEERS, for what is found there by other means."""
+    """Return the folder of LOCKGATE_TEST_PEERS, for tools that are found by other means."""
     named = os.environ.get(PEERS_VARIABLE)
     return Path(named).resolve() if named else None
 
 
 @pytest.fixture(scope="session")
 def find_peer(peers_folder: Path | None) -> FindPeer:
-    """Give a function that finds another tool's program."""
+    """Return a function that finds another tool's program."""
 
     def find(program: str) -> Path:
         places = [] if peers_folder is None else [peers_folder / place for place in PLACES]
@@ -67,7 +67,7 @@ def find_peer(peers_folder: Path | None) -> FindPeer:
 
 @pytest.fixture(scope="session")
 def run_peer() -> RunPeer:
-    """Give a function that runs a program, with libpq's variables pointing at a database."""
+    """Return a function that runs a program with libpq's variables set for a database."""
 
     def run(program: Path, *arguments: str, database: Database, cwd: Path, **variables: str) -> str:
         done = subprocess.run(

@@ -1,7 +1,7 @@
-"""Hundreds of changes as hard as a real project's, in no tool's layout.
+"""Hundreds of changes as complex as a real project's, independent of any tool's layout.
 
-Every proof writes them as its own tool wants them, so that all tools prove the same. Names are
-unique, versions ascend, every change can be undone, and no text has ``${``.
+Every proof writes them in the layout of its own tool, so that all tools prove the same. Names are
+unique, versions ascend, every change can be undone, and no text contains ``${``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MODULES = 11
 
 
 class Trait(StrEnum):
-    """What a change has that not every tool can run."""
+    """A property of a change that not every tool supports."""
 
     ENUM_VALUE = "enum value"
     CONCURRENT = "concurrent"
@@ -25,8 +25,8 @@ class Trait(StrEnum):
 class Change:
     """One migration. ``up`` and ``down`` are statements, each with its semicolon.
 
-    Those that are not ``in_transaction`` are one statement per direction, or bring their own BEGIN
-    and COMMIT. ``version`` is a timestamp of 14 digits.
+    A change that is not ``in_transaction`` has one statement per direction, or its own BEGIN and
+    COMMIT. ``version`` is a timestamp of 14 digits.
     """
 
     version: str
@@ -37,7 +37,7 @@ class Change:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the tool may run it in a transaction of its own."""
+        """Whether the tool may run it in a transaction."""
         return self.trait not in {Trait.CONCURRENT, Trait.OWN_TRANSACTION}
 
     @property
@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """One change of every module; ``@`` stands for the module."""
+    """A change that every module has; ``@`` is replaced by the module's name."""
 
     name: str
     up: tuple[str, ...]
@@ -64,7 +64,7 @@ class _Template:
 def make_changes(
     modules: int = MODULES, *, without: frozenset[Trait] = frozenset()
 ) -> list[Change]:
-    """Return the changes of so many modules, nineteen each, but for those of some traits."""
+    """Return the changes of this many modules, nineteen each, without those with an excluded trait."""
     numbered = [(number, template) for number in range(1, modules + 1) for template in _TEMPLATES]
     return [
         _make_change(place, f"m{number:02d}", template)
@@ -229,7 +229,7 @@ $body$;""",
         ),
         ("DELETE FROM @_orders;",),
     ),
-    # In one transaction with the one before, its deferred constraint would be in the way.
+    # In the same transaction as the previous change, its deferred constraint would block this.
     _Template(
         "weigh_orders",
         ("ALTER TABLE @_orders ADD COLUMN weight numeric;",),
@@ -263,7 +263,7 @@ $body$;""",
         ("SET IntervalStyle = 'iso_8601';",),
         ("RESET IntervalStyle;",),
     ),
-    # Whether that is still so for the next one is the tool's.
+    # Whether the setting is still in force for the next change depends on the tool.
     _Template(
         "show_session",
         (

@@ -1,4 +1,4 @@
-"""Alembic and Lockgate on the same project: order, up, half and half, and down are equal."""
+"""Alembic and Lockgate on the same project have equal order, up, half-and-half and down."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tests.proofs.conftest import FindPeer, RunPeer
     from tests.support.database import Database
 
-# A branch each; the last of them stands behind the merge of the others.
+# One branch each, except the last, which follows the merge of the others.
 MODULES = 7
-# SQLAlchemy has no way for COPY's data, and a revision's transaction is Alembic's.
+# SQLAlchemy cannot send COPY data, and Alembic controls a revision's transaction.
 WITHOUT = frozenset({Trait.COPY, Trait.OWN_TRANSACTION})
 CHANGES = make_changes(MODULES, without=WITHOUT)
 EACH = len(CHANGES) // MODULES
@@ -97,7 +97,7 @@ class Original:
         self.folder = folder
 
     def run(self, database: Database, *command: str) -> list[str]:
-        """Run one command on a database and return the revisions that it ran, in order."""
+        """Run one command on a database and return the revisions it ran, in order."""
         printed = self._run(self.program, *command, database=database, cwd=self.folder)
         lines = [line.split() for line in printed.splitlines()]
         return [words[1] for words in lines if words[:1] == ["ran"]]
@@ -105,7 +105,7 @@ class Original:
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give Alembic, with the whole project."""
+    """Return Alembic with the whole project."""
     program = find_peer("alembic")
     python = program.with_name("python")
     if subprocess.run(
@@ -118,7 +118,7 @@ def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original
 
 
 def write_project(folder: Path) -> None:
-    """Write a project whose branches split, depend on each other, and merge."""
+    """Write a project with branches that split, depend on each other, and merge."""
     (folder / "schema" / "versions").mkdir(parents=True)
     (folder / "alembic.ini").write_text(INI)
     (folder / "schema/env.py").write_text(ENV)
@@ -145,7 +145,7 @@ def write_revision(
     depends: str | None = None,
     label: str | None = None,
 ) -> None:
-    """Write one revision as Alembic's template has it."""
+    """Write one revision in the form of Alembic's template."""
     text = REVISION.format(
         title=f"make {revision}",
         revision=revision,
@@ -159,7 +159,7 @@ def write_revision(
 
 
 def write_body(statements: tuple[str, ...], *, is_inside: bool) -> str:
-    """Return a function's body that runs statements, in a block without transaction if need be."""
+    """Return a function body that runs the statements, in an autocommit block if needed."""
     lines = [f"op.execute({statement.replace(':x', chr(92) + ':x')!r})" for statement in statements]
     if is_inside:
         return "\n".join(f"    {line}" for line in lines)
@@ -168,12 +168,12 @@ def write_body(statements: tuple[str, ...], *, is_inside: bool) -> str:
 
 
 def find_id(place: int) -> str:
-    """Return the revision of a change: ids whose order is not that of the changes."""
+    """Return the revision id of a change; ids sort in a different order than changes."""
     return f"{place * 7919 % 997:03d}{place:03x}"
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that project."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "alembic"})
 
 
@@ -186,7 +186,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_alembic_gives_in_its_order(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole project, by Alembic and by Lockgate, runs in one order and ends in one schema."""
+    """Alembic and Lockgate run the whole project in the same order to the same schema."""
     theirs, ours = make_database(), make_database()
     order = original.run(theirs, "upgrade", "heads")
     report = make_project(original.folder, ours).run(Action.UP)
@@ -198,7 +198,7 @@ def test_up_gives_the_schema_that_alembic_gives_in_its_order(
 def test_several_heads_by_alembic_adopted_and_finished_give_the_same_schema(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """Two unmerged branches are taken over with all below them, and the rest is applied."""
+    """Two unmerged branches are adopted with all their ancestors, and the rest is applied."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "upgrade", "heads")
     original.run(ours, "upgrade", find_id(EACH // 2))
@@ -216,7 +216,7 @@ def test_several_heads_by_alembic_adopted_and_finished_give_the_same_schema(
 def test_down_gives_the_schema_that_alembic_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same revisions, undone by Alembic and by Lockgate, end in one schema."""
+    """Alembic and Lockgate undo the same revisions to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "upgrade", "heads")
     original.run(theirs, "downgrade", MERGE)
@@ -227,7 +227,7 @@ def test_down_gives_the_schema_that_alembic_gives(
 
 
 def test_everything_undone_leaves_nothing(original: Original, make_database: MakeDatabase) -> None:
-    """What Alembic applied and Lockgate adopted, Lockgate undoes to the empty schema."""
+    """After adopting everything Alembic applied, Lockgate undoes it to an empty schema."""
     empty, ours = make_database(), make_database()
     original.run(ours, "upgrade", "heads")
     project = make_project(original.folder, ours)

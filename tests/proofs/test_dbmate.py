@@ -1,4 +1,4 @@
-"""dbmate and Lockgate on the same folder: up, half and half, and down give equal schemas."""
+"""dbmate and Lockgate on the same folder: up, half-and-half and down give equal schemas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
 
 OUTSIDE = " transaction:false"
-# dbmate sends a file as one message, and COPY's data cannot travel in it.
+# dbmate sends a file as one message, which cannot contain COPY data.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 # dbmate undoes one migration per command.
@@ -28,7 +28,7 @@ UNDONE = 21
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give dbmate, with the whole folder."""
+    """Return dbmate with the whole folder."""
     folder = tmp_path / "whole"
     write_folder(folder, CHANGES)
     return Original(find_peer("dbmate"), run_peer, folder)
@@ -56,13 +56,13 @@ class Original:
 
 
 def make_url(database: Database) -> str:
-    """Return the address as Go's driver takes it."""
+    """Return the database URL for Go's driver."""
     place = f"{database.user}:{database.password}@localhost:{database.port}/{database.name}"
     return f"postgres://{place}?sslmode=verify-full&sslrootcert={database.ca_file}"
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as dbmate has them."""
+    """Write the changes in dbmate's layout."""
     folder.mkdir()
     for change in changes:
         option = "" if change.in_transaction else OUTSIDE
@@ -71,7 +71,7 @@ def write_folder(folder: Path, changes: list[Change]) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "dbmate"})
 
 
@@ -84,7 +84,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_dbmate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by dbmate and by Lockgate, ends in one schema."""
+    """dbmate and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("up", theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -95,7 +95,7 @@ def test_up_gives_the_schema_that_dbmate_gives(
 def test_half_by_dbmate_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What dbmate began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what dbmate began, and leaves dbmate's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -112,7 +112,7 @@ def test_half_by_dbmate_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_dbmate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same migrations, undone by dbmate and by Lockgate, end in one schema."""
+    """dbmate and Lockgate undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("up", theirs)
     for _ in range(UNDONE):
@@ -127,7 +127,7 @@ def test_down_gives_the_schema_that_dbmate_gives(
 def test_down_of_adopted_migrations_leaves_nothing(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """What dbmate applied and Lockgate adopted, Lockgate undoes to the empty schema."""
+    """After adopting everything dbmate applied, Lockgate undoes it to an empty schema."""
     empty, ours = make_database(), make_database()
     original.run("up", ours)
     project = make_project(original.folder, ours)

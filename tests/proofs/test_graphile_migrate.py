@@ -1,4 +1,4 @@
-"""graphile-migrate and Lockgate on the same folder: up, and half and half, give equal schemas."""
+"""graphile-migrate and Lockgate on the same folder: up and half-and-half give equal schemas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.proofs.conftest import FindPeer, RunPeer
     from tests.support.database import Database
 
-# The search path is a setting of the session, in which most of the tables are made.
+# Most tables are created in the schema of the session's search_path.
 GMRC = """{
   // what a project has
   placeholders: { ":APP_NOTE": "!ENV", ":APP": 'shop', },
@@ -32,14 +32,14 @@ FIRST = (
     Change("2", "note", ("comment on database :DATABASE_NAME is ':APP_NOTE :APP';",), ()),
     Change("3", "names", ('create table "in :DATABASE_NAME" (":APP" text);',), ()),
 )
-# Its driver has no COPY.
+# Its driver does not support COPY.
 CHANGES = [*FIRST, *make_changes(without=frozenset({Trait.COPY}))]
 HALF = len(CHANGES) // 2 + 3
 
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give graphile-migrate, with the whole folder."""
+    """Return graphile-migrate with the whole project."""
     project = tmp_path / "whole"
     write_project(project, CHANGES)
     return Original(find_peer("graphile-migrate"), run_peer, project)
@@ -54,7 +54,7 @@ class Original:
         self.folder = folder
 
     def migrate(self, database: Database, *, folder: Path | None = None) -> None:
-        """Run what is committed on a database."""
+        """Apply the committed migrations to a database."""
         place = (
             f"{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
         )
@@ -70,7 +70,7 @@ class Original:
 
 
 def write_project(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as graphile-migrate commits them, with its settings."""
+    """Write the changes as committed migrations of graphile-migrate, with its settings."""
     committed = folder / "migrations" / "committed"
     committed.mkdir(parents=True)
     (folder / ".gmrc").write_text(GMRC)
@@ -87,14 +87,14 @@ def write_project(folder: Path, changes: list[Change]) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     variables = {"APP_NOTE": NOTE, "DATABASE_NAME": database.name}
     settings = {"LOCKGATE_FORMAT": "graphile-migrate", **variables}
     return Project(folder / "migrations", database, settings)
 
 
 def dump(database: Database) -> str:
-    """Return the schema and the database's comment, without the tool's own tables and the name."""
+    """Return the schema without the tool's own tables, and check the database comment."""
     database.run("DROP SCHEMA IF EXISTS graphile_migrate CASCADE")
     ((note,),) = database.run(
         "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
@@ -107,7 +107,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_graphile_migrate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by the tool and by Lockgate, ends in one schema."""
+    """graphile-migrate and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.migrate(theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -118,7 +118,7 @@ def test_up_gives_the_schema_that_graphile_migrate_gives(
 def test_half_by_graphile_migrate_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What the tool began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what the tool began, and leaves the tool's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_project(half, CHANGES[:HALF])

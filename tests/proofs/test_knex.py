@@ -1,7 +1,7 @@
-"""Knex and Lockgate on the same SQL: up, half and half, and down give equal schemas.
+"""Knex and Lockgate on the same SQL: up, half-and-half and down give equal schemas.
 
-Knex reads JavaScript. Projects put SQL beside it in two ways, which are both tried: a source of
-migrations of their own, and the one-line scripts of knex-migrate-sql-file.
+Knex reads JavaScript. Projects use SQL in two ways, and both are tested: a custom migration source,
+and the one-line scripts of knex-migrate-sql-file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.proofs.folder import Change
     from tests.support.database import Database
 
-# Its driver has no COPY.
+# Its driver does not support COPY.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 STUB = 'module.exports = require("knex-migrate-sql-file")();\n'
@@ -67,7 +67,7 @@ module.exports = {
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give Knex, with the whole folder."""
+    """Return Knex with the whole folder."""
     (tmp_path / "knexfile.js").write_text(KNEXFILE)
     folder = tmp_path / "whole"
     write_folder(folder, CHANGES)
@@ -110,7 +110,7 @@ class Original:
 
 
 def write_folder(folder: Path, changes: list[Change], *, stubs: bool = False) -> None:
-    """Write the changes as pairs of files, with knex-migrate-sql-file's scripts or without."""
+    """Write the changes as pairs of files, optionally with knex-migrate-sql-file's scripts."""
     folder.mkdir()
     for change in changes:
         name = f"{change.version}_{change.name}"
@@ -121,7 +121,7 @@ def write_folder(folder: Path, changes: list[Change], *, stubs: bool = False) ->
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "knex"})
 
 
@@ -134,7 +134,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_knex_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by Knex and by Lockgate, ends in one schema."""
+    """Knex and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "migrate:latest")
     report = make_project(original.folder, ours).run(Action.UP)
@@ -145,7 +145,7 @@ def test_up_gives_the_schema_that_knex_gives(
 def test_half_by_knex_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What Knex began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what Knex began, and leaves Knex's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -162,7 +162,7 @@ def test_half_by_knex_adopted_and_finished_gives_the_same_schema(
 def test_scripts_of_knex_migrate_sql_file_are_what_knex_makes_of_them(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """Up in two batches, adopted, and the last batch undone: by Knex and by Lockgate."""
+    """Knex and Lockgate undo the last of two batches to the same schema."""
     theirs, ours = make_database(), make_database()
     whole, half = tmp_path / "stubs", tmp_path / "half"
     changes = CHANGES[: len(CHANGES) // 4]

@@ -1,6 +1,6 @@
-"""One set of changes in the layout of every tool here: each format gives the schema of psql.
+"""One set of changes in the layout of every tool here; each format gives psql's schema.
 
-What no runner on this machine proves, psql does: it runs the same statements one after the other.
+For tools that do not run on this machine, psql runs the same statements in order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHANGES = make_changes(2)
 
 
 def lay_out_goose(change: Change) -> dict[str, str]:
-    """Put every statement in brackets, as those with semicolons inside need them."""
+    """Enclose every statement, as required for statements with inner semicolons."""
     head = "" if change.in_transaction else "-- +goose NO TRANSACTION\n"
     up, down = _bracket(change.up), _bracket(change.down)
     name = f"{change.version}_{change.name}.sql"
@@ -71,7 +71,7 @@ def lay_out_dbmate(change: Change) -> dict[str, str]:
 
 
 def lay_out_flyway(change: Change) -> dict[str, str]:
-    """Write Flyway's two files, and those beside them."""
+    """Write Flyway's two files and their .conf files."""
     name = f"{change.version}__{change.name}.sql"
     files = {f"V{name}": change.up_sql, f"U{name}": change.down_sql}
     if not change.in_transaction:
@@ -93,7 +93,7 @@ LAYOUTS: dict[str, Layout] = {
 def test_format_gives_the_schema_of_psql_and_takes_it_back(
     make_database: MakeDatabase, tmp_path: Path, name: str
 ) -> None:
-    """Up ends where psql ends, and down where it all began."""
+    """Up gives psql's schema, and down gives the empty one."""
     theirs, ours = make_database(), make_database()
     empty = ours.dump()
     run_psql(theirs, "".join(change.up_sql for change in CHANGES))
@@ -109,7 +109,7 @@ def test_format_gives_the_schema_of_psql_and_takes_it_back(
 
 
 def run_psql(database: Database, sql: str) -> None:
-    """Run a script with psql; skip where the installation has none."""
+    """Run a script with psql; skip if the installation has none."""
     psql = database.server.psql
     if psql is None:
         pytest.skip("this PostgreSQL comes without psql")

@@ -1,6 +1,6 @@
-"""Liquibase and Lockgate on the same changelog: up, half and half, and down give equal schemas.
+"""Liquibase and Lockgate on the same changelog: up, half-and-half and down give equal schemas.
 
-Liquibase comes with the npm package of its name; it needs Java, which is looked for on the PATH.
+Liquibase comes with the npm package of the same name and needs Java on the PATH.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ ROOT_TEXT = """<?xml version="1.0" encoding="UTF-8"?>
     <includeAll path="sql/" relativeToChangelogFile="true"/>
 </databaseChangeLog>
 """
-# JDBC has no COPY from the client.
+# JDBC does not support COPY from the client.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 UNDONE = 21
-# What Liquibase's own splitter would cut in two.
+# Liquibase's own splitter would cut statements with these.
 UNSPLITTABLE = ("$", "ATOMIC", "RULE")
 
 
@@ -45,7 +45,7 @@ UNSPLITTABLE = ("$", "ATOMIC", "RULE")
 def original(
     peers_folder: Path | None, find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path
 ) -> Original:
-    """Give Liquibase, with the whole changelog."""
+    """Return Liquibase with the whole changelog."""
     if shutil.which("java") is None:
         pytest.skip("java, which Liquibase needs, is not on the PATH")
     in_package = None if peers_folder is None else peers_folder / IN_PACKAGE
@@ -56,7 +56,7 @@ def original(
 
 
 class Original:
-    """Liquibase's program and the folder in which it is started."""
+    """Liquibase's program and its working directory."""
 
     def __init__(self, program: Path, run: RunPeer, folder: Path) -> None:
         self.program = program
@@ -80,7 +80,7 @@ class Original:
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write a root changelog that includes all, and a file of formatted SQL for each change."""
+    """Write a root changelog that includes a file of formatted SQL for each change."""
     (folder / "db/sql").mkdir(parents=True)
     (folder / ROOT).write_text(ROOT_TEXT)
     for change in changes:
@@ -93,7 +93,7 @@ def make_text(change: Change) -> str:
     if not change.in_transaction or any(sign in change.up_sql for sign in UNSPLITTABLE):
         attributes += " splitStatements:false rollbackSplitStatements:false"
     if "/*" in change.up_sql:
-        # Liquibase ends a comment at the first */, and would leave the rest.
+        # Liquibase ends a comment at the first */ and would leave the rest.
         attributes += " splitStatements:false stripComments:false"
     rollback = "".join(f"--rollback {line}\n" for line in change.down_sql.splitlines())
     header = f"--changeset ann:{change.name}{attributes}\n"
@@ -101,7 +101,7 @@ def make_text(change: Change) -> str:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with the changelog's folder, which is not where Liquibase is started."""
+    """Return a Lockgate project for the changelog's folder, not Liquibase's working directory."""
     return Project(folder / "db", database, {"LOCKGATE_FORMAT": "liquibase"})
 
 
@@ -114,7 +114,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_liquibase_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole changelog, by Liquibase and by Lockgate, ends in one schema."""
+    """Liquibase and Lockgate apply the whole changelog to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("update", database=theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -125,7 +125,7 @@ def test_up_gives_the_schema_that_liquibase_gives(
 def test_half_by_liquibase_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """Sums are compared, paths are found again, and the table that was read is left alone."""
+    """Checksums and paths are matched, and Liquibase's table is left unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -143,7 +143,7 @@ def test_half_by_liquibase_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_liquibase_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same changesets, rolled back by Liquibase and undone by Lockgate, end in one schema."""
+    """Liquibase and Lockgate undo the same changesets to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("update", database=theirs)
     original.run("rollback-count", f"--count={UNDONE}", database=theirs)

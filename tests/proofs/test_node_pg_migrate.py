@@ -1,4 +1,4 @@
-"""node-pg-migrate and Lockgate on the same folder: up, half and half, and down give equal schemas."""
+"""node-pg-migrate and Lockgate on the same folder: up, half-and-half and down give equal schemas."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from tests.proofs.folder import Change
     from tests.support.database import Database
 
-# It runs SQL in a transaction only, and its driver has no COPY.
+# It runs SQL only in a transaction, and its driver does not support COPY.
 CHANGES = make_changes(without=frozenset({Trait.COPY, Trait.CONCURRENT}))
 HALF = len(CHANGES) // 2 + 3
 UNDONE = 25
 PAIRED = 40
 NODE_MAJOR = 20
 
-# Pairs of files are a setting that only a program can give.
+# Pairs of files can only be configured by a program.
 RUN_PAIRS = """
 import { pathToFileURL } from "node:url";
 
@@ -49,7 +49,7 @@ await runner({ ...options, direction: "down", count: settings.undone });
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give node-pg-migrate, with the whole folder."""
+    """Return node-pg-migrate with the whole folder."""
     node = find_peer("node")
     major = subprocess.check_output([node, "-p", "process.versions.node.split('.')[0]"])
     if int(major) < NODE_MAJOR:
@@ -69,7 +69,7 @@ class Original:
         self.folder = folder
 
     def run(self, database: Database, *command: str, folder: Path | None = None) -> None:
-        """Run one command on a database, each migration in a transaction of its own."""
+        """Run one command on a database, with a transaction per migration."""
         self._run(
             self.program,
             *command,
@@ -82,7 +82,7 @@ class Original:
         )
 
     def run_pairs(self, database: Database, folder: Path, *, undone: int) -> None:
-        """Run a folder of pairs, then undo the last ones."""
+        """Apply a folder of pairs, then undo the last ones."""
         (self.folder.parent / "run.mjs").write_text(RUN_PAIRS)
         module = self.program.resolve().parents[1] / "dist" / "bundle" / "index.js"
         settings = {"module": str(module), "folder": str(folder), "undone": undone}
@@ -97,13 +97,13 @@ class Original:
 
 
 def make_url(database: Database) -> str:
-    """Return the address as the driver of Node.js takes it."""
+    """Return the database URL for the Node.js driver."""
     place = f"{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
     return f"postgres://{place}?sslmode=verify-full&sslrootcert={database.ca_file}"
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as node-pg-migrate has them."""
+    """Write the changes in node-pg-migrate's layout."""
     folder.mkdir()
     for change in changes:
         text = f"-- Up Migration\n{change.up_sql}\n-- Down Migration\n{change.down_sql}"
@@ -111,7 +111,7 @@ def write_folder(folder: Path, changes: list[Change]) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "node-pg-migrate"})
 
 
@@ -124,7 +124,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_node_pg_migrate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by the tool and by Lockgate, ends in one schema."""
+    """node-pg-migrate and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "up")
     report = make_project(original.folder, ours).run(Action.UP)
@@ -135,7 +135,7 @@ def test_up_gives_the_schema_that_node_pg_migrate_gives(
 def test_half_by_node_pg_migrate_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What the tool began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what the tool began, and leaves the tool's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -152,7 +152,7 @@ def test_half_by_node_pg_migrate_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_node_pg_migrate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same migrations, undone by the tool and by Lockgate, end in one schema."""
+    """node-pg-migrate and Lockgate undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "up")
     original.run(theirs, "down", str(UNDONE))
@@ -165,7 +165,7 @@ def test_down_gives_the_schema_that_node_pg_migrate_gives(
 def test_pairs_of_files_are_what_node_pg_migrate_makes_of_them(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """Up, and some of it down: by the tool and by Lockgate, which then adopts what the tool left."""
+    """Up and a partial down give the same schema, and Lockgate adopts the tool's history."""
     theirs, ours = make_database(), make_database()
     folder = tmp_path / "pairs"
     folder.mkdir()

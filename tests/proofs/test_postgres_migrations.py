@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.proofs.folder import Change
     from tests.support.database import Database
 
-# Its driver has no COPY.
+# Its driver does not support COPY.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 OUTSIDE = "-- postgres-migrations disable-transaction\n"
@@ -49,7 +49,7 @@ const settings = JSON.parse(process.env.PROOF);
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give postgres-migrations, with the whole folder."""
+    """Return postgres-migrations with the whole folder."""
     modules = find_peer("pg-validate-migrations").parents[1]
     folder = write_folder(tmp_path / "whole", name_files(CHANGES))
     return Original(find_peer("node"), modules, run_peer, folder)
@@ -65,7 +65,7 @@ class Original:
         self.folder = folder
 
     def run(self, database: Database, folder: Path | None = None) -> str:
-        """Apply what is pending in a folder; return the message of its error, "" if it has none."""
+        """Apply a folder's pending migrations; return the error message, or "" on success."""
         connection = {
             "host": database.host,
             "port": database.port,
@@ -90,7 +90,7 @@ class Original:
 
 
 def name_files(changes: list[Change]) -> dict[str, str]:
-    """Return the changes as the tool's files, with each of the separators that it knows."""
+    """Return the changes as the tool's files, using each of its separators."""
     return {
         f"{number:04d}{'-_'[number % 2]}{change.name}.sql": change.up_sql
         if change.trait is not Trait.CONCURRENT
@@ -100,7 +100,7 @@ def name_files(changes: list[Change]) -> dict[str, str]:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "postgres-migrations"})
 
 
@@ -113,7 +113,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_postgres_migrations_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by the tool and by Lockgate, ends in one schema."""
+    """postgres-migrations and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     assert "" == original.run(theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -124,7 +124,7 @@ def test_up_gives_the_schema_that_postgres_migrations_gives(
 def test_half_by_postgres_migrations_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What the tool began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what the tool began, and leaves the tool's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = write_folder(tmp_path / "half", name_files(CHANGES[:HALF]))
     assert ["", ""] == [original.run(theirs), original.run(ours, half)]
@@ -168,7 +168,7 @@ FOLDERS = {
 def test_what_the_tool_refuses_is_refused_and_the_rest_runs(
     original: Original, make_database: MakeDatabase, tmp_path: Path, files: dict[str, str]
 ) -> None:
-    """Names and numbers that stop the tool stop Lockgate, and no others."""
+    """Lockgate refuses exactly the names and numbers that the tool refuses."""
     folder = write_folder(tmp_path / "m", files)
     message = original.run(make_database(), folder)
     report = make_project(folder, make_database()).run(Action.UP)
@@ -179,7 +179,7 @@ def test_what_the_tool_refuses_is_refused_and_the_rest_runs(
 def test_what_docs_name_runs_where_the_tool_fails(
     original: Original, make_database: MakeDatabase, tmp_path: Path, text: str
 ) -> None:
-    """A statement that cannot be in a transaction, and data in a file."""
+    """A statement outside a transaction, or COPY data, runs in Lockgate although the tool fails."""
     folder = write_folder(tmp_path / "m", {"1-a.sql": text})
     theirs, ours = make_database(), make_database()
     for database in (theirs, ours):
@@ -192,7 +192,7 @@ def test_what_docs_name_runs_where_the_tool_fails(
 def test_program_that_the_tool_ran_is_adopted_as_itself_and_as_the_script_it_returned(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """The tool's sum of a program is that of its name and what it returns; another text is refused."""
+    """A program's checksum covers its name and returned script, and any other text is refused."""
     text = "CREATE TABLE a ();"
     program = {"1-a.js": f"exports.generateSql = () => '{text}'"}
     ours = make_database()

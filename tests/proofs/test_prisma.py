@@ -1,7 +1,7 @@
-"""Prisma's schema engine and Lockgate on the same folder: up, and half and half, give equal schemas.
+"""Prisma's schema engine and Lockgate on the same folder: up and half-and-half give equal schemas.
 
-The engine is Prisma's own, as the WebAssembly that npm has of it. Its adapter for PostgreSQL would
-cut scripts at every semicolon; as in the engine's native build, a script is sent whole here.
+The engine is Prisma's own, in its WebAssembly build from npm. Its PostgreSQL adapter would cut
+scripts at every semicolon; here a script is sent whole, as in the engine's native build.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from tests.proofs.folder import Change
     from tests.support.database import Database
 
-# Its driver has no COPY.
+# Its driver does not support COPY.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 LOCK_FILE = 'provider = "postgresql"\n'
 
-# What `prisma migrate deploy` does around the engine.
+# The steps of `prisma migrate deploy` around the engine.
 DEPLOY = """
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -99,7 +99,7 @@ process.exit(0);
 def original(
     find_peer: FindPeer, run_peer: RunPeer, peers_folder: Path | None, tmp_path: Path
 ) -> Original:
-    """Give Prisma's engine, with the whole folder."""
+    """Return Prisma's engine with the whole folder."""
     modules = None if peers_folder is None else peers_folder / "node_modules"
     if modules is None or not (modules / "@prisma/schema-engine-wasm").is_dir():
         pytest.skip("@prisma/schema-engine-wasm is not installed (looked in $LOCKGATE_TEST_PEERS)")
@@ -110,7 +110,7 @@ def original(
 
 
 class Original:
-    """The engine, and the folder that it reads."""
+    """The engine and the folder that it reads."""
 
     def __init__(self, node: Path, run: RunPeer, folder: Path, modules: Path) -> None:
         self.node = node
@@ -121,7 +121,7 @@ class Original:
     def deploy(
         self, database: Database, *, folder: Path | None = None, may_fail: bool = False
     ) -> None:
-        """Apply what is pending on a database."""
+        """Apply the pending migrations to a database."""
         connection = {
             "host": database.host,
             "port": database.port,
@@ -146,7 +146,7 @@ class Original:
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as Prisma has them."""
+    """Write the changes in Prisma's layout."""
     folder.mkdir()
     (folder / "migration_lock.toml").write_text(LOCK_FILE)
     for change in changes:
@@ -156,7 +156,7 @@ def write_folder(folder: Path, changes: list[Change]) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "prisma"})
 
 
@@ -169,7 +169,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_prisma_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by Prisma and by Lockgate, ends in one schema."""
+    """Prisma and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.deploy(theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -180,7 +180,7 @@ def test_up_gives_the_schema_that_prisma_gives(
 def test_half_by_prisma_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """What Prisma began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what Prisma began, and leaves Prisma's table unchanged."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -197,7 +197,7 @@ def test_half_by_prisma_adopted_and_finished_gives_the_same_schema(
 def test_failure_of_prisma_is_not_adopted(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """The row that Prisma leaves of a failed migration is seen, and the way out named."""
+    """Prisma's row of a failed migration stops the adoption, and the message names the fix."""
     database = make_database()
     folder = tmp_path / "failing"
     write_folder(folder, CHANGES[:2])

@@ -1,4 +1,4 @@
-"""Sqitch and Lockgate on the same project: ids, up, half and half, and down are equal."""
+"""Sqitch and Lockgate on the same project have equal ids, up, half-and-half and down."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
-# psql runs whatever the folder has.
+# psql runs everything in the folder.
 HARD = make_changes(4)
 FUNCTION = "CREATE OR REPLACE FUNCTION api() RETURNS text LANGUAGE sql AS $$ SELECT 'v{}' $$;\n"
-# A function behind which a tag stands, the hard changes, the function's rework.
+# The tagged function, the hard changes, and the function's rework.
 LENGTH = len(HARD) + 2
 TAG_EVERY = 10
 HALF = len(HARD) // 2 + 3
@@ -66,7 +66,7 @@ class Original:
 def original(
     find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path, server: EmbeddedServer
 ) -> Original:
-    """Give Sqitch, with the whole project."""
+    """Return Sqitch with the whole project."""
     program = find_peer("sqitch")
     if server.psql is None:
         pytest.skip(f"there is no psql in {server.binaries.folder}")
@@ -76,7 +76,7 @@ def original(
 
 
 def write_project(folder: Path, psql: str) -> None:
-    """Write a project with a layout of its own, dependencies, tags, notes and a reworked change."""
+    """Write a project with a custom layout, dependencies, tags, notes and a reworked change."""
     folder.mkdir()
     (folder / "sqitch.conf").write_text(CONFIG.format(psql=psql))
     write_scripts(folder, "api@t0", FUNCTION.format(1), "DROP FUNCTION api();\n")
@@ -95,12 +95,12 @@ def write_project(folder: Path, psql: str) -> None:
 
 
 def find_name(change: Change) -> str:
-    """Return a change's name, which makes folders."""
+    """Return a change's name, which contains a folder."""
     return change.name.replace("_", "/", 1)
 
 
 def find_dependencies(place: int) -> str:
-    """Return what a hard change requires, and what must come later."""
+    """Return the dependencies and conflicts of a hard change."""
     if place % 3:
         return ""
     later = f" !{find_name(HARD[-1])}" if place < len(HARD) else ""
@@ -112,7 +112,7 @@ def write_scripts(folder: Path, name: str, up: str, down: str) -> None:
     for kind, text in (("deploy", up), ("undo", down)):
         file = folder / "db" / kind / f"{name}.ddl"
         file.parent.mkdir(parents=True, exist_ok=True)
-        # No two deploy scripts are equal: the registry wants that.
+        # The registry requires that all deploy scripts differ.
         file.write_text(f"-- {kind} {name}\n{text}")
 
 
@@ -128,7 +128,7 @@ def sign(place: int) -> str:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that project."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "sqitch"})
 
 
@@ -139,14 +139,14 @@ def dump(database: Database) -> str:
 
 
 def find_version(place: int) -> str:
-    """Return the id of a change of the plan, the first having place 1."""
+    """Return the name of a change in the plan, counting from 1."""
     return "api" if place == 1 else find_name(HARD[place - 2])
 
 
 def test_up_gives_the_schema_that_sqitch_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole plan, by Sqitch and by Lockgate, has the same ids and ends in one schema."""
+    """Sqitch and Lockgate apply the whole plan with the same ids to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("deploy", theirs)
     rows = theirs.run("SELECT change_id FROM sqitch.changes ORDER BY committed_at")
@@ -159,7 +159,7 @@ def test_up_gives_the_schema_that_sqitch_gives(
 def test_half_by_sqitch_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """What Sqitch began, Lockgate takes over and finishes; the registry that it read is left alone."""
+    """Lockgate adopts and finishes what Sqitch began, and leaves its registry unchanged."""
     theirs, ours = make_database(), make_database()
     original.run("deploy", theirs)
     original.run("deploy", ours, "--to-change", find_version(HALF))
@@ -174,7 +174,7 @@ def test_half_by_sqitch_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_sqitch_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same changes, undone by Sqitch and by Lockgate, end in one schema."""
+    """Sqitch and Lockgate undo the same changes to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("deploy", theirs)
     target = find_version(LENGTH - UNDONE)

@@ -1,4 +1,4 @@
-"""sqlx and Lockgate on the same folder: up, half and half, and down give equal schemas."""
+"""sqlx and Lockgate on the same folder: up, half-and-half and down give equal schemas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.database import Database
 
 OUTSIDE = "-- no-transaction\n"
-# Its driver has no COPY in a script.
+# Its driver does not support COPY in a script.
 CHANGES = make_changes(without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
 UNDONE = 21
@@ -27,7 +27,7 @@ UNDONE = 21
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give sqlx, with the whole folder."""
+    """Return sqlx with the whole folder."""
     folder = tmp_path / "whole"
     write_folder(folder, CHANGES)
     return Original(find_peer("sqlx"), run_peer, folder)
@@ -56,7 +56,7 @@ class Original:
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as sqlx has them, in pairs."""
+    """Write the changes in sqlx's layout of pairs."""
     folder.mkdir()
     for change in changes:
         head = "" if change.in_transaction else OUTSIDE
@@ -66,7 +66,7 @@ def write_folder(folder: Path, changes: list[Change]) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "sqlx"})
 
 
@@ -79,7 +79,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_sqlx_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by sqlx and by Lockgate, ends in one schema."""
+    """sqlx and Lockgate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "run")
     report = make_project(original.folder, ours).run(Action.UP)
@@ -89,7 +89,7 @@ def test_up_gives_the_schema_that_sqlx_gives(
 def test_half_by_sqlx_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase, tmp_path: Path
 ) -> None:
-    """Sums are compared, and the table that was read is left alone, so that sqlx could go on."""
+    """Checksums are compared, and sqlx's table is left unchanged, so that sqlx could continue."""
     theirs, ours = make_database(), make_database()
     half = tmp_path / "half"
     write_folder(half, CHANGES[:HALF])
@@ -107,7 +107,7 @@ def test_half_by_sqlx_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_sqlx_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same migrations, reverted by sqlx and undone by Lockgate, end in one schema."""
+    """sqlx and Lockgate undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     target = CHANGES[-UNDONE - 1].version
     original.run(theirs, "run")

@@ -1,4 +1,4 @@
-"""yoyo and Lockgate on the same folder: up, half and half, and down give equal schemas."""
+"""yoyo and Lockgate on the same folder: up, half-and-half and down give equal schemas."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tests.proofs.folder import Change
     from tests.support.database import Database
 
-# yoyo hands each statement to the driver: COPY's data cannot travel with one.
+# yoyo passes each statement to the driver, which cannot send COPY data with it.
 CHANGES = make_changes(5, without=frozenset({Trait.COPY}))
 HALF = len(CHANGES) // 2 + 3
-# Not the first of a module, which would take the order of names along.
+# Not the first change of a module, where the order of names would matter.
 UNDONE = 21
 PYTHON_EVERY = 4
 
@@ -52,19 +52,19 @@ class Original:
 
 @pytest.fixture
 def original(find_peer: FindPeer, run_peer: RunPeer, tmp_path: Path) -> Original:
-    """Give yoyo, with the whole folder."""
+    """Return yoyo with the whole folder."""
     folder = tmp_path / "whole"
     write_folder(folder, CHANGES)
     return Original(find_peer("yoyo"), run_peer, folder)
 
 
 def find_id(place: int) -> str:
-    """Return the id of a change: names whose order is not that of the changes."""
+    """Return the id of a change; ids sort in a different order than changes."""
     return f"{place * 7919 % 997:03d}.{CHANGES[place].name}"
 
 
 def write_folder(folder: Path, changes: list[Change]) -> None:
-    """Write the changes as yoyo has them, each depending on the one before it; some in Python."""
+    """Write the changes in yoyo's layout, each depending on the previous one, and some in Python."""
     folder.mkdir()
     for place, change in enumerate(changes):
         if place % PYTHON_EVERY == 0 and "\\" not in change.up_sql:
@@ -74,7 +74,7 @@ def write_folder(folder: Path, changes: list[Change]) -> None:
 
 
 def write_sql(folder: Path, place: int, change: Change) -> None:
-    """Write a change as two files of SQL."""
+    """Write a change as two SQL files."""
     header = "" if place == 0 else f"-- depends: {find_id(place - 1)}\n"
     header += "" if change.in_transaction else "-- transactional: false\n"
     (folder / f"{find_id(place)}.sql").write_text(header + change.up_sql)
@@ -82,7 +82,7 @@ def write_sql(folder: Path, place: int, change: Change) -> None:
 
 
 def write_python(folder: Path, place: int, change: Change) -> None:
-    """Write a change as a file of steps; what is undone last is in the first of them."""
+    """Write a change as a Python file of steps; yoyo undoes the first step last."""
     depends = set() if place == 0 else {find_id(place - 1)}
     up = [f'step("""{statement} """)' for statement in change.up]
     down = [f'step("", """{statement} """)' for statement in reversed(change.down)]
@@ -94,7 +94,7 @@ def write_python(folder: Path, place: int, change: Change) -> None:
 
 
 def make_project(folder: Path, database: Database) -> Project:
-    """Return Lockgate with that folder."""
+    """Return a Lockgate project for that folder."""
     return Project(folder, database, {"LOCKGATE_FORMAT": "yoyo"})
 
 
@@ -108,7 +108,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_yoyo_gives_in_its_order(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The whole folder, by yoyo and by Lockgate, runs in one order and ends in one schema."""
+    """yoyo and Lockgate run the whole folder in the same order to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("apply", theirs)
     rows = theirs.run("SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc")
@@ -120,7 +120,7 @@ def test_up_gives_the_schema_that_yoyo_gives_in_its_order(
 def test_half_by_yoyo_adopted_and_finished_gives_the_same_schema(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """What yoyo began, Lockgate takes over and finishes; the table that it read is left alone."""
+    """Lockgate adopts and finishes what yoyo began, and leaves yoyo's table unchanged."""
     theirs, ours = make_database(), make_database()
     original.run("apply", theirs)
     original.run("apply", ours, "--revision", find_id(HALF - 1))
@@ -135,7 +135,7 @@ def test_half_by_yoyo_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_yoyo_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """The same migrations, undone by yoyo and by Lockgate, end in one schema."""
+    """yoyo and Lockgate undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("apply", theirs)
     original.run("rollback", theirs, "--revision", find_id(len(CHANGES) - UNDONE))

@@ -1,6 +1,6 @@
-"""The construct and template.yaml make the same: rights, functions, retries, logs, alarms.
+"""The construct and template.yaml create the same: permissions, functions, retries, logs, alarms.
 
-Whoever changes one of them changes the other, or one of these tests fails.
+A change to only one of them fails one of these tests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbC
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000001"
 IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
 
-# What is chosen: the template's parameters, and the construct's arguments for the same.
+# Each choice: the template's parameters, and the equivalent arguments of the construct.
 CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a secret": ({"SecretArn": SECRET}, {"secret": SECRET}),
     "a secret with a key": (
@@ -65,7 +65,7 @@ CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with a migration."""
+    """Return a folder with a migration."""
     folder = tmp_path_factory.mktemp("migrations")
     (folder / "1_create_accounts.sql").write_text("create table accounts (id bigint);\n")
     return folder
@@ -73,13 +73,13 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=CHOICES.values(), ids=list(CHOICES))
 def pair(request: pytest.FixtureRequest, migrations: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the resources of the template and of the construct, for each choice."""
+    """Return the resources of the template and of the construct, for each choice."""
     parameters, arguments = request.param
     return make_by_template(parameters), make_by_construct(arguments, migrations)
 
 
 def make_by_construct(arguments: Mapping[str, Any], migrations: Path) -> dict[str, Any]:
-    """Return the flat resources of the construct; secret and key are given by their ARNs."""
+    """Return the flat resources of the construct, with secret and key given by their ARNs."""
     shop = make_shop()
     given = {name: value for name, value in arguments.items() if name not in {"secret", "key"}}
     if "secret" in arguments:
@@ -96,7 +96,7 @@ def make_by_construct(arguments: Mapping[str, Any], migrations: Path) -> dict[st
 
 @pytest.mark.parametrize("role", ["MigrateRole", "OperateRole"])
 def test_roles_may_do_the_same(pair: tuple[dict[str, Any], dict[str, Any]], role: str) -> None:
-    """Statement by statement, from whatever policy they come."""
+    """The statements of each role are equal, whichever policy contains them."""
     template, construct = pair
 
     assert list_statements(role, template) == list_statements(role, construct)
@@ -106,7 +106,7 @@ def test_roles_may_do_the_same(pair: tuple[dict[str, Any], dict[str, Any]], role
 def test_functions_are_configured_the_same(
     pair: tuple[dict[str, Any], dict[str, Any]], name: str
 ) -> None:
-    """Runtime, machine, handler, time, memory, log, and the variables that are not at their default."""
+    """Runtime, architecture, handler, timeout, memory, log and all non-default variables are equal."""
     template, construct = (resources[name]["Properties"] for resources in pair)
     alike = ("Description", "Runtime", "Architectures", "Handler", "Timeout", "MemorySize")
 
@@ -116,7 +116,7 @@ def test_functions_are_configured_the_same(
 
 
 def list_chosen(function: Mapping[str, Any]) -> dict[str, str]:
-    """Return a function's variables without those that a template sets to what they are anyway."""
+    """Return a function's variables without those that are set to their default."""
     variables = function["Environment"]["Variables"]
     idle = {
         "LOCKGATE_TLS": "verify-full",
@@ -130,7 +130,7 @@ def list_chosen(function: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_events_are_repeated_as_often(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """How often, and for how long, for each of the functions."""
+    """The number of retries and the maximum event age of each function are equal."""
     template, construct = pair
     for name in ("Migrate", "Operate"):
         ours, theirs = template[f"{name}Retries"], construct[f"{name}EventInvokeConfig"]
@@ -138,7 +138,7 @@ def test_events_are_repeated_as_often(pair: tuple[dict[str, Any], dict[str, Any]
 
 
 def test_logs_are_kept_as_long(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Ninety days, and also when the stack goes."""
+    """Log groups have the same retention, and are kept when the stack is deleted."""
     kept = [
         {
             name: (one["Properties"], one["DeletionPolicy"], one["UpdateReplacePolicy"])
@@ -154,7 +154,7 @@ def test_logs_are_kept_as_long(pair: tuple[dict[str, Any], dict[str, Any]]) -> N
 def test_migration_is_called_for_the_same_reasons(
     pair: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
-    """The package, and which database it is; what is not given is no property of the construct's."""
+    """The migration resource has the same properties, apart from those that are not given."""
     template, construct = (resources["Migration"]["Properties"] for resources in pair)
     given = {name: value for name, value in template.items() if value not in ("", [])}
     given["PackageDigest"] = given.pop("CodeVersion")
@@ -167,7 +167,7 @@ def test_migration_is_called_for_the_same_reasons(
 def test_way_to_answer_is_tried_the_same(
     pair: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
-    """Before the migration, of the same function, for as long."""
+    """The check runs before the migration, with the same function and timeout."""
     template, construct = (resources["CanAnswer"] for resources in pair)
     alike = ("ServiceToken", "ServiceTimeout")
 
@@ -179,7 +179,7 @@ def test_way_to_answer_is_tried_the_same(
 
 
 def test_migration_can_be_left_out_of_both(migrations: Path) -> None:
-    """Neither has a custom resource then."""
+    """Without the migration, neither has a custom resource."""
     template = make_by_template({"SecretArn": SECRET, "WithMigration": "false"})
     construct = make_by_construct({"secret": SECRET, "with_migration": False}, migrations)
 
@@ -188,7 +188,7 @@ def test_migration_can_be_left_out_of_both(migrations: Path) -> None:
 
 
 def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Each by its metric, its threshold and its words."""
+    """Metric, threshold and description of each alarm are equal."""
     ours, theirs = (
         {
             name: describe_alarm(one["Properties"])
@@ -202,7 +202,7 @@ def test_alarms_go_off_at_the_same(pair: tuple[dict[str, Any], dict[str, Any]]) 
 
 
 def test_dashboards_show_the_same(migrations: Path) -> None:
-    """Widget by widget; the failure alarms are on neither."""
+    """The dashboards have the same widgets, without the failure alarms."""
     template = make_by_template({"SecretArn": SECRET, "WithDashboard": "true"})
     construct = make_by_construct({"secret": SECRET, "with_dashboard": True}, migrations)
 
@@ -214,7 +214,7 @@ def test_dashboards_show_the_same(migrations: Path) -> None:
 
 
 def test_alarm_of_a_destination_goes_off_at_the_same(migrations: Path) -> None:
-    """What Lambda could not deliver is reported with the same words."""
+    """The alarm for undelivered failures has the same description."""
     queue = "arn:aws:sqs:eu-west-1:111122223333:failed"
     template = make_by_template({"SecretArn": SECRET, "FailureDestination": queue})
     shop = make_shop()
@@ -238,7 +238,7 @@ def test_alarm_of_a_destination_goes_off_at_the_same(migrations: Path) -> None:
 
 
 def describe_alarm(alarm: dict[str, Any]) -> dict[str, Any]:
-    """Return an alarm without the names that each of the two has of its own."""
+    """Return an alarm without the names that only one of the two uses."""
     described = {
         **alarm,
         "AlarmDescription": alarm["AlarmDescription"].replace("FailureDestination", "on_failure"),

@@ -1,4 +1,4 @@
-"""The construct: what it makes, what waits for what, and what it refuses."""
+"""The construct: its resources, their order, and what it refuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL012
 
 @pytest.fixture(scope="module")
 def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with a migration."""
+    """Return a folder with a migration."""
     folder = tmp_path_factory.mktemp("migrations")
     (folder / "1_create_accounts.sql").write_text("create table accounts (id bigint);\n")
     return folder
@@ -48,7 +48,7 @@ def migrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(migrations: Path) -> dict[str, Any]:
-    """Give the resources of a stack in which nothing but the cluster was said."""
+    """Return the resources of a stack with only a cluster given."""
     return migrate(migrations)
 
 
@@ -56,7 +56,7 @@ def made(migrations: Path) -> dict[str, Any]:
 
 
 def test_resource_is_cloudformations_own_and_has_an_hour(made: dict[str, Any]) -> None:
-    """The function itself answers, and Lambda's two retries find a stack that still waits."""
+    """The function answers by itself, and Lambda's two retries fit into the resource's timeout."""
     properties = made["Migration"]["Properties"]
     retries = made["MigrateEventInvokeConfig"]["Properties"]
 
@@ -69,7 +69,7 @@ def test_resource_is_cloudformations_own_and_has_an_hour(made: dict[str, Any]) -
 
 
 def test_migration_waits_for_the_writer_the_network_and_the_rights(made: dict[str, Any]) -> None:
-    """The first event comes when the database can be reached and the function may do its work."""
+    """The first event is sent when the database is reachable and the function has its permissions."""
     waits = made["Migration"]["DependsOn"]
     writers = [name for name in made if name.startswith("DatabaseWriter")]
     admitted = [name for name in made if made[name]["Type"] == "AWS::EC2::SecurityGroupIngress"]
@@ -88,7 +88,7 @@ def test_migration_waits_for_the_writer_the_network_and_the_rights(made: dict[st
 
 
 def test_way_to_answer_is_tried_before_the_database_is_ready(made: dict[str, Any]) -> None:
-    """A VPC without a way to S3 fails within minutes, while the writer is still being made."""
+    """A VPC without access to S3 fails within minutes, while the writer is still being created."""
     waits = made["CanAnswer"]["DependsOn"]
 
     assert "Custom::LockgateCheck" == made["CanAnswer"]["Type"]
@@ -98,7 +98,7 @@ def test_way_to_answer_is_tried_before_the_database_is_ready(made: dict[str, Any
 
 
 def test_functions_wait_for_the_route_out_of_their_subnets(migrations: Path) -> None:
-    """With NAT the answer needs the default route, and CanAnswer has no time to wait for it."""
+    """With NAT, the functions wait for the default route, since CanAnswer times out quickly."""
     stack = cdk.Stack(make_app(), "Shop")
     vpc = ec2.Vpc(stack, "Network", max_azs=2)
     cluster = make_cluster(stack, vpc, subnets=ec2.SubnetType.PRIVATE_WITH_EGRESS)
@@ -115,7 +115,7 @@ def test_functions_wait_for_the_route_out_of_their_subnets(migrations: Path) -> 
 
 
 def test_endpoint_of_ones_own_can_be_waited_for(migrations: Path) -> None:
-    """What the check waits for, the migration waits for."""
+    """A dependency of the check is also a dependency of the migration."""
     shop = make_shop()
     own = DatabaseMigrations(
         shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
@@ -132,7 +132,7 @@ def test_endpoint_of_ones_own_can_be_waited_for(migrations: Path) -> None:
 def test_database_lets_the_functions_in_and_they_are_let_out_to_it_and_https(
     made: dict[str, Any],
 ) -> None:
-    """The network has a rule for each thing that is needed, and no other."""
+    """There is exactly one rule each for the database, for the functions and for HTTPS."""
     (admitted,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Ingress"))
     (let_out,) = (one["Properties"] for one in made.values() if one["Type"].endswith("Egress"))
     (https,) = made["SecurityGroup"]["Properties"]["SecurityGroupEgress"]
@@ -146,7 +146,7 @@ def test_database_lets_the_functions_in_and_they_are_let_out_to_it_and_https(
 
 
 def test_secret_is_the_clusters_once_it_knows_its_host(made: dict[str, Any]) -> None:
-    """Before the attachment the secret has no address in it."""
+    """The secret is used after its attachment, which adds the database address."""
     attachment = made["Migrate"]["Properties"]["Environment"]["Variables"]["LOCKGATE_SECRET_ARN"]
 
     assert "AWS::SecretsManager::SecretTargetAttachment" == made[attachment.strip("<>")]["Type"]
@@ -154,7 +154,7 @@ def test_secret_is_the_clusters_once_it_knows_its_host(made: dict[str, Any]) -> 
 
 
 def test_instance_is_waited_for_and_lets_the_functions_in(migrations: Path) -> None:
-    """A single instance is its own writer."""
+    """The migration waits for a single instance, which admits the functions."""
     shop = make_shop()
     engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_16)
     subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
@@ -170,7 +170,7 @@ def test_instance_is_waited_for_and_lets_the_functions_in(migrations: Path) -> N
 
 
 def test_database_of_another_stack_is_reached_without_a_circle(migrations: Path) -> None:
-    """The rule that lets the functions in is made beside them, so one stack waits for the other."""
+    """The ingress rule is in the functions' stack, so there is no circular dependency."""
     app = make_app()
     below, above = cdk.Stack(app, "Below"), cdk.Stack(app, "Above")
     vpc = make_vpc(below)
@@ -184,7 +184,7 @@ def test_database_of_another_stack_is_reached_without_a_circle(migrations: Path)
 
 
 def test_existing_database_is_let_to_its_owner(migrations: Path) -> None:
-    """With neither cluster nor instance the secret says where to go, and the owner lets in."""
+    """Without cluster and instance, the secret has the address and the owner opens the database."""
     shop = make_shop()
     secret = secretsmanager.Secret.from_secret_complete_arn(shop.stack, "Secret", SECRET)
     group = ec2.SecurityGroup.from_security_group_id(shop.stack, "Theirs", "sg-00000001")
@@ -202,7 +202,7 @@ def test_existing_database_is_let_to_its_owner(migrations: Path) -> None:
 
 
 def test_dependents_wait_for_the_migration(migrations: Path) -> None:
-    """Both ways to say so: the whole construct, or the run alone."""
+    """A resource can depend on the whole construct or on the migration alone."""
     shop = make_shop()
     own = DatabaseMigrations(
         shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
@@ -221,7 +221,7 @@ def test_dependents_wait_for_the_migration(migrations: Path) -> None:
 
 
 def test_outcome_can_be_referred_to(migrations: Path) -> None:
-    """What the function answers is there for outputs and for other resources."""
+    """The function's answer can be used in outputs and in other resources."""
     shop = make_shop()
     own = DatabaseMigrations(
         shop.stack, NAME, vpc=shop.vpc, cluster=shop.cluster, migrations=migrations
@@ -237,7 +237,7 @@ def test_outcome_can_be_referred_to(migrations: Path) -> None:
 
 
 def test_target_and_reason_are_handed_on(migrations: Path) -> None:
-    """They are properties that Lockgate reads, and not there unless they are given."""
+    """Target and reason become properties only if they are given."""
     made = migrate(migrations, target="20261122093000", reason="release 8")
     properties = made["Migration"]["Properties"]
 
@@ -257,14 +257,14 @@ def test_target_and_reason_are_handed_on(migrations: Path) -> None:
 def test_first_run_is_chosen_by_the_argument_and_else_by_the_setting(
     migrations: Path, arguments: dict[str, Any], property_: str
 ) -> None:
-    """The property is always there, as in the template, and does not override the setting."""
+    """The FirstRun property is always set, and the setting decides unless the argument is given."""
     made = migrate(migrations, **arguments)
 
     assert property_ == made["Migration"]["Properties"]["FirstRun"]
 
 
 def test_events_live_as_long_as_cloudformation_waits(migrations: Path) -> None:
-    """An event that is still queued afterwards must not run."""
+    """The maximum event age equals the timeout, so that no event runs after it."""
     made = migrate(migrations, service_timeout=cdk.Duration.minutes(20))
     retries = made["MigrateEventInvokeConfig"]["Properties"]
 
@@ -274,7 +274,7 @@ def test_events_live_as_long_as_cloudformation_waits(migrations: Path) -> None:
 
 
 def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
-    """The token is made by the function; the address must be said, and the cluster's secret rests."""
+    """With IAM the address must be given, and the cluster's secret is not used."""
     made = migrate(
         migrations,
         iam_database_user_arn=IAM_USER,
@@ -293,7 +293,7 @@ def test_signing_in_with_iam_needs_no_secret(migrations: Path) -> None:
 
 
 def test_further_settings_and_variables_reach_both_functions(migrations: Path) -> None:
-    """A setting by its name, and a variable that migrations ask for."""
+    """Additional settings and variables reach both functions."""
     further = {"LOCKGATE_ATOMICITY": "run", "APP_ROLE": "shop"}
     made = migrate(migrations, environment=further)
     variables = [
@@ -304,7 +304,7 @@ def test_further_settings_and_variables_reach_both_functions(migrations: Path) -
 
 
 def test_endpoints_are_made_and_waited_for(migrations: Path) -> None:
-    """A VPC without NAT has a way to each service before the first event comes."""
+    """In a VPC without NAT, an endpoint for each service exists before the first event."""
     made = migrate(migrations, endpoints=Endpoint)
     services = {
         name: one["Properties"]["ServiceName"].rpartition(".")[2]
@@ -325,7 +325,7 @@ def test_endpoints_are_made_and_waited_for(migrations: Path) -> None:
 
 
 def test_security_groups_of_ones_own_take_the_place_of_a_new_one(migrations: Path) -> None:
-    """The database lets the given group in."""
+    """The database admits the given security group, and no new one is created."""
     shop = make_shop()
     group = ec2.SecurityGroup(shop.stack, "Mine", vpc=shop.vpc)
     DatabaseMigrations(
@@ -344,7 +344,7 @@ def test_security_groups_of_ones_own_take_the_place_of_a_new_one(migrations: Pat
 
 
 def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
-    """Nothing of theirs stays."""
+    """Without Operate and alarms, none of their resources remain."""
     made = migrate(migrations, with_operate=False, with_alarms=False, backup="off")
 
     assert [] == [name for name in made if name.startswith("Operate") or "Alarm" in name]
@@ -352,7 +352,7 @@ def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
 
 
 def test_migration_may_be_left_to_whoever_invokes_the_function(migrations: Path) -> None:
-    """The function is the same without the two custom resources, and has no outcome to refer to."""
+    """Without the migration the function is the same, and references to its outcome are refused."""
     shop = make_shop()
     own = DatabaseMigrations(
         shop.stack,
@@ -373,7 +373,7 @@ def test_migration_may_be_left_to_whoever_invokes_the_function(migrations: Path)
 
 
 def test_dashboard_without_alarms_has_no_place_for_them(migrations: Path) -> None:
-    """There is no dashboard unless it is asked for."""
+    """A dashboard without alarms has no alarm widget, and by default there is no dashboard."""
     made = migrate(migrations, with_alarms=False, with_dashboard=True)
     body = json.loads(made["Dashboard"]["Properties"]["DashboardBody"])
 
@@ -382,7 +382,7 @@ def test_dashboard_without_alarms_has_no_place_for_them(migrations: Path) -> Non
 
 
 def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
-    """An unlock is not throttled by what it is to stop."""
+    """Reserved concurrency keeps an unlock from being throttled by the run it should stop."""
     made = migrate(migrations, operate_concurrency=2)
 
     assert 2 == made["Operate"]["Properties"]["ReservedConcurrentExecutions"]
@@ -390,7 +390,7 @@ def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
 
 
 def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> None:
-    """A topic for alarms, a key for variables and logs, a queue for what Lambda gives up."""
+    """Topic, key and queue are used for alarms, for encryption and for failed events."""
     shop = make_shop()
     key, queue = kms.Key(shop.stack, "Key"), sqs.Queue(shop.stack, "Failures")
     DatabaseMigrations(
@@ -456,7 +456,7 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
 def test_what_does_not_go_together_is_refused(
     migrations: Path, arguments: dict[str, Any], said: str
 ) -> None:
-    """The app ends with a sentence that says what to give."""
+    """Arguments that contradict each other fail with a message that names the fix."""
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         migrate(migrations, **arguments)
 
@@ -477,13 +477,13 @@ def test_two_databases_are_refused(migrations: Path) -> None:
 def test_setting_that_the_function_would_refuse_is_refused_before_the_deploy(
     migrations: Path, environment: dict[str, str], said: str
 ) -> None:
-    """The function's own reader looks at the settings."""
+    """Invalid settings fail at synthesis, since the function's own reader checks them."""
     with pytest.raises(SettingInvalid, match=re.escape(said)):
         migrate(migrations, environment=environment)
 
 
 def test_setting_that_only_the_deploy_knows_is_left_to_the_function(migrations: Path) -> None:
-    """A reference to another resource is no value yet."""
+    """A setting with an unresolved reference is not checked at synthesis."""
     made = migrate(migrations, environment={"LOCKGATE_SCHEMA": cdk.Fn.import_value("Schema")})
 
     variables = made["Migrate"]["Properties"]["Environment"]["Variables"]

@@ -1,4 +1,4 @@
-"""The documentation's app of the CDK is synthesised as it stands."""
+"""The CDK app of the documentation is synthesised as printed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = "docs/adopt/cdk.md"
 
 @pytest.fixture
 def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Give the names of the page's app after it ran, beside a folder of migrations."""
+    """Return the names that the page's app defines, after running it beside a migrations folder."""
     (block,) = (block for block in find_blocks(PAGE) if block.words == ("app",))
     (tmp_path / "migrations").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -35,7 +35,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_app_of_the_page_migrates_before_what_depends_on_it(shown: dict[str, Any]) -> None:
-    """The function that serves is made when the schema is there."""
+    """The function that serves requests is created after the migration."""
     made = synthesise(shown["stack"])
     (api,) = (one for name, one in made.items() if name.startswith("Api") and "Role" not in name)
 
@@ -44,7 +44,7 @@ def test_app_of_the_page_migrates_before_what_depends_on_it(shown: dict[str, Any
 
 
 def test_page_names_what_there_is(shown: dict[str, Any]) -> None:
-    """Arguments, attributes and endpoints that the page tells of exist."""
+    """All arguments, attributes and endpoints on the page exist."""
     rows = read_table(PAGE, "| argument | for |")
     arguments = {word for row in rows for word in re.findall(r"`(\w+)`", row[0])}
     page = read_page(PAGE)

@@ -1,4 +1,4 @@
-"""What cdk-nag's AwsSolutions rules say of the construct."""
+"""Findings of cdk-nag's AwsSolutions rules for the construct."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ACCEPTED = {
 
 
 def find_rules(tmp_path: Path) -> set[str]:
-    """Return the rules that the construct breaks, everything that it can make being made."""
+    """Return the rules that the construct breaks with all its options."""
     migrations = tmp_path / "migrations"
     migrations.mkdir()
     shop = make_shop(outdir=str(tmp_path / "cdk.out"))
@@ -46,7 +46,7 @@ def find_rules(tmp_path: Path) -> set[str]:
         with_codepipeline=True,
         with_codedeploy=True,
     )
-    # The network and the database are the test's own, and not what a review would pass.
+    # The test's network and database break rules of their own.
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         shop.app.synth()
     report = json.loads((tmp_path / "cdk.out/validation-report.json").read_text())
@@ -60,7 +60,7 @@ def find_rules(tmp_path: Path) -> set[str]:
 
 
 def test_nothing_is_found_that_is_not_accepted_with_a_reason(tmp_path: Path) -> None:
-    """An app that checks itself needs no exception for the construct."""
+    """Every finding for the construct is accepted with a reason."""
     assert set() == find_rules(tmp_path)
     assert all(len(reason) > 30 for reason in ACCEPTED.values())
 
@@ -68,7 +68,7 @@ def test_nothing_is_found_that_is_not_accepted_with_a_reason(tmp_path: Path) -> 
 def test_every_accepted_finding_would_be_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No exception is made that nothing needs."""
+    """Every accepted finding still occurs."""
     for module in (database_migrations, endpoints, functions):
         monkeypatch.setattr(module, "accept_findings", lambda *_: None)
 

@@ -1,4 +1,4 @@
-"""The package as an asset: when its digest changes, that it is built, and by what."""
+"""The package as an asset: its digest and its build."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIGRATION = "1_create_accounts.sql"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a migration."""
+    """Return a folder with a migration."""
     made = tmp_path / "migrations"
     made.mkdir()
     (made / MIGRATION).write_text("create table accounts (id bigint);\n")
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_digest_is_the_same_in_another_folder_at_another_time(folder: Path, tmp_path: Path) -> None:
-    """What neither changes is nothing to run for."""
+    """Location, timestamps, modes and leftover files do not change the digest."""
     before = compute_digest(Order(folder, "arm64"))
     moved = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
     (moved / ".swap").write_text("an editor's")
@@ -64,7 +64,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_digest_changes_with_the_migrations(folder: Path, change: Callable[[Path], object]) -> None:
-    """Whatever is different in them is a reason to run."""
+    """Every difference in the migrations changes the digest."""
     before = compute_digest(Order(folder, "arm64"))
     change(folder)
 
@@ -72,7 +72,7 @@ def test_digest_changes_with_the_migrations(folder: Path, change: Callable[[Path
 
 
 def test_content_that_moves_from_one_file_to_the_next_is_a_change(tmp_path: Path) -> None:
-    """Names and contents are told apart, wherever one ends."""
+    """Moving content between file names changes the digest."""
     digests = set()
     for number, files in enumerate(
         ({"a": "bc", "d": ""}, {"a": "b", "cd": ""}, {"a": "", "d": "bc"})
@@ -88,7 +88,7 @@ def test_content_that_moves_from_one_file_to_the_next_is_a_change(tmp_path: Path
 def test_digest_changes_with_the_engine_its_dependencies_and_the_options(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A release of Lockgate is deployed, and its repeatables run, like a new migration."""
+    """A change of the engine, its dependencies or the build options changes the digest."""
     digests = {
         compute_digest(Order(folder, "arm64")),
         compute_digest(Order(folder, "x86_64")),
@@ -113,7 +113,7 @@ def test_digest_changes_with_the_engine_its_dependencies_and_the_options(
 
 
 def test_function_and_resource_change_together(folder: Path) -> None:
-    """New code is there before CloudFormation calls it, and it is called when there is new code."""
+    """The function's code and the migration resource always change together."""
     first, again = _read_both(folder), _read_both(folder)
     (folder / "2_more.sql").write_text("select 1;\n")
     changed = _read_both(folder)
@@ -123,7 +123,7 @@ def test_function_and_resource_change_together(folder: Path) -> None:
 
 
 def test_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    """Also where nothing is built, as for `cdk list`."""
+    """A missing folder is refused even if nothing is built, as for `cdk list`."""
     with pytest.raises(
         PackageNotBuilt, match=r"There is no folder .*nowhere\. Nothing was built\."
     ):
@@ -135,7 +135,7 @@ def test_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
 
 @pytest.fixture
 def assembly(folder: Path, tmp_path: Path) -> Path:
-    """Give the folder of a whole synthesised app, its package built; or skip."""
+    """Return the folder of a synthesised app with its built package, or skip."""
     output = tmp_path / "cdk.out"
     try:
         _synthesise(folder, output)
@@ -149,7 +149,7 @@ def assembly(folder: Path, tmp_path: Path) -> Path:
 def test_package_is_built_without_a_container_and_once(
     assembly: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The asset has what Lambda runs; the next synthesis of the same takes what is there."""
+    """The asset contains everything that Lambda runs, and the next synthesis reuses it."""
     (asset,) = assembly.glob("asset.*")
     monkeypatch.setattr(package, "build", lambda *_: pytest.fail("it was built again"))
     _synthesise(folder, assembly)
@@ -163,7 +163,7 @@ def test_package_is_built_without_a_container_and_once(
 
 
 def test_build_that_fails_says_why_and_leaves_no_asset(folder: Path, tmp_path: Path) -> None:
-    """The words are those of infra/build.py, and what to give is said."""
+    """The error quotes infra/build.py and names the argument for its options."""
     with pytest.raises(RuntimeError) as raised:
         _synthesise(folder, tmp_path / "cdk.out", build_options=["--python", "/no/such/python"])
 
@@ -173,7 +173,7 @@ def test_build_that_fails_says_why_and_leaves_no_asset(folder: Path, tmp_path: P
 
 
 def test_wheel_brings_all_that_a_package_is_made_of(folder: Path, tmp_path: Path) -> None:
-    """Installed by pip, the construct orders the same package as from the repository."""
+    """The construct builds the same package from an installed wheel as from the repository."""
     installed = tmp_path / "site"
     _run(sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", installed, ROOT)
     question = (
@@ -191,7 +191,7 @@ def test_wheel_brings_all_that_a_package_is_made_of(folder: Path, tmp_path: Path
 
 
 def _read_both(folder: Path) -> tuple[str, str]:
-    """Return what names the function's code, and the property that CloudFormation looks at."""
+    """Return the names of the function's code and the digest property of the migration."""
     made = migrate(folder)
     return (
         made["Migrate"]["Properties"]["Code"]["S3Key"],

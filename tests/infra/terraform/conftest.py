@@ -1,6 +1,6 @@
-"""Terraform with the module in a folder of its own; skipped where there is no Terraform.
+"""Terraform with the module in its own folder; skipped if Terraform is not installed.
 
-What needs the AWS provider takes a minute or two, so it runs on demand: `make infra`.
+Tests with the AWS provider take a minute or two, so they run on demand: `make infra`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ MODULE = ROOT / "infra/terraform"
 
 
 class MakeTerraform(Protocol):
-    """A function that gives Terraform in a folder."""
+    """A function that returns Terraform for a folder."""
 
     def __call__(self, folder: Path, **environment: str) -> Terraform:
-        """Return Terraform in a folder, with a provider; nothing is initialised yet."""
+        """Return Terraform for a folder, with a provider but not initialised."""
         ...
 
 
 @pytest.fixture(scope="session")
 def terraform_program() -> Path:
-    """Give Terraform itself, or skip."""
+    """Return the path of Terraform, or skip."""
     program = find_program()
     if program is None:
         pytest.skip("terraform is not on the PATH")
@@ -45,7 +45,7 @@ def terraform_program() -> Path:
 def make_terraform(
     terraform_program: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> MakeTerraform:
-    """Give a function that gives Terraform with a provider, or skip."""
+    """Return a function that returns Terraform with a provider, or skip."""
     if not os.environ.get(ON_DEMAND):
         pytest.skip("takes a minute; run it with `make infra`")
     plugins = find_plugins()
@@ -63,7 +63,7 @@ def make_terraform(
 
 @pytest.fixture(scope="session")
 def module_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the module that Terraform may write into."""
+    """Return a copy of the module that Terraform may write to."""
     folder = tmp_path_factory.mktemp("module") / "lockgate/infra/terraform"
     left = shutil.ignore_patterns(".terraform*", "*.tfstate*")
     return Path(shutil.copytree(MODULE, folder, ignore=left))

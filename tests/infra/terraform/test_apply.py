@@ -1,7 +1,7 @@
-"""The module applied and destroyed: a real provider, a real handler, a real database; AWS is moto's.
+"""The module applied and destroyed with a real provider, handler and database; AWS is moto.
 
-Terraform uploads the package to moto's Lambda. An invocation unpacks what was uploaded and runs it with
-Lambda's own runtime client, with the variables that Terraform set.
+Terraform uploads the package to moto's Lambda. An invocation unpacks the upload and runs it with
+Lambda's own runtime client and with the variables that Terraform set.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ create table invoices (id bigint primary key);
 alter table accounts add column name text;
 """
 
-# What somebody at the terminal reads first.
+# The beginning of the error in the terminal.
 WORDS = (
     'invoking Lambda Function (lockgate): {"errorMessage": "Migration 2 create_invoices failed (42701).'
     " No migration of this run stays; the database is at version 1. Statement 2 of migration 2"
     ' create_invoices failed: column \\"name\\" of relation \\"accounts\\" already exists (42701).'
     " 2_create_invoices.sql:3:1. It was rolled back; the schema is as it was."
 )
-# What moto does not keep: where a function logs, and what a rule between two groups is for.
+# moto forgets a function's log group and the purpose of a rule between two groups.
 FORGOTTEN = {
     *(f'module.migrations.aws_lambda_function.this["{name}"]' for name in ("migrate", "operate")),
     "module.migrations.aws_vpc_security_group_egress_rule.database[0]",
@@ -60,7 +60,7 @@ FORGOTTEN = {
 
 @dataclass(slots=True)
 class Cloud:
-    """What plays AWS: its address, and the events that functions got."""
+    """The simulated AWS: its address, and the events sent to functions."""
 
     address: str
     folder: Path
@@ -82,8 +82,8 @@ class Cloud:
 
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """Give a server that plays AWS, whose functions run what was uploaded."""
-    # It logs every request otherwise.
+    """Return a moto server whose functions run the uploaded package."""
+    # Otherwise it logs every request.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -102,18 +102,18 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A configuration with the module in it, and the migrations of its package."""
+    """A configuration that uses the module, and the migrations of its package."""
 
     terraform: Terraform
     migrations: Path
     variables: dict[str, str] = field(repr=False)
 
     def write(self, name: str, sql: str) -> None:
-        """Put a migration into the folder; the package has it from the next build on."""
+        """Write a migration that the next build includes."""
         (self.migrations / name).write_text(sql)
 
     def build(self) -> None:
-        """Build the package, without what the tests' own Python has anyway."""
+        """Build the package, without the libraries that the tests' Python already has."""
         task = self.migrations.parent / "task"
         shutil.copytree(ROOT / "handler/lockgate", task / "lockgate", ignore=build._LEFTOVER)
         shutil.copytree(self.migrations, task / "migrations")
@@ -121,7 +121,7 @@ class Shop:
         shutil.rmtree(task)
 
     def state(self) -> dict[str, Any]:
-        """Return Terraform's state, as it is in its file."""
+        """Return Terraform's state from its file."""
         text = (self.terraform.folder / "terraform.tfstate").read_text("utf-8")
         return dict(json.loads(text))
 
@@ -132,7 +132,7 @@ class Shop:
 
 @pytest.fixture
 def shop(make_terraform: MakeTerraform, cloud: Cloud, database: Database, tmp_path: Path) -> Shop:
-    """Give a configuration with one migration, initialised and not applied."""
+    """Return a configuration with one migration, initialised but not applied."""
     folder = Path(shutil.copytree(SHOP, tmp_path / "shop"))
     left = shutil.ignore_patterns(".terraform*", "*.tfstate*")
     shutil.copytree(ROOT / "infra/terraform", tmp_path / "infra/terraform", ignore=left)
@@ -185,7 +185,7 @@ def list_tables(database: Database) -> list[str]:
 
 
 def list_runs(database: Database) -> list[list[Any]]:
-    """Return caller, status and versions of each recorded run, the oldest first."""
+    """Return caller, status and versions of each recorded run, oldest first."""
     return database.run(
         "select caller, status, from_version, to_version from lockgate.migration_run order by token"
     )
@@ -194,30 +194,30 @@ def list_runs(database: Database) -> list[list[Any]]:
 def test_module_is_applied_fails_is_applied_again_and_destroyed(
     shop: Shop, cloud: Cloud, database: Database
 ) -> None:
-    """One life of a database, as somebody at a terminal sees it."""
+    """Apply, failed apply, corrected apply and destroy work as seen from a terminal."""
     terraform, variables = shop.terraform, shop.variables
 
-    # The first apply migrates, and what depends on the module comes after.
+    # The first apply migrates before the resources that depend on the module.
     terraform.succeed("apply", "-auto-approve", "-no-color", **variables)
     assert {"status": "applied", "from_version": None, "to_version": "1", "applied_count": 1} == (
         shop.outcome()
     )
     assert ["accounts"] == list_tables(database)
 
-    # The same once more does nothing, and calls nobody.
+    # An unchanged package does nothing and invokes no function.
     shop.build()
     again = terraform.succeed("apply", "-auto-approve", "-no-color", **variables)
     assert FORGOTTEN == list_changes(again)
     assert 1 == len(cloud.events)
 
-    # A migration that fails, fails the apply, and says why.
+    # A failing migration fails the apply with its reason.
     shop.write("2_create_invoices.sql", BROKEN)
     shop.build()
     failed = terraform.run("apply", "-auto-approve", "-no-color", **variables)
     assert (1, WORDS) == (failed.status, failed.words.partition("Error: ")[2][: len(WORDS)])
     assert ["accounts"] == list_tables(database)
 
-    # It is not taken for done: with the file mended, the next apply tries again.
+    # The failure is not recorded as done: after a correction, the next apply runs it again.
     (shop.migrations / "2_create_invoices.sql").unlink()
     shop.write("2_create_orders.sql", ORDERS)
     shop.build()
@@ -226,7 +226,7 @@ def test_module_is_applied_fails_is_applied_again_and_destroyed(
         shop.outcome()
     )
 
-    # All goes but the database's tables.
+    # Destroy removes everything except the tables in the database.
     terraform.succeed("destroy", "-auto-approve", "-no-color", **variables)
     assert [] == shop.state()["resources"]
     assert ["accounts", "orders"] == list_tables(database)

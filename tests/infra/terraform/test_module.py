@@ -1,4 +1,4 @@
-"""The module as people read it: its layout, its README, its examples. Needs no provider."""
+"""The module as users read it: layout, README and examples. No provider is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = sorted(path.name for path in (MODULE / "examples").iterdir())
 
 
 def test_files_are_formatted(terraform_program: Path) -> None:
-    """As `terraform fmt` leaves them, examples and tests too."""
+    """All files, including examples and tests, are formatted by `terraform fmt`."""
     done = subprocess.run(
         [terraform_program, "fmt", "-check", "-diff", "-recursive", MODULE],
         capture_output=True,
@@ -28,7 +28,7 @@ def test_files_are_formatted(terraform_program: Path) -> None:
 
 
 def test_readme_has_the_tables_of_the_source() -> None:
-    """Requirements, resources, inputs and outputs are those that there are, in order."""
+    """The README lists all requirements, resources, inputs and outputs, in order."""
     readme = (MODULE / "README.md").read_text("utf-8")
     shown = readme.partition(BEGIN)[2].partition(END)[0].strip()
 
@@ -36,13 +36,13 @@ def test_readme_has_the_tables_of_the_source() -> None:
 
 
 def test_everything_is_described() -> None:
-    """No input and no output is left without a word."""
+    """Every input and output has a description."""
     assert [] == re.findall(r"^\| \w+ \|  \|.*$", describe_module(MODULE), re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_example_is_told_of_and_tells(example: str) -> None:
-    """The module's README leads to it, and it has a README of its own."""
+    """The module's README links to each example, and each example has its own README."""
     readme = (MODULE / "README.md").read_text("utf-8")
 
     assert f"(examples/{example})" in readme
@@ -50,7 +50,7 @@ def test_example_is_told_of_and_tells(example: str) -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    """A name that Lockgate does not know would make each run fail."""
+    """Every LOCKGATE_ setting in the module exists, since an unknown one would fail each run."""
     known = {setting.name for setting in SETTINGS}
     text = "".join(path.read_text("utf-8") for path in MODULE.rglob("*") if path.is_file())
 

@@ -1,4 +1,4 @@
-"""The module's own tests, that it agrees with template.yaml, and that every example is valid."""
+"""The module's own tests, its agreement with template.yaml, and the validity of every example."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEY = "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-0000000000
 QUEUE = "arn:aws:sqs:eu-west-1:111122223333:failed"
 IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABCDEFGHIJKL01234/lockgate"
 
-# What is chosen: the template's parameters, and the module's variables for the same.
+# Each choice: the template's parameters, and the equivalent variables of the module.
 CHOICES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "secret": ({"SecretArn": SECRET}, {}),
     "key": ({"SecretArn": SECRET, "SecretKmsKeyArn": KEY}, {"secret_kms_key_arn": KEY}),
@@ -59,7 +59,7 @@ CHOICES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
 }
 ALARMS = ("RunFailed", "LockBusy", "Errors", "Duration", "EventDropped")
 ALARM = "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:lockgate"
-# What the template's names are in a module that talks to no AWS (its tests say what it gets).
+# The template's names in a module without AWS, whose values come from its tests.
 KNOWN_AS = {
     "<Migrate.Arn>": "arn:aws:lambda:eu-west-1:111122223333:function:lockgate",
     "<MigrateLogs.Arn>": "arn:aws:logs:eu-west-1:111122223333:log-group:lockgate:*",
@@ -75,7 +75,7 @@ RUN = Template(Path(__file__).with_name("against_template.hcl.tmpl").read_text("
 
 @pytest.fixture(scope="module")
 def tested(make_terraform: MakeTerraform, module_copy: Path) -> Done:
-    """Give what `terraform test` says of the module, with a further file that is made here."""
+    """Return the output of `terraform test` for the module, with an additional generated file."""
     own = (module_copy / "tests/module.tftest.hcl").read_text("utf-8")
     head = own.partition('\nrun "')[0]
     runs = [write_run(name, *choice, module_copy / "tests") for name, choice in CHOICES.items()]
@@ -86,12 +86,12 @@ def tested(make_terraform: MakeTerraform, module_copy: Path) -> Done:
 
 
 def test_module_passes_its_own_tests(tested: Done) -> None:
-    """Defaults, choices, parts left out, and what is refused."""
+    """The module's own tests of defaults, choices and refusals pass."""
     assert "tests/module.tftest.hcl... pass\n" in tested.said, tested.said
 
 
 def test_module_makes_what_the_template_makes(tested: Done) -> None:
-    """Rights, functions and alarms are the same for each choice."""
+    """Permissions, functions and alarms equal the template's for each choice."""
     assert "tests/template.tftest.hcl... pass\n" in tested.said, tested.said
     assert len(CHOICES) == sum(f'run "{name}"... pass' in tested.said for name in CHOICES)
 
@@ -99,10 +99,10 @@ def test_module_makes_what_the_template_makes(tested: Done) -> None:
 def test_examples_and_documentation_are_valid(
     make_terraform: MakeTerraform, module_copy: Path
 ) -> None:
-    """Everything that is shown is a configuration that Terraform takes, without a warning."""
+    """Every documented configuration is valid, without warnings."""
     folder = module_copy.parents[2]
     shown = [write_page(page, folder) for page in PAGES]
-    # As if `make build` had been run, which one of the examples takes a hash of.
+    # One example takes a hash of the package that `make build` creates.
     package = folder / "lockgate/build/lockgate-arm64.zip"
     package.parent.mkdir()
     package.touch()
@@ -127,7 +127,7 @@ def test_examples_and_documentation_are_valid(
 
 
 def write_page(page: str, folder: Path) -> str:
-    """Write a page's example beside the module, with what it takes for given; return its name."""
+    """Write a page's example beside the module, with the resources it assumes, and return its name."""
     name = page.partition(".")[0].replace("/", "-").lower()
     shown = [block.text for block in find_blocks(page) if block.language == "hcl"]
     assert shown
@@ -140,14 +140,14 @@ def write_page(page: str, folder: Path) -> str:
 def write_run(
     name: str, parameters: Mapping[str, str], variables: Mapping[str, Any], folder: Path
 ) -> str:
-    """Return a run of the module with variables, and write beside it what it must come to."""
+    """Return a run of the module with variables, and write the expected result beside it."""
     (folder / f"{name}.json").write_text(json.dumps(expect(parameters)), "utf-8")
     given = "".join(f"    {key} = {json.dumps(value)}\n" for key, value in variables.items())
     return RUN.substitute(NAME=name, VARIABLES=given)
 
 
 def expect(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return what template.yaml makes for parameters, in the names that the module's tests have."""
+    """Return what template.yaml creates for parameters, with the names of the module's tests."""
     made = make_by_template(parameters)
     roles = {"migrate": "MigrateRole", "operate": "OperateRole"}
     alarms = {
@@ -182,7 +182,7 @@ def expect(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def describe_function(name: str, made: Mapping[str, Any]) -> list[Any]:
-    """Return what a run looks at of a function, in the same order."""
+    """Return the function properties that a run compares, in the same order."""
     function, retries, logs = (
         made[f"{name}{part}"]["Properties"] for part in ("", "Retries", "Logs")
     )
