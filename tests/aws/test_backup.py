@@ -356,7 +356,7 @@ def test_loopback_asks_nobody(scene: Scene, host: str) -> None:
 def test_database_that_is_not_found_is_passed_over_unless_asked_for(
     scene: Scene, rds: Any, host: str
 ) -> None:
-    """Not given: the log says it. `record`: a warning. `snapshot`: no change without a backup."""
+    """A missing database is only logged by default, warns with `record`, and fails with `snapshot`."""
     create_cluster(rds)
     quiet = scene.run(host, None)
     assert (None, []) == (quiet.backup, quiet.warnings)

@@ -84,7 +84,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_dbmate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """dbmate and Lockgate apply the whole folder to the same schema."""
+    """Lockgate and dbmate apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("up", theirs)
     report = make_project(original.folder, ours).run(Action.UP)
@@ -112,7 +112,7 @@ def test_half_by_dbmate_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_dbmate_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """dbmate and Lockgate undo the same migrations to the same schema."""
+    """Lockgate and dbmate undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("up", theirs)
     for _ in range(UNDONE):

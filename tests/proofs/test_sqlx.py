@@ -79,7 +79,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_sqlx_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """sqlx and Lockgate apply the whole folder to the same schema."""
+    """Lockgate and sqlx apply the whole folder to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run(theirs, "run")
     report = make_project(original.folder, ours).run(Action.UP)
@@ -107,7 +107,7 @@ def test_half_by_sqlx_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_sqlx_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """sqlx and Lockgate undo the same migrations to the same schema."""
+    """Lockgate and sqlx undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     target = CHANGES[-UNDONE - 1].version
     original.run(theirs, "run")

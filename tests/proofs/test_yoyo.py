@@ -108,7 +108,7 @@ def dump(database: Database) -> str:
 def test_up_gives_the_schema_that_yoyo_gives_in_its_order(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """yoyo and Lockgate run the whole folder in the same order to the same schema."""
+    """Lockgate and yoyo run the whole folder in the same order to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("apply", theirs)
     rows = theirs.run("SELECT migration_id FROM _yoyo_migration ORDER BY applied_at_utc")
@@ -135,7 +135,7 @@ def test_half_by_yoyo_adopted_and_finished_gives_the_same_schema(
 def test_down_gives_the_schema_that_yoyo_gives(
     original: Original, make_database: MakeDatabase
 ) -> None:
-    """yoyo and Lockgate undo the same migrations to the same schema."""
+    """Lockgate and yoyo undo the same migrations to the same schema."""
     theirs, ours = make_database(), make_database()
     original.run("apply", theirs)
     original.run("rollback", theirs, "--revision", find_id(len(CHANGES) - UNDONE))
