@@ -40,7 +40,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _permitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check every AWS call of Lockgate's own code against the template's permissions."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs leave it out
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # the stubs omit it
     forbidden: list[str] = []
 
     def watch(client: BaseClient, operation: str, parameters: dict[str, Any]) -> Any:

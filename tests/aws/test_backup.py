@@ -216,7 +216,7 @@ def list_snapshots(rds: Any) -> dict[str, dict[str, str]]:
     }
 
 
-# Which database.
+# Identification of the database.
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_url_names_no_database_of_rds() -> None:
     assert source.find_resource() is None
 
 
-# What is not found.
+# Databases that are not found.
 
 
 def refuse_calls(service: str, region: str | None) -> Any:

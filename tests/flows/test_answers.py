@@ -183,7 +183,7 @@ def test_report_of_a_busy_database_names_the_holders_request(
     assert (event["StackId"], "one") == (reference["stack_id"], reference["request_id"])
 
 
-# In time.
+# Deadlines.
 
 
 def test_emergency_comes_by_the_reserve_that_was_set(
@@ -221,7 +221,7 @@ def test_time_runs_from_when_cloudformation_signed_the_url(
     assert ["FAILED"] == statuses(bucket)
 
 
-# In every case.
+# Failures of the function.
 
 
 def break_with(error: BaseException) -> Callable[..., Any]:

@@ -88,7 +88,7 @@ def test_twenty_first_installs_at_once_all_succeed(
 
 
 def test_twenty_first_runs_at_once_apply_once(project: Project) -> None:
-    """Of 20 simultaneous first runs, one does the work and the others find it done."""
+    """One of 20 simultaneous first runs does the work, and the others find it done."""
     project.write({"1_account.sql": TABLE, "2_once.sql": "INSERT INTO account VALUES (1);"})
     reports = project.run_at_once(RACERS)
     statuses = sorted(report.status for report in reports)

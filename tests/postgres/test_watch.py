@@ -143,7 +143,7 @@ def test_message_out_of_time_is_cancelled_once_a_second() -> None:
 
 
 def test_connection_that_heeds_no_cancel_is_severed() -> None:
-    """A connection that ignores the cancel is cut when half of the reserve is left."""
+    """A connection that ignores the cancel is severed when half of the reserve is left."""
     scene = Scene()
     watch = scene.watch()
     with watch.under_way(scene.connection):
@@ -152,7 +152,7 @@ def test_connection_that_heeds_no_cancel_is_severed() -> None:
 
 
 def test_interrupted_message_is_cancelled_without_a_deadline() -> None:
-    """Without a deadline, Ctrl-C cancels the message but never cuts the connection."""
+    """Without a deadline, Ctrl-C cancels the message but never severs the connection."""
     scene = Scene()
     deadline = Deadline(None, RESERVE_MS)
     watch = Watch(

@@ -233,7 +233,7 @@ def test_outcome_can_be_referred_to(migrations: Path) -> None:
     ]
 
 
-# What may be chosen.
+# Options.
 
 
 def test_target_and_reason_are_handed_on(migrations: Path) -> None:
@@ -418,7 +418,7 @@ def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> Non
     assert "sqs:SendMessage" in sends["Action"]
 
 
-# What is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-# What the examples of the documentation take for given.
+# Resources that the examples of the documentation assume.
 
 resource "aws_vpc" "shop" {
   cidr_block = "10.0.0.0/16"

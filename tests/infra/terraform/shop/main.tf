@@ -1,4 +1,4 @@
-# A database with a secret, and Lockgate beside it; applied to a server that plays AWS.
+# A database with a secret, and Lockgate; applied to a simulated AWS.
 
 terraform {
   required_providers {
@@ -57,7 +57,7 @@ resource "aws_secretsmanager_secret_version" "database" {
   secret_string = var.credentials
 }
 
-# Its ARN is known only when it is made.
+# Its ARN is known only after its creation.
 resource "aws_sqs_queue" "failed" {
   name = "failed"
 }
@@ -82,7 +82,7 @@ module "migrations" {
   environment_variables = { LOCKGATE_CA_FILE = var.ca_file }
 }
 
-# Made when the schema is there, and only then.
+# Created only after the migration.
 resource "aws_cloudwatch_log_group" "application" {
   name = "/shop/at-${module.migrations.to_version}"
 }
