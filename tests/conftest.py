@@ -1,10 +1,10 @@
-"""Fixtures for every test: a real PostgreSQL, and a database of one's own on it.
+"""Fixtures for every test: a real PostgreSQL, and a new database on it.
 
 One process runs against one PostgreSQL. ``--postgres-root=DIR``, or the first folder in
-``LOCKGATE_TEST_POSTGRES_ROOTS``, chooses another than the installed one. Every test that uses the
-server carries the marker ``sql``, so ``-m "sql and not one_major"`` is what to repeat on other major
-versions: a test may say of itself that this would tell nothing. One that compares with another tool
-carries ``peer``.
+``LOCKGATE_TEST_POSTGRES_ROOTS``, selects another one than the installed one. Every test that uses the
+server gets the marker ``sql``, so repeat ``-m "sql and not one_major"`` on other major versions: a test
+marked ``one_major`` has the same result on all of them. A test that compares with another migration tool
+gets the marker ``peer``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lockgate.local.server import EmbeddedServer
 
-# What was skipped, and why, in one line for each reason.
+# Prints skipped tests and their reasons, one line for each reason.
 pytest_plugins = ["tests.support.skips"]
 
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
@@ -36,10 +36,10 @@ MARKERS = {"sql": "postgres_root", "peer": "find_peer"}
 
 
 class MakeDatabase(Protocol):
-    """A function that makes databases."""
+    """A function that creates databases."""
 
     def __call__(self) -> Database:
-        """Return a further database, dropped when the test ends."""
+        """Return another database, dropped when the test ends."""
         ...
 
 
@@ -55,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and let no slow machine fail a property."""
+    """Register the markers, and disable Hypothesis's time limits for slow machines."""
     for name, fixture in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: uses the fixture {fixture} (put on by itself)")
     config.addinivalue_line("markers", "one_major: would tell nothing on another major version")
@@ -66,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by the fixtures that it uses, whichever lead to them."""
+    """Mark every test by the fixtures that it uses, directly or indirectly."""
     for item in items:
         used = getattr(item, "fixturenames", ())
         for name, fixture in MARKERS.items():
@@ -76,9 +76,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _share_out_faults(items: list[pytest.Item]) -> None:
-    """Let every worker begin with its share of the tests that take minutes, so that none ends with them.
+    """Start every worker with its share of the tests that take minutes, so that none ends with them.
 
-    Each is given a stretch of the list first, and takes from others' when that is done.
+    Each worker first runs its own part of the list, and then takes tests from others.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if "faults" in item.path.parts]
@@ -92,7 +92,7 @@ def _share_out_faults(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Add up what the fault tests recorded as covered."""
+    """Print the totals that the fault tests recorded."""
     totals: Counter[str] = Counter()
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
@@ -122,7 +122,7 @@ def server(postgres_root: Path | None) -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def make_database(server: EmbeddedServer) -> Iterator[MakeDatabase]:
-    """Give a function that makes databases, for a test that needs several."""
+    """Give a function that creates databases, for a test that needs several."""
     with ExitStack() as stack:
 
         def make() -> Database:
@@ -133,14 +133,14 @@ def make_database(server: EmbeddedServer) -> Iterator[MakeDatabase]:
 
 @pytest.fixture
 def database(server: EmbeddedServer) -> Iterator[Database]:
-    """Give a fresh, empty database that is dropped when the test ends."""
+    """Give a new, empty database that is dropped when the test ends."""
     with temporary_database(server) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def project(database: Database, tmp_path: Path) -> Project:
-    """Give an empty folder of migrations beside a fresh database."""
+    """Give a project with an empty folder of migrations and a new database."""
     folder = tmp_path / "migrations"
     folder.mkdir()
     return Project(folder, database)

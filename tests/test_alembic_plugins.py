@@ -1,4 +1,4 @@
-"""Operations that plugins add to Alembic: found before anything runs, or brought by a setting."""
+"""Operations that plugins add to Alembic: missing ones are found early, a setting imports plugins."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def revisions(project: Project, plugin: str) -> Project:
 def test_operation_that_nobody_has_is_found_before_anything_runs(
     revisions: Project, plugin: str, action: Action
 ) -> None:
-    """File, line and setting are named, and the first revision is not run."""
+    """An unknown operation is reported with file, line and setting before the first revision runs."""
     error = revisions.run(action).error
     assert error is not None
     assert f"b.py:7: the revision calls op.{plugin}, which Alembic does not" in error.message
@@ -72,20 +72,20 @@ def test_operation_that_nobody_has_is_found_before_anything_runs(
 
 
 def test_plugin_that_the_setting_names_is_imported(revisions: Project, plugin: str) -> None:
-    """Its operation works."""
+    """The setting imports a plugin, and its operation works."""
     report = revisions.run(LOCKGATE_ALEMBIC_PLUGINS=plugin)
     assert (Status.APPLIED, None) == (report.status, report.error)
     assert [[]] == revisions.database.run("SELECT FROM pg_class WHERE relname = 'made_by_plugin'")
 
 
 def test_plugin_that_a_revision_imports_is_enough(revisions: Project, plugin: str) -> None:
-    """Then no setting is needed."""
+    """A plugin that a revision imports needs no setting."""
     revisions.write({"b.py": SECOND.format(imports=f"import {plugin}\n", name=plugin)})
     assert Status.APPLIED == revisions.run().status
 
 
 def test_plugin_that_is_not_installed_is_named(revisions: Project) -> None:
-    """The hint is the command that installs it."""
+    """A plugin that is not installed is named, with the command that installs it."""
     error = revisions.run(LOCKGATE_ALEMBIC_PLUGINS="not_there_at_all").error
     assert error is not None
     assert "Module not_there_at_all in LOCKGATE_ALEMBIC_PLUGINS cannot be" in error.message

@@ -1,4 +1,4 @@
-"""Baseline, repair and adoption: the history is changed, and no migration is run."""
+"""Baseline, repair and adoption change the history without running migrations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VALUES (0, true, '2026-01-01'), (1, true, '2026-01-02'), (2, true, '2026-01-03')
 
 
 def do(project: Project, action: Action, **given: Any) -> Report:
-    """Ask as an operator does."""
+    """Carry out a request with a reason and a name, as an operator does."""
     return project.do(action, reason="test", requested_by="test", **given)
 
 
@@ -39,7 +39,7 @@ def error_of(report: Report) -> tuple[str, str]:
 
 
 def test_baseline_counts_what_is_there_as_applied(project: Project) -> None:
-    """An existing database is adopted at a version; only what is above it runs."""
+    """A baseline records the migrations up to a version; only later ones run."""
     project.database.run("CREATE TABLE account (id int)")
     project.write({"1_account.sql": ACCOUNT, "2_two.sql": "CREATE TABLE two ();"})
     project.write({"R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT id FROM account;"})
@@ -64,7 +64,7 @@ def test_baseline_may_be_seen_first(project: Project) -> None:
 
 
 def test_baseline_of_a_database_with_a_history_is_refused(project: Project) -> None:
-    """What is recorded already is not overwritten."""
+    """A baseline does not overwrite an existing history."""
     project.write({"1_account.sql": ACCOUNT, "2_two.sql": "SELECT 1;"})
     project.run()
     report = do(project, Action.BASELINE, target="1")
@@ -78,7 +78,7 @@ def test_baseline_of_a_database_with_a_history_is_refused(project: Project) -> N
 
 
 def test_baseline_at_an_unknown_version_is_refused(project: Project) -> None:
-    """The version must be a file's."""
+    """A baseline at a version without a file is refused."""
     project.write({"1_account.sql": ACCOUNT})
     code, message = error_of(do(project, Action.BASELINE, target="7"))
     assert ("amendment-refused", True) == (
@@ -88,7 +88,7 @@ def test_baseline_at_an_unknown_version_is_refused(project: Project) -> None:
 
 
 def test_baselined_migration_can_be_undone(project: Project) -> None:
-    """Its down script was stored with the row."""
+    """A baselined migration can be undone, because its down script is stored."""
     project.database.run("CREATE TABLE account (id int)")
     project.write({"1_account.sql": ACCOUNT})
     do(project, Action.BASELINE, target="1")
@@ -110,13 +110,13 @@ def drifted(project: Project) -> Project:
 
 
 def test_validate_fails_on_drift(drifted: Project) -> None:
-    """A pipeline that validates stops on an edited file."""
+    """Validate fails if an applied file was edited."""
     report = drifted.do(Action.VALIDATE)
     assert (Status.REFUSED, "drift-detected") == (report.status, error_of(report)[0])
 
 
 def test_repair_shows_before_it_mends(drifted: Project) -> None:
-    """A dry run changes nothing; the same without it accepts the file's text."""
+    """A dry run of a repair changes nothing; without it, the file's text is accepted."""
     seen = do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1", dry_run=True)
     assert "(in a terminal: with --apply)" in (seen.next_action or "")
     assert (Status.PLANNED, [("1", "accepted")]) == (
@@ -130,7 +130,7 @@ def test_repair_shows_before_it_mends(drifted: Project) -> None:
 
 
 def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
-    """An edit that broke the file is told with its place, and its text is not taken over."""
+    """Accepting a file that cannot be parsed is refused with the position of the error."""
     drifted.write({"1_account.sql": "CREATE TABLE account (\n    id int DEFAULT 'one"})
     assert "drift-detected" == error_of(drifted.run())[0]
     report = do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1")
@@ -139,13 +139,13 @@ def test_file_that_cannot_be_read_is_not_accepted(drifted: Project) -> None:
 
 
 def test_file_that_cannot_be_read_can_be_marked(drifted: Project) -> None:
-    """What was done by hand need not be anything that Lockgate could run."""
+    """A file that cannot be parsed can be marked as applied."""
     drifted.write({"3_three.sql": "SELECT 'three"})
     assert Status.APPLIED == do(drifted, Action.REPAIR, repair=Repair.MARK, version="3").status
 
 
 def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
-    """What is undone later is what the file says now."""
+    """Accepting a file also stores its down script."""
     drifted.write(
         {"2_two.sql": "-- migrate:up\nSELECT 2;\n-- migrate:down\nCREATE TABLE undone ();\n"}
     )
@@ -155,7 +155,7 @@ def test_accepted_file_brings_its_down_script(drifted: Project) -> None:
 
 
 def test_forgotten_migration_is_pending_again(drifted: Project) -> None:
-    """Its row goes; nothing in the schema changes."""
+    """Forgetting a migration deletes its row and does not change the schema."""
     report = do(drifted, Action.REPAIR, repair=Repair.FORGET, version="2")
     assert ["2"] == [entry.version for entry in report.forgotten]
     assert ("2", "1") == (report.from_version, report.to_version)
@@ -163,7 +163,7 @@ def test_forgotten_migration_is_pending_again(drifted: Project) -> None:
 
 
 def test_marked_migration_is_not_run(project: Project) -> None:
-    """What somebody did by hand counts as applied."""
+    """A migration marked as applied is not run."""
     project.write({"1_account.sql": ACCOUNT})
     project.run()
     project.write({"2_two.sql": "SELECT nonsense;"})
@@ -175,7 +175,7 @@ def test_marked_migration_is_not_run(project: Project) -> None:
 def test_repair_that_lost_the_lock_writes_nothing(
     drifted: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is written about the history ends with the fence, as a migration does."""
+    """A repair that lost the lock writes nothing."""
 
     def take_over() -> None:
         drifted.database.run(
@@ -207,7 +207,7 @@ def test_repair_that_lost_the_lock_writes_nothing(
 def test_repair_of_nothing_is_refused(
     drifted: Project, repair: Repair, version: str, message: str
 ) -> None:
-    """A repair that does not fit is told why."""
+    """A repair that does not fit the history is refused with the reason."""
     drifted.write({"3_three.sql": "SELECT 3;"})
     report = do(drifted, Action.REPAIR, repair=repair, version=version)
     assert ("amendment-refused", message) == error_of(report)
@@ -237,7 +237,7 @@ def goose(project: Project) -> Project:
 
 
 def test_adoption_takes_over_and_goes_on(goose: Project) -> None:
-    """The other tool's word is taken, with its times; what is left is applied."""
+    """Adoption records the other tool's migrations with their times; the remaining ones are applied."""
     seen = do(goose, Action.ADOPT, dry_run=True)
     assert "(in a terminal: without --dry-run)" in (seen.next_action or "")
     assert (Status.PLANNED, 2) == (seen.status, len(seen.recorded))
@@ -254,7 +254,7 @@ def test_adoption_takes_over_and_goes_on(goose: Project) -> None:
 
 
 def test_adoption_of_unknown_migrations_is_refused(goose: Project) -> None:
-    """A table that speaks of files that are not there belongs to another folder."""
+    """Adoption is refused if the other tool's table lists migrations that are not in the folder."""
     goose.database.run("INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, true)")
     code, message = error_of(do(goose, Action.ADOPT))
     assert "amendment-refused" == code
@@ -263,7 +263,7 @@ def test_adoption_of_unknown_migrations_is_refused(goose: Project) -> None:
 
 
 def test_adoption_without_a_table_is_refused(project: Project) -> None:
-    """There must be something to take over."""
+    """Adoption without another tool's table is refused."""
     project.write({"1_account.sql": ACCOUNT})
     assert (
         "amendment-refused",
@@ -272,7 +272,7 @@ def test_adoption_without_a_table_is_refused(project: Project) -> None:
 
 
 def test_adoption_beside_a_history_is_refused(goose: Project) -> None:
-    """Once adopted, the history is ours."""
+    """Adoption is refused if the database already has a history."""
     do(goose, Action.ADOPT)
     code, message = error_of(do(goose, Action.ADOPT))
     assert "amendment-refused" == code

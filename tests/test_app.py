@@ -1,6 +1,6 @@
-"""The deployed handler, in this process: whoever asks is answered, in time, once, and without secrets.
+"""The deployed handler, in this process: each caller gets one answer, in time and without secrets.
 
-Every test ends with a look at what is left: no connection, no thread, no change of the environment.
+After every test, no connection, no thread and no change of the environment may remain.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def up(connection):
         time.sleep(0.01)
     connection.exec_driver_sql("CREATE TABLE never (id int)")
 """
-# Less than a further invocation would need, so that an incomplete run is answered and not continued.
+# Less than another invocation would need, so an incomplete run is answered and not continued.
 NO_TIME_TO_GO_ON = {"ServiceTimeout": "50"}
 
 
 @dataclass(slots=True)
 class Function:
-    """The function as deployed: its environment, its package, and what it wrote."""
+    """The function as deployed: its environment, its package, and its output."""
 
     folder: Path
     database: Database
@@ -80,7 +80,7 @@ class Function:
         self.environment = read_environment()
 
     def write(self, package: str = "package", **files: str) -> Handler:
-        """Put migrations into a package, ``_1_account`` being 1_account; return its handler."""
+        """Write migrations into a package (``_1_account`` is 1_account.sql) and return its handler."""
         folder = self.folder / package
         folder.mkdir(exist_ok=True)
         for name, text in files.items():
@@ -98,14 +98,14 @@ class Function:
         return app.lambda_handler(event, self.context)  # type: ignore[arg-type]
 
     def invoke_failing(self, event: object = None) -> tuple[LockgateError, dict[str, Any]]:
-        """Invoke with an event that fails; return the error, and the report that it carries."""
+        """Invoke with an event that fails; return the error and the report in it."""
         with pytest.raises(LockgateError) as caught:
             self.invoke(event)
         report: dict[str, Any] = json.loads(str(caught.value))
         return caught.value, report
 
     def read_output(self) -> str:
-        """Return all that was written to standard output, standard error and the log."""
+        """Return everything written to standard output, standard error and the log."""
         captured = self.capture.readouterr()
         self.printed += [captured.out, captured.err]
         return "".join(self.printed) + self.log_stream.getvalue()
@@ -115,17 +115,17 @@ class Function:
         return [json.loads(line) for line in self.log_stream.getvalue().splitlines()]
 
     def logged(self, message: str) -> list[dict[str, Any]]:
-        """Return the lines of the log with that event."""
+        """Return the log lines of that event."""
         return [line for line in self.log() if line["message"] == message]
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return what CloudWatch would read, an invocation each."""
+        """Return the metrics that CloudWatch would read, one entry per invocation."""
         self.read_output()
         lines = "".join(self.printed).splitlines()
         return [json.loads(line) for line in lines if '"_aws"' in line]
 
     def history(self) -> list[str]:
-        """Return the ids of what was applied; nothing where there is no history."""
+        """Return the ids of the applied migrations; an empty list if there is no history."""
         if self.database.run("SELECT to_regclass('lockgate.migration_history')") == [[None]]:
             return []
         rows = self.database.run(
@@ -134,7 +134,7 @@ class Function:
         return [row[0] for row in rows]
 
     def sessions(self) -> list[str]:
-        """Return what our sessions on the server are running."""
+        """Return the queries of Lockgate's sessions on the server."""
         rows = self.database.run(
             "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name LIKE 'lockgate%'"
@@ -142,18 +142,18 @@ class Function:
         return [row[0] for row in rows]
 
     def lock_owner(self) -> str | None:
-        """Return who holds the lock."""
+        """Return the lock's holder."""
         owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
         return owner
 
 
 def read_environment() -> dict[str, str]:
-    """Return the environment, without what pytest itself writes into it."""
+    """Return the environment, without the variable that pytest sets."""
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def threads_of_ours() -> set[threading.Thread]:
-    """Return the living threads that the function starts: timers and the watcher."""
+    """Return the function's living threads: timers and the watcher."""
     return {
         thread
         for thread in threading.enumerate()
@@ -168,7 +168,7 @@ def function(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Function]:
-    """Give a function with one migration, and look at what it leaves behind."""
+    """Give a function with one migration, and check that nothing remains afterwards."""
     stream = io.StringIO()
     monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
     function = Function(tmp_path, database, monkeypatch, stream, capfd)
@@ -202,12 +202,12 @@ def stack(function: Function, bucket: Bucket) -> Stack:
 
 
 def kinds(stack: Stack) -> list[tuple[str, str]]:
-    """Return every event that was sent and how it was answered."""
+    """Return the kind of every event and the status of its answer."""
     return [(exchange.kind, exchange.answer.status) for exchange in stack.exchanges]
 
 
 def answer_of(stack: Stack) -> str:
-    """Return the reason of the first answer that was a failure."""
+    """Return the reason of the first failed answer."""
     return next(x.answer.reason for x in stack.exchanges if not x.answer.is_success)
 
 
@@ -215,7 +215,7 @@ def answer_of(stack: Stack) -> str:
 
 
 def test_create_applies_and_answers(function: Function, stack: Stack) -> None:
-    """A new stack gets its schema, and its outputs find every attribute."""
+    """A new stack gets its schema and every output attribute."""
     assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
     assert ["1"] == function.history()
     run_id = function.log()[0]["correlation_id"]
@@ -237,7 +237,7 @@ def test_create_applies_and_answers(function: Function, stack: Stack) -> None:
 
 
 def test_update_with_nothing_to_do_changes_nothing(function: Function, stack: Stack) -> None:
-    """A deploy without new migrations takes no lock, and keeps the resource's id."""
+    """An update without new migrations takes no lock and keeps the resource's id."""
     stack.create({"CodeVersion": "1"})
     physical_id = stack.physical_id
     assert StackStatus.UPDATE_COMPLETE == stack.update({"CodeVersion": "2"})
@@ -247,7 +247,7 @@ def test_update_with_nothing_to_do_changes_nothing(function: Function, stack: St
 
 
 def test_failing_update_leaves_the_schema_as_it_was(function: Function, stack: Stack) -> None:
-    """CloudFormation hears which statement failed; the older package then finds all in order."""
+    """A failing update names the failed statement, and the rollback finds the schema unchanged."""
     stack.create({"CodeVersion": "1"})
     before = function.database.dump()
     newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
@@ -268,7 +268,7 @@ UNIQUE = "CREATE UNIQUE INDEX ON email (address);"
     ("policy", "expected", "reasons"),
     [
         (None, StackStatus.UPDATE_COMPLETE, []),
-        # What SAM does unless it is told.
+        # SAM's default.
         ("Retain", StackStatus.UPDATE_ROLLBACK_COMPLETE, ["Version already exists (409)"]),
     ],
 )
@@ -279,7 +279,7 @@ def test_same_package_is_deployed_again_when_the_data_is_mended(
     expected: StackStatus,
     reasons: list[str],
 ) -> None:
-    """The version of the deploy that failed is deleted, by the template's own policy for it."""
+    """After a failed deploy, the same package can be deployed again, since its version is deleted."""
     migrate = read_template(TEMPLATE)["Resources"]["Migrate"]["Properties"]
     versioned = VersionedStack(stack, policy or migrate.get("VersionDeletionPolicy", "Retain"))
     versioned.create("1", function.write("older", _1_rows=ROWS))
@@ -293,7 +293,7 @@ def test_same_package_is_deployed_again_when_the_data_is_mended(
 def test_check_is_answered_without_a_look_at_the_database(
     function: Function, bucket: Bucket
 ) -> None:
-    """It asks whether there is a way to answer; a database that cannot be reached is no matter."""
+    """The check resource succeeds without connecting to the database."""
     function.set(LOCKGATE_PORT="1")
     check = Stack(
         function.write(),
@@ -308,7 +308,7 @@ def test_check_is_answered_without_a_look_at_the_database(
 
 
 def test_older_package_is_content_with_a_newer_database(function: Function, stack: Stack) -> None:
-    """When a later resource fails, the older function meets the newer schema and says so."""
+    """After a rollback by a later resource, the older function accepts the newer schema."""
     stack.create({"CodeVersion": "1"})
     newer = function.write("newer", _1_account=ACCOUNT, _2_email=EMAIL)
     status = stack.update({"CodeVersion": "2"}, handler=newer, later_resource_fails=True)
@@ -320,7 +320,7 @@ def test_older_package_is_content_with_a_newer_database(function: Function, stac
 
 
 def test_rolled_back_stack_brings_the_database_back(function: Function, stack: Stack) -> None:
-    """With `deploy`, one swapped Update undoes what the newer package did, by the stored scripts."""
+    """With `deploy`, a stack rollback undoes the newer package by its stored scripts."""
     function.set(LOCKGATE_ROLLBACK="deploy")
     stack.create({"CodeVersion": "1"})
     before = function.database.dump(without=("lockgate",))
@@ -349,7 +349,7 @@ def test_rolled_back_stack_brings_the_database_back(function: Function, stack: S
 def test_rolled_back_stack_never_fails_on_the_way_back(
     function: Function, stack: Stack, down: str
 ) -> None:
-    """What cannot be undone is tolerated: CloudFormation hears SUCCESS, and the stack is not stuck."""
+    """A stack rollback succeeds even if the newer migrations cannot be undone."""
     function.set(LOCKGATE_ROLLBACK="deploy")
     stack.create({"CodeVersion": "1"})
     function.database.run("INSERT INTO account VALUES (1)")
@@ -363,7 +363,7 @@ def test_rolled_back_stack_never_fails_on_the_way_back(
 
 
 def test_failed_create_is_deleted_and_may_come_again(function: Function, stack: Stack) -> None:
-    """CloudFormation deletes what failed, by the id of the answer, and creates it anew."""
+    """After a failed create and its delete, the next create succeeds with the same id."""
     function.write(_2_broken=BROKEN)
     assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
     failed, deleted = stack.exchanges
@@ -388,7 +388,7 @@ def test_failed_create_is_deleted_and_may_come_again(function: Function, stack: 
     ],
 )
 def test_delete_always_succeeds(function: Function, stack: Stack, broken: dict[str, str]) -> None:
-    """Delete touches no database, whatever the settings are, and the schema stays."""
+    """Delete succeeds with any settings and does not change the schema."""
     stack.create({"CodeVersion": "1"})
     before = function.database.dump(without=())
     stack.handler = app.lambda_handler  # type: ignore[assignment]
@@ -398,7 +398,7 @@ def test_delete_always_succeeds(function: Function, stack: Stack, broken: dict[s
 
 
 def test_delete_says_nothing_on_standard_error(function: Function, stack: Stack) -> None:
-    """Nothing was measured, which is no reason to warn in the log."""
+    """Delete prints no warning about missing metrics."""
     stack.create({"CodeVersion": "1"})
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -430,7 +430,7 @@ def test_delete_says_nothing_on_standard_error(function: Function, stack: Stack)
 def test_create_with_broken_settings_is_answered(
     function: Function, stack: Stack, broken: dict[str, str], reason: str
 ) -> None:
-    """What is wrong with the function is told at once, and the stack may be taken back."""
+    """With broken settings, create fails with the reason, and its rollback succeeds."""
     stack.handler = app.lambda_handler  # type: ignore[assignment]
     function.set(**broken)
     assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
@@ -455,7 +455,7 @@ def test_create_with_broken_settings_is_answered(
 def test_property_that_cannot_be_read_is_refused(
     function: Function, stack: Stack, properties: dict[str, Any], reason: str
 ) -> None:
-    """A mistake in the template is answered, and nothing is run by guess."""
+    """A property that cannot be read is refused with the reason, and nothing runs."""
     assert StackStatus.ROLLBACK_COMPLETE == stack.create(properties)
     assert reason in answer_of(stack)
     assert "Nothing was run." in answer_of(stack) or "Nothing was changed." in answer_of(stack)
@@ -463,7 +463,7 @@ def test_property_that_cannot_be_read_is_refused(
 
 
 def test_other_properties_are_free(stack: Stack) -> None:
-    """Whatever else a template says is there to make CloudFormation send an event."""
+    """Other properties are allowed: templates use them to trigger an event."""
     properties = {"CodeVersion": 7, "Tags": ["a", {"b": True}], "Target": "1", "Reason": "größer"}
     assert StackStatus.CREATE_COMPLETE == stack.create(properties)
 
@@ -472,7 +472,7 @@ def test_other_properties_are_free(stack: Stack) -> None:
 
 
 def event_of(stack: Stack, url: str | None) -> Event:
-    """Return a Create event with a response URL of somebody's choice."""
+    """Return a Create event with this response URL."""
     event: Event = {
         "RequestType": "Create",
         "ResponseURL": url,
@@ -502,7 +502,7 @@ def event_of(stack: Stack, url: str | None) -> Event:
 def test_forged_url_is_refused_and_nothing_is_run(
     function: Function, stack: Stack, bucket: Bucket, url: str | None, loopback: str
 ) -> None:
-    """Whoever is not CloudFormation is told nothing, and gets no migration out of it."""
+    """A forged response URL gets no request, and nothing runs."""
     function.set(LOCKGATE_CFN_LOOPBACK=loopback)
     with pytest.raises(errors.RequestRefused, match="does not point to CloudFormation") as caught:
         function.invoke(event_of(stack, url))
@@ -515,7 +515,7 @@ def test_forged_url_is_refused_and_nothing_is_run(
 def test_loopback_url_is_forged_unless_allowed(
     function: Function, stack: Stack, bucket: Bucket
 ) -> None:
-    """Outside of tests a URL on this machine is nobody's."""
+    """Outside of tests, a loopback URL counts as forged."""
     function.set(LOCKGATE_CFN_LOOPBACK="false")
     with pytest.raises(errors.RequestRefused):
         function.invoke(event_of(stack, bucket.sign_url()))
@@ -525,7 +525,7 @@ def test_loopback_url_is_forged_unless_allowed(
 def test_answer_is_sent_until_it_is_taken(
     function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL that fails four times gets the same answer a fifth; the work is done once."""
+    """A failing response URL gets the same answer up to five times; the work is done once."""
     monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
     bucket.fail_next(2, Refusal.UNAVAILABLE)
     bucket.fail_next(2, Refusal.RESET)
@@ -538,7 +538,7 @@ def test_answer_is_sent_until_it_is_taken(
 def test_event_whose_answer_was_lost_is_answered_when_it_comes_again(
     function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that nobody takes is an error, so that Lambda repeats the event; then all is done."""
+    """If no attempt to answer succeeds, the handler raises, so that Lambda repeats the event."""
     monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
     bucket.fail_next(5)
     assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
@@ -548,7 +548,7 @@ def test_event_whose_answer_was_lost_is_answered_when_it_comes_again(
 
 
 def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Stack) -> None:
-    """Lambda may deliver an event again: it gets an answer of its own, and nothing is done twice."""
+    """A repeated event gets its own answer, and nothing is done twice."""
     stack.create({"CodeVersion": "1"})
     again: Exchange = stack.deliver_again(stack.exchanges[0])
     assert again.answer.is_success
@@ -557,7 +557,7 @@ def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Sta
 
 
 def let_time_run_out(function: Function, milliseconds: int) -> Background:
-    """Let that much time pass as soon as a migration is at work on the server."""
+    """Advance the clock as soon as a migration sleeps on the server."""
 
     def run() -> None:
         wait_until(lambda: is_asleep(function.database), "a statement that sleeps")
@@ -567,7 +567,7 @@ def let_time_run_out(function: Function, milliseconds: int) -> Background:
 
 
 def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack: Stack) -> None:
-    """A statement that outlives the invocation is cancelled on the server, and all of it undone."""
+    """A statement that outlives the invocation is cancelled and rolled back, with an answer in time."""
     function.write(_2_slow=SLOW)
     function.context = LambdaContext(deadline_ms=60_000)
     before = function.database.dump()
@@ -584,7 +584,7 @@ def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack:
 def test_run_out_of_time_goes_on_in_a_further_invocation(
     function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What one invocation cannot finish is handed on with the event, and answered once, at the end."""
+    """An unfinished run continues in another invocation with the same event, and is answered once."""
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(app, "invoke_again", lambda _arn, event: sent.append(dict(event)))
     function.write(_2_slow=SLOW)
@@ -625,7 +625,7 @@ def test_run_that_cannot_be_handed_on_is_answered(
     failure: Exception,
     reason: str,
 ) -> None:
-    """A function that may not, or cannot, invoke itself says so, instead of nothing."""
+    """A function that cannot invoke itself answers with the reason."""
 
     def refuse(_arn: str, _event: object) -> None:
         raise failure
@@ -645,7 +645,7 @@ def test_run_that_cannot_be_handed_on_is_answered(
 def test_run_that_is_handed_on_raises_no_alarm(
     function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To go on in a further invocation is what a long run does; nobody needs to be woken."""
+    """Continuing in another invocation does not count as a failed run."""
     monkeypatch.setattr(app, "invoke_again", lambda *_: None)
     function.write(_2_slow=SLOW)
     function.context = LambdaContext(deadline_ms=60_000)
@@ -657,7 +657,7 @@ def test_run_that_is_handed_on_raises_no_alarm(
 
 
 def is_in_transaction(function: Function) -> bool:
-    """Return whether a run's session holds a transaction open."""
+    """Return whether a run's session has an open transaction."""
     found = function.database.run(
         "SELECT FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name LIKE 'lockgate run=%' AND state LIKE 'idle in transaction%'"
@@ -671,7 +671,7 @@ def test_answer_comes_in_time_though_python_hangs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A migration that heeds nothing is answered for by a second thread, and never commits."""
+    """If Python code hangs, a second thread answers in time, and the migration never commits."""
     begun, mark = tmp_path / "begun", tmp_path / "mark"
     function.write(_2_hangs__py=HANGS.format(begun=str(begun), mark=str(mark)))
     before = function.database.dump()
@@ -680,7 +680,7 @@ def test_answer_comes_in_time_though_python_hangs(
     intervals: list[float] = []
 
     def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
-        """Let the second thread's time come as soon as the migration hangs."""
+        """Trigger the second thread's timer as soon as the migration hangs."""
 
         def run() -> None:
             try:
@@ -714,7 +714,7 @@ def test_answer_comes_in_time_though_python_hangs(
 
 
 def test_return_mode_returns_the_answer(function: Function, stack: Stack, bucket: Bucket) -> None:
-    """The framework gets id and data; the URL, which is the framework's, is left alone."""
+    """In return mode, the handler returns id and data and does not use the response URL."""
     function.set(LOCKGATE_CFN_RESPONSE="return")
     event = event_of(stack, bucket.sign_url())
     created = function.invoke(event)
@@ -729,7 +729,7 @@ def test_return_mode_returns_the_answer(function: Function, stack: Stack, bucket
 def test_return_mode_raises_a_readable_failure(
     function: Function, stack: Stack, bucket: Bucket
 ) -> None:
-    """The message is what the framework shows as the reason: words, no JSON."""
+    """In return mode, a failure raises an error with a readable message, not JSON."""
     function.set(LOCKGATE_CFN_RESPONSE="return")
     function.write(_2_broken=BROKEN)
     with pytest.raises(errors.MigrationFailed) as caught:
@@ -738,11 +738,11 @@ def test_return_mode_raises_a_readable_failure(
     assert [] == bucket.puts
 
 
-# What nobody expected.
+# Unexpected failures.
 
 
 def break_with(secret: str) -> Callable[..., Any]:
-    """Return a function that fails with a message that must not get out."""
+    """Return a function that fails with a message that must not be shown."""
 
     def fail(*_: object, **__: object) -> Any:
         raise RuntimeError(f"connecting with {secret} failed")
@@ -754,7 +754,7 @@ def break_with(secret: str) -> Callable[..., Any]:
 def test_defect_is_answered_without_its_message(
     function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
-    """Wherever the code itself fails, CloudFormation hears of it, and nobody what was in its hands."""
+    """A defect anywhere is reported to CloudFormation by its class, without its message."""
     monkeypatch.setattr(module, name, break_with("hush"))
     assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
     assert "An unexpected RuntimeError ended the run." in answer_of(stack)
@@ -767,7 +767,7 @@ def test_defect_is_answered_without_its_message(
 def test_defect_is_an_error_to_a_direct_caller(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The class is public, the message a report, and neither quotes the defect."""
+    """A direct caller gets a public class and a report, without the defect's message."""
     monkeypatch.setattr(*DEFECTS[0], break_with("hush"))
     error, report = function.invoke_failing({})
     assert errors.UnexpectedFailure is type(error)
@@ -780,7 +780,7 @@ def test_defect_is_an_error_to_a_direct_caller(
 
 @pytest.mark.parametrize("event", [None, {}, {"action": "up"}, {"action": "up", "target": "1"}])
 def test_empty_event_migrates(function: Function, event: object) -> None:
-    """The console's button without a payload brings the database up to date."""
+    """An empty event applies the pending migrations."""
     report = function.invoke(event)
     VALIDATOR.validate(json.loads(json.dumps(report)))
     assert ("applied", "up", "direct") == (report["status"], report["action"], report["caller"])
@@ -790,7 +790,7 @@ def test_empty_event_migrates(function: Function, event: object) -> None:
 
 @pytest.mark.parametrize("action", ["plan", "status", "validate"])
 def test_looking_changes_nothing(function: Function, action: str) -> None:
-    """Each action that looks says what is pending, and leaves the database as it was."""
+    """Read-only actions report what is pending and leave the database unchanged."""
     before = function.database.dump(without=())
     report = function.invoke({"action": action})
     VALIDATOR.validate(json.loads(json.dumps(report)))
@@ -800,7 +800,7 @@ def test_looking_changes_nothing(function: Function, action: str) -> None:
 
 
 def test_history_of_another_tool_is_taken_over_by_the_function(function: Function) -> None:
-    """Where only the VPC reaches the database: shown first, then written, and the rest applied."""
+    """The function can adopt another tool's history: dry run first, then adopt, then apply the rest."""
     handle = function.write(
         _1_account=f"-- +goose Up\n{ACCOUNT}", _2_email=f"-- +goose Up\n{EMAIL}"
     )
@@ -840,7 +840,7 @@ def test_history_of_another_tool_is_taken_over_by_the_function(function: Functio
 def test_event_that_is_no_command_is_refused(
     function: Function, event: object, message: str
 ) -> None:
-    """What was not meant for this function runs nothing, and is an error that says why."""
+    """An event that is not a command is refused with the reason, and nothing runs."""
     error, report = function.invoke_failing(event)
     VALIDATOR.validate(report)
     assert errors.RequestRefused is type(error)
@@ -855,7 +855,7 @@ def test_event_that_is_no_command_is_refused(
 def test_text_that_no_database_can_store_is_refused(
     function: Function, key: str, text: str
 ) -> None:
-    """JSON can say what PostgreSQL cannot: refused before anything is run."""
+    """A text that PostgreSQL cannot store is refused before anything runs."""
     error, report = function.invoke_failing({key: text})
     assert errors.RequestRefused is type(error)
     assert "request-invalid" == report["error"]["code"]
@@ -863,7 +863,7 @@ def test_text_that_no_database_can_store_is_refused(
 
 
 def test_failing_run_raises_with_its_report(function: Function) -> None:
-    """The error is MigrationFailed, its message the report, true to the schema."""
+    """A failing run raises MigrationFailed with a report that conforms to the schema."""
     function.write(_2_broken=BROKEN)
     error, report = function.invoke_failing({})
     VALIDATOR.validate(report)
@@ -887,7 +887,7 @@ def test_failing_run_raises_with_its_report(function: Function) -> None:
 
 
 def test_run_out_of_time_is_incomplete_to_a_direct_caller(function: Function) -> None:
-    """A direct caller invokes again by itself; the class tells it to."""
+    """A direct caller gets RunIncomplete and must invoke again."""
     function.write(_2_slow=SLOW)
     function.context = LambdaContext(deadline_ms=60_000)
     timer = let_time_run_out(function, 50_000)
@@ -920,7 +920,7 @@ def test_password_gets_out_of_no_failure(
     variables: dict[str, str],
     error_class: type[LockgateError],
 ) -> None:
-    """Neither log nor metrics nor the error and all that led to it quote it."""
+    """No failure reveals the password in the log, the metrics or the error."""
     monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
     database = function.database
     address = f"{database.host}:{database.port}"
@@ -932,7 +932,7 @@ def test_password_gets_out_of_no_failure(
 
 
 def test_statement_with_a_secret_is_not_logged(function: Function) -> None:
-    """A variable's value reaches the server, and neither the log nor the report."""
+    """A variable's value reaches the server and appears neither in the log nor in the report."""
     function.set(APP_PASSWORD="hush-from-the-environment")
     function.write(
         _2_role=(
@@ -950,7 +950,7 @@ def test_statement_with_a_secret_is_not_logged(function: Function) -> None:
 
 
 def test_every_line_of_the_log_names_the_run(function: Function) -> None:
-    """One id leads from the report through the log to the database, one for each invocation."""
+    """Every log line has the run's id, which is also in the report and in the database."""
     seen = []
     for _ in range(2):
         begin = len(function.log())
@@ -965,7 +965,7 @@ def test_every_line_of_the_log_names_the_run(function: Function) -> None:
 
 
 def test_log_tells_what_happened_in_order(function: Function) -> None:
-    """Events are named in the past and come when they are true."""
+    """Events are logged in order, under past-tense names."""
     function.invoke({})
     assert ["lock_taken", "segment_started", "migration_applied", "run_finished"] == [
         line["message"] for line in function.log()
@@ -975,7 +975,7 @@ def test_log_tells_what_happened_in_order(function: Function) -> None:
 
 
 def test_failure_is_logged_as_an_error(function: Function) -> None:
-    """A failed run ends with an error that says what to do."""
+    """A failed run ends with a log line of level ERROR and a hint."""
     function.write(_2_broken=BROKEN)
     function.invoke_failing({})
     (line,) = function.logged("run_failed")
@@ -994,7 +994,7 @@ def values_of(metric: dict[str, Any]) -> dict[str, float]:
 
 
 def test_metrics_tell_of_each_invocation(function: Function) -> None:
-    """One line for each, in CloudWatch's format, and nothing of the one before is in it."""
+    """Each invocation writes its own metrics in CloudWatch's format."""
     function.invoke({})
     function.write(_2_broken=BROKEN, _3_email=EMAIL)
     function.invoke_failing({})
@@ -1031,7 +1031,7 @@ def test_metrics_tell_of_each_invocation(function: Function) -> None:
 
 
 def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Stack) -> None:
-    """The alarm looks at one metric, whoever asked."""
+    """The metric RunFailed also counts CloudFormation's runs."""
     stack.create({"CodeVersion": "1"})
     newer = function.write("newer", _1_account=ACCOUNT, _2_broken=BROKEN)
     stack.update({"CodeVersion": "2"}, handler=newer)
@@ -1039,7 +1039,7 @@ def test_metrics_tell_of_cloudformations_runs_too(function: Function, stack: Sta
 
 
 def test_metrics_tell_a_busy_lock_from_other_failures(function: Function) -> None:
-    """A run that gave up waiting for another one counts for an alarm of its own, too."""
+    """A run that could not get the lock counts in LockBusy as well."""
     function.invoke({})
     holder = function.database.connect()
     holder.run(
@@ -1057,7 +1057,7 @@ def test_metrics_tell_a_busy_lock_from_other_failures(function: Function) -> Non
 
 
 def test_twenty_invocations_at_once_leave_one_history(function: Function) -> None:
-    """Twenty functions of twenty sandboxes are, here, twenty runs of one: the work is done once."""
+    """Of twenty invocations at the same time, one does the work."""
     running = [Background.start(lambda: function.invoke({})) for _ in range(20)]
     statuses = sorted(one.result()["status"] for one in running)
     assert ["applied", *["up_to_date"] * 19] == statuses

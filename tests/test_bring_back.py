@@ -1,4 +1,4 @@
-"""A newer deploy is undone by itself only where it is on record that this package came before it."""
+"""A newer deploy is undone automatically only if records prove that this package is older."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ OPERATOR: dict[str, Any] = {"reason": "r", "requested_by": "me"}
 
 @pytest.fixture
 def stack(project: Project) -> Project:
-    """Give an empty folder whose runs bring a newer deploy's database back."""
+    """Give an empty folder whose runs undo a newer deploy."""
     project.settings["LOCKGATE_ROLLBACK"] = "deploy"
     return project
 
 
 def deploy(project: Project, *numbers: int) -> Report:
-    """Run a package that holds these migrations and no other."""
+    """Run a package with exactly these migrations."""
     for path in project.folder.glob("*.sql"):
         path.unlink()
     project.write({name: text for name, text in FILES.items() if int(name[0]) in numbers})
@@ -38,7 +38,7 @@ def deploy(project: Project, *numbers: int) -> Report:
 
 
 def refused(report: Report, reason: str, ahead: list[str]) -> None:
-    """Check that nothing was undone, that the report says why, and that the run succeeded."""
+    """Check that nothing was undone, that the report gives the reason, and that the run succeeded."""
     assert (Status.UP_TO_DATE, None) == (report.status, report.error)
     assert ahead == [entry.version for entry in report.ahead]
     assert () == report.reverted
@@ -50,7 +50,7 @@ def refused(report: Report, reason: str, ahead: list[str]) -> None:
 
 
 def test_package_that_was_deployed_before_is_brought_back(stack: Project) -> None:
-    """Its own digest is on record, before what is ahead."""
+    """A package whose catalog was recorded before the newer rows undoes them."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     report = deploy(stack, 1, 2)
@@ -64,7 +64,7 @@ def test_package_that_was_deployed_before_is_brought_back(stack: Project) -> Non
 
 
 def test_package_that_lacks_files_undoes_nothing(stack: Project) -> None:
-    """No run ever recorded these migrations alone."""
+    """A package whose exact catalog was never recorded undoes nothing."""
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     refused(deploy(stack, 1, 2), "No earlier run recorded exactly the migrations", ["3"])
     assert 3 == len(stack.history())
@@ -72,7 +72,7 @@ def test_package_that_lacks_files_undoes_nothing(stack: Project) -> None:
 
 
 def test_branch_undoes_nothing_and_applies_its_own(stack: Project) -> None:
-    """What it has pending is applied; what it does not know stays."""
+    """A branch's package applies its pending migrations and leaves unknown ones."""
     stack.settings["LOCKGATE_OUT_OF_ORDER"] = "apply"
     assert Status.APPLIED == deploy(stack, 1, 3).status
     report = deploy(stack, 1, 2)
@@ -83,7 +83,7 @@ def test_branch_undoes_nothing_and_applies_its_own(stack: Project) -> None:
 
 
 def test_digest_that_was_recorded_behind_what_is_ahead_is_no_evidence(stack: Project) -> None:
-    """A package that ran after the rows that it does not know is not the older one."""
+    """A package recorded after the rows it does not know undoes nothing."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     stack.database.run("UPDATE lockgate.migration_run SET token = 100")
     stack.database.run("UPDATE lockgate.migration_lock SET token = 10")
@@ -102,7 +102,7 @@ def test_digest_that_was_recorded_behind_what_is_ahead_is_no_evidence(stack: Pro
     ],
 )
 def test_run_without_its_end_is_no_evidence(stack: Project, change: str) -> None:
-    """It must be over, have succeeded, and have recorded this very catalog."""
+    """Only a finished, successful run of exactly this catalog is evidence."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     stack.database.run(f"UPDATE lockgate.migration_run SET {change}")
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
@@ -110,7 +110,7 @@ def test_run_without_its_end_is_no_evidence(stack: Project, change: str) -> None
 
 
 def test_tables_of_an_earlier_build_hold_no_evidence(stack: Project) -> None:
-    """They lack the column; looking works, and nothing is undone."""
+    """Tables of an earlier build lack the digest column, so nothing is undone."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     stack.database.run("ALTER TABLE lockgate.migration_run DROP COLUMN catalog_digest")
@@ -124,7 +124,7 @@ def test_tables_of_an_earlier_build_hold_no_evidence(stack: Project) -> None:
 def test_rows_that_no_run_applied_are_never_undone(
     stack: Project, action: Action, word: str
 ) -> None:
-    """Whoever made those tables, it was not a newer package."""
+    """Rows that were baselined, marked or adopted are never undone automatically."""
     stack.write({name: text for name, text in FILES.items() if name[0] in "12"})
     if action is Action.REPAIR:
         assert Status.APPLIED == stack.run().status
@@ -145,7 +145,7 @@ def test_rows_that_no_run_applied_are_never_undone(
 
 
 def test_row_of_a_run_that_is_not_on_record_is_not_undone(stack: Project) -> None:
-    """Nobody knows who applied it."""
+    """A row whose run is not on record is not undone."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     stack.database.run("DELETE FROM lockgate.migration_run WHERE token = 2")
@@ -154,7 +154,7 @@ def test_row_of_a_run_that_is_not_on_record_is_not_undone(stack: Project) -> Non
 
 @pytest.mark.parametrize("level", ["off", "run", "deploy"])
 def test_edited_file_is_drift_though_something_is_ahead(stack: Project, level: str) -> None:
-    """A branch that edits an applied file is refused as ever."""
+    """An edited applied file is drift even if the database is ahead."""
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     stack.remove("3_c.sql")
     stack.write({"1_a.sql": UP.format("a").replace("id int", "id bigint")})
@@ -169,7 +169,7 @@ def test_edited_file_is_drift_though_something_is_ahead(stack: Project, level: s
 def test_rolled_back_stack_succeeds_with_a_text_that_a_newer_package_edited(
     stack: Project, level: str
 ) -> None:
-    """Its own text was applied and recorded once: the edit came with what is ahead."""
+    """After a stack rollback, a text that a newer package edited does not fail the run."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     edited = UP.format("a").replace("id int", "id integer")
     stack.write({"1_a.sql": edited})
@@ -184,7 +184,7 @@ def test_rolled_back_stack_succeeds_with_a_text_that_a_newer_package_edited(
 
 
 def test_run_that_leaves_something_out_records_no_digest(stack: Project) -> None:
-    """A target, a failure: the catalog is not whole in the database."""
+    """A run with a target records no catalog digest, because it leaves migrations pending."""
     stack.write(FILES)
     assert Status.APPLIED == stack.run(target="2").status
     assert [[None]] == stack.database.run("SELECT catalog_digest FROM lockgate.migration_run")
@@ -196,7 +196,7 @@ def test_run_that_leaves_something_out_records_no_digest(stack: Project) -> None
 
 
 def test_warning_has_the_command_that_undoes_it_on_purpose(stack: Project) -> None:
-    """It is understood as it is."""
+    """The warning contains a complete command that undoes the newer migrations."""
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     report = deploy(stack, 1, 2)
     found = re.search(r"lockgate (down .*)$", report.warnings[0])

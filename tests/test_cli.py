@@ -1,4 +1,4 @@
-"""The terminal's commands, as a person or a script meets them: output, exit status, signals."""
+"""The terminal's commands as users and scripts see them: output, exit status, signals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def up(connection):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command left behind."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -62,7 +62,7 @@ class Run(Protocol):
 
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder, without settings of whoever runs the tests."""
+    """Work in an empty folder, without the settings of the user who runs the tests."""
     for name in os.environ:
         if name.startswith(("LOCKGATE_", "AWS_")) and not name.startswith("LOCKGATE_TEST_"):
             monkeypatch.delenv(name)
@@ -87,7 +87,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def here(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """Give a database that the environment leads to."""
+    """Give a database, and set the environment to it."""
     for name, value in database.environment.items():
         monkeypatch.setenv(name, value)
     return database
@@ -101,11 +101,11 @@ def write(name: str, sql: str) -> Path:
     return path
 
 
-# What a run says.
+# The output of a run.
 
 
 def test_up_applies_what_is_pending_and_then_finds_nothing(run: Run, here: Database) -> None:
-    """The report goes to standard output, the progress to standard error."""
+    """Up applies pending migrations; the report goes to standard output, progress to standard error."""
     write("1_create_account.sql", "CREATE TABLE account (id int)")
 
     first, second = run("up"), run("up")
@@ -118,7 +118,7 @@ def test_up_applies_what_is_pending_and_then_finds_nothing(run: Run, here: Datab
 
 
 def test_json_is_one_value_and_nothing_else(run: Run, here: Database) -> None:
-    """A script reads standard output as it is."""
+    """With --json, standard output is exactly one JSON value."""
     write("1_a.sql", "CREATE TABLE a (id int)")
 
     outcome = run("up", "--json", "--quiet")
@@ -133,7 +133,7 @@ def test_json_is_one_value_and_nothing_else(run: Run, here: Database) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_quiet_success_is_one_line(run: Run) -> None:
-    """--quiet leaves the headline of a success."""
+    """With --quiet, a success prints only its headline."""
     write("1_a.sql", "CREATE TABLE a (id int)")
 
     outcome = run("up", "--quiet")
@@ -143,7 +143,7 @@ def test_quiet_success_is_one_line(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_quiet_failure_says_why(run: Run) -> None:
-    """--quiet hides nothing of a failure."""
+    """With --quiet, a failure still prints its reason."""
     write("1_a.sql", "SELECT nothing")
 
     outcome = run("up", "--quiet")
@@ -154,7 +154,7 @@ def test_quiet_failure_says_why(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_plan_changes_nothing_and_stops_at_its_target(run: Run) -> None:
-    """Up to the target, migrations are shown with the transaction that they share."""
+    """Plan shows migrations up to the target with their transaction, and changes nothing."""
     for version in "123":
         write(f"{version}_t.sql", f"CREATE TABLE t{version} (id int)")
 
@@ -169,7 +169,7 @@ def test_plan_changes_nothing_and_stops_at_its_target(run: Run) -> None:
 
 
 def test_run_keeps_who_wanted_it_and_why(run: Run, here: Database) -> None:
-    """The reason and the name are in the row of the run."""
+    """A run stores its reason and who requested it."""
     write("1_a.sql", "CREATE TABLE a (id int)")
 
     run("up", "--reason", "ticket 7", "--requested-by", "ada")
@@ -179,7 +179,7 @@ def test_run_keeps_who_wanted_it_and_why(run: Run, here: Database) -> None:
 
 
 def test_failed_statement_is_shown_with_a_caret(run: Run, here: Database) -> None:
-    """The place is given as an editor takes it, and nothing stays."""
+    """A failed statement is shown with its position and a caret, and is rolled back."""
     write("1_a.sql", "CREATE TABLE a (id int);\n\nSELECT id, emial FROM a;\n")
     before = here.dump()
 
@@ -200,7 +200,7 @@ def test_failed_statement_is_shown_with_a_caret(run: Run, here: Database) -> Non
 
 @pytest.mark.usefixtures("here")
 def test_drift_is_refused(run: Run) -> None:
-    """An edited file exits with 2, and status still shows it."""
+    """An edited file exits with 2; status still succeeds."""
     path = write("1_a.sql", "CREATE TABLE a (id int)")
     run("up")
     path.write_text("CREATE TABLE a (id bigint)")
@@ -213,7 +213,7 @@ def test_drift_is_refused(run: Run) -> None:
 
 
 def test_run_that_cannot_have_the_lock_is_busy(run: Run, here: Database) -> None:
-    """A lock that another session holds exits with 3 and names the holder."""
+    """A lock held by another session exits with 3 and names the holder."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     run("up")
     write("2_b.sql", "CREATE TABLE b (id int)")
@@ -233,7 +233,7 @@ def test_run_that_cannot_have_the_lock_is_busy(run: Run, here: Database) -> None
 
 
 def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database) -> None:
-    """It needs a reason, and no migrations."""
+    """Unlock requires a reason, needs no migrations, and reports whether the lock was held."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     run("up")
     here.run(
@@ -263,7 +263,7 @@ def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database
     ],
 )
 def test_request_that_cannot_be_is_refused(run: Run, arguments: list[str], said: str) -> None:
-    """What is wrong with a setting is said of the option that gave it; the exit status is 2."""
+    """An invalid setting exits with 2, and the message names the option that gave it."""
     write("1_a.sql", "SELECT 1")
 
     outcome = run(*arguments)
@@ -275,7 +275,7 @@ def test_request_that_cannot_be_is_refused(run: Run, arguments: list[str], said:
 def test_wrong_setting_of_the_environment_keeps_its_name(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An option that was not given is not blamed."""
+    """An invalid setting from the environment is named by its variable."""
     monkeypatch.setenv("LOCKGATE_ATOMICITY", "all")
 
     assert 'LOCKGATE_ATOMICITY cannot be "all"' in run("up").out
@@ -296,7 +296,7 @@ def test_mistyped_host_is_waited_for_ten_seconds_unless_told_otherwise(
     environment: dict[str, str],
     waited: str,
 ) -> None:
-    """Nobody in a terminal waits for two minutes; who needs longer has an option and a setting."""
+    """A terminal waits 10 s for an unreachable host by default; an option and a setting change that."""
     write("1_a.sql", "SELECT 1")
     now = [0.0]
     monkeypatch.setattr(SystemClock, "monotonic", lambda _: now[0])
@@ -311,7 +311,7 @@ def test_mistyped_host_is_waited_for_ten_seconds_unless_told_otherwise(
 
 
 def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection exits with 1 when the budget is over; waiting is said once."""
+    """A refused connection exits with 1 when the budget is over; waiting is announced once."""
     write("1_a.sql", "SELECT 1")
     now = [0.0]
     monkeypatch.setattr(SystemClock, "monotonic", lambda _: now[0])
@@ -338,12 +338,12 @@ def test_unreachable_database_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -
         (["down", "--steps", "1", "--reason", " "], "argument --reason: it is empty"),
         (["plan", "--first-run", "maybe"], "maybe is not one of refuse, allow"),
         (["invoke", "f", "--first-run", "maybe"], "maybe is not one of refuse, allow"),
-        # No abbreviations: a script must not change its meaning with a new option.
+        # No abbreviations: a new option must not change a script's meaning.
         (["up", "--data", "x"], "--data is not understood"),
     ],
 )
 def test_wrong_usage_is_refused(run: Run, arguments: list[str], said: str) -> None:
-    """The usage goes to standard error, and the exit status is that of a refusal."""
+    """Wrong usage prints to standard error and exits with 2."""
     outcome = run(*arguments)
 
     assert (2, "") == (outcome.status, outcome.out)
@@ -354,7 +354,7 @@ def test_wrong_usage_is_refused(run: Run, arguments: list[str], said: str) -> No
 def test_defect_is_one_sentence_and_a_traceback_on_demand(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What nobody foresaw exits with 1; only --debug shows where, since it may quote anything."""
+    """A defect exits with 1; only --debug shows the traceback, which may quote anything."""
 
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("quoted secret")
@@ -389,7 +389,7 @@ def test_defect_is_one_sentence_and_a_traceback_on_demand(
     ],
 )
 def test_options_win_over_the_environment(arguments: list[str], expected: dict[str, str]) -> None:
-    """An option that names a database leaves another one's fields behind."""
+    """Options take precedence, and an option that names a database drops the fields of another one."""
     environment = {
         "LOCKGATE_SECRET_ARN": "s",
         "LOCKGATE_HOST": "h",
@@ -403,7 +403,7 @@ def test_options_win_over_the_environment(arguments: list[str], expected: dict[s
 
 
 def test_each_option_that_is_a_setting_exists() -> None:
-    """The table of options and the parser agree."""
+    """Every option in the table of settings exists in the parser."""
     options = vars(make_parser().parse_args(["up"]))
     assert set() == set(OPTION_SETTINGS) - set(options)
 
@@ -411,7 +411,7 @@ def test_each_option_that_is_a_setting_exists() -> None:
 def test_help_shows_commands_and_examples_in_80_columns(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the help is wider than a terminal."""
+    """The help fits 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
 
     shown = run("--help").out
@@ -421,13 +421,13 @@ def test_help_shows_commands_and_examples_in_80_columns(
 
 
 def test_help_is_as_wide_as_columns_say(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As argparse has it for everybody."""
+    """The width of the help follows COLUMNS, as usual with argparse."""
     monkeypatch.setenv("COLUMNS", "200")
     assert max(map(len, run("up", "--help").out.splitlines())) > 100
 
 
 def test_version_is_the_package_version(run: Run) -> None:
-    """--version is one line."""
+    """--version prints one line."""
     assert Outcome(0, f"lockgate {__version__}\n", "") == run("--version")
 
 
@@ -436,7 +436,7 @@ def test_version_is_the_package_version(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_new_files_work_as_they_are(run: Run) -> None:
-    """An up right after new succeeds, whatever was written."""
+    """Up succeeds right after new, for every kind of file."""
     made = [
         run("new", "Add users"),
         run("new", "fill users", "--python"),
@@ -451,7 +451,7 @@ def test_new_files_work_as_they_are(run: Run) -> None:
 
 
 def test_new_refuses_a_name_without_letters(run: Run) -> None:
-    """The refusal says what to write instead; nothing is made."""
+    """A name without letters or digits is refused with a hint, and no file is created."""
     outcome = run("new", "!?")
 
     assert (2, "") == (outcome.status, outcome.out)
@@ -462,7 +462,7 @@ def test_new_refuses_a_name_without_letters(run: Run) -> None:
 def test_new_writes_nothing_into_another_tools_folder(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that the tool would read otherwise, or not at all, is not written."""
+    """new refuses to write into another tool's folder."""
     monkeypatch.setenv("LOCKGATE_FORMAT", "goose")
     outcome = run("new", "add_users")
 
@@ -476,7 +476,7 @@ def test_new_writes_nothing_into_another_tools_folder(
 
 @pytest.mark.usefixtures("here")
 def test_operators_commands_in_a_row(run: Run) -> None:
-    """What is applied is undone, redone, mended and looked back upon, each by its own command."""
+    """The operator's commands work in sequence: plan, down, redo, repair, validate, baseline."""
     Path("migrations").mkdir()
     first = Path("migrations/1_a.sql")
     first.write_text("-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n")
@@ -524,7 +524,7 @@ def test_what_a_migration_prints_is_not_in_the_report(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_redo_whose_second_half_is_refused_says_what_the_first_undid(run: Run) -> None:
-    """One report of both halves: its state is that of both, and it has the warnings of both."""
+    """If the second half of redo is refused, one report covers the state and warnings of both halves."""
     Path("migrations").mkdir()
     first = Path("migrations/1_a.sql")
     first.write_text("CREATE VIEW v AS SELECT 1 AS i;")
@@ -553,7 +553,7 @@ def test_redo_whose_second_half_is_refused_says_what_the_first_undid(run: Run) -
 
 @pytest.mark.sql
 def test_local_database_is_kept_between_commands(run: Run, in_folder: Path) -> None:
-    """The second run finds what the first has applied; git is told to look away."""
+    """The local database is kept between commands, and git ignores its folder."""
     write("1_a.sql", "CREATE TABLE a (id int)")
 
     statuses = [run("up", "--local", "--json").report["status"] for _ in range(2)]
@@ -562,7 +562,7 @@ def test_local_database_is_kept_between_commands(run: Run, in_folder: Path) -> N
     assert (in_folder / ".lockgate" / ".gitignore").read_text() == "*\n"
 
 
-# Processes: what needs one of its own.
+# Tests that need their own process.
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -578,7 +578,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def sleeping(here: Database) -> Iterator[subprocess.Popen[str]]:
-    """Give an `up` that is in the middle of a long statement."""
+    """Give an `up` in the middle of a long statement."""
     write("1_a.sql", "CREATE TABLE a (id int); SELECT pg_sleep(600)")
     process = start("up")
     try:
@@ -603,7 +603,7 @@ def list_sleepers(database: Database) -> list[list[Any]]:
 def test_signal_stops_the_statement_and_exits_incomplete(
     sleeping: subprocess.Popen[str], here: Database, number: signal.Signals, name: str
 ) -> None:
-    """What ran is cancelled on the server, rolled back and recorded, and the lock is free."""
+    """A signal cancels the statement, rolls back, records the run and frees the lock."""
     sleeping.send_signal(number)
     out, err = sleeping.communicate(timeout=LONGEST_SECONDS)
 
@@ -618,7 +618,7 @@ def test_signal_stops_the_statement_and_exits_incomplete(
 
 @pytest.mark.usefixtures("here")
 def test_second_signal_ends_it_at_once() -> None:
-    """Whoever presses Ctrl-C twice waits for nothing: here for Python code, which no server cancels."""
+    """A second Ctrl-C ends the command at once, even in Python code that cannot be cancelled."""
     write("1_a.py", PYTHON_THAT_SLEEPS)
     process = start("up")
     assert process.stderr is not None
@@ -639,7 +639,7 @@ def test_second_signal_ends_it_at_once() -> None:
 
 @pytest.mark.usefixtures("here")
 def test_run_with_nothing_to_do_imports_little() -> None:
-    """Neither colours nor AWS nor SQLAlchemy are paid for by who does not need them."""
+    """A run with nothing to do imports neither rich, AWS libraries nor SQLAlchemy."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     script = (
         "import sys; from lockgate.terminal.cli import main; main(['up', '--quiet']);"
@@ -661,7 +661,7 @@ def test_run_with_nothing_to_do_imports_little() -> None:
 
 @pytest.mark.usefixtures("here")
 def test_reader_that_leaves_is_no_error() -> None:
-    """The run's own exit status stands, as before `| head -1`."""
+    """If the reader of the output leaves, as with `| head -1`, the exit status is still the run's."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     process = start("up")
     assert process.stdout is not None
@@ -688,7 +688,7 @@ def test_reader_that_leaves_is_no_error() -> None:
     ],
 )
 def test_hint_of_a_refused_command_leads_on(run: Run, words: tuple[str, ...]) -> None:
-    """Each line of it that is a command is one that is carried out."""
+    """Every command in the hint of a refusal succeeds."""
     Path("migrations").mkdir()
     Path("migrations/1_a.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n")
     if words[0] != "baseline":
@@ -706,7 +706,7 @@ def test_hint_of_a_refused_command_leads_on(run: Run, words: tuple[str, ...]) ->
 def test_hint_does_not_ask_for_what_the_environment_has(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An option that names a database leaves the environment's host aside, and says so."""
+    """If --database-url overrides the environment's host, the message says so."""
     Path("migrations").mkdir()
     Path("migrations/1_a.sql").write_text("SELECT 1;")
     monkeypatch.setenv("LOCKGATE_HOST", "db.example.com")

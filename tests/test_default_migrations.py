@@ -1,4 +1,4 @@
-"""The migrations that ship by default: they apply, they do their work, and their downs undo it."""
+"""The default migrations: they apply, they work, and their down scripts undo them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def run_up(database: Database, *, target: str | None = None) -> Report:
 
 
 def list_versioned() -> list[Migration]:
-    """Return the migrations that have a version, in order."""
+    """Return the versioned migrations, in order."""
     catalog = read_folder(FOLDER, {})
     return [migration for migration in catalog.migrations if migration.version is not None]
 
 
 def run_down(database: Database, migration: Migration) -> None:
-    """Run a down script by hand."""
+    """Run a down script directly."""
     assert migration.down is not None, f"{migration.label} has no down script"
     if migration.down.language is Language.SQL:
         database.run(migration.down.text)
@@ -78,7 +78,7 @@ def test_default_migrations_apply_once(database: Database) -> None:
 
 
 def test_default_migrations_touch_their_own_schema_alone(database: Database) -> None:
-    """Whoever deploys them by mistake finds all of it in one place."""
+    """The default migrations create tables only in their own schema."""
     run_up(database)
 
     tables = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname !~ '^(pg_|information_)'"
@@ -86,12 +86,12 @@ def test_default_migrations_touch_their_own_schema_alone(database: Database) -> 
 
 
 def test_default_downs_undo_their_ups(database: Database) -> None:
-    """Each down script brings back the very schema that its up script found."""
+    """Each down script restores exactly the schema before its up script."""
     before = {}
     for migration in list_versioned():
         before[migration.migration_id] = database.dump()
         assert run_up(database, target=migration.migration_id).error is None
-    # They came with the last version, and belong to none.
+    # The repeatables ran with the last version and belong to no version.
     database.run("DROP VIEW shop.order_balances; DROP FUNCTION shop.find_customer(text)")
 
     for migration in reversed(list_versioned()):
@@ -100,7 +100,7 @@ def test_default_downs_undo_their_ups(database: Database) -> None:
 
 
 def test_default_downs_undo_repeatables_too(database: Database) -> None:
-    """What the repeatable ones made goes with the tables that it is made of."""
+    """The down scripts also remove what the repeatable migrations created."""
     before = database.dump()
     run_up(database)
 
@@ -111,7 +111,7 @@ def test_default_downs_undo_repeatables_too(database: Database) -> None:
 
 
 def test_products_that_were_there_get_slugs(database: Database) -> None:
-    """The Python migration fills what SQL alone could not, before the column must be there."""
+    """The Python migration fills the slugs of existing products before the column becomes NOT NULL."""
     assert run_up(database, target=BEFORE_SLUGS).status is Status.APPLIED
     database.run(
         "INSERT INTO shop.products (sku, name, price, currency)"
@@ -125,7 +125,7 @@ def test_products_that_were_there_get_slugs(database: Database) -> None:
 
 
 def test_shop_balances_an_order(database: Database) -> None:
-    """The repeatable view and function answer, and a payment counts once for all items."""
+    """The repeatable view and function work, and a payment counts once for all items."""
     run_up(database)
     database.run(
         """
@@ -145,7 +145,7 @@ def test_shop_balances_an_order(database: Database) -> None:
 
 
 def test_refunded_orders_stop_the_down_of_their_status(database: Database) -> None:
-    """The down script loses no data: while a row has the value, it fails and changes nothing."""
+    """While a row has the status, the down script fails and changes nothing."""
     run_up(database, target=BEFORE_SLUGS)
     database.run(
         """

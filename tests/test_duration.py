@@ -1,4 +1,4 @@
-"""Durations are PostgreSQL's, with a unit always, and are shown as people say them."""
+"""Durations have PostgreSQL's units and are shown in readable form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lockgate.duration import format_duration, parse_duration_ms
     ],
 )
 def test_duration_with_unit_is_read(text: str, expected: int) -> None:
-    """Every unit of PostgreSQL's is read; case and space do not count."""
+    """Every unit of PostgreSQL is read; case and space do not matter."""
     assert expected == parse_duration_ms(text)
 
 
@@ -32,7 +32,7 @@ def test_duration_with_unit_is_read(text: str, expected: int) -> None:
     ["", "5", "s", "-5s", "1.5s", "5m", "5 sec", "5s 3ms", "\N{ARABIC-INDIC DIGIT FIVE}s", "5\ns"],
 )
 def test_duration_in_other_form_is_refused(text: str) -> None:
-    """A bare number, a sign, a fraction, another unit or another script's digits are no duration."""
+    """A bare number, a sign, a fraction, an unknown unit or a non-ASCII digit is refused."""
     with pytest.raises(
         ValueError, match=r"is not a duration; write a number with ms, s, min, h or d: 5s"
     ):
@@ -41,7 +41,7 @@ def test_duration_in_other_form_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["25d", "999999999999s"])
 def test_duration_beyond_postgresqls_range_is_refused(text: str) -> None:
-    """What the server could not store is refused before it gets there."""
+    """A duration that PostgreSQL cannot store is refused."""
     with pytest.raises(ValueError, match=rf'"{text}" is too long; PostgreSQL takes at most 24d'):
         parse_duration_ms(text)
 
@@ -59,5 +59,5 @@ def test_duration_beyond_postgresqls_range_is_refused(text: str) -> None:
     ],
 )
 def test_duration_for_people_has_two_figures_at_most(milliseconds: float, expected: str) -> None:
-    """Milliseconds, tenths of seconds, or minutes and seconds."""
+    """Durations are shown in milliseconds, tenths of seconds, or minutes and seconds."""
     assert expected == format_duration(milliseconds)

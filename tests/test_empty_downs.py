@@ -1,4 +1,4 @@
-"""A down script with nothing in it, in every format: no way back, and said so beforehand."""
+"""An empty or invalid down script, in every format: the migration cannot be undone, with a warning."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def down(project: Project, **settings: Any) -> Report:
 def test_empty_down_is_no_way_back_and_said_beforehand(
     project: Project, tool: str, files: dict[str, str]
 ) -> None:
-    """Plan and validate warn of it, up applies the migration, and down refuses and leaves the row."""
+    """Plan and validate warn of an empty down script, up applies the migration, and down refuses."""
     project.write(files)
     for action in (Action.PLAN, Action.VALIDATE, Action.UP):
         report = project.run(action, LOCKGATE_FORMAT=tool)
@@ -101,7 +101,7 @@ def test_empty_down_is_no_way_back_and_said_beforehand(
     "text", ["SELECT 1;", "DO $$ BEGIN END $$;", "VALUES (1);", "SET a.b = 1;"]
 )
 def test_deliberate_down_that_does_nothing_is_run_by_down(project: Project, text: str) -> None:
-    """It says that there is nothing to undo."""
+    """A down script with a statement that does nothing can be run."""
     project.write({"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{text}\n"})
     assert () == project.run().warnings
     assert Status.ROLLED_BACK == down(project).status
@@ -117,13 +117,13 @@ def test_deliberate_down_that_does_nothing_is_run_by_down(project: Project, text
 def test_migration_without_a_down_needs_no_warning(
     project: Project, tool: str, files: dict[str, str]
 ) -> None:
-    """Whoever writes none knows it."""
+    """A migration without a down script causes no warning."""
     project.write(files)
     assert () == project.run(Action.PLAN, LOCKGATE_FORMAT=tool).warnings
 
 
 def test_failed_run_names_the_empty_down(project: Project) -> None:
-    """What the run applied stays, and the failure says why, and where."""
+    """A failed run that cannot undo because of an empty down script names that script's position."""
     project.write(
         {
             "1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{EMPTY}",
@@ -137,7 +137,7 @@ def test_failed_run_names_the_empty_down(project: Project) -> None:
 
 
 def test_merge_revision_of_alembic_can_be_undone(project: Project) -> None:
-    """A migration that does nothing is undone by nothing."""
+    """A merge revision of Alembic has empty functions and can be undone."""
     text = 'revision = "a"\ndown_revision = None\n\n\ndef upgrade():\n    pass\n\n\n'
     project.write({"a.py": f"{text}def downgrade():\n    pass\n"})
     assert () == project.run(LOCKGATE_FORMAT="alembic").warnings
@@ -165,7 +165,7 @@ UNREADABLE = [
 def test_down_that_cannot_run_is_a_warning_and_no_way_back(
     project: Project, tool: str, files: dict[str, str], rollback: str
 ) -> None:
-    """A down script is read when it is needed; until then the folder runs."""
+    """A down script that cannot run is a warning; only down refuses."""
     project.write(files)
     report = project.run(LOCKGATE_FORMAT=tool, LOCKGATE_ROLLBACK=rollback)
     assert (Status.APPLIED, None) == (report.status, report.error)
@@ -205,7 +205,7 @@ UP_FILES = {
 def test_down_script_that_cannot_be_run_is_a_warning_with_its_place(
     project: Project, tool: str, kind: str
 ) -> None:
-    """An up applies the rest, each look says what is wrong and where, and a down is refused so."""
+    """The warning about an invalid down script, and down's refusal, give its position."""
     project.settings["LOCKGATE_FORMAT"] = tool
     path, head = DOWN_PLACES[tool]
     text, problem = UNREADABLE_DOWNS[kind]

@@ -1,4 +1,4 @@
-"""The first run on a database that somebody else has filled is refused, unless that is allowed."""
+"""The first run on a database with foreign tables is refused, unless it is allowed."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ CHECKED = [Action.UP, Action.PLAN, Action.VALIDATE]
 
 @pytest.fixture
 def first(project: Project) -> Project:
-    """Give a project with two migrations that refuses, as the product does."""
+    """Give a project with two migrations and the product's default, which refuses."""
     project.has_product_default = True
     project.write(FILES)
     return project
 
 
 def refusal(report: Report) -> str:
-    """Return the message of a refused first contact."""
+    """Return the message of a refused first run."""
     assert report.error is not None
     assert (Status.REFUSED, "first-contact") == (report.status, report.error.code)
     assert "RequestRefused" == report.error.type
@@ -69,7 +69,7 @@ def tables_of(project: Project) -> set[str]:
     ],
 )
 def test_first_run_beside_a_table_is_refused(first: Project, action: Action, setup: str) -> None:
-    """Empty or not, in whatever schema: nobody knows whether the migrations made it."""
+    """A first run beside any table in any schema is refused."""
     first.database.run(setup)
     before = tables_of(first)
     message = refusal(first.run(action))
@@ -78,7 +78,7 @@ def test_first_run_beside_a_table_is_refused(first: Project, action: Action, set
 
 
 def test_refusal_under_our_own_schema_looks_at_every_table(first: Project) -> None:
-    """With LOCKGATE_SCHEMA=public our tables are told by what they are, not by where."""
+    """With LOCKGATE_SCHEMA=public, Lockgate's tables are recognised by their shape, not their schema."""
     first.database.run("CREATE TABLE customer (id int)")
     assert "public.customer" in refusal(first.run(LOCKGATE_SCHEMA="public"))
 
@@ -94,13 +94,13 @@ def test_refusal_under_our_own_schema_looks_at_every_table(first: Project) -> No
     ],
 )
 def test_first_run_without_a_table_goes_on(first: Project, setup: str) -> None:
-    """Views, sequences, types and functions are no tables."""
+    """Views, sequences, types and functions do not count as tables."""
     first.database.run(setup)
     assert Status.APPLIED == first.run().status
 
 
 def test_members_of_an_extension_and_their_partitions_are_accounted_for(first: Project) -> None:
-    """They come with the extension."""
+    """Tables of an extension and their partitions do not refuse the run."""
     first.database.run(
         "CREATE TABLE spatial_ref_sys (id int); CREATE TABLE part (id int) PARTITION BY LIST (id);"
         "CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1) PARTITION BY LIST (id);"
@@ -114,7 +114,7 @@ def test_members_of_an_extension_and_their_partitions_are_accounted_for(first: P
 def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_adopts_it(
     first: Project, tool: str
 ) -> None:
-    """The command is complete: pasted, it is understood, and asks for that tool's table."""
+    """The hint contains a complete command that adopts the tool's table."""
     columns, name, row = TABLES[tool]
     first.database.run(
         f"CREATE TABLE customer (id int); CREATE TABLE {name} ({columns});"
@@ -132,7 +132,7 @@ def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_a
 
 @pytest.mark.parametrize("tool", TABLES)
 def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
-    """A tool that has applied nothing has made nothing."""
+    """An empty history of another tool does not refuse the run."""
     columns, name, _ = TABLES[tool]
     first.database.run(f"CREATE TABLE {name} ({columns})")
     assert Status.APPLIED == first.run().status
@@ -146,7 +146,7 @@ def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) ->
     ],
 )
 def test_history_that_cannot_be_read_counts_as_having_rows(first: Project, setup: str) -> None:
-    """Without the privilege, or behind a policy: what is not seen is not taken for nothing."""
+    """A history that the role cannot read counts as having rows."""
     columns, name, _ = TABLES["goose"]
     role = f"reader_{first.database.name}"
     first.database.run(
@@ -162,7 +162,7 @@ def test_history_that_cannot_be_read_counts_as_having_rows(first: Project, setup
 
 
 def test_first_run_beside_another_project_is_refused_and_names_its_history(first: Project) -> None:
-    """Its own tables are accounted for, and those of its migrations are not."""
+    """The message names another project's Lockgate history and the tables of its migrations."""
     assert Status.APPLIED == first.run(LOCKGATE_SCHEMA="billing").status
     for name in FILES:
         first.remove(name)
@@ -177,7 +177,7 @@ def test_first_run_beside_another_project_is_refused_and_names_its_history(first
 
 
 def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
-    """What was rolled back is gone, and our own tables are accounted for."""
+    """After a failed first run, which was rolled back, the next one is not refused."""
     first.write({"0003_broken.sql": "SELECT no_such_column;"})
     assert Status.FAILED == first.run().status
     first.remove("0003_broken.sql")
@@ -185,7 +185,7 @@ def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
 
 
 def test_stub_table_of_a_run_that_was_killed_is_accounted_for(first: Project) -> None:
-    """The run made it and could not drop it; it is empty."""
+    """An empty stub table left by a killed run does not refuse the run."""
     first.settings["LOCKGATE_FORMAT"] = "dbmate"
     first.write({"0003_x.sql": "-- migrate:up\nDELETE FROM schema_migrations;\n"})
     first.database.run("CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY)")
@@ -193,7 +193,7 @@ def test_stub_table_of_a_run_that_was_killed_is_accounted_for(first: Project) ->
 
 
 def test_run_behind_one_that_was_undone_is_no_first_contact(first: Project) -> None:
-    """The history is empty again; that it was not is on record."""
+    """After all migrations were undone, a run is not a first run."""
     assert Status.APPLIED == first.run().status
     assert Status.ROLLED_BACK == first.do(Action.DOWN, target="0", reason="r").status
     first.database.run("CREATE TABLE customer (id int)")
@@ -201,7 +201,7 @@ def test_run_behind_one_that_was_undone_is_no_first_contact(first: Project) -> N
 
 
 def test_run_behind_a_killed_down_is_no_first_contact(first: Project) -> None:
-    """That something was committed is on record before the run is over."""
+    """A run after a killed down is not a first run, because the commit is on record."""
     assert Status.APPLIED == first.run().status
     first.database.run(
         "CREATE TABLE customer (id int); DELETE FROM lockgate.migration_history;"
@@ -227,7 +227,7 @@ def test_run_behind_a_killed_down_is_no_first_contact(first: Project) -> None:
 def test_run_of_an_earlier_build_is_judged_by_its_status_and_report(
     first: Project, status: str, report: str | None, expected: Status
 ) -> None:
-    """Its tables lack the column."""
+    """Without the column has_committed, a run is judged by its status and report."""
     assert Status.APPLIED == first.run().status
     written = "NULL" if report is None else f"'{report}'"
     first.database.run(
@@ -242,7 +242,7 @@ def test_run_of_an_earlier_build_is_judged_by_its_status_and_report(
 
 
 def test_baselined_and_adopted_databases_are_known(first: Project) -> None:
-    """An operator has said what is there."""
+    """After a baseline, a run is not a first run."""
     first.database.run("CREATE TABLE account (id int)")
     given: dict[str, Any] = {"reason": "r", "requested_by": "me"}
     assert Status.APPLIED == first.do(Action.BASELINE, target="1", **given).status
@@ -252,7 +252,7 @@ def test_baselined_and_adopted_databases_are_known(first: Project) -> None:
 def test_first_run_is_refused_again_under_the_lock(
     first: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A table that is made behind the first look is met before anything is applied."""
+    """A table created after the first look is found under the lock, before anything is applied."""
 
     def make_table() -> None:
         first.database.run("CREATE TABLE IF NOT EXISTS customer (id int)")
@@ -265,7 +265,7 @@ def test_first_run_is_refused_again_under_the_lock(
 
 @pytest.mark.parametrize("action", CHECKED)
 def test_request_allows_a_first_run(first: Project, action: Action) -> None:
-    """The request goes before the setting, both ways."""
+    """The request's first_run takes precedence over the setting."""
     first.database.run("CREATE TABLE customer (id int)")
     refusal(first.do(action, first_run=FirstRun.REFUSE, LOCKGATE_FIRST_RUN="allow"))
     expected = Status.APPLIED if action is Action.UP else Status.PLANNED
@@ -273,13 +273,13 @@ def test_request_allows_a_first_run(first: Project, action: Action) -> None:
 
 
 def test_setting_allows_a_first_run(first: Project) -> None:
-    """It is the default of the request."""
+    """The setting is the default of the request's first_run."""
     first.database.run("CREATE TABLE customer (id int)")
     assert Status.APPLIED == first.run(LOCKGATE_FIRST_RUN="allow").status
 
 
 def test_status_reports_what_up_would_refuse(first: Project) -> None:
-    """It succeeds, with a warning."""
+    """Status succeeds and warns that up would be refused."""
     first.database.run("CREATE TABLE customer (id int)")
     report = first.run(Action.STATUS)
     assert Status.PLANNED == report.status
@@ -289,7 +289,7 @@ def test_status_reports_what_up_would_refuse(first: Project) -> None:
 
 
 def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project) -> None:
-    """A long list is cut in its middle; the command ends where the version goes."""
+    """A long list of versions is shortened in the middle, and the command leaves VERSION to fill in."""
     first.write({f"{n:04}_more.sql": "SELECT 1;" for n in range(3, 31)})
     first.database.run("CREATE TABLE customer (id int)")
     report = first.run()
@@ -303,7 +303,7 @@ def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project)
 
 
 def test_command_is_addressed_to_the_function_for_operators() -> None:
-    """A function's report says lockgate invoke, with the name of Operate."""
+    """In a function's report, the command is lockgate invoke with the name of Operate."""
     address = Address("shop-Operate-1ABC")
     expected = "lockgate invoke shop-Operate-1ABC --action adopt --from goose --dry-run"
     assert expected == address.write("adopt", "--from", "goose", "--dry-run")
@@ -319,7 +319,7 @@ def test_command_is_addressed_to_the_function_for_operators() -> None:
     ],
 )
 def test_refusal_says_how_this_caller_allows_it(first: Project, caller: str, expected: str) -> None:
-    """Each has its own place for it."""
+    """The hint tells each caller how to allow the first run."""
     first.database.run("CREATE TABLE customer (id int)")
     report = first.runner().run(Request(Action.UP, Caller(caller)))
     assert report.error is not None
@@ -329,7 +329,7 @@ def test_refusal_says_how_this_caller_allows_it(first: Project, caller: str, exp
 def test_terminal_refuses_with_status_2_and_a_command_that_names_the_same_database(
     first: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its options come back, but for the password."""
+    """The terminal exits with 2, and the command repeats its options without the password."""
     for name, value in first.database.environment.items():
         if name not in {"LOCKGATE_HOST", "LOCKGATE_PORT", "LOCKGATE_DATABASE_URL"}:
             monkeypatch.setenv(name, value)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Leave the collector of this process as it was."""
+    """Restore this process's collector after the test."""
     threshold = gc.get_threshold()
     yield
     gc.unfreeze()
@@ -26,7 +26,7 @@ def restored() -> Iterator[None]:
 
 
 def test_garbage_is_collected_again_after_the_imports() -> None:
-    """The collector is paused while modules are imported, and no longer."""
+    """The collector is paused during imports and enabled afterwards."""
     pause_collection()
     during = gc.isenabled()
     resume_collection()
@@ -36,7 +36,7 @@ def test_garbage_is_collected_again_after_the_imports() -> None:
 
 
 def test_importing_a_module_pauses_nothing() -> None:
-    """Only the entry points pause the collector; an import has no side effect on the process."""
+    """Importing a module does not pause the collector; only entry points do."""
     program = (
         "import gc; before = gc.get_threshold();"
         " import lockgate.fast_start.garbage, lockgate.__main__, lockgate.terminal.cli;"

@@ -1,4 +1,4 @@
-"""Hints about files, followed: each leads on, and none in a circle."""
+"""Hints about files lead to a successful run, and never in a circle."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def hint_of(report: Report) -> str:
-    """Return what a refused run says is to be done."""
+    """Return the hint of a refused run."""
     assert report.error is not None
     assert report.error.hint is not None
     return report.error.hint
 
 
 def follow(project: Project, hint: str) -> Report:
-    """Do what the command for a repair in a hint says, and go on with up."""
+    """Carry out the repair command in a hint, and run up."""
     found = re.search(r"lockgate repair --(\w+) (\S+) --reason", hint)
     assert found is not None, hint
     report = project.do(
@@ -35,7 +35,7 @@ def follow(project: Project, hint: str) -> Report:
 
 
 def test_hint_on_an_edited_file_ends_the_drift(project: Project) -> None:
-    """Its text is taken over."""
+    """Accepting the edited file ends the drift."""
     project.write({"1_a.sql": "CREATE TABLE a ();"})
     project.run()
     project.write({"1_a.sql": "CREATE TABLE a (id int);"})
@@ -43,7 +43,7 @@ def test_hint_on_an_edited_file_ends_the_drift(project: Project) -> None:
 
 
 def test_hint_on_a_deleted_file_ends_the_drift(project: Project) -> None:
-    """A file that is gone has no text to take over: its row is dropped."""
+    """A deleted file has no text to accept, so the hint is to forget its row."""
     project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.sql": "SELECT 1;"})
     project.run()
     project.remove("1_a.sql")
@@ -55,7 +55,7 @@ def test_hint_on_a_deleted_file_ends_the_drift(project: Project) -> None:
 
 @pytest.mark.parametrize("way", ["restore", "mark"])
 def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
-    """Neither up nor repair sends to the other: the part is restored, or the whole is marked."""
+    """For an edited part, restoring the part or marking the whole migration leads to success."""
     text = "-- migrate:up transaction:false\nCREATE TABLE a ();\nCREATE TABLE b ();\nnonsense;\n"
     project.write({"1_a.sql": text})
     project.run()
@@ -84,7 +84,7 @@ def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
     ],
 )
 def test_hint_on_a_withheld_variable_leads_on(project: Project, tool: str, text: str) -> None:
-    """It is said to be withheld, not to be unset, and the name that is proposed works."""
+    """A withheld variable is reported as withheld, and the proposed name works."""
     project.write({"1_a.sql": text})
     project.settings |= {"AWS_REGION": "eu-west-1", "LOCKGATE_FORMAT": tool}
     report = project.run()
@@ -96,14 +96,14 @@ def test_hint_on_a_withheld_variable_leads_on(project: Project, tool: str, text:
 
 
 def test_hint_on_a_missing_alembic_names_what_pypi_has() -> None:
-    """Lockgate is not published: its extra cannot be installed by name."""
+    """The hint about a missing Alembic installs it by a name that PyPI has."""
     hint = alembic._MISSING_LIBRARY.hint
     assert "lockgate[" not in hint
     assert "pip install 'alembic>=1.13,<2'" in hint
 
 
 def test_up_files_alone_are_named_with_both_tools(project: Project) -> None:
-    """They are no migrations of the native format, and what tells the two tools apart is said."""
+    """Files with .up.sql alone are reported with both possible tools and how to tell them apart."""
     project.write({"1_a.up.sql": "CREATE TABLE a ();"})
     hint = hint_of(project.run())
     assert "LOCKGATE_FORMAT=golang-migrate" in hint
@@ -116,7 +116,7 @@ def test_up_files_alone_are_named_with_both_tools(project: Project) -> None:
 def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
     project: Project, tool: str
 ) -> None:
-    """What is prose makes the folder nobody's."""
+    """A comment that mentions a down migration is not taken for another tool's marker."""
     project.write(
         {"1_a.sql": "-- migrate:up\n-- Up migration is all there is\nCREATE TABLE a ();\n"}
     )
@@ -126,7 +126,7 @@ def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
 
 
 def follow_past_psql(project: Project, hint: str, sql: str) -> Report:
-    """Go past a script that only psql can run, as the hint says; ``sql`` is what psql does."""
+    """Follow the hint about a script for psql; ``sql`` is the effect of running psql."""
     target = re.search(r"lockgate up --target (\S+), then", hint)
     if target is not None:
         assert project.run(target=target[1].strip("'")).error is None
@@ -163,7 +163,7 @@ OF_PSQL = {
 def test_hint_on_a_script_of_psql_leads_past_it(
     project: Project, tool: str, *, is_begun: bool
 ) -> None:
-    """What stands before it is applied, psql runs it, and it counts as applied."""
+    """The hint leads past a script for psql: apply up to it, run it with psql, mark it."""
     project.settings["LOCKGATE_FORMAT"] = tool
     project.write(OF_PSQL[tool])
     hint = hint_of(project.run())
@@ -200,7 +200,7 @@ def test_hint_on_a_script_of_psql_leads_past_it(
 def test_hint_on_a_command_of_psql_says_what_to_write_instead(
     project: Project, written: str, instead: str, word: str
 ) -> None:
-    """What it names in its place is accepted."""
+    """The replacement that the hint names for a psql command works."""
     text = "CREATE TABLE b (id int);\n{}SELECT 2;\n"
     project.write({"1_a.sql": text.format(written)})
     assert word in hint_of(project.run())

@@ -1,7 +1,7 @@
-"""Imports point down, no file imports itself in a circle, and each vendor library has its place.
+"""Imports point down, no module imports itself in a circle, and vendor libraries have their layers.
 
-The tables are the rule. A module's layer is the first name after ``lockgate.``: ``lockgate.core.plan``
-belongs to ``core``. Imports in functions and for type checking count like any other.
+The tables define the rules. A module's layer is the first name after ``lockgate.``: that of
+``lockgate.core.plan`` is ``core``. Imports in functions and for type checking count like any other.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LAYERS = (
     ("invisible", "fast_start"),
 )
 
-# Importer and imported, with the reason why the layers do not decide.
+# Importer and imported, with the reason for the exception to the layers.
 ALLOWED_SIDEWAYS = {
     ("terminal", "awslambda"): "`lockgate demo` drives the real handler",
 }
 
-# What is below, and still not for everybody.
+# Lower layers that only some layers may import.
 ONLY_FOR = {
     "local": {"terminal"},
 }
@@ -54,7 +54,7 @@ FENCES = {
     "sqlalchemy": {"postgres"},
     "pg8000": {"postgres", "fast_start"},
     "aws_lambda_powertools": {"awslambda"},
-    # Its operations work on the connection that postgres lends; formats read revisions without it.
+    # Its operations use postgres's connection; formats read revisions without it.
     "alembic": {"postgres"},
     "rich": {"terminal"},
     "moto": {"local"},
@@ -74,7 +74,7 @@ INNER_LAYERS = {
 LEAVES = {"postgres.quoting"}
 
 
-# Statements that import in a function: the commands, `postgres.apply`, Python steps, AWS, the chosen
+# Import statements in functions: the commands, `postgres.apply`, Python steps, AWS, the chosen
 # format's package, the caller, the terminal's commands and the embedded server.
 MOST_DOORS = 40
 MOST_IGNORED_RULES = 30
@@ -87,14 +87,14 @@ ROOT = ""
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported module and where the import stands."""
+    """An imported module and the line of the import."""
 
     name: str
     line: int
 
 
 def find_imports(module: str, tree: ast.Module) -> Iterator[Import]:
-    """Return every import of a module, the ones in functions and for types included."""
+    """Return every import of a module, including those in functions and for types."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
@@ -105,7 +105,7 @@ def find_imports(module: str, tree: ast.Module) -> Iterator[Import]:
 
 
 def resolve(module: str, node: ast.ImportFrom) -> str:
-    """Return the absolute name of what an import takes from; a package ends in ``__init__``."""
+    """Return the absolute name of an import's source module; a package ends in ``__init__``."""
     if node.level == 0:
         return node.module or ""
     parents = module.split(".")[: -node.level]
@@ -113,14 +113,14 @@ def resolve(module: str, node: ast.ImportFrom) -> str:
 
 
 def find_layer(name: str) -> str:
-    """Return the first name after ``lockgate.``; a dunder such as the version is the root's."""
+    """Return the first name after ``lockgate.``; a dunder such as the version belongs to the root."""
     part = [*name.split("."), ROOT][1]
     is_attribute = part.startswith("__") and part != "__main__"
     return ROOT if is_attribute else part
 
 
 def find_height(layer: str) -> int | None:
-    """Return a layer's height, errors being 1; None if it is in no layer."""
+    """Return a layer's height, with errors at 1; None if it is in no layer."""
     if layer == ROOT:
         return 0
     heights = {name: len(LAYERS) - depth for depth, names in enumerate(LAYERS) for name in names}
@@ -143,7 +143,7 @@ def find_violations(module: str, source: str) -> list[str]:
 
 
 def judge(layer: str, name: str) -> Iterator[str]:
-    """Return why a layer must not import a name, if it must not."""
+    """Yield the reason why a layer must not import a name."""
     package = name.split(".", maxsplit=1)[0]
     if package != "lockgate":
         allowed = FENCES.get(package)
@@ -163,7 +163,7 @@ def judge(layer: str, name: str) -> Iterator[str]:
 
 
 def judge_environment(module: str, layer: str, tree: ast.Module) -> list[str]:
-    """Return where a module reads the environment without being the one that may."""
+    """Return the lines in which a module reads the environment without being allowed to."""
     if layer in READS_ENVIRONMENT:
         return []
     reads = [
@@ -183,12 +183,12 @@ def judge_environment(module: str, layer: str, tree: ast.Module) -> list[str]:
 
 
 def is_environment(node: ast.Attribute) -> bool:
-    """Tell whether an expression is os.environ or one of its kin."""
+    """Return whether an expression is os.environ or a similar attribute."""
     return isinstance(node.value, ast.Name) and node.value.id == "os" and node.attr in ENVIRONMENT
 
 
 def say(layers: set[str]) -> str:
-    """Return names as words."""
+    """Return the names joined with "and"."""
     return " and ".join(sorted(layers))
 
 
@@ -200,7 +200,7 @@ def list_modules() -> list[str]:
 
 @pytest.mark.parametrize("module", list_modules())
 def test_module_imports_only_from_below(module: str) -> None:
-    """A module keeps to its layer, to the fences, and away from the environment."""
+    """A module respects its layer, the fences and the ban on reading the environment."""
     file = HANDLER.joinpath(*module.split(".")).with_suffix(".py")
     assert find_violations(module, file.read_text("utf-8")) == []
 
@@ -264,7 +264,7 @@ UP = "is not below {}. Pass it in from above, or move what both need down."
     ],
 )
 def test_checker_judges_an_import(module: str, source: str, expected: str | None) -> None:
-    """The checker accepts what the tables allow, and names line, import and reason of the rest."""
+    """The checker accepts allowed imports, and names line, import and reason of the others."""
     found = find_violations(f"lockgate.{module}", source)
     line = len(source.splitlines())
     assert found == ([] if expected is None else [f"lockgate.{module}:{line} imports {expected}"])
@@ -272,19 +272,19 @@ def test_checker_judges_an_import(module: str, source: str, expected: str | None
 
 @pytest.mark.parametrize("source", ["import os\nos.environ['A']", "\nfrom os import getenv"])
 def test_checker_finds_a_reader_of_the_environment(source: str) -> None:
-    """Nobody but the settings reads the environment, in either spelling."""
+    """The checker finds both spellings of reading the environment."""
     expected = "lockgate.awslambda.app:2 reads the environment: that belongs to settings."
     assert find_violations("lockgate.awslambda.app", source) == [expected]
 
 
 def test_checker_finds_a_module_in_no_layer() -> None:
-    """A new top-level module must be given its place."""
+    """The checker reports a module that is in no layer."""
     expected = "lockgate.utils: 'utils' is in no layer. Give it a place in LAYERS and in DESIGN."
     assert find_violations("lockgate.utils", "") == [expected]
 
 
 def test_values_are_made_by_the_quick_decorator() -> None:
-    """Each class of the standard library's decorator adds about 0.8 ms to every start."""
+    """No module uses the standard library's dataclass, which adds 0.8 ms per class to every start."""
     slow = [
         path.name
         for path in (HANDLER / "lockgate").rglob("*.py")
@@ -298,7 +298,7 @@ def test_values_are_made_by_the_quick_decorator() -> None:
 
 
 def read_package() -> dict[str, ast.Module]:
-    """Return the syntax tree of each module, by its name; a package is known by its own name."""
+    """Return the syntax tree of each module by name; a package has its own name."""
     return {
         module.removesuffix(".__init__"): ast.parse(find_file(module).read_text("utf-8"))
         for module in list_modules()
@@ -311,23 +311,23 @@ def find_file(module: str) -> Path:
 
 
 def draw_graph(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
-    """Return which modules each module imports, anywhere in its file."""
+    """Return the modules that each module imports, anywhere in its file."""
     graph: dict[str, set[str]] = {}
     for module, tree in trees.items():
         names = {item.name for item in find_imports(module, tree)}
-        # `from lockgate.errors import LockLost` names a module and what it takes from it.
+        # `from lockgate.errors import LockLost` names a module and a class in it.
         imported = names | {name.rpartition(".")[0] for name in names if name not in trees}
         graph[module] = imported & trees.keys() - {module}
     return graph
 
 
 def find_circles(graph: dict[str, set[str]]) -> list[str]:
-    """Return the modules that import themselves by way of others."""
+    """Return the modules that import themselves through others."""
     return sorted(module for module in graph if module in find_reachable(graph, module))
 
 
 def find_reachable(graph: dict[str, set[str]], start: str) -> set[str]:
-    """Return the modules that a module imports, directly or not."""
+    """Return the modules that a module imports, directly or indirectly."""
     seen: set[str] = set()
     waiting = [start]
     while waiting:
@@ -338,7 +338,7 @@ def find_reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 
 
 def test_no_file_imports_itself_in_a_circle() -> None:
-    """A circle is two names for one module: neither part can be read, tested or replaced alone."""
+    """No module imports itself, directly or indirectly."""
     assert [] == find_circles(draw_graph(read_package()))
 
 
@@ -355,7 +355,7 @@ def test_circle_is_found_behind_late_and_type_imports() -> None:
 
 
 def find_upward_imports(graph: dict[str, set[str]]) -> list[str]:
-    """Return the imports inside of a package that do not point down."""
+    """Return the imports within a package that do not point down."""
     return sorted(
         f"{module} imports {name}"
         for module, names in graph.items()
@@ -367,7 +367,7 @@ def find_upward_imports(graph: dict[str, set[str]]) -> list[str]:
 
 
 def find_inner_height(module: str) -> int:
-    """Return the height of a module inside of its package, 0 for the lowest subpackage."""
+    """Return the height of a module within its package, 0 for the lowest subpackage."""
     parts = module.split(".")
     inner = INNER_LAYERS.get(parts[1], ()) if len(parts) > 1 else ()
     return (
@@ -376,12 +376,12 @@ def find_inner_height(module: str) -> int:
 
 
 def test_subpackages_import_only_from_below() -> None:
-    """Inside of a package, imports point down too."""
+    """Within a package, imports point down too."""
     assert [] == find_upward_imports(draw_graph(read_package()))
 
 
 def list_late_imports(tree: ast.Module) -> list[int]:
-    """Return the lines of the imports inside of functions."""
+    """Return the lines of the imports in functions."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     return sorted(
         {
@@ -394,7 +394,7 @@ def list_late_imports(tree: ast.Module) -> list[int]:
 
 
 def test_imports_in_functions_are_few() -> None:
-    """Each is a door: what is behind it is not imported by a run that does not need it."""
+    """The number of imports in functions is limited; each saves a run an import it does not need."""
     late = {
         f"{module}:{line}"
         for module, tree in read_package().items()
@@ -404,7 +404,7 @@ def test_imports_in_functions_are_few() -> None:
 
 
 def test_modules_are_short() -> None:
-    """A longer module has more than one subject."""
+    """No module exceeds the maximum length."""
     sizes = {
         module: len(find_file(module).read_text("utf-8").splitlines()) for module in list_modules()
     }
@@ -412,12 +412,12 @@ def test_modules_are_short() -> None:
 
 
 def test_few_modules_are_at_the_top() -> None:
-    """What is in no package is an entry point, or what every package needs."""
+    """Few modules are outside a package: entry points, and those that every package needs."""
     assert len(list((HANDLER / "lockgate").glob("*.py"))) <= MOST_MODULES_AT_THE_TOP
 
 
 def test_ignored_rules_are_few_and_have_reasons() -> None:
-    """A rule that is ignored often does not fit, or the code does not."""
+    """Every noqa has a reason, and there are few."""
     ignored = [
         f"{module}:{number}: {line.strip()}"
         for module in list_modules()

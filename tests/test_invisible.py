@@ -1,4 +1,4 @@
-"""Characters that nobody sees are named by their code points, with their place."""
+"""Invisible characters are named by their code points and positions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHARACTERS = {
 def test_invisible_character_in_a_file_is_named(
     project: Project, character: str, head: str
 ) -> None:
-    """The message has its code point, the hint its line and column."""
+    """The message names the character, and the hint gives its line and column."""
     project.write({"1_a.sql": f"{head}SELECT 1;\nSELECT 'ä',\n  {character}x;\n"})
     error = project.run().error
     assert error is not None
@@ -44,7 +44,7 @@ def test_invisible_character_in_a_file_is_named(
 
 @pytest.mark.parametrize("character", CHARACTERS, ids=CHARACTERS.values())
 def test_invisible_character_in_a_string_is_text(project: Project, character: str) -> None:
-    """It is nobody's mistake there, and a failure of that statement does not mention it."""
+    """An invisible character in a string is text, and errors do not mention it."""
     project.write({"1_a.sql": f"SELECT '{character}'; -- {character}\n"})
     assert project.run().status is Status.APPLIED
     project.write({"2_b.sql": f"SELECT '{character}', nonsense; -- {character}\n"})
@@ -54,6 +54,6 @@ def test_invisible_character_in_a_string_is_text(project: Project, character: st
 
 
 def test_text_that_can_be_seen_stays() -> None:
-    """Letters, marks and plain white space are left alone."""
+    """Letters, marks and plain white space are unchanged."""
     text = "größe 日本語 e\u0301 🐘\n\t\r"
     assert text == name_invisible(text)

@@ -1,4 +1,4 @@
-"""What a run finds of a folder that is applied: nothing, or whatever has changed since."""
+"""A folder that is applied is up to date, and every later change is found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = {
 
 @pytest.fixture
 def applied(project: Project) -> Project:
-    """Give a project whose folder is in the database."""
+    """Give a project whose folder is applied."""
     project.write(FILES)
     assert project.run().status is Status.APPLIED
     return project
@@ -32,7 +32,7 @@ def applied(project: Project) -> Project:
 
 @pytest.mark.parametrize("action", [Action.UP, Action.PLAN, Action.VALIDATE])
 def test_same_files_are_up_to_date(applied: Project, action: Action) -> None:
-    """The report names the last version."""
+    """Unchanged files are up to date, and the report has the last version."""
     report = applied.run(action)
     assert (Status.UP_TO_DATE, "10", []) == (
         report.status,
@@ -42,12 +42,12 @@ def test_same_files_are_up_to_date(applied: Project, action: Action) -> None:
 
 
 def rename(project: Project, name: str, new: str) -> None:
-    """Give a migration another name."""
+    """Rename a migration's file."""
     (project.folder / name).rename(project.folder / new)
 
 
 def query(sql: str) -> Callable[[Project], object]:
-    """Return what changes the history."""
+    """Return a function that changes the history."""
     return lambda project: project.database.run(sql)
 
 
@@ -91,7 +91,7 @@ CHANGES: dict[str, tuple[Callable[[Project], object], tuple[Status, str | None]]
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_change_of_an_applied_folder_is_found(applied: Project, change: str) -> None:
-    """Whatever has changed, in the folder or in the history, the next look tells."""
+    """The next look finds any change in the folder or the history."""
     apply, expected = CHANGES[change]
     apply(applied)
     report = applied.run(Action.PLAN)
@@ -99,7 +99,7 @@ def test_change_of_an_applied_folder_is_found(applied: Project, change: str) -> 
 
 
 def test_column_of_an_earlier_build_is_left_alone(applied: Project) -> None:
-    """A table with a column that this release does not know works, whatever is in it."""
+    """A column of an earlier build is ignored, and its value is kept."""
     applied.database.run("ALTER TABLE lockgate.migration_lock ADD known_folder text")
     applied.database.run("UPDATE lockgate.migration_lock SET known_folder = 'x y 10'")
     assert applied.run().status is Status.UP_TO_DATE

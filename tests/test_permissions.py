@@ -1,4 +1,4 @@
-"""The roles' permissions are the calls that the code makes: none is missing, none is left over."""
+"""The roles' permissions are exactly the calls that the code makes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.permissions import (
     list_traces,
 )
 
-# What no code of ours calls, and who does in its place.
+# Permissions that Lockgate's code does not use, and who uses them.
 BY_OTHERS = {
     "sts:AssumeRole": "Lambda takes the role",
     "logs:CreateLogStream": "Lambda writes the log",
@@ -28,7 +28,7 @@ BY_OTHERS = {
     "rds:AddTagsToResource": "RDS asks for it where a snapshot is created with tags",
 }
 
-# Where the name of a call is computed, and how it is found all the same.
+# Modules with a computed call name, and how the call is found.
 COMPUTED = {
     SNAPSHOTS: "put together here as it is there",
     "awslambda/callers/codepipeline_caller.py": "whole in a text of callers/codepipeline_answer.py",
@@ -36,7 +36,7 @@ COMPUTED = {
 
 
 def test_template_allows_what_is_called_and_nothing_else() -> None:
-    """Every call of the code has its permission, and every permission its call or its reason."""
+    """Every call has its permission, and every permission has its call or its reason."""
     needed, given = {*list_calls(), *BY_OTHERS}, list_allowed_actions()
 
     assert {"missing": set(), "left over": set()} == {
@@ -46,12 +46,12 @@ def test_template_allows_what_is_called_and_nothing_else() -> None:
 
 
 def test_no_permission_of_others_is_one_that_the_code_calls() -> None:
-    """The list of exceptions holds exceptions only."""
+    """The list of exceptions contains no permission that the code uses."""
     assert set() == set(BY_OTHERS) & set(list_calls())
 
 
 def test_every_permission_is_traced_to_the_module_that_calls() -> None:
-    """The comment above a permission names a module in which the call stands."""
+    """The comment above a permission names a module that makes the call."""
     calls = list_calls()
     lost = [
         (line, action)
@@ -63,12 +63,12 @@ def test_every_permission_is_traced_to_the_module_that_calls() -> None:
 
 
 def test_calls_of_clients_can_be_read_off_the_source() -> None:
-    """A call by a computed name is made only where the reader of the source knows the names."""
+    """Client calls have computed names only in known modules."""
     assert set() == set(list_dynamic_calls()) - set(COMPUTED)
 
 
 def test_reader_of_the_source_finds_calls_of_each_kind() -> None:
-    """Plain, renamed, offline and put together: one of each is found where it stands."""
+    """Plain, renamed, offline and composed calls are found in their modules."""
     calls = list_calls()
 
     assert {"aws/secrets.py"} == calls["secretsmanager:GetSecretValue"]
