@@ -462,7 +462,7 @@ def test_new_refuses_a_name_without_letters(run: Run) -> None:
 def test_new_writes_nothing_into_another_tools_folder(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """new refuses to write into another tool's folder."""
+    """The command new refuses to write into another tool's folder."""
     monkeypatch.setenv("LOCKGATE_FORMAT", "goose")
     outcome = run("new", "add_users")
 

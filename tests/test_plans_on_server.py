@@ -1,4 +1,4 @@
-"""What a plan leaves out or refuses, and what it runs outside of transactions, on a real server."""
+"""Plans on a real server: skipped and refused migrations, and those that run outside a transaction."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);"
 
 
 def refusal(report: Report) -> tuple[str, str, str]:
-    """Return status, code and message of a run that was refused."""
+    """Return status, code and message of a refused run."""
     assert report.error is not None
     return report.status.value, report.error.code, report.error.message
 
 
-# A part that is done.
+# The applied part of a migration.
 
 
 def test_part_that_is_done_is_never_done_again(project: Project) -> None:
-    """A broken file that is mended into a transaction would insert twice; kept outside, it goes on."""
+    """Changing a partly applied file to run in a transaction is refused; outside one, it resumes."""
     project.write(
         {
             "1_account.sql": ACCOUNT,
@@ -47,11 +47,11 @@ def test_part_that_is_done_is_never_done_again(project: Project) -> None:
     assert [[1]] == project.database.run("SELECT count(*) FROM account")
 
 
-# A stack that is rolled back.
+# A stack rollback.
 
 
 def test_package_older_than_the_database_leaves_a_wider_view_alone(project: Project) -> None:
-    """The old view cannot replace the new one (42P16); the roll-back is a success with a warning."""
+    """An older package skips its older view and succeeds with a warning."""
     old = {
         "1_account.sql": ACCOUNT,
         "R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT id FROM account;",
@@ -83,7 +83,7 @@ def test_package_older_than_the_database_leaves_a_wider_view_alone(project: Proj
 
 @pytest.mark.parametrize("action", [Action.UP, Action.PLAN, Action.VALIDATE])
 def test_another_projects_history_is_refused(project: Project, action: Action) -> None:
-    """Nothing of this folder gets into a database whose history knows nothing of it."""
+    """A history without a common version refuses the run, and nothing is created."""
     project.write({"1_account.sql": ACCOUNT, "2_more.sql": "SELECT 1;"})
     project.run()
     project.remove("1_account.sql")
@@ -97,7 +97,7 @@ def test_another_projects_history_is_refused(project: Project, action: Action) -
 
 
 def test_projects_with_schemas_of_their_own_share_a_database(project: Project) -> None:
-    """The way out that the hint names works."""
+    """With its own LOCKGATE_SCHEMA, a second project can use the same database."""
     project.write({"1_account.sql": ACCOUNT})
     project.run()
     project.remove("1_account.sql")
@@ -109,7 +109,7 @@ def test_projects_with_schemas_of_their_own_share_a_database(project: Project) -
 
 
 def test_status_shows_an_edited_down_script(project: Project) -> None:
-    """The one that is stored counts; that the file has another one is a warning."""
+    """An edited down script is a warning, because the stored script is used."""
     text = f"-- migrate:up\n{ACCOUNT}\n-- migrate:down\n"
     project.write({"1_account.sql": f"{text}DROP TABLE account;\n"})
     project.run()
@@ -125,7 +125,7 @@ def test_status_shows_an_edited_down_script(project: Project) -> None:
 
 
 def test_status_shows_an_edited_file(project: Project) -> None:
-    """Nothing is pending, and still the report says what stands against the next run."""
+    """Status reports drift of an edited file even if nothing is pending."""
     project.write({"1_account.sql": ACCOUNT})
     project.run()
     project.write({"1_account.sql": f"{ACCOUNT} SELECT 1;"})
@@ -134,7 +134,7 @@ def test_status_shows_an_edited_file(project: Project) -> None:
     assert [("1", "up", "error")] == [(d.version, d.script, d.severity) for d in report.drift]
 
 
-# What only the server can judge.
+# Statements that only the server can judge.
 
 PROCEDURE = """
 CREATE TABLE entry (id int);
@@ -158,7 +158,7 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (9);
 def test_what_the_hint_recommends_works(
     project: Project, before: str, statement: str, sqlstate: str
 ) -> None:
-    """The server refuses the statement in a transaction; with transaction:false it runs, once."""
+    """The server refuses the statement in a transaction; with transaction:false it runs once."""
     project.write({"1_before.sql": before, "2_it.sql": f"{statement};"})
     report = project.run()
     assert report.error is not None
@@ -192,7 +192,7 @@ def test_what_the_hint_recommends_works(
 def test_hint_says_what_to_do_and_what_the_server_said(
     project: Project, statement: str, hint: str
 ) -> None:
-    """The server knows what is wrong, and we know what somebody who writes migrations does about it."""
+    """The hint contains the server's advice and what to change in the migration."""
     project.database.run(
         "CREATE TYPE mood AS ENUM ('old'); REVOKE CREATE ON SCHEMA public FROM PUBLIC"
     )
@@ -204,7 +204,7 @@ def test_hint_says_what_to_do_and_what_the_server_said(
 
 
 def test_script_in_another_encoding_stores_nothing(project: Project) -> None:
-    """The text is sent as UTF-8; read as LATIN1 it would be stored as other characters."""
+    """A script that sets another client encoding is refused, because it is sent as UTF-8."""
     project.write(
         {
             "1_name.sql": f"{ACCOUNT}\nSET client_encoding = 'LATIN1';\nCOMMENT ON TABLE account IS 'ö';"
@@ -217,7 +217,7 @@ def test_script_in_another_encoding_stores_nothing(project: Project) -> None:
 
 
 def recode(project: Project, encoding: str) -> Project:
-    """Make a project's database anew, in an encoding."""
+    """Recreate a project's database with this encoding."""
     name = project.database.name
     admin = Database(project.database.server, "postgres")
     admin.run(f'DROP DATABASE "{name}"')
@@ -236,7 +236,7 @@ def latin(project: Project) -> Project:
 def test_error_is_placed_whatever_the_encoding_of_the_database(
     project: Project, encoding: str, head: str
 ) -> None:
-    """Statement, line and column count characters of the file, though SQL_ASCII counts bytes."""
+    """Statement, line and column count characters of the file in any encoding, even SQL_ASCII."""
     recode(project, encoding)
     lines = ["SELECT 1; -- äöü äöü äöü", "SELECT 'äöü äöü äöü';", "SELECT 1;"]
     bad = "  SELECT 'ä', nonsense;"
@@ -249,7 +249,7 @@ def test_error_is_placed_whatever_the_encoding_of_the_database(
 
 
 def test_text_is_converted_to_the_encoding_of_the_database(latin: Project) -> None:
-    """The files are UTF-8 whatever the database is in."""
+    """UTF-8 files are converted to the encoding of the database."""
     latin.write({"1_name.sql": f"{ACCOUNT}\nCOMMENT ON TABLE account IS 'ö';"})
     assert Status.APPLIED == latin.run().status
     assert [["ö"]] == latin.database.run("SELECT obj_description('account'::regclass)")
@@ -268,7 +268,7 @@ def test_text_is_converted_to_the_encoding_of_the_database(latin: Project) -> No
 def test_character_that_the_database_cannot_hold_is_found(
     latin: Project, files: dict[str, str], place: tuple[object, ...]
 ) -> None:
-    """The server refuses all that it was sent at once; the file that has the character is named."""
+    """The file with a character that the database cannot store is found among all that were sent."""
     latin.write(files)
     error = latin.run().error
     assert error is not None

@@ -1,4 +1,4 @@
-"""Python migrations, run against a real server: as Python imports them, and only what really runs."""
+"""Python migrations on a real server: loaded like modules, and refused if their code would not run."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def message_of(project: Project, action: Action = Action.UP) -> str:
 def test_idle_function_is_refused_before_anything_runs(
     project: Project, name: str, action: Action
 ) -> None:
-    """A pending file whose up would not run its body is refused with its line, and not recorded."""
+    """A pending file whose up would not run its body is refused with its line, before anything runs."""
     project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.py": IDLE[name]})
     message = message_of(project, action)
     assert message.startswith("2_b.py:")
@@ -89,21 +89,21 @@ def test_idle_function_is_refused_before_anything_runs(
 
 @pytest.mark.parametrize("name", NOT_FUNCTIONS)
 def test_up_that_is_not_a_plain_function_is_refused(project: Project, name: str) -> None:
-    """What is bound to up must be a function that runs."""
+    """The name up must be bound to a plain function."""
     project.write({"1_a.py": NOT_FUNCTIONS[name]})
     assert "defines up as " in message_of(project)
 
 
 @pytest.mark.parametrize("name", LAZY)
 def test_work_that_is_returned_fails_the_migration(project: Project, name: str) -> None:
-    """What only the call shows fails the migration before it is recorded."""
+    """A migration that returns unexecuted work fails and is not recorded."""
     project.write({"1_a.py": LAZY[name]})
     assert "which is never run" in message_of(project)
     assert [] == project.history()
 
 
 def test_error_without_words_is_the_migrations_own(project: Project) -> None:
-    """An exception that fails as it is asked what it says is the migration's failure, by its name."""
+    """An exception whose __str__ fails is reported as the migration's failure, with its class name."""
     text = (
         "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\n\n"
         "def up(connection):\n    raise Mute\n"
@@ -119,14 +119,14 @@ def test_error_without_words_is_the_migrations_own(project: Project) -> None:
 def test_function_that_works_may_use_generators_and_return_values(
     project: Project, name: str
 ) -> None:
-    """Neither a generator inside of it nor what it returns stops a function that does its work."""
+    """A function may use generators inside and return values."""
     project.write({"1_a.py": FINE[name]})
     assert Status.APPLIED == project.run().status
     assert [[]] == project.database.run("SELECT FROM pg_class WHERE relname = 'made'")
 
 
 def test_verify_that_is_a_generator_is_refused(project: Project) -> None:
-    """A generator is true whatever it would say, so it cannot say that a migration is done."""
+    """A generator as verify is refused: it is always true, so it cannot report whether work is done."""
     text = "transaction = False\n\ndef up(connection):\n    pass\n\n"
     project.write({"1_a.py": f"{text}def verify(connection):\n    yield False\n"})
     assert "defines verify as a generator" in message_of(project)
@@ -171,7 +171,7 @@ def down(connection):
 
 
 def test_module_is_one_of_pythons_modules_while_it_runs(project: Project) -> None:
-    """Dataclasses, mapped annotations, pickles and sys.modules work as after an import."""
+    """Dataclasses, mapped annotations, pickles and sys.modules work as in an imported module."""
     project.write({"1_a.py": MODULE})
     assert Status.APPLIED == project.run().status
     report = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")

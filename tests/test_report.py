@@ -1,4 +1,4 @@
-"""The report's JSON form, and its schema in ``docs/``: strict, complete, and true of real reports."""
+"""The report's JSON form and its schema in ``docs/``: strict, complete, and valid for real reports."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ PARTS = {
 
 
 def find_flaws(found: Report) -> list[str]:
-    """Return what is wrong with a report after its schema, as it would arrive."""
+    """Return the violations of the schema in a report's JSON."""
     value = json.loads(found.to_text())
     return [f"{error.json_path}: {error.message}" for error in VALIDATOR.iter_errors(value)]
 
 
 def read_enum(part: str | None, key: str) -> set[str]:
-    """Return the words that a key may be, without null."""
+    """Return the allowed values of a key, without null."""
     properties = SCHEMA["properties"] if part is None else SCHEMA["$defs"][part]["properties"]
     return {word for word in properties[key]["enum"] if word is not None}
 
 
 def walk(schema: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every object of a schema that describes a value, with its path."""
+    """Yield every part of a schema that describes a value, with its path."""
     if not isinstance(schema, dict):
         return
     if path == "$" or "type" in schema or "$ref" in schema or "enum" in schema or "anyOf" in schema:
@@ -87,7 +87,7 @@ def walk(schema: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_phase_within_a_phase_counts_once() -> None:
-    """The times of all phases add up to no more than the run's."""
+    """Time of a nested phase counts only for that phase."""
     now = [0.0]
     log = EventLog(lambda: now[0])
     log.add(events.RunStarted("r", Request(Action.UP, Caller("test")), 0.0))
@@ -103,7 +103,7 @@ def test_phase_within_a_phase_counts_once() -> None:
 
 
 def test_report_of_little_has_every_key() -> None:
-    """Keys are always there, in one order; what is not known is null or empty."""
+    """All keys are present, in a fixed order; unknown values are null or empty."""
     expected: dict[str, Any] = {
         "format": "lockgate/report/v1",
         "status": "up_to_date",
@@ -150,7 +150,7 @@ def test_report_of_little_has_every_key() -> None:
 
 
 def test_text_is_the_json_form_on_one_line() -> None:
-    """The text is compact, keeps every script's letters, and reads back as the value."""
+    """The text is compact JSON on one line, keeps non-ASCII letters, and parses to the same value."""
     found = Report(Status.APPLIED, Action.UP, "run-1", warnings=("größer\n",))
     text = found.to_text()
     assert found.to_json() == json.loads(text)
@@ -159,7 +159,7 @@ def test_text_is_the_json_form_on_one_line() -> None:
 
 
 def test_long_list_is_cut_and_its_length_told() -> None:
-    """A list is cut at a thousand entries; the counts tell how many there were."""
+    """A list is truncated after a thousand entries, and counts has the full number."""
     found = Report(Status.APPLIED, Action.UP, "run-1", applied=(ENTRY,) * (MAX_LISTED + 1))
     value = found.to_json()
     assert (MAX_LISTED, MAX_LISTED + 1) == (len(value["applied"]), value["counts"]["applied"])
@@ -174,7 +174,7 @@ def test_time_is_written_with_its_offset() -> None:
 
 @pytest.mark.parametrize("status", Status)
 def test_success_is_what_the_caller_asked_for(status: Status) -> None:
-    """Applied, planned, up to date and rolled back are; everything else is a failure."""
+    """Applied, planned, up to date and rolled back are successes; every other status is a failure."""
     expected = status in {"applied", "up_to_date", "planned", "rolled_back"}
     assert expected == Report(status, None, "run-1").is_success
     assert expected == (status in SUCCESSES)
@@ -195,7 +195,7 @@ def test_success_is_what_the_caller_asked_for(status: Status) -> None:
     ],
 )
 def test_status_follows_from_the_error(cls: type[LockgateError], status: Status) -> None:
-    """Refused says that nothing was touched, busy and incomplete that another try may do."""
+    """The status follows from the error's class."""
     assert status == status_of(cls("x"))
 
 
@@ -203,27 +203,27 @@ def test_status_follows_from_the_error(cls: type[LockgateError], status: Status)
 
 
 def test_schema_is_a_schema() -> None:
-    """It is valid under draft 2020-12."""
+    """The schema is valid under draft 2020-12."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_schema_part_has_the_fields_of_its_class(part: str) -> None:
-    """Every field is described and required, and nothing else is."""
+    """Every field of the class is described and required, and nothing else is."""
     fields = [field.name for field in dataclasses.fields(PARTS[part])]
     schema = SCHEMA["$defs"][part]
     assert (fields, fields) == (list(schema["properties"]), schema["required"])
 
 
 def test_schema_has_the_keys_of_a_report() -> None:
-    """The whole has the report's keys, in their order, and every part is used."""
+    """The schema has the report's keys in their order, and uses every part."""
     keys = list(Report(Status.APPLIED, None, "run-1").to_json())
     assert (keys, keys) == (list(SCHEMA["properties"]), SCHEMA["required"])
     assert list(PARTS) == list(SCHEMA["$defs"])
 
 
 def test_schema_admits_no_other_key_and_describes_all() -> None:
-    """Objects are closed, and every value has a sentence that says what it is."""
+    """Objects are closed, and every value has a description."""
     parts = list(walk(SCHEMA))
     undescribed = [path for path, schema in parts if "description" not in schema]
     open_ones = [
@@ -235,7 +235,7 @@ def test_schema_admits_no_other_key_and_describes_all() -> None:
 
 
 def test_schema_knows_every_word_of_the_code() -> None:
-    """Words of closed lists are those of the enumerations."""
+    """The schema's enumerations have the same values as the code's."""
     public = {cls.__name__ for cls in LockgateError.__subclasses__()}
     assert {
         "status": set(Status),
@@ -261,7 +261,7 @@ def test_schema_knows_every_word_of_the_code() -> None:
 
 
 def test_schema_refuses_an_unknown_key() -> None:
-    """A key that nobody described is found."""
+    """An unknown key is a violation."""
     value = {**Report(Status.APPLIED, None, "run-1").to_json(), "secret": "x"}
     (flaw,) = VALIDATOR.iter_errors(value)
     assert "Additional properties are not allowed ('secret' was unexpected)" == flaw.message
@@ -271,7 +271,7 @@ def test_schema_refuses_an_unknown_key() -> None:
 
 
 def test_report_of_an_applied_run_keeps_to_the_schema(project: Project) -> None:
-    """A run that applied everything there is: shared, alone, repeatable and Python."""
+    """The report of a run with shared, alone, repeatable and Python migrations is valid."""
     project.write(
         {
             "0001_create.sql": CREATE,
@@ -286,7 +286,7 @@ def test_report_of_an_applied_run_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_of_a_second_run_keeps_to_the_schema(project: Project) -> None:
-    """A run with nothing to do."""
+    """The report of a run with nothing to do is valid."""
     project.write({"0001_create.sql": CREATE})
     project.run()
     found = project.run()
@@ -295,7 +295,7 @@ def test_report_of_a_second_run_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_of_a_failed_run_keeps_to_the_schema(project: Project) -> None:
-    """A statement that the server refuses, behind a migration that is applied."""
+    """The report of a run with a failed statement after an applied migration is valid."""
     project.write({"0001_create.sql": CREATE})
     project.run()
     project.write({"0002_more.sql": "SELECT 1;\n", "0003_bad.sql": "SELECT 1;\nSELECT nonsense;\n"})
@@ -306,7 +306,7 @@ def test_report_of_a_failed_run_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_with_blockers_keeps_to_the_schema(project: Project) -> None:
-    """A statement whose lock another session holds."""
+    """The report of a statement that another session blocks is valid."""
     project.write({"0001_create.sql": CREATE})
     project.run()
     blocker = project.database.connect()
@@ -320,7 +320,7 @@ def test_report_with_blockers_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_of_a_busy_database_keeps_to_the_schema(project: Project) -> None:
-    """Another run holds the lock, in a session that lives."""
+    """The report of a run that finds the lock held is valid."""
     project.write({"0001_create.sql": CREATE})
     project.run()
     holder = project.database.connect()
@@ -339,7 +339,7 @@ def test_report_of_a_busy_database_keeps_to_the_schema(project: Project) -> None
 
 
 def test_report_of_an_unlock_keeps_to_the_schema(project: Project) -> None:
-    """A lock that was taken away from a run that left it behind."""
+    """The report of an unlock that takes the lock from a dead run is valid."""
     project.write({"0001_create.sql": CREATE})
     project.run()
     project.database.run(
@@ -354,7 +354,7 @@ def test_report_of_an_unlock_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_of_drift_keeps_to_the_schema(project: Project) -> None:
-    """An edited, a missing and a reformatted file."""
+    """The report of an edited, a missing and a reformatted file is valid."""
     project.write({"0001_a.sql": CREATE, "0002_b.sql": "SELECT 2;\n", "0003_c.sql": "SELECT 3;\n"})
     project.run()
     project.write({"0001_a.sql": f"-- accounts\n{CREATE}", "0003_c.sql": "SELECT 33;\n"})
@@ -365,7 +365,7 @@ def test_report_of_drift_keeps_to_the_schema(project: Project) -> None:
 
 
 def test_report_of_a_file_that_cannot_be_read_keeps_to_the_schema(project: Project) -> None:
-    """Refused before there is any connection."""
+    """The report of a run refused before connecting is valid."""
     project.write({"0001_a.sql": "SELECT 'open;\n"})
     found = project.run()
     assert found.error is not None
@@ -375,7 +375,7 @@ def test_report_of_a_file_that_cannot_be_read_keeps_to_the_schema(project: Proje
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.STATUS, Action.VALIDATE])
 def test_report_of_a_look_keeps_to_the_schema(project: Project, action: Action) -> None:
-    """Reading actions, on a database that is ahead in one migration and behind in another."""
+    """The reports of read-only actions are valid, with migrations ahead and pending."""
     project.write({"0001_a.sql": CREATE, "0002_b.sql": "SELECT 1;\n", "0009_z.sql": "SELECT 9;\n"})
     project.run()
     project.remove("0009_z.sql")
@@ -386,7 +386,7 @@ def test_report_of_a_look_keeps_to_the_schema(project: Project, action: Action) 
 
 
 def test_report_of_an_interrupted_run_keeps_to_the_schema(project: Project) -> None:
-    """Time is over before anything could start."""
+    """The report of a run without time to start is valid."""
     project.write({"0001_a.sql": CREATE})
     found = project.run(deadline=Deadline(lambda: 1_000, 20_000))
     assert "incomplete" == found.status
@@ -394,7 +394,7 @@ def test_report_of_an_interrupted_run_keeps_to_the_schema(project: Project) -> N
 
 
 def test_report_of_a_refused_request_keeps_to_the_schema() -> None:
-    """What never reached a runner is reported in the same form."""
+    """The report of a request that never reached a runner is valid."""
     found = refuse_report("run-1", RequestInvalid("It is no request.", hint="Send {}."), NOT_BEGUN)
     assert ("refused", None, "Send {}.") == (found.status, found.action, found.next_action)
     assert [] == find_flaws(found)
@@ -405,7 +405,7 @@ def test_report_of_a_refused_request_keeps_to_the_schema() -> None:
     ["\x1b", "\x7f", "\x85", "\x9b", "\xad", "\u200b", "\u2028", "\u202e", "\u2066", "\ufeff"],
 )
 def test_json_text_shows_no_character_that_a_terminal_obeys(hidden: str) -> None:
-    """Control, direction and width are escaped, and read back as they were."""
+    """Control, direction and width characters are escaped, and parse to the same value."""
     found = Report(
         Status.APPLIED, Action.UP, "1", applied=(Entry(f"a{hidden}b", "é 🙂", "versioned"),)
     )
@@ -416,6 +416,6 @@ def test_json_text_shows_no_character_that_a_terminal_obeys(hidden: str) -> None
 
 
 def test_json_text_escapes_what_is_beyond_the_first_plane() -> None:
-    """A tag character is two escapes, as JSON has it."""
+    """A character outside the basic plane is escaped as two surrogates."""
     found = Report(Status.APPLIED, Action.UP, "\U000e0041")
     assert '"run_id":"\\udb40\\udc41"' in found.to_text()

@@ -1,4 +1,4 @@
-"""How often a run waits for the server: counted by a proxy, so that it can only change on purpose.
+"""The number of round trips of a run, counted by a proxy so that a change is deliberate.
 
 Connecting (startup, password) is not counted: it is the same for every client.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from lockgate.report.report import Report
 
 LOOK, INSTALL, TAKE_LOCK, READ_HISTORY, FINISH = 1, 1, 1, 1, 1
-# Of a run that finds the beginning of its folder applied: the first look tells that.
+# For a run whose history is the beginning of its folder: the first look shows that.
 AROUND = LOOK + TAKE_LOCK + FINISH
 
 
 def write(project: Project, count: int) -> None:
-    """Write so many migrations."""
+    """Write this many migrations."""
     project.write({f"{number}_x.sql": f"SELECT {number};" for number in range(1, count + 1)})
 
 
@@ -36,7 +36,7 @@ def run_counted(project: Project, *, atomicity: str = "auto") -> tuple[Report, i
 
 
 def test_nothing_pending_is_one_message(project: Project) -> None:
-    """A run with nothing to do asks once."""
+    """A run with nothing to do sends one message."""
     write(project, 3)
     project.run()
     report, count = run_counted(project)
@@ -44,7 +44,7 @@ def test_nothing_pending_is_one_message(project: Project) -> None:
 
 
 def test_one_pending_is_one_message_and_the_lock(project: Project) -> None:
-    """A migration, its row, the fence and the commit travel together."""
+    """A migration, its row, the fence and the commit are one message."""
     write(project, 3)
     project.run()
     write(project, 4)
@@ -53,7 +53,7 @@ def test_one_pending_is_one_message_and_the_lock(project: Project) -> None:
 
 
 def test_history_that_is_no_beginning_of_the_folder_is_read(project: Project) -> None:
-    """A repeatable one has changed, or a down script: then it takes the rows to tell what to do."""
+    """After a changed repeatable or down script, the history must be read with one more message."""
     write(project, 3)
     project.write({"R__view.sql": "SELECT 1;"})
     project.run()
@@ -71,7 +71,7 @@ def test_history_that_is_no_beginning_of_the_folder_is_read(project: Project) ->
 
 @pytest.mark.parametrize("migrations", [1, 2, 25])
 def test_transaction_each_is_a_message_each(project: Project, migrations: int) -> None:
-    """Beyond what every run needs, a migration in its own transaction costs one message."""
+    """A migration in its own transaction costs one message more."""
     write(project, 1)
     project.run()
     write(project, 1 + migrations)
@@ -83,7 +83,7 @@ def test_transaction_each_is_a_message_each(project: Project, migrations: int) -
 def test_many_on_a_fresh_database_travel_by_the_hundred(
     project: Project, migrations: int, messages: int
 ) -> None:
-    """A hundred go to a message, and their rows and the commit to one more."""
+    """On a fresh database, a hundred migrations are one message, and their rows and commit another."""
     write(project, migrations)
     report, count = run_counted(project)
     around = LOOK + INSTALL + TAKE_LOCK + READ_HISTORY + FINISH

@@ -23,17 +23,17 @@ TABLE = (
     "-- migrate:up\nCREATE TABLE account (id int PRIMARY KEY);\n"
     "-- migrate:down\nDROP TABLE account;\n"
 )
-# Time to cancel, record and answer in, for the slowest machine.
+# Time to cancel, record and answer, even on the slowest machine.
 RESERVE_MS = 60_000
 
 
 def versions(entries: tuple[object, ...]) -> list[str | None]:
-    """Return the versions of a report's list."""
+    """Return the versions in a report's list."""
     return [entry.version for entry in entries]  # type: ignore[attr-defined]
 
 
 def test_up_on_fresh_database_applies_and_records(project: Project) -> None:
-    """A first run applies all there is, in order, repeatables last, and frees the lock."""
+    """A first run applies all migrations in order, repeatables last, and frees the lock."""
     project.write(
         {
             "2_email.sql": "ALTER TABLE account ADD COLUMN email text;",
@@ -51,7 +51,7 @@ def test_up_on_fresh_database_applies_and_records(project: Project) -> None:
 
 
 def test_up_with_nothing_pending_takes_no_lock(project: Project) -> None:
-    """A second run changes nothing, not even the token."""
+    """A run with nothing pending takes no lock and does not change the token."""
     project.write({"1_account.sql": TABLE})
     project.run()
     report = project.run()
@@ -62,7 +62,7 @@ def test_up_with_nothing_pending_takes_no_lock(project: Project) -> None:
 
 
 def test_up_stores_the_down_script(project: Project) -> None:
-    """The history holds the down script itself, for the package that no longer has the file."""
+    """The history stores the down script, for packages that no longer have the file."""
     project.write({"1_account.sql": TABLE})
     project.run()
     rows = project.database.run(
@@ -75,7 +75,7 @@ def test_up_stores_the_down_script(project: Project) -> None:
 
 
 def test_second_up_applies_what_is_new_alone(project: Project) -> None:
-    """What is applied already, repeatables too, is neither run nor recorded again."""
+    """Applied migrations are neither run nor recorded again, including repeatables."""
     files = {"1_account.sql": TABLE, "R__mails.sql": "CREATE VIEW mails AS SELECT id FROM account;"}
     project.write(files)
     project.run()
@@ -92,7 +92,7 @@ def test_second_up_applies_what_is_new_alone(project: Project) -> None:
 def test_files_are_read_once_while_the_server_answers(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session is there by then; what is wrong with a file is not looked for again."""
+    """Files are read once, while the server answers, even if one is invalid."""
     sessions: list[list[list[Any]]] = []
     read = native.TOOL.read_folder
 
@@ -115,7 +115,7 @@ def test_files_are_read_once_while_the_server_answers(
 
 
 def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project) -> None:
-    """Where a tool's versions are names, what is known is the beginning of its list."""
+    """For a tool whose versions are names, the known migrations are the beginning of its list."""
     signed = "2026-01-01T12:00:00Z P <p@example.com>"
     plan = "%syntax-version=1.0.0\n%project=shop\n\n"
     project.settings["LOCKGATE_FORMAT"] = "sqitch"
@@ -136,7 +136,7 @@ def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project)
 
 
 def test_failing_second_up_says_where_the_database_stands(project: Project) -> None:
-    """Also where nothing of the history was read before."""
+    """A failed run reports the database's version even if the history was not read."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_bad.sql": "SELECT nonsense;"})
@@ -148,7 +148,7 @@ def test_failing_second_up_says_where_the_database_stands(project: Project) -> N
 
 
 def test_failing_migration_leaves_schema_as_it_was(project: Project) -> None:
-    """A migration whose second statement fails leaves nothing of its first."""
+    """A migration whose second statement fails leaves the schema unchanged."""
     project.write({"1_account.sql": TABLE})
     project.run()
     before = project.database.dump(without=("lockgate",))
@@ -166,7 +166,7 @@ def test_failing_migration_leaves_schema_as_it_was(project: Project) -> None:
 
 
 def test_error_position_is_shown_with_caret(project: Project) -> None:
-    """An error that the server places points at line, column and text of the file."""
+    """An error with a position shows line, column and text of the file."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -182,7 +182,7 @@ def test_error_position_is_shown_with_caret(project: Project) -> None:
 
 @pytest.mark.parametrize("atomicity", ["auto", "run", "migration"])
 def test_failing_first_run_by_atomicity(project: Project, atomicity: str) -> None:
-    """What stays of a failed first run is what its transactions say."""
+    """The atomicity decides what remains of a failed first run."""
     project.write({"1_account.sql": TABLE, "2_bad.sql": "SELECT nonsense;"})
     report = project.run(LOCKGATE_ATOMICITY=atomicity, LOCKGATE_ROLLBACK="off")
     kept = [("1", "applied")] if atomicity == "migration" else []
@@ -191,7 +191,7 @@ def test_failing_first_run_by_atomicity(project: Project, atomicity: str) -> Non
 
 
 def test_five_runners_at_once_apply_once(project: Project) -> None:
-    """Of five first runs at once one applies, the others find nothing to do, and none fails."""
+    """Of five simultaneous first runs, one applies, the others find nothing to do, and none fails."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -206,7 +206,7 @@ def test_five_runners_at_once_apply_once(project: Project) -> None:
 
 
 def test_five_runners_with_work_in_a_used_database(project: Project) -> None:
-    """Five deploys at once over an existing history apply the new migration once."""
+    """Of five simultaneous deploys on an existing history, one applies the new migration."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_once.sql": "INSERT INTO account VALUES (1);"})
@@ -215,7 +215,7 @@ def test_five_runners_with_work_in_a_used_database(project: Project) -> None:
 
 
 def test_non_transactional_statement_runs_alone(project: Project) -> None:
-    """CREATE INDEX CONCURRENTLY runs without an option, between two shared segments."""
+    """CREATE INDEX CONCURRENTLY runs alone without an option, between two shared segments."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -232,7 +232,7 @@ def test_non_transactional_statement_runs_alone(project: Project) -> None:
 
 
 def test_enum_value_is_committed_before_its_use(project: Project) -> None:
-    """A value added to an enum may be used by the next migration of a first run."""
+    """A new enum value can be used by the next migration of a first run."""
     project.write(
         {
             "1_type.sql": "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE t (m mood);",
@@ -246,7 +246,7 @@ def test_enum_value_is_committed_before_its_use(project: Project) -> None:
 
 
 def test_script_with_own_transaction_keeps_it(project: Project) -> None:
-    """BEGIN and COMMIT of a script enclose our row as well."""
+    """A script's own transaction also contains the history row."""
     project.write({"1_own.sql": "BEGIN;\nCREATE TABLE t (id int);\nCOMMIT;\n"})
     report = project.run()
     assert Status.APPLIED == report.status
@@ -254,7 +254,7 @@ def test_script_with_own_transaction_keeps_it(project: Project) -> None:
 
 
 def test_script_with_own_transaction_fails_whole(project: Project) -> None:
-    """A failure within a script's own transaction leaves neither its work nor our row."""
+    """A failure in a script's own transaction leaves neither its work nor a history row."""
     project.write({"1_own.sql": "BEGIN;\nCREATE TABLE t (id int);\nSELECT 1/0;\nCOMMIT;\n"})
     report = project.run()
     assert Status.FAILED == report.status
@@ -263,7 +263,7 @@ def test_script_with_own_transaction_fails_whole(project: Project) -> None:
 
 
 def test_statements_without_transaction_resume_where_they_stopped(project: Project) -> None:
-    """What of a transaction:false script was done stays, and the next run goes on behind it."""
+    """After a failure with transaction:false, the next run resumes after the applied statements."""
     script = (
         "-- migrate:up transaction:false\nCREATE TABLE t (id int);\n"
         "CREATE INDEX CONCURRENTLY t_id ON t (id);\nINSERT INTO t VALUES (1/{});\n"
@@ -279,7 +279,7 @@ def test_statements_without_transaction_resume_where_they_stopped(project: Proje
 
 
 def test_python_migration_shares_the_transaction(project: Project) -> None:
-    """A Python migration runs in the run's transaction and is undone with it."""
+    """A Python migration runs in the run's transaction and is rolled back with it."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -300,7 +300,7 @@ def test_python_migration_shares_the_transaction(project: Project) -> None:
 
 @pytest.mark.parametrize("call", ["commit", "rollback"])
 def test_python_migration_cannot_end_the_transaction(project: Project, call: str) -> None:
-    """A Python migration that commits or rolls back fails, and nothing stays."""
+    """A Python migration that commits or rolls back fails, and its work is rolled back."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -320,7 +320,7 @@ def test_python_migration_cannot_end_the_transaction(project: Project, call: str
 
 
 def test_python_migration_outside_transaction(project: Project) -> None:
-    """``transaction = False`` gives a connection that commits each statement."""
+    """With ``transaction = False``, a Python migration gets a connection that commits each statement."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -336,7 +336,7 @@ def test_python_migration_outside_transaction(project: Project) -> None:
 
 
 def test_python_error_shows_no_parameters(project: Project) -> None:
-    """The report of a failed Python migration has the server's words and none of the values."""
+    """The report of a failed Python migration contains no parameter values."""
     project.write(
         {
             "1_account.sql": TABLE,
@@ -355,7 +355,7 @@ def test_python_error_shows_no_parameters(project: Project) -> None:
 
 
 def test_copy_data_reaches_the_server(project: Project) -> None:
-    """COPY data of a dump is sent, also several times in a file, and what follows it runs."""
+    """COPY data in a dump is sent, and the statements after it run."""
     project.write(
         {
             "1_dump.sql": (
@@ -373,7 +373,7 @@ def test_copy_data_reaches_the_server(project: Project) -> None:
 
 
 def test_session_state_does_not_leak(project: Project) -> None:
-    """What one migration sets, the next does not see."""
+    """Session settings of one migration do not affect the next."""
     project.write(
         {
             "1_set.sql": "SET search_path = pg_catalog; SET TIME ZONE 'Asia/Tokyo';",
@@ -391,7 +391,7 @@ def test_session_state_does_not_leak(project: Project) -> None:
 
 
 def test_verbatim_sql_is_not_interpreted(project: Project) -> None:
-    """Colons, percent signs, question marks and dollars reach the server as they are."""
+    """Colons, percent signs, question marks and dollars are sent unchanged."""
     text = "'%s :name ? ${x} $1 100% {\"k\":true}'"
     project.write({"1_text.sql": f"CREATE TABLE t AS SELECT {text} AS a;"})
     assert Status.APPLIED == project.run().status
@@ -399,7 +399,7 @@ def test_verbatim_sql_is_not_interpreted(project: Project) -> None:
 
 
 def test_edited_migration_is_drift(project: Project) -> None:
-    """An applied file that was edited refuses the run before anything is touched."""
+    """An edited applied file refuses the run before anything is changed."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"1_account.sql": TABLE.replace("int", "bigint"), "2_more.sql": "SELECT 1;"})
@@ -415,7 +415,7 @@ def test_edited_migration_is_drift(project: Project) -> None:
 
 
 def test_layout_edit_is_a_warning(project: Project) -> None:
-    """A comment or layout edit of an applied file is reported and tolerated."""
+    """An edit of comments or layout in an applied file is a warning."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write(
@@ -428,7 +428,7 @@ def test_layout_edit_is_a_warning(project: Project) -> None:
 
 
 def test_missing_migration_is_drift(project: Project) -> None:
-    """An applied file that is gone, below the latest, refuses the run."""
+    """A missing file below the latest version refuses the run."""
     project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
     project.run()
     project.remove("1_account.sql")
@@ -439,7 +439,7 @@ def test_missing_migration_is_drift(project: Project) -> None:
 
 
 def test_version_that_only_the_database_knows_is_ahead(project: Project) -> None:
-    """An older package meets a newer database: reported, never an error."""
+    """A version that only the database knows is reported as ahead and is not an error."""
     project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
     project.run()
     project.remove("2_more.sql")
@@ -459,7 +459,7 @@ def test_version_that_only_the_database_knows_is_ahead(project: Project) -> None
 def test_out_of_order_by_policy(
     project: Project, policy: str, status: Status, history: list[str]
 ) -> None:
-    """A pending version below the latest applied one is refused, applied or skipped."""
+    """The policy decides whether a version below the latest is refused, applied or skipped."""
     project.write({"1_a.sql": "SELECT 1;", "3_c.sql": "SELECT 3;"})
     project.run()
     project.write({"2_b.sql": "SELECT 2;"})
@@ -485,7 +485,7 @@ def test_unknown_target_is_refused(project: Project) -> None:
 
 
 def test_repeatable_runs_again_when_changed(project: Project) -> None:
-    """A repeatable migration runs again when, and only when, its text changes."""
+    """A repeatable migration runs again only if its text changed."""
     project.write({"R__v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1 AS a;"})
     project.run()
     assert Status.UP_TO_DATE == project.run().status
@@ -496,7 +496,7 @@ def test_repeatable_runs_again_when_changed(project: Project) -> None:
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.STATUS, Action.VALIDATE])
 def test_reading_actions_change_nothing(project: Project, action: Action) -> None:
-    """Looking at a database creates nothing in it, not even our tables."""
+    """Read-only actions create nothing in the database, not even Lockgate's tables."""
     project.write({"1_account.sql": TABLE})
     report = project.run(action)
     assert Status.PLANNED == report.status
@@ -506,7 +506,7 @@ def test_reading_actions_change_nothing(project: Project, action: Action) -> Non
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE])
 def test_plan_and_validate_refuse_drift(project: Project, action: Action) -> None:
-    """A plan that could not be carried out, and a history that does not validate, say so."""
+    """Plan and validate refuse drift; status does not."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"1_account.sql": "SELECT 1;"})
@@ -515,7 +515,7 @@ def test_plan_and_validate_refuse_drift(project: Project, action: Action) -> Non
 
 
 def test_status_lists_history(project: Project) -> None:
-    """Status shows what was applied and what is pending."""
+    """Status lists the applied and the pending migrations."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_more.sql": "SELECT 1;"})
@@ -525,7 +525,7 @@ def test_status_lists_history(project: Project) -> None:
 
 
 def test_busy_database_names_the_holder(project: Project) -> None:
-    """A run that may not wait is refused with who holds the lock, and where it is."""
+    """A run that may not wait for the lock reports its holder and the holder's current migration."""
     gate = Gate(project.database)
     project.write({"20261122_slow.sql": Gate.SQL})
     holder = Background.start(project.run)
@@ -543,7 +543,7 @@ def test_busy_database_names_the_holder(project: Project) -> None:
 
 
 def test_lock_timeout_is_retried(project: Project) -> None:
-    """A table that another session holds makes the segment wait, retry, and fail in the end."""
+    """A segment that waits for a locked table is retried, and finally fails."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
@@ -558,10 +558,10 @@ def test_lock_timeout_is_retried(project: Project) -> None:
 
 
 def test_lock_timeout_names_the_blockers(project: Project) -> None:
-    """Whoever was in the way is named, with the query's values left out.
+    """The sessions that block a statement are reported, without literals in their queries.
 
-    The session that is in the way leaves as soon as it was seen; what fails then does so as a lock
-    timeout would, at no particular time.
+    The blocking session ends as soon as it was seen. The failure that follows imitates a lock timeout,
+    without its timing.
     """
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -587,12 +587,12 @@ def test_lock_timeout_names_the_blockers(project: Project) -> None:
         return len(asked_at) > 1
 
     def leave() -> None:
-        # Whoever asks again has read the first answer.
+        # A second query means that the first answer was read.
         wait_until(has_asked_twice, "an observer that asks who is in the way")
         other.run("ROLLBACK")
 
     leaving = Background.start(leave)
-    # An observer asks after half of the lock_timeout of the settings.
+    # An observer asks after half of the configured lock_timeout.
     error = project.run(LOCKGATE_LOCK_TIMEOUT="400ms", LOCKGATE_LOCK_RETRIES="0").error
     leaving.result()
     assert error is not None
@@ -602,9 +602,9 @@ def test_lock_timeout_names_the_blockers(project: Project) -> None:
 
 
 def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
-    """A blocker that goes away between two tries costs a retry and nothing else.
+    """A blocker that ends between two attempts costs one retry.
 
-    The migration behind it, which was written ahead, waits for its turn.
+    The next migration was already sent ahead, and waits for its turn.
     """
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -632,9 +632,9 @@ def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
 def test_time_that_is_left_is_that_of_the_migration_itself(
     project: Project, atomicity: str, between: int
 ) -> None:
-    """What was written while a long migration ran is written again when its turn comes.
+    """After a long migration, the next one gets the remaining time of its own start.
 
-    That is the next transaction, or in one for all the message behind a hundred migrations.
+    It is set again in the next transaction, or, in a shared one, in the message after 100 migrations.
     """
     look = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
     project.write({"001_seen.sql": f"CREATE TABLE seen AS {look}; SELECT pg_sleep(1.1);"})
@@ -651,7 +651,7 @@ def test_time_that_is_left_is_that_of_the_migration_itself(
 def test_history_is_read_again_where_another_run_had_the_lock(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that is overtaken between its first look and the lock plans with what is there then."""
+    """If another run had the lock since the first look, the run plans again with the current history."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
@@ -665,7 +665,7 @@ def test_history_is_read_again_where_another_run_had_the_lock(
 def test_row_written_by_hand_before_the_lock_is_met_and_kept(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is overwritten, nothing is run, and the next run goes by the row."""
+    """A row written by hand before the lock is not overwritten, and its migration is not applied."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write({"2_email.sql": "ALTER TABLE account ADD COLUMN email text;"})
@@ -693,7 +693,7 @@ def test_row_written_by_hand_before_the_lock_is_met_and_kept(
 
 
 def test_rows_that_are_there_and_rows_that_are_new_are_written_together(project: Project) -> None:
-    """A changed repeatable migration shares the transaction of one that was never applied."""
+    """A changed repeatable and a new migration share a transaction, and both rows are written."""
     project.write({"1_account.sql": TABLE, "R__one.sql": "CREATE VIEW one AS SELECT 1 AS x;"})
     project.run()
     project.write(
@@ -712,7 +712,7 @@ def test_rows_that_are_there_and_rows_that_are_new_are_written_together(project:
 
 
 def sessions(project: Project) -> list[list[Any]]:
-    """Return the sessions of ours that are left."""
+    """Return the remaining sessions of Lockgate."""
     return project.database.run(
         "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'lockgate%'"
         " AND datname = current_database()"
@@ -720,7 +720,7 @@ def sessions(project: Project) -> list[list[Any]]:
 
 
 def test_deadline_cancels_on_the_server(project: Project) -> None:
-    """A run out of time cancels its statement, rolls back, unlocks and says incomplete."""
+    """A run out of time cancels its statement, rolls back, frees the lock and reports incomplete."""
     project.write({"1_account.sql": TABLE, "2_slow.sql": "SELECT pg_sleep(60);"})
     deadline = Deadline(lambda: 3_600_000, RESERVE_MS)
     running = Background.start(lambda: project.run(deadline=deadline))
@@ -736,7 +736,7 @@ def test_deadline_cancels_on_the_server(project: Project) -> None:
 
 
 def test_interrupt_ends_the_run(project: Project) -> None:
-    """An interrupted run stops as one out of time does, and the next one finishes the work."""
+    """An interrupted run stops like one out of time, and the next run finishes the work."""
     gate = Gate(project.database)
     project.write({"1_account.sql": TABLE, "2_slow.sql": Gate.SQL})
     deadline = Deadline(None, RESERVE_MS)
@@ -755,7 +755,7 @@ def test_interrupt_ends_the_run(project: Project) -> None:
 
 
 def test_many_migrations_share_messages(project: Project) -> None:
-    """A fresh database takes hundreds of migrations in one segment, each recorded by itself."""
+    """On a fresh database, hundreds of migrations are one segment, and each has its own row."""
     project.write({f"{n:04}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 351)})
     report = project.run()
     assert Status.APPLIED == report.status
@@ -765,7 +765,7 @@ def test_many_migrations_share_messages(project: Project) -> None:
 
 
 def test_scripts_of_megabytes_share_a_transaction(project: Project) -> None:
-    """None of them is written ahead, and each is recorded once and in its order."""
+    """Scripts of megabytes share a transaction, and each is recorded once and in order."""
     long = f"SELECT '{'x' * 1_200_000}';\n"
     project.write({f"{n}_t.sql": f"{long}CREATE TABLE t{n} (id int);" for n in range(1, 4)})
     project.write({"4_t.py": "def up(connection):\n    pass\n", "5_t.sql": f"{long}SELECT 5;"})
@@ -776,7 +776,7 @@ def test_scripts_of_megabytes_share_a_transaction(project: Project) -> None:
 
 
 def test_failure_deep_in_a_long_segment_is_found(project: Project) -> None:
-    """The statement that failed is found by its number also where the server gives no position."""
+    """A failed statement is found by its number even if the server gives no position."""
     project.write({f"{n:04}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 251)})
     project.write(
         {"0187_t.sql": "CREATE TABLE t187 (id int);\nSELECT 1;\n DO $$ BEGIN RAISE 'no'; END $$;"}
@@ -788,7 +788,7 @@ def test_failure_deep_in_a_long_segment_is_found(project: Project) -> None:
 
 
 def test_statement_of_more_migrations_than_the_lock_table_holds(project: Project) -> None:
-    """A run that one transaction cannot hold becomes segments of a hundred."""
+    """A run that exceeds the lock table is split into segments of a hundred migrations."""
     project.write({f"{n:05}_t.sql": f"CREATE TABLE t{n} (id int);" for n in range(1, 260)})
     report = project.run(LOCKGATE_ATOMICITY="run")
     slots = int(

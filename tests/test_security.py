@@ -1,4 +1,4 @@
-"""What somebody gains who may create objects in the database, or own what we read: nothing."""
+"""A role that can create objects in the database, or owns what Lockgate reads, gains nothing."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ TYPES = (
 )
 COMPARISONS = ("=", "<>", "<", ">", "<=", ">=", "~", "!~", "~~")
 CALCULATIONS = ("*", "/", "+", "-", "||")
-# Behind pg_catalog, where only a better match is taken; and before it, where anything is.
+# After pg_catalog, where only a better match is chosen; and before it, where any match is.
 PATHS = ('"$user", public', "public, pg_catalog")
 
 
 def make_trap(name: str, arguments: str, result: str) -> str:
-    """Return a function that ends whatever calls it."""
+    """Return the definition of a function that raises when called."""
     body = f"$t$BEGIN RAISE EXCEPTION 'trapped in {name}({arguments})'; END$t$"
     head = f'CREATE FUNCTION public."{name}"({arguments}) RETURNS {result}'
     return f"{head} LANGUAGE plpgsql AS {body}"
 
 
 def list_operator_traps() -> Iterator[str]:
-    """Yield an operator for every pair of types that ours may stand between."""
+    """Yield an operator for every pair of types that Lockgate's SQL may use."""
     for left in TYPES:
         for right in TYPES:
             one, other = f"pg_catalog.{left}", f"pg_catalog.{right}"
@@ -55,7 +55,7 @@ def list_operator_traps() -> Iterator[str]:
 
 
 def list_function_traps(database: Database) -> Iterator[str]:
-    """Yield a function for every one of PostgreSQL's that a source of ours might mean."""
+    """Yield a function for every function of PostgreSQL that Lockgate's sources may call."""
     paths = [path for folder in SOURCES for path in folder.rglob("*.py")]
     text = "".join(path.read_text("utf-8") for path in paths)
     names = sorted(set(re.findall(r"\b([a-z][a-z0-9_]+)\(", text)))
@@ -70,14 +70,14 @@ def list_function_traps(database: Database) -> Iterator[str]:
     )
     assert len(rows) > 50
     yield from (make_trap(*row) for row in rows)
-    # Closer to what is given than PostgreSQL's own.
+    # These match the argument types more closely than PostgreSQL's own functions.
     yield make_trap("format", "text, pg_catalog.name, pg_catalog.name", "text")
     yield make_trap("length", "varchar", "integer")
     yield make_trap("coalesce", "text, text", "text")
 
 
 def list_type_traps() -> Iterator[str]:
-    """Yield a domain of each type's name, that nothing belongs to."""
+    """Yield a domain with the name of each type, whose check accepts no value."""
     for name in TYPES:
         yield f"CREATE DOMAIN public.{name} AS pg_catalog.{name} CHECK (VALUE IS NULL)"
     for name in ("pg_class", "pg_stat_activity", "pg_namespace", "migration_lock"):
@@ -86,7 +86,7 @@ def list_type_traps() -> Iterator[str]:
 
 @pytest.fixture(params=PATHS)
 def trapped(project: Project, request: pytest.FixtureRequest) -> Project:
-    """Give a project whose database has a trap for every name that is not qualified."""
+    """Give a project whose database has a trap for every unqualified name."""
     database = project.database
     traps = [*list_operator_traps(), *list_function_traps(database), *list_type_traps()]
     database.run(";\n".join(traps))
@@ -95,13 +95,13 @@ def trapped(project: Project, request: pytest.FixtureRequest) -> Project:
 
 
 def test_traps_spring(trapped: Project) -> None:
-    """The traps work: what is not qualified falls into them."""
+    """The traps work: an unqualified operator calls one."""
     with pytest.raises(Exception, match="trapped in trap_="):
         trapped.database.run("SELECT 'a'::pg_catalog.name = 1::pg_catalog.int4")
 
 
 def test_hostile_path_changes_nothing_of_a_project_s_life(trapped: Project) -> None:
-    """No statement of ours uses an operator, function, type or table that somebody else defined."""
+    """Lockgate's statements use no operator, function, type or table of another user."""
     trapped.write(
         {
             "1_t.sql": "CREATE TABLE public.t (i integer); INSERT INTO public.t VALUES (1), (1);",
@@ -122,7 +122,7 @@ def test_hostile_path_changes_nothing_of_a_project_s_life(trapped: Project) -> N
 
 
 def test_hostile_path_does_not_reach_into_going_down(trapped: Project) -> None:
-    """Looking for rows that would be lost falls into no trap either, and still finds them."""
+    """The search for lost rows calls no trap and still finds the rows."""
     script = (
         "-- migrate:up\nCREATE TABLE public.t (i integer);\n-- migrate:down\nDROP TABLE public.t;"
     )
@@ -136,7 +136,7 @@ def test_hostile_path_does_not_reach_into_going_down(trapped: Project) -> None:
 
 
 def test_hostile_path_does_not_hide_the_values_of_a_column(project: Project) -> None:
-    """An equality of somebody else's that is never true does not make a column look empty."""
+    """Another user's equality operator does not make a column look empty."""
     script = (
         "-- migrate:up\nCREATE TABLE public.t (i integer, j integer);\n"
         "-- migrate:down\nALTER TABLE public.t DROP COLUMN j;"
@@ -161,7 +161,7 @@ def test_hostile_path_does_not_hide_the_values_of_a_column(project: Project) -> 
     ],
 )
 def test_hostile_path_does_not_reach_into_adopting(trapped: Project, tool: str, table: str) -> None:
-    """Another tool's table is read without falling into a trap."""
+    """Reading another tool's table calls no trap."""
     trapped.write({"1_t.sql": "CREATE TABLE public.t (i integer);"})
     trapped.database.run(f"CREATE TABLE public.{table}")
     if tool == "rails":
@@ -172,7 +172,7 @@ def test_hostile_path_does_not_reach_into_adopting(trapped: Project, tool: str, 
 
 
 def test_hostile_path_hides_no_holder_and_no_blocker(trapped: Project) -> None:
-    """A dead holder is replaced, a lock broken and a session in the way named as ever."""
+    """With traps, a dead holder is replaced, a lock broken, and a blocking session reported as usual."""
     trapped.write({"1_t.sql": "CREATE TABLE public.t (i integer);"})
     trapped.run()
     trapped.database.run(
@@ -200,12 +200,12 @@ def read_sqlstate(report: Report) -> str | None:
     return None if report.error is None else report.error.sqlstate
 
 
-# Tables of somebody else's.
+# Tables of other users.
 
 
 @pytest.fixture
 def stranger(database: Database) -> Iterator[str]:
-    """Give a role that may create schemas in the database, and nothing else."""
+    """Give a role that may only create schemas in the database."""
     name = f"stranger_{database.name}"
     database.run(
         f"CREATE ROLE {name} LOGIN PASSWORD 'x'; CREATE ROLE app_{name} PASSWORD 'x' LOGIN"
@@ -216,7 +216,7 @@ def stranger(database: Database) -> Iterator[str]:
 
 
 def as_role(project: Project, role: str) -> str:
-    """Return the URL by which a role signs in."""
+    """Return the URL with which a role signs in."""
     database = project.database
     return f"postgresql://{role}:x@{database.host}:{database.port}/{database.name}"
 
@@ -225,7 +225,7 @@ def as_role(project: Project, role: str) -> str:
 def test_tables_that_a_stranger_prepared_are_not_touched(
     project: Project, stranger: str, kind: str
 ) -> None:
-    """Who owns our tables could run anything with our rights: by a view's function, or a trigger."""
+    """Tables prepared by another role are refused, because its code could run with our rights."""
     opened = project.database.connect(user=stranger, password="x")
     opened.run("CREATE SCHEMA lockgate")
     opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")
@@ -254,7 +254,7 @@ def test_tables_that_a_stranger_prepared_are_not_touched(
 def test_tables_of_a_role_that_one_is_a_member_of_are_ones_own(
     project: Project, stranger: str
 ) -> None:
-    """Users that take turns are members of the role that owns the tables, and are let in."""
+    """Tables owned by a role of which the user is a member are accepted, as with alternating users."""
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
     project.database.run(f"GRANT ALL ON SCHEMA public TO {stranger}, app_{stranger}")
     first = project.run(LOCKGATE_DATABASE_URL=as_role(project, stranger))
@@ -266,7 +266,7 @@ def test_tables_of_a_role_that_one_is_a_member_of_are_ones_own(
 
 
 def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger: str) -> None:
-    """Its owner could drop our tables, and put others in their place, at any time."""
+    """An empty schema owned by another role is refused, since its owner could replace tables in it."""
     opened = project.database.connect(user=stranger, password="x")
     opened.run("CREATE SCHEMA lockgate")
     opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")
@@ -287,7 +287,7 @@ def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger
 def test_schema_that_a_trusted_role_made_is_used(
     project: Project, stranger: str, owner: str
 ) -> None:
-    """Superusers and the database's owner can do anything here in any case."""
+    """A schema owned by a superuser or the database's owner is used, as they can do anything anyway."""
     database = project.database
     schema = "public" if owner == "public" else "lockgate"
     if owner == "owner of the database":
@@ -325,7 +325,7 @@ TAKEN_OVER = {
 def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
     project: Project, stranger: str, kind: str, atomicity: str
 ) -> None:
-    """They are looked at again before each row, so that nothing of the stranger's runs as this role."""
+    """Ownership is checked again before each row, so another role's code never runs as this role."""
     database = project.database
     take_over = TAKEN_OVER[kind].format(stranger=stranger)
     database.run(f"GRANT ALL ON SCHEMA public TO {stranger}, app_{stranger}")
@@ -356,7 +356,7 @@ def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
 
 
 def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: str) -> None:
-    """Nobody but their owner changes what they do."""
+    """Another role cannot create a trigger on Lockgate's tables."""
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
     project.run()
     opened = project.database.connect(user=stranger, password="x")
@@ -373,7 +373,7 @@ def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: s
 
 @pytest.mark.parametrize("table", ["migration_history", "migration_run", "migration_lock"])
 def test_trigger_on_our_tables_ends_the_run_and_is_not_quoted(project: Project, table: str) -> None:
-    """A trigger of the owner's that raises what it read: nothing stays, and nobody hears the row."""
+    """A trigger that raises row data fails the run, is rolled back, and is not quoted in the report."""
     project.write({"1_t.sql": "CREATE TABLE account (secret text);"})
     project.run()
     project.database.run(
@@ -411,7 +411,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_file_name_is_only_a_name(project: Project, name: str) -> None:
-    """It is recorded as it stands and breaks out of no statement, session name or screen."""
+    """A hostile file name is recorded unchanged and cannot escape into SQL, session name or screen."""
     body = "CREATE TABLE public.made ();"
     project.write({"1_account.sql": "CREATE TABLE public.account (i integer);"})
     project.write({f"2_{name}.sql": body, f"R__{name}.sql": "SELECT 1;"})
@@ -432,6 +432,6 @@ def test_hostile_file_name_is_only_a_name(project: Project, name: str) -> None:
 @pytest.mark.parametrize("setting", ["LOCKGATE_SCHEMA", "LOCKGATE_SET_ROLE"])
 @pytest.mark.parametrize("value", [*HOSTILE, "a.b", "a b", "é", "x" * 64])
 def test_hostile_identifier_in_a_setting_is_refused_at_the_door(setting: str, value: str) -> None:
-    """What is no plain name is refused before anything is connected to."""
+    """An identifier that is not a plain name is refused before connecting."""
     with pytest.raises(SettingInvalid):
         read_settings({setting: value})

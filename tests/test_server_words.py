@@ -1,4 +1,4 @@
-"""What the server adds to an error: names are shown everywhere, row data in a terminal alone."""
+"""Details that the server adds to an error: names are always shown, row data only in a terminal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FUNCTION = (
 def test_names_that_the_server_adds_are_in_the_report(
     project: Project, first: str, second: str, expected: str
 ) -> None:
-    """What depends on a table, what uses a column, and which line of which function failed."""
+    """Dependent views, rules on a column and the failed line of a function are in the report."""
     project.write({"1_first.sql": first, "2_second.sql": second})
     report = project.run()
     assert report.error is not None
@@ -74,7 +74,7 @@ ROWS = (
 def test_row_data_is_in_no_report_and_no_event(
     project: Project, script: str, language: str
 ) -> None:
-    """Keys, rows and values stay between the server and the terminal."""
+    """Keys, rows and values are neither in the report nor in an event."""
     body = f"\n{script}".replace("; ", ";\n")
     name, text = "2_bad.sql", body
     if language == "python":
@@ -90,7 +90,7 @@ def test_row_data_is_in_no_report_and_no_event(
 
 
 class Shell:
-    """A terminal in which `lockgate up` is run."""
+    """A terminal in which `lockgate up` runs."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Shell:
         monkeypatch.setenv("LOCKGATE_MIGRATIONS", str(project.folder))
 
     def run(self, *words: str) -> tuple[str, str]:
-        """Return what it wrote to standard output and to standard error."""
+        """Return the output on standard output and on standard error."""
         main(["up", *words])
         captured = self._capfd.readouterr()
         return captured.out, captured.err
@@ -122,13 +122,13 @@ def shell(
 def test_terminal_shows_the_row_that_was_in_the_way(
     project: Project, shell: Shell, words: tuple[str, ...]
 ) -> None:
-    """The person before it may see the database, and needs the key."""
+    """A terminal shows the key of the conflicting row."""
     project.write({"1_t.sql": TABLE, "2_bad.sql": ROWS[0]})
     assert f"DETAIL  Key (a)=({SECRET_ROW}) already exists." in shell.run(*words)[1]
 
 
 def test_terminal_shows_what_a_migration_raises_for_people(project: Project, shell: Shell) -> None:
-    """Notices and warnings reach the person; a report has none of them."""
+    """A terminal shows the notices and warnings of a migration."""
     say = "DO $$ BEGIN RAISE NOTICE 'moved % rows', 7; RAISE WARNING 'look at t'; END $$;"
     project.write({"1_say.sql": say})
     shown = shell.run()[1]
@@ -137,7 +137,7 @@ def test_terminal_shows_what_a_migration_raises_for_people(project: Project, she
 
 
 def test_terminal_shows_a_hundred_notices_of_a_loop(project: Project, shell: Shell) -> None:
-    """A notice for each row would push everything else off the screen."""
+    """A terminal shows at most a hundred notices, and says that more are not shown."""
     loop = "DO $$ BEGIN FOR i IN 1..1000 LOOP RAISE NOTICE 'row %', i; END LOOP; END $$;"
     project.write({"1_say.sql": loop})
     shown = shell.run()[1]
@@ -146,7 +146,7 @@ def test_terminal_shows_a_hundred_notices_of_a_loop(project: Project, shell: She
 
 
 def test_copy_with_a_trigger_that_notices_each_row_ends(project: Project, shell: Shell) -> None:
-    """Notices that nobody reads while data goes out would block both sides."""
+    """COPY with a trigger that raises a notice for each row does not deadlock."""
     trigger = (
         "CREATE TABLE t (a text); CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE NOTICE '%', repeat('x', 1000); RETURN new; END $$;"
@@ -158,7 +158,7 @@ def test_copy_with_a_trigger_that_notices_each_row_ends(project: Project, shell:
 
 
 def test_json_of_a_terminal_has_no_row(project: Project, shell: Shell) -> None:
-    """It may be kept in a log."""
+    """With --json, a terminal shows no row data, because the output may be logged."""
     project.write({"1_t.sql": TABLE, "2_bad.sql": "SELECT a::int FROM t;"})
     out, _ = shell.run("--json")
     assert "22P02" == json.loads(out)["error"]["sqlstate"]
@@ -168,7 +168,7 @@ def test_json_of_a_terminal_has_no_row(project: Project, shell: Shell) -> None:
 def test_values_that_are_hidden_are_masked_in_what_a_terminal_shows(
     project: Project, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable that a file filled in is a secret, in a terminal too."""
+    """A variable's value is masked in notices and details in a terminal."""
     monkeypatch.setenv("TOKEN", "hunter2hunter2")
     body = "RAISE NOTICE 'it is ${TOKEN}'; RAISE 'x' USING DETAIL = 'so ${TOKEN}';"
     project.write({"1_t.sql": f"-- migrate:env on\nDO $$ BEGIN {body} END $$;"})

@@ -1,4 +1,4 @@
-"""Settings are read strictly: a value that cannot be, or a name that is none, ends the run."""
+"""Settings are read strictly: an invalid value or an unknown name refuses the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lockgate.settings import (
     read_settings,
 )
 
-# Each setting with a value that is not its default, and what it becomes.
+# Each setting with a value that is not its default, and the result of reading it.
 EXAMPLES = [
     ("LOCKGATE_SECRET_ARN", "app/db", "app/db"),
     ("LOCKGATE_DATABASE_URL", "postgresql://h/d", "postgresql://h/d"),
@@ -132,24 +132,24 @@ REFUSED = [
 
 
 def test_settings_of_an_empty_environment_are_the_defaults() -> None:
-    """Nothing has to be set for settings to be read."""
+    """An empty environment gives the defaults."""
     assert Settings() == read_settings({})
 
 
 def test_every_setting_has_an_example_here() -> None:
-    """A new setting gets its line in the table above."""
+    """Every setting has an example in the table above."""
     assert [setting.name for setting in SETTINGS] == [name for name, _, _ in EXAMPLES]
 
 
 def test_every_setting_fills_a_field_of_its_own() -> None:
-    """Fields and settings are one to one; the variables are no setting."""
+    """Every setting has its own field, and the only other field is for variables."""
     fields = [field.name for field in dataclasses.fields(Settings)]
     assert [*fields[:-1], "variables"] == [*(setting.field for setting in SETTINGS), "variables"]
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), EXAMPLES, ids=lambda value: str(value)[:30])
 def test_setting_given_replaces_its_default(name: str, value: str, expected: object) -> None:
-    """Each is read into its field and touches no other; space around a value does not count."""
+    """A setting changes only its own field; space around its value is ignored."""
     field = next(setting.field for setting in SETTINGS if setting.name == name)
     changes: dict[str, Any] = {field: expected}
     assert getattr(Settings(), field) != expected
@@ -159,13 +159,13 @@ def test_setting_given_replaces_its_default(name: str, value: str, expected: obj
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])
 @pytest.mark.parametrize("value", ["", "  "])
 def test_empty_setting_counts_as_not_given(name: str, value: str) -> None:
-    """CloudFormation cannot leave a variable out, so it may leave it empty."""
+    """An empty value counts as not given, because CloudFormation cannot omit a variable."""
     assert Settings() == read_settings({name: value})
 
 
 @pytest.mark.parametrize(("name", "value", "accepted"), REFUSED, ids=lambda value: str(value)[:30])
 def test_value_that_a_setting_cannot_have_is_refused(name: str, value: str, accepted: str) -> None:
-    """The message names setting and value, and says what is accepted."""
+    """The message names the setting, its value and the accepted values."""
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: value})
     assert f'{name} cannot be "{value}": {accepted}.' == caught.value.message
@@ -174,7 +174,7 @@ def test_value_that_a_setting_cannot_have_is_refused(name: str, value: str, acce
 
 
 def test_every_setting_with_rules_has_a_refused_value_here() -> None:
-    """Only free text is accepted as it is."""
+    """Every setting except free text has a refused value in the table above."""
     free = {name for name, value, expected in EXAMPLES if value == expected}
     free -= {"LOCKGATE_SET_ROLE", "LOCKGATE_SCHEMA"}
     assert {setting.name for setting in SETTINGS} == free | {name for name, _, _ in REFUSED}
@@ -190,21 +190,21 @@ def test_every_setting_with_rules_has_a_refused_value_here() -> None:
     ],
 )
 def test_unknown_name_is_refused_with_the_nearest(name: str, advice: str) -> None:
-    """A setting with a typing error would otherwise be without effect, and nobody would know."""
+    """An unknown setting is refused, with the nearest name as advice."""
     with pytest.raises(SettingInvalid) as caught:
         read_settings({name: ""})
     assert f"Unknown setting {name}.{advice}" == caught.value.message
 
 
 def test_names_that_are_not_lockgates_are_nobodys_mistake() -> None:
-    """Other programs' variables and those of our tests are left alone."""
+    """Variables of other programs and of the tests are ignored."""
     environment = {"LOCKGATE_TEST_POSTGRES_ROOTS": "x", "LOCKGATES": "x", "lockgate_tls": "x"}
     wanted = {"LOCKGATES": "x", "lockgate_tls": "x"}
     assert dataclasses.replace(Settings(), variables=wanted) == read_settings(environment)
 
 
 def test_variables_hide_what_migrations_must_not_see() -> None:
-    """AWS's credentials, our own settings and the runtime's variables reach no migration."""
+    """Migrations see neither AWS credentials, Lockgate's settings nor the runtime's variables."""
     environment = {
         "TEAM": "billing",
         "EMPTY": "",
@@ -217,13 +217,13 @@ def test_variables_hide_what_migrations_must_not_see() -> None:
 
 
 def test_settings_shown_hold_no_secret() -> None:
-    """A log of the settings gives neither the URL nor the variables away."""
+    """The repr of the settings contains neither the URL nor the variables."""
     settings = read_settings({"LOCKGATE_DATABASE_URL": "postgresql://u:sesame@h/d", "K": "sesame"})
     assert "sesame" not in repr(settings)
 
 
 def test_refused_database_url_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Were the URL ever refused here, its password would stay out of the message."""
+    """A refused database URL is not quoted, because it contains a password."""
 
     def refuse(_value: str) -> str:
         raise ValueError("it is wrong")
@@ -238,7 +238,7 @@ def test_refused_database_url_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_answer_settings_are_read_beside_broken_ones() -> None:
-    """A function whose settings are wrong still knows how to answer CloudFormation."""
+    """The settings for answering CloudFormation are read even if others are invalid."""
     environment = {
         "LOCKGATE_CFN_RESPONSE": "return",
         "LOCKGATE_CFN_LOOPBACK": "maybe",
@@ -251,17 +251,17 @@ def test_answer_settings_are_read_beside_broken_ones() -> None:
 
 
 def test_broken_reserve_counts_as_not_given() -> None:
-    """An answer is due in time also where the setting that says when is broken."""
+    """An invalid reserve is replaced by the default, so that the answer is in time."""
     assert Settings() == read_answer_settings({"LOCKGATE_RESERVE": "soon"})
 
 
 def test_every_action_may_be_allowed() -> None:
-    """The setting accepts each action by its name."""
+    """The setting accepts every action by its name."""
     environment = {"LOCKGATE_ALLOWED_ACTIONS": ",".join(Action)}
     assert tuple(Action) == read_settings(environment).allowed_actions
 
 
 def test_environment_is_the_process_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the process is given is what is read."""
+    """The environment is that of the process."""
     monkeypatch.setenv("LOCKGATE_HOST", "db.internal")
     assert "db.internal" == read_environment()["LOCKGATE_HOST"]

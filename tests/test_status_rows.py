@@ -1,4 +1,4 @@
-"""What `status` says of rows that no run applied, and of migrations that are there in part."""
+"""`status` for rows that no run applied, and for partly applied migrations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show(project: Project) -> tuple[dict[str, Any], str]:
     ("action", "word"), [("baseline", "baselined"), ("adopt", "adopted"), ("repair", "marked")]
 )
 def test_row_that_no_run_applied_is_shown_as_such(project: Project, action: str, word: str) -> None:
-    """It has no duration, and its action is named."""
+    """A row that was baselined, adopted or marked is shown as such, without a duration."""
     project.write(FILES)
     if action == "baseline":
         report = project.do(Action.BASELINE, target="2", **OPERATOR)
@@ -59,7 +59,7 @@ def test_row_that_no_run_applied_is_shown_as_such(project: Project, action: str,
 
 
 def test_row_that_a_run_applied_has_its_duration(project: Project) -> None:
-    """And no further word, before and behind a repair of its checksum."""
+    """A row that a run applied shows its duration, before and after an accepted edit."""
     project.write(FILES)
     assert Status.APPLIED == project.run().status
     for _ in range(2):
@@ -71,7 +71,7 @@ def test_row_that_a_run_applied_has_its_duration(project: Project) -> None:
 
 
 def test_migration_that_is_there_in_part_says_how_far(project: Project) -> None:
-    """The statement that it came to, of how many."""
+    """A partly applied migration shows the number of applied and of all statements."""
     project.write({"1_part.sql": PARTIAL})
     assert Status.FAILED == project.run().status
     entry, line = show(project)

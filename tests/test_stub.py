@@ -1,4 +1,4 @@
-"""Another tool's empty history table, made for migrations that touch it: it goes with a failed run."""
+"""The empty copy of another tool's history table for migrations that use it; a failed run drops it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lockgate.report.report import ErrorInfo, Report
 
 FAILING = "DELETE FROM {table}; SELECT nothing;"
-# By tool: the folder's files besides the one that fails, the failing one, and the stub that it names.
+# By tool: further files, the failing file, its frame, and the name of the stub table.
 FOLDERS = {
     "dbmate": ({}, "1_x.sql", "-- migrate:up\n{sql}\n", "schema_migrations"),
     "goose": ({}, "1_x.sql", "-- +goose Up\n{sql}\n", "goose_db_version"),
@@ -37,7 +37,7 @@ FOLDERS = {
 
 
 def write(project: Project, tool: str, sql: str | None = None) -> str:
-    """Write a folder whose only migration touches the tool's table; return that table."""
+    """Write a folder whose only migration uses the tool's table, and return that table."""
     files, name, frame, table = FOLDERS[tool]
     text = (sql or FAILING).format(table=table)
     project.write({**files, name: frame.format(sql=text)})
@@ -53,7 +53,7 @@ def error_of(report: Report) -> ErrorInfo:
 
 @pytest.mark.parametrize("tool", FOLDERS)
 def test_failed_first_run_leaves_no_stub(project: Project, tool: str) -> None:
-    """The table and its schema were made by the run, and nothing needs them."""
+    """A failed first run drops the stub and its schema."""
     write(project, tool)
     before = read_contents(project.database)
     error = error_of(project.run())
@@ -62,7 +62,7 @@ def test_failed_first_run_leaves_no_stub(project: Project, tool: str) -> None:
 
 
 def test_undone_run_leaves_no_stub(project: Project) -> None:
-    """What the run had applied is undone, and the stub goes after it."""
+    """After an automatic undo, the stub is dropped too."""
     write(project, "dbmate", "CREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;")
     project.write({"2_x.sql": "-- migrate:up\nDELETE FROM schema_migrations; SELECT nothing;\n"})
     before = read_contents(project.database)
@@ -72,7 +72,7 @@ def test_undone_run_leaves_no_stub(project: Project) -> None:
 
 
 def test_run_that_keeps_something_keeps_the_stub(project: Project) -> None:
-    """Migrations that stay may need it."""
+    """A run that keeps a migration keeps the stub, because the migration may need it."""
     write(project, "dbmate", "CREATE TABLE a ();")
     project.write({"2_x.sql": "-- migrate:up\nDELETE FROM schema_migrations; SELECT nothing;\n"})
     assert "kept" == error_of(project.run(LOCKGATE_ATOMICITY="migration")).state_after
@@ -80,7 +80,7 @@ def test_run_that_keeps_something_keeps_the_stub(project: Project) -> None:
 
 
 def test_table_that_was_there_before_stays(project: Project) -> None:
-    """It is not this run's, though it is empty."""
+    """An empty table that existed before the run is not dropped."""
     write(project, "dbmate")
     project.database.run("CREATE TABLE schema_migrations (version varchar(128) PRIMARY KEY)")
     before = read_contents(project.database)
@@ -100,7 +100,7 @@ def test_table_that_was_there_before_stays(project: Project) -> None:
     ],
 )
 def test_stub_that_somebody_uses_stays_and_is_named(project: Project, use: str) -> None:
-    """With rows, with a view on it, or another table by its name, it is not dropped."""
+    """A stub with rows, with a view on it, or replaced by another table is kept and reported."""
     project.database.run("CREATE EXTENSION IF NOT EXISTS dblink")
     write(project, "dbmate")
     place = (
@@ -123,20 +123,20 @@ def test_stub_that_somebody_uses_stays_and_is_named(project: Project, use: str) 
 
 
 class InterruptingEvents(list[tuple[str, dict[str, Any]]]):
-    """Events of which one lets the deadline come."""
+    """Events, the first of which with a given name interrupts the run."""
 
     def __init__(self, name: str, deadline: Deadline) -> None:
         self._name, self._deadline = name, deadline
 
     def append(self, event: tuple[str, dict[str, Any]]) -> None:
-        """Take an event."""
+        """Add an event."""
         super().append(event)
         if event[0] == self._name:
             self._deadline.interrupt("the test")
 
 
 def test_run_that_is_stopped_before_its_first_migration_leaves_no_stub(project: Project) -> None:
-    """The stub was made when the deadline came."""
+    """A run stopped before its first migration drops the stub."""
     write(project, "dbmate", "CREATE TABLE a (); DELETE FROM {table};")
     before = read_contents(project.database)
     deadline = Deadline(lambda: 600_000, 1_000)

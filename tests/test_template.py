@@ -1,4 +1,4 @@
-"""The SAM template: valid, with settings that exist, and whole for every choice of parameters."""
+"""The SAM template: valid, with existing settings, and complete for every choice of parameters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def template() -> dict[str, Any]:
 
 
 def read_function(template: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a function's properties, those of all functions included."""
+    """Return a function's properties, including those of all functions."""
     common: dict[str, Any] = template["Globals"]["Function"]
     own: dict[str, Any] = template["Resources"][name]["Properties"]
     variables = common["Environment"]["Variables"] | own["Environment"]["Variables"]
@@ -63,7 +63,7 @@ def operate(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_template_has_no_findings() -> None:
-    """Cfn-lint, with every rule on, says nothing."""
+    """Cfn-lint reports nothing with every rule enabled."""
     cfnlint = pytest.importorskip("cfnlint.api", reason="cfn-lint is in the extra `lint`")
 
     assert [str(match) for match in cfnlint.lint_file(TEMPLATE)] == []
@@ -71,7 +71,7 @@ def test_template_has_no_findings() -> None:
 
 @pytest.mark.skipif(shutil.which("sam") is None, reason="sam is not installed; cfn-lint has run")
 def test_template_is_valid_for_sam() -> None:
-    """SAM's own check agrees."""
+    """SAM's own check succeeds."""
     done = subprocess.run(
         ["sam", "validate", "--lint", "--template", str(TEMPLATE)],
         env={**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-west-1"},
@@ -84,7 +84,7 @@ def test_template_is_valid_for_sam() -> None:
 
 
 def test_every_variable_is_a_setting(function: dict[str, Any]) -> None:
-    """A name that Lockgate does not know would make each run fail."""
+    """Every variable of the function is a setting: an unknown one would refuse each run."""
     variables = function["Environment"]["Variables"]
 
     assert set(variables) <= {setting.name for setting in SETTINGS}
@@ -93,7 +93,7 @@ def test_every_variable_is_a_setting(function: dict[str, Any]) -> None:
 def test_defaults_are_settings_that_can_be_read(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
-    """A stack that names only its secret and its network has settings that work."""
+    """The defaults of the parameters are valid settings."""
     variables = function["Environment"]["Variables"]
     defaults = {
         name: template["Parameters"][value["Ref"]]["Default"]
@@ -107,7 +107,7 @@ def test_defaults_are_settings_that_can_be_read(
 def test_every_allowed_value_is_one_that_the_setting_takes(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
-    """What the console offers, the function accepts."""
+    """Every value that a parameter allows is accepted by its setting."""
     checked = 0
     for name, value in function["Environment"]["Variables"].items():
         for choice in template["Parameters"].get(value.get("Ref"), {}).get("AllowedValues", ()):
@@ -118,7 +118,7 @@ def test_every_allowed_value_is_one_that_the_setting_takes(
 
 
 def test_every_parameter_is_in_one_group(template: dict[str, Any]) -> None:
-    """The console shows each where it belongs, and no group names one that is gone."""
+    """Every parameter is in exactly one group of the console."""
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     grouped = [name for group in groups for name in group["Parameters"]]
 
@@ -126,7 +126,7 @@ def test_every_parameter_is_in_one_group(template: dict[str, Any]) -> None:
 
 
 def test_application_has_the_version_of_the_package(template: dict[str, Any]) -> None:
-    """What the Serverless Application Repository shows is this release, its licence and its page."""
+    """The Serverless Application Repository shows this release, its licence and its readme."""
     shown = template["Metadata"]["AWS::ServerlessRepo::Application"]
 
     assert __version__ == shown["SemanticVersion"]
@@ -134,7 +134,7 @@ def test_application_has_the_version_of_the_package(template: dict[str, Any]) ->
 
 
 def test_application_is_described_as_the_repository_demands(template: dict[str, Any]) -> None:
-    """Names, labels and lengths are within the patterns of the repository's API."""
+    """Names, labels and lengths conform to the repository's API."""
     shown = template["Metadata"]["AWS::ServerlessRepo::Application"]
 
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,140}", shown["Name"])
@@ -145,14 +145,14 @@ def test_application_is_described_as_the_repository_demands(template: dict[str, 
 
 
 def test_every_parameter_is_described_and_explains_its_pattern(template: dict[str, Any]) -> None:
-    """A value that is refused is refused in words."""
+    """Every parameter has a description, and each pattern has an explanation."""
     for name, parameter in template["Parameters"].items():
         assert parameter["Description"], name
         assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter), name
 
 
 def test_backups_page_lists_the_permissions_of_its_policy(template: dict[str, Any]) -> None:
-    """Whoever writes a role by hand finds every right there is."""
+    """The backups page lists every permission of the policy."""
     page = (ROOT / "docs/backups.md").read_text("utf-8").partition("\n## Permissions\n")[2]
     listed = {word for word in re.findall(r"`(\w+:\w+)`", page) if word.startswith("rds:")}
 
@@ -160,7 +160,7 @@ def test_backups_page_lists_the_permissions_of_its_policy(template: dict[str, An
 
 
 def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[str, Any]) -> None:
-    """To record takes rights to look alone, to do without backups none."""
+    """Recording a backup needs only Describe permissions; other permissions require snapshots."""
     policy = template["Resources"]["BackUp"]
     looking, *others = policy["Properties"]["PolicyDocument"]["Statement"]
 
@@ -172,7 +172,7 @@ def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[st
 def test_resource_changes_with_the_package_and_waits_for_two_retries(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
-    """CloudFormation asks for a run when there is new code, and hears of one that was killed."""
+    """New code triggers a run, and the timeout covers two retries after a kill."""
     resource = template["Resources"]["Migration"]["Properties"]
     retries = template["Resources"]["MigrateRetries"]["Properties"]
     attempts = 1 + retries["MaximumRetryAttempts"]
@@ -191,7 +191,7 @@ def test_resource_changes_with_the_package_and_waits_for_two_retries(
 def test_functions_share_the_package_and_differ_in_what_they_may_do(
     function: dict[str, Any], operate: dict[str, Any]
 ) -> None:
-    """One artifact and one network; each has actions, a role and a log of its own."""
+    """The functions share package and network, and have separate actions, roles and logs."""
     different = {key for key in function | operate if function.get(key) != operate.get(key)}
     expected = {"AutoPublishAlias", "Description", "Environment", "LoggingConfig", "Role"}
     expected |= {"VersionDeletionPolicy"}
@@ -206,7 +206,7 @@ def test_functions_share_the_package_and_differ_in_what_they_may_do(
 def test_functions_together_may_do_everything_and_share_only_looking(
     function: dict[str, Any], operate: dict[str, Any]
 ) -> None:
-    """No action of an operator's is the deploy's, and none is nobody's."""
+    """Together the functions allow every action, and they share only read-only ones."""
     assert (
         "AllowedActions" == function["Environment"]["Variables"]["LOCKGATE_ALLOWED_ACTIONS"]["Ref"]
     )
@@ -219,7 +219,7 @@ def test_functions_together_may_do_everything_and_share_only_looking(
 
 
 def test_operate_refuses_what_deploys(operate: dict[str, Any]) -> None:
-    """Neither a stack nor an empty event makes it migrate."""
+    """Operate refuses to migrate, for a stack's event and for an empty event."""
     allowed = operate["Environment"]["Variables"]["LOCKGATE_ALLOWED_ACTIONS"]
     settings = read_settings({"LOCKGATE_ALLOWED_ACTIONS": allowed})
     event = json.loads((ROOT / "tests/events/cloudformation_create.json").read_text("utf-8"))
@@ -232,7 +232,7 @@ def test_operate_refuses_what_deploys(operate: dict[str, Any]) -> None:
 
 
 def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -> None:
-    """A down that failed is not tried again unseen; all that Operate has is under one condition."""
+    """Operate does not retry, and one condition covers all its resources."""
     resources, outputs = template["Resources"], template["Outputs"]
     names = {name for name in resources if name.startswith("Operate")}
 
@@ -243,7 +243,7 @@ def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -
 
 
 def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
-    """`sam build` asks handler/Makefile for a target by the name of each function."""
+    """handler/Makefile has a target for each function, as `sam build` requires."""
     made = (ROOT / "handler/Makefile").read_text("utf-8")
     functions = [
         name
@@ -255,7 +255,7 @@ def test_every_built_function_has_its_target(template: dict[str, Any]) -> None:
     assert f"\n{' '.join(f'build-{name}' for name in functions)}:\n" in made
 
 
-# What the parameters choose.
+# Choices of parameters.
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/db-Ab12Cd"
 IAM_USER = "arn:aws:rds-db:eu-west-1:111122223333:dbuser:cluster-ABC/lockgate"
@@ -338,7 +338,7 @@ CHOICES = {
 def test_choice_makes_what_it_needs_and_refers_to_nothing_else(
     template: dict[str, Any], chosen: Mapping[str, str], made: set[str]
 ) -> None:
-    """The resources of each way to deploy are these, and all that they name is there."""
+    """Each choice creates exactly its resources, without dangling references."""
     resolved = resolve(template, chosen)
 
     assert (made, [], []) == (set(resolved.resources), resolved.dangling, resolved.broken_rules)
@@ -377,7 +377,7 @@ def _draw_parameters(template: dict[str, Any]) -> st.SearchStrategy[dict[str, st
 def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
     template: dict[str, Any], data: st.DataObject
 ) -> None:
-    """Whatever is chosen, CloudFormation finds everything that is referred to."""
+    """No allowed combination of parameters has a dangling reference."""
     resolved = resolve(template, data.draw(_draw_parameters(template)))
     reached("admitted", when=not resolved.broken_rules)
     reached("refused", when=resolved.broken_rules)
@@ -386,7 +386,7 @@ def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
 
 
 def test_reference_that_dangles_is_found() -> None:
-    """The check above can fail: in a property, in a text, in DependsOn and in an output."""
+    """The check finds dangling references in a property, in a text, in DependsOn and in an output."""
     broken = {
         "Parameters": {"With": {"Default": "false"}},
         "Conditions": {"On": {"Fn::Equals": [{"Ref": "With"}, "true"]}},
@@ -437,7 +437,7 @@ def test_reference_that_dangles_is_found() -> None:
 def test_choice_that_cannot_work_is_refused_in_words(
     template: dict[str, Any], chosen: dict[str, str], said: list[str]
 ) -> None:
-    """CloudFormation refuses before it makes anything, and says what to give."""
+    """A choice that cannot work is refused before anything is created, with what to set."""
     assert said == resolve(template, chosen).broken_rules
 
 
@@ -445,7 +445,7 @@ def test_choice_that_cannot_work_is_refused_in_words(
 
 
 def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, Any]) -> None:
-    """The first event comes when there is a way to the database and back to CloudFormation."""
+    """The migration depends on everything it needs to reach the database and CloudFormation."""
     resolved = resolve(template, {**OWN_GROUP, **ENDPOINTS})
     network = GROUP | PRIVATE | {"S3Endpoint"}
 
@@ -454,14 +454,14 @@ def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, A
 
 
 def test_migration_waits_for_nothing_that_is_not_made(template: dict[str, Any]) -> None:
-    """With a network of one's own there is nothing to wait for."""
+    """With an existing network, the migration waits for no network resource."""
     properties = resolve(template, EXISTING).resources["CanAnswer"]["Properties"]
 
     assert [] == properties["WaitsFor"]
 
 
 def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict[str, Any]) -> None:
-    """A subnet without a way to S3 costs two minutes, not the hour that a migration may take."""
+    """The check for a way to S3 runs before the migration and fails after two minutes."""
     check = template["Resources"]["CanAnswer"]
 
     assert ("Custom::LockgateCheck", 120) == (check["Type"], check["Properties"]["ServiceTimeout"])
@@ -470,14 +470,14 @@ def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict
 
 
 def test_template_fits_into_a_request_as_it_is_built(template: dict[str, Any]) -> None:
-    """CloudFormation takes 51,200 bytes without a bucket; `sam build` adds some 200 to this form."""
+    """The built template fits CloudFormation's limit; `sam build` adds about 200 bytes."""
     built = yaml.dump(template, default_flow_style=False, sort_keys=False)
 
     assert len(built.encode()) < 51_200 - 250
 
 
 def test_functions_reach_the_database_the_endpoints_and_s3_only(template: dict[str, Any]) -> None:
-    """The group that is made lets three things out, and nothing in."""
+    """The functions' security group allows only three destinations, and no incoming traffic."""
     chosen = {**OWN_GROUP, **ENDPOINTS, "S3PrefixListId": "pl-00000001", "Port": "6432"}
     group = resolve(template, chosen).resources["FunctionsGroup"]["Properties"]
     kinds = ("DestinationSecurityGroupId", "DestinationPrefixListId", "CidrIp")
@@ -495,7 +495,7 @@ def test_functions_reach_the_database_the_endpoints_and_s3_only(template: dict[s
 
 
 def test_https_goes_anywhere_unless_the_prefix_list_is_known(template: dict[str, Any]) -> None:
-    """With NAT the services of AWS have public addresses."""
+    """Without the prefix list, HTTPS is allowed to any address, since AWS services have public ones."""
     group = resolve(template, OWN_GROUP).resources["FunctionsGroup"]["Properties"]
     database, https = group["SecurityGroupEgress"]
 
@@ -503,7 +503,7 @@ def test_https_goes_anywhere_unless_the_prefix_list_is_known(template: dict[str,
 
 
 def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
-    """By the network, whose groups these are, and by name, whose roles."""
+    """The endpoints accept only the functions' security group and roles."""
     for chosen, source in (
         (OWN_GROUP, {"Ref": "FunctionsGroup"}),
         (
@@ -521,7 +521,7 @@ def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
 
 
 def test_code_of_the_functions_may_not_touch_their_network(template: dict[str, Any]) -> None:
-    """Lambda creates the network interfaces with the role; the code that runs in it is denied EC2."""
+    """The functions' code is denied EC2 actions; only Lambda uses the role for network interfaces."""
     policy = template["Resources"]["ReachDatabase"]["Properties"]["PolicyDocument"]
     denied = [one for one in policy["Statement"] if one.get("Effect") == "Deny"]
 
@@ -533,7 +533,7 @@ def test_code_of_the_functions_may_not_touch_their_network(template: dict[str, A
 def test_gateway_lets_answers_to_cloudformation_through_and_nothing_else(
     template: dict[str, Any],
 ) -> None:
-    """The bucket is CloudFormation's of this region, whose dashes its name leaves out."""
+    """The S3 gateway allows only answers to CloudFormation's bucket of this region."""
     gateway = template["Resources"]["S3Endpoint"]["Properties"]
     (statement,) = gateway["PolicyDocument"]["Statement"]
     text, own = statement["Resource"]["Fn::Sub"]
@@ -546,11 +546,11 @@ def test_gateway_lets_answers_to_cloudformation_through_and_nothing_else(
     )
 
 
-# Failures, and watching.
+# Failures and monitoring.
 
 
 def test_event_that_is_given_up_goes_where_the_role_may_send_it(template: dict[str, Any]) -> None:
-    """Destination and permission are the same, for a queue of ours and for another's topic."""
+    """Dropped events go to the destination that the role may send to: queue or topic."""
     for chosen, target in (
         ("queue", {"Fn::GetAtt": ["FailureQueue", "Arn"]}),
         (TOPIC, {"Ref": "FailureDestination"}),
@@ -567,7 +567,7 @@ def test_event_that_is_given_up_goes_where_the_role_may_send_it(template: dict[s
 
 
 def test_queue_is_encrypted_with_the_key_or_else_by_sqs(template: dict[str, Any]) -> None:
-    """An event holds a signed URL, so it is never kept in the clear, and not for long."""
+    """The queue is encrypted and keeps events for one day, because they contain signed URLs."""
     chosen = {**EXISTING, "FailureDestination": "queue"}
     plain = resolve(template, chosen).resources["FailureQueue"]["Properties"]
     keyed = resolve(template, {**chosen, "KmsKeyArn": KEY}).resources["FailureQueue"]["Properties"]
@@ -577,7 +577,7 @@ def test_queue_is_encrypted_with_the_key_or_else_by_sqs(template: dict[str, Any]
 
 
 def test_key_encrypts_variables_and_logs(template: dict[str, Any]) -> None:
-    """One parameter is for all that is kept."""
+    """The key encrypts variables and logs."""
     assert {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]} == (
         template["Globals"]["Function"]["KmsKeyArn"]
     )
@@ -587,7 +587,7 @@ def test_key_encrypts_variables_and_logs(template: dict[str, Any]) -> None:
 
 
 def test_every_alarm_goes_to_the_topic(template: dict[str, Any]) -> None:
-    """None is left to the console once there is a topic, and all are read the same way."""
+    """Every alarm notifies the topic and treats missing data alike."""
     chosen = {**EXISTING, "FailureDestination": "queue", "AlarmTopicArn": TOPIC}
     made = resolve(template, chosen).resources
     alarms = [one["Properties"] for one in made.values() if one["Type"].endswith("::Alarm")]
@@ -600,14 +600,14 @@ def test_every_alarm_goes_to_the_topic(template: dict[str, Any]) -> None:
 def test_alarm_on_time_comes_before_the_timeout(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
-    """Nine tenths of what there is, in milliseconds."""
+    """The alarm on duration is at nine tenths of the timeout."""
     alarm = template["Resources"]["DurationAlarm"]["Properties"]
 
     assert function["Timeout"] * 900 == alarm["Threshold"]
 
 
 def test_dashboard_shows_metrics_that_are_counted(template: dict[str, Any]) -> None:
-    """It is JSON once names are put in, and asks for what the function counts."""
+    """The dashboard is valid JSON and shows metrics that the function counts."""
     body = template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     alarms = re.findall(r"\$\{(\w+Alarm)\.Arn\}", body[0])
     names = {**PSEUDO_PARAMETERS, "Migrate": "f", "MigrateLogs": "g"}
@@ -622,7 +622,7 @@ def test_dashboard_shows_metrics_that_are_counted(template: dict[str, Any]) -> N
 
 
 def test_pipelines_may_be_answered_only_where_it_is_asked_for(template: dict[str, Any]) -> None:
-    """The actions know no narrower resource, so nobody has them by default."""
+    """Only the parameter for a pipeline service grants permission to answer it."""
     services = {
         chosen: {
             action.partition(":")[0]
@@ -642,7 +642,7 @@ def test_pipelines_may_be_answered_only_where_it_is_asked_for(template: dict[str
 
 
 def test_stack_that_does_not_migrate_promises_no_outcome(template: dict[str, Any]) -> None:
-    """Outputs of the custom resource go with it; the functions' stay."""
+    """Without a migration resource, only the outputs of the functions remain."""
     left = resolve(template, {**EXISTING, "WithMigration": "false"}).outputs
 
     functions = {"FunctionName", "FunctionArn", "OperateFunctionArn", "PackageVersion"}

@@ -1,4 +1,4 @@
-"""Down, redo and the two automatic rollbacks, against a real server."""
+"""Down, redo and the two automatic undos, on a real server."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def down(project: Project, **given: Any) -> Report:
 
 
 def names(report: Report) -> list[str]:
-    """Return what a report says was undone."""
+    """Return the undone migrations of a report."""
     return [entry.version or entry.name for entry in report.reverted]
 
 
@@ -60,7 +60,7 @@ def error_of(report: Report) -> tuple[str, str]:
 
 
 def test_down_by_steps_undoes_the_last_applied(deployed: Project) -> None:
-    """Steps count from the end, and what is undone is pending again."""
+    """Steps count from the latest, and undone migrations are pending again."""
     report = down(deployed, steps=2)
     assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report))
     assert ("4", "2") == (report.from_version, report.to_version)
@@ -73,13 +73,13 @@ def test_down_by_steps_undoes_the_last_applied(deployed: Project) -> None:
 
 
 def test_down_to_a_target_keeps_it(deployed: Project) -> None:
-    """The target stays; all that is above it goes."""
+    """Down to a target undoes everything above it and keeps the target."""
     assert ["4", "3", "2"] == names(down(deployed, target="1"))
     assert [("1", "applied")] == deployed.history()
 
 
 def test_down_to_nothing_and_up_again_is_the_same_schema(deployed: Project) -> None:
-    """What went down comes up as it was."""
+    """Undoing everything and applying it again gives the same schema."""
     before = deployed.database.dump(without=("lockgate",))
     assert ["4", "3", "2", "1"] == names(down(deployed, target="0"))
     assert [] == deployed.history()
@@ -88,13 +88,13 @@ def test_down_to_nothing_and_up_again_is_the_same_schema(deployed: Project) -> N
 
 
 def test_down_with_nothing_to_undo_takes_no_lock(deployed: Project) -> None:
-    """A target that is the latest version leaves everything alone."""
+    """A down to the latest version does nothing and takes no lock."""
     assert Status.UP_TO_DATE == down(deployed, target="4").status
     assert ["applied"] == deployed.runs()
 
 
 def test_plan_of_a_down_shows_it_and_changes_nothing(deployed: Project) -> None:
-    """What down would do is seen first, with its transactions."""
+    """The plan of a down shows the migrations and their transactions, and changes nothing."""
     report = deployed.do(Action.PLAN, is_down=True, steps=3)
     assert (Status.PLANNED, ["4", "3", "2"]) == (
         report.status,
@@ -105,7 +105,7 @@ def test_plan_of_a_down_shows_it_and_changes_nothing(deployed: Project) -> None:
 
 
 def test_unknown_target_of_a_down_is_refused(deployed: Project) -> None:
-    """A mistyped target must not undo everything."""
+    """An unknown target is refused: a typo must not undo everything."""
     code, message = error_of(down(deployed, target="9"))
     assert "request-invalid" == code
     assert message.startswith("The target 9 is not a version in ")
@@ -113,7 +113,7 @@ def test_unknown_target_of_a_down_is_refused(deployed: Project) -> None:
 
 
 def test_missing_down_script_stops_everything(deployed: Project) -> None:
-    """If one of them has no way back, nothing is undone, and each is named."""
+    """If a migration has no down script, nothing is undone, and each such migration is named."""
     deployed.write({"5_a.sql": "SELECT 1;", "6_b.sql": "SELECT 2;"})
     deployed.run()
     report = down(deployed, target="4")
@@ -129,7 +129,7 @@ def test_missing_down_script_stops_everything(deployed: Project) -> None:
 
 
 def test_missing_down_script_is_added_by_the_command_in_the_hint(deployed: Project) -> None:
-    """Of a single migration the hint has the version; following it makes the way back."""
+    """The hint has a command that stores a missing down script, after which down succeeds."""
     deployed.write({"5_a.sql": "SELECT 1;"})
     deployed.run()
     refused = down(deployed, target="4")
@@ -141,7 +141,7 @@ def test_missing_down_script_is_added_by_the_command_in_the_hint(deployed: Proje
 
 
 def test_down_undoes_in_reverse_of_application(project: Project) -> None:
-    """What came in later, even below, goes first: it may rest on what is above it."""
+    """Down undoes in reverse order of application, even if a lower version was applied later."""
     project.write({"1_account.sql": ACCOUNT, "3_email.sql": EMAIL})
     project.run()
     project.write({"2_index.sql": INDEX.replace("(id)", "(email)")})
@@ -150,7 +150,7 @@ def test_down_undoes_in_reverse_of_application(project: Project) -> None:
 
 
 def test_stored_script_is_what_counts(deployed: Project) -> None:
-    """The file may be gone, or say something else by now."""
+    """Down runs the stored script, even if the file is deleted or edited."""
     deployed.remove("2_email.sql")
     deployed.remove("3_index.sql")
     deployed.write({"4_made.py": PYTHON.replace("DROP TABLE made", "SELECT nonsense")})
@@ -158,7 +158,7 @@ def test_stored_script_is_what_counts(deployed: Project) -> None:
 
 
 def test_options_of_a_stored_script_are_kept(project: Project) -> None:
-    """A down script that asks for no transaction gets none, file or no file."""
+    """The options of a down script are stored with it."""
     script = "-- migrate:up\nSELECT 1;\n-- migrate:down transaction:false lock_timeout:1234ms\n"
     project.write({"1_x.sql": script + "SELECT set_config('lockgate.x', 'y', false); VACUUM;"})
     project.write({"2_y.sql": "SELECT 1;\n"})
@@ -172,7 +172,7 @@ def test_options_of_a_stored_script_are_kept(project: Project) -> None:
 
 
 def test_variables_of_a_stored_script_are_filled_in_again(project: Project) -> None:
-    """Values are never stored, so they come from the environment of the run that undoes."""
+    """Variables are not stored; the run that undoes fills in its own values."""
     text = "-- migrate:down\n-- migrate:env on\nCREATE TABLE ${TABLE} (id int);\n"
     project.write({"1_x.sql": "-- migrate:up\nSELECT 1;\n" + text, "2_y.sql": "SELECT 1;"})
     project.run(TABLE="first")
@@ -189,7 +189,7 @@ def test_variables_of_a_stored_script_are_filled_in_again(project: Project) -> N
 
 
 def test_failing_down_leaves_everything(deployed: Project) -> None:
-    """What is undone together is undone whole or not at all."""
+    """A failing down script rolls back everything undone with it."""
     deployed.write(
         {
             "5_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT nonsense;\n",
@@ -210,7 +210,7 @@ def test_failing_down_leaves_everything(deployed: Project) -> None:
 
 
 def test_half_undone_migration_is_undone_whole_by_the_next_up(project: Project) -> None:
-    """A down that stopped between two statements is finished before the migration comes back."""
+    """An up first finishes an interrupted down, and then applies the migration again."""
     project.write(
         {
             "1_account.sql": ACCOUNT,
@@ -233,7 +233,7 @@ def test_half_undone_migration_is_undone_whole_by_the_next_up(project: Project) 
     stopping.result()
     assert Status.INCOMPLETE == report.status, report.error
     assert [("1", "applied"), ("2", "reverting")] == project.history()
-    # The sleep stands for a statement that the next run gets through.
+    # The next run completes the statement that was interrupted.
     project.database.run(
         "UPDATE lockgate.migration_history SET down_script ="
         " replace(down_script, 'pg_sleep(60)', 'pg_sleep(00)') WHERE version = '2'"
@@ -245,7 +245,7 @@ def test_half_undone_migration_is_undone_whole_by_the_next_up(project: Project) 
 
 
 def test_repeatables_run_again_after_a_down(project: Project) -> None:
-    """What a down script drops with CASCADE comes back with the next up."""
+    """Repeatables dropped by a down script with CASCADE run again in the next up."""
     project.write(
         {
             "1_account.sql": ACCOUNT.replace("TABLE account;", "TABLE account CASCADE;"),
@@ -264,7 +264,7 @@ def test_repeatables_run_again_after_a_down(project: Project) -> None:
 
 
 def test_failed_run_is_undone_to_where_it_began(deployed: Project) -> None:
-    """A table, a column and an index that a run committed before it failed go by their down scripts."""
+    """A failed run undoes what it committed, by the down scripts."""
     before = deployed.database.dump(without=("lockgate",))
     deployed.write(
         {
@@ -290,7 +290,7 @@ def test_failed_run_is_undone_to_where_it_began(deployed: Project) -> None:
 
 
 def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> None:
-    """If one has no down script, all of them stay, and the report says which and what to do."""
+    """If a migration has no down script, a failed run keeps everything and reports why."""
     deployed.write({"5_x.sql": "CREATE TABLE x ();", "6_y.sql": EMAIL.replace("email", "y")})
     deployed.write({"7_bad.sql": BAD})
     report = deployed.run()
@@ -304,7 +304,7 @@ def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> N
 
 
 def test_rollback_off_keeps_what_was_committed(deployed: Project) -> None:
-    """Who wants only transactions gets only transactions."""
+    """With rollback off, a failed run keeps what it committed."""
     deployed.write({"5_y.sql": EMAIL.replace("email", "y"), "6_bad.sql": BAD})
     report = deployed.run(LOCKGATE_ROLLBACK="off")
     assert ["5"] == [entry.version for entry in report.applied]
@@ -312,7 +312,7 @@ def test_rollback_off_keeps_what_was_committed(deployed: Project) -> None:
 
 
 def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> None:
-    """A changed repeatable migration is undone by the text that it had."""
+    """An automatic undo runs the previous text of a changed repeatable."""
     deployed.write({"R__a.sql": "CREATE OR REPLACE VIEW a AS SELECT 1 AS x;"})
     deployed.run()
     before = deployed.database.dump(without=("lockgate",))
@@ -329,7 +329,7 @@ def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> No
 
 
 def test_failed_run_whose_undo_fails_says_both(deployed: Project) -> None:
-    """The first failure stays the message; that the undo failed too is said behind it."""
+    """If the undo fails too, the message has the first failure, followed by the undo's."""
     deployed.write(
         {
             "5_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT worse;\n",
@@ -380,7 +380,7 @@ LOSSES: list[tuple[str, str, str]] = [
 
 @pytest.fixture
 def full(project: Project) -> Project:
-    """Give tables that hold rows."""
+    """Give tables with rows."""
     project.database.run(
         "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE account (id int, email text, mood mood);"
         " INSERT INTO account VALUES (1, 'a', 'good'), (2, 'b', 'good'), (3, 'c', 'good');"
@@ -396,7 +396,7 @@ def full(project: Project) -> Project:
     ("script", "lost"), [case[1:] for case in LOSSES], ids=[c[0] for c in LOSSES]
 )
 def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: str) -> None:
-    """Whatever takes rows away, by name, by CASCADE or out of a block, is seen before it is done."""
+    """A down script that would lose rows is refused and rolled back, whatever statement removes them."""
     full.write({"1_x.sql": f"-- migrate:up\nSELECT 1;\n-- migrate:down\n{script}\n"})
     full.run()
     before = full.database.dump(without=("lockgate",))
@@ -424,7 +424,7 @@ def test_down_that_would_lose_rows_is_refused(full: Project, script: str, lost: 
     ],
 )
 def test_down_that_loses_nothing_is_let_through(full: Project, script: str) -> None:
-    """A table that was emptied, or a column without a value, may go."""
+    """A down script that drops an empty table or a column without values is run."""
     full.database.run("UPDATE account SET email = NULL")
     if "email" not in script:
         full.database.run("DELETE FROM account; DELETE FROM other.thing")
@@ -444,7 +444,7 @@ REWRITES = {
 
 @pytest.mark.parametrize("script", REWRITES.values(), ids=REWRITES.keys())
 def test_down_that_rewrites_values_is_refused(full: Project, script: str) -> None:
-    """A rewritten column with one value in it counts as lost."""
+    """A down script that rewrites a column with values is refused."""
     full.database.run(
         "CREATE TABLE parted (k int, v text) PARTITION BY LIST (k);"
         " CREATE TABLE parted_1 PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1, 'v')"
@@ -472,7 +472,7 @@ UNWATCHED = {
 def test_down_that_commits_before_anybody_can_look_is_refused(
     full: Project, name: str, script: str, what: str
 ) -> None:
-    """Outside a transaction, what it deletes could not be taken back when it is seen."""
+    """A down script that commits before lost rows can be found is refused."""
     full.database.run(
         "CREATE PROCEDURE drain() LANGUAGE plpgsql AS $$ BEGIN COMMIT; DELETE FROM account; END $$"
     )
@@ -492,7 +492,7 @@ def test_down_that_commits_before_anybody_can_look_is_refused(
 
 
 def test_composite_of_nulls_is_a_value(full: Project) -> None:
-    """`IS NOT NULL` is false of a composite with one NULL in it; its column is not empty."""
+    """A composite value with a NULL counts as a value, although `IS NOT NULL` is false for it."""
     full.database.run(
         "CREATE TYPE pair AS (a int, b int); CREATE TABLE pairs (p pair);"
         " INSERT INTO pairs VALUES (ROW(1, NULL))"
@@ -504,7 +504,7 @@ def test_composite_of_nulls_is_a_value(full: Project) -> None:
 
 
 def test_rows_beside_the_history_are_watched_too(full: Project) -> None:
-    """With Lockgate's tables in `public`, only these are left out, not what else is there."""
+    """With Lockgate's tables in `public`, the other tables there are still checked."""
     full.settings["LOCKGATE_SCHEMA"] = "public"
     full.write({"1_x.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nDROP TABLE account;\n"})
     full.run()
@@ -516,7 +516,7 @@ def test_rows_beside_the_history_are_watched_too(full: Project) -> None:
     "place", ["the database", "the script", "the script and back", "a function"]
 )
 def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place: str) -> None:
-    """Without `track_counts` nobody sees a DELETE, so nothing is run."""
+    """If `track_counts` can be off, a down is refused, because deleted rows are not counted."""
     script = "DELETE FROM account;"
     if place == "the database":
         full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")
@@ -541,7 +541,7 @@ def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place
 
 @pytest.mark.parametrize("of", ["place", "place[]", "home"])
 def test_down_that_drops_an_attribute_of_a_type_in_use_is_refused(full: Project, of: str) -> None:
-    """The values are in columns of that type, or of types made of it."""
+    """Dropping an attribute of a type that columns use is refused."""
     full.database.run(
         "CREATE TYPE place AS (town text, street text); CREATE DOMAIN home AS place;"
         f" CREATE TABLE shop (at {of})"
@@ -556,7 +556,7 @@ def test_down_that_drops_an_attribute_of_a_type_in_use_is_refused(full: Project,
 
 
 def test_down_that_drops_an_attribute_of_a_type_that_nothing_uses_runs(full: Project) -> None:
-    """A function may take it; no value of it is kept anywhere."""
+    """Dropping an attribute of a type that no column uses is allowed."""
     up = "CREATE TYPE place AS (town text); ALTER TYPE place ADD ATTRIBUTE street text;"
     up += " CREATE FUNCTION f(place) RETURNS int LANGUAGE sql AS 'SELECT 1';"
     down_sql = "ALTER TYPE place DROP ATTRIBUTE street CASCADE;"
@@ -566,7 +566,7 @@ def test_down_that_drops_an_attribute_of_a_type_that_nothing_uses_runs(full: Pro
 
 
 def test_down_that_touches_a_foreign_table_is_refused(full: Project) -> None:
-    """Nobody counts the rows of a foreign table."""
+    """A down script that drops a foreign table is refused, because its rows cannot be counted."""
     full.database.run(
         "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
         " CREATE FOREIGN TABLE far (id int) SERVER s"
@@ -579,7 +579,7 @@ def test_down_that_touches_a_foreign_table_is_refused(full: Project) -> None:
 
 
 def test_down_that_deletes_large_objects_is_refused(full: Project) -> None:
-    """A large object's data are rows of the system's."""
+    """A down script that deletes large objects is refused."""
     full.database.run("SELECT lo_from_bytea(4711, 'x')")
     text = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT lo_unlink(4711);\n"
     full.write({"1_x.sql": text})
@@ -588,7 +588,7 @@ def test_down_that_deletes_large_objects_is_refused(full: Project) -> None:
 
 
 def test_trigger_that_waits_for_the_commit_is_watched_too(full: Project) -> None:
-    """A deferred trigger deletes rows before the last look."""
+    """Rows deleted by a deferred trigger are found as well."""
     full.database.run(
         "CREATE TABLE small (id int); CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN DELETE FROM public.account; RETURN NULL; END';"
@@ -604,7 +604,7 @@ def test_trigger_that_waits_for_the_commit_is_watched_too(full: Project) -> None
 
 
 def test_down_names_what_it_drops_and_its_migration_did_not_create(full: Project) -> None:
-    """Policies, triggers, constraints, functions and views that were there are warned of."""
+    """A down warns of dropped objects that its migration did not create."""
     full.database.run(
         "CREATE VIEW ids AS SELECT id FROM account; CREATE POLICY mine ON account USING (true);"
         " CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
@@ -632,7 +632,7 @@ def test_down_names_what_it_drops_and_its_migration_did_not_create(full: Project
 
 
 def test_down_of_what_its_migration_created_warns_of_nothing(full: Project) -> None:
-    """What goes with its migration is no surprise."""
+    """A down that drops only what its migration created causes no warning."""
     text = (
         "-- migrate:up\nCREATE TABLE t (id int PRIMARY KEY); CREATE VIEW v AS SELECT 1 AS x;\n"
         "-- migrate:down\nDROP TABLE t; DROP VIEW v;\n"
@@ -643,7 +643,7 @@ def test_down_of_what_its_migration_created_warns_of_nothing(full: Project) -> N
 
 
 def test_durations_of_a_down_are_each_migrations_own(project: Project) -> None:
-    """Three migrations that take as long are reported as taking as long, not as a sum."""
+    """Each undone migration has its own duration, not a sum."""
     pause = "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT pg_sleep(0.3);\n"
     project.write({f"{number}_x.sql": pause for number in (1, 2, 3)})
     project.run()
@@ -654,7 +654,7 @@ def test_durations_of_a_down_are_each_migrations_own(project: Project) -> None:
 
 
 def test_down_in_python_is_watched_too(full: Project) -> None:
-    """What a function drops counts as well."""
+    """A down function in Python is checked as well."""
     text = "def up(c):\n    pass\n\ndef down(c):\n    c.exec_driver_sql('DROP TABLE account')\n"
     full.write({"1_x.py": text, "2_y.py": text + "\ntransaction = False\n"})
     full.run()
@@ -667,7 +667,7 @@ def test_down_in_python_is_watched_too(full: Project) -> None:
 
 
 def test_rows_behind_a_policy_count(full: Project) -> None:
-    """A policy that hides rows from the role does not make the table empty."""
+    """Rows hidden from the role by a policy still count."""
     full.database.run(
         "ALTER TABLE account ENABLE ROW LEVEL SECURITY; ALTER TABLE account FORCE ROW LEVEL SECURITY"
     )
@@ -698,7 +698,7 @@ NEWER = {
 
 @pytest.fixture
 def released(project: Project) -> Project:
-    """Give a database that two releases migrated, the second with the files of `NEWER`."""
+    """Give a database with two releases, the second with the files of `NEWER`."""
     project.settings["LOCKGATE_ROLLBACK"] = "deploy"
     project.write({name: FILES[name] for name in ("1_account.sql", "2_email.sql")})
     assert Status.APPLIED == project.run().status
@@ -708,13 +708,13 @@ def released(project: Project) -> Project:
 
 
 def older(project: Project) -> None:
-    """Make the package the one before the last release."""
+    """Remove the files of the second release."""
     for name in NEWER:
         project.remove(name)
 
 
 def test_older_package_brings_the_database_back(released: Project) -> None:
-    """With `deploy`, a rolled-back stack has the schema that its own package made."""
+    """With `deploy`, an older package undoes the newer release."""
     older(released)
     report = released.run()
     assert (Status.ROLLED_BACK, ["4", "3"]) == (report.status, names(report)), report.warnings
@@ -724,7 +724,7 @@ def test_older_package_brings_the_database_back(released: Project) -> None:
 
 
 def test_older_package_tolerates_a_newer_database_by_default(released: Project) -> None:
-    """Without it, ahead is reported, and nothing is done."""
+    """By default, an older package reports what is ahead and undoes nothing."""
     older(released)
     report = released.run(LOCKGATE_ROLLBACK="run")
     assert (Status.UP_TO_DATE, ["3", "4"]) == (
@@ -735,19 +735,19 @@ def test_older_package_tolerates_a_newer_database_by_default(released: Project) 
 
 
 def fill(project: Project) -> None:
-    """Put a row where a down script would drop it."""
+    """Insert a row into a table that a down script drops."""
     project.database.run("INSERT INTO made VALUES (1)")
 
 
 def lose_down(project: Project) -> None:
-    """Take the stored way back of one migration."""
+    """Delete a stored down script."""
     project.database.run(
         "UPDATE lockgate.migration_history SET down_script = NULL WHERE version = '3'"
     )
 
 
 def break_down(project: Project) -> None:
-    """Make one of the down scripts fail."""
+    """Make a stored down script fail."""
     project.database.run(
         "UPDATE lockgate.migration_history SET down_script = 'SELECT nonsense' WHERE version = '4'"
     )
@@ -764,7 +764,7 @@ def break_down(project: Project) -> None:
 def test_what_cannot_be_brought_back_is_tolerated(
     released: Project, hinder: Callable[[Project], None], reason: str
 ) -> None:
-    """A stack that rolls back never fails on it: the report warns, and the database stays ahead."""
+    """If the newer release cannot be undone, the run succeeds with a warning and changes nothing."""
     hinder(released)
     older(released)
     before = released.database.dump(without=("lockgate",))
@@ -789,7 +789,7 @@ def test_what_cannot_be_brought_back_is_tolerated(
 def test_older_package_meets_a_text_that_was_accepted(
     released: Project, level: str, status: Status, warning: str
 ) -> None:
-    """An edit that a newer package brought, and an operator accepted, does not fail its rollback."""
+    """A newer text that an operator accepted does not fail the run of an older package."""
     released.write({"1_account.sql": ACCOUNT.replace("id int", "id integer")})
     assert Status.REFUSED == released.run().status
     released.do(Action.REPAIR, repair=Repair.ACCEPT, version="1")
@@ -806,7 +806,7 @@ HALF_UNDONE = INDEX + "VACUUM nothing;\n"
 
 @pytest.fixture
 def half_undone(deployed: Project) -> Project:
-    """Give a migration of whose down script the first statement is done, and the second fails."""
+    """Give a migration whose down script failed at its second statement."""
     deployed.write({"3_index.sql": HALF_UNDONE})
     deployed.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
     report = down(deployed, steps=2)
@@ -823,7 +823,7 @@ def half_undone(deployed: Project) -> Project:
 
 
 def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> None:
-    """What is left of it may be mended: the file's text is taken over, and the next down goes on."""
+    """The rest of a failed down script can be corrected in the file, accepted and continued."""
     half_undone.write({"3_index.sql": HALF_UNDONE.replace("VACUUM nothing", "VACUUM account")})
     accepted = half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
     assert ("2", "2") == (accepted.from_version, accepted.to_version)
@@ -831,7 +831,7 @@ def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> N
 
 
 def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Project) -> None:
-    """The statements that were run must be those that the script has now."""
+    """A down script whose applied part was edited is refused."""
     text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")
     half_undone.write({"3_index.sql": text.replace("VACUUM nothing", "VACUUM account")})
     half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
@@ -840,7 +840,7 @@ def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Pro
     assert "its down script was edited in the part that is done already" in message
 
 
-# Only what is proved is undone automatically.
+# An automatic undo needs a proof.
 
 SEEN = (
     "What this run had applied was not undone: It cannot be proved that an automatic undo is safe: "
@@ -865,7 +865,7 @@ SEEN = (
 def test_failed_run_keeps_what_cannot_be_undone_in_one_transaction(
     deployed: Project, files: dict[str, str], reason: str
 ) -> None:
-    """If one script rules the undo out, all that the run applied stays, and the report says why."""
+    """If one script rules out the undo, the failed run keeps everything and reports why."""
     deployed.write({**files, "6_y.sql": EMAIL.replace("email", "y"), "7_bad.sql": BAD})
     report = deployed.run()
     assert (Status.FAILED, []) == (report.status, names(report))
@@ -874,7 +874,7 @@ def test_failed_run_keeps_what_cannot_be_undone_in_one_transaction(
 
 
 def test_failed_run_keeps_a_table_that_it_did_not_create(project: Project) -> None:
-    """`IF NOT EXISTS` over a full table creates nothing, so the undo must not drop it."""
+    """A table that existed before `IF NOT EXISTS` is not dropped by an undo."""
     project.database.run("CREATE TABLE audit_log AS SELECT generate_series(1, 1000) AS id")
     project.write(
         {
@@ -900,7 +900,7 @@ EMPTY_DOWNS = {
 
 @pytest.mark.parametrize("text", EMPTY_DOWNS.values(), ids=EMPTY_DOWNS.keys())
 def test_empty_down_script_is_no_way_back(project: Project, text: str) -> None:
-    """A down script without a statement undoes nothing, so the migration stays applied."""
+    """A down script without a statement cannot undo a migration."""
     project.write({"1_a.sql": ACCOUNT, "2_b.sql": "CREATE TABLE b ();"})
     project.run()
     project.database.run(
@@ -913,7 +913,7 @@ def test_empty_down_script_is_no_way_back(project: Project, text: str) -> None:
 
 @pytest.mark.parametrize("body", ["pass", "...", '"""Later."""', "return"])
 def test_empty_down_in_python_is_no_way_back(project: Project, body: str) -> None:
-    """A function that only has a docstring, `pass` or `...` undoes nothing."""
+    """A down function without statements cannot undo a migration."""
     project.write(
         {
             "1_made.py": PYTHON.split("def down", maxsplit=1)[0]
@@ -926,7 +926,7 @@ def test_empty_down_in_python_is_no_way_back(project: Project, body: str) -> Non
 
 
 def test_failed_run_with_an_empty_down_script_keeps_everything(project: Project) -> None:
-    """The scaffold's down part, left as it was, must not let a migration leave the history."""
+    """After a failure, a migration with an empty down script stays applied."""
     project.database.run("CREATE TABLE there ()")
     project.write(
         {
@@ -943,7 +943,7 @@ def test_failed_run_with_an_empty_down_script_keeps_everything(project: Project)
 
 
 def test_deliberate_no_op_is_accepted_by_down(project: Project) -> None:
-    """`SELECT 1;` says that there is nothing to undo."""
+    """A down script `SELECT 1;` states that there is nothing to undo, and is accepted."""
     project.write({"1_a.sql": "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n"})
     project.run()
     assert ["1"] == names(down(project, steps=1))

@@ -1,4 +1,4 @@
-"""An automatic undo happens only where it is proved: what it must keep, and what it may undo."""
+"""An automatic undo requires a proof: what it undoes, and what it must keep."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def migration(up: str, down: str) -> str:
 
 
 def names(report: Report) -> list[str]:
-    """Return what a report says was undone."""
+    """Return the undone migrations of a report."""
     return [entry.version or entry.name for entry in report.reverted]
 
 
 @pytest.fixture
 def full(project: Project) -> Project:
-    """Give a database in use, which Lockgate has migrated before."""
+    """Give a database in use that Lockgate has migrated before."""
     project.database.run(BEFORE)
     project.write({"1_first.sql": migration("CREATE TABLE first ();", "DROP TABLE first;")})
     report = project.run()
@@ -61,7 +61,7 @@ def full(project: Project) -> Project:
 
 
 def fail(project: Project, *pairs: tuple[str, str]) -> Report:
-    """Run migrations, each with its up and down, and one behind them that fails."""
+    """Run migrations, each with its up and down, followed by one that fails."""
     project.write(
         {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
     )
@@ -171,7 +171,7 @@ UNDONE: dict[str, list[tuple[str, str]]] = {
 
 @pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
 def test_failed_run_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
-    """What a run created, and nobody used since, is undone, and the dump equals the one before."""
+    """A failed run undoes what it created if nothing else used it, and restores the same schema."""
     before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
     report = fail(full, *pairs)
     expected = [str(place) for place in range(len(pairs) + 1, 1, -1)]
@@ -441,7 +441,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
 def test_failed_run_keeps_what_is_not_proved(
     full: Project, reason: str, pairs: list[tuple[str, str]]
 ) -> None:
-    """Where the proof fails, nothing is undone; the message names the object and the command."""
+    """Without a proof nothing is undone; the message names the object, the hint the command."""
     role = f"role_{full.database.name}"
     pairs = [(up.replace("{role}", role), down.replace("{role}", role)) for up, down in pairs]
     try:
@@ -458,7 +458,7 @@ def test_failed_run_keeps_what_is_not_proved(
         full.database.run(f"DROP ROLE IF EXISTS {role}")
 
 
-# What the application does between a migration and the failure.
+# The application's changes between a migration and the failure.
 
 ORDERS = ("CREATE TABLE orders (id int, note text);", "DROP TABLE orders CASCADE;")
 PHONE = (
@@ -543,7 +543,7 @@ MEANWHILE: dict[str, tuple[tuple[str, str], str, str]] = {
 def test_failed_run_keeps_what_the_application_used_meanwhile(
     full: Project, pair: tuple[str, str], sql: str, reason: str
 ) -> None:
-    """What others wrote since the migration was committed is seen, behind a lock, and kept."""
+    """An object that the application used after the migration's commit is kept."""
     report = fail_with_meanwhile(full, [pair], lambda: full.database.run(sql))
     assert [] == names(report)
     assert report.error is not None
@@ -553,7 +553,7 @@ def test_failed_run_keeps_what_the_application_used_meanwhile(
 def fail_with_meanwhile(
     project: Project, pairs: list[tuple[str, str]], act: Callable[[], object]
 ) -> Report:
-    """Run migrations, then act, then let the run fail."""
+    """Run migrations, then call ``act``, then let the run fail."""
     from tests.support.waiting import Background, is_asleep, wait_until
 
     project.write(
@@ -577,7 +577,7 @@ def fail_with_meanwhile(
 
 
 def test_failed_run_undoes_what_the_application_only_read(full: Project) -> None:
-    """Rows with the default alone, and rows that were read or locked, are nobody else's work."""
+    """Rows that were only read or locked, or have only the default, do not prevent an undo."""
     before = full.database.dump(without=("lockgate",))
 
     def act() -> None:
@@ -593,7 +593,7 @@ def test_failed_run_undoes_what_the_application_only_read(full: Project) -> None
 
 
 def test_undo_that_waits_for_a_lock_sees_the_rows_behind_it(full: Project) -> None:
-    """The tables are locked before anybody looks, so a writer that was first is seen."""
+    """The undo locks the tables before it checks them, so it finds an earlier writer's rows."""
     with full.database.connect() as connection:
 
         def act() -> None:
@@ -617,7 +617,7 @@ def test_undo_that_waits_for_a_lock_sees_the_rows_behind_it(full: Project) -> No
 
 
 def test_run_without_a_record_keeps_everything(full: Project) -> None:
-    """What ran before a first migration without a way back is not described, so it stays."""
+    """A failed run keeps everything if a migration has no down script."""
     full.write({"2_a.sql": "CREATE TABLE a ();", "3_b.sql": migration(*ORDERS), "4_bad.sql": BAD})
     report = full.run()
     assert [] == names(report)
@@ -626,7 +626,7 @@ def test_run_without_a_record_keeps_everything(full: Project) -> None:
 
 
 def test_undo_in_a_schema_of_the_application_compares_the_rest(project: Project) -> None:
-    """With Lockgate's tables in public, everything else there is described all the same."""
+    """With Lockgate's tables in public, the other tables there are still compared."""
     project.database.run(f"{BEFORE} CREATE TABLE other.thing ()")
     project.settings["LOCKGATE_SCHEMA"] = "public"
     report = fail(
@@ -641,7 +641,7 @@ def test_undo_in_a_schema_of_the_application_compares_the_rest(project: Project)
 
 
 def test_run_whose_changed_rows_are_not_counted_keeps_everything(full: Project) -> None:
-    """Without `track_counts` nobody can tell whether a migration wrote rows."""
+    """Without `track_counts`, a failed run keeps everything, because changed rows are not counted."""
     full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")
     report = fail(full, ORDERS)
     assert [] == names(report)
@@ -653,7 +653,7 @@ def test_run_whose_changed_rows_are_not_counted_keeps_everything(full: Project) 
 def test_run_beside_a_function_that_stops_counting_keeps_everything(
     full: Project, down: str
 ) -> None:
-    """What such a function deletes is counted nowhere, whoever calls it."""
+    """A function that turns off counting prevents the undo, whoever calls it."""
     full.database.run(
         "CREATE FUNCTION purge() RETURNS void LANGUAGE sql SET track_counts = off"
         " AS 'DELETE FROM public.audit_log'"
@@ -667,7 +667,7 @@ def test_run_beside_a_function_that_stops_counting_keeps_everything(
 
 @pytest.mark.parametrize("write", ["INSERT INTO audit_log VALUES (1)", "DELETE FROM empty"])
 def test_undo_counts_no_rows_of_the_migration_that_failed(full: Project, write: str) -> None:
-    """The server counts them although they were rolled back; they are not the down script's."""
+    """Rows counted for the failed migration, which was rolled back, do not prevent the undo."""
     full.database.run("INSERT INTO empty VALUES (1)")
     full.write(
         {"2_a.sql": migration(*ORDERS), "99_bad.sql": migration(f"{write}; {BAD}", "SELECT 1;")}
@@ -677,7 +677,7 @@ def test_undo_counts_no_rows_of_the_migration_that_failed(full: Project, write: 
 
 
 def test_run_that_alters_what_an_earlier_migration_filled_is_undone(full: Project) -> None:
-    """Each transaction answers for its own rows, however fast one follows another."""
+    """Changes to a table that an earlier migration of the run filled can be undone."""
     report = fail(
         full,
         ("CREATE TABLE kind (id int); INSERT INTO kind VALUES (1);", "DROP TABLE kind;"),
@@ -687,11 +687,11 @@ def test_run_that_alters_what_an_earlier_migration_filled_is_undone(full: Projec
     assert ["4", "3", "2"] == names(report), report.error
 
 
-# A newer package's work, by an older package.
+# An older package and a newer package's work.
 
 
 def release(project: Project, *pairs: tuple[str, str]) -> None:
-    """Apply migrations as a newer package does, and take their files away."""
+    """Apply migrations as a newer package does, then delete their files."""
     project.settings["LOCKGATE_ROLLBACK"] = "deploy"
     assert project.run().is_success
     files = {f"{place}_step.sql": migration(*pair) for place, pair in enumerate(pairs, start=2)}
@@ -704,7 +704,7 @@ def release(project: Project, *pairs: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
 def test_older_package_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
-    """The newer package's run kept what it did, and the same proof decides."""
+    """An older package undoes a newer one by the record of its run, with the same proof."""
     before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
     release(full, *pairs)
     report = full.run()
@@ -717,7 +717,7 @@ def test_older_package_undoes_what_is_proved(full: Project, pairs: list[tuple[st
     "case", ["UPDATE", "IF NOT EXISTS over a full table", "down that drops more"]
 )
 def test_older_package_keeps_what_is_not_proved(full: Project, case: str) -> None:
-    """Where the proof fails, the database stays ahead, with a warning, and the rollback succeeds."""
+    """Without a proof, the database stays ahead, and the run succeeds with a warning."""
     reason, pairs = KEPT[case]
     release(full, *pairs)
     report = full.run()
@@ -735,7 +735,7 @@ def test_older_package_keeps_rows_that_came_since(full: Project) -> None:
 
 
 def test_older_package_undoes_two_releases(full: Project) -> None:
-    """What two runs of newer packages did is undone together, by the records of both."""
+    """The work of two newer runs is undone together, by both records."""
     before = full.database.dump(without=("lockgate",))
     full.settings["LOCKGATE_ROLLBACK"] = "deploy"
     full.write({"2_a.sql": migration(*ORDERS)})
@@ -750,7 +750,7 @@ def test_older_package_undoes_two_releases(full: Project) -> None:
 
 
 def test_older_package_keeps_what_has_no_record(full: Project) -> None:
-    """A run with another level kept nothing of what it did, so nothing of it is undone."""
+    """A run that kept no record of its changes is not undone."""
     full.write({"2_a.sql": migration(*ORDERS)})
     full.run()
     full.remove("2_a.sql")
@@ -760,7 +760,7 @@ def test_older_package_keeps_what_has_no_record(full: Project) -> None:
 
 
 def test_release_that_was_cut_off_and_finished_is_undone_by_both_records(full: Project) -> None:
-    """A run whose time was over keeps what it did as well; the next run adds the rest."""
+    """A release that was interrupted and finished is undone by the records of both runs."""
     from lockgate.core.deadline import Deadline
 
     before = full.database.dump(without=("lockgate",))
@@ -817,7 +817,7 @@ FORMATS = {
 def test_proof_decides_in_every_format(
     project: Project, tool: str, table: str, *, is_undone: bool
 ) -> None:
-    """What a tool's own down script would drop is dropped if the run created it, else kept."""
+    """In every format, an undo drops a table only if the run created it."""
     project.database.run(BEFORE)
     before = project.database.dump(without=("lockgate",))
     project.settings |= {"LOCKGATE_FORMAT": tool, "LOCKGATE_FIRST_RUN": "allow"}
@@ -833,7 +833,7 @@ def test_proof_decides_in_every_format(
 def test_table_that_a_down_creates_and_drops_is_not_blamed_on_others(
     full: Project, word: str
 ) -> None:
-    """Whose a table was that came and went during the undo cannot be known, and is not claimed."""
+    """A table that a down script creates and drops prevents the undo, without blaming other sessions."""
     down = f"CREATE {word} TABLE scratch (id int); DROP TABLE scratch; DROP TABLE made;"
     report = fail(full, ("CREATE TABLE made (id int);", down))
     assert [] == names(report)

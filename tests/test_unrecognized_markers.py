@@ -1,4 +1,4 @@
-"""A line that looks like a marker and is none in its format, against a real server."""
+"""Lines that look like a marker but are not one in their format, on a real server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 MAKE, DROP = "CREATE TABLE made ();\n", "DROP TABLE made;\n"
-# A format, its files, and the place and text of the line that is refused.
+# A format, its files, and the position of the refused line.
 UNRECOGNIZED = [
     ("lockgate", {"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"}, "1_a.sql:3:1"),
     ("lockgate", {"1_a.sql": f"{MAKE}\n  -- down\n{DROP}"}, "1_a.sql:3:3"),
@@ -101,7 +101,7 @@ FINE = [
 def test_pending_file_with_an_unrecognized_marker_is_refused(
     project: Project, tool: str, files: dict[str, str], place: str | None, action: Action
 ) -> None:
-    """What follows such a line never runs as part of the up script."""
+    """A pending file with an unrecognised marker is refused, so that no down script runs as up."""
     project.write(files)
     report = project.run(action, LOCKGATE_FORMAT=tool)
     assert Status.REFUSED == report.status
@@ -115,7 +115,7 @@ def test_pending_file_with_an_unrecognized_marker_is_refused(
 def test_comment_that_is_no_marker_stops_nothing(
     project: Project, tool: str, files: dict[str, str]
 ) -> None:
-    """The table is there, and was not dropped again."""
+    """A comment that is not a marker does not refuse the file."""
     project.write(files)
     report = project.run(LOCKGATE_FORMAT=tool)
     assert (Status.APPLIED, None) == (report.status, report.error)
@@ -123,7 +123,7 @@ def test_comment_that_is_no_marker_stops_nothing(
 
 
 def test_refusal_says_what_was_meant(project: Project) -> None:
-    """The message has the line, the hint what it should be."""
+    """The message quotes the line, and the hint proposes the marker."""
     project.write({"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"})
     error = project.run().error
     assert error is not None
@@ -137,7 +137,7 @@ def test_refusal_says_what_was_meant(project: Project) -> None:
 
 
 def test_applied_file_with_an_unrecognized_marker_is_a_warning(project: Project) -> None:
-    """An upgrade stops no deploy: up goes on, validate and status say what to look at."""
+    """In an applied file, an unrecognised marker is a warning and does not refuse the run."""
     project.write({"1_a.sql": MAKE})
     project.run()
     text = f"{MAKE}-- down\nSELECT 1;\n"
@@ -155,7 +155,7 @@ def test_applied_file_with_an_unrecognized_marker_is_a_warning(project: Project)
 
 
 def test_applied_generator_is_a_warning(project: Project) -> None:
-    """What an earlier release recorded as applied without running it is pointed out."""
+    """An applied Python file whose up is a generator is a warning."""
     project.write({"1_a.py": "def up(connection):\n    yield\n"})
     project.do(Action.BASELINE, target="1", reason="test", requested_by="test")
     for action in (Action.STATUS, Action.VALIDATE):

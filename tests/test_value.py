@@ -1,4 +1,4 @@
-"""A dataclass of ours behaves as one of the standard library's; the two are made side by side."""
+"""Lockgate's dataclass behaves like the standard library's; tests compare the two."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def make_place(decorate: Decorate) -> Any:
-    """Make a class with every kind of field that the package has."""
+    """Make a class with every kind of field that the package uses."""
 
     @decorate
     class Place:
-        """Somewhere."""
+        """A place."""
 
         x: int
         y: int = 0
@@ -33,7 +33,7 @@ def make_place(decorate: Decorate) -> Any:
 
         @property
         def total(self) -> int:
-            """Both."""
+            """The sum of both."""
             return self.x + self.y
 
     return Place
@@ -46,7 +46,7 @@ KINDS = pytest.mark.parametrize("kind", [OURS, THEIRS], ids=["ours", "theirs"])
 
 @dataclass(slots=True, frozen=True)
 class Named:
-    """One that a pickle finds by its name."""
+    """A class that pickle can find by name."""
 
     name: str
     tags: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Named:
 
 @KINDS
 def test_value_holds_what_it_was_given(kind: Any) -> None:
-    """By place, by name, by default; a factory makes a new one each time."""
+    """Fields are set by position, name or default; a factory makes a new value each time."""
     one, other = kind(1, note="n"), kind(x=1, y=2, seen=[3])
 
     assert (1, 0, "n", [], 7) == (one.x, one.y, one.note, one.seen, one.count)
@@ -65,13 +65,13 @@ def test_value_holds_what_it_was_given(kind: Any) -> None:
 
 @KINDS
 def test_value_is_shown_by_its_fields(kind: Any) -> None:
-    """Those that are not to be shown are not."""
+    """The repr shows the fields, except those with repr=False."""
     assert "make_place.<locals>.Place(x=1, y=2, seen=[], count=7)" == repr(kind(1, 2, "secret"))
 
 
 @KINDS
 def test_values_are_equal_by_what_is_compared(kind: Any) -> None:
-    """Another class's are not, whatever they hold."""
+    """Values are equal if their compared fields are equal and their class is the same."""
     assert kind(1, note="a") == kind(1, note="b")
     assert kind(1) != kind(2)
     assert kind(1) != (OURS if kind is THEIRS else THEIRS)(1)
@@ -80,7 +80,7 @@ def test_values_are_equal_by_what_is_compared(kind: Any) -> None:
 
 @KINDS
 def test_frozen_value_is_not_changed(kind: Any) -> None:
-    """Neither a field that there is nor one that there is not."""
+    """Fields of a frozen value cannot be set, deleted or added."""
     value = kind(1)
     with pytest.raises(dataclasses.FrozenInstanceError, match=r"^cannot assign to field 'x'$"):
         value.x = 2
@@ -105,14 +105,14 @@ def test_frozen_value_is_not_changed(kind: Any) -> None:
 def test_wrong_arguments_are_refused(
     kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any], said: str
 ) -> None:
-    """As a function refuses them."""
+    """Wrong arguments raise a TypeError like that of a function."""
     with pytest.raises(TypeError, match=said):
         kind(*args, **kwargs)
 
 
 @KINDS
 def test_value_works_with_what_the_standard_library_has_for_dataclasses(kind: Any) -> None:
-    """Replacing, taking apart, matching."""
+    """replace, asdict, fields and match work."""
     value = kind(1, 2, "n", [3])
     changed = dataclasses.replace(value, y=5)
     match changed:
@@ -128,7 +128,7 @@ def test_value_works_with_what_the_standard_library_has_for_dataclasses(kind: An
 
 
 def test_copies_are_equal_and_apart() -> None:
-    """Also those through a pickle."""
+    """Copies, deep copies and pickles are equal to the original."""
     value = OURS(1, seen=[[1]])
     deep = copy.deepcopy(value)
     named = Named("a", ("b",))
@@ -139,11 +139,11 @@ def test_copies_are_equal_and_apart() -> None:
 
 
 def test_hash_is_of_what_is_compared() -> None:
-    """Equal values are one key; what may change is none."""
+    """Equal values have the same hash, and a mutable value has none."""
 
     @dataclass(slots=True)
     class Changing:
-        """It may change."""
+        """A mutable class."""
 
         x: int
 
@@ -156,11 +156,11 @@ def test_hash_is_of_what_is_compared() -> None:
 
 
 def test_methods_of_a_class_are_its_own() -> None:
-    """What a class says of itself is not taken from it; what it has to do at the start is done."""
+    """A class keeps its own methods, and __post_init__ is called."""
 
     @dataclass(slots=True)
     class Own:
-        """It has words of its own."""
+        """A class with its own repr."""
 
         x: int
         doubled: int = field(init=False, default=0)
@@ -175,22 +175,22 @@ def test_methods_of_a_class_are_its_own() -> None:
 
 
 def test_class_without_fields_has_equal_values() -> None:
-    """There is nothing in which they could differ."""
+    """All values of a class without fields are equal."""
 
     @dataclass(slots=True, frozen=True)
     class Empty:
-        """Nothing."""
+        """A class without fields."""
 
     assert (Empty(), "Empty()") == (Empty(), repr(Empty()).rpartition(".")[2])
     assert hash(Empty()) == hash(Empty())
 
 
 def test_order_is_by_the_fields_in_their_order() -> None:
-    """Only where it was asked for, and only among its own."""
+    """With order=True, values are ordered by their fields, and only within their class."""
 
     @dataclass(slots=True, frozen=True, order=True)
     class Ranked:
-        """It has a place in a row."""
+        """An ordered class."""
 
         major: int
         minor: int
@@ -205,11 +205,11 @@ def test_order_is_by_the_fields_in_their_order() -> None:
 
 
 def test_fields_may_have_any_names() -> None:
-    """Also those that a method of another field could be called by."""
+    """A field may have any name, even one like set_role."""
 
     @dataclass(slots=True, frozen=True)
     class Role:
-        """Names that begin alike."""
+        """Names with a common part."""
 
         set_role: str | None
         role: str
@@ -221,7 +221,7 @@ def test_fields_may_have_any_names() -> None:
 
 
 def test_what_is_not_there_is_refused() -> None:
-    """Where a class is made, and not where it would go wrong."""
+    """Unsupported options are refused when the class is defined."""
     with pytest.raises(TypeError, match="kw_only and hash are not supported"):
 
         @dataclass(slots=True)
@@ -230,11 +230,11 @@ def test_what_is_not_there_is_refused() -> None:
 
 
 def test_class_that_compares_by_itself_has_a_hash() -> None:
-    """As with the standard library, which counts the fields."""
+    """A class with its own __eq__ gets a hash of its fields, as in the standard library."""
 
     @dataclass(slots=True, frozen=True)
-    class Loose:  # noqa: PLW1641 - that it has one is what is tested
-        """Equal by what is left of the point."""
+    class Loose:  # noqa: PLW1641 - its generated hash is tested
+        """Equal if the integer parts are equal."""
 
         x: float
 

@@ -1,4 +1,4 @@
-"""What is made before the first event, and that nothing of it can keep an event from its answer."""
+"""The warm-up before the first event, and that a failing warm-up does not prevent an answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_run_finds_the_client_of_its_secret() -> None:
-    """The client that a run asks for is the one that is there, of the secret's region."""
+    """A run uses the client that the warm-up made for the secret's region."""
     warm_up({"LOCKGATE_SECRET_ARN": SECRET})
 
     first = make_client("secretsmanager", "eu-west-1")
@@ -43,7 +43,7 @@ def test_run_finds_the_client_of_its_secret() -> None:
 
 
 def test_client_with_other_patience_is_another() -> None:
-    """Who asks for other attempts does not get the client that was kept."""
+    """A client with another number of attempts is not the cached one."""
     warm_up({"LOCKGATE_SECRET_ARN": SECRET})
 
     assert make_client("secretsmanager", "eu-west-1") is not make_client(
@@ -52,7 +52,7 @@ def test_client_with_other_patience_is_another() -> None:
 
 
 def test_run_finds_the_certificates(tmp_path: Path) -> None:
-    """The system's store is read once, with the file that the settings name."""
+    """The certificates are read once, with the file of the settings."""
     ca_file = tmp_path / "none.pem"
 
     warm_up({"LOCKGATE_IAM_AUTH": "true"})
@@ -62,7 +62,7 @@ def test_run_finds_the_certificates(tmp_path: Path) -> None:
 
 
 def test_format_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module that reads the folder is there when the run begins."""
+    """The warm-up imports the format's module."""
     monkeypatch.delitem(sys.modules, "lockgate.formats.goose.tool", raising=False)
 
     warm_up({"LOCKGATE_FORMAT": "goose"})
@@ -82,7 +82,7 @@ def test_format_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_settings_are_left_to_the_run(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is wrong is said where somebody asks, not while Lambda initialises."""
+    """The warm-up ignores invalid settings, so that the run reports them."""
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
