@@ -512,7 +512,7 @@ def test_operators_commands_in_a_row(run: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_what_a_migration_prints_is_not_in_the_report(run: Run) -> None:
-    """With ``--json`` standard output is one JSON value; what a migration prints is beside it."""
+    """With ``--json``, standard output is one JSON value; a migration prints to standard error."""
     Path("migrations").mkdir()
     Path("migrations/1_a.py").write_text("def up(connection):\n    print('half way')\n")
 

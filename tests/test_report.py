@@ -87,7 +87,7 @@ def walk(schema: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_phase_within_a_phase_counts_once() -> None:
-    """Time of a nested phase counts only for that phase."""
+    """Time in a nested phase counts only for that phase."""
     now = [0.0]
     log = EventLog(lambda: now[0])
     log.add(events.RunStarted("r", Request(Action.UP, Caller("test")), 0.0))

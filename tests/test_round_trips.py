@@ -71,7 +71,7 @@ def test_history_that_is_no_beginning_of_the_folder_is_read(project: Project) ->
 
 @pytest.mark.parametrize("migrations", [1, 2, 25])
 def test_transaction_each_is_a_message_each(project: Project, migrations: int) -> None:
-    """A migration in its own transaction costs one message more."""
+    """Each migration in its own transaction costs one more message."""
     write(project, 1)
     project.run()
     write(project, 1 + migrations)

@@ -632,7 +632,7 @@ def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
 def test_time_that_is_left_is_that_of_the_migration_itself(
     project: Project, atomicity: str, between: int
 ) -> None:
-    """After a long migration, the next one gets the remaining time of its own start.
+    """The statement timeout of a migration is the time that remains at its own start.
 
     It is set again in the next transaction, or, in a shared one, in the message after 100 migrations.
     """

@@ -225,7 +225,7 @@ def as_role(project: Project, role: str) -> str:
 def test_tables_that_a_stranger_prepared_are_not_touched(
     project: Project, stranger: str, kind: str
 ) -> None:
-    """Tables prepared by another role are refused, because its code could run with our rights."""
+    """Tables prepared by another role are refused: its code could run with this role's rights."""
     opened = project.database.connect(user=stranger, password="x")
     opened.run("CREATE SCHEMA lockgate")
     opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")

@@ -461,7 +461,7 @@ def test_migration_waits_for_nothing_that_is_not_made(template: dict[str, Any]) 
 
 
 def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict[str, Any]) -> None:
-    """The check for a way to S3 runs before the migration and fails after two minutes."""
+    """The check of the route to S3 runs before the migration and fails after two minutes."""
     check = template["Resources"]["CanAnswer"]
 
     assert ("Custom::LockgateCheck", 120) == (check["Type"], check["Properties"]["ServiceTimeout"])

@@ -516,7 +516,7 @@ def test_rows_beside_the_history_are_watched_too(full: Project) -> None:
     "place", ["the database", "the script", "the script and back", "a function"]
 )
 def test_down_is_refused_where_changed_rows_are_not_counted(full: Project, place: str) -> None:
-    """If `track_counts` can be off, a down is refused, because deleted rows are not counted."""
+    """Where `track_counts` is turned off, a down is refused, because deleted rows are not counted."""
     script = "DELETE FROM account;"
     if place == "the database":
         full.database.run(f"ALTER DATABASE {full.database.name} SET track_counts = off")

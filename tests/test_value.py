@@ -112,7 +112,7 @@ def test_wrong_arguments_are_refused(
 
 @KINDS
 def test_value_works_with_what_the_standard_library_has_for_dataclasses(kind: Any) -> None:
-    """replace, asdict, fields and match work."""
+    """The functions replace, asdict and fields work, and so does a match statement."""
     value = kind(1, 2, "n", [3])
     changed = dataclasses.replace(value, y=5)
     match changed:
@@ -135,7 +135,7 @@ def test_copies_are_equal_and_apart() -> None:
 
     assert (value, True) == (deep, deep.seen[0] is not value.seen[0])
     assert (value, True) == (copy.copy(value), copy.copy(value).seen is value.seen)
-    assert named == pickle.loads(pickle.dumps(named))  # noqa: S301 - of this test's own
+    assert named == pickle.loads(pickle.dumps(named))  # noqa: S301 - pickled by this test
 
 
 def test_hash_is_of_what_is_compared() -> None:

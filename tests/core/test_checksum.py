@@ -82,7 +82,7 @@ def test_text_checksum_of_any_other_edit_differs(text: str) -> None:
     ],
 )
 def test_token_checksum_of_layout_edit_is_the_same(text: str) -> None:
-    """Comments, space, case of unquoted words, empty statements and restrict lines do not change it."""
+    """Comments, space, word case, empty statements and restrict lines keep the token checksum."""
     assert token_checksum(TABLE) == token_checksum(text)
 
 

@@ -103,7 +103,7 @@ def test_same_text_is_no_drift() -> None:
         # Below the latest on disk, applied after everything known: from a newer package.
         (["1", "3"], {"1": 1, "3": 1, "2": 2}, (["2"], [])),
         (["1", "3"], {"1": 1, "3": 3, "2": 4, "4": 4}, (["2", "4"], [])),
-        # A known repeatable ran in that same later run, so the package is not newer.
+        # A known repeatable ran in that later run too, so the run is not a newer package's.
         (["1", "3", "R__v"], {"1": 1, "3": 1, "2": 2, "R__v": 2}, ([], [("2", "error")])),
         # Nothing is known: all rows are from a newer package.
         (["5"], {"1": 1, "2": 2}, (["1", "2"], [])),

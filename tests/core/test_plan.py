@@ -247,7 +247,7 @@ def test_part_that_was_done_is_not_taken_into_a_transaction(
 def test_statement_that_was_begun_is_not_run_in_a_transaction(
     *, text: str, attempting: int | None, is_refused: bool
 ) -> None:
-    """An interrupted statement inside a transaction is drift; one that runs alone is checked first."""
+    """A begun statement is not repeated in a transaction; one that runs alone is checked first."""
     row = make_row("1", text, State.PARTIAL, done=3, attempting=attempting)
     refusal = find_refusal(plan_of({"1": text}, row), Policy())
     assert is_refused == isinstance(refusal, DriftDetected)
@@ -255,7 +255,7 @@ def test_statement_that_was_begun_is_not_run_in_a_transaction(
 
 @pytest.mark.parametrize("transaction", [None, True, False])
 def test_python_that_was_begun_is_not_taken_into_a_transaction(*, transaction: bool | None) -> None:
-    """A Python migration that was begun and is no longer transaction = False is drift."""
+    """A Python migration that was begun outside a transaction and now asks for one is drift."""
     text = "def up(connection): ...\n"
     options = Options(transaction=transaction)
     script = Script(text, "1_x.py", 1, Language.PYTHON, options, text_checksum(text))
@@ -451,7 +451,7 @@ def test_repeatable_is_never_out_of_order() -> None:
 
 
 def test_plan_in_order_is_not_refused() -> None:
-    """Pending versions above the latest, and migrations that are ahead, do not refuse the run."""
+    """Pending versions above the latest, and migrations that are ahead, cause no refusal."""
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("1"), make_row("R__gone"))
     assert plan.ahead
     assert find_refusal(plan, Policy()) is None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # The oracle is `postgast.split(method="parser")`, the server's own grammar. The "scanner" is not
 # used: it splits BEGIN ATOMIC bodies at their semicolons and drops statements. Known differences:
+#
 # * The parser refuses invalid SQL, so the oracle's statements are valid.
 # * Its pieces include a comment in front of a statement, so token texts are compared.
 # * It does not support psql's COPY data, \restrict or a BOM, so these texts contain none.
@@ -303,7 +304,7 @@ def test_sendable_keeps_every_offset(sql: str) -> None:
 @must_reach(several=30, gap=4)
 @given(ANYTHING, st.booleans())
 @settings(max_examples=1000)
-def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001, drawn
+def test_tokens_cover_the_text(sql: str, strings: bool) -> None:  # noqa: FBT001 - drawn by Hypothesis
     """Tokens are in order and not empty, and only space and comments are between them."""
     end = 0
     for token in tokenize(sql, standard_conforming_strings=strings):

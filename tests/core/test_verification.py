@@ -94,7 +94,7 @@ def verify(sql: str) -> Verification:
     ],
 )
 def test_question_is_read_off_the_statement(sql: str, expected: Verification) -> None:
-    """The question keeps names as written; a repeatable statement is harmless, others are unknown."""
+    """Names are kept as written; statements are harmless to repeat, unknown, or have a question."""
     assert expected == verify(sql)
 
 
