@@ -99,6 +99,14 @@ def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
     assert expected == say(FAILED, 80, folder="db/")
 
 
+def test_failed_down_lists_what_is_still_to_undo() -> None:
+    """Applied migrations that a down did not undo are not called pending."""
+    left = (entry("0012", "add_email", reason="reverted"),)
+    shown = say(make(Status.REFUSED, Action.DOWN, pending=left))
+    assert "\n  Still to undo\n    0012  add_email" in shown
+    assert "Still pending" not in shown
+
+
 def test_success_lists_what_was_applied_and_not_yet_seen() -> None:
     """Applied migrations that the progress has shown on the same terminal are not repeated."""
     applied = (

@@ -89,7 +89,8 @@ def _describe_pending(report: Value, width: int | None) -> Iterator[Line]:
         )
         return
     few = [[Cell(version_of(entry)), Cell(printable(entry["name"]))] for entry in pending[:_FEW]]
-    yield from section("Still pending", few, width, report["counts"]["pending"] - len(few))
+    title = "Still to undo" if is_down(report) else "Still pending"
+    yield from section(title, few, width, report["counts"]["pending"] - len(few))
 
 
 def _plan_row(entry: Value, how: str) -> list[Cell]:
