@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import SERVER_SETTINGS, Bench, Results, Runner
+from benchmarks.change import BEFORE, describe_change
 from benchmarks.machine import describe_machine
 from benchmarks.measure import make_environment
 from benchmarks.page import publish
 from benchmarks.peer import Peer, Tools
 from benchmarks.peers import PEERS
+from benchmarks.peers.ours import OURS
 from benchmarks.record import add_to, make_record, read_record, write_record
 from benchmarks.row import ROWS, Row
 from benchmarks.table import describe
@@ -37,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in ROWS if row.name in options.rows]
     with tempfile.TemporaryDirectory(prefix="lockgate-bench-") as home:
         former = read_record(options.output) if options.add else None
-        record = run(rows, options.peers, options.rounds, Path(home), options.output, former)
+        record = run(
+            rows, options.peers, options.rounds, Path(home), options.output, former, options.before
+        )
     sys.stdout.write(describe(record))
     return 0
 
@@ -52,6 +57,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers", type=_some_of(peers), default=peers, metavar="A,B", help=", ".join(peers)
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="LOCKGATE",
+        help="the program of an earlier build: print the ratio of its times and this build's",
     )
     parser.add_argument("--rounds", type=int, help="how often, instead of each row's own number")
     parser.add_argument("--output", type=Path, default=RESULTS, help=f"JSON (default: {RESULTS})")
@@ -84,16 +95,21 @@ def run(
     home: Path,
     output: Path,
     former: Record | None,
+    before: Path | None = None,
 ) -> Record:
     """Measure rows with peers on a server of their own, and keep the record in a file.
 
-    ``former`` is what the file has already and is to keep.
+    ``former`` is what the file has already and is to keep. ``before`` is the program `lockgate` of an
+    earlier build; it takes part in each round.
     """
     record: Record = {}
     results: Results = {}
     with EmbeddedServer(tls=False, durable=True, settings=SERVER_SETTINGS) as server:
         tools = Tools(INSTALLED.resolve(), server.psql)
         runners = find_runners(tools, peers, home)
+        if before is not None:
+            earlier = replace(OURS[0], name=BEFORE)
+            runners.append(Runner(earlier, before.absolute(), home / BEFORE))
         machine = describe_machine(server, home)
         modules = tools.folder / "node_modules"
         if modules.exists():
@@ -104,6 +120,8 @@ def run(
         for row in rows:
             able = [runner for runner in runners if is_able(runner.peer, row)]
             results[row.name] = bench.run_row(row, able, rounds or row.rounds)
+            if before is not None:
+                _say(describe_change(row.name, results[row.name]))
             record = make_record(machine, rows, [runner.peer for runner in runners], results)
             record = record if former is None else add_to(former, record)
             write_record(record, output)

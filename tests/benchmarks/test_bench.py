@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.bench import Bench, Results, Runner
-from benchmarks.measure import make_environment
+from benchmarks.__main__ import run
+from benchmarks.bench import Bench, Outcome, Results, Runner
+from benchmarks.change import BEFORE, OURS, describe_change
+from benchmarks.measure import Sample, make_environment
 from benchmarks.peer import Kind, Peer, Task, Tools
 from benchmarks.peers import PEERS
 from benchmarks.plot import draw
@@ -17,7 +21,6 @@ from benchmarks.targets import find_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lockgate.local.server import EmbeddedServer
 
@@ -113,3 +116,26 @@ def test_program_that_fails_has_no_number(
     assert ("failed", []) == (outcomes["broken"].failed, outcomes["broken"].samples)
     assert find_value(record, FRESH.name, "broken") is None
     assert "| broken | failed |" in describe(record)
+
+
+def test_ratio_of_two_builds_is_taken_within_each_round() -> None:
+    """A slow round slows both builds, so that its ratio is like that of the others."""
+    before = Outcome([Sample(ms, 0, 0) for ms in (100, 200, 400)])
+    after = Outcome([Sample(ms, 0, 0) for ms in (110, 220, 440)])
+    shown = describe_change("one", {BEFORE: before, OURS: after})
+    assert "one: 200 ms before, 220 ms now, ratio 1.100 (1.100 to 1.100) in 3 rounds" == shown
+
+
+def test_ratio_of_one_round_has_no_interval() -> None:
+    """One round says nothing about how much a ratio varies."""
+    single = Outcome([Sample(100, 0, 0)])
+    shown = describe_change("one", {BEFORE: single, OURS: single})
+    assert "one: 1 rounds, which are too few for an interval" == shown
+
+
+def test_earlier_build_takes_part_in_each_round(tmp_path: Path) -> None:
+    """An earlier build's program runs as a peer of its own."""
+    rows, said = [Row("nothing-1000", "nothing pending", 3, 0, 2)], tmp_path / "record.json"
+    program = Path(sys.executable).with_name("lockgate")
+    record = run(rows, ["lockgate"], None, tmp_path, said, None, program)
+    assert all(find_value(record, "nothing-1000", name, "ms") for name in (OURS, BEFORE))
