@@ -168,7 +168,7 @@ def test_build_that_fails_says_why_and_leaves_no_asset(folder: Path, tmp_path: P
         _synthesise(folder, tmp_path / "cdk.out", build_options=["--python", "/no/such/python"])
 
     assert "Lockgate's package was not built. The byte code needs Python 3.13" in str(raised.value)
-    assert "is given with build_options=[…]" in str(raised.value)
+    assert "Pass options such as --python with build_options=[…]." in str(raised.value)
     assert [] == list((tmp_path / "cdk.out").glob("asset.*/lockgate"))
 
 
