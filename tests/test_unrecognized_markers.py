@@ -35,6 +35,22 @@ UNRECOGNIZED = [
     ),
     ("lockgate", {"R__a.sql": f"SELECT 1;\n-- rollback\n{DROP}"}, "R__a.sql:2:1"),
     ("lockgate", {"1_a.sql": f"{MAKE}\u2013\u2013 migrate:down\n{DROP}"}, None),
+    (
+        "lockgate",
+        {"1_a.sql": f"-- migrate:up\n{MAKE}SELECT 1; -- migrate:down\n{DROP}"},
+        "1_a.sql:3:11",
+    ),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}SELECT 1;--migrate:DOWN transaction:false \r\n{DROP}"},
+        "1_a.sql:2:10",
+    ),
+    (
+        "lockgate",
+        {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}SELECT 1 -- migrate:up\n"},
+        "1_a.sql:5:10",
+    ),
+    ("dbmate", {"1_a.sql": f"-- migrate:up\nSELECT 1;-- migrate:down\n{DROP}"}, "1_a.sql:2:10"),
     ("auto", {"1_a.sql": f"-- rambler up\n{MAKE}-- rambler down\n{DROP}"}, "1_a.sql:1"),
     ("auto", {"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate :down\n{DROP}"}, "1_a.sql:3:1"),
     ("dbmate", {"1_a.sql": f"-- migrate:up\n{MAKE}  -- migrate:down\n{DROP}"}, "1_a.sql:3:3"),
@@ -77,6 +93,19 @@ FINE = [
         },
     ),
     ("lockgate", {"1_a.sql": f"{MAKE}-- ROLLBACK;\n"}),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}SELECT ' -- migrate:down\n'; SELECT 1; /* -- migrate:down\n*/\n"},
+    ),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}SELECT 1; -- migrate:down is below\n-- not SELECT; -- migrate:down\n"},
+    ),
+    (
+        "lockgate",
+        {"1_a.sql": f"{MAKE}DO $$ BEGIN NULL; -- migrate:down\nEND $$; -- migrate:downgrade\n"},
+    ),
+    ("goose", {"1_a.sql": f"-- +goose Up\n{MAKE}SELECT 1; -- migrate:down\n"}),
     ("dbmate", {"1_a.sql": f"--migrate:up\n{MAKE}--migrate:down\n-- rollback\n{DROP}"}),
     ("golang-migrate", {"1_a.up.sql": f"-- up\n{MAKE}", "1_a.down.sql": f"-- down\n{DROP}"}),
     ("diesel", {"1_a/up.sql": f"-- Up\n{MAKE}", "1_a/down.sql": f"-- Down\n{DROP}"}),
@@ -133,6 +162,30 @@ def test_refusal_says_what_was_meant(project: Project) -> None:
     )
     assert error.hint == "Did you mean -- migrate:down? If it is only a comment, reword it."
     project.write({"1_a.sql": f"-- migrate:up\n{MAKE}-- migrate:down\n{DROP}"})
+    assert Status.APPLIED == project.run().status
+
+
+def test_refusal_of_a_marker_after_sql_says_where_to_put_it(project: Project) -> None:
+    """A marker after SQL is quoted without the SQL, and the hint asks for a line of its own."""
+    project.write({"1_a.sql": f"{MAKE}SELECT 'secret'; -- migrate:down\n{DROP}"})
+    error = project.run().error
+    assert error is not None
+    assert error.message.startswith(
+        '1_a.sql:2:18: the file has "-- migrate:down" after SQL on the same line, where it does not'
+        " start a down script: what follows it would run with the rest."
+    )
+    assert error.hint == (
+        "Put -- migrate:down on a line of its own. If it is only a comment, reword it."
+    )
+
+
+def test_applied_file_with_a_marker_after_sql_is_a_warning(project: Project) -> None:
+    """In an applied file, a marker after SQL is a warning and does not refuse the run."""
+    project.write({"1_a.sql": MAKE})
+    project.run()
+    project.write({"1_a.sql": f"{MAKE.rstrip()} -- migrate:down\n", "2_b.sql": "SELECT 1;"})
+    (warning, _) = project.run(Action.STATUS).warnings
+    assert warning.startswith('Migration 1 a was applied although its file has "-- migrate:down"')
     assert Status.APPLIED == project.run().status
 
 

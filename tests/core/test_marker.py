@@ -242,6 +242,27 @@ def test_many_lines_take_a_time_that_grows_with_their_number() -> None:
     assert time.monotonic() - begun < _MOST_SECONDS
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1; -- migrate:down\n" * 20_000,
+        "SELECT '" + " -- migrate:down\n" * 20_000 + "';",
+        "SELECT 1; -- migrate:down" + " a:b" * 100_000 + " c",
+        "SELECT 1; " + "-- " * 200_000 + "migrate:down",
+        "SELECT 1; " + "--" + " " * 400_000 + "migrate:up\n",
+    ],
+    ids=["lines", "string", "options", "signs", "spaces"],
+)
+def test_markers_after_sql_take_a_time_that_grows_with_the_text(text: str) -> None:
+    """Many markers after SQL, and lines that are nearly such markers, are scanned once."""
+    begun = time.monotonic()
+    script = Script(text, "1.sql", 1, Language.SQL, NO_OPTIONS, "")
+    find_unrecognized_marker(
+        Migration(Version.parse("1"), "a", Kind.VERSIONED, script, None), NATIVE_MARKERS
+    )
+    assert time.monotonic() - begun < _MOST_SECONDS
+
+
 def test_line_of_many_options_is_read_at_once() -> None:
     """A line that almost matches a marker's options does not cause backtracking."""
     begun = time.monotonic()

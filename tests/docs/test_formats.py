@@ -31,6 +31,7 @@ REFUSED: dict[str, dict[str, bytes | str]] = {
     "contains no migrations": {"README.md": b""},
     "is not a valid migration file name": {"V1__a.sql": b""},
     "which looks like the start of a down script": {"1.sql": b"-- Down Migration"},
+    "after SQL on the same line": {"1_a.sql": b"SELECT 1; -- migrate:down"},
     "has the name of another tool's down script": {"1_a.down.sql": b""},
     "Two files have version 7": {"7_a.sql": b"", "0007_b.sql": b""},
     "the file is not UTF-8": {"1.sql": b"\xff"},

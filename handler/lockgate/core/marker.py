@@ -20,6 +20,11 @@ _LINE = re.compile(
     rf"(?P<sign>-*[{_DASHES}][-{_DASHES}]*|-+|\#+|//+|/\*+)(?P<content>[^\r\n]*)",
     re.MULTILINE,
 )
+# A marker of the native format at the end of any line.
+_NATIVE = re.compile(
+    r"--[ \t]*+migrate:(?P<way>up|down)(?:[ \t]++\w++:[^ \t\r\n]*+)*+(?=[ \t]*+(?:[\r\n]|\Z))",
+    re.IGNORECASE | re.ASCII,
+)
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad"))
 _TO_HYPHEN = dict.fromkeys(map(ord, _DASHES), "-")
 # A longer line is prose.
@@ -85,7 +90,7 @@ class Marker:
 
     ``direction`` is that of the script that it begins. ``tool`` is its format, if Lockgate reads it.
     ``offset`` is the place of its comment sign, and ``text`` is the line. ``is_word``: it has no sign of
-    a tool and may be a heading.
+    a tool and may be a heading. ``is_trailing``: SQL is before it on its line.
     """
 
     direction: Direction
@@ -93,11 +98,29 @@ class Marker:
     offset: int
     tool: str | None = None
     is_word: bool = False
+    is_trailing: bool = False
 
 
 def find_markers(text: str) -> list[Marker]:
     """Return every line of a text that looks like a marker, even inside a string."""
     return [one for line in _LINE.finditer(text) if (one := _read_line(line)) is not None]
+
+
+def find_trailing_markers(text: str) -> list[Marker]:
+    """Return every exact native marker that is not the first on its line, even inside a string.
+
+    A marker with a word after it that is not an option is prose.
+    """
+    return [
+        Marker(_way_of(one["way"].lower()), one[0], one.start(), is_trailing=True)
+        for one in _NATIVE.finditer(text)
+        if not _begins_line(text, one.start())
+    ]
+
+
+def _begins_line(text: str, offset: int) -> bool:
+    before = text[max(0, offset - _MOST_CHARACTERS) : offset].rstrip(" \t\f\v")
+    return not before or before[-1] in "\r\n"
 
 
 def has_marker(text: str) -> bool:

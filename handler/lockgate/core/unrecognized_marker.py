@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import NATIVE_MARKERS
-from lockgate.core.marker import Marker, find_markers
+from lockgate.core.marker import Marker, find_markers, find_trailing_markers
 from lockgate.core.migration import Direction, Language
 from lockgate.core.sql.script import SqlTextInvalid, line_and_column, split_statements, tokenize
 from lockgate.errors import MigrationFileInvalid
@@ -46,7 +46,11 @@ def find_unrecognized_marker(
             continue
         if direction is Direction.DOWN and script.path != migration.up.path:
             continue
-        found = [m for m in find_markers(script.text) if not _opens(m, direction, markers)]
+        found = [
+            marker
+            for marker in _find_lines(script.text, markers)
+            if not _opens(marker, direction, markers)
+        ]
         for marker in _find_comments(script.text, found):
             if _counts(marker, migration, direction, markers):
                 return _describe(marker, script, markers)
@@ -68,6 +72,13 @@ def refuse_unrecognized_marker(migration: Migration, markers: Markers | None) ->
             line=found.line,
             column=found.column,
         )
+
+
+def _find_lines(text: str, markers: Markers | None) -> list[Marker]:
+    """Return the lines that may be meant as markers, by their place in the text."""
+    lines = find_markers(text)
+    trailing = find_trailing_markers(text) if markers == NATIVE_MARKERS else []
+    return sorted((*lines, *trailing), key=lambda one: one.offset) if trailing else lines
 
 
 def _opens(marker: Marker, direction: Direction, markers: Markers | None) -> bool:
@@ -133,9 +144,15 @@ def _find_spans(text: str) -> Iterator[tuple[int, int]]:
 def _describe(marker: Marker, script: Script, markers: Markers | None) -> UnrecognizedMarker:
     line, column = line_and_column(script.text, marker.offset)
     what = "a down script" if marker.direction is Direction.DOWN else "an up script"
+    if marker.is_trailing:
+        why = f'has "{marker.text}" after SQL on the same line, where it does not start {what}'
+    else:
+        why = (
+            f'has the line "{marker.text}", which looks like the start of {what} and is not one in'
+        )
+        why += " this format"
     return UnrecognizedMarker(
-        f'has the line "{marker.text}", which looks like the start of {what} and is not one in this'
-        " format: what follows it would run with the rest",
+        f"{why}: what follows it would run with the rest",
         _advise(marker, markers),
         script.first_line + line - 1,
         column,
@@ -147,6 +164,8 @@ def _advise(marker: Marker, markers: Markers | None) -> str:
     if markers is None:
         return f"Put the down script into its own file, as the tool does. {comment}"
     wanted = markers.down if marker.direction is Direction.DOWN else markers.up
+    if marker.is_trailing:
+        return f"Put {wanted} on a line of its own. {comment}"
     tool = ""
     if marker.tool is not None:
         tool = (
