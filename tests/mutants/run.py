@@ -3,8 +3,9 @@
     python -m tests.mutants.run formats --count 40 --seed 1
 
 The same seed gives the same mutants as long as the files are the same. A mutant is written into a copy
-of `handler`; the working tree is never touched. The tests that carry a module's name run first, then all
-of its area; the first failure, or more time than they ever take, kills the mutant.
+of `handler`; the working tree is never touched. The tests that carry a module's name run first, then the
+cases of its tool, then all of its area; the first failure, or more time than they ever take, kills the
+mutant.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "handler/lockgate"
+TOOLS = "tests/formats/test_tools.py"
 LONGEST_SECONDS = 600
 LEAST_SHARE = 0.9
 
@@ -76,12 +78,18 @@ def list_mutants(area: Area) -> list[Mutant]:
 
 
 def choose_tests(area: Area, path: Path) -> list[list[str]]:
-    """Return the tests to run for a module: first those in files named like it, then all of the area."""
-    words = find_words(path.relative_to(PACKAGE / area.package).with_suffix("")) - {"shared"}
+    """Return the tests to run for a module, in this order.
+
+    First those in files named like it, then the cases of its tool, if it has one, then all of the area.
+    """
+    place = path.relative_to(PACKAGE / area.package)
+    words = find_words(place.with_suffix("")) - {"shared"}
     files = [one for root in area.tests for one in sorted(ROOT.joinpath(root).rglob("test_*.py"))]
     tests = [one.relative_to(ROOT) for one in files]
     named = [str(one) for one in tests if words & find_words(one.with_suffix(""))]
-    return [*([named] if named else []), list(area.tests)]
+    has_cases = (ROOT / "tests" / area.package / place.parts[0] / "cases.py").exists()
+    cases = [TOOLS, "-k", f"[{place.parts[0]}:"] if has_cases else []
+    return [*filter(None, (named, cases)), list(area.tests)]
 
 
 def find_words(path: Path) -> set[str]:
@@ -96,7 +104,8 @@ def is_killed(mutant: Mutant, area: Area, handler: Path, *, is_quick: bool) -> b
     copy.write_text(mutant.change.apply(source))
     try:
         choices = choose_tests(area, mutant.path)
-        return any(fails(tests, handler) for tests in choices[: 1 if is_quick else None])
+        quick = choices[:-1] or choices
+        return any(fails(tests, handler) for tests in (quick if is_quick else choices))
     finally:
         copy.write_text(source)
 

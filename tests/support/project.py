@@ -14,6 +14,7 @@ from lockgate.core.request import Action, Caller, Request
 from lockgate.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.support.database import Database
@@ -46,7 +47,7 @@ class Project:
         place = f"{database.host}:{database.port if port is None else port}"
         return f"postgresql://{user}:{password}@{place}/{database.name}"
 
-    def write(self, files: dict[str, str]) -> None:
+    def write(self, files: Mapping[str, str]) -> None:
         """Write migrations and their subfolders."""
         for name, text in files.items():
             path = self.folder / name
