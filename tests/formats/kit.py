@@ -118,7 +118,8 @@ class Adoption:
 
     ``adopted`` lists what is recorded, and ``applied`` what the next run applies after the files
     ``later`` have been added. Or ``refused`` is the message with which nothing is adopted. ``before`` is
-    the message of a run that is refused before the database is set up.
+    the message of a run that is refused before the database is set up. ``settings`` replace those of the
+    test, such as the format.
     """
 
     about: str
@@ -129,6 +130,7 @@ class Adoption:
     later: Files = field(default_factory=dict)
     refused: str | None = None
     before: str | None = None
+    settings: Variables = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,14 +143,14 @@ def test_history_is_read_from_the_tools_table(database: Database, tool: str, cas
 @each("adoptions")
 def test_history_is_adopted_and_continued(project: Project, tool: str, case: Adoption) -> None:
     """What the tool applied is not run again, and its own table is left unchanged."""
-    project.settings["LOCKGATE_FORMAT"] = tool
+    project.settings |= {"LOCKGATE_FORMAT": tool, **case.settings}
     project.write(case.files)
     if case.before is not None:
         refused = project.run()
         assert refused.error is not None
         assert fits(case.before, refused.error.message), refused.error.message
     project.database.run(case.setup)
-    rows = count_rows(project.database, tool)
+    rows = list_rows(project.database, tool)
     report = project.do(Action.ADOPT, source=tool, reason="we move", requested_by="test")
     if case.refused is not None:
         assert report.error is not None
@@ -165,12 +165,12 @@ def test_history_is_adopted_and_continued(project: Project, tool: str, case: Ado
     expected = [*case.adopted, *case.applied]
     assert sorted((one, "applied") for one in expected) == project.history()
     assert Status.UP_TO_DATE is project.run().status
-    assert rows == count_rows(project.database, tool)
+    assert rows == list_rows(project.database, tool)
 
 
-def count_rows(database: Database, tool: str) -> int | None:
-    """Return how many rows a tool's history table has; ``None`` if there is no table."""
+def list_rows(database: Database, tool: str) -> list[list[object]]:
+    """Return the rows of a tool's history table."""
     table = find_tool(tool).table
     assert table is not None
     found = find_table(table.shape, make_ask(database))
-    return None if found is None else database.run(f"SELECT count(*) FROM {found}")[0][0]
+    return database.run(f"SELECT row::text FROM {found} AS row ORDER BY 1")
