@@ -11,7 +11,7 @@ from tests.support.fake_server import LOST, fail_with, make_holder
 from lockgate.core.failure import OutOfTime
 from lockgate.core.request import Action
 from lockgate.core.state_after import StateAfter
-from lockgate.errors import DatabaseUnreachable, LockLost
+from lockgate.errors import DatabaseBusy, DatabaseUnreachable, LockLost
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -111,6 +111,32 @@ def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: 
     fake.server.before |= {"finish": [LOST], "recover": [LOST]}
     assert Status.FAILED is fake.run().status
     assert 1 == fake.server.calls.count("recover")
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [
+        ({"finish": [LOST] * 3}, "the connection broke again and again"),
+        ({"finish": [LOST], "recover": [LOST]}, "the server closed the connection"),
+        ({"finish": [DatabaseBusy("The session still runs.")]}, "The session still runs"),
+    ],
+)
+def test_end_that_cannot_be_recorded_is_explained(
+    fake: FakeRun, lost: dict[str, list[BaseException]], reason: str
+) -> None:
+    """The warning and the error of an unrecorded end give the reason as a sentence of its own."""
+    fake.server.before |= lost
+    report = fake.run()
+    assert report.error is not None
+    (warning,) = report.warnings
+    assert warning == (
+        f"The end of the run was not recorded and the lock not freed: {reason}. The next run takes"
+        " the lock as soon as this session is gone."
+    )
+    assert report.error.message.startswith(
+        f"The end of the run could not be recorded: {reason}. If the server crashed, it may have lost"
+        " what the run had committed. "
+    )
 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "40P01"])

@@ -185,20 +185,20 @@ class Finish(Step):
 
     def leave_lock(self, reason: str) -> Status:
         """End without releasing the lock; what the report claims must still be true."""
-        locked = self.locked
+        locked, why = self.locked, reason.rstrip(".")
         locked.events.add(events.LockNotReleased(reason))
         if locked.state.has_committed:
             locked.events.add(events.AnswerLost())
         locked.events.add(
             events.Warned(
-                f"The end of the run was not recorded and the lock not freed: {reason} The next run"
+                f"The end of the run was not recorded and the lock not freed: {why}. The next run"
                 " takes the lock as soon as this session is gone."
             )
         )
         if locked.state.error is not None:
             return self.status
         error = DatabaseUnreachable(
-            f"The end of the run could not be recorded: {reason} If the server crashed, it may have"
+            f"The end of the run could not be recorded: {why}. If the server crashed, it may have"
             " lost what the run had committed.",
             hint="Invoke again: the history is read, and only what is missing is applied.",
         )
