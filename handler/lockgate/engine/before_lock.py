@@ -80,9 +80,10 @@ class Decide(Step):
         )
 
     def _read_files_and_history(self, listing: Listing) -> None:
-        """Read files and history, skipping migrations known to be applied unchanged.
+        """Take what is needed of the files, and read the history.
 
-        An edited down script has to be reported, so both are read whole if these differ.
+        Migrations known to be applied unchanged are left out of both, unless a down script was edited,
+        which has to be reported.
         """
         needed = self.run.dependencies
         if self.known and has_same_down(listing, self.known, self.probe):

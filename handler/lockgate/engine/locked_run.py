@@ -77,7 +77,7 @@ class LockedRun:
         )
 
     def read_history(self) -> None:
-        """Read the history; and every file, if it takes every row now."""
+        """Read the history. If all rows were read, take every file into the catalog as well."""
         needed = self.run.dependencies
         history = needed.database.read_history()
         if history.known_to is None and self.state.unread is not None:

@@ -1,4 +1,4 @@
-"""The first step: look at the server, and read the list of files while it answers.
+"""The first step: look at the server, and read the files while it answers.
 
 With nothing pending and the lock free it is also the last one. It is the door to everything that more
 than a look needs: that is imported here, and only then.
