@@ -19,7 +19,7 @@ import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.support.cfn_template import read_template
 from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
-from tests.support.engine import DEFECTS
+from tests.support.engine import DEFECTS, act_before_segment
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
 from tests.support.lambda_version import VersionedStack
 from tests.support.waiting import Background, is_asleep, wait_until
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from tests.support.cloudformation import Event, Exchange, Handler
     from tests.support.database import Database
+
+    from lockgate.core.segment import Segment
 
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[1] / "docs/report.schema.json").read_text("utf-8"))
@@ -773,6 +775,29 @@ def test_defect_is_an_error_to_a_direct_caller(
     assert errors.UnexpectedFailure is type(error)
     assert ("failed", "unexpected-failure") == (report["status"], report["error"]["code"])
     assert "hush" not in "".join(traceback.format_exception(error)) + function.read_output()
+
+
+def test_report_after_a_defect_contains_what_was_applied(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a defect, the report contains what the run had committed before."""
+    function.write(_2_email=UP + EMAIL)
+    function.set(LOCKGATE_ATOMICITY="migration")
+
+    def fail(segment: Segment) -> None:
+        if segment.steps[0].migration.migration_id == "2":
+            raise RuntimeError("hush")
+
+    act_before_segment(monkeypatch, fail)
+    error, report = function.invoke_failing({})
+    assert errors.UnexpectedFailure is type(error)
+    assert ("failed", "up", "unknown") == (
+        report["status"],
+        report["action"],
+        report["error"]["state_after"],
+    )
+    assert ["1"] == [entry["version"] for entry in report["applied"]]
+    assert ["1"] == function.history()
 
 
 # Direct callers.

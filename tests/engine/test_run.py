@@ -122,7 +122,7 @@ def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: 
     ],
 )
 def test_end_that_cannot_be_recorded_is_explained(
-    fake: FakeRun, lost: dict[str, list[BaseException]], reason: str
+    fake: FakeRun, lost: dict[str, list[Any]], reason: str
 ) -> None:
     """The warning and the error of an unrecorded end give the reason as a sentence of its own."""
     fake.server.before |= lost

@@ -14,6 +14,7 @@ from lockgate.engine import before_lock
 from lockgate.engine.commands import forward
 from lockgate.postgres.database import Database
 from lockgate.postgres.held_lock import HeldLock
+from lockgate.report import make_report
 from lockgate.settings import read_settings
 from lockgate.wiring import make_run_id, make_runner
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from lockgate.core.segment import Segment
     from lockgate.engine.run import Runner
     from lockgate.report.report import Report
     from lockgate.settings import Settings
 
-# Module and name of engine functions in which a defect can be planted.
-DEFECTS: list[tuple[Any, str]] = [(forward, "plan_forward"), (before_lock, "lease_for")]
+# Module and name of functions in which a defect can be planted.
+DEFECTS: list[tuple[Any, str]] = [
+    (forward, "plan_forward"),
+    (before_lock, "lease_for"),
+    (make_report, "fold"),
+]
 
 
 def make_engine(
@@ -66,6 +72,17 @@ def act_before_lock(
         return take_lock(*given, **named)
 
     monkeypatch.setattr(Database, "take_lock", take_late)
+
+
+def act_before_segment(monkeypatch: pytest.MonkeyPatch, act: Callable[[Segment], object]) -> None:
+    """Call ``act`` with each segment that a run is about to apply."""
+    apply = HeldLock.apply
+
+    def apply_late(held: HeldLock, segment: Segment, *given: Any, **named: Any) -> Any:
+        act(segment)
+        return apply(held, segment, *given, **named)
+
+    monkeypatch.setattr(HeldLock, "apply", apply_late)
 
 
 def act_before_amendment(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

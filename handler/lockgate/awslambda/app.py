@@ -28,6 +28,7 @@ from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report.log import log_to
+from lockgate.report.make_report import report_after_defect, report_so_far
 from lockgate.report.refusal import claim_of, refuse_report
 from lockgate.report.report import Report, Status
 from lockgate.settings import Settings, read_answer_settings, read_environment, read_settings
@@ -83,14 +84,15 @@ def _serve_returning(
     if not caller.needs_run:
         return caller.make_result(None, run_id)
     remaining = _make_remaining(caller.must_end_at, context)
-    return caller.make_result(_note(_run(caller.read_request, remaining, run_id)), run_id)
+    report = _run(caller.read_request, remaining, run_id, _make_event_log())
+    return caller.make_result(_note(report), run_id)
 
 
 def _run(
     read_request: Callable[[Settings], Request],
     remaining: Callable[[], int],
     run_id: str,
-    events: EventLog | None = None,
+    events: EventLog,
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt of the process."""
     claim = NOT_BEGUN
@@ -107,7 +109,7 @@ def _run(
     except LockgateError as error:
         return refuse_report(run_id, error, claim)
     except Exception as error:  # noqa: BLE001 - the caller gets an answer, whatever happened
-        return _report_unexpected(run_id, error, claim)
+        return _report_unexpected(run_id, error, claim, events)
 
 
 def _find_operator(settings: Settings) -> Address:
@@ -124,7 +126,9 @@ def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline
     return Deadline(remaining, max(0, reserve_ms))
 
 
-def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> Report:
+def _report_unexpected(
+    run_id: str, error: BaseException, claim: StateClaim, events: EventLog
+) -> Report:
     """Log where an unexpected error occurred, without its message, which may contain anything."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
@@ -134,7 +138,7 @@ def _report_unexpected(run_id: str, error: BaseException, claim: StateClaim) -> 
         hint="Look for unexpected_failure in the function's log, and invoke with"
         ' {"action": "status"} to see the state of the database.',
     )
-    return refuse_report(run_id, failure, claim)
+    return report_after_defect(events, run_id, failure, claim)
 
 
 # Callers that wait for their own answer.
@@ -144,7 +148,7 @@ def _serve_awaiting(
     caller: AwaitingCaller, answering: Settings, context: LambdaContext, run_id: str
 ) -> dict[str, Any]:
     """Run and answer: with the outcome, with the error, or before Lambda kills the process."""
-    single = SingleAnswer()
+    single, events = SingleAnswer(), _make_event_log()
     interruption: BaseException | None = None
     outcome: Report | None = None
     with ExitStack() as cleanup:
@@ -152,7 +156,6 @@ def _serve_awaiting(
         try:
             remaining = _make_remaining(caller.continuation.must_end_at, context)
             deadline = _make_deadline(answering, remaining)
-            events = _make_event_log()
             emergency = start_emergency(single, caller, deadline, run_id, events, _log_emergency)
             cleanup.callback(emergency.cancel)
             if caller.needs_run:
@@ -162,11 +165,11 @@ def _serve_awaiting(
             answer = caller.make_answer(None if outcome is None else _note(outcome))
         except LockgateError as error:
             claim = NOT_BEGUN if outcome is None else claim_of(outcome)
-            answer = caller.make_answer(_note(refuse_report(run_id, error, claim)))
+            answer = caller.make_answer(_note(report_so_far(events, run_id, error, claim)))
         except BaseException as error:  # noqa: BLE001 - an interrupt is raised again after the answer
             interruption = None if isinstance(error, Exception) else error
             claim = _INTERRUPTED if outcome is None else claim_of(outcome)
-            answer = caller.make_answer(_note(_report_unexpected(run_id, error, claim)))
+            answer = caller.make_answer(_note(_report_unexpected(run_id, error, claim, events)))
         status = _deliver(answer, single, caller.kind)
     if interruption is not None:
         raise interruption

@@ -81,6 +81,16 @@ def report_so_far(events: EventLog, run_id: str, error: LockgateError, claim: St
     return replace(report, error=error_info(error, claim), next_action=error.hint)
 
 
+def report_after_defect(
+    events: EventLog, run_id: str, error: LockgateError, claim: StateClaim
+) -> Report:
+    """Return the same for a defect; without what the events show if they cannot be reported."""
+    try:
+        return report_so_far(events, run_id, error, claim)
+    except Exception:  # noqa: BLE001 - the defect may be in the report
+        return refuse_report(run_id, error, claim)
+
+
 def _count_ms(events: EventLog, picture: Picture) -> int:
     return round((events.monotonic() - picture.started_at) * 1000)
 

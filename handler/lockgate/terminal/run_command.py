@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from lockgate.awslambda.callers.direct import make_request
 from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
+from lockgate.core.event_log import EventLog
 from lockgate.core.events import FilesRead
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import NOT_BEGUN, Evidence, StateAfter, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid
+from lockgate.report.log import log_to
+from lockgate.report.make_report import report_after_defect
 from lockgate.report.refusal import refuse_report
 from lockgate.report.report import Report, Status
 from lockgate.terminal.arguments import REQUEST_OPTIONS
@@ -30,7 +33,7 @@ from lockgate.terminal.environment import (
 )
 from lockgate.terminal.interrupts import caught_signals
 from lockgate.terminal.user import find_user
-from lockgate.wiring import make_run_id, make_runner
+from lockgate.wiring import SystemClock, make_run_id, make_runner
 
 if TYPE_CHECKING:
     import argparse
@@ -95,6 +98,8 @@ def _carry_out(
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt."""
     run_id, claim = make_run_id(), NOT_BEGUN
+    log_event, note_labels = log_to(progress.emit), partial(_note_labels, progress)
+    events = EventLog(SystemClock().monotonic, log_event, note_labels)
     try:
         with ExitStack() as stack:
             if options.json:
@@ -107,12 +112,12 @@ def _carry_out(
             address = Address(options=repeat_options(options))
             request = _make_request(options)
             claim = make_unknown("the run ended before it could check")
-            report = _run(settings, request, progress, run_id, address)
+            report = _run(settings, request, progress, run_id, address, events)
             return explain_overridden(report, environment, options)
     except LockgateError as error:
         return refuse_report(run_id, error, claim)
     except Exception as error:  # noqa: BLE001 - a defect is reported like any other failure
-        return refuse_report(run_id, report_defect(error, options), claim)
+        return report_after_defect(events, run_id, report_defect(error, options), claim)
 
 
 def _open_local_database(folder: Path) -> AbstractContextManager[Mapping[str, str]]:
@@ -122,7 +127,12 @@ def _open_local_database(folder: Path) -> AbstractContextManager[Mapping[str, st
 
 
 def _run(
-    settings: Settings, request: Request, progress: Progress, run_id: str, address: Address
+    settings: Settings,
+    request: Request,
+    progress: Progress,
+    run_id: str,
+    address: Address,
+    events: EventLog,
 ) -> Report:
     deadline = Deadline(None, settings.reserve_ms)
 
@@ -137,8 +147,8 @@ def _run(
         run_id=run_id,
         address=address,
         tell=progress.show_message,
+        events=events,
     )
-    runner.dependencies.events.listen(partial(_note_labels, progress))
     with progress, caught_signals(stop):
         return runner.run(request)
 
