@@ -7,8 +7,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.formats.test_adoption import TABLES
+from tests.formats.test_adoption import TABLES, make_table, table_of
 from tests.support.engine import act_before_lock
+from tests.support.layouts import Step, lay_out
 
 from lockgate.core.address import Address
 from lockgate.core.policy import FirstRun
@@ -110,31 +111,41 @@ def test_members_of_an_extension_and_their_partitions_are_accounted_for(first: P
     assert Status.APPLIED == first.run().status
 
 
+def adopted_by(report: Report) -> tuple[str | None, str | None, bool]:
+    """Return tool, table and whether it is a dry run of the command in a refusal's hint."""
+    assert report.error is not None
+    found = re.search(r"lockgate (adopt .*? --dry-run)", report.error.hint or "")
+    assert found is not None, report.error.hint
+    options = parse_arguments(shlex.split(found[1]))
+    return options.source, options.table, options.dry_run
+
+
 @pytest.mark.parametrize("tool", TABLES)
 def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_adopts_it(
     first: Project, tool: str
 ) -> None:
-    """The hint contains a complete command that adopts the tool's table."""
-    columns, name, row = TABLES[tool]
-    first.database.run(
-        f"CREATE TABLE customer (id int); CREATE TABLE {name} ({columns});"
-        f"INSERT INTO {name} VALUES ({row})"
-    )
+    """The hint contains a complete command that adopts the tool's table, in either format."""
+    table = table_of(tool)
+    make_table(first.database, tool, table)
+    first.database.run("CREATE TABLE customer (id int)")
+    before = tables_of(first)
     report = first.run()
-    assert f"it holds {tool}'s history public.{name} (1 row), and 1 other table" in refusal(report)
-    assert report.error is not None
-    assert report.error.hint is not None
-    found = re.search(r"lockgate (adopt .*? --dry-run)", report.error.hint)
-    assert found is not None
-    options = parse_arguments(shlex.split(found[1]))
-    assert (tool, f"public.{name}", True) == (options.source, options.table, options.dry_run)
+    assert f"it holds {tool}'s history {table} (1 row), and 1 other table" in refusal(report)
+    assert (tool, table, True) == adopted_by(report)
+    for name in FILES:
+        first.remove(name)
+    first.write(lay_out(tool, Step("CREATE TABLE one ();\n"), Step("CREATE TABLE two ();\n")))
+    for action in CHECKED:
+        report = first.run(action, LOCKGATE_FORMAT=tool)
+        assert f"{tool}'s history {table} (1 row)" in refusal(report)
+        assert (tool, table, True) == adopted_by(report)
+    assert before == tables_of(first)
 
 
 @pytest.mark.parametrize("tool", TABLES)
 def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
     """An empty history of another tool does not refuse the run."""
-    columns, name, _ = TABLES[tool]
-    first.database.run(f"CREATE TABLE {name} ({columns})")
+    make_table(first.database, tool, table_of(tool), is_empty=True)
     assert Status.APPLIED == first.run().status
 
 

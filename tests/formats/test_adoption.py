@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lockgate.core.request import Action
+from lockgate.formats.names import list_tools
 
 if TYPE_CHECKING:
+    from tests.support.database import Database
     from tests.support.project import Project
 
     from lockgate.report.report import Report
 
 # By tool: columns, default name, a row for the migration below.
 TABLES = {
+    "rails": ("version varchar", "schema_migrations", "'1'"),
+    "graphile-migrate": (
+        "hash text, previous_hash text, filename text, date timestamptz",
+        "migrations",
+        "'x', NULL, '000001.sql', now()",
+    ),
+    "postgres-migrations": (
+        "id int, name varchar, hash varchar, executed_at timestamp",
+        "migrations",
+        "1, 'one', 'x', now()",
+    ),
     "dbmate": ("version varchar", "schema_migrations", "'1'"),
     "goose": (
         "id int, version_id bigint, is_applied boolean, tstamp timestamp",
@@ -82,6 +95,9 @@ TABLES = {
     ),
     "alembic": ("version_num varchar", "alembic_version", "'1'"),
 }
+# The only schema in which a tool has its table.
+SCHEMAS = {"graphile-migrate": "graphile_migrate"}
+IN_ANY_SCHEMA = [tool for tool in TABLES if tool not in SCHEMAS]
 # Settings that choose the table in schema app, or the one named `other`.
 SETTINGS = {
     "dbmate": {"DBMATE_MIGRATIONS_TABLE": "app.schema_migrations"},
@@ -113,15 +129,34 @@ BY_FILE = [
 ]
 
 
+def table_of(tool: str) -> str:
+    """Return the tool's table, with its schema."""
+    return f"{SCHEMAS.get(tool, 'public')}.{TABLES[tool][1]}"
+
+
+def make_table(database: Database, tool: str, table: str, *, is_empty: bool = False) -> None:
+    """Create a tool's table, its schema and what the tool has beside it."""
+    columns, _, row = TABLES[tool]
+    schema = table.partition(".")[0]
+    database.run(f"CREATE SCHEMA IF NOT EXISTS {schema}; CREATE TABLE {table} ({columns})")
+    if tool == "rails":
+        database.run(f"CREATE TABLE {schema}.ar_internal_metadata (key varchar, value varchar)")
+    if not is_empty:
+        database.run(f"INSERT INTO {table} VALUES ({row})")
+
+
 def make_tables(project: Project, tool: str) -> tuple[str, str]:
     """Create a tool's table in two places, the first with a row that must not be read."""
-    columns, name, row = TABLES[tool]
-    second = "public.other" if tool == "flyway" else f"app.{name}"
-    project.database.run("CREATE SCHEMA app")
-    for table in (f"public.{name}", second):
-        project.database.run(f"CREATE TABLE {table} ({columns})")
-    project.database.run(f"INSERT INTO public.{name} VALUES ({row})")
-    return f"public.{name}", second
+    first = table_of(tool)
+    second = "public.other" if tool == "flyway" else f"app.{TABLES[tool][1]}"
+    make_table(project.database, tool, first)
+    make_table(project.database, tool, second, is_empty=True)
+    return first, second
+
+
+def test_every_tool_has_a_table() -> None:
+    """The tables are those of all tools in the registry."""
+    assert set(TABLES) == set(list_tools())
 
 
 def adopt(project: Project, tool: str, table: str | None = None) -> Report:
@@ -131,7 +166,7 @@ def adopt(project: Project, tool: str, table: str | None = None) -> Report:
     )
 
 
-@pytest.mark.parametrize("tool", TABLES)
+@pytest.mark.parametrize("tool", IN_ANY_SCHEMA)
 def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
     project: Project, tool: str
 ) -> None:
@@ -155,7 +190,7 @@ def test_adoption_with_two_tables_of_a_tool_is_refused_with_their_names(
     }
 
 
-@pytest.mark.parametrize("tool", TABLES)
+@pytest.mark.parametrize("tool", IN_ANY_SCHEMA)
 def test_adoption_reads_the_table_that_the_request_names(project: Project, tool: str) -> None:
     """The table that the request names is read: it is empty, unlike the other."""
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n"})
