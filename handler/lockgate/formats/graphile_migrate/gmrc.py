@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.formats.graphile_migrate.json5 import Json5Invalid, read_json5
 from lockgate.formats.shared.folder import has_file, line_of, read_text
+from lockgate.formats.shared.json5 import Json5Invalid, read_json5
 from lockgate.formats.shared.scripts import unusable_file
 from lockgate.formats.shared.unset_variable import describe_unset
 

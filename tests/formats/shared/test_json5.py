@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockgate.formats.graphile_migrate.json5 import Json5Invalid, read_json5
+from lockgate.formats.shared.json5 import Json5Invalid, read_json5
 
 
 @pytest.mark.parametrize(
