@@ -142,6 +142,26 @@ def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_a
     assert before == tables_of(first)
 
 
+RENAMED = {
+    "dbmate": {"DBMATE_MIGRATIONS_TABLE": "applied"},
+    "golang-migrate": {"DATABASE_URL": "postgres://h/d?x-migrations-table=applied"},
+}
+
+
+@pytest.mark.parametrize("tool", RENAMED)
+def test_first_run_beside_a_history_that_a_setting_renamed_is_refused_with_its_adoption(
+    first: Project, tool: str
+) -> None:
+    """A table that only the tool's own setting identifies is adopted, and empty it is no obstacle."""
+    make_table(first.database, tool, "public.applied")
+    first.settings |= RENAMED[tool]
+    report = first.run()
+    assert f"it holds {tool}'s history public.applied (1 row). " in refusal(report)
+    assert (tool, "public.applied", True) == adopted_by(report)
+    first.database.run("DELETE FROM applied")
+    assert Status.APPLIED == first.run().status
+
+
 @pytest.mark.parametrize("tool", TABLES)
 def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
     """An empty history of another tool does not refuse the run."""

@@ -108,6 +108,7 @@ SETTINGS = {
     "flyway": {"FLYWAY_TABLE": "other"},
     "liquibase": {"LIQUIBASE_LIQUIBASE_SCHEMA_NAME": "app"},
     "prisma": {"DATABASE_URL": "postgres://u:p@h/d?schema=app"},
+    "node-pg-migrate": {"NODE_CONFIG": '{"db": {"migrations-schema": "app"}}'},
 }
 FILES = {
     "sqlx.toml": '[migrate]\ntable-name = "app._sqlx_migrations"\n',
@@ -117,6 +118,9 @@ FILES = {
     "sqitch.conf": '[core]\n\tengine = pg\n[engine "pg"]\n\tregistry = app\n',
     "flyway.conf": "flyway.table=other\n",
     "liquibase.properties": "liquibaseSchemaName=app\n",
+    "package.json": '{"scripts": {"up": "npx node-pg-migrate up --migrations-schema=app"}}',
+    "config/default.json": '{"db": {"migrations-table": "pgmigrations", "schema": ["app"]}}',
+    "../config/application.rb": "schema_migrations_table_name = 'app.schema_migrations'\n",
 }
 BY_FILE = [
     ("sqlx", "sqlx.toml"),
@@ -126,6 +130,9 @@ BY_FILE = [
     ("sqitch", "sqitch.conf"),
     ("flyway", "flyway.conf"),
     ("liquibase", "liquibase.properties"),
+    ("node-pg-migrate", "package.json"),
+    ("node-pg-migrate", "config/default.json"),
+    ("rails", "../config/application.rb"),
 ]
 
 
@@ -216,6 +223,7 @@ def test_adoption_reads_the_table_that_a_file_of_settings_names(
     project: Project, tool: str, file: str
 ) -> None:
     """The table that the tool's settings file names is read, in the folder or beside it."""
+    project.folder = project.folder / "db" / "migrate"
     project.write({"1_one.sql": "-- migrate:up\nSELECT 1;\n", f"../{file}": FILES[file]})
     if file == "sqitch.conf":
         project.write({file: FILES[file]})

@@ -73,7 +73,8 @@ class Reader:
         from lockgate.formats.foreign_tables import make_contact
 
         tables, stub = subject
-        return make_contact(self._database.ask, tables, stub, self._database.schema)
+        find_name = self._dependencies.find_table_name
+        return make_contact(self._database.ask, tables, stub, self._database.schema, find_name)
 
     def _read_claims(self, catalog: Any) -> Any:
         from lockgate.formats.claims import read_claims

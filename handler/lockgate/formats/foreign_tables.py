@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from lockgate.core.first_contact import Contact, OtherHistory
-from lockgate.errors import AmendmentRefused, LockgateError
+from lockgate.errors import AmendmentRefused, LockgateError, MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.names import list_tools
 from lockgate.formats.registry import find_table
@@ -200,18 +200,22 @@ def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
 
 
 def make_contact(
-    ask: Ask, tables: Sequence[Table], stub: TableStub | None, own_schema: str
+    ask: Ask,
+    tables: Sequence[Table],
+    stub: TableStub | None,
+    own_schema: str,
+    find_name: Callable[[str], TableName | None],
 ) -> Contact:
     """Sort the tables of a database into other tools' histories, other projects, and the rest.
 
     Members of extensions are left out. ``stub`` is the tool's table that a run creates before its
-    first migration.
+    first migration. ``find_name`` reads a tool's own settings.
     """
     projects = tuple(sorted({one.project for one in tables if one.project} - {own_schema}))
     unknown = [one for one in tables if not one.is_member and one.project is None]
     if not unknown:
         return Contact(projects=projects)
-    histories, known = _find_histories(ask, {one.oid for one in unknown})
+    histories, known = _find_histories(ask, {one.oid for one in unknown}, find_name)
     rest = [
         one.name
         for one in unknown
@@ -221,14 +225,17 @@ def make_contact(
 
 
 def _find_histories(
-    ask: Ask, oids: Collection[int]
+    ask: Ask, oids: Collection[int], find_name: Callable[[str], TableName | None]
 ) -> tuple[list[OtherHistory], set[tuple[str, str]]]:
     """Return the histories with rows, and every table that belongs to a tool's history."""
     histories: list[OtherHistory] = []
     known: set[tuple[str, str]] = set()
     for name in list_tools():
         tool = find_table(name)
-        for found in find_tables(ask, tool.shape):
+        for found in (
+            *find_tables(ask, tool.shape),
+            *_find_named(ask, tool.shape, find_name, name),
+        ):
             if found.oid not in oids or (found.schema, found.name) in known:
                 continue
             rows = _count_rows(ask, tool, found)
@@ -237,6 +244,17 @@ def _find_histories(
             beside = (one.format(name=found.name) for one in tool.shape.beside)
             known |= {(found.schema, one) for one in (found.name, *beside)}
     return histories, known
+
+
+def _find_named(
+    ask: Ask, shape: TableShape, find_name: Callable[[str], TableName | None], tool: str
+) -> list[FoundTable]:
+    """Return the tables with the name that the tool's settings give; none if these cannot be read."""
+    try:
+        setting = find_name(tool)
+    except MigrationFileInvalid:
+        return []
+    return [] if setting is None else find_tables(ask, shape, setting.name)
 
 
 def _count_rows(ask: Ask, tool: HistoryTable, found: FoundTable) -> int | None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from lockgate.formats.tool import ForeignHistory, ForeignRow, TableShape
+from lockgate.formats.shared.folder import has_file, read_text
+from lockgate.formats.tool import ForeignHistory, ForeignRow, TableName, TableShape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from lockgate.formats.tool import Ask, FoundTable
+
+# Seen from db/migrate.
+_SETTINGS = "../../config/application.rb"
+_NAME = re.compile(
+    r"""^[^#\n]*\bschema_migrations_table_name\s*=\s*(["'])([\w.]+)\1""", re.MULTILINE
+)
 
 
 def _is_rails(candidate: FoundTable) -> bool:
@@ -19,6 +30,16 @@ SHAPE = TableShape(
 )
 # Rails sorts its versions as numbers.
 _READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"
+
+
+def find_table_name(folder: Path, _variables: Mapping[str, str]) -> TableName | None:
+    """Return the name in ``config/application.rb``, if it is a string and the only one."""
+    if not has_file(folder.resolve(), _SETTINGS):
+        return None
+    names = {found[2] for found in _NAME.finditer(read_text(folder.resolve(), _SETTINGS))}
+    if len(names) != 1:
+        return None
+    return TableName(names.pop(), "schema_migrations_table_name in config/application.rb")
 
 
 def read_table(ask: Ask, table: str) -> ForeignHistory:
