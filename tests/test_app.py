@@ -777,27 +777,56 @@ def test_defect_is_an_error_to_a_direct_caller(
     assert "hush" not in "".join(traceback.format_exception(error)) + function.read_output()
 
 
-def test_report_after_a_defect_contains_what_was_applied(
+def break_second(segment: Segment) -> None:
+    """Fail at the second migration."""
+    if segment.steps[0].migration.migration_id == "2":
+        raise RuntimeError("hush")
+
+
+STATE_AFTER_DEFECT = (
+    "The state of the database is unknown: the run ended before it could check."
+    " Before that, this run applied: 1."
+)
+
+
+def test_defect_is_answered_with_what_was_applied(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a defect, the report contains what the run had committed before."""
-    function.write(_2_email=UP + EMAIL)
+    """After a defect, the report lists what was applied; the state of what was under way is unknown."""
+    function.write(_2_email=EMAIL)
     function.set(LOCKGATE_ATOMICITY="migration")
-
-    def fail(segment: Segment) -> None:
-        if segment.steps[0].migration.migration_id == "2":
-            raise RuntimeError("hush")
-
-    act_before_segment(monkeypatch, fail)
-    error, report = function.invoke_failing({})
-    assert errors.UnexpectedFailure is type(error)
-    assert ("failed", "up", "unknown") == (
-        report["status"],
+    act_before_segment(monkeypatch, break_second)
+    _, report = function.invoke_failing({})
+    VALIDATOR.validate(report)
+    assert ("up", ["1"], ["2"], "unknown") == (
         report["action"],
+        [entry["version"] for entry in report["applied"]],
+        [entry["version"] for entry in report["pending"]],
         report["error"]["state_after"],
     )
-    assert ["1"] == [entry["version"] for entry in report["applied"]]
+    assert report["error"]["message"].endswith(STATE_AFTER_DEFECT)
     assert ["1"] == function.history()
+
+
+def test_defect_tells_cloudformation_what_was_applied(
+    function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a defect, the reason names what was applied."""
+    function.write(_2_email=EMAIL)
+    function.set(LOCKGATE_ATOMICITY="migration")
+    act_before_segment(monkeypatch, break_second)
+    assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
+    assert STATE_AFTER_DEFECT in answer_of(stack)
+
+
+def test_defect_before_any_work_leaves_everything_unchanged(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a defect before the first segment, the report says that nothing was changed."""
+    monkeypatch.setattr(*DEFECTS[0], break_with("hush"))
+    _, report = function.invoke_failing({})
+    assert ("up", "unchanged") == (report["action"], report["error"]["state_after"])
+    assert report["error"]["message"].endswith("Nothing was changed.")
 
 
 # Direct callers.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.support.engine import act_before_segment
 from tests.support.waiting import LONGEST_SECONDS, wait_until
 
 from lockgate import __version__
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.database import Database
+
+    from lockgate.core.segment import Segment
 
 HANDLER = Path(__file__).parents[1] / "handler"
 PYTHON_THAT_SLEEPS = """
@@ -367,6 +370,31 @@ def test_defect_is_one_sentence_and_a_traceback_on_demand(
     assert "An unexpected ZeroDivisionError ended the run." in outcome.out
     assert "quoted secret" not in outcome.out + outcome.err
     assert "Traceback" in debugged.err
+
+
+@pytest.mark.usefixtures("here")
+def test_defect_is_reported_with_what_was_applied(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a defect, the report lists what was applied; the state of what was under way is unknown."""
+
+    def break_second(segment: Segment) -> None:
+        if segment.steps[0].migration.migration_id == "2":
+            raise RuntimeError("hush")
+
+    write("1_a.sql", "-- migrate:up\nCREATE TABLE a (id int);\n")
+    write("2_b.sql", "-- migrate:up\nCREATE TABLE b (id int);\n")
+    act_before_segment(monkeypatch, break_second)
+
+    report = run("up", "--atomicity", "migration", "--json").report
+
+    assert ("failed", "up", ["1"], "unknown") == (
+        report["status"],
+        report["action"],
+        [entry["version"] for entry in report["applied"]],
+        report["error"]["state_after"],
+    )
+    assert report["error"]["message"].endswith("Before that, this run applied: 1.")
 
 
 # Options and the environment.

@@ -17,7 +17,7 @@ from lockgate.core.endpoint import Endpoint
 from lockgate.core.event_log import EventLog
 from lockgate.core.outcome import FinishedMigration
 from lockgate.core.request import Action, Caller, Request
-from lockgate.core.state_after import NOT_BEGUN, StateAfter, make_unknown
+from lockgate.core.state_after import StateAfter
 from lockgate.errors import RunIncomplete
 from lockgate.report.fold import fold
 from lockgate.report.log import FORMS
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/report.schema.json").read_text("utf-8"))
 OVER = RunIncomplete("The run did not stop in time.", hint="Look.")
-UNKNOWN = make_unknown("the run is still at work")
+AT_WORK = "the run is still at work"
 STARTED = events.RunStarted("r", Request(Action.UP, Caller("test")), 0.0)
 SEEN = events.ServerSeen(PROBE, Endpoint("db", 5432, "shop"))
 READ = events.FilesRead(CATALOG)
@@ -45,14 +45,14 @@ def make_log(*happened: Event) -> EventLog:
 
 def test_run_that_has_not_started_is_refused_with_what_is_known() -> None:
     """A run without events is reported as incomplete, without an action."""
-    report = report_so_far(make_log(), "r", OVER, NOT_BEGUN)
+    report = report_so_far(make_log(), "r", OVER, AT_WORK)
     assert (Status.INCOMPLETE, None) == (report.status, report.action)
 
 
 def test_run_at_work_shows_what_is_done_and_claims_nothing_more() -> None:
     """A report of a run at work lists applied migrations; the state of the database is unknown."""
     log = make_log(STARTED, SEEN, READ, events.Applied(FinishedMigration("1", 5, NOW)))
-    report = report_so_far(log, "r", OVER, UNKNOWN)
+    report = report_so_far(log, "r", OVER, AT_WORK)
     assert report.error is not None
     assert (["1"], "shop", 1000) == (
         [entry.version for entry in report.applied],
@@ -104,7 +104,7 @@ def test_every_beginning_of_a_run_has_a_report(tmp_path: Path, name: str) -> Non
     fake.run(LOCKGATE_ATOMICITY="migration")
     snapshot = fake.log.snapshot()
     for length in range(1, len(snapshot)):
-        report = report_so_far(make_log(*snapshot[:length]), "r", OVER, UNKNOWN)
+        report = report_so_far(make_log(*snapshot[:length]), "r", OVER, AT_WORK)
         jsonschema.validate(report.to_json(), SCHEMA)
         assert report.error is not None
         assert StateAfter.UNKNOWN is report.error.state_after

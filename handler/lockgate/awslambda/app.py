@@ -25,11 +25,9 @@ from lockgate.core.address import UNKNOWN_FUNCTION, Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.event_log import EventLog
 from lockgate.core.request import Action
-from lockgate.core.state_after import NOT_BEGUN, StateClaim, make_unknown
 from lockgate.errors import LockgateError, RequestInvalid, UnexpectedFailure
 from lockgate.report.log import log_to
-from lockgate.report.make_report import report_after_defect, report_so_far
-from lockgate.report.refusal import claim_of, refuse_report
+from lockgate.report.make_report import report_broken_off
 from lockgate.report.report import Report, Status
 from lockgate.settings import Settings, read_answer_settings, read_environment, read_settings
 from lockgate.wiring import SystemClock, make_run_id, make_runner
@@ -48,8 +46,6 @@ metrics = Metrics(namespace="Lockgate", service="lockgate")
 
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
-
-_INTERRUPTED = make_unknown("the run ended before it could check")
 
 
 def lambda_handler(event: Any, context: LambdaContext) -> dict[str, Any]:
@@ -95,7 +91,6 @@ def _run(
     events: EventLog,
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt of the process."""
-    claim = NOT_BEGUN
     try:
         settings = read_settings(read_environment())
         request = read_request(settings)
@@ -104,12 +99,11 @@ def _run(
         runner = make_runner(
             settings, deadline, _emit, run_id=run_id, address=address, events=events
         )
-        claim = _INTERRUPTED
         return runner.run(request)
     except LockgateError as error:
-        return refuse_report(run_id, error, claim)
+        return report_broken_off(events, run_id, error)
     except Exception as error:  # noqa: BLE001 - the caller gets an answer, whatever happened
-        return _report_unexpected(run_id, error, claim, events)
+        return _report_unexpected(run_id, error, events)
 
 
 def _find_operator(settings: Settings) -> Address:
@@ -126,9 +120,7 @@ def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline
     return Deadline(remaining, max(0, reserve_ms))
 
 
-def _report_unexpected(
-    run_id: str, error: BaseException, claim: StateClaim, events: EventLog
-) -> Report:
+def _report_unexpected(run_id: str, error: BaseException, events: EventLog) -> Report:
     """Log where an unexpected error occurred, without its message, which may contain anything."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
@@ -138,7 +130,7 @@ def _report_unexpected(
         hint="Look for unexpected_failure in the function's log, and invoke with"
         ' {"action": "status"} to see the state of the database.',
     )
-    return report_after_defect(events, run_id, failure, claim)
+    return report_broken_off(events, run_id, failure)
 
 
 # Callers that wait for their own answer.
@@ -164,12 +156,10 @@ def _serve_awaiting(
                     return said
             answer = caller.make_answer(None if outcome is None else _note(outcome))
         except LockgateError as error:
-            claim = NOT_BEGUN if outcome is None else claim_of(outcome)
-            answer = caller.make_answer(_note(report_so_far(events, run_id, error, claim)))
+            answer = caller.make_answer(_note(report_broken_off(events, run_id, error)))
         except BaseException as error:  # noqa: BLE001 - an interrupt is raised again after the answer
             interruption = None if isinstance(error, Exception) else error
-            claim = _INTERRUPTED if outcome is None else claim_of(outcome)
-            answer = caller.make_answer(_note(_report_unexpected(run_id, error, claim, events)))
+            answer = caller.make_answer(_note(_report_unexpected(run_id, error, events)))
         status = _deliver(answer, single, caller.kind)
     if interruption is not None:
         raise interruption

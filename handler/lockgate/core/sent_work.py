@@ -39,6 +39,11 @@ class SentWork:
     stub: str | None = None
     outside: list[str] = field(default_factory=list)
 
+    @property
+    def has_sent_anything(self) -> bool:
+        """Whether anything was sent that changes more than Lockgate's own tables and lock."""
+        return self.has_sent or self.stub is not None
+
     def note_attempt(self) -> None:
         """Note that a statement that changes Lockgate's own tables is about to be sent."""
         self.has_tried = True

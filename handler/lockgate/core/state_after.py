@@ -57,7 +57,8 @@ class StateClaim:
     ``kept`` is what the run applied and did not undo, ``undone`` is what it undid. ``in_part`` is the
     migration that may be partly applied; ``has_committed``: it commits on its own.
     ``has_failed_step``: a migration failed. ``is_outcome_unknown``: the next run will be refused.
-    ``stub`` is another tool's empty table that may still exist. ``reason`` is why the state is unknown.
+    ``stub`` is another tool's empty table that may still exist. ``reason`` is why the state is unknown;
+    ``kept`` and ``undone`` are then what the server had confirmed before.
     """
 
     state: StateAfter
@@ -151,7 +152,8 @@ def describe_state(claim: StateClaim) -> str:
         case StateAfter.UNCHANGED:
             return _describe_nothing(claim)
         case StateAfter.UNKNOWN:
-            return f"The state of the database is unknown: {claim.reason}."
+            unknown = f"The state of the database is unknown: {claim.reason}."
+            return " ".join([unknown, *_list_done(claim)])
         case StateAfter.ROLLED_BACK:
             return _describe_rollback(claim)
         case StateAfter.KEPT if claim.action in _AMENDING:
@@ -225,6 +227,14 @@ def _describe_rest(claim: StateClaim) -> list[str]:
         when = " before it" if claim.has_failed_step else ""
         rest.append(f"Applied{when} by this run, and still there: {_name(claim.kept)}.")
     return rest
+
+
+def _list_done(claim: StateClaim) -> list[str]:
+    """Return what the server had confirmed before the state became unknown."""
+    done = [f"Before that, this run applied: {_name(claim.kept)}."] if claim.kept else []
+    if claim.undone:
+        done.append(f"Before that, this run undid: {_name(claim.undone)}.")
+    return done
 
 
 def _name(ids: Iterable[str]) -> str:

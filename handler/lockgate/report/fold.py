@@ -49,6 +49,7 @@ class Picture:
     timings: dict[str, int] = field(default_factory=dict)
     from_version: Version | None = None
     has_begun: bool = False
+    is_finished: bool = False
     is_settled: bool = False
 
     def note(self, event: Event) -> None:
@@ -120,6 +121,10 @@ def _see_advice(picture: Picture, event: events.Advised) -> None:
     picture.advice = event.hint
 
 
+def _finish(picture: Picture, _: events.RunFinished) -> None:
+    picture.is_finished = True
+
+
 def _see_backup(picture: Picture, event: events.BackedUp) -> None:
     picture.backup = event.backup
 
@@ -137,6 +142,7 @@ _HANDLERS: dict[type[Event], Callable[[Picture, Any], None]] = {
     events.FilesWarned: _see_warnings,
     events.Advised: _see_advice,
     events.BackedUp: _see_backup,
+    events.RunFinished: _finish,
 }
 
 

@@ -10,6 +10,7 @@ from lockgate.core.history import State
 from lockgate.core.listing import digest_catalog, digest_lines
 from lockgate.core.migration import Language
 from lockgate.core.request import Action
+from lockgate.core.state_after import NOT_BEGUN, make_unknown
 from lockgate.report.entry import (
     done_entry,
     error_info,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from lockgate.report.fold import Picture
     from lockgate.report.report import Entry, ErrorInfo
 
+_BROKEN_OFF = "the run ended before it could check"
+
 
 def make_report(events: EventLog, status: Status, endpoint: Endpoint | None) -> Report:
     """Return the report of a run that has started, as of now; ``endpoint`` is the server's."""
@@ -68,27 +71,53 @@ def make_outcome(
     }
 
 
-def report_so_far(events: EventLog, run_id: str, error: LockgateError, claim: StateClaim) -> Report:
+def report_so_far(events: EventLog, run_id: str, error: LockgateError, reason: str) -> Report:
     """Return the report of a run that is still at work, for a caller who cannot wait any longer.
 
-    It shows what is known by now. ``error`` says why there is no better one, ``claim`` what may be said
-    of the database. Safe in another thread than the run's.
+    It lists what the server has confirmed by now; the state is unknown for this reason. Safe in another
+    thread than the run's.
     """
     picture = fold(events.snapshot())
     if picture is None:
-        return refuse_report(run_id, error, claim)
+        return refuse_report(run_id, error, make_unknown(reason))
+    return _report_error(events, picture, error, _make_unknown(picture.state, reason))
+
+
+def report_broken_off(events: EventLog, run_id: str, error: LockgateError) -> Report:
+    """Return the report of a run that an exception ended, or that had to be answered with this error.
+
+    It lists what the server had confirmed. The state is unknown if the run had sent any work and did
+    not come to its own end. If the events cannot be reported, it contains only the error.
+    """
+    snapshot = events.snapshot()
+    if not snapshot:
+        return refuse_report(run_id, error, NOT_BEGUN)
+    try:
+        return _report_events(events, error)
+    except Exception:  # noqa: BLE001 - the defect may be in the report
+        return refuse_report(run_id, error, make_unknown(_BROKEN_OFF))
+
+
+def _report_events(events: EventLog, error: LockgateError) -> Report:
+    picture = fold(events.snapshot())
+    assert picture is not None
+    state, is_at_work = picture.state, picture.state.sent_work.has_sent_anything
+    if is_at_work and not picture.is_finished:
+        return _report_error(events, picture, error, _make_unknown(state, _BROKEN_OFF))
+    # The error is not that of a migration, even if one failed.
+    claim = replace(state.claim(), has_failed_step=False)
+    return _report_error(events, picture, error, claim)
+
+
+def _make_unknown(state: RunState, reason: str) -> StateClaim:
+    return replace(make_unknown(reason), kept=tuple(state.done), undone=tuple(state.reverted))
+
+
+def _report_error(
+    events: EventLog, picture: Picture, error: LockgateError, claim: StateClaim
+) -> Report:
     report = draw_report(picture, status_of(error), picture.endpoint, _count_ms(events, picture))
     return replace(report, error=error_info(error, claim), next_action=error.hint)
-
-
-def report_after_defect(
-    events: EventLog, run_id: str, error: LockgateError, claim: StateClaim
-) -> Report:
-    """Return the same for a defect; without what the events show if they cannot be reported."""
-    try:
-        return report_so_far(events, run_id, error, claim)
-    except Exception:  # noqa: BLE001 - the defect may be in the report
-        return refuse_report(run_id, error, claim)
 
 
 def _count_ms(events: EventLog, picture: Picture) -> int:

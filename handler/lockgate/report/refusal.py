@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from lockgate.core.state_after import StateClaim, make_unknown
+from typing import TYPE_CHECKING
+
 from lockgate.errors import (
     DatabaseBusy,
     DriftDetected,
     LockgateError,
-    OutcomeUnknown,
     RequestRefused,
     RunIncomplete,
 )
 from lockgate.report.entry import error_info
 from lockgate.report.report import Report, Status
+
+if TYPE_CHECKING:
+    from lockgate.core.state_after import StateClaim
 
 _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
     (RequestRefused, Status.REFUSED),
@@ -40,21 +43,3 @@ def refuse_report(run_id: str, error: LockgateError, claim: StateClaim) -> Repor
 def status_of(error: LockgateError) -> Status:
     """Return the status that an error gives a run."""
     return next((status for cls, status in _STATUS_OF if isinstance(error, cls)), Status.FAILED)
-
-
-def claim_of(report: Report) -> StateClaim:
-    """Return what a report says of the database, for an error that takes the place of its own."""
-    error = report.error
-    if error is None:
-        return make_unknown("the run ended, and how was not told")
-    undone = tuple(entry.version or entry.name for entry in report.reverted)
-    return StateClaim(
-        error.state_after,
-        error.state_evidence,
-        kept=tuple(entry.version or entry.name for entry in report.applied),
-        undone=undone,
-        in_part=error.migration,
-        is_outcome_unknown=error.code == OutcomeUnknown.code,
-        action=report.action,
-        reason="the run itself could not know it",
-    )

@@ -17,11 +17,10 @@ from lockgate.core.event_log import EventLog
 from lockgate.core.events import FilesRead
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
-from lockgate.core.state_after import NOT_BEGUN, Evidence, StateAfter, make_unknown
+from lockgate.core.state_after import Evidence, StateAfter
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report.log import log_to
-from lockgate.report.make_report import report_after_defect
-from lockgate.report.refusal import refuse_report
+from lockgate.report.make_report import report_broken_off
 from lockgate.report.report import Report, Status
 from lockgate.terminal.arguments import REQUEST_OPTIONS
 from lockgate.terminal.conclude import make_progress, print_report, report_defect
@@ -97,9 +96,9 @@ def _carry_out(
     options: argparse.Namespace, environment: Mapping[str, str], progress: Progress
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt."""
-    run_id, claim = make_run_id(), NOT_BEGUN
-    log_event, note_labels = log_to(progress.emit), partial(_note_labels, progress)
-    events = EventLog(SystemClock().monotonic, log_event, note_labels)
+    run_id = make_run_id()
+    events = EventLog(SystemClock().monotonic, log_to(progress.emit))
+    events.listen(partial(_note_labels, progress))
     try:
         with ExitStack() as stack:
             if options.json:
@@ -111,13 +110,12 @@ def _carry_out(
             settings = read_merged(merged, options)
             address = Address(options=repeat_options(options))
             request = _make_request(options)
-            claim = make_unknown("the run ended before it could check")
             report = _run(settings, request, progress, run_id, address, events)
             return explain_overridden(report, environment, options)
     except LockgateError as error:
-        return refuse_report(run_id, error, claim)
+        return report_broken_off(events, run_id, error)
     except Exception as error:  # noqa: BLE001 - a defect is reported like any other failure
-        return report_after_defect(events, run_id, report_defect(error, options), claim)
+        return report_broken_off(events, run_id, report_defect(error, options))
 
 
 def _open_local_database(folder: Path) -> AbstractContextManager[Mapping[str, str]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from lockgate.core.state_after import make_unknown
 from lockgate.errors import LockgateError, RunIncomplete
 from lockgate.report.make_report import report_so_far
 
@@ -48,7 +47,7 @@ def start_emergency(
     )
 
     def answer() -> None:
-        mine = caller.make_answer(report_so_far(events, run_id, error, make_unknown(_WHY)))
+        mine = caller.make_answer(report_so_far(events, run_id, error, _WHY))
         try:
             given = answer_once.give(mine)
         except LockgateError as failure:
