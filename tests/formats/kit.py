@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Files = Mapping[str, str]
     Variables = Mapping[str, str]
 
-NO_SCRIPT = "(no such script)"
+ABSENT = "(absent)"
 
 
 # A folder.
@@ -168,12 +168,12 @@ def describe(case: DataclassInstance) -> str:
 def look(migration: Migration, path: str) -> Any:
     """Return the attribute at a path; ``up.mode`` and ``down.mode`` are the transaction mode.
 
-    Where the migration has no such script, it is `NO_SCRIPT`; the path ``down`` alone is ``None``.
+    If an attribute before the last one is ``None``, it is `ABSENT`.
     """
     value: Any = migration
     for name in path.split("."):
         if value is None:
-            return NO_SCRIPT
+            return ABSENT
         value = analyse_script(value).mode if name == "mode" else getattr(value, name)
     return value
 

@@ -75,12 +75,13 @@ def test_folder_that_the_tool_cannot_run_is_refused(
 def test_script_that_cannot_be_run_is_refused_when_it_is_to_run(
     tmp_path: Path, tool: str, case: NotRun
 ) -> None:
-    """The folder can be read, and the error names the file and the line."""
+    """The folder can be read, and the error names the file and the line; no text is filled in."""
     catalog = find_tool(tool).read_folder(write(tmp_path, case.files), case.variables)
     with pytest.raises(MigrationFileInvalid) as caught:
         _ = [analyse_script(migration.up) for migration in catalog.migrations]
     assert fits(case.message, str(caught.value)), str(caught.value)
     assert caught.value.hint
+    assert {None} >= {one.up.substituted for one in catalog.migrations if one.up.obstacle}
 
 
 @each("recognised")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.formats.kit import (
-    NO_SCRIPT,
+    ABSENT,
     Adoption,
     Cases,
     History,
@@ -40,8 +40,8 @@ CASES = Cases(
                 "migration_id": ["000009", "10"],
                 "name": ["a", "b"],
                 "up.text": ["a", "b"],
-                "down.path": ["9_else.down.sql", NO_SCRIPT],
-                "down.text": ["undo a", NO_SCRIPT],
+                "down.path": ["9_else.down.sql", ABSENT],
+                "down.text": ["undo a", ABSENT],
             },
         ),
         Read(

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from tests.formats.kit import (
-    NO_SCRIPT,
+    ABSENT,
     Adoption,
     Cases,
     Checksum,
@@ -67,7 +67,7 @@ CASES = Cases(
                 "migration_id": ["0009", "10"],
                 "name": ["b", "c"],
                 "up.text": ["b", "c"],
-                "down.text": ["undo", NO_SCRIPT],
+                "down.text": ["undo", ABSENT],
             },
         ),
         *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tests.formats.kit import NO_SCRIPT, Cases, History, NotRun, Read, Recognised, Refused, Stub
+from tests.formats.kit import ABSENT, Cases, History, NotRun, Read, Recognised, Refused, Stub
 
 from lockgate.core.migration import Language
 from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
@@ -129,7 +129,7 @@ CASES = Cases(
                 ],
                 "up.options.transaction": [None, False],
                 "up.language": [Language.SQL, Language.SQL],
-                "down.text": [NO_SCRIPT, "\n" * 10 + "SELECT 3;DROP TABLE t;"],
+                "down.text": [ABSENT, "\n" * 10 + "SELECT 3;DROP TABLE t;"],
             },
         ),
         Read(
