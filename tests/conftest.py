@@ -32,7 +32,7 @@ pytest_plugins = ["tests.support.skips"]
 
 ROOTS_VARIABLE = "LOCKGATE_TEST_POSTGRES_ROOTS"
 # What a test needs besides Python: a server, or another migration tool.
-MARKERS = {"sql": "postgres_root", "peer": "find_peer"}
+MARKERS = {"sql": "postgres_root", "peer": "peers"}
 
 
 class MakeDatabase(Protocol):
