@@ -1,26 +1,20 @@
-"""A pipeline's action: each job gets one answer in every case, over as many jobs as needed."""
+"""What only CodePipeline has: commands, summaries, variables, and runs over several jobs.
+
+The contract of all callers that wait for an answer is in `test_awaiting`.
+"""
 
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.aws_api import Pipeline, Refusal
-from tests.support.hurry import LEFT_MS, LIVES_MS, SLEEPS, count_runs
-from tests.support.lambda_context import LambdaContext, ManualClock
-from tests.support.waiting import Background, Gate, wait_until
+from tests.support.hurry import SLEEPS
 
-from lockgate.awslambda import app
-from lockgate.awslambda.callers import codepipeline
-from lockgate.errors import RequestRefused, UnexpectedFailure
+from lockgate.errors import UnexpectedFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.flows.conftest import Function
     from tests.support.aws_api import AwsApi
 
@@ -29,17 +23,6 @@ pytestmark = pytest.mark.one_major
 
 ACCOUNT = "CREATE TABLE account (id int PRIMARY KEY);\n"
 BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
-HANGS = """
-import pathlib
-import time
-
-
-def up(connection):
-    pathlib.Path({begun!r}).touch()
-    while not pathlib.Path({mark!r}).exists():
-        time.sleep(0.01)
-    connection.exec_driver_sql("CREATE TABLE never (id int)")
-"""
 
 
 @pytest.fixture
@@ -152,54 +135,14 @@ def test_wrong_parameters_are_answered(
     assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
 
 
-def test_failing_migration_fails_the_action(function: Function, pipeline: Pipeline) -> None:
-    """The message begins with migration and SQLSTATE, and the failure is counted."""
-    pipeline.run()
-    before = function.project.database.dump()
+def test_failure_carries_the_id_of_the_run(function: Function, pipeline: Pipeline) -> None:
+    """The pipeline shows the run's id beside the message, so that the log can be searched for it."""
     function.project.write({"2_broken.sql": BROKEN})
-    action = pipeline.run()
-    details = action.result["failureDetails"]
-    assert ("JobFailed", function.results[1]["run_id"]) == (
+    details = pipeline.run().result["failureDetails"]
+    assert ("JobFailed", function.results[0]["run_id"]) == (
         details["type"],
         details["externalExecutionId"],
     )
-    assert action.message.startswith("Migration 2 broken failed (42701).")
-    assert "2_broken.sql:2:1. It was rolled back; the schema is as it was." in action.message
-    assert "Failed" == function.results[1]["answered"]
-    assert before == function.project.database.dump()
-    assert [0, 1] == function.failures_measured()
-
-
-@pytest.mark.parametrize(
-    ("variables", "kind", "message"),
-    [
-        ({"LOCKGATE_TLS": "perhaps"}, "ConfigurationError", 'LOCKGATE_TLS cannot be "perhaps"'),
-        ({"LOCKGATE_TSL": "off"}, "ConfigurationError", "Unknown setting LOCKGATE_TSL."),
-        ({"LOCKGATE_MIGRATIONS": "nowhere"}, "ConfigurationError", "folder nowhere does not exist"),
-        (
-            {"LOCKGATE_DATABASE_URL": "postgresql://u:hush@127.0.0.1:1/x"},
-            "SystemUnavailable",
-            "127.0.0.1:1 could not be",
-        ),
-        (
-            {"LOCKGATE_DATABASE_URL": "postgresql://nobody:hush@{address}"},
-            "PermissionError",
-            "rejected the credentials of nobody.",
-        ),
-    ],
-)
-@pytest.mark.usefixtures("no_pauses")
-def test_function_that_cannot_work_fails_the_action(
-    function: Function, pipeline: Pipeline, variables: dict[str, str], kind: str, message: str
-) -> None:
-    """Each problem with settings or database is reported with CodePipeline's own failure type."""
-    database = function.project.database
-    address = f"{database.host}:{database.port}/{database.name}"
-    function.set(**{name: text.format(address=address) for name, text in variables.items()})
-    action = pipeline.run()
-    assert kind == action.result["failureDetails"]["type"]
-    assert message in action.message
-    assert "hush" not in action.message + function.read_output()
 
 
 def test_credentials_of_the_event_are_nowhere(function: Function, pipeline: Pipeline) -> None:
@@ -217,45 +160,6 @@ def test_credentials_of_the_event_are_nowhere(function: Function, pipeline: Pipe
 # The answer.
 
 
-@pytest.mark.usefixtures("no_pauses")
-def test_answer_is_sent_until_it_is_taken(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """The answer is sent again after throttling, AWS errors and a broken connection."""
-    for refusal in (Refusal.THROTTLED, Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET):
-        api.fail_next(1, refusal)
-    assert pipeline.run().is_success
-    assert 5 == len(api.calls)
-    assert 1 == len({json.dumps(call.arguments) for call in api.calls})
-    assert ["applied"] == function.project.runs()
-
-
-@pytest.mark.usefixtures("no_pauses")
-def test_answer_that_nobody_takes_is_an_error_and_comes_again(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """After five attempts the function fails, so Lambda redelivers the event, which then succeeds."""
-    api.fail_next(5, Refusal.THROTTLED)
-    action = pipeline.run()
-    assert (True, "up_to_date") == (action.is_success, action.variables["Status"])
-    assert ["applied"] == function.project.runs()
-
-
-def test_function_that_may_not_answer_says_what_it_lacks(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """A missing permission is not retried, and the error names it."""
-    api.fail_next(1, Refusal.DENIED)
-    with pytest.raises(UnexpectedFailure) as caught:
-        function.handle(pipeline.make_event())
-    assert (
-        "CodePipeline cannot be sent the outcome: this role may not do that"
-        " (AccessDeniedException). What the run did to the database stays."
-    ) == caught.value.message
-    assert "Allow codepipeline:PutJobSuccessResult and" in str(caught.value.hint)
-    assert 1 == len(api.calls)
-
-
 def test_job_that_codepipeline_does_not_know_is_an_error(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
@@ -268,137 +172,6 @@ def test_job_that_codepipeline_does_not_know_is_an_error(
         function.handle(event)
     assert "Only CodePipeline may invoke" in str(caught.value.hint)
     assert 1 == len(api.calls)
-
-
-@pytest.mark.parametrize("job", [None, {"id": "hush"}])
-def test_job_without_an_id_is_refused_before_any_work(
-    function: Function, pipeline: Pipeline, api: AwsApi, job: object
-) -> None:
-    """Without a job id no outcome could be reported, so nothing is run."""
-    del pipeline
-    with pytest.raises(RequestRefused, match="has no id, so CodePipeline cannot be sent") as caught:
-        function.handle({"CodePipeline.job": job})
-    assert [] == api.calls
-    assert function.project.database.run("SELECT to_regclass('account')") == [[None]]
-    assert "hush" not in f"{caught.value} {function.read_output()}"
-
-
-def break_with(error: BaseException) -> Callable[..., Any]:
-    """Return a function that raises the error."""
-
-    def fail(*_: object, **__: object) -> Any:
-        raise error
-
-    return fail
-
-
-@pytest.mark.parametrize("name", ["read_settings", "_make_deadline", "_yield_answer"])
-def test_defect_anywhere_is_answered(function: Function, pipeline: Pipeline, name: str) -> None:
-    """A defect anywhere between reading the settings and the last decision is answered."""
-    function.patch.setattr(app, name, break_with(RuntimeError("hush")))
-    action = pipeline.run()
-    assert action.message.startswith("An unexpected RuntimeError ended the run.")
-    assert "hush" not in action.message
-
-
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_interruption_is_answered_and_goes_on(
-    function: Function, pipeline: Pipeline, api: AwsApi, kind: type[BaseException]
-) -> None:
-    """An interruption ends the process, but only after the answer."""
-    function.patch.setattr(app, "make_runner", break_with(kind("hush")))
-    with pytest.raises(kind):
-        function.handle(pipeline.make_event())
-    assert 1 == len(api.heard("PutJobFailureResult"))
-
-
-def test_answer_comes_in_time_though_python_hangs(
-    function: Function, pipeline: Pipeline, api: AwsApi, tmp_path: Path
-) -> None:
-    """If a Python migration hangs, a second thread answers in time and the migration never commits."""
-    begun, mark = tmp_path / "begun", tmp_path / "mark"
-    function.project.write({"2_hangs.py": HANGS.format(begun=str(begun), mark=str(mark))})
-    context = LambdaContext(deadline_ms=60_000)
-    make_timer = threading.Timer
-
-    def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
-        """Let the second thread's timer fire as soon as the migration hangs."""
-
-        def run() -> None:
-            try:
-                wait_until(begun.exists, "a migration that hangs")
-                context.clock.advance(round(seconds * 1_000))
-                answer()
-                wait_until(lambda: not count_runs(function.project), "the end of the session")
-            finally:
-                mark.touch()
-
-        return make_timer(0, run)
-
-    function.patch.setattr(threading, "Timer", make_hurried)
-    pipeline.make_context = lambda: context
-    action = pipeline.run()
-    assert action.message.startswith("The run did not stop in time; its session ends with this")
-    assert "Failed" == function.results[0]["answered"]
-    assert 1 == len(api.calls)
-    assert "emergency_answer_sent" in function.read_output()
-    assert [("1", "applied")] == function.project.history()
-
-
-# Delivered twice.
-
-
-def test_job_delivered_twice_at_once_does_the_work_once(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """The second delivery waits, finds the work done, and learns that the job was answered."""
-    gate = Gate(function.project.database)
-    function.project.write({"2_once.sql": f"{Gate.SQL}INSERT INTO account VALUES (1);"})
-    event = pipeline.make_event()
-    deliveries = [Background.start(lambda: function.handle(event)) for _ in range(2)]
-    gate.wait()
-    wait_until(lambda: count_runs(function.project) == len(deliveries), "a second run")
-    gate.open()
-    answered = sorted(one.result()["answered"] for one in deliveries)
-    assert ["Succeeded", "nobody"] == answered
-    assert 1 == len(api.heard("PutJobSuccessResult"))
-    assert [[1]] == function.project.database.run("SELECT count(*) FROM account")
-    assert "answer_not_awaited" in function.read_output()
-    assert [0, 0] == function.failures_measured()
-
-
-def test_second_delivery_leaves_the_answer_to_the_first(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """While the first delivery runs, the second one sends no answer to CodePipeline."""
-    gate = Gate(function.project.database)
-    function.project.write({"2_slow.sql": Gate.SQL})
-    event = pipeline.make_event()
-    first = Background.start(lambda: function.handle(event))
-    gate.wait()
-    function.set(LOCKGATE_LOCK_WAIT="100ms")
-    second = function.handle(event)
-    assert [] == api.calls
-    gate.open()
-    assert first.result()["run_id"] == second["left_to"]
-    assert 1 == len(api.heard("PutJobSuccessResult"))
-
-
-def test_another_job_hears_that_the_database_is_busy(
-    function: Function, pipeline: Pipeline, api: AwsApi
-) -> None:
-    """A run answers only its own job; another pipeline's job fails and its message names the holder."""
-    gate = Gate(function.project.database)
-    function.project.write({"2_slow.sql": Gate.SQL})
-    first = Background.start(lambda: function.handle(pipeline.make_event()))
-    gate.wait()
-    function.set(LOCKGATE_LOCK_WAIT="100ms")
-    other = replace(pipeline, events=[]).run()
-    gate.open()
-    first.result()
-    assert "JobFailed" == other.result["failureDetails"]["type"]
-    assert "Another run holds the migration lock." in other.message
-    assert 1 == len(api.heard("PutJobSuccessResult"))
 
 
 # Long runs.
@@ -454,32 +227,6 @@ def test_down_by_steps_is_not_continued(function: Function, pipeline: Pipeline) 
         ' Run the rest with "target" instead'
     ) in action.message
     assert [("1", "applied"), ("2", "applied")] == project.history()
-
-
-def test_run_that_never_ends_fails_after_the_last_job(
-    function: Function, pipeline: Pipeline
-) -> None:
-    """A statement longer than any invocation fails after a limited number of jobs."""
-    function.patch.setattr(codepipeline, "MOST_JOBS", 3)
-    function.project.write({"2_endless.sql": SLEEPS})
-    pipeline.handler = function.handle_hurried
-    action = pipeline.run()
-    assert (False, 4) == (action.is_success, len(action.steps))
-    assert "The run stopped before it was done" in action.message
-    assert function.project.lock_owner() is None
-
-
-def test_run_older_than_a_day_is_not_continued(function: Function, pipeline: Pipeline) -> None:
-    """Shortly before the action's own timeout the last job fails, while CodePipeline still listens."""
-    clock, day_ms = ManualClock(), 24 * 3_600_000
-    passing = [LIVES_MS - LEFT_MS, 50_000]
-    function.patch.setattr(app, "_now", lambda: 1_790_000_000 + clock.now_ms / 1_000)
-    function.project.write({"2_endless.sql": SLEEPS})
-    pipeline.handler = lambda event, _: function.handle_passing(event, clock, passing.pop(0))
-    pipeline.on_job = lambda _count: clock.advance(day_ms - 60_000 - clock.now_ms)
-    action = pipeline.run()
-    assert (False, 2) == (action.is_success, len(action.steps))
-    assert "The run stopped before it was done" in action.message
 
 
 def test_run_whose_job_is_over_is_not_continued(

@@ -316,7 +316,7 @@ class Stack:
         seen_before = len(self.bucket.puts_to(event["ResponseURL"]))
         _invoke(handler, event, self.make_context)
         puts = self.bucket.puts_to(event["ResponseURL"])[seen_before:]
-        exchange = Exchange(event, _read_answer(event, puts))
+        exchange = Exchange(event, read_answer(event, puts))
         self.exchanges.append(exchange)
         return exchange
 
@@ -337,7 +337,7 @@ def _invoke(handler: Handler, event: Event, make_context: Callable[[], LambdaCon
             return
 
 
-def _read_answer(event: Event, puts: list[Put]) -> Answer:
+def read_answer(event: Event, puts: list[Put]) -> Answer:
     """Return the only accepted answer in ``puts``, checked as CloudFormation checks it."""
     accepted = [put for put in puts if put.status == 200]
     statuses = [put.status for put in puts]

@@ -1,19 +1,33 @@
-"""An invocation whose time runs out while one of its statements sleeps on the server."""
+"""An invocation whose time runs out while a statement sleeps on the server, or Python code hangs."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.support.waiting import Background, is_asleep, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.support.lambda_context import ManualClock
     from tests.support.project import Project
 
 SLEEPS = "SELECT pg_sleep(100);"
+# A Python migration that hangs until a file exists.
+HANGS = """
+import pathlib
+import time
+
+
+def up(connection):
+    pathlib.Path({begun!r}).touch()
+    while not pathlib.Path({mark!r}).exists():
+        time.sleep(0.01)
+    connection.exec_driver_sql("CREATE TABLE never (id int)")
+"""
 LIVES_MS = 900_000
 # Less than the reserve, and enough to cancel, record and answer.
 LEFT_MS = 19_000
@@ -46,3 +60,29 @@ def hurried(project: Project, clock: ManualClock, milliseconds: int) -> Iterator
     finally:
         is_over.append(True)
         hurrying.result()
+
+
+def hurry_timer(
+    begun: Path, mark: Path, clock: ManualClock, project: Project
+) -> Callable[[float, Callable[[], None]], threading.Timer]:
+    """Return a replacement of ``threading.Timer`` for a migration of `HANGS`.
+
+    The first timer fires as soon as the migration hangs. It lets the migration continue only after the
+    run's session has ended.
+    """
+    make_timer, made = threading.Timer, []
+
+    def make_hurried(seconds: float, answer: Callable[[], None]) -> threading.Timer:
+        def run() -> None:
+            try:
+                wait_until(begun.exists, "a migration that hangs")
+                clock.advance(round(seconds * 1_000))
+                answer()
+                wait_until(lambda: not count_runs(project), "the end of the session")
+            finally:
+                mark.touch()
+
+        made.append(seconds)
+        return make_timer(0, run) if len(made) == 1 else make_timer(seconds, answer)
+
+    return make_hurried
