@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.layouts import Step, lay_out
 
+from lockgate.formats.names import list_formats
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -792,41 +794,45 @@ def test_release_that_was_cut_off_and_finished_is_undone_by_both_records(full: P
     assert before == full.database.dump(without=("lockgate",))
 
 
-FORMATS = {
-    "dbmate": {
-        "001_a.sql": "-- migrate:up\nCREATE TABLE IF NOT EXISTS {table} (id int);\n"
-        "-- migrate:down\nDROP TABLE {table};\n",
-        "002_b.sql": f"-- migrate:up\n{BAD}\n-- migrate:down\nSELECT 1;\n",
-    },
-    "goose": {
-        "00001_a.sql": "-- +goose Up\nCREATE TABLE IF NOT EXISTS {table} (id int);\n"
-        "-- +goose Down\nDROP TABLE {table};\n",
-        "00002_b.sql": f"-- +goose Up\n{BAD}\n-- +goose Down\nSELECT 1;\n",
-    },
-    "golang-migrate": {
-        "1_a.up.sql": "CREATE TABLE IF NOT EXISTS {table} (id int);\n",
-        "1_a.down.sql": "DROP TABLE {table};\n",
-        "2_b.up.sql": f"{BAD}\n",
-        "2_b.down.sql": "SELECT 1;\n",
-    },
+# Formats whose migrations are never undone automatically, and why.
+NEVER_UNDONE = {
+    "alembic": "migration 1 is undone by Python",
+    "graphile-migrate": "(it has no down script)",
+    "postgres-migrations": "(it has no down script)",
+    "prisma": "(it has no down script)",
 }
 
 
-@pytest.mark.parametrize(("table", "is_undone"), [("orders", True), ("audit_log", False)])
-@pytest.mark.parametrize("tool", FORMATS)
-def test_proof_decides_in_every_format(
-    project: Project, tool: str, table: str, *, is_undone: bool
-) -> None:
+@pytest.mark.parametrize("tool", list_formats())
+def test_proof_decides_in_every_format(project: Project, tool: str) -> None:
     """In every format, an undo drops a table only if the run created it."""
     project.database.run(BEFORE)
     before = project.database.dump(without=("lockgate",))
     project.settings |= {"LOCKGATE_FORMAT": tool, "LOCKGATE_FIRST_RUN": "allow"}
-    project.write({name: text.replace("{table}", table) for name, text in FORMATS[tool].items()})
-    report = project.run()
-    assert Status.FAILED == report.status
-    assert is_undone is bool(report.reverted), report.error
-    assert before == project.database.dump(without=("lockgate",))
+    tables = ["audit_log"] if tool in NEVER_UNDONE else ["orders", "audit_log"]
+    for table in tables:
+        up = f"CREATE TABLE IF NOT EXISTS {table} (id int);\n"
+        project.write(lay_out(tool, Step(up, f"DROP TABLE {table};\n"), Step(f"{BAD}\n")))
+        report = project.run()
+        assert report.error is not None
+        is_undone = table == "orders"
+        assert (Status.FAILED, is_undone) == (report.status, bool(report.reverted)), report.error
+        assert before == project.database.dump(without=("lockgate",))
+    assert report.error is not None
+    why = NEVER_UNDONE.get(tool, "table public.audit_log would be gone.")
+    assert why in report.error.message
     assert [[100]] == project.database.run("SELECT count(*) FROM audit_log")
+    has_downs = why != "(it has no down script)"
+    assert has_downs is ("lockgate down" in (report.error.hint or ""))
+    assert "add the missing down script" not in (report.error.hint or "")
+
+
+def test_refused_undo_names_the_version_of_a_list(project: Project) -> None:
+    """The command in the hint has the version, although it is not a number."""
+    project.write({"1_a b.up.sql": "SELECT 1;\n", "2_b.up.sql": f"{BAD}\n"})
+    report = project.run(LOCKGATE_FORMAT="knex", LOCKGATE_ATOMICITY="migration")
+    assert report.error is not None
+    assert "lockgate repair --accept '1_a b' --reason" in (report.error.hint or "")
 
 
 @pytest.mark.parametrize("word", ["", "TEMPORARY"])

@@ -59,7 +59,8 @@ class Catalog:
     """Versioned migrations by version, then repeatables by name.
 
     ``source`` names the folder in messages. `make_catalog` and `make_listed_catalog` keep the order.
-    ``markers`` is ``None`` if each script has its own file.
+    ``markers`` is ``None`` if each script has its own file; ``has_downs`` is false if the format has no
+    down scripts.
 
     If the first versions of the folder are known to be applied (`core.listing.find_known`), the
     catalog may contain only the versions after them.
@@ -73,6 +74,7 @@ class Catalog:
     stub: TableStub | None = None
     session: SessionRule = SessionRule.NEW
     markers: Markers | None = NATIVE_MARKERS
+    has_downs: bool = True
 
     @property
     def latest(self) -> Version | None:

@@ -5,6 +5,7 @@ If one of the migrations cannot be undone, none is.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,20 @@ _MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A migration that cannot be undone, and why. ``version`` is ``None`` for a repeatable one."""
+
+    label: str
+    version: Version | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """What would be undone. ``missing`` lists label and reason of what cannot be undone."""
+    """What would be undone, and what cannot be."""
 
     segments: tuple[Segment, ...]
-    missing: tuple[tuple[str, str], ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -126,7 +136,7 @@ def make_undo_plan(
     before this run: their former text undoes them.
     """
     steps: list[Step] = []
-    missing: list[tuple[str, str]] = []
+    missing: list[Missing] = []
     for row in rows:
         if row.version is None or row.kind is Kind.REPEATABLE:
             found = _restore(row, former.get(row.migration_id), substitute)
@@ -135,7 +145,7 @@ def make_undo_plan(
         if isinstance(found, Step):
             steps.append(found)
         else:
-            missing.append((row.label, found))
+            missing.append(Missing(row.label, row.version, found))
     return UndoPlan(() if missing else make_segments(steps, _together(policy)), tuple(missing))
 
 
@@ -146,26 +156,27 @@ def _together(policy: Policy) -> Policy:
     return policy
 
 
-def find_undo_refusal(undo_plan: UndoPlan) -> UndoRefused | None:
-    """Return why nothing can be undone, or ``None``."""
+def find_undo_refusal(undo_plan: UndoPlan, *, has_downs: bool) -> UndoRefused | None:
+    """Return why nothing can be undone, or ``None``; ``has_downs``: the format has down scripts."""
     if not undo_plan.missing:
         return None
-    named = "; ".join(f"{label} ({why})" for label, why in undo_plan.missing[:_MOST_NAMED])
+    named = "; ".join(f"{one.label} ({one.why})" for one in undo_plan.missing[:_MOST_NAMED])
     more = len(undo_plan.missing) - _MOST_NAMED
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
         f"Cannot undo {named}{rest}.",
-        hint="Make the change in a new migration. Or add the missing down script to the file, and accept"
-        f" it: lockgate repair --accept {_name_missing(undo_plan)}"
-        ' --reason "…" --apply',
+        hint=f"Make the change in a new migration.{_hint_at_down(undo_plan) if has_downs else ''}",
     )
 
 
-def _name_missing(undo_plan: UndoPlan) -> str:
-    """Return the version for a hint if just one migration cannot be undone; otherwise a placeholder."""
-    (label, _), *others = undo_plan.missing
-    version = label.split(" ")[0]
-    return version if not others and version.isdigit() else "VERSION"
+def _hint_at_down(undo_plan: UndoPlan) -> str:
+    """Return how to add a down script; several migrations or a repeatable one have a placeholder."""
+    first, *others = undo_plan.missing
+    version = "VERSION" if others or first.version is None else shlex.quote(str(first.version))
+    return (
+        " Or add the missing down script to the file, and accept it: lockgate repair --accept"
+        f' {version} --reason "…" --apply'
+    )
 
 
 def _undo(

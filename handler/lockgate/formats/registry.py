@@ -81,7 +81,7 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
 def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
     """Read a folder; set on its catalog what the tool defines for all its files."""
     catalog = set_empty_downs_aside(_read_files(tool, folder, variables))
-    catalog = replace(catalog, session=tool.session, markers=tool.markers)
+    catalog = replace(catalog, session=tool.session, markers=tool.markers, has_downs=tool.has_downs)
     if tool.outside != NATIVE_OUTSIDE:
         catalog = with_outside_hint(catalog, tool.outside)
     return catalog

@@ -229,8 +229,9 @@ class Tool:
 
     ``evidence`` completes "a database that the tool migrated …". ``outside`` is how a file of it leaves
     the transaction (`Script.outside`), ``session`` what migrations leave to each other, ``markers`` the
-    lines that divide a file with both scripts. ``is_like_native``: a folder of the tool can look like a
-    native one. ``takes_native_files``: a new native file in its folder is run as such.
+    lines that divide a file with both scripts. ``has_downs``: its files can have down scripts.
+    ``is_like_native``: a folder of the tool can look like a native one. ``takes_native_files``: a new
+    native file in its folder is run as such.
     """
 
     name: str
@@ -241,5 +242,6 @@ class Tool:
     outside: str | None = NATIVE_OUTSIDE
     session: SessionRule = SessionRule.NEW
     markers: Markers | None = None
+    has_downs: bool = True
     is_like_native: bool = False
     takes_native_files: bool = False

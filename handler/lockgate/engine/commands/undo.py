@@ -36,7 +36,9 @@ def reverse(
     scripts = (yield Ask(Need.SCRIPTS, ids)) if ids else {}
     planning, former = policy.planning, dict(facts.former)
     undo_plan = make_undo_plan(rows, scripts, former, facts.files, planning, policy.substitute)
-    refusal = find_undo_refusal(undo_plan) or find_session_refusal(undo_plan.steps, planning)
+    refusal = find_undo_refusal(undo_plan, has_downs=facts.files.has_downs) or find_session_refusal(
+        undo_plan.steps, planning
+    )
     if refusal is not None:
         raise refusal
     return undo_plan

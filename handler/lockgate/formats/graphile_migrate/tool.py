@@ -19,4 +19,5 @@ TOOL = Tool(
     evidence="has graphile_migrate.migrations",
     outside="write --! no-transaction as the first line of its body",
     session=SessionRule.KEPT,
+    has_downs=False,
 )

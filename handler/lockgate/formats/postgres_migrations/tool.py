@@ -25,4 +25,5 @@ TOOL = Tool(
     evidence="has migrations (id, name, hash, executed_at)",
     outside="write -- postgres-migrations disable-transaction at its top",
     session=SessionRule.KEPT,
+    has_downs=False,
 )

@@ -23,4 +23,5 @@ TOOL = Tool(
     evidence="has _prisma_migrations",
     outside=ALONE_OUTSIDE,
     session=SessionRule.KEPT,
+    has_downs=False,
 )
