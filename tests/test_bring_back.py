@@ -29,11 +29,16 @@ def stack(project: Project) -> Project:
     return project
 
 
-def deploy(project: Project, *numbers: int) -> Report:
-    """Run a package with exactly these migrations."""
+def write_package(project: Project, *numbers: int) -> None:
+    """Make a package with exactly these migrations."""
     for path in project.folder.glob("*.sql"):
         path.unlink()
     project.write({name: text for name, text in FILES.items() if int(name[0]) in numbers})
+
+
+def deploy(project: Project, *numbers: int) -> Report:
+    """Run a package with exactly these migrations."""
+    write_package(project, *numbers)
     return project.run()
 
 
@@ -61,6 +66,49 @@ def test_package_that_was_deployed_before_is_brought_back(stack: Project) -> Non
         report.status,
         [one.version for one in report.reverted],
     )
+
+
+def planned(report: Report) -> list[tuple[str | None, str | None]]:
+    """Return version and reason of each step that is pending."""
+    return [(entry.version, entry.reason) for entry in report.pending]
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE, Action.STATUS])
+def test_bring_back_is_planned_as_up_does_it(stack: Project, action: Action) -> None:
+    """What an up undoes is pending before what it applies, and is still listed as ahead."""
+    deploy(stack, 1, 2)
+    deploy(stack, 1, 2, 3, 4)
+    write_package(stack, 1, 2)
+    report = stack.run(action)
+    assert (Status.PLANNED, None) == (report.status, report.error)
+    assert [("4", "reverted"), ("3", "reverted")] == planned(report)
+    assert [("4", "3")] == [one.migrations for one in report.segments]
+    assert ["3", "4"] == [one.version for one in report.ahead]
+    done = stack.run()
+    assert (Status.ROLLED_BACK, ["4", "3"]) == (done.status, [one.version for one in done.reverted])
+    assert (Status.UP_TO_DATE, ()) == (stack.run(action).status, stack.run(action).pending)
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.STATUS])
+def test_bring_back_without_a_proof_is_not_planned(stack: Project, action: Action) -> None:
+    """What an up cannot prove to be safe is not planned, and the reason is a warning."""
+    deploy(stack, 1, 2)
+    deploy(stack, 1, 2, 3)
+    stack.database.run("UPDATE lockgate.migration_run SET undo_facts = NULL")
+    write_package(stack, 1, 2)
+    report = stack.run(action)
+    refused(report, "It cannot be proved that an automatic undo is safe", ["3"])
+    refused(stack.run(), "It cannot be proved that an automatic undo is safe", ["3"])
+
+
+@pytest.mark.parametrize("level", ["off", "run"])
+def test_plan_brings_nothing_back_at_other_levels(stack: Project, level: str) -> None:
+    """Without the setting, nothing that is ahead is planned to be undone."""
+    deploy(stack, 1, 2)
+    deploy(stack, 1, 2, 3)
+    write_package(stack, 1, 2)
+    report = stack.run(Action.PLAN, LOCKGATE_ROLLBACK=level)
+    assert (Status.UP_TO_DATE, ()) == (report.status, report.pending)
 
 
 def test_package_that_lacks_files_undoes_nothing(stack: Project) -> None:

@@ -514,6 +514,34 @@ def test_plan_and_validate_refuse_drift(project: Project, action: Action) -> Non
     assert Status.UP_TO_DATE == project.run(Action.STATUS).status
 
 
+@pytest.mark.parametrize(("pending", "status"), [(0, Status.UP_TO_DATE), (1, Status.PLANNED)])
+def test_status_with_drift_leads_on_as_up_does(
+    project: Project, pending: int, status: Status
+) -> None:
+    """Where up would be refused, the next step of status is the hint of up, not up itself."""
+    project.write({"1_account.sql": TABLE})
+    project.run()
+    project.write(
+        {"1_account.sql": "SELECT 1;", **{f"{n}_more.sql": "" for n in range(2, 2 + pending)}}
+    )
+    refused, report = project.run(), project.run(Action.STATUS)
+    assert refused.error is not None
+    assert (status, None) == (report.status, report.error)
+    assert refused.error.hint == report.next_action
+    assert "--accept 1 " in str(report.next_action)
+    assert report.warnings[0].startswith("An up would be refused: Migration 1 account was edited")
+
+
+def test_status_below_the_latest_version_leads_on_as_up_does(project: Project) -> None:
+    """A pending migration that up refuses as out of order is not one to run up for."""
+    project.write({"2_account.sql": TABLE})
+    project.run()
+    project.write({"1_more.sql": "SELECT 1;"})
+    report = project.run(Action.STATUS)
+    assert Status.PLANNED == report.status
+    assert str(report.next_action).startswith("Give the file a version above the latest")
+
+
 def test_status_lists_history(project: Project) -> None:
     """Status lists the applied and the pending migrations."""
     project.write({"1_account.sql": TABLE})

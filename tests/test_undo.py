@@ -830,6 +830,47 @@ def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> N
     assert ["3"] == names(down(half_undone, steps=1))
 
 
+def planned(report: Report) -> list[tuple[str | None, str | None]]:
+    """Return version and reason of each step that is pending."""
+    return [(entry.version, entry.reason) for entry in report.pending]
+
+
+@pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE, Action.STATUS])
+def test_interrupted_undo_is_planned_as_the_next_up_completes_it(
+    half_undone: Project, action: Action
+) -> None:
+    """An interrupted undo is pending, and after it the migration that the next up applies again."""
+    half_undone.write({"3_index.sql": HALF_UNDONE.replace("VACUUM nothing", "VACUUM account")})
+    half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
+    report = half_undone.run(action)
+    assert (Status.PLANNED, None) == (report.status, report.error)
+    assert [("3", "reverted"), ("3", "pending"), ("4", "pending")] == planned(report)
+    assert [("3",), ("3",)] == [one.migrations for one in report.segments[:2]]
+    assert report.next_action is not None
+    assert report.next_action.startswith("Run up to do what is listed.")
+    done = half_undone.run()
+    assert (Status.APPLIED, None) == (done.status, done.error)
+    assert ["3"] == [one.version for one in done.reverted]
+    assert ["3", "4"] == [one.version for one in done.applied]
+    assert () == half_undone.run(action).pending
+
+
+def test_interrupted_undo_that_cannot_be_completed_is_refused_by_plan(half_undone: Project) -> None:
+    """What the next up refuses about an interrupted undo, plan refuses and status reports."""
+    text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")
+    half_undone.write({"3_index.sql": text})
+    half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
+    message = "Cannot undo 3 index (its down script was edited in the part that is done already)."
+    assert ("undo-refused", f"{message} Nothing was changed.") == error_of(
+        half_undone.run(Action.PLAN)
+    )
+    assert ("undo-refused", f"{message} No migration was run.") == error_of(half_undone.run())
+    status = half_undone.run(Action.STATUS)
+    assert (Status.PLANNED, None) == (status.status, status.error)
+    assert f"An up would be refused: {message}" in status.warnings
+    assert half_undone.run().next_action == status.next_action
+
+
 def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Project) -> None:
     """A down script whose applied part was edited is refused."""
     text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")

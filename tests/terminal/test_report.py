@@ -160,6 +160,43 @@ def test_plan_says_what_shares_a_transaction_and_what_can_be_in_none() -> None:
     assert expected == say(report)
 
 
+def test_plan_shows_what_is_undone_before_what_is_applied() -> None:
+    """Undos have their own section; a migration that is undone and applied again is in both."""
+    report = make(
+        Status.PLANNED,
+        Action.PLAN,
+        from_version="1",
+        to_version="1",
+        pending=(
+            entry("2", "index_orders", reason="reverted"),
+            entry("2", "index_orders", reason="pending"),
+            entry("3", "create_orders", reason="pending"),
+        ),
+        segments=(
+            SegmentEntry("statements", ("2",), "transaction:false"),
+            SegmentEntry("shared", ("2", "3")),
+        ),
+        next_action="Run up to do what is listed.",
+    )
+
+    expected = """\
+• planned 1 migration to undo and 2 migrations to apply, at 1
+  db.example.com:5432/shop, PostgreSQL 18.6, run 0123456789abcdef
+
+  To undo
+    2  index_orders  reverted; no transaction: transaction:false
+
+  Pending
+    2  index_orders   transaction 1
+    3  create_orders  transaction 1
+
+  Next  Run up to do what is listed."""
+    assert expected == say(report)
+    shown = say(make(Status.PLANNED, Action.STATUS, pending=report.pending))
+    assert "• 1 migration to undo and 2 migrations pending" in shown
+    assert "\n  To undo\n    2  index_orders\n\n  Pending\n    2  index_orders\n" in shown
+
+
 def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
     """Status shows drift, history with UTC times, partial migrations, ahead ones and the lock."""
     report = make(

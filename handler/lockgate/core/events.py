@@ -159,9 +159,10 @@ class Settled(Event):
 
 @dataclass(frozen=True, slots=True)
 class Planned(Event):
-    """An up was planned."""
+    """An up was planned. ``undone``: what it undoes before."""
 
     plan: Plan
+    undone: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

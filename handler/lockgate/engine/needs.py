@@ -33,13 +33,14 @@ class Need(StrEnum):
 
 _FILES_AND_HISTORY = frozenset({Need.FILES, Need.HISTORY})
 _FIRST_RUN = frozenset({Need.TABLES, Need.CHANGED, Need.CONTACT})
-_FORWARD = _FILES_AND_HISTORY | _FIRST_RUN | {Need.EVIDENCE, Need.OPERATIONS}
+_UNDO_FIRST = frozenset({Need.EVIDENCE, Need.SCRIPTS, Need.UNDO_FACTS})
+_FORWARD = _FILES_AND_HISTORY | _FIRST_RUN | _UNDO_FIRST | {Need.OPERATIONS}
 
 NEEDS: dict[Action, frozenset[Need]] = {
-    Action.UP: _FORWARD | {Need.SCRIPTS, Need.UNDO_FACTS},
-    Action.PLAN: _FORWARD | {Need.SCRIPTS},
+    Action.UP: _FORWARD,
+    Action.PLAN: _FORWARD,
     Action.VALIDATE: _FORWARD,
-    Action.STATUS: _FILES_AND_HISTORY | _FIRST_RUN | {Need.EVIDENCE, Need.HOLDER, Need.ACTIONS},
+    Action.STATUS: _FILES_AND_HISTORY | _FIRST_RUN | _UNDO_FIRST | {Need.HOLDER, Need.ACTIONS},
     Action.DOWN: _FILES_AND_HISTORY | {Need.SCRIPTS},
     Action.BASELINE: _FILES_AND_HISTORY,
     Action.ADOPT: _FILES_AND_HISTORY | {Need.CLAIMS},

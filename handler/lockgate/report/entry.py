@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.history import State
+from lockgate.core.migration import Direction
 from lockgate.core.older_package import UNRUN
+from lockgate.core.segment import Cause
 from lockgate.core.state_after import describe_state
 from lockgate.errors import LockgateError, public_class
 from lockgate.report.report import Blocker, Entry, ErrorInfo
@@ -39,7 +41,8 @@ def step_entry(step: Step) -> Entry:
         name=migration.name,
         kind=migration.kind,
         file=migration.path,
-        reason=step.cause,
+        # A resumed undo is still an undo to the reader.
+        reason=step.cause if step.direction is Direction.UP else Cause.REVERTED,
     )
 
 

@@ -78,9 +78,10 @@ def _settle(picture: Picture, event: events.Settled) -> None:
 def _see_plan(picture: Picture, event: events.Planned) -> None:
     _begin(picture)
     picture.plan = event.plan
-    picture.waiting = event.plan.steps
+    undone = tuple(step for segment in event.undone for step in segment.steps)
+    picture.waiting = (*undone, *event.plan.steps)
     if event.plan.has_pending or not picture.state.done:
-        picture.segments = event.plan.segments
+        picture.segments = (*event.undone, *event.plan.segments)
 
 
 def _see_undo(picture: Picture, event: events.UndoPlanned) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.history import State
 from lockgate.core.listing import digest_catalog, digest_lines
-from lockgate.core.migration import Language
+from lockgate.core.migration import Direction, Language
 from lockgate.core.request import Action
 from lockgate.core.state_after import NOT_BEGUN, make_unknown
 from lockgate.report.entry import (
@@ -295,16 +295,23 @@ def _next_action(picture: Picture, status: Status) -> str | None:
     state = picture.state
     if state.error is not None:
         return state.error.hint
-    if status is not Status.PLANNED:
-        return None
-    request = state.request
+    if picture.advice is not None:
+        return picture.advice
+    return _advise_to_run(picture) if status is Status.PLANNED else None
+
+
+def _advise_to_run(picture: Picture) -> str:
+    """Return how to do what was only shown."""
+    request = picture.state.request
     if request.is_down:
         return "Run down to undo what is listed."
     if request.dry_run and request.action is Action.REPAIR:
         return "Send the same with dry_run false (in a terminal: with --apply) to do it."
     if request.dry_run:
         return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
-    return picture.advice or "Run up to apply what is pending."
+    if any(step.direction is Direction.DOWN for step in picture.waiting):
+        return "Run up to do what is listed. An undo that would lose data is not done."
+    return "Run up to apply what is pending."
 
 
 def _digest_catalog(picture: Picture, status: Status) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.older_package import UNRUN
 from lockgate.terminal.line import EMPTY, Cell, Line, Span, Style, labelled, printable
 from lockgate.terminal.report_error import describe_drift, describe_error
-from lockgate.terminal.report_headline import describe_place, is_down, make_headline
+from lockgate.terminal.report_headline import describe_place, is_undo, make_headline
 from lockgate.terminal.report_rows import (
     Value,
     count_hidden,
@@ -75,22 +75,22 @@ def _file_rows(entries: list[Value]) -> list[list[Cell]]:
 
 def _describe_pending(report: Value, width: int | None) -> Iterator[Line]:
     pending = report["pending"]
-    if report["status"] == "planned":
-        if report["action"] == "status":
-            rows = [[Cell(version_of(entry)), Cell(printable(entry["name"]))] for entry in pending]
-        else:
-            how = _describe_segments(report["segments"])
-            rows = [_plan_row(entry, how.get(id_of(entry), "")) for entry in pending]
-        yield from section(
-            "To undo" if is_down(report) else "Pending",
-            rows,
-            width,
-            count_hidden(report, "pending"),
-        )
+    undone = [entry for entry in pending if is_undo(entry)]
+    if report["status"] != "planned":
+        few = [[Cell(version_of(one)), Cell(printable(one["name"]))] for one in pending[:_FEW]]
+        title = "Still to undo" if undone else "Still pending"
+        yield from section(title, few, width, report["counts"]["pending"] - len(few))
         return
-    few = [[Cell(version_of(entry)), Cell(printable(entry["name"]))] for entry in pending[:_FEW]]
-    title = "Still to undo" if is_down(report) else "Still pending"
-    yield from section(title, few, width, report["counts"]["pending"] - len(few))
+    if report["action"] == "status":
+        rows = [[Cell(version_of(entry)), Cell(printable(entry["name"]))] for entry in pending]
+    else:
+        how = _describe_segments(report["segments"])
+        rows = [_plan_row(entry, _take(how, id_of(entry))) for entry in pending]
+    # An undo comes before all that is applied.
+    count = len(undone)
+    hidden = count_hidden(report, "pending")
+    yield from section("To undo", rows[:count], width, hidden if count == len(rows) else 0)
+    yield from section("Pending", rows[count:], width, hidden)
 
 
 def _plan_row(entry: Value, how: str) -> list[Cell]:
@@ -102,9 +102,9 @@ def _plan_row(entry: Value, how: str) -> list[Cell]:
     ]
 
 
-def _describe_segments(segments: list[Value]) -> dict[str, str]:
-    """Return for each migration how it will run; transactions are numbered."""
-    how: dict[str, str] = {}
+def _describe_segments(segments: list[Value]) -> dict[str, list[str]]:
+    """Return for each migration how its scripts will run, in order; transactions are numbered."""
+    how: dict[str, list[str]] = {}
     number = 0
     for segment in segments:
         if segment["mode"] == "statements":
@@ -114,8 +114,15 @@ def _describe_segments(segments: list[Value]) -> dict[str, str]:
             text = f"transaction {number}"
             if segment["reason"] is not None:
                 text += f": {segment['reason']}"
-        how |= dict.fromkeys(segment["migrations"], text)
+        for migration in segment["migrations"]:
+            how.setdefault(migration, []).append(text)
     return how
+
+
+def _take(how: dict[str, list[str]], migration: str) -> str:
+    """Return how the next script of a migration runs: one that is undone may be applied again."""
+    texts = how.get(migration)
+    return texts.pop(0) if texts else ""
 
 
 def _done_rows(entries: list[Value]) -> list[list[Cell]]:

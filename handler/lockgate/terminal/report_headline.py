@@ -32,17 +32,31 @@ def describe_headline(report: Value) -> str:
             undone = count_migrations(report["counts"]["reverted"])
             word = f"undid {undone} in {format_duration(report['duration_ms'])}"
         case "planned":
-            pending = count_migrations(report["counts"]["pending"])
-            word = f"{pending} pending" if report["action"] == "status" else f"planned {pending}"
-            word += " to undo" if is_down(report) else ""
+            word = _describe_planned(report)
         case "failed" | "incomplete" | "busy" if report["duration_ms"]:
             word += f" after {format_duration(report['duration_ms'])}"
     return f"{word}{_describe_way(report)}"
 
 
-def is_down(report: Value) -> bool:
-    """Return whether the pending migrations are to be undone."""
-    return any(entry["reason"] == "reverted" for entry in report["pending"])
+def is_undo(entry: Value) -> bool:
+    """Return whether a pending migration is to be undone."""
+    return bool(entry["reason"] == "reverted")
+
+
+def _describe_planned(report: Value) -> str:
+    """Return how many migrations are to be undone and applied; undos are listed first."""
+    count, listed = report["counts"]["pending"], report["pending"]
+    undone = count if all(map(is_undo, listed)) else sum(map(is_undo, listed))
+    is_status = report["action"] == "status"
+    prefix = "" if is_status else "planned "
+    if not undone:
+        return f"{prefix}{count_migrations(count)}{' pending' if is_status else ''}"
+    to_undo = f"{prefix}{count_migrations(undone)} to undo"
+    if undone == count:
+        return to_undo
+    return (
+        f"{to_undo} and {count_migrations(count - undone)} {'pending' if is_status else 'to apply'}"
+    )
 
 
 def _count_runs(report: Value) -> str:

@@ -16,7 +16,6 @@ from lockgate.core.request import Action
 from lockgate.engine.commands.first_contact import find_first_contact
 from lockgate.engine.decision import Ask
 from lockgate.engine.needs import Need
-from lockgate.report.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -67,15 +66,26 @@ def check_forward(
     yield Planned(plan)
     if request.action is Action.VALIDATE:
         yield warn_of_files(facts)
-    refuse_plan(plan, policy.planning)
-    refusal = yield from foresee_first_contact(facts, request, policy, plan)
-    if refusal is not None:
-        raise refusal
+    yield from foresee_refusal(facts, request, policy, plan)
     yield Ask(Need.OPERATIONS, plan.steps)
     return plan
 
 
-def foresee_first_contact(
+def foresee_refusal(
+    facts: Facts, request: Request, policy: RunPolicy, plan: Plan
+) -> Generator[Ask | Event, Any, None]:
+    """Refuse what an `up` would refuse in this plan.
+
+    Raises what `find_refusal` returns, and:
+        FirstContact: it would be a first run on a database with tables of unknown origin.
+    """
+    refuse_plan(plan, policy.planning)
+    refusal = yield from _foresee_first_contact(facts, request, policy, plan)
+    if refusal is not None:
+        raise refusal
+
+
+def _foresee_first_contact(
     facts: Facts, request: Request, policy: RunPolicy, plan: Plan
 ) -> Generator[Ask | Event, Any, FirstContact | None]:
     """Return why a first run would be refused; with nothing to apply, there is no reason.
@@ -91,11 +101,6 @@ def foresee_first_contact(
 def warn_of_files(facts: Facts) -> FilesWarned:
     """Return what should be known about files that were applied already."""
     return FilesWarned(tuple(warn_of_applied(facts.files, facts.history)))
-
-
-def status_of_plan(plan: Plan) -> Status:
-    """Return what a command that only looks has found."""
-    return Status.PLANNED if plan.has_pending else Status.UP_TO_DATE
 
 
 def warn_of_ahead(facts: Facts, policy: RunPolicy, plan: Plan) -> Generator[Event, Any, None]:

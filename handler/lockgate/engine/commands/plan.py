@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.engine.commands.down import show_down
-from lockgate.engine.commands.forward import (
-    check_forward,
-    refuse_unknown,
-    status_of_plan,
-    warn_of_ahead,
-)
+from lockgate.engine.commands.forward import check_forward, warn_of_ahead
+from lockgate.engine.commands.undo_first import show_undo_first
 from lockgate.engine.decision import Conclude
 from lockgate.report.report import Status
 
@@ -33,6 +29,5 @@ def decide(
         return Conclude(Status.UP_TO_DATE)
     plan = yield from check_forward(facts, request, policy)
     yield from warn_of_ahead(facts, policy, plan)
-    if not facts.probe.is_held:
-        refuse_unknown(plan.steps)
-    return Conclude(status_of_plan(plan))
+    is_planned = yield from show_undo_first(facts, policy, plan)
+    return Conclude(Status.PLANNED if is_planned else Status.UP_TO_DATE)

@@ -22,19 +22,23 @@ from lockgate.core.events import (
 from lockgate.core.failure import MigrationStepFailed
 from lockgate.core.migration import Kind
 from lockgate.core.policy import Rollback
-from lockgate.core.undo_facts import UndoFacts
-from lockgate.core.undo_plan import select_ids, select_of_run
+from lockgate.core.undo_plan import select_of_run
 from lockgate.core.undo_proof import may_be_undone_safely
 from lockgate.engine.commands.first_contact import find_first_contact
 from lockgate.engine.commands.forward import (
     check_forward,
-    hint_at_down,
     plan_forward,
     refuse_plan,
     refuse_unknown,
     warn_of_ahead,
 )
 from lockgate.engine.commands.undo import reverse_known, undo_whole
+from lockgate.engine.commands.undo_first import (
+    complete_undo,
+    describe_ahead,
+    is_to_bring_back,
+    undo_ahead,
+)
 from lockgate.engine.decision import Ask, FreeDeadLock, Work, WorkUnderLock
 from lockgate.engine.needs import Need
 from lockgate.errors import DriftDetected, MigrationFailed, RequestRefused, UndoRefused
@@ -42,11 +46,11 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator
     from typing import Any
 
     from lockgate.core.events import Event
-    from lockgate.core.history import Applied, History, StoredScripts
+    from lockgate.core.history import History, StoredScripts
     from lockgate.core.plan import Plan
     from lockgate.core.request import Request
     from lockgate.core.run_state import RunState
@@ -69,7 +73,7 @@ def decide(
     if facts.is_settled:
         return FreeDeadLock(_first_stage(policy))
     plan = yield from check_forward(facts, request, policy)
-    if plan.has_pending or _is_to_bring_back(plan, policy):
+    if plan.has_pending or is_to_bring_back(plan, policy):
         return WorkUnderLock(_first_stage(policy, EarlierPlan(facts.history, plan)))
     yield from warn_of_ahead(facts, policy, plan)
     return FreeDeadLock(_first_stage(policy))
@@ -79,11 +83,6 @@ def _first_stage(policy: RunPolicy, earlier: EarlierPlan | None = None) -> Stage
     if policy.rollback is Rollback.DEPLOY:
         return BringBack(earlier)
     return ApplyPending(earlier)
-
-
-def _is_to_bring_back(plan: Plan, policy: RunPolicy) -> bool:
-    is_ahead = any(row.version is not None for row in plan.ahead)
-    return is_ahead and policy.rollback is Rollback.DEPLOY and plan.objection is None
 
 
 def _plan_again(
@@ -118,14 +117,7 @@ class BringBack:
             UndoRefused: it is not known that a newer package applied them, or the undo is not safe.
         """
         plan = yield from _plan_again(facts, policy, self.earlier)
-        if plan.objection is not None:
-            hint = hint_at_down(policy.address, facts.files)
-            raise UndoRefused(plan.objection, hint=hint)
-        ahead = {row.migration_id for row in plan.ahead if row.version is not None}
-        rows = select_ids(facts.history, ahead)
-        undo_plan = yield from reverse_known(facts, rows, policy)
-        recorded = yield from _read_recorded(rows)
-        return (yield from undo_whole(facts, undo_plan, policy, recorded))
+        return (yield from undo_ahead(facts, policy, plan))
 
     def after_success(self, state: RunState) -> Stage | Status:
         """Go on with what is pending."""
@@ -138,24 +130,11 @@ class BringBack:
             return (yield from _tolerate_drift(error, is_back=bool(state.reverted)))
         yield Ask(Need.HISTORY)
         yield RollbackRefused(error.code, error.message)
-        text = "The database is ahead of this package and was not brought back:"
-        yield Warned(f"{text} {error.message} {error.hint or ''}".rstrip())
+        yield Warned(describe_ahead(error, "was"))
         is_back = bool(state.reverted)
         if isinstance(error, RequestRefused):
             return ApplyPending(self.earlier, is_back=is_back)
         return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
-
-
-def _read_recorded(rows: Sequence[Applied]) -> Generator[Ask, Any, UndoFacts | None]:
-    """Return what the runs that applied these rows recorded, as if they were one run."""
-    if not rows:
-        return None
-    run_ids = sorted({row.run_id for row in rows})
-    texts = yield Ask(Need.UNDO_FACTS, run_ids)
-    runs = [UndoFacts.from_json(text) for text in texts if text is not None]
-    if len(runs) < len(run_ids):
-        return None
-    return UndoFacts(runs[0].before, [one for run in runs for one in run.transactions])
 
 
 def _tolerate_drift(
@@ -183,7 +162,7 @@ class ApplyPending:
         """Return what is pending; first, what an interrupted undo has left half undone."""
         plan = yield from _plan_again(facts, policy, self.earlier)
         if plan.half_undone:
-            undo_plan = yield from reverse_known(facts, plan.half_undone, policy)
+            undo_plan = yield from complete_undo(facts, policy, plan)
             yield UndoPlanned(undo_plan)
             may_lose_rows = policy.may_lose_rows
             return Work(undo_plan.segments, may_lose_rows=may_lose_rows, is_last=False)
