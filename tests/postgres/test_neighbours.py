@@ -218,6 +218,67 @@ def test_failure_at_the_end_blames_all_where_a_replay_could_reach_outside(
     )
 
 
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (
+            "DROP SCHEMA lockgate CASCADE;",
+            'relation "lockgate.migration_history" does not exist (42P01)',
+        ),
+        (
+            "DROP TABLE lockgate.migration_lock;",
+            'relation "lockgate.migration_lock" does not exist (42P01)',
+        ),
+        (
+            "DO $$ BEGIN ALTER TABLE lockgate.migration_history DROP COLUMN name CASCADE; END $$;",
+            'column "name" of relation "migration_history" does not exist (42703)',
+        ),
+    ],
+)
+@pytest.mark.parametrize("culprit", [1, 2, 5])
+def test_migration_that_drops_our_tables_is_the_one_that_is_blamed(
+    project: Project, statement: str, message: str, culprit: int
+) -> None:
+    """The rows of a transaction are written at its end, but the blame is not on its last migration."""
+    files = {f"{n}_m.sql": f"CREATE TABLE m{n} ();" for n in range(1, 6)}
+    project.write({**files, f"{culprit}_m.sql": statement})
+    error = project.run().error
+    assert error is not None
+    assert (
+        f"Migration {culprit} m failed: {message}. {culprit}_m.sql."
+        " It was rolled back; the schema is as it was."
+    ) == error.message
+    assert error.hint == (
+        "Lockgate's own tables are gone or changed. If the file does that, remove it from the file,"
+        " and invoke again."
+    )
+    assert [] == project.history()
+
+
+def test_migration_of_many_messages_that_drops_our_tables_is_blamed(project: Project) -> None:
+    """The blame is right if the rows of one message are written in the next one."""
+    files = {f"{n:03}_m.sql": f"CREATE TABLE m{n} ();" for n in range(1, 251)}
+    project.write({**files, "120_m.sql": "DROP SCHEMA lockgate CASCADE;"})
+    error = project.run().error
+    assert error is not None
+    assert error.message.startswith("Migration 120 m failed: relation")
+
+
+def test_all_are_blamed_for_our_tables_where_a_replay_could_reach_outside(project: Project) -> None:
+    """If the transaction must not run again, the message names all its migrations."""
+    project.write(
+        {
+            "1_a.sql": "CREATE TABLE a ();",
+            "2_b.py": "def up(connection):\n    connection.exec_driver_sql('SELECT 1')\n",
+            "3_c.sql": "DROP SCHEMA lockgate CASCADE;",
+            "4_d.sql": "CREATE TABLE d ();",
+        }
+    )
+    error = project.run().error
+    assert error is not None
+    assert error.message.startswith("The transaction of migrations 1 a, 2 b, 3 c and 4 d failed: ")
+
+
 def test_failure_that_the_shared_time_may_explain_names_the_remedy(project: Project) -> None:
     """The hint says that the shared now() may be the cause, and names the setting to change."""
     insert = "INSERT INTO t DEFAULT VALUES;"

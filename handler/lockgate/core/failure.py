@@ -43,6 +43,7 @@ class Failure:
     ``has_committed``: the step commits itself or ended its transaction, so its effects may have stayed
     and it must not be retried. ``is_deferred``: a deferred constraint failed after the script;
     ``is_of_all``: at the end of the transaction, so that any of its migrations may have violated it.
+    ``is_own``: a statement of Lockgate failed, not one of the migration.
     ``together`` are the migrations of the transaction if the failed one is unknown. ``detail`` and
     ``context`` are lines of the server that contain only names. ``terminal_only`` may contain row data:
     only the terminal in which the migration runs shows it.
@@ -61,6 +62,7 @@ class Failure:
     has_committed: bool = False
     is_deferred: bool = False
     is_of_all: bool = False
+    is_own: bool = False
     together: tuple[str, ...] = ()
     detail: str | None = None
     context: str | None = None

@@ -107,11 +107,12 @@ class Executor:
 
     def _blame(self, segment: Segment, failure: Failure) -> Failure:
         """Return the failure of a shared segment, with the migration at fault if it can be found."""
-        if failure.is_of_all and failure.sqlstate not in _TRANSIENT:
+        # The rows of many migrations are written together, after scripts of others.
+        is_open = failure.is_of_all or (failure.is_own and is_many(segment))
+        if is_open and failure.sqlstate not in _TRANSIENT:
             labels = tuple(step.migration.label for step in segment.steps)
-            failure = find_culprit(self.session, segment) or replace(
-                failure, together=labels, file=None
-            )
+            found = find_culprit(self.session, segment, is_own=failure.is_own)
+            failure = found or replace(failure, together=labels, file=None)
         return note_sharing(segment, failure)
 
     def _apply_shared(self, segment: Segment, following: Segment | None) -> list[FinishedMigration]:

@@ -46,6 +46,11 @@ _HINTS = {
 _ROW_HINTS = {
     "23505": "Somebody wrote to the history by hand when this run began. Invoke again to read it.",
 }
+_OWN_HINTS = dict.fromkeys(
+    ("42P01", "42703", "3F000"),
+    "Lockgate's own tables are gone or changed. If the file does that, remove it from the file, and"
+    " invoke again.",
+)
 _CHECKS = frozenset({MessagePart.CHECK, MessagePart.CHECK_ALL})
 
 
@@ -170,10 +175,11 @@ def _without_own(context: str | None) -> str | None:
 
 def _own_failure(error: StatementError, label: str, *, is_row: bool) -> Failure:
     """Return the failure of one of Lockgate's own statements; ``is_row``: it writes the history."""
-    hints = {**_HINTS, **_ROW_HINTS} if is_row else _HINTS
+    hints = {**_HINTS, **_OWN_HINTS, **(_ROW_HINTS if is_row else {})}
     return Failure(
         migration=label,
         message=without_row_data(error.sqlstate, str(error)),
         sqlstate=error.sqlstate,
         hint=hints.get(error.sqlstate),
+        is_own=True,
     )

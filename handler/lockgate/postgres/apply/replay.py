@@ -1,7 +1,11 @@
-"""Finding the migration that broke a deferred constraint, by repeating the transaction."""
+"""Finding the migration that broke what is checked after others, by repeating the transaction.
+
+That is a deferred constraint, or Lockgate's own tables.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import StepFailed
@@ -9,6 +13,7 @@ from lockgate.core.sharing import REPLAYABLE_EXTENSIONS, may_replay
 from lockgate.postgres.apply.constraints import CHECK_ALL, CHECK_DEFERRED
 from lockgate.postgres.apply.segment_message import (
     add_complete_script,
+    add_row,
     may_share_message,
     open_segment,
 )
@@ -32,8 +37,10 @@ SELECT 'a server' FROM pg_catalog.pg_foreign_server
 """
 
 
-def find_culprit(session: Session, segment: Segment) -> Failure | None:
-    """Run a segment again with constraints checked after each migration, and roll it back.
+def find_culprit(session: Session, segment: Segment, *, is_own: bool) -> Failure | None:
+    """Run a segment again with a check after each migration, and roll it back.
+
+    The check is that of the constraints; if ``is_own``, that its row can be written.
 
     Returns the first failure of such a check. Returns ``None`` if there is none, or if the scripts were
     not run because a rollback might not undo everything that they do.
@@ -45,6 +52,8 @@ def find_culprit(session: Session, segment: Segment) -> Failure | None:
         found = {name for (name,) in asked[1].rows}
         if not found <= REPLAYABLE_EXTENSIONS:
             return None
+        if is_own:
+            return _find_own(session, segment)
         _replay(session, segment)
     except StepFailed as error:
         return error.failure if error.failure.is_deferred else None
@@ -75,3 +84,25 @@ def _replay(session: Session, segment: Segment) -> None:
         if writer.is_full:
             session.flush(writer)
     session.flush(writer)
+
+
+def _find_own(session: Session, segment: Segment) -> Failure | None:
+    """Write the row of each migration right after its script, and take it back."""
+    writer = MessageWriter()
+    open_segment(session, writer, segment)
+    for place, step in enumerate(segment.steps):
+        if place:
+            session.prepare(writer, step)
+        add_complete_script(writer, step)
+        writer.add(MessagePart.CONTROL, "SAVEPOINT lockgate_check")
+        add_row(session, writer, step, None)
+        session.add_fence(writer)
+        writer.add(MessagePart.CONTROL, "ROLLBACK TO lockgate_check")
+        writer.add(MessagePart.CONTROL, "RELEASE lockgate_check")
+        try:
+            # Each alone: an error of ours is then that of the script before it.
+            session.flush(writer)
+        except StepFailed as error:
+            failure = error.failure
+            return replace(failure, file=step.script.path) if failure.is_own else None
+    return None
