@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.engine import act_before_install, act_before_lock
 
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import SettingInvalid
@@ -353,6 +354,61 @@ def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
     )
     if kind == "trigger":
         assert [] == database.run("SELECT * FROM public.loot")
+
+
+LOCK_TAKEN_OVER = {
+    **TAKEN_OVER,
+    "lock table": "ALTER TABLE lockgate.migration_lock OWNER TO {stranger}",
+    **{
+        f"trigger on {table}": TAKEN_OVER["trigger"]
+        .replace("lockgate.migration_history", f"lockgate.{table}")
+        .replace("BEFORE INSERT", "BEFORE INSERT OR UPDATE")
+        for table in ("migration_lock", "migration_run")
+    },
+}
+
+
+@pytest.mark.parametrize("kind", LOCK_TAKEN_OVER)
+def test_tables_that_a_stranger_takes_over_before_the_lock_are_not_written(
+    project: Project, stranger: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first look accepted is checked again with the lock, before anything runs."""
+    database = project.database
+    database.run(f"GRANT ALL ON SCHEMA public TO {stranger}, app_{stranger}")
+    url = as_role(project, f"app_{stranger}")
+    project.write({"1_a.sql": "SELECT 1;"})
+    assert None is project.run(LOCKGATE_DATABASE_URL=url).error
+    project.write({"2_b.sql": "CREATE TABLE public.b ();"})
+    take_over = LOCK_TAKEN_OVER[kind].format(stranger=stranger)
+    act_before_lock(monkeypatch, lambda: database.run(take_over), is_once=True)
+    report = project.run(LOCKGATE_DATABASE_URL=url)
+    assert report.error is not None
+    assert "which this role is not a member of" in report.error.message
+    assert [[None]] == database.run("SELECT to_regclass('public.b')::text")
+    if "trigger" in kind:
+        assert [] == database.run("SELECT * FROM public.loot")
+
+
+def test_schema_that_a_stranger_makes_before_the_lock_is_not_used(
+    project: Project, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schema that appears after the first look is refused if another role made it."""
+    opened = project.database.connect(user=stranger, password="x")
+    project.database.run(f"GRANT ALL ON SCHEMA public TO app_{stranger}")
+    project.write({"1_b.sql": "CREATE TABLE public.b ();"})
+
+    def make_schema() -> None:
+        opened.run("CREATE SCHEMA lockgate")
+        opened.run("GRANT ALL ON SCHEMA lockgate TO PUBLIC")
+
+    act_before_install(monkeypatch, make_schema)
+    report = project.run(LOCKGATE_DATABASE_URL=as_role(project, f"app_{stranger}"))
+    assert report.error is not None
+    assert "which this role is not a member of" in report.error.message
+    assert [[None]] == project.database.run("SELECT to_regclass('public.b')::text")
+    assert [[0]] == project.database.run(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'lockgate'::regnamespace"
+    )
 
 
 def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: str) -> None:

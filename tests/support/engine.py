@@ -85,6 +85,17 @@ def act_before_segment(monkeypatch: pytest.MonkeyPatch, act: Callable[[Segment],
     monkeypatch.setattr(HeldLock, "apply", apply_late)
 
 
+def act_before_install(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Call ``act`` whenever a run has looked and is about to make its tables."""
+    install = Database.install
+
+    def install_late(*given: Any, **named: Any) -> None:
+        act()
+        install(*given, **named)
+
+    monkeypatch.setattr(Database, "install", install_late)
+
+
 def act_before_amendment(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Call ``act`` whenever a run that holds the lock is about to write an amendment."""
     amend = HeldLock.amend
