@@ -170,9 +170,22 @@ def down(connection):
 '''
 
 
-def test_module_is_one_of_pythons_modules_while_it_runs(project: Project) -> None:
+REVISION = (
+    MODULE.replace('"""\n', '"""\nfrom alembic import op\n', 1)
+    .replace("def up(connection):\n", "def upgrade():\n")
+    .replace("def down(connection):\n", "def downgrade():\n")
+    .replace("(connection)", "(op.get_bind())")
+    + '\n\nrevision = "1"\ndown_revision = None\n'
+)
+
+
+@pytest.mark.parametrize(("tool", "text"), [("lockgate", MODULE), ("alembic", REVISION)])
+def test_module_is_one_of_pythons_modules_while_it_runs(
+    project: Project, tool: str, text: str
+) -> None:
     """Dataclasses, mapped annotations, pickles and sys.modules work as in an imported module."""
-    project.write({"1_a.py": MODULE})
+    project.settings["LOCKGATE_FORMAT"] = tool
+    project.write({"1_a.py": text})
     assert Status.APPLIED == project.run().status
     report = project.do(Action.DOWN, steps=1, reason="test", requested_by="test")
     assert Status.ROLLED_BACK == report.status, report.error
