@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,6 @@ from lockgate.core.continuation import Continuation
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
-from lockgate.report.report import HolderInfo
 from lockgate.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,13 +169,6 @@ def test_property_that_says_nothing_is_not_given(read_event: ReadEvent, properti
     assert Request(Action.UP, caller_of(envelope)) == read_request(envelope, SETTINGS)
 
 
-def test_up_that_is_not_allowed_is_refused(read_event: ReadEvent) -> None:
-    """A function that does not allow up refuses a stack's request to migrate."""
-    envelope = read_envelope(read_event("cloudformation_create"))
-    with pytest.raises(RequestInvalid, match='The action "up" is not allowed on this function'):
-        read_request(envelope, Settings(allowed_actions=("status",)))
-
-
 def test_event_without_url_can_be_read(read_event: ReadEvent) -> None:
     """An event without a URL is readable, since a framework that answers itself may remove it."""
     event = read_event("cloudformation_create")
@@ -185,55 +176,9 @@ def test_event_without_url_can_be_read(read_event: ReadEvent) -> None:
     assert RequestType.CREATE is read_envelope(event).request_type
 
 
-# Who answers, and until when.
+# Until when CloudFormation waits.
 
 NOW = datetime.fromtimestamp(NOW_SECONDS, UTC)
-
-
-def make_holder(envelope: Envelope, **changes: Any) -> HolderInfo:
-    """Return the lock's holder: a run for the same event, in its second invocation."""
-    holder = HolderInfo(
-        run_id="0123456789abcdef",
-        caller="cloudformation",
-        taken_at=NOW - timedelta(minutes=2),
-        expires_at=NOW + timedelta(minutes=10),
-        reference={**envelope.reference, "hop": "1"},
-    )
-    return replace(holder, **changes)
-
-
-def test_run_for_the_same_event_will_answer(read_event: ReadEvent, invocation: Invocation) -> None:
-    """A second delivery leaves the answer to the first, in whichever invocation that is."""
-    stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
-    assert stack.is_same_event(make_holder(stack.envelope))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"caller": "direct"},
-        {"reference": {}},
-        # Its invocation has ended: only the lease's margin is left.
-        {"expires_at": NOW + timedelta(seconds=29)},
-        {"expires_at": NOW - timedelta(seconds=1)},
-    ],
-)
-def test_other_holder_will_not_answer(
-    read_event: ReadEvent, invocation: Invocation, changes: dict[str, Any]
-) -> None:
-    """Another caller's run, or a run that has ended, will not answer this event."""
-    stack = open_stack(read_event("cloudformation_create"), invocation, loopback=False)
-    assert not stack.is_same_event(make_holder(stack.envelope, **changes))
-
-
-@pytest.mark.parametrize("name", ["RequestId", "StackId", "LogicalResourceId", "ResponseURL"])
-def test_run_for_another_event_will_not_answer(
-    read_event: ReadEvent, invocation: Invocation, name: str
-) -> None:
-    """A repeated operation reuses the id of the failed one but has its own URL."""
-    event = read_event("cloudformation_create")
-    stack = open_stack({**event, name: f"{event[name]}1"}, invocation, loopback=False)
-    assert not stack.is_same_event(make_holder(read_envelope(event)))
 
 
 def test_reference_does_not_hold_the_url(read_event: ReadEvent) -> None:
@@ -286,13 +231,6 @@ def test_further_invocation_knows_when_the_first_began(read_event: ReadEvent) ->
     first = Continuation(0, NOW.timestamp() - 900, 1_800)
     following = add_continuation(event, first.next())
     assert first.next() == read_continuation(following, NOW.timestamp())
-
-
-@pytest.mark.parametrize("began_at", [float("nan"), 1e300])
-def test_forged_beginning_gives_no_more_time(began_at: float) -> None:
-    """A start time that is invalid or in the future counts as now."""
-    event = {"LockgateContinuation": {"hop": 2, "began_at": began_at}}
-    assert Continuation(2, 100.0, 3_600) == read_continuation(event, 100.0)
 
 
 @pytest.mark.parametrize(
