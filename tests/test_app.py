@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema  # type: ignore[import-untyped]  # ships no types
 import pytest
 from tests.support.cfn_template import read_template
-from tests.support.cloudformation import Bucket, Refusal, Stack, StackStatus
+from tests.support.cloudformation import Bucket, Stack, StackStatus
 from tests.support.engine import DEFECTS, act_before_segment
+from tests.support.hurry import HANGS
 from tests.support.lambda_context import FUNCTION_NAME, LambdaContext
 from tests.support.lambda_version import VersionedStack
+from tests.support.leftovers import check_nothing_is_left, list_sessions
 from tests.support.waiting import Background, is_asleep, wait_until
 
 from lockgate import errors
@@ -47,17 +49,6 @@ UP = "-- migrate:up\n"
 EMAIL_DOWN = "-- migrate:down\nALTER TABLE account DROP COLUMN email;\n"
 BROKEN = "CREATE TABLE half ();\nALTER TABLE account ADD COLUMN id int;\n"
 SLOW = "CREATE TABLE slow ();\nSELECT pg_sleep(60);\n"
-HANGS = """
-import pathlib
-import time
-
-
-def up(connection):
-    pathlib.Path({begun!r}).touch()
-    while not pathlib.Path({mark!r}).exists():
-        time.sleep(0.01)
-    connection.exec_driver_sql("CREATE TABLE never (id int)")
-"""
 # Less than another invocation would need, so an incomplete run is answered and not continued.
 NO_TIME_TO_GO_ON = {"ServiceTimeout": "50"}
 
@@ -135,14 +126,6 @@ class Function:
         )
         return [row[0] for row in rows]
 
-    def sessions(self) -> list[str]:
-        """Return the queries of Lockgate's sessions on the server."""
-        rows = self.database.run(
-            "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name LIKE 'lockgate%'"
-        )
-        return [row[0] for row in rows]
-
     def lock_owner(self) -> str | None:
         """Return the lock's holder."""
         owner: str | None = self.database.run("SELECT owner FROM lockgate.migration_lock")[0][0]
@@ -152,15 +135,6 @@ class Function:
 def read_environment() -> dict[str, str]:
     """Return the environment, without the variable that pytest sets."""
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-
-
-def threads_of_ours() -> set[threading.Thread]:
-    """Return the function's living threads: timers and the watcher."""
-    return {
-        thread
-        for thread in threading.enumerate()
-        if isinstance(thread, threading.Timer) or thread.name.startswith("lockgate")
-    }
 
 
 @pytest.fixture
@@ -182,10 +156,8 @@ def function(
         LOCKGATE_CONNECT_BUDGET="0",
     )
     yield function
-    wait_until(lambda: not threads_of_ours(), "the end of every thread of ours")
-    wait_until(lambda: not function.sessions(), "the end of every session of ours")
+    check_nothing_is_left(database)
     assert function.environment == read_environment()
-    assert app.logger.get_correlation_id() is None
     assert database.password not in function.read_output()
     assert "X-Amz-Signature" not in function.read_output()
 
@@ -524,31 +496,6 @@ def test_loopback_url_is_forged_unless_allowed(
     assert ([], []) == (bucket.puts, function.history())
 
 
-def test_answer_is_sent_until_it_is_taken(
-    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A failing response URL gets the same answer up to five times; the work is done once."""
-    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
-    bucket.fail_next(2, Refusal.UNAVAILABLE)
-    bucket.fail_next(2, Refusal.RESET)
-    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
-    assert [503, 503, 0, 0, 200] == [put.status for put in bucket.puts]
-    assert 1 == len({put.body for put in bucket.puts})
-    assert 1 == len(function.logged("run_finished"))
-
-
-def test_event_whose_answer_was_lost_is_answered_when_it_comes_again(
-    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If no attempt to answer succeeds, the handler raises, so that Lambda repeats the event."""
-    monkeypatch.setattr(SystemClock, "sleep", lambda *_: None)
-    bucket.fail_next(5)
-    assert StackStatus.CREATE_COMPLETE == stack.create({"CodeVersion": "1"})
-    assert ["applied", "up_to_date"] == [x["status"] for x in function.logged("run_finished")]
-    assert "up_to_date" == stack.data["Status"]
-    assert ["1"] == function.history()
-
-
 def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Stack) -> None:
     """A repeated event gets its own answer, and nothing is done twice."""
     stack.create({"CodeVersion": "1"})
@@ -577,85 +524,10 @@ def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack:
     assert StackStatus.ROLLBACK_COMPLETE == stack.create(NO_TIME_TO_GO_ON)
     timer.result()
     assert "The run stopped before it was done" in answer_of(stack)
-    assert [] == function.sessions()
+    assert [] == list_sessions(function.database)
     assert before == function.database.dump()
     assert function.lock_owner() is None
     assert ["incomplete"] == [x["status"] for x in function.logged("run_finished")]
-
-
-def test_run_out_of_time_goes_on_in_a_further_invocation(
-    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An unfinished run continues in another invocation with the same event, and is answered once."""
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(app, "invoke_again", lambda _arn, event: sent.append(dict(event)))
-    function.write(_2_slow=SLOW)
-    function.context = LambdaContext(deadline_ms=60_000)
-    function.set(LOCKGATE_ATOMICITY="migration")
-    timer = let_time_run_out(function, 50_000)
-    url = bucket.sign_url()
-    first = function.invoke(event_of(stack, url))
-    timer.result()
-    assert ({"continued": 1, "run_id": first["run_id"]}, []) == (first, bucket.puts)
-    assert ["1"] == function.history()
-    function.write(_2_slow="SELECT 2;")
-    function.context = LambdaContext(aws_request_id="another")
-    function.invoke(json.loads(json.dumps(sent[0])))
-    (put,) = bucket.puts_to(url)
-    assert "SUCCESS" == json.loads(put.body)["Status"]
-    assert ["1", "2"] == function.history()
-    hops = function.database.run(
-        "SELECT caller_reference->>'hop' FROM lockgate.migration_run ORDER BY token"
-    )
-    assert [[None], ["1"]] == hops
-
-
-@pytest.mark.parametrize(
-    ("failure", "reason"),
-    [
-        (
-            errors.RunIncomplete("It could not be invoked.", hint="Allow it."),
-            "It could not be invoked. What this run did was rolled back; the schema is as it was. Allow",
-        ),
-        (RuntimeError("hush"), "An unexpected RuntimeError"),
-    ],
-)
-def test_run_that_cannot_be_handed_on_is_answered(
-    function: Function,
-    stack: Stack,
-    monkeypatch: pytest.MonkeyPatch,
-    failure: Exception,
-    reason: str,
-) -> None:
-    """A function that cannot invoke itself answers with the reason."""
-
-    def refuse(_arn: str, _event: object) -> None:
-        raise failure
-
-    monkeypatch.setattr(app, "invoke_again", refuse)
-    function.write(_2_slow=SLOW)
-    function.context = LambdaContext(deadline_ms=60_000)
-    timer = let_time_run_out(function, 50_000)
-    try:
-        status = stack.create({"CodeVersion": "1"})
-    finally:
-        timer.result()
-    assert StackStatus.ROLLBACK_COMPLETE == status
-    assert reason in answer_of(stack)
-
-
-def test_run_that_is_handed_on_raises_no_alarm(
-    function: Function, stack: Stack, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Continuing in another invocation does not count as a failed run."""
-    monkeypatch.setattr(app, "invoke_again", lambda *_: None)
-    function.write(_2_slow=SLOW)
-    function.context = LambdaContext(deadline_ms=60_000)
-    timer = let_time_run_out(function, 50_000)
-    function.invoke(event_of(stack, bucket.sign_url()))
-    timer.result()
-    assert 1 == len(function.logged("run_continued"))
-    assert [[0]] == [metric["RunFailed"] for metric in function.metrics()]
 
 
 def is_in_transaction(function: Function) -> bool:
@@ -952,7 +824,7 @@ def test_run_out_of_time_is_incomplete_to_a_direct_caller(function: Function) ->
         report["status"],
         report["next_action"],
     )
-    assert [] == function.sessions()
+    assert [] == list_sessions(function.database)
 
 
 @pytest.mark.parametrize(

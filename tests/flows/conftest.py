@@ -11,6 +11,7 @@ import pytest
 from tests.support.aws_api import AwsApi
 from tests.support.hurry import LEFT_MS, LIVES_MS, hurried
 from tests.support.lambda_context import LambdaContext, ManualClock
+from tests.support.leftovers import check_nothing_is_left
 
 from lockgate.awslambda import app
 from lockgate.wiring import SystemClock
@@ -86,8 +87,8 @@ def function(
     api: AwsApi,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Function:
-    """Return the function of an empty project."""
+) -> Iterator[Function]:
+    """Return the function of an empty project, and check that nothing remains afterwards."""
     function = Function(project, monkeypatch, capfd)
     monkeypatch.setattr(app.logger.registered_handler, "stream", function.log_stream)
     function.set(
@@ -100,7 +101,9 @@ def function(
         LOCKGATE_CONNECT_BUDGET="0",
         LOCKGATE_BACKUP="off",
     )
-    return function
+    yield function
+    check_nothing_is_left(project.database)
+    assert project.database.password not in function.read_output()
 
 
 @pytest.fixture

@@ -227,15 +227,23 @@ def test_answer_that_nobody_takes_is_an_error_and_comes_again(
 
 
 @pytest.mark.parametrize(
-    "name", ["read_settings", "make_runner", "_make_deadline", "_yield_answer"]
+    ("name", "stays"),
+    [
+        ("read_settings", ""),
+        ("make_runner", ""),
+        ("_make_deadline", ""),
+        ("_yield_answer", "1 migration of this run stays; the database is at version 1. "),
+    ],
 )
-def test_defect_anywhere_is_answered(function: Function, caller: Waiting, name: str) -> None:
+def test_defect_anywhere_is_answered(
+    function: Function, caller: Waiting, name: str, stays: str
+) -> None:
     """A defect anywhere between reading the settings and the last decision is answered."""
     function.patch.setattr(app, name, break_with(RuntimeError("hush")))
     heard = caller.follow(caller.make_event())
     assert caller.failure == heard.status
     if caller.gives_reasons:
-        assert str(heard.reason).startswith("An unexpected RuntimeError ended the run.")
+        assert str(heard.reason).startswith(f"{stays}An unexpected RuntimeError ended the run.")
     assert "hush" not in f"{heard.reason} {function.read_output()}"
 
 
@@ -328,6 +336,8 @@ def test_run_longer_than_an_invocation_goes_on_in_further_ones(
     caller.on_further = lambda number: project.write({slow[number]: "SELECT 1;"})
     assert caller.success == caller.run().status
     assert 2 == caller.further
+    assert [1, 2, None] == [result.get("continued") for result in function.results]
+    assert 2 == len(log_lines(function, "run_continued"))
     assert [(str(n), "applied") for n in range(1, 6)] == project.history()
     references = [row[1] for row in function.recorded()]
     assert [None, "1", "2"] == [reference.get("hop") for reference in references]
@@ -443,7 +453,10 @@ def test_another_event_hears_that_the_database_is_busy(function: Function, calle
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
-        (RunIncomplete("It could not be invoked.", hint="Allow it."), "It could not be invoked."),
+        (
+            RunIncomplete("It could not be invoked.", hint="Allow it."),
+            "It could not be invoked. What this run did was rolled back; the schema is as it was. Allow",
+        ),
         (RuntimeError("hush"), "An unexpected RuntimeError"),
     ],
     ids=["denied", "defect"],
@@ -452,6 +465,7 @@ def test_run_that_cannot_be_handed_on_is_answered(
     function: Function, caller: Waiting, failure: Exception, reason: str
 ) -> None:
     """A function that cannot invoke itself answers at once with the reason."""
+    function.set(LOCKGATE_ATOMICITY="run")
     function.patch.setattr(app, "invoke_again", break_with(failure))
     function.project.write({"2_endless.sql": SLEEPS})
     caller.handler = function.handle_hurried
