@@ -72,14 +72,12 @@ def shop(project: Project, rds: ScriptedRds, monkeypatch: pytest.MonkeyPatch) ->
     project.run(target="1")
     database = project.database
     host = rds.describe_db_clusters()["DBClusters"][0]["Endpoint"]
-    connect = socket.create_connection
+    look_up = socket.getaddrinfo
 
-    def lead_home(address: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
-        return connect(
-            (database.host if address[0] == host else address[0], address[1]), *rest, **more
-        )
+    def lead_home(name: str, *rest: Any, **more: Any) -> list[Any]:
+        return look_up(database.host if name == host else name, *rest, **more)
 
-    monkeypatch.setattr(socket, "create_connection", lead_home)
+    monkeypatch.setattr(socket, "getaddrinfo", lead_home)
     monkeypatch.setattr("lockgate.aws.backup.make_client", lambda *_args, **_more: rds)
     # The server's certificate is for its own name, and TLS names are not under test here.
     url = database.url.replace(f"@{database.host}:", f"@{host}:").partition("?")[0]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -137,6 +138,71 @@ def test_unresolved_host(ready: Project, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "DatabaseUnreachable" == kind
     assert "db.invalid:" in message
     assert "the host does not resolve" in message
+
+
+@pytest.fixture
+def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a resolver that does not answer for names until the test is over."""
+    look_up, is_over = socket.getaddrinfo, threading.Event()
+
+    def wait(host: str, port: Any, *rest: Any, **more: Any) -> Any:
+        # `create_connection` asks with positional arguments, and only about an address.
+        if host[0].isdigit() or more.get("flags", 0) & socket.AI_NUMERICHOST:
+            return look_up(host, port, *rest, **more)
+        is_over.wait(LONGEST_SECONDS)
+        raise socket.gaierror(socket.EAI_AGAIN, "no name server")
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    yield
+    is_over.set()
+
+
+@pytest.mark.usefixtures("silent_resolver")
+def test_resolver_that_does_not_answer_is_given_up(ready: Project) -> None:
+    """A resolver that hangs costs no more than the connect timeout, and the message says so."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
+    begun = time.monotonic()
+    report = ready.run(LOCKGATE_CONNECT_TIMEOUT="300ms", LOCKGATE_CONNECT_BUDGET="500ms")
+    assert time.monotonic() - begun < LONGEST_SECONDS / 2
+    kind, message = error_of(report)
+    assert "DatabaseUnreachable" == kind
+    assert "the host name was not resolved in time" in message
+
+
+@pytest.mark.usefixtures("silent_resolver")
+def test_resolver_that_does_not_answer_does_not_outlast_the_deadline(ready: Project) -> None:
+    """However long a connect attempt may take, the deadline ends the wait for a name."""
+    ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
+    begun = time.monotonic()
+    deadline = Deadline(lambda: round((begun + 1.5 - time.monotonic()) * 1000), 1_000)
+    report = ready.run(deadline=deadline)
+    assert time.monotonic() - begun < LONGEST_SECONDS / 2
+    assert "the host name was not resolved in time" in error_of(report)[1]
+
+
+@pytest.mark.usefixtures("silent_resolver")
+def test_address_is_not_looked_up(ready: Project) -> None:
+    """A host given as an address is connected to without a resolver."""
+    assert Status.APPLIED == ready.run().status
+
+
+def test_each_address_of_a_host_is_tried(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the first address of a host refuses, the next one is connected to."""
+    look_up = socket.getaddrinfo
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        refused = unused.getsockname()[1]
+
+        def find_two(host: str, port: Any, *rest: Any, **more: Any) -> Any:
+            if host != "db.example" or more.get("flags"):
+                return look_up(host, port, *rest, **more)
+            first, second = (look_up("127.0.0.1", one, *rest, **more) for one in (refused, port))
+            return [*first, *second]
+
+        monkeypatch.setattr(socket, "getaddrinfo", find_two)
+        ready.settings["LOCKGATE_DATABASE_URL"] = ready.address().replace("127.0.0.1", "db.example")
+        ready.settings["LOCKGATE_TLS"] = "require"
+        assert Status.APPLIED == ready.run().status
 
 
 def test_untrusted_certificate(ready: Project) -> None:

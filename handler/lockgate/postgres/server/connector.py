@@ -25,6 +25,7 @@ from lockgate.fast_start.driver import DatabaseError, InterfaceError
 from lockgate.postgres.quoting import write_name
 from lockgate.postgres.server.connection import Connection, ProtocolBroken
 from lockgate.postgres.server.dial import Dial, TlsRefused
+from lockgate.postgres.server.resolve import ResolveTimeout
 from lockgate.postgres.server.unsupported_servers import refuse_dsql
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ def describe_odd_end(password: str) -> str:
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "the host does not resolve"),
+    (ResolveTimeout, "the host name was not resolved in time"),
     (TimeoutError, "the connection timed out"),
     (ConnectionRefusedError, "the connection was refused"),
     (FileNotFoundError, "the socket does not exist"),

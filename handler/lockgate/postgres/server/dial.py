@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.endpoint import is_socket
 from lockgate.fast_start.dataclass import dataclass
+from lockgate.postgres.server.resolve import resolve
 
 if TYPE_CHECKING:
     import ssl
@@ -36,22 +37,33 @@ def open_socket(dial: Dial, peer: Any = None) -> socket.socket:
 
     Raises:
         TlsRefused: the server answered that it does not speak TLS.
+        ResolveTimeout: the host name was not resolved within the connect timeout.
         OSError: no connection; ``ssl.SSLCertVerificationError`` if the certificate is not trusted.
     """
     if is_socket(dial.host):
         return _open_local(dial)
-    address = (dial.host, dial.port) if peer is None else peer[:2]
-    try:
-        sock = socket.create_connection(address, dial.connect_timeout)
-    except UnicodeError as error:
-        # Python cannot encode the host name, so no name server can have it.
-        raise socket.gaierror(socket.EAI_NONAME, "the host name is not valid") from error
+    sock = _connect(dial) if peer is None else _connect_to(peer, dial)
     try:
         _set_options(sock)
         return sock if dial.tls is None else _start_tls(sock, dial.tls, dial.host)
     except BaseException:
         sock.close()
         raise
+
+
+def _connect(dial: Dial) -> socket.socket:
+    """Look the host up, and connect to the first of its addresses that answers."""
+    last: OSError | None = None
+    for *_, address in resolve(dial.host, dial.port, dial.connect_timeout):
+        try:
+            return _connect_to(address, dial)
+        except OSError as error:
+            last = error
+    raise last or socket.gaierror(socket.EAI_NONAME, "the host has no address")
+
+
+def _connect_to(address: Any, dial: Dial) -> socket.socket:
+    return socket.create_connection(address[:2], dial.connect_timeout)
 
 
 def _open_local(dial: Dial) -> socket.socket:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.endpoint import is_dsql, is_rds_proxy
 from lockgate.errors import TargetUnsuitable
+from lockgate.postgres.server.resolve import resolve
 
 if TYPE_CHECKING:
     from lockgate.core.endpoint import Endpoint
     from lockgate.core.policy import Pooler
     from lockgate.core.probe import Probe
 
+# The name was looked up to connect, so its canonical name is near.
+_RESOLVE_SECONDS = 2.0
 # Only Limitless has views and functions with these names; its version says so as well.
 IS_LIMITLESS = """
     pg_catalog.current_setting('server_version') ~* 'limitless'
@@ -79,7 +82,7 @@ def is_behind_rds_proxy(host: str) -> bool:
     if is_rds_proxy(host):
         return True
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_CANONNAME)
-    except (OSError, UnicodeError):
+        found = resolve(host, None, _RESOLVE_SECONDS, socket.AI_CANONNAME)
+    except OSError:
         return False
     return any(is_rds_proxy(canonical) for *_, canonical, _ in found)
