@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.support.command import Outcome
 from tests.support.engine import act_before_segment
 from tests.support.waiting import LONGEST_SECONDS, wait_until
 
@@ -38,21 +37,6 @@ def up(connection):
     pathlib.Path("begun").touch()
     time.sleep(600)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a command."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """The report of --json."""
-        value: dict[str, Any] = json.loads(self.out)
-        return value
 
 
 class Run(Protocol):

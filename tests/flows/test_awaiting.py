@@ -409,16 +409,22 @@ def test_event_delivered_again_after_success_does_nothing_again(
     assert ["applied"] == function.project.runs()
 
 
+def hold_lock(function: Function, event: dict[str, Any]) -> tuple[Gate, Background]:
+    """Deliver an event; its run holds the lock until the gate opens, and others wait only briefly."""
+    gate = Gate(function.project.database)
+    function.project.write({"2_slow.sql": Gate.SQL})
+    first = Background.start(lambda: function.handle(event))
+    gate.wait()
+    function.set(LOCKGATE_LOCK_WAIT="100ms")
+    return gate, first
+
+
 def test_second_delivery_leaves_the_answer_to_the_first(
     function: Function, caller: Waiting
 ) -> None:
     """While the first delivery runs, the second one sends no answer and counts no failure."""
-    gate = Gate(function.project.database)
-    function.project.write({"2_slow.sql": Gate.SQL})
     event = caller.make_event()
-    first = Background.start(lambda: function.handle(event))
-    gate.wait()
-    function.set(LOCKGATE_LOCK_WAIT="100ms")
+    gate, first = hold_lock(function, event)
     second = function.handle(event)
     assert [] == caller.sent
     gate.open()
@@ -429,12 +435,8 @@ def test_second_delivery_leaves_the_answer_to_the_first(
 
 def test_another_event_hears_that_the_database_is_busy(function: Function, caller: Waiting) -> None:
     """A run answers only its own event; another event fails, and its reason names the holder."""
-    gate = Gate(function.project.database)
-    function.project.write({"2_slow.sql": Gate.SQL})
     event = caller.make_event()
-    first = Background.start(lambda: function.handle(event))
-    gate.wait()
-    function.set(LOCKGATE_LOCK_WAIT="100ms")
+    gate, first = hold_lock(function, event)
     other = caller.run()
     assert [] == caller.hear(event)
     gate.open()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.httpsession import URLLib3Session
 from tests.support.aws_api import AwsApi, Invoked
+from tests.support.command import Outcome
 from tests.support.hurry import SLEEPS
 from tests.support.waiting import Background, Gate, wait_until
 
@@ -56,21 +57,6 @@ class Behind:
                 {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": []},
                 function_error="Unhandled",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Exit status and output of one command."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """The report printed by --json."""
-        value: dict[str, Any] = json.loads(self.out)
-        return value
 
 
 @pytest.fixture

@@ -38,17 +38,23 @@ LEAST_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Modules that are changed, and the tests that must notice; the quick ones are listed first."""
+    """Modules that are changed, and the tests that must notice; the quick ones are listed first.
+
+    ``contracts`` are tests of what several modules have in common, so they are not named like one.
+    """
 
     package: str
     tests: tuple[str, ...]
+    contracts: tuple[str, ...] = ()
 
 
 AREAS = {
     "core": Area("core", ("tests/core", "tests/fuzz/test_fuzz.py", "tests/formats")),
     "formats": Area("formats", ("tests/formats", "tests/fuzz/test_fuzz.py")),
     "callers": Area(
-        "awslambda/callers", ("tests/callers", "tests/fuzz/test_fuzz.py", "tests/flows")
+        "awslambda/callers",
+        ("tests/callers", "tests/fuzz/test_fuzz.py", "tests/flows"),
+        ("tests/callers/test_awaiting.py", "tests/flows/test_awaiting.py"),
     ),
 }
 
@@ -80,7 +86,8 @@ def list_mutants(area: Area) -> list[Mutant]:
 def choose_tests(area: Area, path: Path) -> list[list[str]]:
     """Return the tests to run for a module, in this order.
 
-    First those in files named like it, then the cases of its tool, if it has one, then all of the area.
+    First those in files named like it, then the cases of its tool, if it has one, then the contracts,
+    then all of the area.
     """
     place = path.relative_to(PACKAGE / area.package)
     words = find_words(place.with_suffix("")) - {"shared"}
@@ -89,7 +96,7 @@ def choose_tests(area: Area, path: Path) -> list[list[str]]:
     named = [str(one) for one in tests if words & find_words(one.with_suffix(""))]
     has_cases = (ROOT / "tests" / area.package / place.parts[0] / "cases.py").exists()
     cases = [TOOLS, "-k", f"[{place.parts[0]}:"] if has_cases else []
-    return [*filter(None, (named, cases)), list(area.tests)]
+    return [*filter(None, (named, cases, list(area.contracts))), list(area.tests)]
 
 
 def find_words(path: Path) -> set[str]:
@@ -179,7 +186,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--quick", action="store_true", help="run only the tests named like a module"
+        "--quick", action="store_true", help="run only the tests named like a module, and contracts"
     )
     given = parser.parse_args()
     results = [
