@@ -13,7 +13,6 @@ from lockgate.aws.parts import SecretStage
 from lockgate.core.address import Address
 from lockgate.core.backup import NoBackup
 from lockgate.core.endpoint import is_on_this_machine
-from lockgate.core.event_log import EventLog
 from lockgate.core.policy import BackupMode
 from lockgate.engine.dependencies import RunDependencies, RunOptions
 from lockgate.engine.run import Runner
@@ -26,7 +25,6 @@ from lockgate.postgres.server.connector import Connector, ConnectRetry
 from lockgate.postgres.server.session_options import SessionOptions, Timeouts
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.postgres.tables.table_names import Tables
-from lockgate.report.log import log_to
 
 if TYPE_CHECKING:
     import ssl
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.deadline import Deadline
     from lockgate.core.endpoint import Access
+    from lockgate.core.event_log import EventLog
+    from lockgate.core.events import Event
     from lockgate.core.listing import Listing
     from lockgate.settings import Settings
 
@@ -94,12 +94,12 @@ class LazyBackup:
         settings: Settings,
         source: AccessSource,
         deadline: Deadline,
-        emit: Callable[..., None],
+        add_event: Callable[[Event], object],
     ) -> None:
         self._settings = settings
         self._source = source
         self._deadline = deadline
-        self._emit = emit
+        self._add_event = add_event
         self._backup: Backup | None = None
 
     def before_change(self, purpose: Purpose, notes: Notes) -> None:
@@ -117,7 +117,7 @@ class LazyBackup:
         settings = self._settings
         terms = BackupTerms(settings.backup, settings.backup_keep, settings.schema)
         find_named = self._source.find_resource
-        return RdsBackup(terms, find_named, SystemClock(), self._deadline, self._emit)
+        return RdsBackup(terms, find_named, SystemClock(), self._deadline, self._add_event)
 
 
 def make_run_id() -> str:
@@ -126,31 +126,32 @@ def make_run_id() -> str:
 
 
 def make_backup(
-    settings: Settings, source: AccessSource, deadline: Deadline, emit: Callable[..., None]
+    settings: Settings,
+    source: AccessSource,
+    deadline: Deadline,
+    add_event: Callable[[Event], object],
 ) -> Backup:
     """Return the backup of the settings. Does not call AWS yet."""
     if settings.backup is BackupMode.OFF:
         return NoBackup()
-    return LazyBackup(settings, source, deadline, emit)
+    return LazyBackup(settings, source, deadline, add_event)
 
 
 def make_runner(
     settings: Settings,
     deadline: Deadline,
-    emit: Callable[..., None],
+    events: EventLog,
     *,
     run_id: str,
     base: Path | None = None,
     address: Address | None = None,
     tell: Callable[[str, str], None] | None = None,
-    events: EventLog | None = None,
 ) -> Runner:
-    """Build the runner for one request. Opens no connection yet.
+    """Build the runner for one request, which records its events in ``events``. Opens no connection yet.
 
     ``base`` is the folder that a relative ``LOCKGATE_MIGRATIONS`` starts from, by default the working
-    folder. ``address`` is where commands in messages are to be run, by default a terminal. ``events``
-    is the log of its events; without it, the events are passed on to ``emit``. ``tell`` shows what a
-    migration prints, row data included, to the person at the terminal.
+    folder. ``address`` is where commands in messages are to be run, by default a terminal. ``tell``
+    shows what a migration prints, row data included, to the person at the terminal.
     """
     clock = SystemClock()
     source = AccessSource(settings)
@@ -159,7 +160,7 @@ def make_runner(
         ConnectRetry(settings.connect_timeout_ms, settings.connect_budget_ms),
         clock,
         deadline,
-        emit,
+        events.add,
     )
     options = SessionOptions(
         set_role=settings.set_role,
@@ -169,7 +170,9 @@ def make_runner(
     )
     tables = Tables(settings.schema)
     folder = (base or Path()) / settings.migrations
-    connection = RunConnection(connector, tables, options, clock, deadline, run_id, emit, tell)
+    connection = RunConnection(
+        connector, tables, options, clock, deadline, run_id, events.add, tell
+    )
     dependencies = RunDependencies(
         database=Database(connection),
         require_folder=partial(require_folder, folder),
@@ -185,13 +188,13 @@ def make_runner(
             may_lose_rows=settings.allow_data_loss,
         ),
         substitute=partial(_substitute, settings.variables),
-        backup=make_backup(settings, source, deadline, emit),
+        backup=make_backup(settings, source, deadline, events.add),
         folder=folder,
         address=address or Address(),
         find_table_name=lambda tool: find_table_name(tool, folder, settings.variables),
         clock=clock,
         deadline=deadline,
-        events=events or EventLog(clock.monotonic, log_to(emit)),
+        events=events,
         run_id=run_id,
     )
     return Runner(dependencies)

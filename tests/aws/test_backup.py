@@ -26,6 +26,7 @@ from lockgate.core.endpoint import Endpoint
 from lockgate.core.policy import BackupMode
 from lockgate.core.snapshot import OLDEST_REUSED
 from lockgate.errors import BackupFailed, RunIncomplete, TargetUnsuitable
+from lockgate.report.log import log_to
 from lockgate.settings import Settings
 from lockgate.wiring import make_backup
 
@@ -97,7 +98,7 @@ class Scene:
             lambda: self.named,
             self.clock,
             deadline or Deadline(None, RESERVE_MS),
-            lambda name, **fields: self.events.append((name, fields)),
+            log_to(lambda name, **fields: self.events.append((name, fields))),
             self._client,
         )
 
@@ -488,7 +489,7 @@ from lockgate.settings import Settings
 from lockgate.wiring import make_backup
 mode = {mode} and BackupMode({mode})
 settings = Settings(database_url='postgresql://app:pw@{host}/d', backup=mode)
-backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), lambda *a, **f: None)
+backup = make_backup(settings, AccessSource(settings), Deadline(None, 0), lambda event: None)
 assert "lockgate.aws.backup" not in sys.modules
 notes = SimpleNamespace(backup=None)
 backup.before_change(Purpose("feed", Endpoint('{host}', 5432, "d"), None, "x"), notes)

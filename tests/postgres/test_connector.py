@@ -22,6 +22,7 @@ from lockgate.core.request import Action
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 from lockgate.postgres.server.connector import Connector, ConnectRetry
 from lockgate.postgres.server.tls import make_tls_context
+from lockgate.report.log import log_to
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
@@ -410,7 +411,8 @@ def make_connector(
     emit: Callable[..., None] = lambda *_, **__: None,
 ) -> Connector:
     """Return a connector that waits on the given clock."""
-    return Connector(accesses, ConnectRetry(5_000, 5_000), clock, Deadline(None, 1_000), emit)
+    retry = ConnectRetry(5_000, 5_000)
+    return Connector(accesses, retry, clock, Deadline(None, 1_000), log_to(emit))
 
 
 def test_rotation_in_flight_is_followed(database: Database) -> None:

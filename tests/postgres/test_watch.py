@@ -15,6 +15,7 @@ from lockgate.core.failure import Blocker, ConnectionLost
 from lockgate.errors import DatabaseUnreachable
 from lockgate.postgres.server.statement_result import Result, StatementError
 from lockgate.postgres.server.watch import Watch
+from lockgate.report.log import log_to
 from lockgate.report.report import Status
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Scene:
             deadline,
             Clock(self.clock),
             self.open_observer,
-            lambda name, **fields: self.events.append((name, fields)),
+            log_to(lambda name, **fields: self.events.append((name, fields))),
             sample_after_ms=1_000,
         )
 
@@ -159,7 +160,7 @@ def test_interrupted_message_is_cancelled_without_a_deadline() -> None:
         deadline,
         Clock(scene.clock),
         scene.open_observer,
-        lambda *_, **__: None,
+        lambda _: None,
         sample_after_ms=10**9,
     )
     with watch.under_way(scene.connection):

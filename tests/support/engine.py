@@ -15,8 +15,9 @@ from lockgate.engine.commands import forward
 from lockgate.postgres.database import Database
 from lockgate.postgres.held_lock import HeldLock
 from lockgate.report import make_report
+from lockgate.report.log import log_to
 from lockgate.settings import read_settings
-from lockgate.wiring import make_run_id, make_runner
+from lockgate.wiring import SystemClock, make_run_id, make_runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,9 @@ def make_engine(
     deadline: Deadline | None = None,
     emit: Callable[..., None] = lambda *_, **__: None,
 ) -> Runner:
-    """Return a new engine for one request."""
-    return make_runner(settings, deadline or Deadline(None, 0), emit, run_id=make_run_id())
+    """Return a new engine for one request; ``emit`` gets its events as they are logged."""
+    events = EventLog(SystemClock().monotonic, log_to(emit))
+    return make_runner(settings, deadline or Deadline(None, 0), events, run_id=make_run_id())
 
 
 def run_request(settings: Settings, request: Request) -> Report:

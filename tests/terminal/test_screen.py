@@ -12,7 +12,10 @@ from fcntl import ioctl
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.run_events import make_done, make_sending
 
+from lockgate.core.events import Applied
+from lockgate.core.transaction_mode import Mode
 from lockgate.terminal import screen as screen_module
 from lockgate.terminal.line import Span, Style
 from lockgate.terminal.progress import Progress
@@ -109,9 +112,9 @@ def test_progress_keeps_a_live_line_on_a_terminal() -> None:
     """The live line shows the current activity, and completed work stays above it."""
     with terminal() as (stream, reader):
         with Progress(Screen(stream, XTERM)) as progress:
-            progress.emit("segment_started", mode="statements", migrations=1)
-            progress.emit("migration_applied", migration="7", duration_ms=12)
-            progress.emit("migration_applied", migration="8", duration_ms=12)
+            progress.note(make_sending(Mode.STATEMENTS, 1))
+            progress.note(Applied(make_done("7", 12)))
+            progress.note(Applied(make_done("8", 12)))
             progress.announce_stop("Ctrl-C")
         shown = read(reader)
 

@@ -25,6 +25,7 @@ from lockgate.aws.snapshot_taker import SnapshotTaker, WallClock
 from lockgate.aws.snapshots import Snapshots
 from lockgate.core.backup import BackupInfo, BackupKind, Notes, Purpose, SnapshotInfo
 from lockgate.core.policy import BackupMode
+from lockgate.core.server_events import BackupSkipped, SnapshotsPruned
 from lockgate.core.snapshot import RUN_TAG, Snapshot, find_surplus, make_tags
 from lockgate.errors import BackupFailed, LockgateError
 from lockgate.fast_start.dataclass import dataclass
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from lockgate.aws.call import ClientFactory
     from lockgate.core.deadline import Deadline
+    from lockgate.core.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class RdsBackup:
     find_named: Callable[[], Resource | None]
     clock: WallClock
     deadline: Deadline
-    emit: Callable[..., None]
+    add_event: Callable[[Event], object]
     clients: ClientFactory | None = None
     _is_done: bool = field(default=False, init=False)
 
@@ -98,7 +100,7 @@ class RdsBackup:
     def _go_without(self, what: str, error: LockgateError, notes: Notes) -> None:
         text = f"{what}: {error.message}"
         if self.terms.mode is None:
-            self.emit("backup_skipped", reason=text)
+            self.add_event(BackupSkipped(text))
         else:
             notes.warn(f"{text} {error.hint or ''}".rstrip())
 
@@ -118,7 +120,7 @@ class RdsBackup:
             snapshots,
             self.clock,
             self.deadline,
-            self.emit,
+            self.add_event,
             _Writing(database, notes).write,
         )
         try:
@@ -143,7 +145,7 @@ class RdsBackup:
                 f"Older snapshots were not deleted: {error.message} {error.hint or ''}".rstrip()
             )
         if deleted:
-            self.emit("snapshots_pruned", snapshots=deleted)
+            self.add_event(SnapshotsPruned(tuple(deleted)))
 
 
 class _Writing:

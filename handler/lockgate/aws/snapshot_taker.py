@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from lockgate.aws.rds import RdsDatabase, describe
 from lockgate.core.deadline import Clock, Deadline
+from lockgate.core.server_events import (
+    SnapshotDelayed,
+    SnapshotFinished,
+    SnapshotRequested,
+    SnapshotWaitedFor,
+)
 from lockgate.core.snapshot import Snapshot, SnapshotProgress, find_asked_for, name_snapshot
 from lockgate.errors import BackupFailed, RunIncomplete
 from lockgate.fast_start.dataclass import dataclass
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lockgate.aws.snapshots import Snapshots
+    from lockgate.core.events import Event
 
 _POLL_SECONDS = 10.0
 # How often in a row a failed poll is repeated.
@@ -48,7 +55,7 @@ class SnapshotTaker:
     snapshots: Snapshots
     clock: WallClock
     deadline: Deadline
-    emit: Callable[..., None]
+    add_event: Callable[[Event], object]
     on_seen: Callable[[Snapshot], None]
 
     def take(self, run_id: str, tags: Mapping[str, str]) -> Snapshot:
@@ -72,9 +79,9 @@ class SnapshotTaker:
                     f"RDS cannot take a snapshot of {self.database.resource}, whose status is {status}.",
                     hint="Make the database available, then invoke again.",
                 )
-            self.emit("snapshot_delayed", status=status)
+            self.add_event(SnapshotDelayed(status))
             self._pause(None)
-        self.emit("snapshot_requested", snapshot=identifier)
+        self.add_event(SnapshotRequested(identifier))
         return snapshot
 
     def _wait(self, snapshot: Snapshot) -> Snapshot:
@@ -86,7 +93,7 @@ class SnapshotTaker:
                 if snapshot.progress is SnapshotProgress.WAITED_FOR:
                     self._say_how_far(snapshot)
             if snapshot.progress is SnapshotProgress.READY:
-                self.emit("snapshot_finished", snapshot=snapshot.identifier)
+                self.add_event(SnapshotFinished(snapshot.identifier))
                 return snapshot
             if snapshot.progress is SnapshotProgress.FAILED:
                 raise _broken(snapshot, self.database)
@@ -105,12 +112,7 @@ class SnapshotTaker:
                     raise
 
     def _say_how_far(self, snapshot: Snapshot) -> None:
-        self.emit(
-            "snapshot_waited_for",
-            snapshot=snapshot.identifier,
-            status=snapshot.status,
-            percent=snapshot.percent,
-        )
+        self.add_event(SnapshotWaitedFor(snapshot.identifier, snapshot.status, snapshot.percent))
 
     def _pause(self, snapshot: Snapshot | None) -> None:
         self._stop_if_over(snapshot)

@@ -96,9 +96,7 @@ def _run(
         request = read_request(settings)
         deadline = _make_deadline(settings, remaining)
         address = _find_operator(settings)
-        runner = make_runner(
-            settings, deadline, _emit, run_id=run_id, address=address, events=events
-        )
+        runner = make_runner(settings, deadline, events, run_id=run_id, address=address)
         return runner.run(request)
     except LockgateError as error:
         return report_broken_off(events, run_id, error)

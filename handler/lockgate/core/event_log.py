@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class EventLog:
     """The events of one run in order. Each listener gets each event after it was recorded.
 
-    One thread adds; any thread may take a snapshot.
+    Any thread may add an event or take a snapshot; one thread times the phases.
     """
 
     def __init__(self, monotonic: Callable[[], float], *listeners: Listener) -> None:

@@ -13,6 +13,7 @@ from lockgate.core.down_script import may_stop_counting
 from lockgate.core.failure import StepFailed
 from lockgate.core.migration import Language
 from lockgate.core.outcome import RowStamp
+from lockgate.core.server_events import DescriptionRefused, ReportNotStored
 from lockgate.core.undo_facts import read_description, read_transaction
 from lockgate.postgres.apply.alembic_operations import import_plugins
 from lockgate.postgres.apply.data_loss_guard import DataLossGuard
@@ -233,7 +234,7 @@ class HeldLock:
         try:
             results = self._connection.own().send(f"{limit};\n{query}")
         except StatementError as error:
-            self._connection.emit("description_refused", sqlstate=error.sqlstate)
+            self._connection.add_event(DescriptionRefused(error.sqlstate))
             return None
         return read_description(results[1].rows[0][0])
 
@@ -293,7 +294,7 @@ class HeldLock:
         if refused is None:
             return
         if refused not in IN_THE_WAY:
-            self._connection.emit("report_not_stored", sqlstate=refused)
+            self._connection.add_event(ReportNotStored(refused))
             outcome = {**outcome, "report": None}
         with self._connection.refusals():
             self._finish(outcome)
@@ -327,7 +328,7 @@ class HeldLock:
             connection.deadline,
             connection.clock,
             connection.open_observer,
-            connection.emit,
+            connection.add_event,
             sample_after_ms=_half(connection.options.timeouts.lock_timeout_ms),
         )
         watch.start()

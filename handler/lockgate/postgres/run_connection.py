@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.endpoint import Endpoint
+    from lockgate.core.events import Event
     from lockgate.core.history import History
     from lockgate.postgres.server.connection import Connection
     from lockgate.postgres.server.connector import Connector
@@ -40,7 +41,7 @@ class RunConnection:
         clock: Clock,
         deadline: Deadline,
         run_id: str,
-        emit: Callable[..., None],
+        add_event: Callable[[Event], object],
         tell: Callable[[str, str], None] | None = None,
     ) -> None:
         self.tables = tables
@@ -48,9 +49,9 @@ class RunConnection:
         self.clock = clock
         self.deadline = deadline
         self.run_id = run_id
-        self.emit = emit
+        self.add_event = add_event
         self.server_probe = ServerProbe(tables, options.set_role)
-        self.notices = NoticeLog(emit, tell)
+        self.notices = NoticeLog(add_event, tell)
         self.server_version = 0
         self.is_pooled = False
         # The history as it was read, while no other run can have changed it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from lockgate.core import events
+from lockgate.core import events, server_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,4 +75,18 @@ FORMS: dict[type[Event], tuple[str, Callable[[Any], Fields]]] = {
     events.UndoStarted: ("undo_started", _all_fields),
     events.UndoFailed: ("undo_failed", _all_fields),
     events.RollbackRefused: ("rollback_refused", _all_fields),
+    server_events.DatabaseWaitedFor: ("database_waited_for", _all_fields),
+    server_events.ServerWarned: ("server_warned", _all_fields),
+    server_events.IndexProgressed: ("index_progress", _all_fields),
+    server_events.DescriptionRefused: ("description_refused", _all_fields),
+    server_events.ReportNotStored: ("report_not_stored", _all_fields),
+    server_events.BackupSkipped: ("backup_skipped", _all_fields),
+    server_events.SnapshotDelayed: ("snapshot_delayed", _all_fields),
+    server_events.SnapshotRequested: ("snapshot_requested", _all_fields),
+    server_events.SnapshotWaitedFor: ("snapshot_waited_for", _all_fields),
+    server_events.SnapshotFinished: ("snapshot_finished", _all_fields),
+    server_events.SnapshotsPruned: (
+        "snapshots_pruned",
+        lambda event: {"snapshots": list(event.snapshots)},
+    ),
 }

@@ -6,46 +6,54 @@ from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from lockgate.core import events, server_events
+from lockgate.core.migration import Direction
+from lockgate.core.transaction_mode import Mode
 from lockgate.duration import format_duration
+from lockgate.report.log import FORMS
 from lockgate.terminal.line import Line, Span, Style, labelled, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from lockgate.core.events import Event
+    from lockgate.core.failure import Blocker
     from lockgate.terminal.screen import LiveText, Screen
 
-_ACTIVITIES = {
-    "lock_waited_for": "Waiting for the lock",
-    "database_waited_for": "Waiting for the database",
-    "lock_taken": "Planning",
-    "connection_lost": "Connecting again",
-    "connection_restored": "Planning",
-    "snapshot_requested": "Waiting for a snapshot",
-    "snapshot_delayed": "Waiting until RDS takes a snapshot",
-    "snapshot_finished": "Planning",
+_ACTIVITIES: dict[type[Event], str] = {
+    events.WaitBegan: "Waiting for the lock",
+    server_events.DatabaseWaitedFor: "Waiting for the database",
+    events.LockTaken: "Planning",
+    events.ConnectionBroke: "Connecting again",
+    events.ConnectionRestored: "Planning",
+    server_events.SnapshotRequested: "Waiting for a snapshot",
+    server_events.SnapshotDelayed: "Waiting until RDS takes a snapshot",
+    server_events.SnapshotFinished: "Planning",
 }
 
-# The sentence for each event, to be filled in with its fields.
-_SENTENCES = {
-    "database_waited_for": "Waiting for the database: {reason}.",
-    "lock_waited_for": "Waiting for the lock, which run {holder} holds.",
-    "lock_taken": "Took over the lock of run {former_run}, which died without releasing it.",
-    "lock_broken": "Released the lock of run {former_run}.",
-    "report_not_stored": "The report could not be stored ({sqlstate}); the run is recorded.",
-    "lock_left_behind": "The lock could not be released: {reason}.",
-    "segment_retried": "Migration {migration} did not get its locks ({sqlstate}); trying again.",
-    "segment_split": "{migrations} migrations were too many for one transaction ({sqlstate}).",
-    "undo_started": "A migration failed; undoing what this run applied.",
-    "description_refused": "The server cannot describe objects ({sqlstate}); nothing will be undone.",
-    "undo_failed": "The undo failed: {reason}",
-    "rollback_refused": "The database is ahead of the files and was not rolled back: {reason}",
-    "connection_lost": "The connection broke: {reason}.",
-    "connection_restored": "Connected again.",
-    "snapshot_delayed": "RDS cannot take a snapshot yet: the database is {status}.",
-    "snapshot_waited_for": "Waiting for snapshot {snapshot}.",
-    "server_warned": "The server sent a warning ({sqlstate}).",
+# The sentence for each event, to be filled in with the fields that it has in the log.
+_SENTENCES: dict[type[Event], str] = {
+    server_events.DatabaseWaitedFor: "Waiting for the database: {reason}.",
+    events.WaitBegan: "Waiting for the lock, which run {holder} holds.",
+    events.LockTaken: "Took over the lock of run {former_run}, which died without releasing it.",
+    events.LockBroken: "Released the lock of run {former_run}.",
+    server_events.ReportNotStored: "The report could not be stored ({sqlstate}); the run is recorded.",
+    events.LockNotReleased: "The lock could not be released: {reason}.",
+    events.SegmentRetried: "Migration {migration} did not get its locks ({sqlstate}); trying again.",
+    events.SegmentSplit: "{migrations} migrations were too many for one transaction ({sqlstate}).",
+    events.UndoStarted: "A migration failed; undoing what this run applied.",
+    server_events.DescriptionRefused: (
+        "The server cannot describe objects ({sqlstate}); nothing will be undone."
+    ),
+    events.UndoFailed: "The undo failed: {reason}",
+    events.RollbackRefused: "The database is ahead of the files and was not rolled back: {reason}",
+    events.ConnectionBroke: "The connection broke: {reason}.",
+    events.ConnectionRestored: "Connected again.",
+    server_events.SnapshotDelayed: "RDS cannot take a snapshot yet: the database is {status}.",
+    server_events.SnapshotWaitedFor: "Waiting for snapshot {snapshot}.",
+    server_events.ServerWarned: "The server sent a warning ({sqlstate}).",
 }
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -60,8 +68,7 @@ _ERROR_WORDS = frozenset({"ERROR", "DETAIL", "CONTEXT"})
 class Progress:
     """Shows events on a screen: a line for what happened, and a live line for the current activity.
 
-    Events may come from several threads. `applied` collects the migrations that were shown. ``labels``
-    has their names by id, as soon as the files are read.
+    Events may come from several threads. `applied` collects the migrations that were shown.
     """
 
     def __init__(self, screen: Screen | None, error_screen: Screen | None = None) -> None:
@@ -73,7 +80,8 @@ class Progress:
         self._last: Line | None = None
         self._message_count = 0
         self.applied: set[str] = set()
-        self.labels: Mapping[str, str] = NO_LABELS
+        # The names of the migrations by id, once the files are read: other events have only the ids.
+        self._labels: Mapping[str, str] = NO_LABELS
 
     def __enter__(self) -> Self:
         if self._screen is not None:
@@ -90,20 +98,22 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(exc_type, exc, traceback)
 
-    def emit(self, name: str, **fields: Any) -> None:
+    def note(self, event: Event) -> None:
         """Show one event; skip those that have no sentence here."""
+        if isinstance(event, events.FilesRead):
+            self._labels = {one.migration_id: one.label for one in event.catalog.migrations}
         if self._screen is None or self._live_text is None:
             return
-        activity = describe_activity(name, fields)
+        activity = describe_activity(event)
         if activity is not None:
             self._live_text.update(activity)
-        line = describe_event(name, fields, self.labels)
+        line = describe_event(event, self._labels)
         # The event of a wait is repeated while it lasts.
         if line is not None and line != self._last:
             self._last = line
             self._screen.show([line])
-        if name == "migration_applied":
-            self.applied.add(str(fields["migration"]))
+        if isinstance(event, events.Applied):
+            self.applied.add(event.done.migration_id)
 
     def show_message(self, word: str, text: str) -> None:
         """Show a server's message about a migration, labelled as in psql. It may contain row data."""
@@ -142,50 +152,53 @@ class Progress:
             self._screen.interject(self._live_text, text)
 
 
-def describe_activity(name: str, fields: dict[str, Any]) -> str | None:
+def describe_activity(event: Event) -> str | None:
     """Return the activity that an event begins, if any."""
-    if name == "segment_started":
-        outside = ", outside a transaction" if fields["mode"] == "statements" else ""
-        verb = "Undoing" if fields.get("direction") == "down" else "Applying"
-        return f"{verb} {count_migrations(fields['migrations'])}{outside}"
-    if name == "index_progress":
-        percent = "" if fields["percent"] is None else f", {fields['percent']} %"
-        return f"Building an index: {printable(str(fields['phase']))}{percent}"
-    if name == "snapshot_waited_for":
-        percent = "" if fields["percent"] is None else f", {fields['percent']} %"
-        return f"Waiting for snapshot {printable(str(fields['snapshot']))}{percent}"
-    return _ACTIVITIES.get(name)
+    match event:
+        case events.SegmentSent(segment):
+            outside = ", outside a transaction" if segment.mode is Mode.STATEMENTS else ""
+            is_down = segment.steps[0].direction is Direction.DOWN
+            verb = "Undoing" if is_down else "Applying"
+            return f"{verb} {count_migrations(len(segment.steps))}{outside}"
+        case server_events.IndexProgressed(phase=phase, percent=percent):
+            return f"Building an index: {printable(phase)}{_show_percent(percent)}"
+        case server_events.SnapshotWaitedFor(snapshot=snapshot, percent=percent):
+            return f"Waiting for snapshot {printable(snapshot)}{_show_percent(percent)}"
+    return _ACTIVITIES.get(type(event))
 
 
-def describe_event(
-    name: str, fields: dict[str, Any], labels: Mapping[str, str] = NO_LABELS
-) -> Line | None:
+def _show_percent(percent: int | None) -> str:
+    return "" if percent is None else f", {percent} %"
+
+
+def describe_event(event: Event, labels: Mapping[str, str] = NO_LABELS) -> Line | None:
     """Return the line for an event, if people should see it."""
-    if name in {"migration_applied", "migration_reverted"}:
-        duration = format_duration(fields["duration_ms"] or 0)
+    if isinstance(event, events.Applied | events.Reverted):
+        done = event.done
         return (
-            Span("  ✓ " if name == "migration_applied" else "  ↩ ", Style.GOOD),
-            Span(printable(labels.get(fields["migration"], str(fields["migration"])))),
-            Span(f"  {duration}", Style.DIM),
+            Span("  ✓ " if isinstance(event, events.Applied) else "  ↩ ", Style.GOOD),
+            Span(printable(labels.get(done.migration_id, done.migration_id))),
+            Span(f"  {format_duration(done.duration_ms or 0)}", Style.DIM),
         )
-    text = _describe_trouble(name, fields)
+    text = _describe_trouble(event)
     return None if text is None else (Span("  ! ", Style.WARNING), Span(printable(text)))
 
 
-def _describe_trouble(name: str, fields: dict[str, Any]) -> str | None:
-    if name == "lock_taken" and fields["former_run"] is None:
+def _describe_trouble(event: Event) -> str | None:
+    if isinstance(event, events.LockTaken) and event.former_run is None:
         return None
-    sentence = _SENTENCES.get(name)
+    sentence = _SENTENCES.get(type(event))
     if sentence is None:
         return None
-    text = sentence.format_map(fields)
-    if fields.get("blockers"):
-        text += f" It waited for {_describe_blockers(fields['blockers'])}."
+    _, read_fields = FORMS[type(event)]
+    text = sentence.format_map(read_fields(event))
+    if isinstance(event, events.SegmentRetried) and event.failure.blockers:
+        text += f" It waited for {_describe_blockers(event.failure.blockers)}."
     return text
 
 
-def _describe_blockers(blockers: list[dict[str, Any]]) -> str:
-    return " and ".join(f"pid {blocker['pid']}" for blocker in blockers)
+def _describe_blockers(blockers: Iterable[Blocker]) -> str:
+    return " and ".join(f"pid {blocker.pid}" for blocker in blockers)
 
 
 def count_migrations(count: int) -> str:

@@ -6,7 +6,6 @@ import socket
 import sys
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,10 @@ from lockgate.awslambda.callers.direct import make_request
 from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.event_log import EventLog
-from lockgate.core.events import FilesRead
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import Evidence, StateAfter
 from lockgate.errors import LockgateError, RequestInvalid
-from lockgate.report.log import log_to
 from lockgate.report.make_report import report_broken_off
 from lockgate.report.report import Report, Status
 from lockgate.terminal.arguments import REQUEST_OPTIONS
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-    from lockgate.core.events import Event
     from lockgate.core.request import Request
     from lockgate.settings import Settings
     from lockgate.terminal.progress import Progress
@@ -97,8 +93,7 @@ def _carry_out(
 ) -> Report:
     """Run and return a report, whatever happens except an interrupt."""
     run_id = make_run_id()
-    events = EventLog(SystemClock().monotonic, log_to(progress.emit))
-    events.listen(partial(_note_labels, progress))
+    events = EventLog(SystemClock().monotonic, progress.note)
     try:
         with ExitStack() as stack:
             if options.json:
@@ -141,11 +136,10 @@ def _run(
     runner = make_runner(
         settings,
         deadline,
-        progress.emit,
+        events,
         run_id=run_id,
         address=address,
         tell=progress.show_message,
-        events=events,
     )
     with progress, caught_signals(stop):
         return runner.run(request)
@@ -161,9 +155,3 @@ def _make_request(options: argparse.Namespace) -> Request:
     except RequestInvalid as error:
         hint = error.fields.get("in_terminal") or error.hint
         raise RequestInvalid(error.message, hint=str(hint)) from None
-
-
-def _note_labels(progress: Progress, event: Event) -> None:
-    """Give the progress the migrations' names, since other events have only ids."""
-    if isinstance(event, FilesRead):
-        progress.labels = {m.migration_id: m.label for m in event.catalog.migrations}

@@ -12,6 +12,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Protocol
 
+from lockgate.core.server_events import DatabaseWaitedFor
 from lockgate.errors import (
     CertificateUntrusted,
     CredentialsRejected,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from lockgate.core.deadline import Clock, Deadline
     from lockgate.core.endpoint import Access
+    from lockgate.core.events import Event
 
 _REJECTED = frozenset({"28P01", "28000"})
 _WAITED_FOR = frozenset({"57P03", "53300", "57P01", "57P02"})
@@ -92,13 +94,13 @@ class Connector:
         retry: ConnectRetry,
         clock: Clock,
         deadline: Deadline,
-        emit: Callable[..., None],
+        add_event: Callable[[Event], object],
     ) -> None:
         self._accesses = accesses
         self._retry = retry
         self._clock = clock
         self._deadline = deadline
-        self._emit = emit
+        self._add_event = add_event
         self._tried: list[str] = []
         self._refused = self._rejected = ""
         self.access: Access | None = None
@@ -188,7 +190,7 @@ class Connector:
                 left_ms = self._retry.budget_ms - waited_ms
                 if left_ms <= 0 or self._deadline.is_over:
                     raise _unreachable(access, error, waited_ms) from error
-                self._emit("database_waited_for", reason=str(error), waited_ms=round(waited_ms))
+                self._add_event(DatabaseWaitedFor(str(error), round(waited_ms)))
                 self._deadline.pause(self._clock, min(pause, left_ms / 1000))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 

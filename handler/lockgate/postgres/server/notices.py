@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
+from lockgate.core.server_events import ServerWarned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lockgate.core.events import Event
 
 # A loop may raise a million warnings; the first few are enough for the log.
 _MOST_WARNINGS = 20
@@ -17,8 +20,10 @@ _MOST_WARNINGS = 20
 class NoticeLog:
     """Receives the notices of one run. ``tell`` shows them in the terminal, if there is one."""
 
-    def __init__(self, emit: Callable[..., None], tell: Callable[[str, str], None] | None) -> None:
-        self._emit = emit
+    def __init__(
+        self, add_event: Callable[[Event], object], tell: Callable[[str, str], None] | None
+    ) -> None:
+        self._add_event = add_event
         self._tell = tell
         self._warnings = 0
         # The values to hide of the migrations that run now; ``None`` while none runs.
@@ -48,4 +53,4 @@ class NoticeLog:
             return
         if fields.get("V") == "WARNING" and self._warnings < _MOST_WARNINGS:
             self._warnings += 1
-            self._emit("server_warned", sqlstate=fields.get("C"))
+            self._add_event(ServerWarned(fields.get("C")))

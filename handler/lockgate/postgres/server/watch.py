@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lockgate.core.failure import Blocker, ConnectionLost
+from lockgate.core.server_events import IndexProgressed
 from lockgate.core.sql.script import redact_literals
 from lockgate.errors import LockgateError
 from lockgate.postgres.server.dial import TlsRefused
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lockgate.core.deadline import Clock, Deadline
+    from lockgate.core.events import Event
     from lockgate.postgres.server.connection import Connection
 
 _TICK_SECONDS = 0.1
@@ -61,14 +63,14 @@ class Watch:
         deadline: Deadline,
         clock: Clock,
         open_observer: Callable[[], Connection],
-        emit: Callable[..., None],
+        add_event: Callable[[Event], object],
         *,
         sample_after_ms: int,
     ) -> None:
         self._deadline = deadline
         self._clock = clock
         self._open_observer = open_observer
-        self._emit = emit
+        self._add_event = add_event
         self._sample_after_by_default = self._sample_after = sample_after_ms / 1000
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -186,7 +188,7 @@ class Watch:
             self.blockers = tuple(_to_blocker(row) for row in blockers.rows)
         for phase, done, total in progress.rows:
             percent = round(100 * done / total) if total else None
-            self._emit("index_progress", phase=phase, done=done, total=total, percent=percent)
+            self._add_event(IndexProgressed(str(phase), done, total, percent))
 
 
 def _leave_signals_to_main_thread() -> None:
