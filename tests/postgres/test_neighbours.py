@@ -279,23 +279,52 @@ def test_all_are_blamed_for_our_tables_where_a_replay_could_reach_outside(projec
     assert error.message.startswith("The transaction of migrations 1 a, 2 b, 3 c and 4 d failed: ")
 
 
-def test_failure_that_the_shared_time_may_explain_names_the_remedy(project: Project) -> None:
-    """The hint says that the shared now() may be the cause, and names the setting to change."""
-    insert = "INSERT INTO t DEFAULT VALUES;"
+INSERT = "INSERT INTO t DEFAULT VALUES;"
+SAME = "in which {} returns the same value for all"
+SHARED = {
+    "time": ("CREATE TABLE t (a timestamptz UNIQUE DEFAULT now());", INSERT, SAME.format("now()")),
+    "transaction": (
+        "CREATE TABLE t (a text UNIQUE DEFAULT pg_current_snapshot());",
+        INSERT,
+        SAME.format("pg_current_snapshot()"),
+    ),
+    "writer of a row": (
+        "CREATE TABLE t (a int DEFAULT 1);",
+        (
+            f"{INSERT} DO $$ BEGIN IF (SELECT count(DISTINCT xmin::text) < count(*) FROM t)"
+            " THEN RAISE 'the same'; END IF; END $$;"
+        ),
+        SAME.format("xmin"),
+    ),
+    "other session": (
+        "CREATE EXTENSION dblink; CREATE TABLE t (a int DEFAULT 1);",
+        f"{INSERT} SELECT * FROM dblink('{{place}}', 'SELECT 1 FROM t') AS seen (a int);",
+        "of which the session of dblink sees nothing before the commit",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_failure_that_the_shared_transaction_may_explain_names_the_remedy(
+    project: Project, kind: str
+) -> None:
+    """The hint says what may be the cause, and names the setting with which the migration passes."""
+    make, use, effect = SHARED[kind]
+    database = project.database
+    place = (
+        f"host={database.host} port={database.port} dbname={database.name} user={database.user}"
+        f" password={database.password} sslmode=require"
+    )
     project.write(
-        {
-            "1_t.sql": "CREATE TABLE t (at timestamptz UNIQUE DEFAULT now());",
-            "2_first.sql": insert,
-            "3_second.sql": insert,
-        }
+        {"1_t.sql": make, "2_first.sql": INSERT, "3_second.sql": use.replace("{place}", place)}
     )
     report = project.run()
     assert report.error is not None
     assert "3 second" == report.error.migration
     assert report.error.hint is not None
     assert report.error.hint.endswith(
-        "It shared a transaction with 2 migrations before it, in which now() returns the same value"
-        " for all. If that is the cause, set LOCKGATE_ATOMICITY=migration, which gives each migration"
-        " its own transaction."
+        f"It shared a transaction with 2 migrations before it, {effect}. If that is the cause, it"
+        " passes alone: set LOCKGATE_ATOMICITY=migration, which gives each migration its own"
+        " transaction."
     )
     assert Status.APPLIED == project.run(LOCKGATE_ATOMICITY="migration").status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.catalog import SessionRule
 from lockgate.core.migration import Direction
 from lockgate.core.policy import Atomicity
-from lockgate.core.sharing import find_shared, may_defer
+from lockgate.core.sharing import find_shared, may_defer, uses_other_session
 from lockgate.core.transaction_mode import Mode
 from lockgate.fast_start.dataclass import dataclass
 
@@ -171,23 +171,31 @@ _OF_DATA = ("21", "22", "23", "40", "P0")
 
 
 def note_sharing(segment: Segment, failure: Failure) -> Failure:
-    """Add to a failure that its migration read a value shared by the whole transaction.
+    """Add to a failure what its migration shared with those before it and may be the cause.
 
     Whether it would succeed alone cannot be tried without a commit, so the hint only gives the facts.
     """
     labels = [step.migration.label for step in segment.steps]
     place = labels.index(failure.migration) if failure.migration in labels else 0
-    if place == 0 or not (failure.sqlstate or "").startswith(_OF_DATA):
-        return failure
-    found = next((f for s in segment.steps[: place + 1] if (f := find_shared(s.script))), None)
-    if found is None:
+    effect = _find_effect(segment, place, failure.sqlstate or "") if place else None
+    if effect is None:
         return failure
     note = (
-        f"It shared a transaction with {_count(place)} before it, in which {found} returns the same"
-        " value for all. If that is the cause, set LOCKGATE_ATOMICITY=migration, which gives each"
-        " migration its own transaction."
+        f"It shared a transaction with {_count(place)} before it, {effect}. If that is the cause, it"
+        " passes alone: set LOCKGATE_ATOMICITY=migration, which gives each migration its own"
+        " transaction."
     )
     return replace(failure, hint=f"{failure.hint or ''} {note}".strip())
+
+
+def _find_effect(segment: Segment, place: int, sqlstate: str) -> str | None:
+    """Return what sharing the transaction changes for a migration, as a clause, or ``None``."""
+    if uses_other_session(segment.steps[place].script):
+        return "of which the session of dblink sees nothing before the commit"
+    if not sqlstate.startswith(_OF_DATA):
+        return None
+    found = next((f for s in segment.steps[: place + 1] if (f := find_shared(s.script))), None)
+    return None if found is None else f"in which {found} returns the same value for all"
 
 
 def _count(count: int) -> str:

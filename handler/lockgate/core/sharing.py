@@ -63,11 +63,15 @@ REPLAYABLE_EXTENSIONS = frozenset(
 
 # What has the same value for all migrations of a transaction.
 _SHARED = re.compile(
-    r"\b(?:(now|transaction_timestamp|txid_current|pg_current_xact_id|age)\s*\("
+    r"\b(?:(now|transaction_timestamp|age|txid_current(?:_snapshot|_if_assigned)?"
+    r"|pg_current_(?:xact_id(?:_if_assigned)?|snapshot))\s*\("
     r"|(current_timestamp|current_date|current_time|localtimestamp|localtime|xmin)\b"
-    r"|'(now|today)')",
+    r"|'(now|today|tomorrow|yesterday)')",
     re.IGNORECASE,
 )
+
+# It works in a session of its own.
+_OTHER_SESSION = re.compile(r"\bdblink", re.IGNORECASE)
 
 # They store their body for later.
 _DEFINITIONS = frozenset({"CREATE", "ALTER", "COMMENT", "GRANT", "REVOKE"})
@@ -127,6 +131,11 @@ def may_replay(script: Script) -> bool:
         return False
     made = (name.lower() for name in _EXTENSION.findall(script.sql))
     return all(name in REPLAYABLE_EXTENSIONS for name in made)
+
+
+def uses_other_session(script: Script) -> bool:
+    """Return whether a script works in a second session, which sees only what is committed."""
+    return _OTHER_SESSION.search(script.text) is not None
 
 
 def find_shared(script: Script) -> str | None:
