@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -316,7 +317,7 @@ def test_status_reports_what_up_would_refuse(first: Project) -> None:
     assert Status.PLANNED == report.status
     assert "An up would be refused: This is the first run" in report.warnings[0]
     assert "lockgate baseline" in (report.next_action or "")
-    assert '"action": "up", "first_run": "allow"' in (report.next_action or "")
+    assert "lockgate up --first-run allow" in (report.next_action or "")
 
 
 def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project) -> None:
@@ -333,26 +334,22 @@ def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project)
     )
 
 
-def test_command_is_addressed_to_the_function_for_operators() -> None:
-    """In a function's report, the command is lockgate invoke with the name of Operate."""
-    address = Address("shop-Operate-1ABC")
-    expected = "lockgate invoke shop-Operate-1ABC --action adopt --from goose --dry-run"
-    assert expected == address.write("adopt", "--from", "goose", "--dry-run")
-
-
 @pytest.mark.parametrize(
     ("caller", "expected"),
     [
         ("cloudformation", "deploy with the parameter FirstRun"),
         ("codedeploy", "set LOCKGATE_FIRST_RUN=allow"),
-        ("direct", '{"action": "up", "first_run": "allow"}'),
+        ("direct", 'send {"action": "up", "first_run": "allow"}'),
         ("terminal", "lockgate up --first-run allow"),
     ],
 )
 def test_refusal_says_how_this_caller_allows_it(first: Project, caller: str, expected: str) -> None:
     """The hint tells each caller how to allow the first run."""
     first.database.run("CREATE TABLE customer (id int)")
-    report = first.runner().run(Request(Action.UP, Caller(caller)))
+    runner = first.runner()
+    address = Address(is_terminal=caller == "terminal")
+    runner.dependencies = replace(runner.dependencies, address=address)
+    report = runner.run(Request(Action.UP, Caller(caller)))
     assert report.error is not None
     assert expected in (report.error.hint or "")
 

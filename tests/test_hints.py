@@ -127,7 +127,7 @@ def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
 
 def follow_past_psql(project: Project, hint: str, sql: str) -> Report:
     """Follow the hint about a script for psql; ``sql`` is the effect of running psql."""
-    target = re.search(r"lockgate up --target (\S+), then", hint)
+    target = re.search(r"lockgate up --target (\S+); then", hint)
     if target is not None:
         assert project.run(target=target[1].strip("'")).error is None
     project.database.run(sql)
@@ -168,7 +168,7 @@ def test_hint_on_a_script_of_psql_leads_past_it(
     project.write(OF_PSQL[tool])
     hint = hint_of(project.run())
     if tool == "sqitch":
-        assert "lockgate adopt --from sqitch --format sqitch --reason" in hint
+        assert "lockgate adopt --from sqitch --reason 'deployed by Sqitch'" in hint
         assert Status.APPLIED == project.run(target="a").status
         hint = hint_of(project.run())
         assert "adopt" not in hint

@@ -817,7 +817,10 @@ def half_undone(deployed: Project) -> Project:
         report.to_version,
     )
     assert report.error.hint is not None
-    assert 'lockgate repair --accept 3 --reason "…" --apply; then ask again.' in report.error.hint
+    assert (
+        'lockgate repair --accept 3 --reason "…" --apply; then repeat the command.'
+        in report.error.hint
+    )
     assert ("3", "reverting") in deployed.history()
     return deployed
 

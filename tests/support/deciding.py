@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.fake_server import NOW
 
-from lockgate.core.address import Address
 from lockgate.core.events import Event
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Direction, Kind, Version
@@ -48,7 +47,6 @@ PROBE = Probe(
 )
 POLICY = RunPolicy(
     planning=Policy(atomicity=Atomicity.AUTO, out_of_order=OutOfOrder.REFUSE, is_fresh=False),
-    address=Address(),
     substitute=lambda text, _: (text, ()),
     rollback=Rollback.RUN,
     first_run=FirstRun.ALLOW,

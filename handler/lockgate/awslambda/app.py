@@ -21,7 +21,7 @@ from lockgate.awslambda.callers.delivery import Answer, NotAwaited, SingleAnswer
 from lockgate.awslambda.callers.detect import CallerKind, detect_caller, is_awaiting
 from lockgate.awslambda.callers.emergency import start_emergency
 from lockgate.awslambda.callers.registry import open_awaiting, open_returning
-from lockgate.core.address import UNKNOWN_FUNCTION, Address
+from lockgate.core.address import Address
 from lockgate.core.deadline import Deadline
 from lockgate.core.event_log import EventLog
 from lockgate.core.request import Action
@@ -105,12 +105,12 @@ def _run(
 
 
 def _find_operator(settings: Settings) -> Address:
-    """Return the function for an operator's commands: Operate, or this one if it accepts them."""
+    """Return where an operator's commands are sent: Operate, or this function if it accepts them."""
     if settings.operate is not None:
-        return Address(settings.operate)
+        return Address(is_terminal=False, operate=settings.operate)
     own_name = read_environment().get("AWS_LAMBDA_FUNCTION_NAME")
     is_operator = Action.ADOPT in settings.allowed_actions
-    return Address(own_name if is_operator and own_name else UNKNOWN_FUNCTION)
+    return Address(is_terminal=False, operate=own_name if is_operator else None)
 
 
 def _make_deadline(settings: Settings, remaining: Callable[[], int]) -> Deadline:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command, make_repair_command
 from lockgate.core.analysis import analyse_script
 from lockgate.core.file_warnings import warn_of_downs
+from lockgate.core.hint import Hint
 from lockgate.core.history import Applied, History, State
 from lockgate.core.plan import find_version
-from lockgate.core.request import Repair
+from lockgate.core.request import Action, Repair
 from lockgate.errors import AmendmentRefused
 from lockgate.fast_start.dataclass import dataclass
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
 
 _MOST_NAMED = 5
-_SEE = "See what is applied: lockgate status"
-_BASELINE = (
-    'take a baseline at the latest applied version: lockgate baseline --target VERSION --reason "…"'
+_SEE = Hint("See what is applied: ", make_command(Action.STATUS))
+_BASELINE = Hint(
+    "take a baseline at the latest applied version: ",
+    make_command(Action.BASELINE, target="VERSION"),
 )
 
 
@@ -116,7 +119,7 @@ def make_adoption(
     if not claims:
         raise _refuse(
             f"{tool}'s table {table} contains no applied migration.",
-            "There is nothing to adopt. Run: lockgate up",
+            Hint("There is nothing to adopt. Apply the migrations: ", make_command(Action.UP)),
         )
     broken = [f"{claim.version}: {claim.problem}" for claim in claims if claim.problem]
     if broken:
@@ -129,15 +132,21 @@ def make_adoption(
     if unknown:
         raise _refuse(
             f"{tool} has applied migrations that are not in {catalog.source}: {_list(unknown)}.",
-            "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the files."
-            f" If the files were squashed since, {_BASELINE}",
+            Hint(
+                "Check that this is the right folder and database, and LOCKGATE_FORMAT; restore the"
+                " files. If the files were squashed since, ",
+                _BASELINE,
+            ),
         )
     edited = [m.label for claim, m in found if m is not None and claim.is_edited]
     if edited:
         raise _refuse(
             f"Files were edited after {tool} applied them, by its own checksums: {_list(edited)}.",
-            f"Restore the files, or accept the edits with {tool} itself, then adopt again. If the"
-            f" database already has the edited content, {_BASELINE}",
+            Hint(
+                f"Restore the files, or accept the edits with {tool} itself, then adopt again. If the"
+                " database already has the edited content, ",
+                _BASELINE,
+            ),
         )
     records = {m.migration_id: Record(m, claim.applied_at) for claim, m in found if m is not None}
     return Amendment(tuple(records.values()), warnings=_warn_of_gaps(catalog, records))
@@ -188,11 +197,15 @@ def make_repair(catalog: Catalog, history: History, repair: Repair, version: str
             )
         return Amendment((Record(migration),))
     if row is None or row.state is State.PARTIAL:
-        restore = "Restore the part of the file that was done already, and run: lockgate up."
+        restore = "Restore the part of the file that was done already, and continue: "
         raise _refuse(
             f"Migration {migration.label} is not applied, so there is no checksum to accept.",
-            f"{'Run: lockgate up.' if row is None else restore} If the database has all of it already,"
-            f' record it as applied: lockgate repair --mark {version} --reason "…" --apply',
+            Hint(
+                "Apply it: " if row is None else restore,
+                make_command(Action.UP),
+                ". If the database has all of it already, record it as applied: ",
+                make_repair_command(Repair.MARK, version),
+            ),
         )
     down = None if migration.down is None else migration.down.checksum
     if row.checksum == migration.up.checksum and row.down_checksum == down:
@@ -230,8 +243,11 @@ def _refuse_history(history: History, what: str) -> None:
         raise _refuse(
             f"{what} is for a database without a history; this one has {len(history.rows)} rows, the"
             f" latest version {history.latest}.",
-            'To change single rows: lockgate repair --mark VERSION (or --accept, --forget) --reason "…"'
-            " --apply",
+            Hint(
+                "To change single rows: ",
+                make_repair_command(Repair.MARK, "VERSION"),
+                " (or accept or forget instead of mark)",
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import Address
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from lockgate.core.undo_plan import UndoPlan
     from lockgate.errors import LockgateError
 
+_TERMINAL = Address()
+
 
 class Event:
     """Something that happened in a run."""
@@ -43,11 +46,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """A run began to work on a request. ``at`` is the monotonic clock in seconds."""
+    """A run began to work on a request. ``at`` is the monotonic clock in seconds.
+
+    ``address`` is where its reader runs commands.
+    """
 
     run_id: str
     request: Request
     at: float
+    address: Address = _TERMINAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import field
 
+from lockgate.core.address import make_repair_command
+from lockgate.core.hint import Hint, join_hints
+from lockgate.core.request import Repair
 from lockgate.errors import MigrationFailed
 from lockgate.fast_start.dataclass import dataclass
 
@@ -116,9 +119,8 @@ class MigrationStepFailed(MigrationFailed):
         self, failure: Failure, *, is_down: bool, note: str = "", hint: str | None = None
     ) -> None:
         advice = failure.hint or _advise(failure, is_down=is_down)
-        super().__init__(
-            f"{failure.describe()} {note}".rstrip(), hint=" ".join(filter(None, (advice, hint)))
-        )
+        text = f"{failure.describe()} {note}".rstrip()
+        super().__init__(text, hint=join_hints(advice, hint))
         self.failure = failure
         self.is_down = is_down
 
@@ -131,9 +133,11 @@ def _advise(failure: Failure, *, is_down: bool) -> str:
     if not is_down:
         return "Fix the file and invoke again."
     version = failure.migration.split(" ")[0]
-    return (
-        "What ran is the down script in the history. Correct it in the file, take that into the history:"
-        f' lockgate repair --accept {version} --reason "…" --apply; then ask again.'
+    accept = make_repair_command(Repair.ACCEPT, version)
+    return Hint(
+        "The down script in the history failed. Correct it in the file, accept the file: ",
+        accept,
+        "; then repeat the command.",
     )
 
 

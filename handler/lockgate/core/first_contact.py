@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
+from lockgate.core.hint import Hint
+from lockgate.core.request import Action
 from lockgate.errors import FirstContact
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from lockgate.core.address import Address
 
 _MOST_NAMED = 5
 _MOST_VERSIONS = 10
@@ -86,48 +87,51 @@ def _count(number: int, noun: str) -> str:
 
 
 def make_refusal(
-    contact: Contact, address: Address, source: str, versions: Sequence[str], how_to_allow: str
+    contact: Contact, source: str, versions: Sequence[str], how_to_allow: Hint
 ) -> FirstContact:
     """Return the refusal of a first run.
 
     ``source`` is the folder, and ``versions`` are those on disk. ``how_to_allow`` says how to allow the
     same request.
     """
-    hint = _hint_at_adoption(contact, address)
-    if not contact.histories:
-        hint = _hint_at_baseline(address, versions)
+    hint = _hint_at_adoption(contact) if contact.histories else _hint_at_baseline(versions)
     if contact.projects:
-        hint += (
+        hint = Hint(
+            hint,
             f"; if these migrations belong to the history in schema {contact.projects[0]}: set"
-            f" LOCKGATE_SCHEMA={contact.projects[0]}"
+            f" LOCKGATE_SCHEMA={contact.projects[0]}",
         )
     return FirstContact(
         f"{contact.describe()} All migrations in {source} would be applied, from the first on.",
-        hint=f"{hint}; or, if the tables have nothing to do with these migrations:"
-        f" {how_to_allow}{address.explain()}",
+        hint=Hint(
+            hint, "; or, if the tables have nothing to do with these migrations: ", how_to_allow
+        ),
     )
 
 
-def _hint_at_adoption(contact: Contact, address: Address) -> str:
-    commands = [
-        address.write(
-            "adopt",
-            *("--from", history.tool, "--table", history.table),
-            *("--reason", f"take over from {history.tool}", "--dry-run"),
+def _hint_at_adoption(contact: Contact) -> Hint:
+    hint = Hint("Take the history over")
+    for history in contact.histories:
+        command = make_command(
+            Action.ADOPT,
+            source=history.tool,
+            table=history.table,
+            reason=f"take over from {history.tool}",
+            dry_run=True,
         )
-        for history in contact.histories
-    ]
-    return f"Take the history over: {'; or: '.join(commands)}"
+        hint = Hint(hint, ": " if history is contact.histories[0] else "; or: ", command)
+    return hint
 
 
-def _hint_at_baseline(address: Address, versions: Sequence[str]) -> str:
-    reason = "the database has these migrations"
-    command = address.write("baseline", "--reason", reason, "--dry-run", "--target")
+def _hint_at_baseline(versions: Sequence[str]) -> Hint:
     if not versions:
-        return "Check that this is the right database"
-    return (
-        "If the database already has the migrations up to some version, record them:"
-        f" {command} VERSION (VERSION is one of {_shorten_middle(versions)})"
+        return Hint("Check that this is the right database")
+    reason = "the database has these migrations"
+    command = make_command(Action.BASELINE, reason=reason, dry_run=True, target="VERSION")
+    return Hint(
+        "If the database already has the migrations up to some version, record them: ",
+        command,
+        f" (VERSION is one of {_shorten_middle(versions)})",
     )
 
 

@@ -2,9 +2,11 @@ r"""Hints for a script that only psql can run: what to write instead, or how to 
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
+from lockgate.core.hint import Hint, join_hints
+from lockgate.core.request import Action
 from lockgate.errors import MigrationFileInvalid
 
 if TYPE_CHECKING:
@@ -56,29 +58,32 @@ def add_psql_workaround(
         return error
     is_first = not history.rows and history.known_to is None
     if tool == "sqitch" and is_first:
-        past = (
-            "Or deploy the change with Sqitch and adopt that: lockgate adopt --from sqitch"
-            ' --format sqitch --reason "deployed by Sqitch"'
-        )
+        adopt = make_command(Action.ADOPT, source=tool, reason="deployed by Sqitch")
+        past = Hint("Or deploy the change with Sqitch and adopt that: ", adopt)
     else:
         past = _describe_past(migration, previous)
     return MigrationFileInvalid(
         error.message,
-        hint=f"{error.hint} {past}",
+        hint=join_hints(error.hint, past),
         file=error.file,
         line=error.line,
         column=error.column,
     )
 
 
-def _describe_past(migration: Migration, previous: Migration | None) -> str:
+def _describe_past(migration: Migration, previous: Migration | None) -> Hint:
     down = migration.down or migration.empty_down
     is_shared = down is not None and down.path == migration.path
     what = "the up part of the file alone" if is_shared else "the file"
-    first = ""
+    first = Hint("Or ")
     if previous is not None and previous.version is not None:
-        first = f"lockgate up --target {quote(previous.migration_id)}, then "
-    return (
-        f"Or {first}run {what} with psql, and record it as applied: lockgate repair"
-        f' --mark {quote(migration.migration_id)} --reason "run with psql" --apply'
+        target = make_command(Action.UP, target=previous.migration_id)
+        first = Hint("Or apply what is before it: ", target, "; then ")
+    command = make_command(
+        Action.REPAIR, mark=migration.migration_id, reason="run with psql", dry_run=False
+    )
+    return Hint(
+        first,
+        f"run {what} with psql, and record it as applied: ",
+        command,
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command, make_repair_command
 from lockgate.core.drift import Severity
+from lockgate.core.hint import Hint
 from lockgate.core.migration import Direction, Language
 from lockgate.core.policy import OutOfOrder
 from lockgate.core.pooler_refusal import find_pooler_refusal
+from lockgate.core.request import Action, Repair
 from lockgate.core.resumption import is_unknown, would_begin_again
 from lockgate.errors import (
     DriftDetected,
@@ -64,30 +67,28 @@ def find_session_refusal(steps: Iterable[Step], policy: Policy) -> LockgateError
     return find_pooler_refusal(steps) if policy.is_borrowed else None
 
 
-def _advise(drift: Drift) -> str:
+def _advise(drift: Drift) -> Hint:
     """Return what to do about an edited or missing file, with a complete command."""
     name = drift.version or f"R__{drift.name}"
     if drift.file is None:
-        return (
-            "Restore the file. If it was deleted on purpose, delete its row; what"
-            f" it created stays: {_repair('forget', name)}."
+        return Hint(
+            "Restore the file. If it was deleted on purpose, delete its row; what it created stays: ",
+            make_repair_command(Repair.FORGET, name),
+            ".",
         )
     if drift.is_partial:
-        return (
-            "Restore the part that was already done, and run lockgate up, which continues from there. If"
-            f" you finished the migration by hand, record it as applied: {_repair('mark', name)}."
+        return Hint(
+            "Restore the part that was already done, and continue from there: ",
+            make_command(Action.UP),
+            ". If you finished the migration by hand, record it as applied: ",
+            make_repair_command(Repair.MARK, name),
+            ".",
         )
-    return (
-        "Restore the file, and put the change in a new migration. If the file is right as"
-        f" it is, accept it: {_repair('accept', name)}."
-    )
-
-
-def _repair(what: str, name: str) -> str:
-    return (
-        f'lockgate repair --{what} {name} --reason "…" --apply (in a function:'
-        f' {{"action": "repair", "{what}": "{name}", "reason": "…",'
-        ' "requested_by": "…", "dry_run": false})'
+    return Hint(
+        "Restore the file, and put the change in a new migration. If the file is right as it is, accept"
+        " it: ",
+        make_repair_command(Repair.ACCEPT, name),
+        ".",
     )
 
 
@@ -124,14 +125,17 @@ def make_session_unknown(step: Step) -> OutcomeUnknown:
     """Return the refusal of a step that depends on a former session that cannot be restored."""
     row, migration = step.row, step.migration
     assert row is not None
-    repair = "mark" if step.direction is Direction.UP else "forget"
+    repair = Repair.MARK if step.direction is Direction.UP else Repair.FORGET
     return OutcomeUnknown(
         f"Migration {migration.label} was interrupted after statement {row.statements_done} of"
         f" {row.statements_total}, which may have set its session: a setting, a role, a temporary"
         f" object or a lock. The session of this run differs. {migration.path}. The rest was not run.",
-        hint=f"Run statement {row.statements_done + 1} and those after it by hand, in a"
-        f" session with the file's settings; then: {_repair(repair, migration.migration_id)}. A plain"
-        " SET outside a block is repeated automatically.",
+        hint=Hint(
+            f"Run statement {row.statements_done + 1} and those after it by hand, in a session with the"
+            " file's settings; then: ",
+            make_repair_command(repair, migration.migration_id),
+            ". A plain SET outside a block is repeated automatically.",
+        ),
         file=migration.path,
         migration=migration.label,
     )

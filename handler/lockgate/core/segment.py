@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import SessionRule
+from lockgate.core.hint import join_hints
 from lockgate.core.migration import Direction
 from lockgate.core.policy import Atomicity
 from lockgate.core.sharing import find_shared, may_defer, uses_other_session
@@ -185,7 +186,7 @@ def note_sharing(segment: Segment, failure: Failure) -> Failure:
         " passes alone: set LOCKGATE_ATOMICITY=migration, which gives each migration its own"
         " transaction."
     )
-    return replace(failure, hint=f"{failure.hint or ''} {note}".strip())
+    return replace(failure, hint=join_hints(failure.hint, note))
 
 
 def _find_effect(segment: Segment, place: int, sqlstate: str) -> str | None:

@@ -5,17 +5,19 @@ If one of the migrations cannot be undone, none is.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_repair_command
 from lockgate.core.analysis import analyse_script
 from lockgate.core.checksum import text_checksum
 from lockgate.core.down_script import describe_unusable, find_down_problem, is_empty_down
+from lockgate.core.hint import Hint
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import NO_OPTIONS, Direction, Kind, Language, Migration, Script
 from lockgate.core.plan import find_version
 from lockgate.core.policy import Atomicity
+from lockgate.core.request import Repair
 from lockgate.core.resumption import has_edited_part, would_begin_again
 from lockgate.core.segment import Cause, Segment, Step, make_segments
 from lockgate.errors import MigrationFileInvalid, RequestInvalid, UndoRefused
@@ -165,17 +167,19 @@ def find_undo_refusal(undo_plan: UndoPlan, *, has_downs: bool) -> UndoRefused | 
     rest = f"; and {more} more" if more > 0 else ""
     return UndoRefused(
         f"Cannot undo {named}{rest}.",
-        hint=f"Make the change in a new migration.{_hint_at_down(undo_plan) if has_downs else ''}",
+        hint=Hint(
+            "Make the change in a new migration.", _hint_at_down(undo_plan) if has_downs else ""
+        ),
     )
 
 
-def _hint_at_down(undo_plan: UndoPlan) -> str:
+def _hint_at_down(undo_plan: UndoPlan) -> Hint:
     """Return how to add a down script; several migrations or a repeatable one have a placeholder."""
     first, *others = undo_plan.missing
-    version = "VERSION" if others or first.version is None else shlex.quote(str(first.version))
-    return (
-        " Or add the missing down script to the file, and accept it: lockgate repair --accept"
-        f' {version} --reason "…" --apply'
+    version = "VERSION" if others or first.version is None else str(first.version)
+    return Hint(
+        " Or add the missing down script to the file, and accept it: ",
+        make_repair_command(Repair.ACCEPT, version),
     )
 
 

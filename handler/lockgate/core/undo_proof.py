@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
 from lockgate.core.analysis import analyse_script
 from lockgate.core.down_script import is_empty_down, is_no_op, may_stop_counting
+from lockgate.core.hint import Hint
 from lockgate.core.migration import Direction, Kind, Language
+from lockgate.core.request import Action
 from lockgate.core.segment import Cause, Segment
 from lockgate.core.transaction_mode import Mode
 from lockgate.errors import LockgateError, UndoRefused
@@ -56,9 +59,11 @@ def refuse_undo(found: Unproved, steps: Sequence[Step]) -> UndoRefused:
     count = sum(1 for step in steps if step.row is not None and step.row.version is not None)
     return UndoRefused(
         found.describe(),
-        hint="The next run continues from what is applied. To undo it anyway:"
-        f' lockgate down --steps {count} --reason "…" (to a function:'
-        f' {{"action": "down", "steps": {count}, "reason": "…", "requested_by": "…"}}).',
+        hint=Hint(
+            "The next run continues from what is applied. To undo it anyway: ",
+            make_command(Action.DOWN, steps=count),
+            ".",
+        ),
     )
 
 

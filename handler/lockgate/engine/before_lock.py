@@ -116,7 +116,6 @@ def make_policy(run: RunContext, probe: Probe) -> RunPolicy:
     )
     return RunPolicy(
         planning=planning,
-        address=needed.address,
         substitute=needed.substitute,
         rollback=options.rollback,
         first_run=options.first_run,

@@ -17,7 +17,6 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from lockgate.core.address import Address
     from lockgate.core.amendment import Amendment
     from lockgate.core.catalog import Catalog, TableStub
     from lockgate.core.events import Event
@@ -71,12 +70,10 @@ class Facts:
 class RunPolicy:
     """What the settings say about the decisions of a run. ``planning`` is what a plan is made by.
 
-    ``address`` is where the reader of a message sends a further command. ``substitute`` fills the
-    variables of a script that the history keeps.
+    ``substitute`` fills the variables of a script that the history keeps.
     """
 
     planning: Policy
-    address: Address
     substitute: Substitute
     rollback: Rollback = Rollback.RUN
     first_run: FirstRun = FirstRun.REFUSE

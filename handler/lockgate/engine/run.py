@@ -60,7 +60,8 @@ class Runner:
         needed, log = self.dependencies, self.dependencies.events
         state = RunState(needed.run_id, request)
         log.listen(state.note)
-        log.add(events.RunStarted(needed.run_id, request, needed.clock.monotonic()))
+        now = needed.clock.monotonic()
+        log.add(events.RunStarted(needed.run_id, request, now, needed.address))
         try:
             status = _carry_out(RunContext(needed, request, state))
         except LockgateError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import Command, make_command
 from lockgate.core.first_contact import Contact, OtherHistory
+from lockgate.core.hint import Hint
+from lockgate.core.request import Action
 from lockgate.errors import AmendmentRefused, LockgateError, MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.names import list_tools
@@ -171,8 +172,7 @@ def _refuse_tools(found: dict[str, list[FoundTable]]) -> AmendmentRefused:
     first = next(iter(found))
     return AmendmentRefused(
         f"There are the tables of {len(found)} tools in this database: {listed}.",
-        hint='Name the tool to adopt: "from" in a command, --from in a terminal, for example'
-        f" --from {first}.",
+        hint=Hint("Name the tool to adopt, for example: ", _adopt(source=first)),
     )
 
 
@@ -188,15 +188,14 @@ def _list_names(tables: list[FoundTable]) -> str:
     return ", ".join(table.table for table in tables)
 
 
-def _hint_at_table(tool: str, tables: list[FoundTable]) -> str:
-    """Return how to name one of them in a command and in a terminal."""
+def _hint_at_table(tool: str, tables: list[FoundTable]) -> Hint:
+    """Return how to name one of them."""
     name = f"{tables[0].schema}.{tables[0].name}"
-    return (
-        f"Name the one that {tool} uses, for example"
-        f" {json.dumps({'action': 'adopt', 'from': tool, 'table': name, 'dry_run': True})} with"
-        ' "requested_by" and "reason", or in a terminal: lockgate adopt'
-        f' --from {tool} --table {shlex.quote(name)} --reason "take over" --dry-run'
-    )
+    return Hint(f"Name the one that {tool} uses, for example: ", _adopt(source=tool, table=name))
+
+
+def _adopt(**values: str) -> Command:
+    return make_command(Action.ADOPT, **values, reason="take over", dry_run=True)
 
 
 def make_contact(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.hint import write_hint
 from lockgate.core.history import State
 from lockgate.core.migration import Direction
 from lockgate.core.older_package import UNRUN
@@ -16,6 +17,7 @@ from lockgate.report.report import Blocker, Entry, ErrorInfo
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from lockgate.core.address import Address
     from lockgate.core.failure import Failure
     from lockgate.core.history import Applied
     from lockgate.core.migration import Migration, Version
@@ -77,14 +79,17 @@ def row_entry(row: Applied, action: str | None = None) -> Entry:
 
 
 def error_info(
-    error: LockgateError, claim: StateClaim, failure: Failure | None = None
+    error: LockgateError, claim: StateClaim, address: Address, failure: Failure | None = None
 ) -> ErrorInfo:
-    """Return an error as a report shows it, with the state in which the database was left."""
+    """Return an error as a report shows it, with the state in which the database was left.
+
+    The commands in its hint are those of ``address``.
+    """
     info = ErrorInfo(
         code=error.code,
         message=f"{_cut(error.message)} {describe_state(claim)}".lstrip(),
         type=public_class(error).__name__,
-        hint=None if error.hint is None else _cut(error.hint),
+        hint=None if error.hint is None else _cut(write_hint(error.hint, address)),
         migration=_optional_text(error.fields.get("migration")),
         file=getattr(error, "file", None) or _optional_text(error.fields.get("file")),
         line=getattr(error, "line", None),

@@ -14,6 +14,7 @@ from lockgate.report.entry import file_entry, row_entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from lockgate.core.address import Address
     from lockgate.core.endpoint import Endpoint
     from lockgate.core.events import Event
     from lockgate.core.migration import Version
@@ -34,6 +35,7 @@ class Picture:
 
     state: RunState
     started_at: float
+    address: Address
     probe: Probe | None = None
     endpoint: Endpoint | None = None
     plan: Plan | None = None
@@ -152,7 +154,8 @@ def fold(snapshot: Iterable[Event]) -> Picture | None:
     picture = None
     for event in snapshot:
         if isinstance(event, events.RunStarted):
-            picture = Picture(RunState(event.run_id, event.request), event.at)
+            state = RunState(event.run_id, event.request)
+            picture = Picture(state, event.at, event.address)
         elif picture is not None:
             picture.note(event)
     return picture

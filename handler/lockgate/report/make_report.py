@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.hint import write_hint
 from lockgate.core.history import State
 from lockgate.core.listing import digest_catalog, digest_lines
 from lockgate.core.migration import Direction, Language
@@ -35,6 +36,7 @@ from lockgate.report.report import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lockgate.core.address import Address
     from lockgate.core.endpoint import Endpoint
     from lockgate.core.event_log import EventLog
     from lockgate.core.migration import Version
@@ -117,7 +119,8 @@ def _report_error(
     events: EventLog, picture: Picture, error: LockgateError, claim: StateClaim
 ) -> Report:
     report = draw_report(picture, status_of(error), picture.endpoint, _count_ms(events, picture))
-    return replace(report, error=error_info(error, claim), next_action=error.hint)
+    info = error_info(error, claim, picture.address)
+    return replace(report, error=info, next_action=info.hint)
 
 
 def _count_ms(events: EventLog, picture: Picture) -> int:
@@ -147,11 +150,11 @@ def draw_report(
         segments=_segments(picture),
         history=_listed_history(picture),
         runs=picture.runs,
-        error=_error(state),
+        error=_error(state, picture.address),
         lock=_lock(state),
         backup=picture.backup,
-        warnings=tuple(_warnings(picture)),
-        next_action=_next_action(picture, status),
+        warnings=tuple(write_hint(text, picture.address) for text in _warnings(picture)),
+        next_action=_write_next_action(picture, status),
         duration_ms=duration_ms,
         timings=dict(picture.timings),
     )
@@ -252,8 +255,10 @@ def _listed_history(picture: Picture) -> tuple[Entry, ...]:
     return tuple(row_entry(row, picture.actions.get(row.run_id)) for row in rows)
 
 
-def _error(state: RunState) -> ErrorInfo | None:
-    return None if state.error is None else error_info(state.error, state.claim(), state.failure)
+def _error(state: RunState, address: Address) -> ErrorInfo | None:
+    if state.error is None:
+        return None
+    return error_info(state.error, state.claim(), address, state.failure)
 
 
 def _lock(state: RunState) -> LockInfo | None:
@@ -291,6 +296,11 @@ def _warnings(picture: Picture) -> Iterator[str]:
         )
 
 
+def _write_next_action(picture: Picture, status: Status) -> str | None:
+    hint = _next_action(picture, status)
+    return None if hint is None else write_hint(hint, picture.address)
+
+
 def _next_action(picture: Picture, status: Status) -> str | None:
     state = picture.state
     if state.error is not None:
@@ -302,13 +312,15 @@ def _next_action(picture: Picture, status: Status) -> str | None:
 
 def _advise_to_run(picture: Picture) -> str:
     """Return how to do what was only shown."""
-    request = picture.state.request
+    request, is_terminal = picture.state.request, picture.address.is_terminal
     if request.is_down:
         return "Run down to undo what is listed."
     if request.dry_run and request.action is Action.REPAIR:
-        return "Send the same with dry_run false (in a terminal: with --apply) to do it."
+        way = "Run the same with --apply" if is_terminal else "Send the same with dry_run false"
+        return f"{way} to do it."
     if request.dry_run:
-        return "Send the same without dry_run (in a terminal: without --dry-run) to do it."
+        way = "Run the same without --dry-run" if is_terminal else "Send the same without dry_run"
+        return f"{way} to do it."
     if any(step.direction is Direction.DOWN for step in picture.waiting):
         return "Run up to do what is listed. An undo that would lose data is not done."
     return "Run up to apply what is pending."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import Address
 from lockgate.errors import (
     DatabaseBusy,
     DriftDetected,
@@ -17,6 +18,7 @@ from lockgate.report.report import Report, Status
 if TYPE_CHECKING:
     from lockgate.core.state_after import StateClaim
 
+_TERMINAL = Address()
 _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
     (RequestRefused, Status.REFUSED),
     (DriftDetected, Status.REFUSED),
@@ -25,12 +27,14 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 )
 
 
-def refuse_report(run_id: str, error: LockgateError, claim: StateClaim) -> Report:
+def refuse_report(
+    run_id: str, error: LockgateError, claim: StateClaim, address: Address = _TERMINAL
+) -> Report:
     """Return the report of a request that never reached a runner, or fell out of it.
 
     ``claim`` is what is known of the database all the same.
     """
-    info = error_info(error, claim)
+    info = error_info(error, claim, address)
     return Report(
         status=status_of(error),
         action=None,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
 from lockgate.core.first_contact import make_refusal
+from lockgate.core.hint import Hint
 from lockgate.core.policy import FirstRun
 from lockgate.core.request import Action
 from lockgate.engine.decision import Ask
@@ -44,8 +46,7 @@ def find_first_contact(
     if not contact.is_foreign:
         return None
     versions = [version.text for version in catalog.by_version]
-    how_to_allow = _way_on(request, policy)
-    return make_refusal(contact, policy.address, catalog.source, versions, how_to_allow)
+    return make_refusal(contact, catalog.source, versions, _how_to_allow(request))
 
 
 def _is_allowed(request: Request, policy: RunPolicy) -> bool:
@@ -53,15 +54,15 @@ def _is_allowed(request: Request, policy: RunPolicy) -> bool:
     return chosen is FirstRun.ALLOW
 
 
-def _way_on(request: Request, policy: RunPolicy) -> str:
+def _how_to_allow(request: Request) -> Hint:
     """Return how this caller allows a first run, as a sentence."""
-    action = "up" if request.action is Action.STATUS else str(request.action)
+    action = Action.UP if request.action is Action.STATUS else request.action
     match request.caller.name:
-        case "terminal":
-            return policy.address.write(action, "--first-run", "allow")
         case "cloudformation":
-            return "deploy with the parameter FirstRun (the resource's property FirstRun) = allow."
+            return Hint(
+                "deploy with the parameter FirstRun (the resource's property FirstRun) = allow."
+            )
         case "codedeploy":
-            return "set LOCKGATE_FIRST_RUN=allow on the function for this deployment."
+            return Hint("set LOCKGATE_FIRST_RUN=allow on the function for this deployment.")
         case _:
-            return f'send {{"action": "{action}", "first_run": "allow"}}.'
+            return Hint(make_command(action, first_run="allow"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
 from lockgate.core.events import FilesWarned, Planned, Warned
 from lockgate.core.file_warnings import warn_of_applied
+from lockgate.core.hint import Hint, join_hints
 from lockgate.core.listing import digest_catalog
 from lockgate.core.older_package import RecordedRuns, find_objection
 from lockgate.core.plan import make_plan
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from typing import Any
 
-    from lockgate.core.address import Address
     from lockgate.core.catalog import Catalog
     from lockgate.core.events import Event
     from lockgate.core.plan import Plan
@@ -107,14 +108,14 @@ def warn_of_ahead(facts: Facts, policy: RunPolicy, plan: Plan) -> Generator[Even
     """Say why newer versions are not undone, if the settings ask for that."""
     if plan.objection is not None and policy.rollback is Rollback.DEPLOY:
         text = "The database is ahead of this package and is not brought back:"
-        yield Warned(f"{text} {plan.objection} {hint_at_down(policy.address, facts.files)}")
+        yield Warned(join_hints(text, plan.objection, hint_at_down(facts.files)))
 
 
-def hint_at_down(address: Address, catalog: Catalog) -> str:
+def hint_at_down(catalog: Catalog) -> Hint:
     """Return how an operator undoes what is ahead of a catalog."""
     version = "0" if catalog.latest is None else catalog.latest.text
-    command = address.write("down", "--target", version, "--reason", "back to this package")
-    return f"To undo it on purpose: {command}{address.explain()}"
+    command = make_command(Action.DOWN, target=version, reason="back to this package")
+    return Hint("To undo it on purpose: ", command)
 
 
 def refuse_unknown(steps: Sequence[Step]) -> None:

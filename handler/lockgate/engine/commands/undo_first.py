@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.events import Planned, Warned
+from lockgate.core.hint import Hint, join_hints
 from lockgate.core.history import History
 from lockgate.core.policy import Rollback
 from lockgate.core.undo_facts import UndoFacts
@@ -55,7 +56,7 @@ def undo_ahead(
         OutcomeUnknown: an interrupted step may be done or not.
     """
     if plan.objection is not None:
-        raise UndoRefused(plan.objection, hint=hint_at_down(policy.address, facts.files))
+        raise UndoRefused(plan.objection, hint=hint_at_down(facts.files))
     rows = select_ids(facts.history, {row.migration_id for row in _versions_ahead(plan)})
     undo_plan = yield from _reverse(facts, rows, policy, is_shown=is_shown)
     recorded = yield from _read_recorded(rows)
@@ -120,10 +121,10 @@ def _leave_drifted(plan: Plan, policy: RunPolicy) -> Generator[Event, Any, Plan]
     return plan
 
 
-def describe_ahead(error: LockgateError, verb: str) -> str:
+def describe_ahead(error: LockgateError, verb: str) -> Hint:
     """Return why newer versions are not undone; ``verb`` is "is" or "was"."""
     text = f"The database is ahead of this package and {verb} not brought back:"
-    return f"{text} {error.message} {error.hint or ''}".rstrip()
+    return join_hints(text, error.message, error.hint)
 
 
 def _versions_ahead(plan: Plan) -> tuple[Applied, ...]:

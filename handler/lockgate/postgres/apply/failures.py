@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
 from lockgate.core.analysis import place_of
 from lockgate.core.failure import Failure, StepFailed, make_excerpt, mask, without_row_data
+from lockgate.core.hint import Hint
+from lockgate.core.request import Action
 from lockgate.core.server_error import public_context, public_detail, terminal_only
 from lockgate.core.sql.script import find_invisible
 from lockgate.errors import LockLost
@@ -59,8 +62,11 @@ def lock_lost(token: int) -> LockLost:
     return LockLost(
         "Another run, or an operator's unlock, took the migration lock (token"
         f" {token} is no longer valid).",
-        hint="Run `lockgate history`: if an operator released the lock, it shows the reason. Otherwise"
-        " invoke again: the other run may have done the work.",
+        hint=Hint(
+            "Look whether an operator released the lock, and why: ",
+            make_command(Action.HISTORY),
+            ". Otherwise invoke again: the other run may have done the work.",
+        ),
     )
 
 

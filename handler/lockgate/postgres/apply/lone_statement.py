@@ -13,9 +13,12 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_repair_command
 from lockgate.core.analysis import place_of
 from lockgate.core.failure import Failure, OutOfTime, StepFailed, mask
+from lockgate.core.hint import Hint
 from lockgate.core.refusal import make_unknown
+from lockgate.core.request import Repair
 from lockgate.core.resumption import find_begun, find_question
 from lockgate.core.statement_verdict import (
     CatalogFacts,
@@ -248,8 +251,9 @@ class LoneStatement:
 def with_unknown_commit(error: StepFailed, migration: Migration) -> StepFailed:
     """Return the failure of a step that may have committed an unknown part."""
     version = migration.migration_id
-    hint = (
+    hint = Hint(
         "Check what it has done. Then add a check to the file (migrate:verify, or `verify` in Python),"
-        f' or count it as applied: lockgate repair --mark {version} --reason "…" --apply'
+        " or record it as applied: ",
+        make_repair_command(Repair.MARK, version),
     )
     return StepFailed(replace(error.failure, has_committed=True, hint=hint))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
+from lockgate.core.hint import Hint
 from lockgate.core.lease import Holder, LockAction, Terms, decide_lock_action
+from lockgate.core.request import Action
 from lockgate.errors import DatabaseBusy
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.server.statement_result import StatementError
@@ -95,7 +98,7 @@ class Lock:
                 return holder, is_gone
         raise DatabaseBusy(
             f"The lock was not released: at each of {_ATTEMPTS} attempts another run had just taken it.",
-            hint="Run `lockgate status` to see who holds it now.",
+            hint=Hint("See who holds it now: ", make_command(Action.STATUS)),
         )
 
     def end_session(self, holder: Holder) -> bool:

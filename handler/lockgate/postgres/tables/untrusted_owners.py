@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from lockgate.core.address import make_command
+from lockgate.core.hint import Hint
+from lockgate.core.request import Action
 from lockgate.errors import HistoryUnusable, TargetUnsuitable
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.quoting import quote_literal, write_name
@@ -102,7 +105,7 @@ def refuse_new_untrusted_owner(schema: str) -> TargetUnsuitable:
     return TargetUnsuitable(
         f"Schema {schema}, one of Lockgate's tables in it, or a trigger on one of them, now belongs to a"
         " role which this role is not a member of.",
-        hint="Run `lockgate status`, which names it.",
+        hint=Hint("Find out which one: ", make_command(Action.STATUS)),
     )
 
 
