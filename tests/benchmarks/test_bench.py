@@ -118,19 +118,45 @@ def test_program_that_fails_has_no_number(
     assert "| broken | failed |" in describe(record)
 
 
-def test_ratio_of_two_builds_is_taken_within_each_round() -> None:
+def outcomes_of(before: list[float], after: list[float]) -> dict[str, Outcome]:
+    """Return the outcomes of two builds that took these times."""
+    return {
+        BEFORE: Outcome([Sample(ms, 0, 0) for ms in before]),
+        OURS: Outcome([Sample(ms, 0, 0) for ms in after]),
+    }
+
+
+def test_change_is_the_mean_of_the_rounds_ratios() -> None:
     """A slow round slows both builds, so that its ratio is like that of the others."""
-    before = Outcome([Sample(ms, 0, 0) for ms in (100, 200, 400)])
-    after = Outcome([Sample(ms, 0, 0) for ms in (110, 220, 440)])
-    shown = describe_change("one", {BEFORE: before, OURS: after})
-    assert "one: 200 ms before, 220 ms now, ratio 1.100 (1.100 to 1.100) in 3 rounds" == shown
+    before = [100.0 * 2 ** (n % 3) for n in range(15)]
+    shown = describe_change("one", outcomes_of(before, [1.05 * ms for ms in before]))
+    assert (
+        "one: 200 ms before, 210 ms now, ratio 1.050 (1.050 to 1.050) in 15 rounds, at most 1.1"
+    ) == shown
 
 
-def test_ratio_of_one_round_has_no_interval() -> None:
-    """One round says nothing about how much a ratio varies."""
-    single = Outcome([Sample(100, 0, 0)])
-    shown = describe_change("one", {BEFORE: single, OURS: single})
-    assert "one: 1 rounds, which are too few for an interval" == shown
+def test_interval_of_a_change_is_that_of_student() -> None:
+    """Halved and doubled times cancel out, and few rounds widen the interval."""
+    after = [100.0, *(50.0, 200.0) * 7]
+    shown = describe_change("one", outcomes_of([100.0] * 15, after))
+    # The logarithms are one 0 and fourteen times ±ln 2; their deviation is ln 2, and t is 2.145.
+    assert (
+        "one: 100 ms before, 100 ms now, ratio 1.000 (0.681 to 1.468) in 15 rounds,"
+        " not proved to be at most 1.1"
+    ) == shown
+
+
+def test_many_rounds_use_the_last_value_of_the_table() -> None:
+    """More rounds than the table has give an interval, too."""
+    shown = describe_change("one", outcomes_of([100.0] * 100, [50.0, 200.0] * 50))
+    assert "ratio 1.000 (0.867 to 1.153) in 100 rounds" in shown
+
+
+@pytest.mark.parametrize("rounds", [1, 14])
+def test_ratio_of_few_rounds_has_no_interval(rounds: int) -> None:
+    """Few rounds say little about how much a ratio varies."""
+    shown = describe_change("one", outcomes_of([100.0] * rounds, [100.0] * rounds))
+    assert f"one: {rounds} rounds, which are too few for an interval (15)" == shown
 
 
 def test_earlier_build_takes_part_in_each_round(tmp_path: Path) -> None:
