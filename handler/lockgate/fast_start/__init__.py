@@ -1,1 +1,1 @@
-"""Optimisations of the start: each one is a module, whose docstring gives its gain."""
+"""Optimisations of the start, one in each module. ``docs/cold-start.md`` has the gain of each."""

@@ -1,7 +1,7 @@
 """Stubs for modules that another module imports but rarely uses.
 
 While `placed_stubs` is active, importing one of the given names returns a stub. A module imported in
-that time keeps the stub; every later import gets the real module.
+that time keeps the stub; every later import gets the real module. `driver` uses it.
 """
 
 from __future__ import annotations
