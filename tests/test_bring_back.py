@@ -111,6 +111,71 @@ def test_plan_brings_nothing_back_at_other_levels(stack: Project, level: str) ->
     assert (Status.UP_TO_DATE, ()) == (report.status, report.pending)
 
 
+def runs_with_facts(project: Project) -> list[int]:
+    """Return the tokens of the runs whose undo facts are kept."""
+    rows = project.database.run(
+        "SELECT token FROM lockgate.migration_run WHERE undo_facts IS NOT NULL ORDER BY token"
+    )
+    return [row[0] for row in rows]
+
+
+def test_several_deploys_are_brought_back_by_the_facts_of_each(stack: Project) -> None:
+    """Facts stay while an older package may need them, and go with what they are about."""
+    deploy(stack, 1)
+    deploy(stack, 1, 2)
+    deploy(stack, 1, 2, 3)
+    assert [1, 2, 3] == runs_with_facts(stack)
+    report = deploy(stack, 1)
+    assert (Status.ROLLED_BACK, ["3", "2"]) == (
+        report.status,
+        [one.version for one in report.reverted],
+    )
+    assert [1] == runs_with_facts(stack)
+
+
+def test_facts_behind_a_run_without_any_are_removed(stack: Project) -> None:
+    """What lies behind a run that recorded nothing can no longer be undone by its facts."""
+    deploy(stack, 1)
+    deploy(stack, 1, 2)
+    stack.settings["LOCKGATE_ROLLBACK"] = "run"
+    deploy(stack, 1, 2, 3)
+    assert [] == runs_with_facts(stack)
+    stack.settings["LOCKGATE_ROLLBACK"] = "deploy"
+    deploy(stack, 1, 2, 3, 4)
+    assert [4] == runs_with_facts(stack)
+    assert Status.ROLLED_BACK == deploy(stack, 1, 2, 3).status
+    refused(deploy(stack, 1), "It cannot be proved that an automatic undo is safe", ["2", "3"])
+
+
+def test_facts_of_the_last_deploys_are_kept(stack: Project) -> None:
+    """The facts of the last ten deploys are kept, however many there were."""
+    for number in range(1, 14):
+        stack.write({f"{number}_t.sql": UP.format(f"t{number}")})
+        assert Status.APPLIED == stack.run().status
+    assert list(range(4, 14)) == runs_with_facts(stack)
+
+
+def test_run_with_nothing_to_do_removes_no_facts(stack: Project) -> None:
+    """A run that changes nothing writes nothing, not even to remove what is of no use."""
+    deploy(stack, 1)
+    stack.database.run("UPDATE lockgate.migration_run SET catalog_digest = NULL")
+    stack.database.run("UPDATE lockgate.migration_history SET run_id = 'other'")
+    before = stack.database.run("SELECT ctid, xmin FROM lockgate.migration_run")
+    assert Status.UP_TO_DATE == deploy(stack, 1).status
+    assert before == stack.database.run("SELECT ctid, xmin FROM lockgate.migration_run")
+    assert [1] == runs_with_facts(stack)
+    deploy(stack, 1, 2)
+    assert [2] == runs_with_facts(stack)
+
+
+def test_tables_of_an_earlier_build_keep_no_facts(stack: Project) -> None:
+    """Where an earlier build left no column for facts, the next run adds it and keeps its own."""
+    deploy(stack, 1)
+    stack.database.run("ALTER TABLE lockgate.migration_run DROP COLUMN undo_facts")
+    assert Status.APPLIED == deploy(stack, 1, 2).status
+    assert [2] == runs_with_facts(stack)
+
+
 def test_package_that_lacks_files_undoes_nothing(stack: Project) -> None:
     """A package whose exact catalog was never recorded undoes nothing."""
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status

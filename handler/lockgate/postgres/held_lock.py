@@ -33,6 +33,7 @@ from lockgate.postgres.tables.run_table import (
     finish_sql,
     is_finished,
     note_commit_sql,
+    prune_facts_sql,
     undo_facts_sql,
 )
 from lockgate.postgres.tables.stub import creation_sql, read_made, removal_sql
@@ -311,6 +312,7 @@ class HeldLock:
         statements = [
             ownership_check_sql(self._tables),
             finish_sql(self._tables, self._stamp.run_id, outcome),
+            *([prune_facts_sql(self._tables)] if self._has_committed else []),
             release_sql(self._tables, self._stamp.token, self._stamp.run_id),
         ]
         self._connection.own(writes=True).send(";\n".join(statements))

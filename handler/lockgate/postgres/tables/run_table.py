@@ -62,6 +62,24 @@ _READ_FACTS = """
 SELECT undo_facts::text FROM {run} WHERE run_id = ANY (ARRAY[{ids}]) ORDER BY token, run_id
 """
 
+# A package undoes everything above it. So the facts of a run are useless once its versions are gone, or
+# once a later run has applied a version without recording facts. A deploy is a run that left exactly its
+# package's migrations in the database; only the last ones are kept, because facts are large.
+_KEPT_DEPLOYS = 10
+_PRUNE_FACTS = """
+UPDATE {run} AS r SET undo_facts = NULL
+WHERE r.undo_facts IS NOT NULL
+  AND (NOT EXISTS (SELECT FROM {history} AS h
+                   WHERE h.run_id = r.run_id AND h.version IS NOT NULL)
+       OR EXISTS (SELECT FROM {run} AS later
+                  WHERE later.token > r.token AND later.undo_facts IS NULL
+                    AND EXISTS (SELECT FROM {history} AS h
+                                WHERE h.run_id = later.run_id AND h.version IS NOT NULL))
+       OR r.token <= (SELECT deploy.token FROM {run} AS deploy
+                      WHERE deploy.catalog_digest IS NOT NULL
+                      ORDER BY deploy.token DESC OFFSET {kept} LIMIT 1))
+"""
+
 # Runs of an earlier build did not set `has_committed`, so status and report count as well. `unlock`
 # changes no migration. Tables of an earlier build lack the column; then its name refers to the NULL
 # outside the subquery.
@@ -87,6 +105,11 @@ def undo_facts_sql(tables: Tables, run_id: str, facts: str) -> str:
     return _STORE_FACTS.format(
         run=tables.run, facts=quote_literal(facts), run_id=quote_literal(run_id)
     )
+
+
+def prune_facts_sql(tables: Tables) -> str:
+    """Return the statement that removes the undo facts of runs that can no longer be undone by them."""
+    return _PRUNE_FACTS.format(run=tables.run, history=tables.history, kept=_KEPT_DEPLOYS)
 
 
 def read_undo_facts(
