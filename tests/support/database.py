@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import secrets
+import shutil
 import socket
 import ssl
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pg8000.native
 
@@ -16,7 +20,11 @@ from lockgate.local.server import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+# A new database is 300 files. In memory, creating and removing them takes an eighth of the CPU time.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the servers make private folders in it
+# Several servers run at once, each with some databases; a container's 64 MB would not do.
+_ENOUGH_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +165,20 @@ def _trust(ca_file: Path) -> ssl.SSLContext:
 @contextmanager
 def running_server(root: Path | None) -> Iterator[EmbeddedServer]:
     """Give a running server on which databases can be created."""
-    with EmbeddedServer(root=root) as server:
+    with _start_in_memory(root) as server:
         _makers[server] = maker = _Maker(server)
         try:
             yield server
         finally:
             del _makers[server]
             maker.close()
+
+
+def _start_in_memory(root: Path | None) -> EmbeddedServer:
+    """Start a server whose files are in memory, if there is enough of it."""
+    has_room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES
+    with mock.patch.object(tempfile, "tempdir", str(_MEMORY) if has_room else tempfile.tempdir):
+        return EmbeddedServer(root=root).start()
 
 
 @contextmanager
