@@ -22,7 +22,7 @@ from lockgate.engine.decision import (
 from lockgate.engine.lock_wait import LockWait
 from lockgate.engine.locked_run import LockedRun
 from lockgate.engine.reader import Reader
-from lockgate.engine.step import LookAgain, Step
+from lockgate.engine.run_step import StepBeforeLock
 from lockgate.engine.under_lock import PlanStage
 from lockgate.errors import DatabaseBusy
 from lockgate.fast_start.dataclass import dataclass
@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from lockgate.engine.context import RunContext
     from lockgate.engine.decision import Stage
     from lockgate.engine.dependencies import HeldLock, RunDependencies
+    from lockgate.engine.run_step import Following, RunStep
 
 # Of the server's lock table one run takes at most this share; a statement takes a few locks.
 _LOCK_TABLE_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Decide(Step):
+class Decide(StepBeforeLock):
     """Read what the command needs, and let it decide.
 
     ``known`` is how many versioned migrations are known to be applied as they are in the files.
@@ -54,7 +55,7 @@ class Decide(Step):
     known: int | None
     is_settled: bool
 
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Return what the command decides."""
         run, probe = self.run, self.probe
         if self.listing is not None and not self.is_settled:
@@ -135,20 +136,16 @@ def make_terms(run: RunContext, probe: Probe) -> Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeLock(Step):
+class TakeLock(StepBeforeLock):
     """Wait for the lock."""
 
     run: RunContext
     probe: Probe
     policy: RunPolicy
     stage: Stage
+    starts_work = True
 
-    @property
-    def starts_work(self) -> bool:
-        """Nothing is installed and no lock taken when time is over."""
-        return True
-
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Work under the lock. If another run released it meanwhile, look again."""
         run, needed = self.run, self.run.dependencies
         _install(run, self.probe)
@@ -157,12 +154,12 @@ class TakeLock(Step):
             lock = waiting.take(make_terms(run, self.probe))
         if lock is None:
             needed.events.add(events.HolderSeen(None))
-            return LookAgain()
+            return None
         return _begin_work(run, self.probe, lock, self.policy, self.stage)
 
 
 @dataclass(frozen=True, slots=True)
-class _FreeDeadLock(Step):
+class _FreeDeadLock(StepBeforeLock):
     """Release a lock left by a run that died after finishing its work."""
 
     run: RunContext
@@ -170,7 +167,7 @@ class _FreeDeadLock(Step):
     policy: RunPolicy
     stage: Stage
 
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Try once. If the holder lives, there is still nothing to do."""
         if not self.probe.is_held or self.probe.is_read_only:
             return Status.UP_TO_DATE
@@ -191,20 +188,20 @@ def _install(run: RunContext, probe: Probe) -> None:
 
 def _begin_work(
     run: RunContext, probe: Probe, lock: HeldLock, policy: RunPolicy, stage: Stage
-) -> Step:
+) -> RunStep:
     run.dependencies.events.add(events.LockTaken(lock.taken.token, lock.taken.former_owner))
     run.begin_stage()
     return PlanStage(LockedRun(run, probe, lock, policy, stage), stage)
 
 
 @dataclass(frozen=True, slots=True)
-class _BreakLock(Step):
+class _BreakLock(StepBeforeLock):
     """Free the lock of another run, as an operator asks."""
 
     run: RunContext
     probe: Probe
 
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Break the lock; warn if the session of its holder still runs."""
         needed = self.run.dependencies
         needed.events.add(events.ChangeAttempted())

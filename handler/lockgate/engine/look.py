@@ -12,7 +12,7 @@ from lockgate.core import events
 from lockgate.core.listing import find_known
 from lockgate.core.request import Action, Request
 from lockgate.engine.needs import NEEDS, Need
-from lockgate.engine.step import Step
+from lockgate.engine.run_step import StepBeforeLock
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Status
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from lockgate.core.probe import Probe
     from lockgate.engine.context import RunContext
     from lockgate.engine.dependencies import RunDependencies
+    from lockgate.engine.run_step import Following
 
 # What has nothing to do if files and history agree.
 _FOR_PENDING = frozenset({Action.UP, Action.PLAN})
 
 
 @dataclass(frozen=True, slots=True)
-class Look(Step):
+class Look(StepBeforeLock):
     """Look at server and folder."""
 
     run: RunContext
 
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """End if there is nothing to do and the lock is free; otherwise, decide."""
         needed, request = self.run.dependencies, self.run.request
         probe, listing = _look(needed, request)

@@ -1,16 +1,24 @@
-"""The story of one request, and the one loop that carries it.
+"""The story of one request, step by step, and the one loop that goes from step to step.
 
 ::
 
-    look ──── nothing to do, and the lock is free ───────────────── report
-      └ decide ──── nothing to do, refused, or only shown ────────── report
-           └ take the lock ── decide again, apply ── record, release ── report
+    Look            look at the server and read the files        look.py
+      │               └─ nothing to do, the lock is free: end
+    Decide          let the command decide                       before_lock.py, commands/
+      │               └─ nothing to do, refused, only shown: end
+    TakeLock        wait for the lock                            before_lock.py, lock_wait.py
+      │
+    PlanStage       read the history, let the command plan       under_lock.py, commands/
+      │
+    ApplySegments   apply the plan, one transaction at a time    under_lock.py, locked_run.py
+      │
+    Finish          record the end and release the lock          under_lock.py
 
-Each step returns the next one, and the last one a status. The loop in `_carry_out` meets whatever
-comes in between: a broken connection, a failed step, the deadline. What follows is decided in
-`engine.retry` and nowhere else. Knows protocols; knows no AWS, no SQL and no clock of its own.
+Each step returns the next one, and the last one a status. A broken connection, a failed migration or
+the deadline interrupts a step. Then `retry` decides what follows, and `interruptions` does it. The
+report is made from the events that the steps add.
 
-With nothing pending no lock is taken, and nothing is imported that only work needs: `Look` is the door.
+`Look` imports the other steps, and only if it is not the last one.
 """
 
 from __future__ import annotations
@@ -21,18 +29,8 @@ from lockgate.core import events
 from lockgate.core.failure import ConnectionLost, OutOfTime, StepFailed
 from lockgate.core.run_state import RunState
 from lockgate.engine.context import RunContext
+from lockgate.engine.interruptions import follow_failure, follow_loss, stop
 from lockgate.engine.look import Look
-from lockgate.engine.retry import (
-    AfterFailure,
-    AfterLoss,
-    Phase,
-    decide_after_failure,
-    decide_after_loss,
-    make_stop,
-    make_unreachable,
-    retry_pause,
-)
-from lockgate.engine.step import LookAgain
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.make_report import make_report
@@ -40,10 +38,9 @@ from lockgate.report.refusal import status_of
 from lockgate.report.report import Report, Status
 
 if TYPE_CHECKING:
-    from lockgate.core.failure import Failure
     from lockgate.core.request import Request
     from lockgate.engine.dependencies import RunDependencies
-    from lockgate.engine.step import Step
+    from lockgate.engine.run_step import Following
 
 
 @dataclass(slots=True)
@@ -74,98 +71,26 @@ class Runner:
         return report
 
 
-def _carry_out(context: RunContext) -> Status:
+def _carry_out(run: RunContext) -> Status:
     """Go from step to step until there is a status.
 
     Raises:
         LockgateError: the run failed or was refused before it had the lock.
     """
-    following: Step | Status = Look(context)
+    following: Following = None
     while not isinstance(following, Status):
-        step = Look(context) if isinstance(following, LookAgain) else following
+        step = following or Look(run)
         try:
-            following = _stop(context, step) if step.starts_work and context.is_over else step.do()
+            following = stop(run, step) if step.starts_work and run.is_over else step.do()
         except ConnectionLost as error:
-            following = _follow_loss(context, step, error)
+            following = follow_loss(run, step, error)
         except OutOfTime as error:
-            following = _stop(context, step, error.failure)
+            following = stop(run, step, error.failure)
         except StepFailed as error:
-            following = _follow_failure(context, step, error.failure)
+            following = follow_failure(run, step, error.failure)
         except LockgateError as error:
             following = step.fail(error)
     return following
-
-
-def _follow_loss(context: RunContext, step: Step, error: ConnectionLost) -> Step | Status:
-    """Return what follows a broken connection, as `decide_after_loss` says."""
-    phase = step.phase
-    context.losses[phase] += 1
-    losses = context.losses[phase]
-    verdict = decide_after_loss(
-        phase, losses, is_over=context.is_over, is_retaking=step.is_retaking
-    )
-    _note_loss(context, phase, verdict, error)
-    match verdict:
-        case AfterLoss.START_AGAIN:
-            context.dependencies.database.close()
-            return LookAgain()
-        case AfterLoss.RETAKE_LOCK:
-            return step.retake()
-        case AfterLoss.STOP:
-            return _stop(context, step)
-        case AfterLoss.GIVE_UP:
-            return step.fail(make_unreachable(phase, losses, str(error)))
-        case AfterLoss.LEAVE_LOCK:
-            return step.leave_lock(str(error))
-
-
-def _note_loss(
-    context: RunContext, phase: Phase, verdict: AfterLoss, error: ConnectionLost
-) -> None:
-    is_taken_up = verdict in {AfterLoss.START_AGAIN, AfterLoss.RETAKE_LOCK}
-    if is_taken_up or phase is Phase.BEFORE_LOCK:
-        context.dependencies.events.add(events.ConnectionBroke(str(error), error.sqlstate))
-    # While finishing, nothing can be lost unless something was committed.
-    if phase is not Phase.FINISHING or context.state.has_committed:
-        context.dependencies.events.add(events.AnswerLost())
-
-
-def _follow_failure(context: RunContext, step: Step, failure: Failure) -> Step | Status:
-    """Return what follows a failed step of a migration, as `decide_after_failure` says."""
-    key, parts = step.segment_key, step.parts
-    verdict = decide_after_failure(
-        failure,
-        tries=context.tries[key],
-        most_tries=context.dependencies.options.lock_retries,
-        is_cancelled=step.was_cancelled,
-        is_over=context.is_over,
-        parts=parts,
-    )
-    match verdict:
-        case AfterFailure.STOP:
-            return _stop(context, step, failure)
-        case AfterFailure.SPLIT:
-            context.dependencies.events.add(events.SegmentSplit(failure.sqlstate, parts))
-            return step.split()
-        case AfterFailure.RETRY:
-            _pause(context, key, failure)
-            return step.plan_again()
-        case AfterFailure.FAIL:
-            return step.fail(step.make_error(failure))
-
-
-def _pause(context: RunContext, key: str, failure: Failure) -> None:
-    """Give the blocking session time to finish."""
-    context.tries[key] += 1
-    needed, attempt = context.dependencies, context.tries[key]
-    needed.events.add(events.SegmentRetried(failure, attempt))
-    with needed.events.phase("apply"):
-        needed.deadline.pause(needed.clock, retry_pause(attempt, needed.jitter()))
-
-
-def _stop(context: RunContext, step: Step, cut_off: Failure | None = None) -> Step | Status:
-    interrupted_by = context.dependencies.deadline.interrupted_by
-    return step.fail(make_stop(step.phase, interrupted_by, cut_off))
 
 
 def _make_end(report: Report) -> events.RunFinished:

@@ -10,7 +10,7 @@ from lockgate.core.failure import MigrationStepFailed
 from lockgate.core.migration import Direction
 from lockgate.core.segment import split_segment
 from lockgate.engine.retry import Phase, may_finish
-from lockgate.engine.step import Step
+from lockgate.engine.run_step import RunStep, SegmentStep
 from lockgate.errors import DatabaseUnreachable, LockgateError, LockLost, RunIncomplete
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.make_report import make_outcome
@@ -22,21 +22,18 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Segment
     from lockgate.engine.decision import Stage, Work
     from lockgate.engine.locked_run import LockedRun
+    from lockgate.engine.run_step import Following
 
 
-class _HeldStep(Step):
+class _HeldStep(RunStep):
     """A step of a stage, while the lock is held."""
 
     __slots__ = ()
     locked: LockedRun
     stage: Stage
+    phase = Phase.HELD
 
-    @property
-    def phase(self) -> Phase:
-        """The lock is held."""
-        return Phase.HELD
-
-    def fail(self, error: LockgateError) -> Step | Status:
+    def fail(self, error: LockgateError) -> Following:
         """Return what the stage says about the error."""
         locked = self.locked
         if isinstance(error, RunIncomplete) and self.stage.keeps_facts:
@@ -46,21 +43,21 @@ class _HeldStep(Step):
         except LockgateError as last:
             return _end_with(locked, last)
 
-    def retake(self) -> Step:
+    def reconnect(self) -> RunStep:
         """Take the lock up, then plan the stage anew."""
         return _Retake(self.locked, self)
 
-    def go_on(self, *, is_held: bool) -> Step | Status:
+    def go_on(self, *, is_held: bool) -> Following:
         """Plan the stage anew with the lock taken up, which a run that is not over always has."""
         assert is_held
         self.locked.events.add(events.ConnectionRestored())
         return self.plan_again()
 
-    def plan_again(self) -> Step:
+    def plan_again(self) -> RunStep:
         """Plan the rest of the stage anew."""
         return PlanStage(self.locked, self.stage)
 
-    def succeed(self) -> Step | Status:
+    def succeed(self) -> Following:
         """Return what follows the stage, or record how the work ends."""
         if self.stage.keeps_facts:
             self.locked.store_facts()
@@ -77,7 +74,7 @@ class PlanStage(_HeldStep):
     locked: LockedRun
     stage: Stage
 
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Apply what is planned, or end the stage."""
         work = self.locked.plan(self.stage)
         step = replace(self, stage=work.stage or self.stage)
@@ -91,20 +88,16 @@ class PlanStage(_HeldStep):
 
 
 @dataclass(frozen=True, slots=True)
-class ApplySegments(_HeldStep):
+class ApplySegments(_HeldStep, SegmentStep):
     """Apply the first of the segments that wait."""
 
     locked: LockedRun
     stage: Stage
     work: Work
     waiting: tuple[Segment, ...]
+    starts_work = True
 
-    @property
-    def starts_work(self) -> bool:
-        """No segment is sent when time is over."""
-        return True
-
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Apply it, and return what is left of the stage."""
         following = self.waiting[1] if len(self.waiting) > 1 else None
         self.locked.apply(self.waiting[0], following, self.work)
@@ -127,7 +120,7 @@ class ApplySegments(_HeldStep):
         """Whether the watch has cancelled a statement because time was over."""
         return self.locked.lock.was_cancelled
 
-    def split(self) -> Step:
+    def split(self) -> RunStep:
         """Apply the segment in two transactions."""
         return replace(self, waiting=(*split_segment(self.waiting[0]), *self.waiting[1:]))
 
@@ -138,7 +131,7 @@ class ApplySegments(_HeldStep):
 
 
 @dataclass(frozen=True, slots=True)
-class Finish(Step):
+class Finish(RunStep):
     """Record how the run ended and release the lock, in one transaction.
 
     Commits before this one are asynchronous, so a server that crashed may have lost some: then the
@@ -147,31 +140,27 @@ class Finish(Step):
 
     locked: LockedRun
     status: Status
+    phase = Phase.FINISHING
 
-    @property
-    def phase(self) -> Phase:
-        """All that is left is to record and release."""
-        return Phase.FINISHING
-
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Record and release."""
         locked = self.locked
         if not may_finish(locked.run.losses[Phase.FINISHING]):
-            return self.leave_lock("the connection broke again and again")
+            return self._leave_lock("the connection broke again and again")
         with locked.events.phase("finish"):
             endpoint = locked.run.dependencies.database.endpoint
             locked.lock.finish(make_outcome(locked.events, self.status, endpoint))
         return self.status
 
-    def fail(self, error: LockgateError) -> Step | Status:
+    def fail(self, error: LockgateError) -> Following:
         """Leave the lock to the next run."""
-        return self.leave_lock(error.message)
+        return self._leave_lock(error.message)
 
-    def retake(self) -> Step:
+    def reconnect(self) -> RunStep:
         """Take the lock up, then see what is left of the work."""
         return _Retake(self.locked, self)
 
-    def go_on(self, *, is_held: bool) -> Step | Status:
+    def go_on(self, *, is_held: bool) -> Following:
         """Begin the work again, which finds it done unless commits were lost; or only finish."""
         locked = self.locked
         if not is_held:
@@ -183,7 +172,7 @@ class Finish(Step):
         locked.look_again()
         return self
 
-    def leave_lock(self, reason: str) -> Status:
+    def _leave_lock(self, reason: str) -> Status:
         """End without releasing the lock; what the report claims must still be true."""
         locked, why = self.locked, reason.rstrip(".")
         locked.events.add(events.LockNotReleased(reason))
@@ -207,43 +196,35 @@ class Finish(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class _Retake(Step):
+class _Retake(RunStep):
     """Connect again and take the lock up, then go on with what was interrupted."""
 
     locked: LockedRun
     interrupted: _HeldStep | Finish
+    is_retaking = True
 
     @property
     def phase(self) -> Phase:
         """The phase that was interrupted."""
         return self.interrupted.phase
 
-    @property
-    def is_retaking(self) -> bool:
-        """It is."""
-        return True
-
-    def do(self) -> Step | Status:
+    def do(self) -> Following:
         """Take it up and go on."""
         if self.phase is Phase.HELD:
             self.locked.doubt_measures()
         is_held = self.locked.lock.recover()
         return self.interrupted.go_on(is_held=is_held)
 
-    def fail(self, error: LockgateError) -> Step | Status:
+    def fail(self, error: LockgateError) -> Following:
         """Return what follows where it was interrupted."""
         return self.interrupted.fail(error)
 
-    def retake(self) -> Step:
+    def reconnect(self) -> RunStep:
         """Try it once more."""
         return self
 
-    def leave_lock(self, reason: str) -> Status:
-        """Leave the lock to the next run."""
-        return self.interrupted.leave_lock(reason)
 
-
-def _follow(locked: LockedRun, following: Stage | Status) -> Step:
+def _follow(locked: LockedRun, following: Stage | Status) -> RunStep:
     """Begin another stage, or finish."""
     if isinstance(following, Status):
         locked.pass_on_notes()
@@ -252,7 +233,7 @@ def _follow(locked: LockedRun, following: Stage | Status) -> Step:
     return PlanStage(locked, following)
 
 
-def _end_with(locked: LockedRun, error: LockgateError) -> Step:
+def _end_with(locked: LockedRun, error: LockgateError) -> RunStep:
     """Finish with an error, once it is known what it has left behind."""
     if isinstance(error, LockLost):
         locked.events.add(events.LockLost())
