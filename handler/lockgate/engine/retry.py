@@ -1,7 +1,19 @@
-"""What a run does when something comes in between: every decision about trying again is made here.
+"""Decides what a run does after a broken connection, a failed migration or the deadline.
 
-A connection breaks, a statement fails, or time is over. `engine.run` has the one loop that meets these
-and carries out what is decided here. Pure: knows no server and no clock.
+Whether a step of the run is done again is decided here and nowhere else: connecting, taking the lock,
+applying a segment, recording the end. `interruptions` carries it out.
+
+What is done again *inside* one step is decided where it is sent, because only that code knows that
+nothing was changed or lost:
+
+* ``postgres/server/connector.py`` connects again while a server starts or a password is rotated.
+* ``engine/lock_wait.py`` waits while another run holds the lock. ``postgres/tables/lock.py`` starts
+  over if the holder changed between its statements, and waits for a dead run's session to end.
+* ``postgres/database.py`` (`install`) and ``postgres/held_lock.py`` (`finish`) send Lockgate's own
+  statements again if another session creates or uses the same tables.
+* ``postgres/apply/`` repeats a transaction that it has rolled back itself, to lock what a script drops
+  (``data_loss_guard.py``) or to find the migration at fault (``replay.py``). Before a statement outside
+  a transaction, it waits for another session that builds the same index (``lone_statement.py``).
 """
 
 from __future__ import annotations
@@ -9,6 +21,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from lockgate.core.sqlstate import CANCELLED, LOCK_CONFLICTS
 from lockgate.errors import DatabaseUnreachable, RunIncomplete
 
 if TYPE_CHECKING:
@@ -17,13 +30,10 @@ if TYPE_CHECKING:
 # How often a run takes up its work after a broken connection.
 MOST_RECOVERIES = 3
 
-# 55P03 lock_not_available, 40P01 deadlock_detected: another session was in the way, and may be gone.
-_RETRIED = frozenset({"55P03", "40P01"})
 # 53200 out_of_memory (the lock table is full), 55P04 unsafe_new_enum_value_usage, 55006 pending
 # trigger events, 25001 a transaction that must be set up first: too much for one transaction, though
 # not for several.
 _TOO_MUCH_FOR_ONE = frozenset({"53200", "55P04", "55006", "25001"})
-_CANCELLED = "57014"
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -86,11 +96,11 @@ def decide_after_failure(
     ``tries`` counts the failures of its segment that were retried before. ``is_cancelled``: Lockgate
     itself has cancelled a statement. ``parts`` is how many transactions the segment can be split into.
     """
-    if failure.sqlstate == _CANCELLED and (is_cancelled or is_over):
+    if failure.sqlstate == CANCELLED and (is_cancelled or is_over):
         return AfterFailure.STOP
     if failure.sqlstate in _TOO_MUCH_FOR_ONE and parts > 1:
         return AfterFailure.SPLIT
-    is_retryable = failure.sqlstate in _RETRIED and not failure.has_committed
+    is_retryable = failure.sqlstate in LOCK_CONFLICTS and not failure.has_committed
     if is_retryable and tries < most_tries and not is_over:
         return AfterFailure.RETRY
     return AfterFailure.FAIL

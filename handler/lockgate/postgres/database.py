@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import ConnectionLost
 from lockgate.core.migration import Language
+from lockgate.core.sqlstate import LOCK_CONFLICTS
 from lockgate.errors import LockgateError, TargetUnsuitable
-from lockgate.postgres.run_connection import IN_THE_WAY, RunConnection
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.unsupported_servers import refuse_limitless, refuse_pooler
 from lockgate.postgres.tables import lock_table
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lockgate.core.segment import Step
     from lockgate.postgres.held_lock import HeldLock
     from lockgate.postgres.records import Records
+    from lockgate.postgres.run_connection import RunConnection
 
 _CREATION_TRIES = 8
 # The search path of the role, for one message.
@@ -98,7 +99,9 @@ class Database:
             except StatementError as error:
                 is_race = error.sqlstate in CREATION_RACES
                 # A run of an earlier build may be using a table that lacks a column.
-                is_in_the_way = error.sqlstate in IN_THE_WAY and self._connection.may_wait_again()
+                is_in_the_way = (
+                    error.sqlstate in LOCK_CONFLICTS and self._connection.may_wait_again()
+                )
                 if attempt == _CREATION_TRIES - 1 or not (is_race or is_in_the_way):
                     raise self._connection.server_probe.uninstallable(error, probe) from error
                 self._connection.clock.sleep(random.uniform(0.01, 0.1) * (attempt + 1))  # noqa: S311 - jitter

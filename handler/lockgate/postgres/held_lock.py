@@ -14,6 +14,7 @@ from lockgate.core.failure import StepFailed
 from lockgate.core.migration import Language
 from lockgate.core.outcome import RowStamp
 from lockgate.core.server_events import DescriptionRefused, ReportNotStored
+from lockgate.core.sqlstate import LOCK_CONFLICTS, WAITED
 from lockgate.core.undo_facts import read_description, read_transaction
 from lockgate.postgres.apply.alembic_operations import import_plugins
 from lockgate.postgres.apply.data_loss_guard import DataLossGuard
@@ -23,7 +24,6 @@ from lockgate.postgres.apply.failures import lock_lost
 from lockgate.postgres.apply.lookahead import Lookahead
 from lockgate.postgres.apply.session import Session
 from lockgate.postgres.apply.undo_guard import UndoGuard
-from lockgate.postgres.run_connection import IN_THE_WAY
 from lockgate.postgres.server.carried_settings import read_carried_settings
 from lockgate.postgres.server.statement_result import StatementError
 from lockgate.postgres.server.watch import Watch
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from lockgate.postgres.apply.guard import Guard
     from lockgate.postgres.run_connection import RunConnection
 
-# Lock timeout, deadlock, cancellation: only these failures can be explained by blocking sessions.
-_WAITED = frozenset({"55P03", "40P01", "57014"})
 _FINISH_RETRIES = 2
 _DESCRIPTION_TIMEOUT_MS = 10_000
 # One set of facts at the beginning of a transaction, one before its COMMIT.
@@ -116,7 +114,8 @@ class HeldLock:
         try:
             self._execute(Executor(session, on_applied, self._lookahead), segment, following)
         except StepFailed as error:
-            if self._watch.blockers and error.failure.sqlstate in _WAITED:
+            # Only these failures can be explained by blocking sessions.
+            if self._watch.blockers and error.failure.sqlstate in WAITED:
                 failure = replace(error.failure, blockers=self._watch.blockers)
                 raise StepFailed(failure) from error
             raise
@@ -290,11 +289,11 @@ class HeldLock:
         self.abandon()
         refused = self._try_finish(outcome)
         for _ in range(_FINISH_RETRIES):
-            if refused in IN_THE_WAY and self._connection.may_wait_again():
+            if refused in LOCK_CONFLICTS and self._connection.may_wait_again():
                 refused = self._try_finish(outcome)
         if refused is None:
             return
-        if refused not in IN_THE_WAY:
+        if refused not in LOCK_CONFLICTS:
             self._connection.add_event(ReportNotStored(refused))
             outcome = {**outcome, "report": None}
         with self._connection.refusals():

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from lockgate.postgres.server.session_options import SessionOptions
     from lockgate.postgres.tables.table_names import Tables
 
-# Another session is reading or editing our tables, usually only for a short time.
-IN_THE_WAY = frozenset({"55P03", "40P01"})
-
 
 class RunConnection:
     """The connection of one run, and what is known about its server."""

@@ -17,6 +17,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import Failure, StepFailed
+from lockgate.core.sqlstate import LOCK_CONFLICTS
 from lockgate.errors import DataLossRefused
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.description import own_relations_sql
@@ -227,7 +228,7 @@ class DataLossGuard:
         try:
             return bool(self.connection.send(sql)[3].rows[0][0])
         except StatementError as error:
-            if error.sqlstate in {"55P03", "40P01"}:
+            if error.sqlstate in LOCK_CONFLICTS:
                 raise
             # If we may not read the table, assume it has rows.
             self.connection.send("ROLLBACK TO SAVEPOINT lockgate_look")

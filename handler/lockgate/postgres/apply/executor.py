@@ -12,6 +12,7 @@ from lockgate.core.analysis import Unit
 from lockgate.core.failure import OutOfTime, StepFailed
 from lockgate.core.migration import Direction, Language
 from lockgate.core.segment import note_sharing
+from lockgate.core.sqlstate import WAITED
 from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from lockgate.postgres.apply.session import Session
 
 # Another session was blocking, or the statement was cancelled: running it again would prove nothing.
-_TRANSIENT = frozenset({"40001", "40P01", "55P03", "57014", "53200", "55006"})
+_TRANSIENT = WAITED | {"40001", "53200", "55006"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lockgate.core.failure import Failure, StepFailed
+from lockgate.core.sqlstate import CANCELLED, LOCK_CONFLICTS
 from lockgate.core.undo_facts import Description, read_description, read_transaction
 from lockgate.core.undo_proof import (
     Creation,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 # For one query about rows.
 _QUERY_TIMEOUT_MS = 5_000
-_CANCELLED = "57014"
-_LOCK_REFUSED = frozenset({"55P03", "40P01"})
 
 # Queries restore the settings afterwards, for the script.
 _QUERY = """
@@ -184,9 +183,9 @@ class UndoGuard:
         try:
             holds = self._ask(query)[0][0]
         except StatementError as error:
-            if error.sqlstate in _LOCK_REFUSED:
+            if error.sqlstate in LOCK_CONFLICTS:
                 raise
-            is_slow = error.sqlstate == _CANCELLED
+            is_slow = error.sqlstate == CANCELLED
             reason = "within 5 s" if is_slow else f"({error.sqlstate})"
             return Unproved(what, f"could not be searched {reason}")
         return Unproved(what, why) if holds else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from lockgate.core.sqlstate import WAITED
 from lockgate.fast_start.dataclass import dataclass
 
 
@@ -16,8 +17,6 @@ class Result:
     rows: tuple[tuple[Any, ...], ...]
 
 
-# These errors have a context too (the row waited for), but their message contains no row data.
-_WAITED = frozenset({"55P03", "40P01", "57014"})
 OWN_BLOCK = "inline_code_block"
 
 
@@ -64,6 +63,7 @@ _WORDLESS = "a trigger or another function raised an error; its text is not show
 def _is_of_function(fields: dict[str, str]) -> bool:
     """Return whether a trigger or function raised the error, rather than Lockgate's own DO block."""
     context = fields.get("W", "").splitlines()
-    if not context or fields.get("C") in _WAITED:
+    # Those have a context too (the row waited for), but their message contains no row data.
+    if not context or fields.get("C") in WAITED:
         return False
     return len(context) > 1 or OWN_BLOCK not in context[0]
