@@ -99,7 +99,7 @@ def test_scripts_are_kept_for_an_undo(server: Database) -> None:
     """The scripts of the requested migrations are stored for an undo."""
     lock = take(server)
     apply_all(server, lock)
-    scripts = server.read_scripts(["2"])
+    scripts = server.records.read_scripts(["2"])
     assert ["2"] == list(scripts)
     assert "DROP TABLE b;" in (scripts["2"].down or "")
     assert len(FILES) == len(server.read_history().rows)

@@ -1,4 +1,4 @@
-"""A server in memory that implements the engine's two protocols, `Database` and `HeldLock`.
+"""A server in memory that implements the engine's protocols: `Database`, `Records` and `HeldLock`.
 
 It commits a whole segment or nothing, keeps a history with tokens, and loses connections, fails or
 refuses where a test asks for it. `tests/engine/test_fake_server.py` compares it with a real one.
@@ -66,6 +66,11 @@ class FakeServer:
         return self.holder is not None
 
     # Calls that need no lock.
+
+    @property
+    def records(self) -> FakeServer:
+        """Return itself: one class implements both protocols."""
+        return self
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
         """Return a probe whose digest matches no folder."""

@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 
     from lockgate.core.request import Request
     from lockgate.engine.decision import Ask
-    from lockgate.engine.dependencies import RunDependencies
+    from lockgate.engine.dependencies import Records, RunDependencies
 
 Decided = TypeVar("Decided")
+
+_FROM_RECORDS: dict[Need, Callable[[Records, Any], Any]] = {
+    Need.RUNS: lambda records, limit: records.read_runs(limit),
+    Need.ACTIONS: lambda records, _: records.read_actions(),
+    Need.TABLES: lambda records, _: records.list_tables(),
+    Need.CHANGED: lambda records, _: records.has_changed_anything(),
+    Need.SCRIPTS: lambda records, ids: records.read_scripts(ids),
+    Need.UNDO_FACTS: lambda records, ids: records.read_undo_facts(ids),
+}
 
 
 class Reader:
@@ -27,13 +36,7 @@ class Reader:
         self._request = request
         database = dependencies.database
         self._readers: dict[Need, Callable[[Any], Any]] = {
-            Need.RUNS: database.read_runs,
             Need.HOLDER: lambda _: database.read_holder(),
-            Need.ACTIONS: lambda _: database.read_actions(),
-            Need.TABLES: lambda _: database.list_tables(),
-            Need.CHANGED: lambda _: database.has_changed_anything(),
-            Need.SCRIPTS: database.read_scripts,
-            Need.UNDO_FACTS: database.read_undo_facts,
             Need.OPERATIONS: database.check_steps,
             Need.EVIDENCE: self._read_evidence,
             Need.CONTACT: self._read_contact,
@@ -62,12 +65,15 @@ class Reader:
         """Return what is asked for. What a command did not declare is a defect."""
         if ask.need not in NEEDS[self._request.action]:
             raise AssertionError(f"{self._request.action} does not declare {ask.need}")
+        if ask.need in _FROM_RECORDS:
+            return _FROM_RECORDS[ask.need](self._database.records, ask.subject)
         return self._readers[ask.need](ask.subject)
 
     def _read_evidence(self, subject: tuple[str, int]) -> RecordedRuns:
         digest, first_token = subject
-        has_run = self._database.has_recorded(digest, first_token)
-        return RecordedRuns(has_run=has_run, actions=self._database.read_actions())
+        records = self._database.records
+        has_run = records.has_recorded(digest, first_token)
+        return RecordedRuns(has_run=has_run, actions=records.read_actions())
 
     def _read_contact(self, subject: tuple[Any, Any]) -> Any:
         from lockgate.formats.foreign_tables import make_contact

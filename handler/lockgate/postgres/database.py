@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lockgate.core.endpoint import Endpoint
-    from lockgate.core.first_contact import Table
-    from lockgate.core.history import History, StoredScripts
+    from lockgate.core.history import History
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.probe import Probe
-    from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Step
     from lockgate.postgres.held_lock import HeldLock
     from lockgate.postgres.records import Records
@@ -68,6 +66,13 @@ class Database:
     def is_borrowed(self) -> bool:
         """Whether a pooler lends the session, for one transaction at a time."""
         return self._connection.is_borrowed
+
+    @property
+    def records(self) -> Records:
+        """What Lockgate's tables and the catalogs record."""
+        from lockgate.postgres.records import Records  # 5 ms, not needed if there is nothing to do
+
+        return Records(self._connection)
 
     def probe(self, meanwhile: Callable[[], object] | None = None) -> Probe:
         """Connect and probe. Raises what `ServerProbe.probe` and the checks for unsupported servers do.
@@ -115,12 +120,8 @@ class Database:
     def read_history(self) -> History:
         """Return the history; read it only if it may have changed since it was cached."""
         if self._connection.history is None:
-            self._connection.history = self._records().read_history()
+            self._connection.history = self.records.read_history()
         return self._connection.history
-
-    def read_runs(self, limit: int) -> tuple[RunRecord, ...]:
-        """Return the last runs, newest first."""
-        return self._records().read_runs(limit)
 
     def read_holder(self) -> Holder | None:
         """Return the holder of the lock, or ``None`` if it is free."""
@@ -155,10 +156,6 @@ class Database:
         with self._connection.refusals():
             return self._connection.lock().force_unlock(terms)
 
-    def read_scripts(self, migration_ids: Sequence[str]) -> dict[str, StoredScripts]:
-        """Return the stored scripts of some migrations, by their ids."""
-        return self._records().read_scripts(migration_ids)
-
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Send one query about tables of other tools, with the search path of the role; return its rows.
 
@@ -174,22 +171,6 @@ class Database:
                 hint="Let the role read them: GRANT SELECT; if a policy hides rows, also BYPASSRLS or"
                 " ownership.",
             ) from error
-
-    def has_changed_anything(self) -> bool:
-        """Return whether a recorded run has committed, adopted or baselined anything."""
-        return self._records().has_changed_anything()
-
-    def has_recorded(self, digest: str, token: int) -> bool:
-        """Return whether a run with a lower token finished with exactly this catalog."""
-        return self._records().has_recorded(digest, token)
-
-    def read_actions(self) -> dict[str, str]:
-        """Return the actions of the runs that have rows in the history, by run id."""
-        return self._records().read_actions()
-
-    def list_tables(self) -> tuple[Table, ...]:
-        """Return every table of the database, except system tables and temporary ones."""
-        return self._records().list_tables()
 
     @property
     def schema(self) -> str:
@@ -208,15 +189,6 @@ class Database:
 
             alembic.import_plugins(self._connection.options.alembic_plugins)
             alembic.check_operations(texts)
-
-    def read_undo_facts(self, run_ids: Sequence[str]) -> list[str | None]:
-        """Return the stored undo facts of some runs, oldest run first."""
-        return self._records().read_undo_facts(run_ids)
-
-    def _records(self) -> Records:
-        from lockgate.postgres.records import Records  # 5 ms, not needed if there is nothing to do
-
-        return Records(self._connection)
 
     def close(self) -> None:
         """Close everything. Never raises.
