@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy
     from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
     from lockgate.core.migration import Script
@@ -109,6 +110,24 @@ def operate(
     """
     from alembic.operations import Operations  # slow, and only revisions need it
     from alembic.runtime.environment import EnvironmentContext  # slow, and only revisions need it
+
+    context = _make_context(lent, script, refusal)
+    context.impl.memo = memo
+    # No script directory: the format refuses revisions that would use one (`KNOWN_CONTEXT`).
+    environment = EnvironmentContext(_read_config(script), cast("ScriptDirectory", None))
+    environment._migration_context = context  # noqa: SLF001 - env.py would configure it
+    with (
+        environment,
+        Operations.context(context),
+        context.begin_transaction(_per_migration=True),
+    ):
+        yield
+
+
+def _make_context(
+    lent: sqlalchemy.Connection, script: Script, refusal: type[Exception] | None
+) -> MigrationContext:
+    """Return Alembic's context for a connection; with ``refusal``, one that refuses to commit."""
     from alembic.runtime.migration import MigrationContext  # slow, and only revisions need it
 
     class Context(MigrationContext):
@@ -130,17 +149,7 @@ def operate(
             with super().autocommit_block():
                 yield
 
-    context = Context(lent.dialect, lent, {"transaction_per_migration": True})
-    context.impl.memo = memo
-    # No script directory: the format refuses revisions that would use one (`KNOWN_CONTEXT`).
-    environment = EnvironmentContext(_read_config(script), cast("ScriptDirectory", None))
-    environment._migration_context = context  # noqa: SLF001 - env.py would configure it
-    with (
-        environment,
-        Operations.context(context),
-        context.begin_transaction(_per_migration=True),
-    ):
-        yield
+    return Context(lent.dialect, lent, {"transaction_per_migration": True})
 
 
 def _read_config(script: Script) -> Config:

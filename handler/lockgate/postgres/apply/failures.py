@@ -90,25 +90,29 @@ def translate_error(
         label = _last_label(message) if migration is None else migration.label
         is_row = blame.piece.part is MessagePart.RECORD
         return StepFailed(_own_failure(error, label, is_row=is_row))
+    return StepFailed(_statement_failure(error, blame, script, migration))
+
+
+def _statement_failure(
+    error: StatementError, blame: Blame, script: Script, migration: Migration
+) -> Failure:
+    """Return the failure of a statement of a script, with its place in the file."""
     assert blame.offset is not None
     line, column = place_of(script, blame.offset)
-    return StepFailed(
-        Failure(
-            migration=migration.label,
-            message=name_invisible(
-                mask(without_row_data(error.sqlstate, error.fields.get("M", "")), script.hidden)
-            ),
-            sqlstate=error.sqlstate,
-            hint=_hint(error, script, _statement_of(blame)),
-            detail=public_detail(error.fields, script.hidden),
-            context=public_context(error.fields, script.hidden),
-            terminal_only=terminal_only(error.fields, script.hidden),
-            statement=blame.statement,
-            file=script.path,
-            line=line,
-            column=column,
-            excerpt=make_excerpt(script.text, line - script.first_line + 1, column),
-        )
+    text = without_row_data(error.sqlstate, error.fields.get("M", ""))
+    return Failure(
+        migration=migration.label,
+        message=name_invisible(mask(text, script.hidden)),
+        sqlstate=error.sqlstate,
+        hint=_hint(error, script, _statement_of(blame)),
+        detail=public_detail(error.fields, script.hidden),
+        context=public_context(error.fields, script.hidden),
+        terminal_only=terminal_only(error.fields, script.hidden),
+        statement=blame.statement,
+        file=script.path,
+        line=line,
+        column=column,
+        excerpt=make_excerpt(script.text, line - script.first_line + 1, column),
     )
 
 

@@ -196,16 +196,7 @@ def verify_python(connection: Connection, migration: Migration) -> bool:
 
 @contextmanager
 def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection]:
-    import sqlalchemy  # 150 ms, which only Python migrations need
-    from sqlalchemy.pool import StaticPool  # as above
-
-    engine = sqlalchemy.create_engine(
-        "postgresql+pg8000://",
-        creator=lambda: connection,
-        poolclass=StaticPool,
-        pool_reset_on_return=None,
-    )
-    _read_level_outside(engine.dialect)
+    engine = _make_engine(connection)
     own_call = True
 
     def refuse(what: str) -> None:
@@ -234,6 +225,20 @@ def _lend(connection: Connection, loan: _Loan) -> Iterator[sqlalchemy.Connection
         lent.detach() if not lent.closed and not lent.invalidated else None
         connection.lent = None
         connection.autocommit = False
+
+
+def _make_engine(connection: Connection) -> sqlalchemy.Engine:
+    import sqlalchemy  # 150 ms, which only Python migrations need
+    from sqlalchemy.pool import StaticPool  # as above
+
+    engine = sqlalchemy.create_engine(
+        "postgresql+pg8000://",
+        creator=lambda: connection,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+    )
+    _read_level_outside(engine.dialect)
+    return engine
 
 
 def _read_level_outside(dialect: sqlalchemy.Dialect) -> None:

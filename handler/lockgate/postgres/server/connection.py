@@ -71,11 +71,7 @@ class Connection(FixedConnection):
         except BaseException as error:
             with contextlib.suppress(OSError):
                 sock.close()
-            # pg8000 raises DatabaseError for every server error except 28000.
-            if isinstance(error, InterfaceError) and error.args and isinstance(error.args[0], dict):
-                raise DatabaseError(error.args[0]) from None
-            if isinstance(error, Exception) and not isinstance(error, _OF_THE_DRIVER):
-                raise ProtocolBroken from error
+            _raise_clearer(error)
             raise
 
     @property
@@ -221,3 +217,12 @@ class Connection(FixedConnection):
             self.lent("rollback")
         elif self.in_transaction:
             super().rollback()
+
+
+def _raise_clearer(error: BaseException) -> None:
+    """Raise what an error of the driver means, if the error itself does not say it."""
+    # pg8000 raises DatabaseError for every server error except 28000.
+    if isinstance(error, InterfaceError) and error.args and isinstance(error.args[0], dict):
+        raise DatabaseError(error.args[0]) from None
+    if isinstance(error, Exception) and not isinstance(error, _OF_THE_DRIVER):
+        raise ProtocolBroken from error

@@ -205,21 +205,15 @@ class Connector:
         on_notice: Callable[[dict[str, str]], None] | None,
         timeout_ms: int | None = None,
     ) -> Connection:
-        endpoint = access.endpoint
         if timeout_ms is None:
             timeout_ms = self._retry.connect_timeout_ms
-        dial = Dial(
-            host=endpoint.host,
-            port=endpoint.port,
-            connect_timeout=self._deadline.longest_wait_ms(timeout_ms) / 1000,
-            tls=self._accesses.context(access),
-        )
+        dial = self._make_dial(access, timeout_ms)
         try:
             return Connection(
                 dial,
                 user=access.credentials.username,
                 password=access.credentials.password,
-                database=endpoint.dbname,
+                database=access.endpoint.dbname,
                 application_name=application_name,
                 on_notice=on_notice,
                 answer_seconds=self._answer_seconds,
@@ -234,6 +228,14 @@ class Connector:
             raise _translate(access, error.args[0]) from error
         except (OSError, InterfaceError) as error:
             raise _NotYet(_describe(error)) from error
+
+    def _make_dial(self, access: Access, timeout_ms: int) -> Dial:
+        return Dial(
+            host=access.endpoint.host,
+            port=access.endpoint.port,
+            connect_timeout=self._deadline.longest_wait_ms(timeout_ms) / 1000,
+            tls=self._accesses.context(access),
+        )
 
 
 _ENDS = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a space"}

@@ -241,22 +241,27 @@ def read_holder(
     Takes one message if the holder is still the one that was ``seen`` last, otherwise two.
     """
     query = _HOLDER.format(lock=tables.lock, run=tables.run)
-    found: Sequence[tuple[Any, ...]] = ()
+    sessions: Sequence[tuple[Any, ...]] = ()
     if seen is not None and seen.pid is not None:
         session = _SESSION.format(**_names(seen.run_id, seen.pid, seen.started))
         results = connection.send(f"{query};\nSET LOCAL ROLE NONE;\n{session}")
-        found = results[2].rows
+        sessions = results[2].rows
     else:
         results = connection.send(query)
     if not results[0].rows:
         return None
-    owner, caller, token, pid, started, taken_at, expires_at, remaining, reference, runs = results[
-        0
-    ].rows[0]
+    row = results[0].rows[0]
+    owner, _, _, pid, started, *_ = row
     is_seen = seen is not None and (owner, pid, started) == (seen.run_id, seen.pid, seen.started)
     if pid is not None and not is_seen:
-        found = _as_session_user(connection, _SESSION.format(**_names(owner, pid, started)))
-    is_known, application = found[0] if found else (False, None)
+        sessions = _as_session_user(connection, _SESSION.format(**_names(owner, pid, started)))
+    return _make_holder(row, sessions)
+
+
+def _make_holder(row: tuple[Any, ...], sessions: Sequence[tuple[Any, ...]]) -> Holder:
+    """Return the holder of the lock from its row and its session, if that still runs."""
+    owner, caller, token, pid, started, taken_at, expires_at, remaining, reference, runs = row
+    is_known, application = sessions[0] if sessions else (False, None)
     return Holder(
         run_id=owner,
         caller=caller,
@@ -267,7 +272,7 @@ def read_holder(
         expires_at=datetime.fromtimestamp(expires_at, UTC),
         remaining_seconds=remaining,
         reference=json.loads(reference),
-        is_alive=pid is None or bool(found),
+        is_alive=pid is None or bool(sessions),
         is_known=bool(is_known),
         at=application.rpartition(" at=")[2] if application and " at=" in application else None,
         runs=runs,
