@@ -89,6 +89,7 @@ class LockedRun:
 
     def look_again(self) -> None:
         """Read the history once more after a failure that may have left a migration half done."""
+        # If it cannot be read, the report claims only what was known before.
         with suppress(ConnectionLost, LockgateError):
             self.read_history()
 
@@ -119,6 +120,7 @@ class LockedRun:
         """Drop the stub that this run made, if the run failed and nothing is left that needs it."""
         if self._stub is None or not self.state.claim().is_of_stub_alone:
             return
+        # If the connection breaks here, `Finish` finds it broken.
         with suppress(ConnectionLost, LockgateError):
             if self.lock.drop_stub(self._stub):
                 self.events.add(events.StubGone())
@@ -191,6 +193,7 @@ class LockedRun:
         """Keep what the run did where an older package may have to undo it."""
         is_kept = self._policy.rollback is Rollback.DEPLOY and self.state.done
         if is_kept and self._measured is not None and self._measured.transactions:
+            # Without them, an older package does not undo this run. `Finish` finds a broken connection.
             with suppress(ConnectionLost, LockgateError):
                 self.lock.store_undo_facts(self._measured.to_json())
 
