@@ -103,7 +103,9 @@ def function(
     )
     yield function
     check_nothing_is_left(project.database)
-    assert project.database.password not in function.read_output()
+    written = function.read_output()
+    assert project.database.password not in written
+    assert "X-Amz-Signature" not in written
 
 
 @pytest.fixture

@@ -200,10 +200,20 @@ def test_event_that_cannot_be_answered_is_refused_before_any_work(
 # Sending the answer.
 
 
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        (Refusal.THROTTLED, Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET),
+        (Refusal.BROKEN, Refusal.BROKEN, Refusal.RESET, Refusal.RESET),
+    ],
+    ids=["once", "twice"],
+)
 @pytest.mark.usefixtures("no_pauses")
-def test_answer_is_sent_until_it_is_taken(function: Function, caller: Waiting) -> None:
-    """The same answer is sent again after throttling, AWS errors and a broken connection."""
-    caller.fail_next(Refusal.THROTTLED, Refusal.THROTTLED, Refusal.BROKEN, Refusal.RESET)
+def test_answer_is_sent_until_it_is_taken(
+    function: Function, caller: Waiting, refusals: tuple[Refusal, ...]
+) -> None:
+    """The same answer is sent again after throttling, AWS errors and broken connections."""
+    caller.fail_next(*refusals)
     assert caller.success == caller.run().status
     assert 5 == len(caller.sent)
     assert 1 == len(set(caller.sent))
