@@ -94,7 +94,7 @@ def serve(listener: socket.socket, speech: list[bytes]) -> None:
         except OSError:
             return
         with peer, suppress(OSError):
-            peer.settimeout(5)
+            peer.settimeout(1)
             for piece in [*speech, *([speech[-1]] * 20)]:
                 if not peer.recv(100_000):
                     break
