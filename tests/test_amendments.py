@@ -76,6 +76,14 @@ def test_baseline_of_a_database_with_a_history_is_refused(project: Project) -> N
     ) == error_of(report)
 
 
+def test_history_with_one_row_is_counted_in_the_singular(project: Project) -> None:
+    """A single row is not called rows."""
+    project.write({"1_account.sql": ACCOUNT})
+    project.run()
+    _, message = error_of(do(project, Action.BASELINE, target="1"))
+    assert "this one has 1 row, the latest version 1." in message
+
+
 def test_baseline_at_an_unknown_version_is_refused(project: Project) -> None:
     """A baseline at a version without a file is refused."""
     project.write({"1_account.sql": ACCOUNT})

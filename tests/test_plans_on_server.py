@@ -40,7 +40,7 @@ def test_part_that_is_done_is_never_done_again(project: Project) -> None:
     project.write({"2_fill.sql": "-- migrate:up\nINSERT INTO account VALUES (1);\n"})
     status, code, message = refusal(project.run())
     assert ("refused", "drift-detected") == (status, code)
-    assert "1 of its statements are done, and would be run again. 2_fill.sql." in message
+    assert "1 of its statements is done, and would be run again. 2_fill.sql." in message
     assert [("1", "applied"), ("2", "partial")] == project.history()
     project.write({"2_fill.sql": f"{ALONE}INSERT INTO account VALUES (1);\n"})
     assert Status.APPLIED == project.run().status

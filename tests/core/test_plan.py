@@ -215,8 +215,8 @@ def test_nothing_done_may_be_edited() -> None:
 @pytest.mark.parametrize(
     ("done", "attempting", "what"),
     [
-        (1, None, "1 of its statements are done"),
-        (1, 2, "1 of its statements are done and statement 2 was begun"),
+        (1, None, "1 of its statements is done"),
+        (1, 2, "1 of its statements is done and statement 2 was begun"),
         (0, 1, "0 of its statements are done and statement 1 was begun"),
     ],
 )

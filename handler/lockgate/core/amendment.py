@@ -238,10 +238,15 @@ def _find_row(catalog: Catalog, history: History, version: str) -> Applied | Non
     return next((row for row in history.rows if row.version == migration.version), None)
 
 
+def _count_rows(history: History) -> str:
+    count = len(history.rows)
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 def _refuse_history(history: History, what: str) -> None:
     if history.rows:
         raise _refuse(
-            f"{what} is for a database without a history; this one has {len(history.rows)} rows, the"
+            f"{what} is for a database without a history; this one has {_count_rows(history)}, the"
             f" latest version {history.latest}.",
             Hint(
                 "To change single rows: ",

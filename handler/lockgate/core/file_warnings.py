@@ -35,7 +35,8 @@ def warn_of_applied(catalog: Catalog, history: History) -> Iterator[str]:
     mistakes = [text for m in applied if (text := _find_mistake(m, catalog)) is not None]
     yield from mistakes[:_MOST_NAMED]
     if len(mistakes) > _MOST_NAMED:
-        yield f"The same is true of {len(mistakes) - _MOST_NAMED} more applied migrations."
+        more = len(mistakes) - _MOST_NAMED
+        yield f"The same is true of {more} more applied migration{'' if more == 1 else 's'}."
     yield from warn_of_downs(applied)
 
 

@@ -144,7 +144,8 @@ def make_session_unknown(step: Step) -> OutcomeUnknown:
 def _refuse_to_begin_again(step: Step) -> DriftDetected:
     migration, row = step.migration, step.row
     assert row is not None
-    what = f"{row.statements_done} of its statements are done"
+    verb = "is" if row.statements_done == 1 else "are"
+    what = f"{row.statements_done} of its statements {verb} done"
     if row.attempting is not None:
         what += f" and statement {row.attempting} was begun"
     option = "transaction:false"
