@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.deciding import make_row
 from tests.support.fake_server import make_holder
 from tests.support.run_events import STEP, make_done, make_sending
 
 from lockgate.core import events, server_events
+from lockgate.core.catalog import make_catalog
 from lockgate.core.failure import Blocker, Failure
-from lockgate.core.migration import Direction
+from lockgate.core.history import History
+from lockgate.core.migration import Direction, Version
 from lockgate.core.transaction_mode import Mode
 from lockgate.report.log import FORMS
 from lockgate.terminal.progress import Progress, describe_activity, describe_event
@@ -158,6 +161,21 @@ def test_waiting_is_said_once() -> None:
             progress.note(server_events.DatabaseWaitedFor(reason, 1))
 
     assert stream.getvalue().count("\n") == 2
+
+
+def test_undone_migration_without_a_file_is_shown_by_its_name_in_the_history() -> None:
+    """Names come from the history if the file is gone, and otherwise from the file."""
+    rows = tuple(replace(make_row(version), name="in_history") for version in ("1", "2"))
+    migration = replace(STEP.migration, version=Version.parse("1"), name="in_file")
+    catalog = make_catalog([migration], "migrations")
+    stream = io.StringIO()
+    with Progress(Screen(stream, {})) as progress:
+        progress.note(events.FilesRead(catalog))
+        progress.note(events.HistoryRead(History(rows)))
+        for version in ("2", "1"):
+            progress.note(events.Reverted(make_done(version, 1)))
+    assert " 2 in_history  1 ms\n" in stream.getvalue()
+    assert " 1 in_file  1 ms\n" in stream.getvalue()
 
 
 def test_quiet_progress_says_nothing() -> None:

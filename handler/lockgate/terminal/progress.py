@@ -101,7 +101,12 @@ class Progress:
     def note(self, event: Event) -> None:
         """Show one event; skip those that have no sentence here."""
         if isinstance(event, events.FilesRead):
-            self._labels = {one.migration_id: one.label for one in event.catalog.migrations}
+            files = {one.migration_id: one.label for one in event.catalog.migrations}
+            self._labels = {**self._labels, **files}
+        if isinstance(event, events.HistoryRead):
+            # Of a migration that is undone, the file may be gone.
+            rows = {row.migration_id: row.label for row in event.history.rows}
+            self._labels = {**rows, **self._labels}
         if self._screen is None or self._live_text is None:
             return
         activity = describe_activity(event)
