@@ -240,7 +240,12 @@ def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database
     ("arguments", "said"),
     [
         (["up", "--dir", "nowhere"], "The migrations folder nowhere does not exist."),
-        (["up", "--database-url", "mysql://x"], "does not begin with postgresql://"),
+        (["up", "--dir", "/dev/null"], "The migrations folder /dev/null is not a folder."),
+        (["up", "--dir", "nowhere"], "Set --dir to the folder, and check"),
+        (
+            ["up", "--database-url", "mysql://x"],
+            "The database URL in --database-url does not begin with postgresql://",
+        ),
         (["up", "--database-url", ""], "No database is given"),
         (["up"], "No database is given"),
         (["up", "--atomicity", "all"], '--atomicity cannot be "all": it takes one of auto, run'),
@@ -257,6 +262,17 @@ def test_request_that_cannot_be_is_refused(run: Run, arguments: list[str], said:
 
     assert outcome.status == 2
     assert said in outcome.out
+
+
+@pytest.mark.usefixtures("here")
+def test_role_of_an_option_is_named_by_the_option(run: Run) -> None:
+    """A role that the server does not know is named by the option that gave it."""
+    write("1_a.sql", "SELECT 1")
+    outcome = run("up", "--set-role", "nobody_here")
+    assert 2 == outcome.status
+    assert "The role in --set-role does not exist" in outcome.out
+    assert "or correct --set-role." in outcome.out
+    assert "LOCKGATE_SET_ROLE" not in outcome.out
 
 
 def test_wrong_setting_of_the_environment_keeps_its_name(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,13 @@ def _name_option(error: SettingInvalid, options: argparse.Namespace) -> SettingI
 def explain_overridden(
     report: Report, environment: Mapping[str, str], options: argparse.Namespace
 ) -> Report:
-    """Return the report with a hint that helps if an option overrides the setting in question."""
+    """Return the report in the words of the options that were given.
+
+    They take the place of their settings; a setting that an option overrides is explained.
+    """
     error = report.error
     if error is None or error.hint is None or not options.database_url:
-        return report
+        return _name_options(report, options)
     for name in _OVERRIDDEN["database_url"]:
         if name in environment and error.hint == f"Set {name}.":
             hint = (
@@ -97,7 +101,27 @@ def explain_overridden(
             message = error.message.replace(f"{name} is not set", f"{name} is overridden")
             error = replace(error, message=message, hint=hint)
             return replace(report, error=error, next_action=hint)
-    return report
+    return _name_options(report, options)
+
+
+def _name_options(report: Report, options: argparse.Namespace) -> Report:
+    """Return the report with the name of each option in place of the setting that it gave."""
+    error = report.error
+    if error is None:
+        return report
+    message, hint = error.message, error.hint
+    for option in _REPEATED:
+        if getattr(options, option):
+            message = _name_given(message, option)
+            hint = None if hint is None else _name_given(hint, option)
+    action = hint if report.next_action == error.hint else report.next_action
+    return replace(report, error=replace(error, message=message, hint=hint), next_action=action)
+
+
+def _name_given(text: str, option: str) -> str:
+    flag = f"--{option.replace('_', '-')}"
+    setting = OPTION_SETTINGS[option]
+    return re.sub(rf"\b{setting}\b(?: \(or {flag}\))?(?!=)", flag, text)
 
 
 def repeat_options(options: argparse.Namespace) -> tuple[str, ...]:

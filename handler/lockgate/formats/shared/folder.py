@@ -33,10 +33,11 @@ def require_folder(folder: Path) -> None:
     """Check that the folder exists.
 
     Raises:
-        MigrationFileInvalid: it does not exist, or cannot be read.
+        MigrationFileInvalid: it does not exist, is not a folder, or cannot be read.
     """
     try:
-        problem = None if folder.is_dir() else "does not exist"
+        missing = "is not a folder" if folder.exists() else "does not exist"
+        problem = None if folder.is_dir() else missing
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     if problem is not None:
