@@ -78,7 +78,10 @@ class RequestInvalid(RequestRefused):
 
 
 class MigrationFileInvalid(RequestRefused):
-    """A migration file or the folder is invalid."""
+    """A migration file or the folder is invalid.
+
+    ``others`` are the errors of further files that were found at the same time.
+    """
 
     code = "migration-file-invalid"
 
@@ -96,6 +99,7 @@ class MigrationFileInvalid(RequestRefused):
         self.file = file
         self.line = line
         self.column = column
+        self.others: tuple[MigrationFileInvalid, ...] = ()
 
 
 class OutOfOrderFound(RequestRefused):

@@ -173,6 +173,8 @@ def _refuse_obstacle(script: Script) -> None:
             file=script.path,
             line=found.line,
             psql=found.psql,
+            variable=found.variable,
+            library=found.library,
         )
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Migration, Script, Version
 from lockgate.fast_start.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Order(StrEnum):
@@ -81,6 +85,21 @@ class Catalog:
         """The highest version on disk, which is the last one."""
         return next(reversed(self.by_version), None)
 
+    def with_changed(self, changed: Mapping[str, Migration]) -> Catalog:
+        """Return the catalog with other values for some of its migrations, by their ids."""
+        if not changed:
+            return self
+
+        def find(migration: Migration) -> Migration:
+            return changed.get(migration.migration_id, migration)
+
+        return replace(
+            self,
+            migrations=tuple(map(find, self.migrations)),
+            by_id={i: changed.get(i, m) for i, m in self.by_id.items()},
+            by_version={version: find(m) for version, m in self.by_version.items()},
+        )
+
     def leave_out(self, known: int) -> Catalog:
         """Return the versioned migrations after the first ``known``; everything if that is 0."""
         if known == 0:
@@ -122,12 +141,7 @@ def with_outside_hint(catalog: Catalog, outside: str | None) -> Catalog:
         m.migration_id: replace(m, up=replace(m.up, outside=outside), down=change(m.down))
         for m in catalog.migrations
     }
-    return replace(
-        catalog,
-        migrations=tuple(changed[m.migration_id] for m in catalog.migrations),
-        by_id=changed,
-        by_version={v: changed[m.migration_id] for v, m in catalog.by_version.items()},
-    )
+    return catalog.with_changed(changed)
 
 
 def _assemble(migrations: list[Migration], source: str, order: Order) -> Catalog:

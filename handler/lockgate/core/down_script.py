@@ -17,6 +17,7 @@ from lockgate.core.sql.script import (
     tokenize,
 )
 from lockgate.errors import MigrationFileInvalid
+from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
     from lockgate.core.migration import Migration, Script
@@ -33,20 +34,40 @@ _SETTERS = frozenset({("SET",), ("RESET",)})
 _EMPTY_BODY = re.compile(r"(?is)\s*(?:begin\s*(?:null\s*;\s*)*end\s*+;?+)\s*+")
 
 
-def find_down_problem(migration: Migration) -> str | None:
-    """Return why a file's down script cannot undo it, as the rest of a sentence."""
+@dataclass(frozen=True, slots=True)
+class DownFlaw:
+    """Why the down script of a file cannot undo its migration.
+
+    ``why`` is the rest of a sentence. ``error`` is that of a script that cannot be run; without one,
+    the script is empty.
+    """
+
+    migration: Migration
+    why: str
+    error: MigrationFileInvalid | None = None
+
+
+def find_down_flaw(migration: Migration) -> DownFlaw | None:
+    """Return why the down script of a file cannot undo its migration."""
     if migration.kind is not Kind.VERSIONED:
         return None
     empty = migration.empty_down
     if empty is not None:
-        return f"its down script is empty ({empty.path}:{empty.first_line})"
+        why = f"its down script is empty ({empty.path}:{empty.first_line})"
+        return DownFlaw(migration, why)
     if migration.down is None:
         return None
     try:
         analyse_script(migration.down)
     except MigrationFileInvalid as error:
-        return describe_unusable(error)
+        return DownFlaw(migration, describe_unusable(error), error)
     return None
+
+
+def find_down_problem(migration: Migration) -> str | None:
+    """Return the same as the rest of a sentence."""
+    found = find_down_flaw(migration)
+    return None if found is None else found.why
 
 
 def describe_unusable(error: MigrationFileInvalid) -> str:
@@ -67,6 +88,13 @@ def is_empty_down(down: Script, up: Script | None) -> bool:
             up is not None and _has_empty_function(up.text, _UPS)
         )
     return _is_empty_sql(down) and not (up is not None and _is_empty_sql(up))
+
+
+def is_empty_up(up: Script) -> bool:
+    """Return whether an up script has no statement, as a new file from its template."""
+    if up.language is Language.PYTHON:
+        return _has_empty_function(up.text, _UPS)
+    return _is_empty_sql(up)
 
 
 def is_no_op(script: Script) -> bool:

@@ -10,7 +10,7 @@ from lockgate.core.migration import Language
 
 if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
-    from lockgate.core.migration import Migration
+    from lockgate.core.migration import Migration, Script
 
 # Nearly all scripts begin with such a word after comments, so that few have to be split.
 _HAS_STATEMENT = re.compile(
@@ -26,14 +26,12 @@ def set_empty_downs_aside(catalog: Catalog) -> Catalog:
         for m in catalog.migrations
         if m.down is not None and _has_empty_down(m)
     }
-    if not changed:
-        return catalog
-    return replace(
-        catalog,
-        migrations=tuple(changed.get(m.migration_id, m) for m in catalog.migrations),
-        by_id={i: changed.get(i, m) for i, m in catalog.by_id.items()},
-        by_version={v: changed.get(m.migration_id, m) for v, m in catalog.by_version.items()},
-    )
+    return catalog.with_changed(changed)
+
+
+def begins_with_statement(script: Script) -> bool:
+    """Return whether SQL has a word after comments that begins a statement; most scripts do."""
+    return script.language is Language.SQL and _HAS_STATEMENT.match(script.sql) is not None
 
 
 def _has_empty_down(migration: Migration) -> bool:
@@ -41,7 +39,7 @@ def _has_empty_down(migration: Migration) -> bool:
     assert down is not None
     if down.language is Language.PYTHON:
         return down.is_empty
-    if _HAS_STATEMENT.match(down.sql) is not None:
+    if begins_with_statement(down):
         return False
     from lockgate.core.down_script import is_empty_down  # 8 ms, and few scripts need it
 

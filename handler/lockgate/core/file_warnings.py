@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lockgate.core.down_script import find_down_problem
+from lockgate.core.down_script import DownFlaw, find_down_flaw
 from lockgate.core.history import State
 from lockgate.core.unrecognized_marker import find_unrecognized_marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lockgate.core.catalog import Catalog
     from lockgate.core.history import History
@@ -18,11 +18,20 @@ if TYPE_CHECKING:
 _MOST_NAMED = 10
 
 
-def warn_of_downs(migrations: Sequence[Migration]) -> Iterator[str]:
+def warn_of_downs(migrations: Iterable[Migration]) -> Iterator[str]:
     """Yield one sentence about down scripts that cannot undo their migration, if any."""
-    found = [(m.label, why) for m in migrations if (why := find_down_problem(m)) is not None]
+    yield from describe_flaws(find_flaws(migrations))
+
+
+def find_flaws(migrations: Iterable[Migration]) -> tuple[DownFlaw, ...]:
+    """Return the flaws of down scripts."""
+    return tuple(flaw for m in migrations if (flaw := find_down_flaw(m)) is not None)
+
+
+def describe_flaws(found: Sequence[DownFlaw]) -> Iterator[str]:
+    """Yield one sentence about flaws of down scripts, if there are any."""
     if found:
-        named = "; ".join(f"{label}: {why}" for label, why in found[:_MOST_NAMED])
+        named = "; ".join(f"{one.migration.label}: {one.why}" for one in found[:_MOST_NAMED])
         more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         yield f"Cannot undo {named}{more}."
 

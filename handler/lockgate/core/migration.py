@@ -102,7 +102,8 @@ class Obstacle:
 
     ``why`` completes a sentence that begins with the file. ``is_mistake``: if the script was applied,
     it did not do what its author meant, which calls for a warning. ``psql`` is the tool that runs such
-    scripts with psql.
+    scripts with psql. ``variable`` is the environment variable, and ``library`` the Python library, that
+    the script lacks in this environment and may have in another.
     """
 
     why: str
@@ -110,6 +111,8 @@ class Obstacle:
     line: int
     is_mistake: bool = False
     psql: str | None = None
+    variable: str | None = None
+    library: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

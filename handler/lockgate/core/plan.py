@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from lockgate.core.analysis import Analysis, analyse_script
 from lockgate.core.catalog import Catalog, Markers, Order
 from lockgate.core.drift import Drift, Severity, find_ahead, find_drift
-from lockgate.core.file_warnings import warn_of_downs
+from lockgate.core.file_warnings import describe_flaws, find_flaws
 from lockgate.core.history import Applied, History, State
 from lockgate.core.migration import Kind, Migration, Version
 from lockgate.core.policy import OutOfOrder
 from lockgate.core.psql_command import add_psql_workaround
 from lockgate.core.resumption import has_edited_part
 from lockgate.core.segment import Cause, Segment, Step, make_segments
+from lockgate.core.try_each import try_each
 from lockgate.core.unrecognized_marker import refuse_unrecognized_marker
 from lockgate.errors import MigrationFileInvalid, RequestInvalid
 from lockgate.fast_start.dataclass import dataclass
@@ -25,6 +26,7 @@ from lockgate.fast_start.dataclass import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lockgate.core.down_script import DownFlaw
     from lockgate.core.policy import Policy
 
 
@@ -73,8 +75,8 @@ class Foreign:
 class Plan:
     """What an ``up`` would do.
 
-    ``warnings`` are about pending files. ``objection`` is why versions that are ahead may not be from a
-    newer package, if there is doubt. ``foreign``: the history belongs to another project.
+    ``flaws`` are those of pending down scripts. ``objection`` is why versions that are ahead may not be
+    from a newer package, if there is doubt. ``foreign``: the history belongs to another project.
     ``half_undone`` are migrations of the catalog whose undo was interrupted: it is completed before
     anything is applied.
     """
@@ -86,8 +88,13 @@ class Plan:
     skipped: tuple[Skipped, ...]
     foreign: Foreign | None = None
     half_undone: tuple[Applied, ...] = ()
-    warnings: tuple[str, ...] = ()
+    flaws: tuple[DownFlaw, ...] = ()
     objection: str | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about pending files."""
+        return tuple(describe_flaws(self.flaws))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -119,10 +126,13 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
     )
     skipped_ids = {one.migration.migration_id for one in skipped}
     taken = [m for m in waiting if m.migration_id not in skipped_ids]
-    steps = [
-        _make_step(m, rows, catalog.markers, _analyse(m, before, history))
-        for before, m in zip([None, *taken], taken, strict=False)
-    ]
+
+    def make_step(pair: tuple[Migration | None, Migration]) -> Step:
+        before, migration = pair
+        analysis = _analyse(migration, before, history)
+        return _make_step(migration, rows, catalog.markers, analysis)
+
+    steps = try_each(zip([None, *taken], taken, strict=False), make_step)
     return Plan(
         segments=make_segments(steps, policy, catalog.session),
         drift=(
@@ -134,7 +144,7 @@ def make_plan(catalog: Catalog, history: History, policy: Policy) -> Plan:
         skipped=skipped,
         foreign=_find_foreign(catalog, history),
         half_undone=tuple(r for r in history.reverting if r.version in catalog.by_version),
-        warnings=tuple(warn_of_downs([step.migration for step in steps])),
+        flaws=find_flaws(step.migration for step in steps),
     )
 
 

@@ -69,13 +69,22 @@ def list_folder(name: str, folder: Path, variables: Mapping[str, str]) -> Listin
         MigrationFileInvalid: it cannot be read, or no format or several recognise it. If no format
             was named and the folder is another tool's, the hint names the tool.
     """
-    require_folder(folder)
-    found = recognise_format(folder) if name == AUTO_FORMAT else name
+    found = choose_format(name, folder)
     tool = find_tool(found)
     if found == DEFAULT_FORMAT:
         with _hint_at_tool(folder):
             return list_catalog(_read(tool, folder, variables))
     return list_catalog(_read(tool, folder, variables))
+
+
+def choose_format(name: str, folder: Path) -> str:
+    """Return the format in which to read a folder: the given one, or with ``auto`` the recognised one.
+
+    Raises:
+        MigrationFileInvalid: there is no such folder, or it is not recognised.
+    """
+    require_folder(folder)
+    return recognise_format(folder) if name == AUTO_FORMAT else name
 
 
 def _read(tool: Tool, folder: Path, variables: Mapping[str, str]) -> Catalog:
@@ -108,7 +117,10 @@ def _hint_at_tool(folder: Path) -> Iterator[None]:
     try:
         yield
     except MigrationFileInvalid as error:
-        error.hint = _name_tool(folder) or error.hint
+        hint = _name_tool(folder)
+        if hint is not None:
+            # The other files are that tool's too.
+            error.hint, error.others = hint, ()
         raise
 
 

@@ -91,7 +91,7 @@ def show_undo_first(
         rest = yield from plan_forward(_without(left, rest.half_undone), policy.planning)
         refuse_plan(rest, policy.planning)
     if undone:
-        shown = replace(plan, segments=rest.segments, skipped=rest.skipped, warnings=rest.warnings)
+        shown = replace(plan, segments=rest.segments, skipped=rest.skipped, flaws=rest.flaws)
         yield Planned(shown, undone)
     if not facts.probe.is_held:
         refuse_unknown([step for segment in undone for step in segment.steps])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from lockgate.core.migration import (
     Script,
     Version,
 )
+from lockgate.core.try_each import try_each
 from lockgate.formats.alembic.config import Locations, find_locations
 from lockgate.formats.alembic.order import Graph, find_ancestors, make_graph, sort_revisions
 from lockgate.formats.alembic.revision import Revision, read_revision
@@ -59,6 +61,7 @@ _MISSING_LIBRARY = Obstacle(
     "In a terminal: pip install 'alembic>=1.13,<2'. For a function, add it to the package or to a layer:"
     " pip install --target LAYER/python 'alembic>=1.13,<2'.",
     1,
+    library=_LIBRARY,
 )
 
 
@@ -127,7 +130,7 @@ def _read_graph(folder: Path) -> Graph:
     paths = list(_list_revisions(folder, locations))
     if not paths:
         raise no_migrations(folder)
-    graph = make_graph(_read_file(folder, path) for path in paths)
+    graph = make_graph(try_each(paths, partial(_read_file, folder)))
     _refuse_continued(folder, graph, _list_passed_over(folder, locations, set(paths)))
     return graph
 

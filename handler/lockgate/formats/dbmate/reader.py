@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
 from lockgate.core.sql.script import tokenize
+from lockgate.core.try_each import try_each
 from lockgate.formats.native.signs import find_native_sign
 from lockgate.formats.shared.folder import line_of, read_text
 from lockgate.formats.shared.scripts import (
@@ -58,7 +59,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """
     del variables  # dbmate has no variables
     named = [(name, _NAME.fullmatch(name)) for name in list_names(folder)]
-    migrations = [_read_migration(folder, path, match) for path, match in named if match]
+    taken = [(name, match) for name, match in named if match]
+    migrations = try_each(taken, lambda one: _read_migration(folder, *one))
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 

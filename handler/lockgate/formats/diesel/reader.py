@@ -6,9 +6,11 @@ text. Like Diesel, it ignores files beside the subfolders.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.folder import has_file, list_folders, read_text
 from lockgate.formats.shared.scripts import (
     catalog_by_place,
@@ -51,7 +53,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             be read, two folders share a version, or there is none.
     """
     del variables  # Diesel has no variables
-    migrations = [_read_migration(folder, name) for name in _list_folders(folder)]
+    migrations = try_each(_list_folders(folder), partial(_read_migration, folder))
     migrations.sort(key=lambda migration: migration.migration_id)
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 

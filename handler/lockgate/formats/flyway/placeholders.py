@@ -32,10 +32,11 @@ class Filled:
 class _Unfilled(Exception):
     """A placeholder without a usable value."""
 
-    def __init__(self, why: str, hint: str) -> None:
+    def __init__(self, why: str, hint: str, variable: str | None = None) -> None:
         super().__init__(why)
         self.why = why
         self.hint = hint
+        self.variable = variable
 
 
 def fill_placeholders(text: str, path: str, config: FlywayConfig) -> Filled | None:
@@ -55,7 +56,8 @@ def fill_placeholders(text: str, path: str, config: FlywayConfig) -> Filled | No
             value, is_hidden = _find(match, path, config)
         except _Unfilled as unfilled:
             line = line_of(text, match.start())
-            return Filled(text, (), Obstacle(unfilled.why, unfilled.hint, line))
+            obstacle = Obstacle(unfilled.why, unfilled.hint, line, variable=unfilled.variable)
+            return Filled(text, (), obstacle)
         if value and is_hidden:
             hidden.add(value)
         pieces += [text[position : match.start()], value]
@@ -77,6 +79,7 @@ def _find(match: re.Match[str], path: str, config: FlywayConfig) -> tuple[str, b
             f"has the placeholder {shown}, which has no value",
             f"{_hint_at(name)}If it is not a placeholder, set FLYWAY_PLACEHOLDER_REPLACEMENT=false, or"
             f" placeholderReplacement=false in {path}.conf.",
+            _variable_of(name) if found is None else None,
         )
     if _NEWLINE.search(found):
         raise _Unfilled(
@@ -87,9 +90,16 @@ def _find(match: re.Match[str], path: str, config: FlywayConfig) -> tuple[str, b
 
 
 def _hint_at(name: str) -> str:
-    if re.fullmatch(r"[\w.-]+", name) is None:
+    variable = _variable_of(name)
+    if variable is None:
         return ""
-    return f"Set FLYWAY_PLACEHOLDERS_{name.upper()}, or flyway.placeholders.{name} in flyway.conf. "
+    return f"Set {variable}, or flyway.placeholders.{name} in flyway.conf. "
+
+
+def _variable_of(name: str) -> str | None:
+    """Return the environment variable for a placeholder, or ``None`` if the name is not one."""
+    is_name = re.fullmatch(r"[\w.-]+", name) is not None
+    return f"FLYWAY_PLACEHOLDERS_{name.upper()}" if is_name else None
 
 
 def _find_own(shown: str, name: str, path: str, config: FlywayConfig) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.checksum import text_checksum
 from lockgate.core.migration import Kind, Migration, Obstacle, Script
+from lockgate.core.try_each import try_each
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.flyway.config import FlywayConfig, read_config
 from lockgate.formats.flyway.names import (
@@ -81,12 +82,9 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     config = read_config(folder, variables)
     files = _list_files(folder, config)
     downs = _read_downs(folder, files, config)
-    migrations = [
-        migration
-        for file in files
-        if file.name.kind in {NameKind.VERSIONED, NameKind.REPEATABLE}
-        and (migration := _read_migration(folder, file, downs, config)) is not None
-    ]
+    taken = [f for f in files if f.name.kind in {NameKind.VERSIONED, NameKind.REPEATABLE}]
+    found = try_each(taken, lambda file: _read_migration(folder, file, downs, config))
+    migrations = [migration for migration in found if migration is not None]
     catalog = catalog_by_number(migrations, folder)
     _refuse_alone(files, config)
     return with_stub(catalog, config.table, _table_sql(config.table))

@@ -7,9 +7,11 @@ golang-migrate, it ignores files with other names.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.scripts import (
     PROGRAMS,
     PairedFile,
@@ -61,7 +63,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     del variables  # golang-migrate has no variables
     files = [_read_name(name) for name in list_names(folder, ("",))]
     pairs = pair_files([file for file in files if file is not None])
-    migrations = [_read_migration(folder, pair) for pair in pairs]
+    migrations = try_each(pairs, partial(_read_migration, folder))
     return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Obstacle, Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.goose.script import read_scripts
 from lockgate.formats.shared.folder import read_text
 from lockgate.formats.shared.scripts import (
@@ -63,11 +64,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         MigrationFileInvalid: an annotation is wrong or misplaced, a statement is unfinished, a
             variable is not set, two files share a version, or there is no migration.
     """
-    migrations = [
-        _read_migration(folder, name, found, variables)
+    taken = [
+        (name, found)
         for name in list_names(folder, (".sql", ".go"))
         if not name.endswith("_test.go") and (found := _NAME.fullmatch(name)) and int(found[1]) > 0
     ]
+    migrations = try_each(taken, lambda one: _read_migration(folder, *one, variables))
     return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.scripts import unusable_file
-from lockgate.formats.shared.unset_variable import describe_unset
+from lockgate.formats.shared.unset_variable import describe_unset, is_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,13 @@ def fill_line(text: str, variables: Mapping[str, str], *, path: str, line: int) 
         found = _find_value(match, name, variables)
         if found is None:
             why, hint = describe_unset(name, f"${{{name}:-a default}}")
-            raise unusable_file(path, f"needs the variable {name}, which {why}", hint, line=line)
+            raise unusable_file(
+                path,
+                f"needs the variable {name}, which {why}",
+                hint,
+                line=line,
+                variable=None if is_withheld(name) else name,
+            )
         if found and found == variables.get(name):
             hidden.add(found)
         if _NEWLINE.search(found):

@@ -12,7 +12,7 @@ from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.folder import has_file, line_of, read_text
 from lockgate.formats.shared.json5 import Json5Invalid, read_json5
 from lockgate.formats.shared.scripts import unusable_file
-from lockgate.formats.shared.unset_variable import describe_unset
+from lockgate.formats.shared.unset_variable import describe_unset, is_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,7 +159,10 @@ def _from_environment(name: str, variables: Mapping[str, str]) -> str:
     value = variables.get(name[1:])
     if not value:
         why, hint = describe_unset(name[1:], "its value into the placeholders")
-        raise _refused(f"takes {name} from the environment, where {name[1:]} {why}", hint)
+        variable = None if is_withheld(name[1:]) else name[1:]
+        raise _refused(
+            f"takes {name} from the environment, where {name[1:]} {why}", hint, variable=variable
+        )
     return value
 
 
@@ -182,5 +185,6 @@ def _refused(
     hint: str = "Correct the file; graphile-migrate refuses it too.",
     *,
     line: int | None = None,
+    variable: str | None = None,
 ) -> MigrationFileInvalid:
-    return unusable_file(_NAME, why, hint, line=line)
+    return unusable_file(_NAME, why, hint, line=line, variable=variable)

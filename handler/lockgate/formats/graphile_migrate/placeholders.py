@@ -28,9 +28,11 @@ def fill_placeholders(text: str, placeholders: Placeholders) -> str:
 def find_obstacle(text: str, first_line: int, placeholders: Placeholders) -> Obstacle | None:
     """Find a placeholder that cannot be filled in; without settings, anything that looks like one."""
     for match in _pattern_of(placeholders).finditer(text):
-        found = _judge(match[0], placeholders.values[match[0]])
+        value = placeholders.values[match[0]]
+        found = _judge(match[0], value)
         if found is not None:
-            return Obstacle(*found, first_line + line_of(text, match.start()) - 1)
+            line = first_line + line_of(text, match.start()) - 1
+            return Obstacle(*found, line, variable=match[0][1:] if value is None else None)
     if placeholders.is_complete:
         return None
     for match in _CANDIDATE.finditer(text):

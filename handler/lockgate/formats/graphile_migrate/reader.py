@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import TableStub
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.graphile_migrate.gmrc import Settings, read_settings
 from lockgate.formats.graphile_migrate.placeholders import fill_placeholders, find_obstacle
@@ -97,11 +98,12 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     require_folder(folder)
     is_above = has_folder(folder, _COMMITTED)
     prefix = f"{_COMMITTED}/" if is_above else ""
-    found = [
-        _read_file(folder, f"{prefix}{match[0]}", match)
+    named = [
+        match
         for name in list_names(folder / _COMMITTED if is_above else folder)
         if (match := _NAME.fullmatch(name))
     ]
+    found = try_each(named, lambda match: _read_file(folder, f"{prefix}{match[0]}", match))
     # As text, like graphile-migrate: 10.sql comes before 9.sql.
     committed = sorted(found, key=lambda one: f"{one.number}.sql")
     _refuse_broken_chain(committed)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Script, Version
+from lockgate.core.try_each import try_each
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.knex.raw import as_raw_sends
 from lockgate.formats.shared.folder import read_text
@@ -94,9 +95,9 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     del variables
     groups = _group_files(list_names(folder))
     _add_code(folder, groups)
-    migrations = [
-        _read_migration(folder, name, groups[name]) for name in sorted(groups, key=_sort_key)
-    ]
+    migrations = try_each(
+        sorted(groups, key=_sort_key), lambda name: _read_migration(folder, name, groups[name])
+    )
     catalog = catalog_by_place(migrations, folder)
     with_lock = with_stub(catalog, _LOCK_TABLE, _TABLE_SQL)
     return with_stub(with_lock, _TABLE, _TABLE_SQL)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_catalog
 from lockgate.core.migration import Kind, Migration, Obstacle, Version
+from lockgate.core.try_each import try_each
 from lockgate.errors import MigrationFileInvalid
 from lockgate.formats.native.script import (
     NativeFile,
@@ -44,13 +45,16 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     """
     source = str(folder)
     found: dict[int | str, Migration] = {}
-    for path in list_files(folder):
+
+    def read(path: str) -> None:
         file = _name_file(path, read_content(source, path))
         migration = _read_migration(file, variables)
         key = file.name if file.version is None else int(file.version)
         other = found.setdefault(key, migration)
         if other is not migration:
             raise _found_twice(other, migration)
+
+    try_each(list_files(folder), read)
     if not found:
         raise no_migrations(source)
     return make_catalog(list(found.values()), source)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.marker import find_markers
 from lockgate.core.migration import Obstacle, Script, Version
+from lockgate.core.try_each import try_each
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.collation import LocaleKey, find_undecided, numeric_key
 from lockgate.formats.shared.folder import line_of, read_text
@@ -102,7 +103,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
         files.code = name
     ordered = sorted(groups, key=lambda name: _sort_key(name, groups[name]))
     _refuse_undecided(ordered, groups)
-    migrations = [_read_migration(folder, name, groups[name]) for name in ordered]
+    migrations = try_each(ordered, lambda name: _read_migration(folder, name, groups[name]))
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 

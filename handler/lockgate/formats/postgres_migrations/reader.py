@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.folder import read_text, show_name
 from lockgate.formats.shared.javascript import make_code_script
 from lockgate.formats.shared.scripts import (
@@ -74,7 +76,7 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     del variables
     names = list_names(folder, _SUFFIXES)
     _refuse_passed_over(folder, names)
-    migrations = [_read_migration(folder, name) for name in names]
+    migrations = try_each(names, partial(_read_migration, folder))
     catalog = catalog_by_number(migrations, folder)
     _refuse_names(catalog.migrations)
     for place, migration in enumerate(catalog.migrations, start=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.collation import find_undecided, plain_key
 from lockgate.formats.shared.folder import has_file, list_folders, read_text, require_folder
 from lockgate.formats.shared.scripts import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
+    from lockgate.core.migration import Migration
 
 _SCRIPT = "migration.sql"
 _LOCK_FILE = "migration_lock.toml"
@@ -60,8 +62,8 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
     _refuse_other_provider(folder)
     names = sorted(_list_folders(folder), key=plain_key)
     _refuse_undecided(names)
-    migrations = []
-    for name in names:
+
+    def read(name: str) -> Migration:
         path = f"{name}/{_SCRIPT}"
         if not has_file(folder, path):
             raise unusable_file(
@@ -71,7 +73,9 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
                 " LOCKGATE_MIGRATIONS (or --dir) to prisma/migrations itself.",
             )
         script = outside_where_single(read_script(folder, path))
-        migrations.append(make_versioned(Version.stored(name), "", script, None))
+        return make_versioned(Version.stored(name), "", script, None)
+
+    migrations = try_each(names, read)
     return with_stub(catalog_by_place(migrations, folder), _TABLE, _TABLE_SQL)
 
 

@@ -107,19 +107,29 @@ def down_alone(path: str, up_path: str) -> MigrationFileInvalid:
 
 
 def unusable_file(
-    path: str, why: str, hint: str, *, line: int | None = None
+    path: str,
+    why: str,
+    hint: str,
+    *,
+    line: int | None = None,
+    variable: str | None = None,
 ) -> MigrationFileInvalid:
     """Return the error for a file that the tool, or Lockgate, does not run.
 
-    ``why`` completes a sentence that begins with the file's name: "is a Go migration".
+    ``why`` completes a sentence that begins with the file's name: "is a Go migration". ``variable`` is
+    the environment variable that it lacks.
     """
     place = path if line is None else f"{path}:{line}"
-    return MigrationFileInvalid(f"{place} {why}.", hint=hint, file=path, line=line)
+    return MigrationFileInvalid(
+        f"{place} {why}.", hint=hint, file=path, line=line, variable=variable
+    )
 
 
 def refuse(path: str, obstacle: Obstacle) -> MigrationFileInvalid:
     """Return the error for an obstacle that makes the whole folder unusable."""
-    return unusable_file(path, obstacle.why, obstacle.hint, line=obstacle.line)
+    return unusable_file(
+        path, obstacle.why, obstacle.hint, line=obstacle.line, variable=obstacle.variable
+    )
 
 
 def catalog_by_number(migrations: list[Migration], folder: Path) -> Catalog:

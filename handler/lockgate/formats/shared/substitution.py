@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.errors import MigrationFileInvalid
 from lockgate.fast_start.dataclass import dataclass
-from lockgate.formats.shared.unset_variable import describe_unset
+from lockgate.formats.shared.unset_variable import describe_unset, is_withheld
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,5 +118,6 @@ def _read_default(source: _Source, line: int, name: str, default: str | None) ->
             hint=hint,
             file=source.path,
             line=line,
+            variable=None if is_withheld(name) else name,
         )
     return default

@@ -5,12 +5,17 @@ from __future__ import annotations
 from lockgate.core.variables import WITHHELD_PREFIXES
 
 
+def is_withheld(name: str) -> bool:
+    """Return whether a variable is withheld from migrations, whatever the environment contains."""
+    return name.startswith(WITHHELD_PREFIXES)
+
+
 def describe_unset(name: str, default: str) -> tuple[str, str]:
     """Return what is wrong with a variable, to follow its name, and a hint.
 
     ``default`` is the variable with a default value, as the format writes it.
     """
-    if name.startswith(WITHHELD_PREFIXES):
+    if is_withheld(name):
         prefix = next(one for one in WITHHELD_PREFIXES if name.startswith(one))
         other = f"MIGRATION_{name.lstrip('_')}"
         return (

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.folder import has_file, no_migrations, read_text, require_folder
 from lockgate.formats.shared.psql import read_psql_script
 from lockgate.formats.shared.scripts import unusable_file, with_stub
@@ -72,7 +74,7 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
     plan = _read_plan(folder, layout)
     if not plan.changes:
         raise no_migrations(folder)
-    migrations = [_read_change(folder, layout, change) for change in plan.changes]
+    migrations = try_each(plan.changes, partial(_read_change, folder, layout))
     return with_stub(make_listed_catalog(migrations, str(folder)), _TABLE, _TABLE_SQL)
 
 

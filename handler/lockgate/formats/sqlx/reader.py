@@ -7,10 +7,12 @@ of a transaction.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lockgate.core.marker import has_marker
 from lockgate.core.migration import Version
+from lockgate.core.try_each import try_each
 from lockgate.formats.shared.folder import read_text
 from lockgate.formats.shared.scripts import (
     PROGRAMS,
@@ -90,9 +92,9 @@ def read_folder(folder: Path, variables: Mapping[str, str]) -> Catalog:
             file, two files share a version, or there is no migration.
     """
     del variables  # sqlx has no variables
-    files = [_read_name(name) for name in list_names(folder)]
+    files = try_each(list_names(folder), _read_name)
     pairs = pair_files([file for file in files if file is not None])
-    migrations = [_read_migration(folder, pair) for pair in pairs]
+    migrations = try_each(pairs, partial(_read_migration, folder))
     return with_stub(catalog_by_number(migrations, folder), _TABLE, _TABLE_SQL)
 
 

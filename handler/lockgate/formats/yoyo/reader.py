@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.catalog import Catalog, make_listed_catalog
 from lockgate.core.migration import Kind, Migration, Version
+from lockgate.core.try_each import try_each
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.formats.shared.folder import no_migrations, read_content, read_text, require_folder
 from lockgate.formats.shared.scripts import (
@@ -96,7 +97,9 @@ def read_folder(folder: Path, _variables: Mapping[str, str]) -> Catalog:
     """
     require_folder(folder)
     names = [name for name in list_names(folder, (".sql", ".py")) if _is_migration(name)]
-    files = [_read_file(folder, name, set(names)) for name in names if not name.endswith(_ROLLBACK)]
+    known = set(names)
+    taken = [name for name in names if not name.endswith(_ROLLBACK)]
+    files = try_each(taken, lambda name: _read_file(folder, name, known))
     if not files:
         raise no_migrations(folder)
     refuse_duplicates(file.migration for file in files)
