@@ -12,7 +12,7 @@ from lockgate.core.older_package import UNRUN
 from lockgate.core.segment import Cause
 from lockgate.core.state_after import describe_state
 from lockgate.errors import LockgateError, public_class
-from lockgate.report.report import Blocker, Entry, ErrorInfo
+from lockgate.report.report import Blocker, Entry, ErrorInfo, SegmentEntry
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lockgate.core.history import Applied
     from lockgate.core.migration import Migration, Version
     from lockgate.core.outcome import FinishedMigration
-    from lockgate.core.segment import Step
+    from lockgate.core.segment import Segment, Step
     from lockgate.core.state_after import StateClaim
 
 
@@ -45,6 +45,15 @@ def step_entry(step: Step) -> Entry:
         file=migration.path,
         # A resumed undo is still an undo to the reader.
         reason=step.cause if step.direction is Direction.UP else Cause.REVERTED,
+    )
+
+
+def segment_entry(segment: Segment) -> SegmentEntry:
+    """Return the entry of steps that take effect together."""
+    return SegmentEntry(
+        mode=segment.mode,
+        migrations=tuple(step.migration.migration_id for step in segment.steps),
+        reason=segment.reason,
     )
 
 

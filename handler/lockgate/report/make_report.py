@@ -17,6 +17,7 @@ from lockgate.report.entry import (
     error_info,
     reverted_entry,
     row_entry,
+    segment_entry,
     step_entry,
     version_text,
 )
@@ -238,14 +239,7 @@ def _drift(picture: Picture) -> tuple[DriftEntry, ...]:
 
 
 def _segments(picture: Picture) -> tuple[SegmentEntry, ...]:
-    return tuple(
-        SegmentEntry(
-            mode=segment.mode,
-            migrations=tuple(step.migration.migration_id for step in segment.steps),
-            reason=segment.reason,
-        )
-        for segment in picture.segments
-    )
+    return tuple(map(segment_entry, picture.segments))
 
 
 def _listed_history(picture: Picture) -> tuple[Entry, ...]:

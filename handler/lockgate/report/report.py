@@ -202,7 +202,7 @@ class Report:
             if isinstance(content, tuple):
                 counts[item.name] = len(content)
                 content = content[:MAX_LISTED]
-            value[item.name] = _plain(content)
+            value[item.name] = to_plain(content)
         value["counts"] = counts
         return value
 
@@ -223,13 +223,14 @@ def to_text(report: dict[str, Any]) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: objects, lists, texts and numbers."""
     # This is what `dataclasses.fields` reads, in a third of the time: a report has thousands of entries.
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is not None:
-        return {name: _plain(getattr(value, name)) for name in fields}
+        return {name: to_plain(getattr(value, name)) for name in fields}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value

@@ -8,10 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lockgate import __version__
-from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Rollback
+from lockgate.core.policy import Atomicity, OutOfOrder, Rollback
 from lockgate.core.request import Action
 from lockgate.core.similar import find_similar
 from lockgate.formats.names import list_tools
+from lockgate.terminal.argument_types import read_count, read_first_run, read_reason
 from lockgate.terminal.help_format import Help, VerbatimHelp
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _FIRST_RUN = "allow or refuse a database that already has tables"
 _EXAMPLES = """\
 examples:
   lockgate new add_email              write migrations/20261122093000_….sql
+  lockgate check                      refuse what a run would refuse; no database
   lockgate plan --local               what would run on this folder's PostgreSQL
   lockgate up --local                 run it there
   lockgate up --secret shop/database  run it on a database, by its secret in AWS
@@ -107,6 +109,14 @@ def _add_status(commands: Any) -> None:
     _add_action(commands, Action.STATUS, "show the database's version and what is pending")
 
 
+def _add_check(commands: Any) -> None:
+    check = _add_command(commands, "check", "check the files, without a database")
+    check.set_defaults(run="check")
+    rules = check.add_argument_group("how to read and run the files")
+    _add_file_rules(rules)
+    _add_output(check, "result")
+
+
 def _add_validate(commands: Any) -> None:
     validate = _add_action(commands, Action.VALIDATE, "compare files and database")
     _add_first_run(validate)
@@ -117,7 +127,7 @@ def _add_history(commands: Any) -> None:
         commands, Action.HISTORY, "list past runs, who started them, how they ended"
     )
     history.add_argument(
-        "--limit", metavar="COUNT", type=_count, help="number of runs (default: 20)"
+        "--limit", metavar="COUNT", type=read_count, help="number of runs (default: 20)"
     )
 
 
@@ -132,7 +142,7 @@ def _add_down(commands: Any) -> None:
 def _add_redo(commands: Any) -> None:
     redo = _add_action(commands, Action.DOWN, "undo the last migration and apply it again", "redo")
     redo.set_defaults(run="redo", steps=1, reason="redo")
-    redo.add_argument("--steps", metavar="COUNT", type=_count, help="how many (default: 1)")
+    redo.add_argument("--steps", metavar="COUNT", type=read_count, help="how many (default: 1)")
     _add_data_loss(redo)
     _add_requester(redo)
 
@@ -166,11 +176,13 @@ def _add_target(command: argparse.ArgumentParser, purpose: str) -> None:
 
 
 def _add_steps(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo this many migrations")
+    command.add_argument(
+        "--steps", metavar="COUNT", type=read_count, help="undo this many migrations"
+    )
 
 
 def _add_first_run(command: Any) -> None:
-    command.add_argument("--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN)
+    command.add_argument("--first-run", metavar="CHOICE", type=read_first_run, help=_FIRST_RUN)
 
 
 def _add_data_loss(command: argparse.ArgumentParser) -> None:
@@ -190,7 +202,7 @@ def _add_required_reason(command: argparse.ArgumentParser) -> None:
         "--reason",
         metavar="TEXT",
         required=True,
-        type=_reason,
+        type=read_reason,
         help="reason, recorded with the run",
     )
     _add_requester(command)
@@ -217,24 +229,6 @@ def _add_repair(commands: Any) -> None:
         help="make the change (default: only show it)",
     )
     _add_required_reason(repair)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _first_run(text: str) -> FirstRun:
-    if text not in list(FirstRun):
-        raise argparse.ArgumentTypeError(f"{text} is not one of {', '.join(FirstRun)}")
-    return FirstRun(text)
-
-
-def _reason(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty")
-    return text
 
 
 def _add_command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
@@ -275,12 +269,9 @@ def _add_action(
     )
     rules.add_argument("--schema", metavar="NAME", help="schema of Lockgate's own tables")
     rules.add_argument("--set-role", metavar="ROLE", help="role to act as")
-    rules.add_argument("--atomicity", metavar="MODE", help=", ".join(Atomicity))
     rules.add_argument("--out-of-order", metavar="POLICY", help=", ".join(OutOfOrder))
     rules.add_argument("--rollback", metavar="LEVEL", help=", ".join(Rollback))
-    rules.add_argument(
-        "--format", metavar="TOOL", help="the tool whose migration files these are, or auto"
-    )
+    _add_file_rules(rules)
     rules.add_argument(
         "--lock-wait", metavar="TIME", help="how long to wait for another run, such as 30s"
     )
@@ -294,9 +285,16 @@ def _add_action(
     return command
 
 
-def _add_output(command: argparse.ArgumentParser) -> None:
+def _add_file_rules(rules: Any) -> None:
+    rules.add_argument("--atomicity", metavar="MODE", help=", ".join(Atomicity))
+    rules.add_argument(
+        "--format", metavar="TOOL", help="the tool whose migration files these are, or auto"
+    )
+
+
+def _add_output(command: argparse.ArgumentParser, what: str = "report") -> None:
     output = command.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print the report as JSON")
+    output.add_argument("--json", action="store_true", help=f"print the {what} as JSON")
     output.add_argument(
         "--quiet", action="store_true", help="show no progress, and one line on success"
     )
@@ -320,14 +318,16 @@ def _add_invoke(commands: Any) -> None:
     command.add_argument(
         "--target", metavar="VERSION", help="the last version to apply, or to keep"
     )
-    command.add_argument("--steps", metavar="COUNT", type=_count, help="undo this many migrations")
+    command.add_argument(
+        "--steps", metavar="COUNT", type=read_count, help="undo this many migrations"
+    )
     command.add_argument(
         "--down", action="store_true", dest="is_down", help="with plan: show what down would do"
     )
     command.add_argument(
         "--allow-data-loss", action="store_true", default=None, help="run even if this deletes rows"
     )
-    command.add_argument("--first-run", metavar="CHOICE", type=_first_run, help=_FIRST_RUN)
+    command.add_argument("--first-run", metavar="CHOICE", type=read_first_run, help=_FIRST_RUN)
     change = command.add_mutually_exclusive_group()
     for name in ("accept", "forget", "mark"):
         change.add_argument(
@@ -353,7 +353,7 @@ def _add_invoke(commands: Any) -> None:
         help="with repair: make the change",
     )
     command.add_argument(
-        "--limit", metavar="COUNT", type=_count, help="with history: number of runs"
+        "--limit", metavar="COUNT", type=read_count, help="with history: number of runs"
     )
     command.add_argument("--reason", metavar="TEXT", help="reason, recorded with the run")
     command.add_argument(
@@ -383,6 +383,7 @@ _BUILDERS: dict[str, Callable[[Any], None]] = {
     "up": _add_up,
     "plan": _add_plan,
     "status": _add_status,
+    "check": _add_check,
     "validate": _add_validate,
     "history": _add_history,
     "down": _add_down,

@@ -10,7 +10,6 @@ from lockgate.settings import read_environment
 from lockgate.terminal.arguments import parse_arguments
 from lockgate.terminal.conclude import EXIT_KILLED
 from lockgate.terminal.output import open_output
-from lockgate.terminal.run_command import run_action, run_redo
 
 if TYPE_CHECKING:
     import argparse
@@ -39,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def find_command(name: str) -> Command:
     """Return the function that runs a command; ``name`` is what the parser calls ``run``.
 
-    Commands that need AWS or an embedded server are imported here, because a run with nothing to do
-    needs neither.
+    Each is imported here: a run with nothing to do needs neither AWS nor an embedded server, and a check
+    needs no database.
     """
     if name == "invoke":
         from lockgate.terminal.invoke_command import run_invoke  # the door to AWS
@@ -54,6 +53,12 @@ def find_command(name: str) -> Command:
         from lockgate.terminal.new_command import run_new  # the door to new files
 
         return run_new
+    if name == "check":
+        from lockgate.terminal.check_command import run_check  # the door to the check
+
+        return run_check
+    from lockgate.terminal.run_command import run_action, run_redo  # the door to the engine
+
     return {"redo": run_redo, "engine": run_action}[name]
 
 

@@ -53,7 +53,7 @@ def merge_environment(
     merged = {name: value for name, value in environment.items() if name not in overridden}
     for option, setting in OPTION_SETTINGS.items():
         # An empty value counts: if a script's variable is unset, the environment must not decide.
-        if getattr(options, option) is not None:
+        if getattr(options, option, None) is not None:
             merged[setting] = getattr(options, option)
     return merged
 

@@ -84,7 +84,7 @@ def _describe_pending(report: Value, width: int | None) -> Iterator[Line]:
     if report["action"] == "status":
         rows = [[Cell(version_of(entry)), Cell(printable(entry["name"]))] for entry in pending]
     else:
-        how = _describe_segments(report["segments"])
+        how = describe_segments(report["segments"])
         rows = [_plan_row(entry, _take(how, id_of(entry))) for entry in pending]
     # An undo comes before all that is applied.
     count = len(undone)
@@ -102,7 +102,7 @@ def _plan_row(entry: Value, how: str) -> list[Cell]:
     ]
 
 
-def _describe_segments(segments: list[Value]) -> dict[str, list[str]]:
+def describe_segments(segments: list[Value]) -> dict[str, list[str]]:
     """Return for each migration how its scripts will run, in order; transactions are numbered."""
     how: dict[str, list[str]] = {}
     number = 0

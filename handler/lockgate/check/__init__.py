@@ -1,0 +1,1 @@
+"""`lockgate check`: examines a folder of migrations, and asks no database."""
