@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Build the deployed package: Lockgate, its dependencies, the migrations, and the byte code.
 
-It imports nothing of Lockgate, so that it runs on any Python from 3.11 on::
+It imports nothing of Lockgate, so that it runs on any Python from 3.11 on. It runs `lockgate check` as
+a process, and builds nothing if that refuses the migrations::
 
     python infra/build.py --migrations db/                 build/lockgate-arm64.zip
     python infra/build.py --arch x86_64 --migrations db/   for another architecture
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HANDLER = ROOT / "handler"
@@ -71,7 +74,7 @@ _NEEDLESS = (
     r"aws_lambda_powertools/event_handler/.*",
     r"aws_lambda_powertools/utilities/(?!__init__\.py$|typing/|jmespath_utils/).*",
     # The command line, whose dependencies are not in the package.
-    r"lockgate/((local|terminal)/.*|aws/function\.py|__main__\.py)",
+    r"lockgate/((check|local|terminal)/.*|aws/function\.py|__main__\.py)",
     # pg8000, scramp and SQLAlchemy read their METADATA; the licences must be distributed.
     r"[^/]+\.dist-info/(?!METADATA$|(licenses/)?(LICEN[CS]E|NOTICE|AUTHORS|COPYING)[^/]*$).*",
 )
@@ -80,6 +83,12 @@ _NEEDLESS = (
 _RARELY_IMPORTED = r"/sqlalchemy/(orm|ext)/"
 _NEEDLESS_FILE = re.compile("|".join(_NEEDLESS))
 _LEFTOVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+NATIVE_FORMAT = "lockgate"
+AUTO_FORMAT = "auto"
+# A folder of another tool may have a problem in every file.
+_MOST_SHOWN = 20
+_CHECK = "import sys; sys.path.insert(0, '.'); from lockgate.__main__ import main; main()"
 
 # The oldest time that a zip file can hold.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -105,6 +114,23 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedMigrations:
+    """The migrations that `lockgate check` accepts. ``warnings`` are its warnings, each a sentence."""
+
+    count: int
+    latest: str | None
+    tool: str
+    warnings: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return how many there are and which is the latest, as a sentence."""
+        what = "migration" if self.count == 1 else "migrations"
+        of = "" if self.tool == NATIVE_FORMAT else f" of {self.tool}"
+        latest = "" if self.latest is None else f"; the latest is {self.latest}"
+        return f"Packed {self.count:,} {what}{of}{latest}."
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
     """A finished package."""
 
@@ -121,16 +147,98 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
         BuildFailed: the folder is not empty, the migrations do not exist, pip cannot install, or a file
             does not compile.
     """
-    if not recipe.migrations.is_dir():
-        raise BuildFailed(
-            f"There is no folder {recipe.migrations}. Give the folder of your migrations with "
-            "--migrations."
-        )
+    _require_folder(recipe.migrations)
     _refuse_leftovers(folder)
     _fill_code(recipe, folder, TASK_ROOT)
     # After the compilation: migrations are data and must not contain a __pycache__.
     shutil.copytree(recipe.migrations, folder / "migrations", ignore=_LEFTOVER)
     _check_unzipped_size(folder)
+
+
+def check_migrations(
+    migrations: Path, handler: Path = HANDLER, tool: str | None = None
+) -> CheckedMigrations:
+    """Run `lockgate check` on the files that would be packed.
+
+    Without ``tool``, it reads them in the native format; if that refuses them and they are recognised as
+    another tool's, it reads them as that tool does.
+
+    Raises:
+        BuildFailed: a run would refuse the files, or the check did not run.
+    """
+    _require_folder(migrations)
+    with tempfile.TemporaryDirectory(prefix="lockgate-check-") as scratch:
+        here = Path(scratch).resolve()
+        try:
+            # A copy of Lockgate alone, so that the result does not depend on what else is installed.
+            shutil.copytree(handler / "lockgate", here / "lockgate", ignore=_LEFTOVER)
+            shutil.copytree(migrations, here / "migrations", ignore=_LEFTOVER)
+        except OSError as error:
+            raise BuildFailed(
+                f"{migrations} cannot be copied: {error}. Nothing was built."
+            ) from None
+        found = _run_check(here, tool or NATIVE_FORMAT)
+        if tool is None and found["problems"]:
+            recognised = _run_check(here, AUTO_FORMAT)
+            if recognised["tool"] not in {None, NATIVE_FORMAT}:
+                found = recognised
+    if found["problems"]:
+        raise BuildFailed(_describe_problems(migrations, found["problems"]))
+    warnings = [_join(one["message"], one["hint"]) for one in found["warnings"]]
+    return CheckedMigrations(
+        len(found["migrations"]), _name_latest(found), found["tool"], tuple(warnings)
+    )
+
+
+def _run_check(folder: Path, tool: str) -> dict[str, Any]:
+    """Return the JSON of a check of ``folder/migrations`` by ``folder/lockgate``."""
+    options = ["--json", "--dir", "migrations", "--format", tool]
+    # The settings of this shell are not the function's. Variables of migrations are passed on.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCKGATE_")}
+    done = subprocess.run(
+        # The check needs no library, so none of this Python's is visible to it.
+        [sys.executable, "-I", "-S", "-B", "-c", _CHECK, "check", *options],
+        cwd=folder,
+        env=kept,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        raise BuildFailed(
+            f"lockgate check did not run. Nothing was built.\n{done.stdout}{done.stderr}".rstrip()
+        ) from None
+    return found
+
+
+def _describe_problems(migrations: Path, problems: list[dict[str, Any]]) -> str:
+    lines = [f"lockgate check refuses {migrations}. Nothing was built."]
+    for problem in problems[:_MOST_SHOWN]:
+        lines.append(f"  {problem['message']}")
+        lines += [f"    Hint: {problem['hint']}"] if problem["hint"] else []
+    if len(problems) > _MOST_SHOWN:
+        lines.append(f"  … and {len(problems) - _MOST_SHOWN:,} more")
+    return "\n".join(lines)
+
+
+def _name_latest(found: dict[str, Any]) -> str | None:
+    """Return version and name of the latest migration."""
+    latest = found["latest"]
+    names = [one["name"] for one in found["migrations"] if one["version"] == latest]
+    return None if latest is None else _join(latest, *names[:1])
+
+
+def _join(*parts: str | None) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _require_folder(migrations: Path) -> None:
+    if not migrations.is_dir():
+        raise BuildFailed(
+            f"There is no folder {migrations}. Give the folder of your migrations with --migrations."
+        )
 
 
 def fill_layer(recipe: Recipe, folder: Path) -> None:
@@ -370,6 +478,12 @@ def _read_arguments(arguments: list[str] | None) -> argparse.Namespace:
         help="build a layer for your own function, without migrations",
     )
     parser.add_argument(
+        "--format",
+        metavar="TOOL",
+        default=os.environ.get("LOCKGATE_FORMAT") or None,
+        help="the tool whose migrations these are, or auto; default: LOCKGATE_FORMAT, or recognised",
+    )
+    parser.add_argument(
         "--handler",
         type=Path,
         default=HANDLER,
@@ -417,15 +531,26 @@ def _build(options: argparse.Namespace) -> str:
         handler=options.handler.resolve(),
         requirements=options.requirements.resolve(),
     )
+    packed = None if options.layer else _check(recipe, options.format)
     fill, name = (fill_layer, "lockgate-layer") if options.layer else (fill_folder, "lockgate")
     if options.directory is not None:
         fill(recipe, options.directory.resolve())
-        return f"{options.directory} is laid out for {machine}.\n"
+        return f"{options.directory} is laid out for {machine}.\n{packed or ''}"
     output = options.output or ROOT / "build" / f"{name}-{machine}.zip"
     with tempfile.TemporaryDirectory(prefix="lockgate-build-") as scratch:
         folder = Path(scratch).resolve() / "task"
         fill(recipe, folder)
-        return _describe(write_package(folder, output))
+        return f"{_describe(write_package(folder, output))}{packed or ''}"
+
+
+def _check(recipe: Recipe, tool: str | None) -> str:
+    """Check the migrations, show the warnings, and return what will have been packed."""
+    checked = check_migrations(recipe.migrations, recipe.handler, tool)
+    for warning in checked.warnings[:_MOST_SHOWN]:
+        sys.stderr.write(f"Warning: {warning}\n")
+    if len(checked.warnings) > _MOST_SHOWN:
+        sys.stderr.write(f"… and {len(checked.warnings) - _MOST_SHOWN:,} more warnings\n")
+    return f"{checked.describe()}\n"
 
 
 def _find_migrations(options: argparse.Namespace) -> Path:

@@ -25,6 +25,7 @@ LAYERS = (
     ("awslambda", "terminal"),
     ("wiring",),
     ("engine",),
+    ("check",),
     ("report",),
     ("postgres",),
     ("aws",),
@@ -45,6 +46,7 @@ ALLOWED_SIDEWAYS = {
 # Lower layers that only some layers may import.
 ONLY_FOR = {
     "local": {"terminal"},
+    "check": {"terminal"},
 }
 
 # Vendor library: the only layers that may import it.

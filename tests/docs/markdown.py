@@ -9,6 +9,7 @@ A block's language may be followed by words that determine how its example is te
     ```json command                   a valid command
     ```sql query                      a query for operators
     ```json report, ```json excerpt   a report, whole or in part
+    ```json check                     the result of a check
     ```json policy                    an IAM policy
     ```json statemachine              a state machine, which a test executes
     ```json event                     an event of another service

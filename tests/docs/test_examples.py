@@ -84,7 +84,10 @@ def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
 def is_known(block: Block) -> bool:
     """Return whether a test below checks a block."""
     match block.language, block.words:
-        case ("json", ("command" | "report" | "excerpt" | "policy" | "event" | "statemachine",)):
+        case (
+            "json",
+            ("command" | "report" | "check" | "excerpt" | "policy" | "event" | "statemachine",),
+        ):
             known = True
         # tests/infra checks modules.
         case ("yaml", ("template" | "action" | "hooks",)) | (

@@ -40,7 +40,7 @@ from lockgate.terminal.conclude import EXIT_STATUSES
 from lockgate.terminal.environment import OPTION_SETTINGS
 
 PACKAGE = ROOT / "handler/lockgate"
-TERMINAL_ONLY = {"terminal", "local"}
+TERMINAL_ONLY = {"terminal", "local", "check"}
 # All other prose, including the pages of the Terraform module.
 PROSE_PAGES = (
     *PAGES,

@@ -35,7 +35,8 @@ class Ending:
     @property
     def code(self) -> str | None:
         """The code of the report's error, or None."""
-        error = None if self.report is None else self.report["error"]
+        # The result of a check has a list of problems instead.
+        error = None if self.report is None else self.report.get("error")
         return None if error is None else error["code"]
 
 

@@ -107,8 +107,18 @@ def test_any_value_of_any_option_ends_readably(
         end_readably(action, f"--{option.replace('_', '-')}={text}", environment=NOWHERE)
 
 
+@pytest.mark.parametrize("option", ["dir", "format", "atomicity"])
+def test_any_value_of_any_option_of_a_check_ends_readably(
+    end_readably: Callable[..., Ending], option: str
+) -> None:
+    """Each option of a check accepts or refuses any text readably, as JSON and as lines."""
+    for text in TEXTS:
+        assert end_readably("check", "--json", f"--{option}={text}").out.startswith("{")
+        end_readably("check", f"--{option}", text, environment=NOWHERE)
+
+
 @pytest.mark.parametrize(
-    "action", ["up", "plan", "new", "repair", "adopt", "baseline", "nonsense", ""]
+    "action", ["up", "plan", "check", "new", "repair", "adopt", "baseline", "nonsense", ""]
 )
 def test_any_argument_of_any_command_ends_readably(
     end_readably: Callable[..., Ending], tmp_path: Any, monkeypatch: pytest.MonkeyPatch, action: str

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import warnings
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.fuzz.targets import FOREIGN_NAMES
 
+from lockgate.check.check_folder import FolderToCheck, check_folder
+from lockgate.check.result import WarningCode
 from lockgate.core.history import EMPTY_HISTORY
 from lockgate.core.plan import make_plan
-from lockgate.core.policy import Policy
+from lockgate.core.policy import Atomicity, Policy
 from lockgate.core.refusal import find_refusal
 from lockgate.errors import LockgateError
 from lockgate.formats.registry import read_migrations
@@ -143,22 +144,33 @@ def test_any_content_of_any_file_is_read_or_refused(
 
 
 def read_readably(tool: str, folder: Path) -> None:
-    """Read a folder and plan its migrations, or get a Lockgate error."""
-    with warnings.catch_warnings(record=True), suppress(LockgateError):
-        catalog = read_migrations(tool, folder, {})
-        plan = make_plan(catalog, EMPTY_HISTORY, Policy())
-        refusal = find_refusal(plan, Policy())
-        assert refusal is None or refusal.message
+    """Read a folder and plan its migrations, or get a Lockgate error; a check finds the same."""
+    refusal: LockgateError | None = None
+    with warnings.catch_warnings(record=True):
+        try:
+            catalog = read_migrations(tool, folder, {})
+            plan = make_plan(catalog, EMPTY_HISTORY, Policy())
+            refusal = find_refusal(plan, Policy())
+        except LockgateError as error:
+            refusal = error
+        checked = check_folder(FolderToCheck(folder, tool, Atomicity.AUTO, {}))
+    assert refusal is None or refusal.message
+    if not any(one.code == WarningCode.VARIABLE_NOT_SET for one in checked.warnings):
+        expected = [] if refusal is None else [refusal.message]
+        assert expected == [problem.message for problem in checked.problems[:1]]
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_any_name_of_a_file_is_read_or_refused(
-    read: Callable[..., Ending], tmp_path: Path, name: str
+    read: Callable[..., Ending], end_readably: Callable[..., Ending], tmp_path: Path, name: str
 ) -> None:
-    """Any file name is read or refused in each format, planned and applied."""
+    """Any file name is read or refused in each format, checked, planned and applied."""
     (tmp_path / "m" / name).write_text("SELECT 1;")
     for tool in ("", "auto", *FOREIGN_NAMES):
         assert read(tool).report is not None
+        options = ("--dir", str(tmp_path / "m"), *(("--format", tool) if tool else ()))
+        assert end_readably("check", "--json", *options).out.startswith("{")
+        end_readably("check", *options)
     assert read(action="up").report is not None
 
 
@@ -205,7 +217,10 @@ THINGS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("make", THINGS.values(), ids=THINGS)
 def test_anything_that_is_no_file_is_refused(
-    read: Callable[..., Ending], tmp_path: Path, make: Callable[[Path], object]
+    read: Callable[..., Ending],
+    end_readably: Callable[..., Ending],
+    tmp_path: Path,
+    make: Callable[[Path], object],
 ) -> None:
     """Special files, endless files and broken links are refused under any name that is read."""
     for name in ("1_a.sql", "1_a.py", "atlas.sum", ".gmrc", "V1__a.sql"):
@@ -213,6 +228,9 @@ def test_anything_that_is_no_file_is_refused(
         make(path)
         for tool in ("", "auto", "flyway", "graphile-migrate"):
             assert read(tool).report is not None
+            options = ("--dir", str(tmp_path / "m"), *(("--format", tool) if tool else ()))
+            assert end_readably("check", "--json", *options).out.startswith("{")
+            end_readably("check", *options)
         if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
 

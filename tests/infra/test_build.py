@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from infra.build import BuildFailed, Recipe
 from tests.support.artifact import HOST, MIGRATIONS
+from tests.support.folders import write_folder
 from tests.support.packages import MIGRATION, fill
 
 from infra import build
@@ -87,7 +88,8 @@ def test_package_holds_code_dependencies_migrations_and_byte_code(package: Path)
         "aws_lambda_powertools/logging/logger.py",
     }
     assert _list_names(MIGRATIONS) == {name[11:] for name in names if name[:11] == "migrations/"}
-    assert not [name for name in names if name.startswith(("boto3", "botocore", "lockgate/local"))]
+    foreign = ("boto3", "botocore", "lockgate/local", "lockgate/check")
+    assert not [name for name in names if name.startswith(foreign)]
     assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".pxd"))]
 
 
@@ -292,6 +294,199 @@ def test_failure_is_told_on_standard_error(
     assert capsys.readouterr().err == (
         f"There is no folder {missing}. Give the folder of your migrations with --migrations.\n"
     )
+
+
+# The check of the migrations.
+
+
+SQL = "CREATE TABLE account (id int);\n"
+
+
+def test_build_prints_how_many_migrations_it_packs_and_the_latest(tmp_path: Path) -> None:
+    """The sentence has the number of migrations and version and name of the latest one."""
+    folder = write_folder(tmp_path / "db", {"9_a.sql": SQL, "10_b_c.sql": SQL, "R__v.sql": SQL})
+
+    packed = build.check_migrations(folder)
+
+    assert packed.describe() == "Packed 3 migrations; the latest is 10 b_c."
+    assert packed.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"1_a.sql": SQL}, "Packed 1 migration; the latest is 1 a."),
+        ({"R__v.sql": SQL}, "Packed 1 migration."),
+        ({"V1__a.sql": SQL, "V2__b.sql": SQL}, "Packed 2 migrations of flyway; the latest is 2 b."),
+        ({"1_a.sql": f"-- +goose Up\n{SQL}"}, "Packed 1 migration of goose; the latest is 1 a."),
+        ({"1_a/up.sql": SQL, "1_a/down.sql": SQL}, "Packed 1 migration of diesel; the latest is 1 a."),
+    ],
+)  # fmt: skip
+def test_build_recognises_the_tool_of_the_migrations(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    """A folder that is not native is read as that of the tool that it is recognised as."""
+    assert build.check_migrations(write_folder(tmp_path / "db", files)).describe() == said
+
+
+def test_build_asks_for_the_format_where_it_may_be_that_of_two_tools(tmp_path: Path) -> None:
+    """If several tools have such files, the refusal names the setting that decides."""
+    folder = write_folder(tmp_path / "db", {"1_a.up.sql": SQL, "1_a.down.sql": SQL})
+    with pytest.raises(BuildFailed, match="set LOCKGATE_FORMAT=golang-migrate"):
+        build.check_migrations(folder)
+    packed = build.check_migrations(folder, tool="golang-migrate")
+    assert packed.describe() == "Packed 1 migration of golang-migrate; the latest is 1 a."
+
+
+def test_build_reads_the_format_that_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The format can be an option or the setting; it is then not recognised from the files."""
+    folder = write_folder(tmp_path / "db", {"V1__a.sql": SQL})
+    assert build.check_migrations(folder, tool="flyway").tool == "flyway"
+    with pytest.raises(BuildFailed, match="is not a valid migration file name"):
+        build.check_migrations(folder, tool="lockgate")
+    monkeypatch.setenv("LOCKGATE_FORMAT", "flyway")
+    assert build._read_arguments(["--migrations", str(folder)]).format == "flyway"
+    monkeypatch.setenv("LOCKGATE_FORMAT", "")
+    assert build._read_arguments(["--migrations", str(folder)]).format is None
+
+
+def test_build_names_every_problem_of_the_migrations(tmp_path: Path) -> None:
+    """Migrations that a run would refuse are refused with message and hint of each."""
+    folder = write_folder(
+        tmp_path / "db", {"1_a.sql": "-- migrate:up x:1\n", "2_b.sql": "-- migrate:dwon\n"}
+    )
+
+    with pytest.raises(BuildFailed) as raised:
+        build.check_migrations(folder)
+
+    assert str(raised.value) == (
+        f"lockgate check refuses {folder}. Nothing was built.\n"
+        "  1_a.sql:1: unknown option x:1.\n"
+        "    Hint: Write options as key:value. Valid options: transaction, lock_timeout,"
+        " statement_timeout.\n"
+        "  2_b.sql:1: unknown marker -- migrate:dwon; did you mean down?\n"
+        "    Hint: Valid markers: -- migrate:up, -- migrate:down, -- migrate:env on|off,"
+        " -- migrate:verify QUERY."
+    )
+
+
+def test_problem_of_a_recognised_tool_is_the_one_in_its_format(tmp_path: Path) -> None:
+    """If the folder is another tool's, the build names that tool's problem with it."""
+    folder = write_folder(tmp_path / "db", {"V1__a.sql": SQL, "V2__b.sql": "SELECT '"})
+    with pytest.raises(BuildFailed, match=r"V2__b\.sql:1:8: unterminated quoted string"):
+        build.check_migrations(folder)
+
+
+def test_many_problems_are_counted(tmp_path: Path) -> None:
+    """The build lists twenty problems and counts the rest."""
+    files = {f"{number}_a.sql": "-- migrate:nonsense\n" for number in range(1, 31)}
+    with pytest.raises(BuildFailed) as raised:
+        build.check_migrations(write_folder(tmp_path / "db", files))
+    assert str(raised.value).count("unknown marker") == 20
+    assert str(raised.value).endswith("\n  … and 10 more")
+
+
+@pytest.mark.parametrize(
+    "files", [{}, {"readme.md": "x"}, {"1_a.rb": "x"}], ids=["empty", "no migrations", "Ruby"]
+)
+def test_folder_without_migrations_that_can_run_is_not_built(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    """A folder whose deploy would be refused is refused by the build."""
+    with pytest.raises(BuildFailed, match="Nothing was built"):
+        build.check_migrations(write_folder(tmp_path / "db", files))
+
+
+def test_refused_migrations_leave_the_target_folder_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check comes first, so that the build can be repeated with the same folder."""
+    folder = write_folder(tmp_path / "db", {"1_a.sql": "SELECT '"})
+    target = tmp_path / "task"
+
+    status = build.main(["--no-compile", "--migrations", str(folder), "--directory", str(target)])
+
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert err.startswith(f"lockgate check refuses {folder}. Nothing was built.\n  1_a.sql:1:8: ")
+    assert not target.exists()
+
+
+def test_warnings_do_not_stop_a_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build prints the warnings to standard error, and the packed migrations after the package."""
+    folder = write_folder(tmp_path / "db", {"1_a.sql": "-- migrate:up\n"})
+    monkeypatch.setattr(build, "fill_folder", lambda _recipe, folder: folder.mkdir())
+    output = tmp_path / "lockgate.zip"
+
+    status = build.main(["--no-compile", "--migrations", str(folder), "--output", str(output)])
+
+    out, err = capsys.readouterr()
+    assert status == 0
+    assert err.startswith("Warning: 1_a.sql: the migration has no statement.")
+    assert out.splitlines()[0] == str(output)
+    assert out.splitlines()[-1] == "Packed 1 migration; the latest is 1 a."
+
+
+def test_layer_has_no_migrations_to_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer contains no migrations, so nothing is checked."""
+    monkeypatch.setattr(build, "fill_layer", lambda _recipe, folder: folder.mkdir())
+
+    assert build.main(["--layer", "--no-compile", "--output", str(tmp_path / "layer.zip")]) == 0
+    assert "Packed" not in capsys.readouterr().out
+
+
+def test_settings_of_the_shell_do_not_change_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of the machine that builds are not those of the function, and do not matter."""
+    folder = write_folder(tmp_path / "db", {"1_a.sql": SQL})
+    for name in ("DATABASE_URL", "ATOMICITY", "NO_SUCH_SETTING", "MIGRATIONS"):
+        monkeypatch.setenv(f"LOCKGATE_{name}", "nonsense")
+    assert build.check_migrations(folder).count == 1
+
+
+def test_files_that_are_not_packed_are_not_checked(tmp_path: Path) -> None:
+    """The check sees what the package will contain, without hidden files and caches."""
+    files = {"1_a.sql": SQL, ".2_b.sql": "SELECT '", ".git/x.sql": "SELECT '"}
+    assert build.check_migrations(write_folder(tmp_path / "db", files)).count == 1
+
+
+def test_migrations_that_cannot_be_copied_are_refused(tmp_path: Path) -> None:
+    """A broken link among the migrations is named."""
+    folder = write_folder(tmp_path / "db", {"1_a.sql": SQL})
+    (folder / "2_b.sql").symlink_to("nowhere")
+    with pytest.raises(BuildFailed, match=r"cannot be copied: .*nowhere|cannot be copied: .*2_b"):
+        build.check_migrations(folder)
+
+
+def test_check_that_does_not_run_fails_the_build(tmp_path: Path) -> None:
+    """If Lockgate's code is incomplete, the build fails and shows why."""
+    handler = tmp_path / "handler"
+    (handler / "lockgate").mkdir(parents=True)
+    with pytest.raises(
+        BuildFailed, match=r"(?s)lockgate check did not run\. Nothing was built\..*Error"
+    ):
+        build.check_migrations(write_folder(tmp_path / "db", {"1_a.sql": SQL}), handler)
+
+
+def test_build_script_checks_in_a_python_without_any_library(tmp_path: Path) -> None:
+    """The script alone, in a Python without site-packages, checks before it needs pip."""
+    folder = write_folder(tmp_path / "db", {"1_a.sql": "SELECT '"})
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "infra/build.py", "--no-compile", "--migrations", str(folder)],
+        cwd=build.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "1_a.sql:1:8: unterminated quoted string" in done.stderr
 
 
 def _list_names(folder: Path) -> set[str]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lockgate.core.catalog import Catalog
-    from lockgate.core.migration import Migration, Script
+    from lockgate.core.migration import Migration, Obstacle, Script
     from lockgate.core.plan import Plan
     from lockgate.core.policy import Atomicity
 
@@ -140,8 +140,13 @@ def _set_libraries_aside(catalog: Catalog) -> tuple[Catalog, tuple[Problem, ...]
     """Return the catalog without the obstacle of a library that is missing here, and warn of it."""
     found = [(m, m.up.obstacle) for m in catalog.migrations if m.up.obstacle is not None]
     lacking = [(m, obstacle) for m, obstacle in found if obstacle.library is not None]
-    changed = {m.migration_id: replace(m, up=replace(m.up, obstacle=None)) for m, _ in lacking}
-    first = {obstacle.library: (m.path, obstacle) for m, obstacle in reversed(lacking)}
+    changed = {
+        m.migration_id: replace(m, up=replace(m.up, obstacle=None), down=_without_library(m.down))
+        for m, _ in lacking
+    }
+    first: dict[str | None, tuple[str, Obstacle]] = {}
+    for migration, obstacle in lacking:
+        first.setdefault(obstacle.library, (migration.path, obstacle))
     return catalog.with_changed(changed), tuple(
         Problem(
             WarningCode.LIBRARY_NOT_INSTALLED,
@@ -153,6 +158,13 @@ def _set_libraries_aside(catalog: Catalog) -> tuple[Catalog, tuple[Problem, ...]
         )
         for path, obstacle in first.values()
     )
+
+
+def _without_library(down: Script | None) -> Script | None:
+    is_lacking = (
+        down is not None and down.obstacle is not None and down.obstacle.library is not None
+    )
+    return replace(down, obstacle=None) if down is not None and is_lacking else down
 
 
 def _check_operations(plan: Plan, plugins: Iterable[str]) -> None:

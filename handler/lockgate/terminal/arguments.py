@@ -41,7 +41,7 @@ _FIRST_RUN = "allow or refuse a database that already has tables"
 _EXAMPLES = """\
 examples:
   lockgate new add_email              write migrations/20261122093000_….sql
-  lockgate check                      refuse what a run would refuse; no database
+  lockgate check                      whether the files can run; no database
   lockgate plan --local               what would run on this folder's PostgreSQL
   lockgate up --local                 run it there
   lockgate up --secret shop/database  run it on a database, by its secret in AWS

@@ -33,7 +33,7 @@ _FRESH_NOTE = (
     " pending has a transaction of its own."
 )
 _UNREAD_NOTE = (
-    "Whether the statements can run is examined once every file can be read. Then check again."
+    "Correct these first. Whether the statements can run is examined once every file can be read."
 )
 _ALIKE = "On a fresh database, and on one in use"
 

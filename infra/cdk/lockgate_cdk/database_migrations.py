@@ -40,7 +40,7 @@ from lockgate_cdk.dashboard import make_dashboard
 from lockgate_cdk.endpoints import Endpoint, make_endpoint
 from lockgate_cdk.findings import BACK_UP, REACH_DATABASE, accept_findings
 from lockgate_cdk.functions import MIGRATE, OPERATE, Shared, make_function
-from lockgate_cdk.package import Order, compute_digest, make_code
+from lockgate_cdk.package import Order, compute_digest, list_options, make_code
 from lockgate_cdk.policies import (
     Access,
     list_backup_statements,
@@ -171,7 +171,8 @@ class DatabaseMigrations(Construct):
         if secret is None and iam_database_user_arn is None:
             secret = getattr(database, "secret", None)
         access = read_access(secret, iam_database_user_arn, host, username)
-        order = Order(Path(migrations).resolve(), architecture.name, tuple(build_options))
+        options = list_options(environment or {}, build_options)
+        order = Order(Path(migrations).resolve(), architecture.name, options)
         digest = compute_digest(order)
         given_secret = None if secret is None else secret.secret_arn
         settings = {

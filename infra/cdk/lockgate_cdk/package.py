@@ -19,7 +19,7 @@ from aws_cdk import aws_lambda as lambda_
 import lockgate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _HANDLER = Path(lockgate.__file__).resolve().parents[1]
 _BROUGHT = Path(__file__).resolve().parent / "recipe"
@@ -118,6 +118,15 @@ def build(order: Order, folder: Path) -> None:
             f"Lockgate's package was not built. {done.stderr.strip()}\n"
             "Pass options such as --python with build_options=[…]."
         )
+    # Its warnings, and how many migrations it has packed; the CDK shows both.
+    sys.stderr.write(f"{done.stderr}{done.stdout.splitlines()[-1]}\n")
+
+
+def list_options(environment: Mapping[str, str], options: Iterable[str]) -> tuple[str, ...]:
+    """Return the options of the build, with the format of the function's environment."""
+    name = environment.get("LOCKGATE_FORMAT", "")
+    is_known = name and not cdk.Token.is_unresolved(name)
+    return (*(("--format", name) if is_known else ()), *options)
 
 
 @jsii.implements(cdk.ILocalBundling)
