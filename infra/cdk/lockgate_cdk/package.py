@@ -26,6 +26,11 @@ _BROUGHT = Path(__file__).resolve().parent / "recipe"
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 _DIGEST_CHARACTERS = 32
+_OPTIONS_HINT = "Pass options such as --python with build_options=[…]."
+_FORMAT_HINT = (
+    'If these are another tool\'s migrations, set environment={"LOCKGATE_FORMAT": "…"}; the build reads'
+    " them in that format too."
+)
 
 
 class PackageNotBuilt(Exception):
@@ -114,9 +119,10 @@ def build(order: Order, folder: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
+        is_refused = "lockgate check refuses" in done.stderr
         raise PackageNotBuilt(
             f"Lockgate's package was not built. {done.stderr.strip()}\n"
-            "Pass options such as --python with build_options=[…]."
+            f"{_FORMAT_HINT if is_refused else _OPTIONS_HINT}"
         )
     # Its warnings, and how many migrations it has packed; the CDK shows both.
     sys.stderr.write(f"{done.stderr}{done.stdout.splitlines()[-1]}\n")

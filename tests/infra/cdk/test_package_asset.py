@@ -172,6 +172,39 @@ def test_build_that_fails_says_why_and_leaves_no_asset(folder: Path, tmp_path: P
     assert [] == list((tmp_path / "cdk.out").glob("asset.*/lockgate"))
 
 
+def test_migrations_that_a_run_would_refuse_are_not_built(folder: Path, tmp_path: Path) -> None:
+    """The error has the problem with its place, and names the setting of the format."""
+    (folder / "2_more.sql").write_text("select '")
+    with pytest.raises(RuntimeError) as raised:
+        _synthesise(folder, tmp_path / "cdk.out")
+
+    assert f"lockgate check refuses {folder}. Nothing was built." in str(raised.value)
+    assert "2_more.sql:1:8: unterminated quoted string." in str(raised.value)
+    assert 'set environment={"LOCKGATE_FORMAT": "…"}' in str(raised.value)
+    assert [] == list((tmp_path / "cdk.out").glob("asset.*/lockgate"))
+
+
+def test_build_gets_the_format_of_the_function() -> None:
+    """The format of the function's environment is an option of the build; other options come after it."""
+    environment = {"LOCKGATE_FORMAT": "flyway", "LOCKGATE_ATOMICITY": "run"}
+    options = package.list_options(environment, ["--no-compile"])
+    assert ("--format", "flyway", "--no-compile") == options
+    assert () == package.list_options({}, [])
+    token = cdk.Token.as_string({"Ref": "Format"})
+    assert () == package.list_options({"LOCKGATE_FORMAT": token}, [])
+
+
+def test_build_says_what_it_has_packed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The build shows warnings and the number of migrations, where the CDK shows its own messages."""
+    (folder / "2_more.sql").write_text("-- later")
+    package.build(Order(folder, "arm64", ("--no-compile",)), tmp_path / "task")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Warning: 2_more.sql: the migration has no statement.")
+    assert "Packed 2 migrations; the latest is 2 more." == lines[-1]
+
+
 def test_wheel_brings_all_that_a_package_is_made_of(folder: Path, tmp_path: Path) -> None:
     """The construct builds the same package from an installed wheel as from the repository."""
     installed = tmp_path / "site"
