@@ -83,6 +83,8 @@ _NEEDLESS = (
 _RARELY_IMPORTED = r"/sqlalchemy/(orm|ext)/"
 _NEEDLESS_FILE = re.compile("|".join(_NEEDLESS))
 _LEFTOVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+# Hidden files that a format reads: graphile-migrate's settings.
+_READ = frozenset({".gmrc"})
 
 NATIVE_FORMAT = "lockgate"
 AUTO_FORMAT = "auto"
@@ -151,7 +153,7 @@ def fill_folder(recipe: Recipe, folder: Path) -> None:
     _refuse_leftovers(folder)
     _fill_code(recipe, folder, TASK_ROOT)
     # After the compilation: migrations are data and must not contain a __pycache__.
-    shutil.copytree(recipe.migrations, folder / "migrations", ignore=_LEFTOVER)
+    shutil.copytree(recipe.migrations, folder / "migrations", ignore=_list_left_out)
     _check_unzipped_size(folder)
 
 
@@ -172,7 +174,7 @@ def check_migrations(
         try:
             # A copy of Lockgate alone, so that the result does not depend on what else is installed.
             shutil.copytree(handler / "lockgate", here / "lockgate", ignore=_LEFTOVER)
-            shutil.copytree(migrations, here / "migrations", ignore=_LEFTOVER)
+            shutil.copytree(migrations, here / "migrations", ignore=_list_left_out)
         except OSError as error:
             raise BuildFailed(
                 f"{migrations} cannot be copied: {error}. Nothing was built."
@@ -232,6 +234,11 @@ def _name_latest(found: dict[str, Any]) -> str | None:
 
 def _join(*parts: str | None) -> str:
     return " ".join(part for part in parts if part)
+
+
+def _list_left_out(folder: str, names: list[str]) -> set[str]:
+    """Return the files of a folder of migrations that are not packed."""
+    return _LEFTOVER(folder, names) - _READ
 
 
 def _require_folder(migrations: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -455,6 +456,21 @@ def test_files_that_are_not_packed_are_not_checked(tmp_path: Path) -> None:
     """The check sees what the package will contain, without hidden files and caches."""
     files = {"1_a.sql": SQL, ".2_b.sql": "SELECT '", ".git/x.sql": "SELECT '"}
     assert build.check_migrations(write_folder(tmp_path / "db", files)).count == 1
+
+
+def test_settings_of_graphile_migrate_are_packed(tmp_path: Path) -> None:
+    """The hidden file with graphile-migrate's placeholders is packed, other hidden files are not."""
+    names = [".gmrc", ".env", "1_a.sql", "__pycache__"]
+    assert build._list_left_out(str(tmp_path), names) == {".env", "__pycache__"}
+    header = "--! Previous: -\n--! Hash: sha1:"
+    text = "ALTER ROLE x SET search_path = ':APP_SCHEMA';\n"
+    digest = hashlib.sha1(f"\n{text.strip()}\n".strip().encode() + b"\n", usedforsecurity=False)
+    files = {"committed/000001.sql": f"{header}{digest.hexdigest()}\n\n{text}"}
+    folder = write_folder(tmp_path / "db", files)
+    with pytest.raises(BuildFailed, match="which may be a placeholder, and there is no"):
+        build.check_migrations(folder, tool="graphile-migrate")
+    write_folder(folder, {".gmrc": '{"placeholders": {":APP_SCHEMA": "app"}}'})
+    assert build.check_migrations(folder, tool="graphile-migrate").count == 1
 
 
 def test_migrations_that_cannot_be_copied_are_refused(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ _BROUGHT = Path(__file__).resolve().parent / "recipe"
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 _DIGEST_CHARACTERS = 32
+# Hidden files that infra/build.py packs all the same.
+_READ = frozenset({".gmrc"})
 _OPTIONS_HINT = "Pass options such as --python with build_options=[…]."
 _FORMAT_HINT = (
     'If these are another tool\'s migrations, set environment={"LOCKGATE_FORMAT": "…"}; the build reads'
@@ -153,10 +155,14 @@ def _add(digest: Any, name: str, content: bytes) -> None:
     digest.update(content)
 
 
+def _is_left_over(name: str) -> bool:
+    return (name.startswith(".") and name not in _READ) or name == "__pycache__"
+
+
 def _list_files(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder that infra/build.py copies, sorted by name."""
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         names = path.relative_to(folder).parts
-        left_over = any(name.startswith(".") or name == "__pycache__" for name in names)
+        left_over = any(_is_left_over(name) for name in names)
         if path.is_file() and not left_over and path.suffix != ".pyc":
             yield path

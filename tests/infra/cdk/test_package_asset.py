@@ -56,6 +56,7 @@ def test_digest_is_the_same_in_another_folder_at_another_time(folder: Path, tmp_
 CHANGES: dict[str, Callable[[Path], object]] = {
     "an edit": lambda folder: (folder / MIGRATION).write_text("create table accounts (id int);\n"),
     "a new file": lambda folder: (folder / "2_more.sql").write_text("select 1;\n"),
+    "settings": lambda folder: (folder / ".gmrc").write_text("{}"),
     "another name": lambda folder: (folder / MIGRATION).rename(folder / "2_create_accounts.sql"),
     "another place": lambda folder: shutil.move(folder / MIGRATION, _make(folder / "more")),
     "a file less": lambda folder: (folder / MIGRATION).unlink(),
@@ -185,7 +186,7 @@ def test_migrations_that_a_run_would_refuse_are_not_built(folder: Path, tmp_path
 
 
 def test_build_gets_the_format_of_the_function() -> None:
-    """The format of the function's environment is an option of the build; other options come after it."""
+    """The format of the function's environment is an option of the build, before other options."""
     environment = {"LOCKGATE_FORMAT": "flyway", "LOCKGATE_ATOMICITY": "run"}
     options = package.list_options(environment, ["--no-compile"])
     assert ("--format", "flyway", "--no-compile") == options
