@@ -241,6 +241,18 @@ def test_defect_is_reported_and_does_not_pass(
     assert "An unexpected ZeroDivisionError ended the check." == problem["message"]
 
 
+def test_refusal_in_the_first_stage_says_that_there_is_a_second(tmp_path: Path) -> None:
+    """If files cannot be read, the output says that the statements were not examined yet."""
+    folder = write_folder(tmp_path / "migrations", BAD)
+    note = "Correct these first. Whether the statements can run is examined once every file can be"
+    assert note in run(folder=tmp_path).stdout
+    for path in folder.iterdir():
+        path.unlink()
+    assert note not in run(folder=tmp_path).stdout
+    write_folder(folder, {"1_a.sql": "SELECT '"})
+    assert note not in run(folder=tmp_path).stdout
+
+
 # Layout.
 
 

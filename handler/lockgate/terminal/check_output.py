@@ -46,7 +46,7 @@ def describe_check(value: Value, width: int | None) -> Iterator[Line]:
     for problem in value["problems"][:_MOST_SHOWN]:
         yield from describe_error({"error": {**problem, **_NO_DETAILS}}, width, value["folder"])
     yield from _count_rest(value["problems"])
-    if value["problems"] and value["tool"] is not None and not value["migrations"]:
+    if not value["migrations"] and any(problem["file"] for problem in value["problems"]):
         yield EMPTY
         yield from paragraph(_UNREAD_NOTE, width, indent=2, style=Style.DIM)
     yield from _describe_transactions(value, width)
