@@ -19,7 +19,7 @@ from lockgate import __version__
 from lockgate.terminal import run_command
 from lockgate.terminal.arguments import make_parser
 from lockgate.terminal.cli import main
-from lockgate.terminal.environment import OPTION_SETTINGS, merge_environment
+from lockgate.terminal.environment import OPTION_SETTINGS, merge_environment, repeat_options
 from lockgate.wiring import SystemClock
 
 if TYPE_CHECKING:
@@ -273,6 +273,23 @@ def test_role_of_an_option_is_named_by_the_option(run: Run) -> None:
     assert "The role in --set-role does not exist" in outcome.out
     assert "or correct --set-role." in outcome.out
     assert "LOCKGATE_SET_ROLE" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ada:half:rest@db/shop", "postgresql://ada:PASSWORD@db/shop"),
+        ("postgresql://ada:half@rest@db/shop", "postgresql://ada:PASSWORD@db/shop"),
+        ("postgres://ada:word@db:5433/shop?a=b", "postgres://ada:PASSWORD@db:5433/shop?a=b"),
+        ("postgresql://:word@db/shop", "postgresql://:PASSWORD@db/shop"),
+        ("postgresql://ada@db:5433/shop", "postgresql://ada@db:5433/shop"),
+        ("postgresql://db:5433/shop", "postgresql://db:5433/shop"),
+    ],
+)
+def test_no_part_of_a_password_is_in_a_command_to_paste(url: str, shown: str) -> None:
+    """A command to paste names the database without any part of the password."""
+    options = make_parser("up").parse_args(["up", "--database-url", url])
+    assert ("--database-url", shown) == repeat_options(options)
 
 
 def test_wrong_setting_of_the_environment_keeps_its_name(

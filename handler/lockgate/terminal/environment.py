@@ -141,6 +141,8 @@ def repeat_options(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _without_password(url: str) -> str:
     """Return a URL with PASSWORD in place of its password."""
-    user, at, rest = url.rpartition("@")
-    is_open = at and user.count(":") > 1
-    return f"{user.rpartition(':')[0]}:PASSWORD@{rest}" if is_open else url
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    # A password may contain a colon; a user's name may not.
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{separator}{user}:PASSWORD@{place}" if at and colon else url
