@@ -100,7 +100,7 @@ def _find_own(session: Session, segment: Segment) -> Failure | None:
         writer.add(MessagePart.CONTROL, "ROLLBACK TO lockgate_check")
         writer.add(MessagePart.CONTROL, "RELEASE lockgate_check")
         try:
-            # Each alone: an error of ours is then that of the script before it.
+            # Each alone, so that an error is due to the script before it.
             session.flush(writer)
         except StepFailed as error:
             failure = error.failure
