@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.formats.test_adoption import TABLES, make_table, table_of
+from tests.formats.test_adoption import TABLES, make_table
 from tests.support.engine import act_before_lock
 from tests.support.layouts import Step, lay_out
 
@@ -126,7 +126,7 @@ def test_first_run_beside_a_history_with_rows_is_refused_with_the_command_that_a
     first: Project, tool: str
 ) -> None:
     """The hint contains a complete command that adopts the tool's table, in either format."""
-    table = table_of(tool)
+    table = TABLES[tool].first
     make_table(first.database, tool, table)
     first.database.run("CREATE TABLE customer (id int)")
     before = tables_of(first)
@@ -166,7 +166,7 @@ def test_first_run_beside_a_history_that_a_setting_renamed_is_refused_with_its_a
 @pytest.mark.parametrize("tool", TABLES)
 def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
     """An empty history of another tool does not refuse the run."""
-    make_table(first.database, tool, table_of(tool), is_empty=True)
+    make_table(first.database, tool, TABLES[tool].first, is_empty=True)
     assert Status.APPLIED == first.run().status
 
 
@@ -179,11 +179,11 @@ def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) ->
 )
 def test_history_that_cannot_be_read_counts_as_having_rows(first: Project, setup: str) -> None:
     """A history that the role cannot read counts as having rows."""
-    columns, name, _ = TABLES["goose"]
+    table = TABLES["goose"]
     role = f"reader_{first.database.name}"
     first.database.run(
         f"CREATE ROLE {role}; GRANT CREATE ON DATABASE {first.database.name} TO {role};"
-        f"CREATE TABLE {name} ({columns}); GRANT SELECT ON {name} TO {role};"
+        f"CREATE TABLE {table.name} ({table.columns}); GRANT SELECT ON {table.name} TO {role};"
         + setup.replace("worker", role)
     )
     try:

@@ -134,10 +134,54 @@ class Adoption:
 
 
 @dataclass(frozen=True, slots=True)
-class Cases:
-    """All cases of one tool; ``name`` is that of its format."""
+class Place:
+    """A folder, and the path of a further file that the reader of the folder opens."""
+
+    files: Files
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A tool's history table: its default name, its columns with their types, and a row.
+
+    ``schema`` is the only one in which the tool has its table. ``beside`` are the statements that make
+    what else the tool has in a ``{schema}``. ``other`` is a second table, if it is not the same name in
+    schema app. The variables ``chosen_by`` choose that table, and so do the files in each of
+    ``chosen_in``; their paths begin in ``db/migrate``.
+    """
 
     name: str
+    columns: str
+    row: str
+    schema: str | None = None
+    beside: str = ""
+    other: str = ""
+    chosen_by: Variables = field(default_factory=dict)
+    chosen_in: Sequence[Files] = ()
+
+    @property
+    def first(self) -> str:
+        """The table where the tool creates it."""
+        return f"{self.schema or 'public'}.{self.name}"
+
+    @property
+    def second(self) -> str:
+        """A table that the tool uses if its settings say so."""
+        return self.other or f"app.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """All cases of one tool; ``name`` is that of its format.
+
+    ``example`` is a folder as the tool creates it, with files that projects keep beside migrations.
+    """
+
+    name: str
+    example: Files
+    places: Sequence[Place]
+    table: Table | None
     read: Sequence[Read]
     recognised: Sequence[Recognised]
     stubs: Sequence[Stub]

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.formats.kit import list_cases
 from tests.support.folders import write_folder
 
 from lockgate.errors import MigrationFileInvalid
@@ -19,49 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.formats.kit import Files
+
 # Long enough for a busy machine; a hang never ends.
 MOST_SECONDS = 10.0
 SQL = "SELECT 1;\n"
-GOOSE = "-- +goose Up\nSELECT 1;\n"
-PLAN = "%syntax-version=1.0.0\n%project=p\n\na 2024-01-01T00:00:00Z A <a@b.c> # a\n"
-REVISION = 'revision = "a"\ndown_revision = None\ndef upgrade(): pass\n'
-GRAPHILE = "--! Previous: -\n--! Hash: sha1:x\n\nSELECT 1;\n"
 # Format, files of a valid folder, and the file to replace.
-PLACES = [
-    ("lockgate", {"1_a.sql": SQL}, "2_b.sql"),
-    ("lockgate", {"1_a.sql": SQL}, "2_b.py"),
-    ("lockgate", {"1_a.sql": SQL}, "R__b.sql"),
-    ("rails", {"1_a.sql": SQL}, "2_b.sql"),
-    ("dbmate", {"1_a.sql": "-- migrate:up\n"}, "2_b.sql"),
-    ("goose", {"1_a.sql": GOOSE}, "2_b.sql"),
-    ("golang-migrate", {"1_a.up.sql": SQL}, "1_a.down.sql"),
-    ("sqlx", {"1_a.sql": SQL}, "2_b.sql"),
-    ("diesel", {"1_a/up.sql": SQL}, "1_a/down.sql"),
-    ("diesel", {"1_a/up.sql": SQL}, "1_a/metadata.toml"),
-    ("diesel", {"1_a/up.sql": SQL, "2_b/down.sql": SQL}, "2_b/up.sql"),
-    ("prisma", {"1_a/migration.sql": SQL}, "migration_lock.toml"),
-    ("prisma", {"1_a/migration.sql": SQL, "2_b/x": ""}, "2_b/migration.sql"),
-    ("knex", {"1_a.sql": SQL}, "2_b.sql"),
-    ("knex", {"1_a.up.sql": SQL}, "1_a.js"),
-    ("node-pg-migrate", {"1_a.sql": SQL}, "2_b.sql"),
-    ("graphile-migrate", {"1.sql": GRAPHILE}, "2.sql"),
-    ("yoyo", {"a.sql": SQL}, "a.rollback.sql"),
-    ("yoyo", {"a.sql": SQL}, "b.py"),
-    ("alembic", {"a.py": REVISION}, "b.py"),
-    ("alembic", {"a.py": REVISION}, "alembic.ini"),
-    ("alembic", {"a.py": REVISION}, "pyproject.toml"),
-    ("sqitch", {"sqitch.plan": PLAN}, "deploy/a.sql"),
-    ("sqitch", {"sqitch.plan": PLAN, "deploy/a.sql": SQL}, "revert/a.sql"),
-    ("sqitch", {"sqitch.plan": PLAN, "deploy/a.sql": SQL}, "sqitch.conf"),
-    ("sqitch", {"deploy/a.sql": SQL}, "sqitch.plan"),
-    ("flyway", {"V1__a.sql": SQL}, "V2__b.sql"),
-    ("flyway", {"V1__a.sql": SQL}, "V1__a.sql.conf"),
-    ("flyway", {"V1__a.sql": SQL}, "flyway.conf"),
-    ("flyway", {"V1__a.sql": SQL}, "flyway.toml"),
-    ("liquibase", {}, "a.sql"),
-    ("liquibase", {}, "changelog.xml"),
-    ("liquibase", {"a.sql": "--liquibase formatted sql\n"}, "liquibase.properties"),
-]
+PLACES = [(cases.name, one.files, one.path) for cases in list_cases() for one in cases.places]
 NESTED = {
     "json": "[" * 100_000,
     "object": '{"a":' * 20_000,
@@ -123,7 +88,7 @@ def refuse(name: str, folder: Path) -> str:
 )
 @pytest.mark.parametrize(("name", "files", "place"), PLACES)
 def test_what_is_not_a_file_is_refused_by_name(
-    tmp_path: Path, name: str, files: dict[str, str], place: str, make: Callable[[Path], None]
+    tmp_path: Path, name: str, files: Files, place: str, make: Callable[[Path], None]
 ) -> None:
     """A FIFO, device, socket, broken link or huge file is refused by name."""
     folder = write_folder(tmp_path / "m", files)
@@ -138,7 +103,7 @@ def test_what_is_not_a_file_is_refused_by_name(
     [one for one in PLACES if not one[2].endswith(".sql") or one[0] == "sqitch"],
 )
 def test_settings_and_programs_that_nobody_can_parse_are_refused_or_read(
-    tmp_path: Path, name: str, files: dict[str, str], place: str, text: str
+    tmp_path: Path, name: str, files: Files, place: str, text: str
 ) -> None:
     """Deeply nested text is read or refused within the time limit."""
     folder = write_folder(tmp_path / "m", {**files, place: NESTED[text]})

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.formats.kit import list_cases
 from tests.support.folders import write_folder
 
 from lockgate.core.analysis import analyse_script
@@ -21,35 +22,9 @@ if TYPE_CHECKING:
 
 UP = "CREATE TABLE a ();\n"
 DOWN = "DROP TABLE a;\n"
-REVISION = 'revision = "a"\ndown_revision = None\n\n\ndef upgrade(): ...\n'
-COMMITTED = "--! Previous: -\n--! Hash: sha1:0\n\n"
-CHANGESET = "--liquibase formatted sql\n--changeset ann:1\n"
-PLAN = "%project=a\n\na 2024-01-01T00:00:00Z A <a@example.com>\n"
 NAME = "Set LOCKGATE_FORMAT (or --format) to one of "
 
-# A folder as each tool creates it, with files that projects keep beside migrations.
-FOLDERS = {
-    "lockgate": {"1_a.sql": f"-- migrate:up lock_timeout:1s\n{UP}", "README.md": ""},
-    "dbmate": {"1_a.sql": f"-- migrate:up\n{UP}-- migrate:down\n{DOWN}"},
-    "goose": {"1_a.sql": f"-- +goose Up\n{UP}-- +goose Down\n{DOWN}", "embed.go": "", "2_b.go": ""},
-    "golang-migrate": {"1_a.up.sql": UP, "1_a.down.sql": DOWN, "migrate.go": ""},
-    "sqlx": {"1_a.up.sql": f"-- Add up migration script here\n{UP}", "1_a.down.sql": DOWN},
-    "diesel": {".keep": "", "2024-01-01-000000_a/up.sql": UP, "2024-01-01-000000_a/down.sql": DOWN},
-    "rails": {"20240101000000_a.rb": "class A", "20240102000000_b.sql": UP},
-    "flyway": {"V1__a.sql": UP, "V1_1__b.sql": UP, "R__v.sql": UP, "V3__c.java": ""},
-    "liquibase": {"root.xml": "<databaseChangeLog/>", "V1__a.sql": CHANGESET + UP},
-    "prisma": {"migration_lock.toml": 'provider = "postgresql"\n', "1_a/migration.sql": UP},
-    "knex": {
-        "1_a.js": "exports.up = (knex) => knex.raw('')",
-        "2_b.up.sql": UP,
-        "2_b.down.sql": DOWN,
-    },
-    "node-pg-migrate": {"1_a.sql": f"-- Up Migration\n{UP}-- Down Migration\n{DOWN}"},
-    "graphile-migrate": {"committed/000001-a.sql": COMMITTED + UP, "current.sql": ""},
-    "sqitch": {"sqitch.plan": PLAN, "deploy/a.sql": UP, "revert/a.sql": DOWN, "verify/a.sql": ""},
-    "yoyo": {"1_a.sql": f"-- depends:\n{UP}", "1_a.rollback.sql": DOWN},
-    "alembic": {"env.py": "", "script.py.mako": "", "versions/a_a.py": REVISION},
-}
+FOLDERS = {cases.name: cases.example for cases in list_cases()}
 
 
 # Its file names are also valid for sqlx; see the second case below.

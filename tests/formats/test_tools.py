@@ -12,6 +12,7 @@ from tests.support.tables import find_table, make_ask
 from lockgate.core.analysis import analyse_script
 from lockgate.core.request import Action
 from lockgate.errors import MigrationFileInvalid
+from lockgate.formats.names import list_formats
 from lockgate.formats.registry import find_tool
 from lockgate.report.report import Status
 
@@ -47,6 +48,19 @@ def write(tmp_path: Path, files: Files) -> Path:
     """Write files into a folder inside a folder of its own, so that some can be beside it."""
     (tmp_path / "project").mkdir()
     return write_folder(tmp_path / "project" / "migrations", files)
+
+
+def test_every_format_has_cases() -> None:
+    """A tool in the registry without cases fails here."""
+    assert set(list_formats()) == {cases.name for cases in list_cases()}
+
+
+@pytest.mark.parametrize("name", list_formats())
+def test_missing_folder_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
+    """The error names the missing folder, in every format."""
+    with pytest.raises(MigrationFileInvalid) as caught:
+        find_tool(name).read_folder(tmp_path / "gone", {})
+    assert f"The migrations folder {tmp_path / 'gone'} does not exist." == str(caught.value)
 
 
 @each("read")

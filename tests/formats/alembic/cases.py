@@ -9,10 +9,12 @@ from tests.formats.kit import (
     Cases,
     History,
     NotRun,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.migration import Language
@@ -32,6 +34,7 @@ def write(revision: str, *downs: str, more: str = "", body: str = "pass") -> str
     )
 
 
+REVISION = 'revision = "a"\ndown_revision = None\n'
 A = write("a")
 MAKE = write("1975ea83b712")
 BRANCHES = {
@@ -42,6 +45,26 @@ BRANCHES = {
 
 CASES = Cases(
     "alembic",
+    example={
+        "env.py": "",
+        "script.py.mako": "",
+        "versions/a_a.py": f"{REVISION}\n\ndef upgrade(): ...\n",
+    },
+    places=[
+        Place({"a.py": f"{REVISION}def upgrade(): pass\n"}, path)
+        for path in ("b.py", "alembic.ini", "pyproject.toml")
+    ],
+    table=Table(
+        "alembic_version",
+        "version_num varchar",
+        "'1'",
+        chosen_in=[
+            {
+                "../env.py": "context.configure("
+                "version_table='alembic_version', version_table_schema='app')\n"
+            }
+        ],
+    ),
     read=[
         Read(
             "The id is the version, the docstring's first paragraph the name, the file both scripts.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.formats.kit import Cases, History, Read, Recognised, Refused, Stub
+from tests.formats.kit import Cases, History, Place, Read, Recognised, Refused, Stub, Table
 
 from lockgate.core.catalog import Order
 from lockgate.formats.tool import ForeignHistory, ForeignRow
@@ -23,6 +23,14 @@ def with_option(option: str) -> dict[str, str]:
 
 CASES = Cases(
     "dbmate",
+    example={"1_a.sql": "-- migrate:up\nCREATE TABLE a ();\n-- migrate:down\nDROP TABLE a;\n"},
+    places=[Place({"1_a.sql": "-- migrate:up\n"}, "2_b.sql")],
+    table=Table(
+        "schema_migrations",
+        "version varchar",
+        "'1'",
+        chosen_by={"DBMATE_MIGRATIONS_TABLE": "app.schema_migrations"},
+    ),
     read=[
         Read(
             "Versions are sorted as text, as in dbmate, so 10 runs before 9.",

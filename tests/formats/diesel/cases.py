@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.formats.kit import Cases, History, Read, Recognised, Refused, Stub
+from tests.formats.kit import Cases, History, Place, Read, Recognised, Refused, Stub, Table
 
 from lockgate.core.catalog import Order
 from lockgate.formats.tool import ForeignHistory, ForeignRow
 
 CASES = Cases(
     "diesel",
+    example={
+        ".keep": "",
+        "2024-01-01-000000_a/up.sql": "CREATE TABLE a ();\n",
+        "2024-01-01-000000_a/down.sql": "DROP TABLE a;\n",
+    },
+    places=[
+        Place({"1_a/up.sql": "SELECT 1;\n"}, "1_a/down.sql"),
+        Place({"1_a/up.sql": "SELECT 1;\n"}, "1_a/metadata.toml"),
+        Place({"1_a/up.sql": "SELECT 1;\n", "2_b/down.sql": "SELECT 1;\n"}, "2_b/up.sql"),
+    ],
+    table=Table("__diesel_schema_migrations", "version varchar, run_on timestamp", "'1', now()"),
     read=[
         Read(
             "Versions compare as texts without their dashes.",

@@ -11,10 +11,12 @@ from tests.formats.kit import (
     Cases,
     History,
     NotRun,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.checksum import text_checksum
@@ -89,6 +91,24 @@ def name_variable(setting: str) -> str:
 
 CASES = Cases(
     "flyway",
+    example={
+        **dict.fromkeys(("V1__a.sql", "V1_1__b.sql", "R__v.sql"), "CREATE TABLE a ();\n"),
+        "V3__c.java": "",
+    },
+    places=[
+        Place({"V1__a.sql": SQL}, path)
+        for path in ("V2__b.sql", "V1__a.sql.conf", "flyway.conf", "flyway.toml")
+    ],
+    table=Table(
+        "flyway_schema_history",
+        "installed_rank int, version varchar, description varchar, type varchar, script varchar,"
+        " checksum int, installed_by varchar, installed_on timestamp, execution_time int,"
+        " success boolean",
+        "1, '1', 'one', 'SQL', 'V1__one.sql', NULL, 'me', now(), 1, true",
+        other="public.other",
+        chosen_by={"FLYWAY_TABLE": "other"},
+        chosen_in=[{"../flyway.conf": "flyway.table=other\n"}],
+    ),
     read=[
         Read(
             "Versions are sorted as numbers across subfolders, repeatables follow, others are ignored.",

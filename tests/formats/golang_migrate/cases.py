@@ -7,10 +7,12 @@ from tests.formats.kit import (
     Adoption,
     Cases,
     History,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
@@ -32,6 +34,18 @@ def insert(values: str) -> str:
 
 CASES = Cases(
     "golang-migrate",
+    example={
+        "1_a.up.sql": "CREATE TABLE a ();\n",
+        "1_a.down.sql": "DROP TABLE a;\n",
+        "migrate.go": "",
+    },
+    places=[Place({"1_a.up.sql": "SELECT 1;\n"}, "1_a.down.sql")],
+    table=Table(
+        "schema_migrations",
+        "version bigint, dirty boolean",
+        "1, false",
+        chosen_by={"DATABASE_URL": "postgres://u:p@h/d?x-migrations-table=app.schema_migrations"},
+    ),
     read=[
         Read(
             "Files are paired by the number of their version; titles and zeros may differ.",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.formats.kit import Adoption, Cases, History, Read, Recognised, Refused, Stub
+from tests.formats.kit import (
+    Adoption,
+    Cases,
+    History,
+    Place,
+    Read,
+    Recognised,
+    Refused,
+    Stub,
+    Table,
+)
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow
 
@@ -25,6 +35,18 @@ AT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 CASES = Cases(
     "goose",
+    example={
+        "1_a.sql": f"{UP}CREATE TABLE a ();\n{DOWN}DROP TABLE a;\n",
+        "embed.go": "",
+        "2_b.go": "",
+    },
+    places=[Place({"1_a.sql": f"{UP}SELECT 1;\n"}, "2_b.sql")],
+    table=Table(
+        "goose_db_version",
+        "id int, version_id bigint, is_applied boolean, tstamp timestamp",
+        "1, 1, true, now()",
+        chosen_by={"GOOSE_TABLE": "app.goose_db_version"},
+    ),
     read=[
         Read(
             "Versions are sorted as numbers, and files without a version are ignored.",
@@ -33,6 +55,11 @@ CASES = Cases(
                 **dict.fromkeys(("x.sql", "8_d_test.go"), ""),
             },
             {"migration_id": ["9", "10"], "name": ["a", "b"]},
+        ),
+        Read(
+            "A Go migration has its version and its name.",
+            {"00001_a.go": "package m"},
+            {"migration_id": ["00001"], "name": ["a"]},
         ),
         Read(
             "The text between the annotations stays as it is and keeps its line number.",

@@ -10,10 +10,12 @@ from tests.formats.kit import (
     Cases,
     History,
     NotRun,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.transaction_mode import Mode
@@ -88,6 +90,17 @@ THREE = commit(SQL, SECOND, "select 3;\n")
 
 CASES = Cases(
     "graphile-migrate",
+    example={
+        "committed/000001-a.sql": "--! Previous: -\n--! Hash: sha1:0\n\nCREATE TABLE a ();\n",
+        "current.sql": "",
+    },
+    places=[Place({"1.sql": "--! Previous: -\n--! Hash: sha1:x\n\nSELECT 1;\n"}, "2.sql")],
+    table=Table(
+        "migrations",
+        "hash text, previous_hash text, filename text, date timestamptz",
+        "'x', NULL, '000001.sql', now()",
+        schema="graphile_migrate",
+    ),
     read=[
         Read(
             "The number is the version, the text starts after the headers, and there is no down.",

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.formats.kit import Adoption, Cases, History, NotRun, Read, Recognised, Refused, Stub
+from tests.formats.kit import (
+    Adoption,
+    Cases,
+    History,
+    NotRun,
+    Place,
+    Read,
+    Recognised,
+    Refused,
+    Stub,
+    Table,
+)
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow
 
@@ -37,6 +48,23 @@ def make_history(*versions: str, problem: str | None = None) -> ForeignHistory:
 
 CASES = Cases(
     "knex",
+    example={
+        "1_a.js": "exports.up = (knex) => knex.raw('')",
+        "2_b.up.sql": "CREATE TABLE a ();\n",
+        "2_b.down.sql": "DROP TABLE a;\n",
+    },
+    places=[Place({"1_a.sql": SQL}, "2_b.sql"), Place({"1_a.up.sql": SQL}, "1_a.js")],
+    table=Table(
+        "knex_migrations",
+        "id int, name varchar, batch int, migration_time timestamptz",
+        "1, '1_one.sql', 1, now()",
+        chosen_in=[
+            {
+                "../knexfile.js": "module.exports ="
+                " { tableName: 'knex_migrations', schemaName: 'app' };\n"
+            }
+        ],
+    ),
     read=[
         *(
             Read(

@@ -10,10 +10,12 @@ from tests.formats.kit import (
     Checksum,
     History,
     NotRun,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.catalog import Order
@@ -122,6 +124,23 @@ def make_row(version: str, state: ForeignState = ForeignState.APPLIED) -> Foreig
 
 CASES = Cases(
     "liquibase",
+    example={
+        "root.xml": "<databaseChangeLog/>",
+        "V1__a.sql": f"{HEAD}--changeset ann:1\nCREATE TABLE a ();\n",
+    },
+    places=[
+        Place({}, "a.sql"),
+        Place({}, "changelog.xml"),
+        Place({"a.sql": HEAD}, "liquibase.properties"),
+    ],
+    table=Table(
+        "databasechangelog",
+        "id varchar, author varchar, filename varchar, dateexecuted timestamp, orderexecuted int,"
+        " exectype varchar, md5sum varchar",
+        "'1', 'me', 'one.sql', now(), 1, 'EXECUTED', NULL",
+        chosen_by={"LIQUIBASE_LIQUIBASE_SCHEMA_NAME": "app"},
+        chosen_in=[{"../liquibase.properties": "liquibaseSchemaName=app\n"}],
+    ),
     read=[
         Read(
             "Changesets are identified by path, id and author, and keep the order of the file.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.formats.kit import Cases, History, NotRun, Read, Recognised, Refused, Stub
+from tests.formats.kit import Cases, History, NotRun, Place, Read, Recognised, Refused, Stub, Table
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow
 
@@ -19,6 +19,24 @@ THIRD = datetime(2024, 1, 3, tzinfo=UTC)
 
 CASES = Cases(
     "node-pg-migrate",
+    example={"1_a.sql": "-- Up Migration\nCREATE TABLE a ();\n-- Down Migration\nDROP TABLE a;\n"},
+    places=[Place({"1_a.sql": SQL}, "2_b.sql")],
+    table=Table(
+        "pgmigrations",
+        "id int, name varchar, run_on timestamp",
+        "1, '1_one', now()",
+        chosen_by={"NODE_CONFIG": '{"db": {"migrations-schema": "app"}}'},
+        chosen_in=[
+            {
+                "../package.json": '{"scripts":'
+                ' {"up": "npx node-pg-migrate up --migrations-schema=app"}}'
+            },
+            {
+                "../config/default.json": '{"db":'
+                ' {"migrations-table": "pgmigrations", "schema": ["app"]}}'
+            },
+        ],
+    ),
     read=[
         Read(
             "Each script starts with its comment; a down script with the empty line above it, too.",

@@ -5,7 +5,18 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 
-from tests.formats.kit import Adoption, Cases, History, NotRun, Read, Recognised, Refused, Stub
+from tests.formats.kit import (
+    Adoption,
+    Cases,
+    History,
+    NotRun,
+    Place,
+    Read,
+    Recognised,
+    Refused,
+    Stub,
+    Table,
+)
 
 from lockgate.core.transaction_mode import Mode
 from lockgate.formats.tool import ForeignHistory, ForeignRow
@@ -40,6 +51,13 @@ def digest_of(name: str, text: str) -> str:
 
 CASES = Cases(
     "postgres-migrations",
+    example={"0001-a.sql": "CREATE TABLE a ();\n", "0002-b.sql": "CREATE TABLE b ();\n"},
+    places=[Place({"1-a.sql": "SELECT 1;\n"}, "2-b.sql")],
+    table=Table(
+        "migrations",
+        "id int, name varchar, hash varchar, executed_at timestamp",
+        "1, 'one', 'x', now()",
+    ),
     read=[
         Read(
             "A dash, an underscore or nothing follows the number, and files are ordered by number.",

@@ -10,10 +10,12 @@ from tests.formats.kit import (
     Cases,
     Checksum,
     History,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.checksum import text_checksum
@@ -88,6 +90,21 @@ PUBLIC = TABLE.format(schema="public")
 
 CASES = Cases(
     "prisma",
+    example={
+        "migration_lock.toml": 'provider = "postgresql"\n',
+        "1_a/migration.sql": "CREATE TABLE a ();\n",
+    },
+    places=[
+        Place({"1_a/migration.sql": SQL}, "migration_lock.toml"),
+        Place({"1_a/migration.sql": SQL, "2_b/x": ""}, "2_b/migration.sql"),
+    ],
+    table=Table(
+        "_prisma_migrations",
+        "migration_name text, checksum text, started_at timestamptz, finished_at timestamptz,"
+        " rolled_back_at timestamptz",
+        "'1_one', 'x', now(), now(), NULL",
+        chosen_by={"DATABASE_URL": "postgres://u:p@h/d?schema=app"},
+    ),
     read=[
         Read(
             "The folder's name is the version, and the whole file the up script; it has no other.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.formats.kit import Adoption, Cases, History, Read, Recognised, Stub
+from tests.formats.kit import Adoption, Cases, History, Place, Read, Recognised, Stub, Table
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow
 
@@ -16,6 +16,20 @@ FILES = {"20240102_b.sql": MARKED, "20240101_a.sql": "a", "20240101_a.rb": "", "
 
 CASES = Cases(
     "rails",
+    example={"20240101000000_a.rb": "class A", "20240102000000_b.sql": "CREATE TABLE a ();\n"},
+    places=[Place({"1_a.sql": "SELECT 1;\n"}, "2_b.sql")],
+    table=Table(
+        "schema_migrations",
+        "version varchar",
+        "'1'",
+        beside="CREATE TABLE {schema}.ar_internal_metadata (key varchar, value varchar)",
+        chosen_in=[
+            {
+                "../../config/application.rb": "schema_migrations_table_name ="
+                " 'app.schema_migrations'\n"
+            }
+        ],
+    ),
     read=[
         Read(
             "A folder is read as a native one.",

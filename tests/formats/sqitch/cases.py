@@ -11,10 +11,12 @@ from tests.formats.kit import (
     Checksum,
     History,
     NotRun,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.core.transaction_mode import Mode
@@ -42,6 +44,7 @@ CONFIG = (
     "[core]\n\tengine = pg\n  top_dir = a b ; of all\n\textension = ddl\n\tplan_file=x\n"
     '[engine "pg"]\n\tplan_file = "pl\\"a\\"n" # here\n\trevert_dir = un\\\ndo\n[deploy] verify\n'
 )
+IN_APP = '[core]\n\tengine = pg\n[engine "pg"]\n\tregistry = app\n'
 INVALID = "has a line that is neither a change nor a tag…"
 REGISTRY = """
 CREATE SCHEMA registry;
@@ -87,6 +90,25 @@ DEPLOYED = f"{REGISTRY} DELETE FROM registry.changes WHERE project = 'flipr'; {d
 
 CASES = Cases(
     "sqitch",
+    example={
+        "sqitch.plan": f"%project=a\n\na {SIGNED}\n",
+        "deploy/a.sql": "CREATE TABLE a ();\n",
+        "revert/a.sql": "DROP TABLE a;\n",
+        "verify/a.sql": "",
+    },
+    places=[
+        Place(make_files(f"a {SIGNED}"), "deploy/a.sql"),
+        Place(make_files(f"a {SIGNED}", a=SQL), "revert/a.sql"),
+        Place(make_files(f"a {SIGNED}", a=SQL), "sqitch.conf"),
+        Place({"deploy/a.sql": SQL}, "sqitch.plan"),
+    ],
+    table=Table(
+        "changes",
+        "change_id text, script_hash text, change text, project text, committed_at timestamptz,"
+        " planned_at timestamptz",
+        "'a', 'b', 'one', 'p', now(), now()",
+        chosen_in=[{"../sqitch.conf": IN_APP, "sqitch.conf": IN_APP}],
+    ),
     read=[
         Read(
             "A reworked change gets a number, and its earlier script the name of its tag.",

@@ -11,10 +11,12 @@ from tests.formats.kit import (
     Cases,
     Checksum,
     History,
+    Place,
     Read,
     Recognised,
     Refused,
     Stub,
+    Table,
 )
 
 from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
@@ -53,6 +55,18 @@ def digest_of(text: str) -> str:
 
 CASES = Cases(
     "sqlx",
+    example={
+        "1_a.up.sql": "-- Add up migration script here\nCREATE TABLE a ();\n",
+        "1_a.down.sql": "DROP TABLE a;\n",
+    },
+    places=[Place({"1_a.sql": "SELECT 1;\n"}, "2_b.sql")],
+    table=Table(
+        "_sqlx_migrations",
+        "version bigint, description text, installed_on timestamptz, success boolean,"
+        " checksum bytea, execution_time bigint",
+        "1, 'one', now(), true, '\\x00', 1",
+        chosen_in=[{"../sqlx.toml": '[migrate]\ntable-name = "app._sqlx_migrations"\n'}],
+    ),
     read=[
         Read(
             "Simple and reversible migrations may be mixed; a file without underscore is ignored.",

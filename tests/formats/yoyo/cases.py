@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tests.formats.kit import ABSENT, Cases, History, NotRun, Read, Recognised, Refused, Stub
+from tests.formats.kit import (
+    ABSENT,
+    Cases,
+    History,
+    NotRun,
+    Place,
+    Read,
+    Recognised,
+    Refused,
+    Stub,
+    Table,
+)
 
 from lockgate.core.migration import Language
 from lockgate.formats.tool import ForeignHistory, ForeignRow, ForeignState
@@ -63,6 +74,17 @@ ROWS = (
 
 CASES = Cases(
     "yoyo",
+    example={
+        "1_a.sql": "-- depends:\nCREATE TABLE a ();\n",
+        "1_a.rollback.sql": "DROP TABLE a;\n",
+    },
+    places=[Place({"a.sql": SQL}, "a.rollback.sql"), Place({"a.sql": SQL}, "b.py")],
+    table=Table(
+        "_yoyo_migration",
+        "migration_hash varchar, migration_id varchar, applied_at_utc timestamp",
+        "'x', '1_one', now()",
+        chosen_in=[{"../yoyo.ini": "[DEFAULT]\nmigration_table = app._yoyo_migration\n"}],
+    ),
     read=[
         Read(
             "The name without its extension is the id, and each script is a whole file.",
