@@ -51,12 +51,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A folder that is refused as a whole; without ``hint``, any hint will do."""
+    """A folder that is refused as a whole; without ``hint``, any hint will do.
+
+    The error's file and line are those in the message; ``column`` is there for an error of Python.
+    """
 
     files: Files
     message: str
     hint: str = "…"
     variables: Variables = field(default_factory=dict)
+    column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +84,10 @@ def test_folder_that_the_tool_cannot_run_is_refused(
     assert fits(case.message, str(caught.value)), str(caught.value)
     assert caught.value.hint
     assert fits(case.hint, caught.value.hint), caught.value.hint
+    line = re.search(r":(\d+)[: ]", str(caught.value))
+    assert (line and int(line[1]), case.column) == (caught.value.line, caught.value.column)
+    file = (caught.value.file or "").rpartition("../")[2]
+    assert str(caught.value).startswith(file) or str(caught.value).endswith(f" {file}.")
 
 
 @each("not_run")
