@@ -221,6 +221,7 @@ def test_run_for_the_same_event_will_answer(event: Event, read: Read) -> None:
         {"caller": "direct"},
         {"reference": {}},
         # Its invocation has ended: only the lease's margin is left.
+        {"expires_at": NOW + timedelta(seconds=30)},
         {"expires_at": NOW + timedelta(seconds=29)},
         {"expires_at": NOW - timedelta(seconds=1)},
     ],

@@ -70,3 +70,14 @@ def test_answer_shows_what_is_known(
     assert ("run-incomplete", StateAfter.UNKNOWN) == (report.error.code, report.error.state_after)
     assert applied == [entry.version for entry in report.applied]
     assert database == (report.database and report.database.name)
+
+
+def test_thread_that_waits_keeps_no_process_alive() -> None:
+    """A process whose handler was interrupted ends without waiting for the deadline."""
+    caller: Any = Listener()
+    deadline = Deadline(lambda: 900_000, 0)
+    log = EventLog(lambda: 1.0)
+    timer = start_emergency(SingleAnswer(), caller, deadline, "r", log, lambda _: None)
+    is_daemon = timer.daemon
+    timer.cancel()
+    assert is_daemon
