@@ -174,7 +174,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("LOCKGATE_TLS", "tls", _choice(Tls), "`verify-full`", "`verify-full`, `require` (encrypted, server not verified) or `off` (loopback only)."),
     Setting("LOCKGATE_TLS_OFF_ANYWHERE", "tls_off_anywhere", _flag, "`false`", "Allow `LOCKGATE_TLS=off` for hosts other than loopback."),
     Setting("LOCKGATE_CA_FILE", "ca_file", _text, "the RDS bundle and the system store", "PEM file with further certificate authorities to trust."),
-    Setting("LOCKGATE_CONNECT_TIMEOUT", "connect_timeout_ms", parse_duration_ms, "`10s`", "How long one attempt to connect may take."),
+    Setting("LOCKGATE_CONNECT_TIMEOUT", "connect_timeout_ms", parse_duration_ms, "`10s`", "How long one attempt to connect may take. The host name is looked up in the same time."),
     Setting("LOCKGATE_CONNECT_BUDGET", "connect_budget_ms", parse_duration_ms, "`120s`", "How long to keep trying while the database is paused, starting or failing over."),
     Setting("LOCKGATE_SET_ROLE", "set_role", _identifier, "none", "Role to act as. It owns what migrations create."),
     Setting("LOCKGATE_POOLER", "pooler", _choice(Pooler), "`refuse`", "What to do with a connection pooler: `refuse`, `session` (it pools sessions: continue) or `lease` (it pools transactions: rely on the lease alone)."),
