@@ -630,10 +630,7 @@ def test_lock_timeout_names_the_blockers(project: Project) -> None:
 
 
 def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
-    """A blocker that ends between two attempts costs one retry.
-
-    The next migration was already sent ahead, and waits for its turn.
-    """
+    """A blocker that ends between two attempts costs one retry, and the next migration follows."""
     project.write({"1_account.sql": TABLE})
     project.run()
     project.write(

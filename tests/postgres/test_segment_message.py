@@ -1,4 +1,4 @@
-"""Which migrations share a message, and which may be written ahead."""
+"""Which migrations share a message, and which fit one message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from lockgate.core.analysis import analyse_script
 from lockgate.core.segment import Cause, Step
 from lockgate.formats.registry import read_migrations
-from lockgate.postgres.apply.segment_message import make_batches, may_be_written_ahead
+from lockgate.postgres.apply.segment_message import fits_one_message, make_batches
 from lockgate.postgres.server.message import MOST_CHARACTERS, MOST_MIGRATIONS
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def test_what_is_long_or_cannot_travel_waits_for_its_turn(
     tmp_path: Path, files: dict[str, str], *, expected: bool
 ) -> None:
     """Long scripts would be in memory twice, and a Python function cannot be sent as text."""
-    assert expected is may_be_written_ahead(make_steps(tmp_path, files))
+    assert expected is fits_one_message(make_steps(tmp_path, files))

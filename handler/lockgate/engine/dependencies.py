@@ -83,7 +83,6 @@ class HeldLock(Protocol):
         segment: Segment,
         on_applied: Callable[[FinishedMigration], None],
         *,
-        following: Segment | None = None,
         may_lose_rows: bool = True,
         collects_facts: bool = False,
         undone: UndoFacts | None = None,

@@ -150,7 +150,7 @@ class LockedRun:
         with self.events.phase("backup"):
             needed.backup.before_change(purpose, _BackupNotes(self.events))
 
-    def apply(self, segment: Segment, following: Segment | None, work: Work) -> None:
+    def apply(self, segment: Segment, work: Work) -> None:
         """Apply one segment.
 
         Raises:
@@ -162,7 +162,6 @@ class LockedRun:
             seen = self.lock.apply(
                 segment,
                 self._note_done,
-                following=following,
                 may_lose_rows=work.may_lose_rows,
                 collects_facts=self._measured is not None and work.undone is None,
                 undone=work.undone,

@@ -99,9 +99,8 @@ class ApplySegments(_HeldStep, SegmentStep):
 
     def do(self) -> Following:
         """Apply it, and return what is left of the stage."""
-        following = self.waiting[1] if len(self.waiting) > 1 else None
-        self.locked.apply(self.waiting[0], following, self.work)
-        if following is not None:
+        self.locked.apply(self.waiting[0], self.work)
+        if len(self.waiting) > 1:
             return replace(self, waiting=self.waiting[1:])
         return self.succeed() if self.work.is_last else self.plan_again()
 

@@ -21,7 +21,6 @@ from lockgate.postgres.apply.data_loss_guard import DataLossGuard
 from lockgate.postgres.apply.description import description_sql
 from lockgate.postgres.apply.executor import Executor
 from lockgate.postgres.apply.failures import lock_lost
-from lockgate.postgres.apply.lookahead import Lookahead
 from lockgate.postgres.apply.session import Session
 from lockgate.postgres.apply.undo_guard import UndoGuard
 from lockgate.postgres.server.carried_settings import read_carried_settings
@@ -69,7 +68,6 @@ class HeldLock:
         self._tables = connection.tables
         self._stamp = RowStamp(terms.run_id, taken.token, terms.package_version)
         self._watch = self._start_watch()
-        self._lookahead = Lookahead()
         self._memo: dict[str, Any] = {}
         self._carried: tuple[str, ...] = ()
         # The run table says that this run has committed something.
@@ -91,12 +89,11 @@ class HeldLock:
         segment: Segment,
         on_applied: Callable[[FinishedMigration], None],
         *,
-        following: Segment | None = None,
         may_lose_rows: bool = True,
         collects_facts: bool = False,
         undone: UndoFacts | None = None,
     ) -> TransactionFacts | None:
-        """Apply one segment; see `Executor.apply`. ``following`` is the next segment, if known.
+        """Apply one segment; see `Executor.apply`.
 
         Returns the facts about its transaction if ``collects_facts`` and they can be known. ``undone``
         are the facts about what an automatic undo undoes.
@@ -112,7 +109,7 @@ class HeldLock:
         session = self._make_session(guard, collects_facts=collects_facts)
         self._connection.history = None
         try:
-            self._execute(Executor(session, on_applied, self._lookahead), segment, following)
+            self._execute(Executor(session, on_applied), segment)
         except StepFailed as error:
             # Only these failures can be explained by blocking sessions.
             if self._watch.blockers and error.failure.sqlstate in WAITED:
@@ -149,13 +146,13 @@ class HeldLock:
             tell=connection.notices.tell,
         )
 
-    def _execute(self, executor: Executor, segment: Segment, following: Segment | None) -> None:
+    def _execute(self, executor: Executor, segment: Segment) -> None:
         """Apply a segment under the watch, and keep the settings that it passes to the next one."""
         connection = self._connection
         hidden = tuple(value for step in segment.steps for value in step.script.hidden)
         watched = self._watch.under_way(connection.connected, _sample_after_ms(segment))
         with watched, connection.notices.shown(hidden):
-            executor.apply(segment, following)
+            executor.apply(segment)
             self._has_committed = True
             if segment.leaves is not SessionRule.NEW:
                 self._carried = read_carried_settings(connection.connected, segment.leaves)

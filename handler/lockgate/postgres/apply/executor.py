@@ -17,7 +17,6 @@ from lockgate.core.transaction_mode import Mode, UnitMode
 from lockgate.errors import LockgateError
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.postgres.apply.batch_rows import BatchRows
-from lockgate.postgres.apply.lookahead import MOST_SECONDS_AHEAD, Lookahead
 from lockgate.postgres.apply.python_step import run_python
 from lockgate.postgres.apply.replay import find_culprit
 from lockgate.postgres.apply.segment_message import (
@@ -28,7 +27,6 @@ from lockgate.postgres.apply.segment_message import (
     close_segment,
     is_many,
     make_batches,
-    may_be_written_ahead,
     may_share_message,
     open_segment,
     write_first,
@@ -56,12 +54,9 @@ class Executor:
 
     session: Session
     on_applied: Callable[[FinishedMigration], None]
-    lookahead: Lookahead
 
-    def apply(self, segment: Segment, following: Segment | None = None) -> None:
+    def apply(self, segment: Segment) -> None:
         """Apply a segment, and call `on_applied` for each migration that is committed.
-
-        ``following`` is the segment that comes next if this one succeeds.
 
         Raises:
             StepFailed: a migration failed. A shared segment is rolled back as a whole. Finished
@@ -74,7 +69,7 @@ class Executor:
         memo = self._copy_memo(segment)
         try:
             if segment.mode is Mode.SHARED:
-                done = self._apply_shared(segment, following)
+                done = self._apply_shared(segment)
             else:
                 done = _apply_units(self.session, segment.steps[0])
         except (StepFailed, LockgateError, OutOfTime) as error:
@@ -116,9 +111,9 @@ class Executor:
             failure = found or replace(failure, together=labels, file=None)
         return note_sharing(segment, failure)
 
-    def _apply_shared(self, segment: Segment, following: Segment | None) -> list[FinishedMigration]:
+    def _apply_shared(self, segment: Segment) -> list[FinishedMigration]:
         """Apply migrations in one transaction, in as few messages as possible."""
-        writer = self.lookahead.take(self.session, segment) or write_first(self.session, segment)
+        writer = write_first(self.session, segment)
         if self.session.guard is not None:
             writer = MessageWriter()
             done = self._apply_guarded(self.session.guard, segment)
@@ -133,8 +128,7 @@ class Executor:
             open_segment(self.session, writer, segment)
             done = self._add_bodies(writer, segment)
             close_segment(self.session, writer, segment)
-        ahead = partial(self.lookahead.write, self.session, following)
-        return _separate_durations(done + self.session.send(writer, ahead).done)
+        return _separate_durations(done + self.session.send(writer).done)
 
     def _apply_guarded(self, guard: Guard, segment: Segment) -> list[FinishedMigration]:
         """Run everything except the commit, under the guard."""
@@ -158,8 +152,7 @@ class Executor:
     ) -> tuple[list[FinishedMigration], MessageWriter]:
         """Run all scripts; return what is recorded, and the message with the last rows.
 
-        While the server works on one message, the next one is written. The rows for the migrations of a
-        message are at the end of the next message::
+        The rows for the migrations of a message are at the end of the next message::
 
             script 1 … 100, the times  |  script 101 … 200, the times, 100 rows  |  100 rows, COMMIT
         """
@@ -172,14 +165,10 @@ class Executor:
             done += self._add_batch(writer, segment, batches[0], rows, is_first=True)
         for batch, following in zip(batches, [*batches[1:], []], strict=True):
             upcoming = MessageWriter()
-            work = partial(self._work_ahead, rows, segment, batch, upcoming, following)
-            began = self.session.clock.monotonic()
-            answer = self.session.send(writer, work)
+            answer = self.session.send(writer, partial(rows.prepare, batch))
             rows.set_end_times(answer.end_times)
             done += answer.done
-            if self.session.clock.monotonic() - began >= MOST_SECONDS_AHEAD:
-                upcoming.take()
-            if following and upcoming.is_empty:
+            if following:
                 done += self._add_batch(upcoming, segment, following, rows, is_first=False)
             record = records_sql(
                 self.session.tables,
@@ -189,19 +178,6 @@ class Executor:
             upcoming.add(MessagePart.RECORD, record, migration=batch[-1].migration)
             writer = upcoming
         return done, writer
-
-    def _work_ahead(
-        self,
-        rows: BatchRows,
-        segment: Segment,
-        batch: Sequence[Step],
-        upcoming: MessageWriter,
-        following: Sequence[Step],
-    ) -> None:
-        """While the server works on a batch, prepare its rows and write the next message."""
-        rows.prepare(batch)
-        if following and may_be_written_ahead(following):
-            add_batch(self.session, upcoming, segment, following, is_first=False)
 
     def _add_batch(
         self,

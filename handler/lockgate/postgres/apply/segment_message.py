@@ -139,14 +139,10 @@ def add_batch(
 def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     """Write the first message of a segment, which for a single migration is the whole segment.
 
-    Returns ``None`` if a script cannot share a message, or is too long to hold two messages in memory.
+    Returns ``None`` if a script cannot share a message, or all of them are too long for one.
     """
     batch = make_batches(segment.steps)[0]
-    if (
-        segment.mode is not Mode.SHARED
-        or session.guard is not None
-        or not may_be_written_ahead(batch)
-    ):
+    if segment.mode is not Mode.SHARED or session.guard is not None or not fits_one_message(batch):
         return None
     writer = MessageWriter()
     if is_many(segment):
@@ -163,7 +159,7 @@ def write_first(session: Session, segment: Segment) -> MessageWriter | None:
     return writer
 
 
-def may_be_written_ahead(batch: Sequence[Step]) -> bool:
-    """Return whether a batch can be written while the message before is still in memory."""
+def fits_one_message(batch: Sequence[Step]) -> bool:
+    """Return whether the scripts of a batch can share one message and are short enough for it."""
     length = sum(len(step.script.sql) for step in batch)
     return length <= MOST_CHARACTERS and all(map(may_share_message, batch))
