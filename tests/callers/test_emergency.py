@@ -51,7 +51,7 @@ def hang(*happened: Event) -> Report:
     log.add(*happened)
     told: Any = caller
     start_emergency(
-        SingleAnswer(), told, Deadline(lambda: 0, 0), "r", log, lambda _: answered.set()
+        SingleAnswer(), told, Deadline(lambda: 0, 0), "r", log, lambda *_: answered.set()
     )
     assert answered.wait(LONGEST_SECONDS)
     return caller.reports[0]
@@ -77,7 +77,7 @@ def test_thread_that_waits_keeps_no_process_alive() -> None:
     caller: Any = Listener()
     deadline = Deadline(lambda: 900_000, 0)
     log = EventLog(lambda: 1.0)
-    timer = start_emergency(SingleAnswer(), caller, deadline, "r", log, lambda _: None)
+    timer = start_emergency(SingleAnswer(), caller, deadline, "r", log, lambda *_: None)
     is_daemon = timer.daemon
     timer.cancel()
     assert is_daemon

@@ -331,6 +331,8 @@ def test_answer_comes_in_time_though_python_hangs(
     assert caller.failure == function.results[0]["answered"]
     assert caller.answers_to_failure == len(caller.sent)
     assert "emergency_answer_sent" in function.read_output()
+    assert 1 == function.failures_measured()[0]
+    assert 1 == sum(function.failures_measured())
     assert [("1", "applied")] == function.project.history()
 
 

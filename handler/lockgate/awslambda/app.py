@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from contextlib import ExitStack
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 # Without the code location: all log events are written by one function.
 logger = Logger(service="lockgate", location=None)
 metrics = Metrics(namespace="Lockgate", service="lockgate")
+# The second thread may write its metrics while the run ends after all.
+_measuring = Lock()
 
 # A function with a short timeout keeps this share of it in reserve, at most.
 _RESERVE_SHARE = 0.25
@@ -146,18 +149,20 @@ def _serve_awaiting(
         try:
             remaining = _make_remaining(caller.continuation.must_end_at, context)
             deadline = _make_deadline(answering, remaining)
-            emergency = start_emergency(single, caller, deadline, run_id, events, _log_emergency)
+            emergency = start_emergency(single, caller, deadline, run_id, events, _end_emergency)
             cleanup.callback(emergency.cancel)
             if caller.needs_run:
                 outcome = _run(caller.read_request, remaining, run_id, events)
                 if not single.is_answered and (said := _yield_answer(caller, outcome, single)):
                     return said
-            answer = caller.make_answer(None if outcome is None else _note(outcome))
+            answer = caller.make_answer(None if outcome is None else _note_due(outcome, single))
         except LockgateError as error:
-            answer = caller.make_answer(_note(report_broken_off(events, run_id, error)))
+            report = report_broken_off(events, run_id, error)
+            answer = caller.make_answer(_note_due(report, single))
         except BaseException as error:  # noqa: BLE001 - an interrupt is raised again after the answer
             interruption = None if isinstance(error, Exception) else error
-            answer = caller.make_answer(_note(_report_unexpected(run_id, error, events)))
+            report = _report_unexpected(run_id, error, events)
+            answer = caller.make_answer(_note_due(report, single))
         status = _deliver(answer, single, caller.kind)
     if interruption is not None:
         raise interruption
@@ -204,9 +209,11 @@ def _yield_answer(
     return None
 
 
-def _log_emergency(failure: LockgateError | None) -> None:
+def _end_emergency(report: Report, failure: LockgateError | None) -> None:
+    """Log what became of the second thread's answer, and count the run if it was sent."""
     if failure is None:
         logger.error("emergency_answer_sent")
+        _note(report)
     else:
         logger.error("emergency_answer_failed", error=failure.message)
 
@@ -273,6 +280,11 @@ def _note(report: Report, *, is_over: bool = True) -> Report:
     return report
 
 
+def _note_due(report: Report, single: SingleAnswer) -> Report:
+    """Note how a run ended, unless the second thread has answered and noted that."""
+    return report if single.is_answered else _note(report)
+
+
 def _log_metrics_failure(error: Exception) -> None:
     # Without a traceback, which may contain anything.
     logger.error("metrics_failed", error_type=type(error).__name__)
@@ -280,6 +292,11 @@ def _log_metrics_failure(error: Exception) -> None:
 
 def _measure(report: Report, *, failures: int) -> None:
     database = report.database.name if report.database is not None else "unknown"
+    with _measuring:
+        _write_metrics(report, database, failures)
+
+
+def _write_metrics(report: Report, database: str, failures: int) -> None:
     metrics.add_dimension(name="database", value=database)
     counts = {
         "MigrationsApplied": len(report.applied),

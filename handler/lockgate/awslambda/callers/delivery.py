@@ -79,8 +79,9 @@ class SingleAnswer:
 
     @property
     def is_answered(self) -> bool:
-        """Whether an answer was delivered."""
-        return self._given is not None
+        """Whether an answer was delivered. Waits while another thread delivers one."""
+        with self._lock:
+            return self._given is not None
 
     def give(self, answer: Answer) -> Answer:
         """Deliver the answer unless one was delivered before; return the delivered one.

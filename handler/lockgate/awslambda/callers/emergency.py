@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lockgate.awslambda.callers.delivery import SingleAnswer
     from lockgate.core.deadline import Deadline
     from lockgate.core.event_log import EventLog
+    from lockgate.report.report import Report
 
 # When this share of the reserve is left and the run still hangs, the second thread answers.
 _ANSWER_AT_RESERVE_SHARE = 0.3
@@ -34,12 +35,12 @@ def start_emergency(
     deadline: Deadline,
     run_id: str,
     events: EventLog,
-    on_end: Callable[[LockgateError | None], object],
+    on_end: Callable[[Report, LockgateError | None], object],
 ) -> threading.Timer:
     """Answer from a second thread if the run hangs until Lambda is about to kill it.
 
-    ``on_end`` is called after it answered, with the failure if it could not. Cancel the returned timer
-    once the answer is given.
+    ``on_end`` is called with the report after it answered, and with the failure if it could not. Cancel
+    the returned timer once the answer is given.
     """
     error = RunIncomplete(
         "The run did not stop in time; its session ends with this invocation.",
@@ -47,14 +48,15 @@ def start_emergency(
     )
 
     def answer() -> None:
-        mine = caller.make_answer(report_so_far(events, run_id, error, _WHY))
+        report = report_so_far(events, run_id, error, _WHY)
+        mine = caller.make_answer(report)
         try:
             given = answer_once.give(mine)
         except LockgateError as failure:
-            on_end(failure)
+            on_end(report, failure)
             return
         if given is mine:
-            on_end(None)
+            on_end(report, None)
 
     left_ms = (deadline.remaining_ms() or 0) - deadline.reserve_ms * _ANSWER_AT_RESERVE_SHARE
     timer = threading.Timer(max(0.0, left_ms / 1000), answer)
