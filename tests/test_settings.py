@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from lockgate.core.policy import (
     CfnResponse,
     FirstRun,
     OutOfOrder,
+    Policy,
     Pooler,
     Rollback,
     Tls,
@@ -22,6 +24,7 @@ from lockgate.errors import SettingInvalid
 from lockgate.formats.names import list_formats
 from lockgate.settings import (
     SETTINGS,
+    Setting,
     Settings,
     read_answer_settings,
     read_environment,
@@ -154,6 +157,31 @@ def test_setting_given_replaces_its_default(name: str, value: str, expected: obj
     changes: dict[str, Any] = {field: expected}
     assert getattr(Settings(), field) != expected
     assert dataclasses.replace(Settings(), **changes) == read_settings({name: f" {value}\n"})
+
+
+# The defaults that are stated as a value, and nothing else.
+STATED = [(one, one.default[1:-1]) for one in SETTINGS if re.fullmatch("`[^`]+`", one.default)]
+
+
+@pytest.mark.parametrize(("setting", "default"), STATED, ids=lambda value: str(value)[:30])
+def test_documented_default_is_the_default(setting: Setting, default: str) -> None:
+    """A default that the documentation gives as a value is the one that is used."""
+    assert setting.read(default) == getattr(Settings(), setting.field)
+
+
+def test_policy_is_what_the_settings_say() -> None:
+    """Each setting that the engine decides by reaches its policy, and the defaults are the same."""
+    shared = {f.name for f in dataclasses.fields(Policy)} & {
+        f.name for f in dataclasses.fields(Settings)
+    }
+    changes: dict[str, Any] = {
+        next(s.field for s in SETTINGS if s.name == name): expected
+        for name, _, expected in EXAMPLES
+    }
+    chosen = {name: changes[name] for name in shared}
+    assert 7 == len(shared)
+    assert Policy() == Settings().policy
+    assert Policy(**chosen) == Settings(**chosen).policy
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS])

@@ -18,6 +18,7 @@ from lockgate.core.policy import (
     CfnResponse,
     FirstRun,
     OutOfOrder,
+    Policy,
     Pooler,
     Rollback,
     Tls,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+# The defaults of the settings that the engine decides by.
+_POLICY = Policy()
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 _HIGHEST_PORT = 65_535
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -143,16 +146,16 @@ class Settings:
     migrations: str = "migrations"
     format: str = DEFAULT_FORMAT
     alembic_plugins: tuple[str, ...] = ()
-    first_run: FirstRun = FirstRun.REFUSE
-    rollback: Rollback = Rollback.RUN
-    allow_data_loss: bool = False
+    first_run: FirstRun = _POLICY.first_run
+    rollback: Rollback = _POLICY.rollback
+    allow_data_loss: bool = _POLICY.allow_data_loss
     backup: BackupMode | None = None
     backup_keep: int = 5
-    atomicity: Atomicity = Atomicity.AUTO
-    out_of_order: OutOfOrder = OutOfOrder.REFUSE
-    lock_wait_ms: int = 300_000
+    atomicity: Atomicity = _POLICY.atomicity
+    out_of_order: OutOfOrder = _POLICY.out_of_order
+    lock_wait_ms: int = _POLICY.lock_wait_ms
     lock_timeout_ms: int = 5_000
-    lock_retries: int = 5
+    lock_retries: int = _POLICY.lock_retries
     statement_timeout_ms: int | None = None
     reserve_ms: int = 20_000
     allowed_actions: tuple[str, ...] = ("up", "plan", "status", "validate", "history")
@@ -160,6 +163,19 @@ class Settings:
     cfn_response: CfnResponse = CfnResponse.DIRECT
     cfn_loopback: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def policy(self) -> Policy:
+        """What the engine decides by."""
+        return Policy(
+            atomicity=self.atomicity,
+            out_of_order=self.out_of_order,
+            first_run=self.first_run,
+            rollback=self.rollback,
+            allow_data_loss=self.allow_data_loss,
+            lock_wait_ms=self.lock_wait_ms,
+            lock_retries=self.lock_retries,
+        )
 
 
 # fmt: off

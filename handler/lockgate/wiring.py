@@ -14,7 +14,7 @@ from lockgate.core.address import Address
 from lockgate.core.backup import NoBackup
 from lockgate.core.endpoint import is_on_this_machine
 from lockgate.core.policy import BackupMode
-from lockgate.engine.dependencies import RunDependencies, RunOptions
+from lockgate.engine.dependencies import RunDependencies
 from lockgate.engine.run import Runner
 from lockgate.formats.registry import find_table_name, list_folder
 from lockgate.formats.shared.folder import require_folder
@@ -178,15 +178,7 @@ def make_runner(
         require_folder=partial(require_folder, folder),
         list_folder=partial(list_folder, settings.format, folder, settings.variables),
         read_catalog=_read_catalog,
-        options=RunOptions(
-            atomicity=settings.atomicity,
-            out_of_order=settings.out_of_order,
-            lock_wait_ms=settings.lock_wait_ms,
-            lock_retries=settings.lock_retries,
-            first_run=settings.first_run,
-            rollback=settings.rollback,
-            may_lose_rows=settings.allow_data_loss,
-        ),
+        policy=settings.policy,
         substitute=partial(_substitute, settings.variables),
         backup=make_backup(settings, source, deadline, events.add),
         folder=folder,

@@ -58,7 +58,7 @@ def take(server: Database) -> HeldLock:
 def apply_all(server: Database, lock: HeldLock) -> list[FinishedMigration]:
     """Apply both files."""
     done: list[FinishedMigration] = []
-    for segment in make_plan(CATALOG, server.read_history(), POLICY.planning).segments:
+    for segment in make_plan(CATALOG, server.read_history(), POLICY).segments:
         lock.apply(segment, done.append)
     return done
 

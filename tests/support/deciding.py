@@ -13,12 +13,12 @@ from lockgate.core.events import Event
 from lockgate.core.history import Applied, History, State, StoredScripts
 from lockgate.core.migration import Direction, Kind, Version
 from lockgate.core.outcome import FinishedMigration
-from lockgate.core.policy import Atomicity, FirstRun, OutOfOrder, Policy, Rollback
+from lockgate.core.policy import FirstRun, Policy, Rollback
 from lockgate.core.probe import Probe
 from lockgate.core.request import Action, Caller, Request
 from lockgate.core.run_state import RunState
 from lockgate.engine.commands import COMMANDS
-from lockgate.engine.decision import Facts, RunPolicy, StageFailure, Work
+from lockgate.engine.decision import Facts, StageFailure, Work
 from lockgate.engine.needs import Need
 from lockgate.errors import LockgateError
 from lockgate.formats.native.reader import read_folder
@@ -45,12 +45,7 @@ PROBE = Probe(
     is_fresh=True,
     behind_pooler=False,
 )
-POLICY = RunPolicy(
-    planning=Policy(atomicity=Atomicity.AUTO, out_of_order=OutOfOrder.REFUSE, is_fresh=False),
-    substitute=lambda text, _: (text, ()),
-    rollback=Rollback.RUN,
-    first_run=FirstRun.ALLOW,
-)
+POLICY = Policy(first_run=FirstRun.ALLOW)
 
 
 def _read_catalog() -> Catalog:
@@ -61,6 +56,10 @@ def _read_catalog() -> Catalog:
 
 
 CATALOG = _read_catalog()
+
+
+def _substitute_nothing(text: str, _path: str) -> tuple[str, tuple[str, ...]]:
+    return text, ()
 
 
 def make_row(version: str, *, checksum: str | None = None) -> Applied:
@@ -95,7 +94,7 @@ def make_facts(
 ) -> Facts:
     """Return the facts of a catalog with two files, with these versions applied."""
     history = History(tuple(map(make_row, applied)) if rows is None else tuple(rows))
-    return Facts(probe, "r", CATALOG, history, is_settled=is_settled)
+    return Facts(probe, "r", _substitute_nothing, CATALOG, history, is_settled=is_settled)
 
 
 @dataclass
@@ -117,7 +116,7 @@ class Decided:
 def decide(
     action: Action,
     facts: Facts,
-    policy: RunPolicy = POLICY,
+    policy: Policy = POLICY,
     *,
     answers: Mapping[Need, Any] | None = None,
     **fields: Any,

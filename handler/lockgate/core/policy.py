@@ -71,9 +71,10 @@ class BackupMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The values on which a plan depends.
+    """What the user has chosen for a run, and the circumstances on which its decisions depend.
 
-    ``is_fresh``: the database has no history and no tables. ``most_statements`` limits the statements
+    The fields before ``is_fresh`` are settings, and their defaults here are those of the settings. The
+    engine adds the rest. ``is_fresh``: the database has no history and no tables. ``most_statements`` limits the statements
     in one transaction, because of the server's lock table. ``is_older``: versions are ahead, and exactly
     these migrations are known to have been applied before them (`core.older_package`).
     ``is_borrowed``: a pooler lends the session for one transaction at a time.
@@ -81,6 +82,11 @@ class Policy:
 
     atomicity: Atomicity = Atomicity.AUTO
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
+    first_run: FirstRun = FirstRun.REFUSE
+    rollback: Rollback = Rollback.RUN
+    allow_data_loss: bool = False
+    lock_wait_ms: int = 300_000
+    lock_retries: int = 5
     is_fresh: bool = False
     most_statements: int = 2_500
     target: str | None = None

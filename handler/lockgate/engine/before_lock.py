@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lockgate import __version__
@@ -9,14 +10,12 @@ from lockgate.core import events
 from lockgate.core.history import EMPTY_HISTORY, History, align_history
 from lockgate.core.lease import Terms, lease_for
 from lockgate.core.listing import has_same_down
-from lockgate.core.policy import Policy
 from lockgate.engine.commands import COMMANDS
 from lockgate.engine.decision import (
     BreakLock,
     Conclude,
     Facts,
     FreeDeadLock,
-    RunPolicy,
     WorkUnderLock,
 )
 from lockgate.engine.lock_wait import LockWait
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog
     from lockgate.core.lease import Holder
     from lockgate.core.listing import Listing
+    from lockgate.core.policy import Policy
     from lockgate.core.probe import Probe
     from lockgate.engine.context import RunContext
     from lockgate.engine.decision import Stage
@@ -77,7 +77,12 @@ class Decide(StepBeforeLock):
     def _facts(self) -> Facts:
         state = self.run.state
         return Facts(
-            self.probe, state.run_id, state.catalog, state.history, is_settled=self.is_settled
+            self.probe,
+            state.run_id,
+            self.run.dependencies.substitute,
+            state.catalog,
+            state.history,
+            is_settled=self.is_settled,
         )
 
     def _read_files_and_history(self, listing: Listing) -> None:
@@ -104,23 +109,15 @@ def _read_catalog(needed: RunDependencies, listing: Listing, known: int) -> Cata
         return needed.read_catalog(listing, known)
 
 
-def make_policy(run: RunContext, probe: Probe) -> RunPolicy:
+def make_policy(run: RunContext, probe: Probe) -> Policy:
     """Return what the settings, the request and the server say about decisions."""
-    needed, options = run.dependencies, run.dependencies.options
-    planning = Policy(
-        atomicity=options.atomicity,
-        out_of_order=options.out_of_order,
+    needed = run.dependencies
+    return replace(
+        needed.policy,
         is_fresh=probe.is_fresh,
         most_statements=int(probe.lock_slots * _LOCK_TABLE_SHARE),
         target=run.request.target,
         is_borrowed=needed.database.is_borrowed,
-    )
-    return RunPolicy(
-        planning=planning,
-        substitute=needed.substitute,
-        rollback=options.rollback,
-        first_run=options.first_run,
-        may_lose_rows=options.may_lose_rows,
     )
 
 
@@ -141,7 +138,7 @@ class TakeLock(StepBeforeLock):
 
     run: RunContext
     probe: Probe
-    policy: RunPolicy
+    policy: Policy
     stage: Stage
     starts_work = True
 
@@ -164,7 +161,7 @@ class _FreeDeadLock(StepBeforeLock):
 
     run: RunContext
     probe: Probe
-    policy: RunPolicy
+    policy: Policy
     stage: Stage
 
     def do(self) -> Following:
@@ -187,7 +184,7 @@ def _install(run: RunContext, probe: Probe) -> None:
 
 
 def _begin_work(
-    run: RunContext, probe: Probe, lock: HeldLock, policy: RunPolicy, stage: Stage
+    run: RunContext, probe: Probe, lock: HeldLock, policy: Policy, stage: Stage
 ) -> RunStep:
     run.dependencies.events.add(events.LockTaken(lock.taken.token, lock.taken.former_owner))
     run.begin_stage()

@@ -11,7 +11,6 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lockgate.core.history import EMPTY_HISTORY, History
-from lockgate.core.policy import FirstRun, Rollback
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from lockgate.core.catalog import Catalog, TableStub
     from lockgate.core.events import Event
     from lockgate.core.history import StoredScripts
-    from lockgate.core.policy import Policy
+    from lockgate.core.policy import Policy, Rollback
     from lockgate.core.probe import Probe
     from lockgate.core.request import Request
     from lockgate.core.run_state import RunState
@@ -47,11 +46,13 @@ class Facts:
 
     ``is_settled``: files and history agree, so that neither was read. Under the lock, ``sent`` is the
     amendment that this run has sent, ``former`` the texts that repeatable migrations had, and
-    ``measured`` what this run has measured of its own work.
+    ``measured`` what this run has measured of its own work. ``substitute`` fills the variables of a
+    script that the history keeps.
     """
 
     probe: Probe
     run_id: str
+    substitute: Substitute
     catalog: Catalog | None = None
     history: History = EMPTY_HISTORY
     is_settled: bool = False
@@ -64,20 +65,6 @@ class Facts:
         """The catalog, of a command that needs files."""
         assert self.catalog is not None
         return self.catalog
-
-
-@dataclass(frozen=True, slots=True)
-class RunPolicy:
-    """What the settings say about the decisions of a run. ``planning`` is what a plan is made by.
-
-    ``substitute`` fills the variables of a script that the history keeps.
-    """
-
-    planning: Policy
-    substitute: Substitute
-    rollback: Rollback = Rollback.RUN
-    first_run: FirstRun = FirstRun.REFUSE
-    may_lose_rows: bool = False
 
 
 # Decisions without the lock.
@@ -165,7 +152,7 @@ class Stage(Protocol):
         ...
 
     def plan(
-        self, facts: Facts, request: Request, policy: RunPolicy
+        self, facts: Facts, request: Request, policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Decide what to do now. Raises a `LockgateError` if it may not be done."""
         ...

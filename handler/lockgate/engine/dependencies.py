@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Protocol
 
-from lockgate.core.policy import FirstRun, Rollback
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from lockgate.core.lease import Holder, Terms
     from lockgate.core.listing import Listing
     from lockgate.core.outcome import FinishedMigration, TakenLock
-    from lockgate.core.policy import Atomicity, OutOfOrder
+    from lockgate.core.policy import Policy
     from lockgate.core.probe import Probe
     from lockgate.core.run_record import RunRecord
     from lockgate.core.segment import Segment, Step
@@ -97,22 +96,10 @@ class HeldLock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the settings say about a run. Times in milliseconds."""
-
-    atomicity: Atomicity
-    out_of_order: OutOfOrder
-    lock_wait_ms: int
-    lock_retries: int
-    rollback: Rollback = Rollback.RUN
-    first_run: FirstRun = FirstRun.REFUSE
-    may_lose_rows: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RunDependencies:
     """What one run works with. ``folder`` is that of the migrations; ``jitter`` gives 0 to 1.
 
+    ``policy`` is what the settings say; `engine.before_lock` adds what the server and the request say.
     ``address`` is where the reader of a message sends a further command. ``find_table_name`` returns
     what a tool's settings call its history table. ``require_folder`` raises where there is none to list.
     ``read_catalog`` is called with a listing, and how many of its first migrations are known.
@@ -122,7 +109,7 @@ class RunDependencies:
     require_folder: Callable[[], None]
     list_folder: Callable[[], Listing]
     read_catalog: Callable[[Listing, int], Catalog]
-    options: RunOptions
+    policy: Policy
     clock: Clock
     deadline: Deadline
     events: EventLog

@@ -57,7 +57,7 @@ def follow_failure(run: RunContext, step: RunStep, failure: Failure) -> Followin
     verdict = decide_after_failure(
         failure,
         tries=run.tries[step.segment_key],
-        most_tries=run.dependencies.options.lock_retries,
+        most_tries=run.dependencies.policy.lock_retries,
         is_cancelled=step.was_cancelled,
         is_over=run.is_over,
         parts=step.parts,

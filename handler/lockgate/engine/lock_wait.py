@@ -65,7 +65,7 @@ class LockWait:
             self.dependencies.events.add(HolderSeen(holder))
         if deadline.interrupted_by is not None:
             raise make_stop(Phase.BEFORE_LOCK, deadline.interrupted_by)
-        has_waited = self.state.waited_ms >= self.dependencies.options.lock_wait_ms
+        has_waited = self.state.waited_ms >= self.dependencies.policy.lock_wait_ms
         if has_waited or deadline.is_over:
             raise make_busy(self.state.holder)
         return holder

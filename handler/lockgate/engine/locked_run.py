@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from lockgate.core.event_log import EventLog
     from lockgate.core.history import StoredScripts
     from lockgate.core.outcome import FinishedMigration
+    from lockgate.core.policy import Policy
     from lockgate.core.probe import Probe
     from lockgate.core.segment import Segment
     from lockgate.engine.context import RunContext
-    from lockgate.engine.decision import Ask, RunPolicy, Stage, Work
+    from lockgate.engine.decision import Ask, Stage, Work
     from lockgate.engine.dependencies import HeldLock
     from lockgate.report.report import Status
 
@@ -39,7 +40,7 @@ class LockedRun:
     """
 
     def __init__(
-        self, run: RunContext, probe: Probe, lock: HeldLock, policy: RunPolicy, first: Stage
+        self, run: RunContext, probe: Probe, lock: HeldLock, policy: Policy, first: Stage
     ) -> None:
         self.run = run
         self.lock = lock
@@ -69,6 +70,7 @@ class LockedRun:
         return Facts(
             self._probe,
             self.state.run_id,
+            self.run.dependencies.substitute,
             self.state.catalog,
             self.state.history,
             sent=self.state.sent,
@@ -138,7 +140,7 @@ class LockedRun:
         """Have a backup made before the first change; an empty database needs none."""
         needed = self.run.dependencies
         endpoint = needed.database.endpoint
-        if self._policy.planning.is_fresh or endpoint is None:
+        if self._policy.is_fresh or endpoint is None:
             return
         last, latest = segments[-1].steps[-1], self.state.history.latest
         purpose = Purpose(

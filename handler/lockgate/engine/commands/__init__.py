@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Ask, Decision, Facts
 
-    Decide = Callable[[Facts, Request, RunPolicy], Generator[Ask | Event, Any, Decision]]
+    Decide = Callable[[Facts, Request, Policy], Generator[Ask | Event, Any, Decision]]
 
 COMMANDS: dict[Action, Decide] = {
     Action.UP: up.decide,

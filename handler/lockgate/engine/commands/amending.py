@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
     from lockgate.core.run_state import RunState
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy, Stage, StageFailure
+    from lockgate.engine.decision import Ask, Decision, Facts, Stage, StageFailure
 
     # Decides what to write, by the history as it is then.
     MakeAmendment = Callable[[Facts, Request], Generator[Ask | Event, Any, Amendment]]
@@ -49,7 +50,7 @@ class WriteAmendment:
     keeps_facts: bool = False
 
     def plan(
-        self, facts: Facts, request: Request, _policy: RunPolicy
+        self, facts: Facts, request: Request, _policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Return what to write; nothing if this run has written it and only the answer was lost."""
         sent = facts.sent

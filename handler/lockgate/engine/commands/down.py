@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from lockgate.core.events import Event
     from lockgate.core.history import Applied
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
     from lockgate.core.run_state import RunState
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy, Stage, StageFailure
+    from lockgate.engine.decision import Ask, Decision, Facts, Stage, StageFailure
 
 
 def decide(
-    facts: Facts, request: Request, _policy: RunPolicy
+    facts: Facts, request: Request, _policy: Policy
 ) -> Generator[Ask | Event, Any, Decision]:
     """Undo under the lock what is selected, if anything is."""
     if select_rows(facts, request):
@@ -35,7 +36,7 @@ def decide(
 
 
 def show_down(
-    facts: Facts, request: Request, policy: RunPolicy
+    facts: Facts, request: Request, policy: Policy
 ) -> Generator[Ask | Event, Any, Decision]:
     """Refuse what a `down` would refuse, and conclude with what it would undo."""
     rows = select_rows(facts, request)
@@ -64,7 +65,7 @@ class UndoSelected:
     keeps_facts: bool = False
 
     def plan(
-        self, facts: Facts, request: Request, policy: RunPolicy
+        self, facts: Facts, request: Request, policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Return what is left to undo."""
         ids = self.ids
@@ -74,7 +75,7 @@ class UndoSelected:
         rows = [left[one] for one in ids if one in left]
         undo_plan = yield from reverse_known(facts, rows, policy)
         yield UndoPlanned(undo_plan)
-        may_lose_rows = request.allow_data_loss or policy.may_lose_rows
+        may_lose_rows = request.allow_data_loss or policy.allow_data_loss
         stage = replace(self, ids=ids)
         return Work(undo_plan.segments, may_lose_rows=may_lose_rows, stage=stage)
 

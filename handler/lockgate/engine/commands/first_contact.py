@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     from lockgate.core.events import Event
     from lockgate.core.first_contact import Contact, Table
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Facts, RunPolicy
+    from lockgate.engine.decision import Facts
     from lockgate.errors import FirstContact
 
 _CHECKED = frozenset({Action.UP, Action.PLAN, Action.VALIDATE, Action.STATUS})
 
 
 def find_first_contact(
-    facts: Facts, request: Request, policy: RunPolicy, *, has_runs: bool = True
+    facts: Facts, request: Request, policy: Policy, *, has_runs: bool = True
 ) -> Generator[Ask | Event, Any, FirstContact | None]:
     """Return why migrations must not be applied from their beginning, ``None`` if they may.
 
@@ -49,7 +50,7 @@ def find_first_contact(
     return make_refusal(contact, catalog.source, versions, _how_to_allow(request))
 
 
-def _is_allowed(request: Request, policy: RunPolicy) -> bool:
+def _is_allowed(request: Request, policy: Policy) -> bool:
     chosen = policy.first_run if request.first_run is None else request.first_run
     return chosen is FirstRun.ALLOW
 

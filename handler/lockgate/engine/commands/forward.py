@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lockgate.core.policy import Policy
     from lockgate.core.request import Request
     from lockgate.core.segment import Step
-    from lockgate.engine.decision import Facts, RunPolicy
+    from lockgate.engine.decision import Facts
     from lockgate.errors import FirstContact
 
 
@@ -55,7 +55,7 @@ def plan_forward(facts: Facts, policy: Policy) -> Generator[Ask | Event, Any, Pl
 
 
 def check_forward(
-    facts: Facts, request: Request, policy: RunPolicy
+    facts: Facts, request: Request, policy: Policy
 ) -> Generator[Ask | Event, Any, Plan]:
     """Plan an `up` and refuse what an `up` would refuse before it takes the lock.
 
@@ -63,7 +63,7 @@ def check_forward(
         FirstContact: it would be a first run on a database with tables of unknown origin.
         MigrationFileInvalid: a Python script calls an operation that does not exist.
     """
-    plan = yield from plan_forward(facts, policy.planning)
+    plan = yield from plan_forward(facts, policy)
     yield Planned(plan)
     if request.action is Action.VALIDATE:
         yield warn_of_files(facts)
@@ -73,21 +73,21 @@ def check_forward(
 
 
 def foresee_refusal(
-    facts: Facts, request: Request, policy: RunPolicy, plan: Plan
+    facts: Facts, request: Request, policy: Policy, plan: Plan
 ) -> Generator[Ask | Event, Any, None]:
     """Refuse what an `up` would refuse in this plan.
 
     Raises what `find_refusal` returns, and:
         FirstContact: it would be a first run on a database with tables of unknown origin.
     """
-    refuse_plan(plan, policy.planning)
+    refuse_plan(plan, policy)
     refusal = yield from _foresee_first_contact(facts, request, policy, plan)
     if refusal is not None:
         raise refusal
 
 
 def _foresee_first_contact(
-    facts: Facts, request: Request, policy: RunPolicy, plan: Plan
+    facts: Facts, request: Request, policy: Policy, plan: Plan
 ) -> Generator[Ask | Event, Any, FirstContact | None]:
     """Return why a first run would be refused; with nothing to apply, there is no reason.
 
@@ -104,7 +104,7 @@ def warn_of_files(facts: Facts) -> FilesWarned:
     return FilesWarned(tuple(warn_of_applied(facts.files, facts.history)))
 
 
-def warn_of_ahead(facts: Facts, policy: RunPolicy, plan: Plan) -> Generator[Event, Any, None]:
+def warn_of_ahead(facts: Facts, policy: Policy, plan: Plan) -> Generator[Event, Any, None]:
     """Say why newer versions are not undone, if the settings ask for that."""
     if plan.objection is not None and policy.rollback is Rollback.DEPLOY:
         text = "The database is ahead of this package and is not brought back:"

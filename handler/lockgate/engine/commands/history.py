@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Decision, Facts
 
 
 def decide(
-    facts: Facts, request: Request, _policy: RunPolicy
+    facts: Facts, request: Request, _policy: Policy
 ) -> Generator[Ask | Event, Any, Decision]:
     """Conclude with as many runs as were asked for."""
     if facts.probe.has_history:

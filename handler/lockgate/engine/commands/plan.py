@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Ask, Decision, Facts
 
 
-def decide(
-    facts: Facts, request: Request, policy: RunPolicy
-) -> Generator[Ask | Event, Any, Decision]:
+def decide(facts: Facts, request: Request, policy: Policy) -> Generator[Ask | Event, Any, Decision]:
     """Refuse what would be refused, and conclude with what would be done."""
     if request.is_down:
         return (yield from show_down(facts, request, policy))

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
     from lockgate.core.amendment import Amendment
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Ask, Decision, Facts
 
 
 def decide(
-    facts: Facts, request: Request, _policy: RunPolicy
+    facts: Facts, request: Request, _policy: Policy
 ) -> Generator[Ask | Event, Any, Decision]:
     """Decide what to change; see `decide_amendment`."""
     return (yield from decide_amendment(_make, facts, request))

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Decision, Facts
 
 
-def decide(
-    facts: Facts, request: Request, policy: RunPolicy
-) -> Generator[Ask | Event, Any, Decision]:
+def decide(facts: Facts, request: Request, policy: Policy) -> Generator[Ask | Event, Any, Decision]:
     """Conclude with what is applied and pending, who holds the lock, and what an `up` would do."""
-    plan = yield from plan_forward(facts, policy.planning)
+    plan = yield from plan_forward(facts, policy)
     yield Planned(plan)
     yield warn_of_files(facts)
     yield HolderSeen((yield Ask(Need.HOLDER)) if facts.probe.has_history else None)

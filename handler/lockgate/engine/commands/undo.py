@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     from lockgate.core.events import Event
     from lockgate.core.history import Applied
+    from lockgate.core.policy import Policy
     from lockgate.core.undo_facts import UndoFacts
     from lockgate.core.undo_plan import UndoPlan
-    from lockgate.engine.decision import Facts, RunPolicy
+    from lockgate.engine.decision import Facts
 
 
 def reverse(
-    facts: Facts, rows: Sequence[Applied], policy: RunPolicy
+    facts: Facts, rows: Sequence[Applied], policy: Policy
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what undoes these rows, by the scripts that the history keeps of them.
 
@@ -34,10 +35,10 @@ def reverse(
     """
     ids = [row.migration_id for row in rows]
     scripts = (yield Ask(Need.SCRIPTS, ids)) if ids else {}
-    planning, former = policy.planning, dict(facts.former)
-    undo_plan = make_undo_plan(rows, scripts, former, facts.files, planning, policy.substitute)
+    former = dict(facts.former)
+    undo_plan = make_undo_plan(rows, scripts, former, facts.files, policy, facts.substitute)
     refusal = find_undo_refusal(undo_plan, has_downs=facts.files.has_downs) or find_session_refusal(
-        undo_plan.steps, planning
+        undo_plan.steps, policy
     )
     if refusal is not None:
         raise refusal
@@ -45,7 +46,7 @@ def reverse(
 
 
 def reverse_known(
-    facts: Facts, rows: Sequence[Applied], policy: RunPolicy
+    facts: Facts, rows: Sequence[Applied], policy: Policy
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return the same; refuse a step whose outcome no catalog tells.
 
@@ -58,7 +59,7 @@ def reverse_known(
 
 
 def undo_whole(
-    facts: Facts, undo_plan: UndoPlan, policy: RunPolicy, undone: UndoFacts | None
+    facts: Facts, undo_plan: UndoPlan, policy: Policy, undone: UndoFacts | None
 ) -> Generator[Ask | Event, Any, Work]:
     """Return an automatic undo: one transaction that is never split.
 
@@ -70,7 +71,7 @@ def undo_whole(
     steps = undo_plan.steps
     if not steps:
         return Work()
-    found = find_unprovable(steps, facts.files, policy.planning.most_statements)
+    found = find_unprovable(steps, facts.files, policy.most_statements)
     found = found or find_unproved_run(undone, steps)
     if found is not None:
         raise refuse_undo(found, steps)

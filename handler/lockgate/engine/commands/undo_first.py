@@ -33,20 +33,21 @@ if TYPE_CHECKING:
     from lockgate.core.events import Event
     from lockgate.core.history import Applied
     from lockgate.core.plan import Plan
+    from lockgate.core.policy import Policy
     from lockgate.core.segment import Segment
     from lockgate.core.undo_plan import UndoPlan
-    from lockgate.engine.decision import Facts, RunPolicy, Work
+    from lockgate.engine.decision import Facts, Work
     from lockgate.errors import LockgateError
 
 
-def is_to_bring_back(plan: Plan, policy: RunPolicy) -> bool:
+def is_to_bring_back(plan: Plan, policy: Policy) -> bool:
     """Return whether an `up` tries to undo what a newer package applied."""
     is_ahead = any(row.version is not None for row in plan.ahead)
     return is_ahead and policy.rollback is Rollback.DEPLOY and plan.objection is None
 
 
 def undo_ahead(
-    facts: Facts, policy: RunPolicy, plan: Plan, *, is_shown: bool = False
+    facts: Facts, policy: Policy, plan: Plan, *, is_shown: bool = False
 ) -> Generator[Ask | Event, Any, Work]:
     """Return the undo of every version that is ahead. ``is_shown``: it is not going to be run.
 
@@ -64,15 +65,13 @@ def undo_ahead(
 
 
 def complete_undo(
-    facts: Facts, policy: RunPolicy, plan: Plan, *, is_shown: bool = False
+    facts: Facts, policy: Policy, plan: Plan, *, is_shown: bool = False
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what completes the undos that were interrupted. Raises what `undo_ahead` does."""
     return (yield from _reverse(facts, plan.half_undone, policy, is_shown=is_shown))
 
 
-def show_undo_first(
-    facts: Facts, policy: RunPolicy, plan: Plan
-) -> Generator[Ask | Event, Any, bool]:
+def show_undo_first(facts: Facts, policy: Policy, plan: Plan) -> Generator[Ask | Event, Any, bool]:
     """Plan what an `up` does after it has undone what comes first; return whether there is anything.
 
     Raises what an `up` is refused with, then or before.
@@ -83,13 +82,13 @@ def show_undo_first(
         undone = yield from _show_bring_back(facts, policy, plan)
     if undone:
         left = _without(facts, _versions_ahead(plan))
-        rest = yield from plan_forward(left, policy.planning)
+        rest = yield from plan_forward(left, policy)
         rest = yield from _leave_drifted(rest, policy)
     if rest.half_undone:
         undo_plan = yield from complete_undo(left, policy, rest, is_shown=True)
         undone = (*undone, *undo_plan.segments)
-        rest = yield from plan_forward(_without(left, rest.half_undone), policy.planning)
-        refuse_plan(rest, policy.planning)
+        rest = yield from plan_forward(_without(left, rest.half_undone), policy)
+        refuse_plan(rest, policy)
     if undone:
         shown = replace(plan, segments=rest.segments, skipped=rest.skipped, flaws=rest.flaws)
         yield Planned(shown, undone)
@@ -100,7 +99,7 @@ def show_undo_first(
 
 
 def _show_bring_back(
-    facts: Facts, policy: RunPolicy, plan: Plan
+    facts: Facts, policy: Policy, plan: Plan
 ) -> Generator[Ask | Event, Any, tuple[Segment, ...]]:
     """Return what would be undone; nothing, with a warning, if it would be refused."""
     try:
@@ -111,10 +110,10 @@ def _show_bring_back(
     return work.segments
 
 
-def _leave_drifted(plan: Plan, policy: RunPolicy) -> Generator[Event, Any, Plan]:
+def _leave_drifted(plan: Plan, policy: Policy) -> Generator[Event, Any, Plan]:
     """Return what follows a bring-back: nothing, with a warning, if a file differs from the history."""
     try:
-        refuse_plan(plan, policy.planning)
+        refuse_plan(plan, policy)
     except DriftDetected as error:
         yield Warned(error.message)
         return replace(plan, segments=(), half_undone=())
@@ -139,7 +138,7 @@ def _without(facts: Facts, rows: Sequence[Applied]) -> Facts:
 
 
 def _reverse(
-    facts: Facts, rows: Sequence[Applied], policy: RunPolicy, *, is_shown: bool
+    facts: Facts, rows: Sequence[Applied], policy: Policy, *, is_shown: bool
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what undoes these rows. Without the lock, another run may still be at work on a step."""
     how = reverse if is_shown else reverse_known

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lockgate.core.events import Event
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
-    from lockgate.engine.decision import Ask, Decision, Facts, RunPolicy
+    from lockgate.engine.decision import Ask, Decision, Facts
 
 
 def decide(
-    facts: Facts, _request: Request, _policy: RunPolicy
+    facts: Facts, _request: Request, _policy: Policy
 ) -> Generator[Ask | Event, Any, Decision]:
     """Break the lock if there is one."""
     yield from ()

@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     from lockgate.core.events import Event
     from lockgate.core.history import History, StoredScripts
     from lockgate.core.plan import Plan
+    from lockgate.core.policy import Policy
     from lockgate.core.request import Request
     from lockgate.core.run_state import RunState
-    from lockgate.engine.decision import Decision, Facts, RunPolicy, Stage, StageFailure
+    from lockgate.engine.decision import Decision, Facts, Stage, StageFailure
     from lockgate.errors import LockgateError
 
 
@@ -66,9 +67,7 @@ class EarlierPlan:
     plan: Plan
 
 
-def decide(
-    facts: Facts, request: Request, policy: RunPolicy
-) -> Generator[Ask | Event, Any, Decision]:
+def decide(facts: Facts, request: Request, policy: Policy) -> Generator[Ask | Event, Any, Decision]:
     """Work under the lock if something is pending, or newer versions are to be undone."""
     if facts.is_settled:
         return FreeDeadLock(_first_stage(policy))
@@ -79,21 +78,21 @@ def decide(
     return FreeDeadLock(_first_stage(policy))
 
 
-def _first_stage(policy: RunPolicy, earlier: EarlierPlan | None = None) -> Stage:
+def _first_stage(policy: Policy, earlier: EarlierPlan | None = None) -> Stage:
     if policy.rollback is Rollback.DEPLOY:
         return BringBack(earlier)
     return ApplyPending(earlier)
 
 
 def _plan_again(
-    facts: Facts, policy: RunPolicy, earlier: EarlierPlan | None
+    facts: Facts, policy: Policy, earlier: EarlierPlan | None
 ) -> Generator[Ask | Event, Any, Plan]:
     """Plan under the lock; the earlier plan holds if the history is still the same."""
     if earlier is not None and earlier.history == facts.history:
         plan = earlier.plan
     else:
-        plan = yield from plan_forward(facts, policy.planning)
-    refuse_plan(plan, policy.planning)
+        plan = yield from plan_forward(facts, policy)
+    refuse_plan(plan, policy)
     return plan
 
 
@@ -109,7 +108,7 @@ class BringBack:
     keeps_facts: bool = False
 
     def plan(
-        self, facts: Facts, _request: Request, policy: RunPolicy
+        self, facts: Facts, _request: Request, policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Return the undo of every version that is ahead.
 
@@ -157,14 +156,14 @@ class ApplyPending:
     keeps_facts: bool = True
 
     def plan(
-        self, facts: Facts, request: Request, policy: RunPolicy
+        self, facts: Facts, request: Request, policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Return what is pending; first, what an interrupted undo has left half undone."""
         plan = yield from _plan_again(facts, policy, self.earlier)
         if plan.half_undone:
             undo_plan = yield from complete_undo(facts, policy, plan)
             yield UndoPlanned(undo_plan)
-            may_lose_rows = policy.may_lose_rows
+            may_lose_rows = policy.allow_data_loss
             return Work(undo_plan.segments, may_lose_rows=may_lose_rows, is_last=False)
         yield Planned(plan)
         yield AppliedReloaded()
@@ -200,7 +199,7 @@ class ApplyPending:
 
 
 def _read_former(
-    facts: Facts, policy: RunPolicy, plan: Plan
+    facts: Facts, policy: Policy, plan: Plan
 ) -> Generator[Ask | Event, Any, dict[str, StoredScripts]]:
     """Return the texts that repeatable migrations have, to give them back if the run fails."""
     former = dict(facts.former)
@@ -216,7 +215,7 @@ def _read_former(
     return former
 
 
-def _is_described(plan: Plan, policy: RunPolicy) -> bool:
+def _is_described(plan: Plan, policy: Policy) -> bool:
     """Tell whether what follows may have to be undone by the proof, which needs a description."""
     is_undone_later = policy.rollback is Rollback.DEPLOY or len(plan.segments) > 1
     if policy.rollback is Rollback.OFF or not is_undone_later or not plan.segments:
@@ -233,7 +232,7 @@ class UndoOwn:
     keeps_facts: bool = False
 
     def plan(
-        self, facts: Facts, _request: Request, policy: RunPolicy
+        self, facts: Facts, _request: Request, policy: Policy
     ) -> Generator[Ask | Event, Any, Work]:
         """Return the undo; raise `UndoRefused` if it cannot be proved to be safe."""
         rows = select_of_run(facts.history, facts.run_id)
