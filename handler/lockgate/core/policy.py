@@ -74,9 +74,10 @@ class Policy:
     """What the user has chosen for a run, and the circumstances on which its decisions depend.
 
     The fields before ``is_fresh`` are settings, and their defaults here are those of the settings. The
-    engine adds the rest. ``is_fresh``: the database has no history and no tables. ``most_statements`` limits the statements
-    in one transaction, because of the server's lock table. ``is_older``: versions are ahead, and exactly
-    these migrations are known to have been applied before them (`core.older_package`).
+    engine adds the rest. ``is_fresh``: the database has no history and no tables. ``most_statements``
+    limits the statements in one transaction, because of the server's lock table. ``is_older``: versions
+    are ahead, and exactly these migrations are known to have been applied before them
+    (`core.older_package`).
     ``is_borrowed``: a pooler lends the session for one transaction at a time.
     """
 
