@@ -234,6 +234,28 @@ def test_failing_update_leaves_the_schema_as_it_was(function: Function, stack: S
     assert function.lock_owner() is None
 
 
+AUDIT_LOG = f"""{UP}CREATE TABLE IF NOT EXISTS audit_log (id int);
+-- migrate:down
+DROP TABLE IF EXISTS audit_log;
+"""
+
+
+def test_failing_update_keeps_a_table_that_it_did_not_create(
+    function: Function, stack: Stack
+) -> None:
+    """A down script that would drop a full table is not run, and the rollback still succeeds."""
+    stack.create({"CodeVersion": "1"})
+    function.database.run("CREATE TABLE audit_log AS SELECT generate_series(1, 1000) AS id")
+    newer = function.write("newer", _1_account=ACCOUNT, _2_audit_log=AUDIT_LOG, _3_broken=BROKEN)
+    status = stack.update({"CodeVersion": "2"}, handler=newer)
+    assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
+    assert [("Create", "SUCCESS"), ("Update", "FAILED"), ("Update", "SUCCESS")] == kinds(stack)
+    assert "table public.audit_log would be gone." in answer_of(stack)
+    assert "lockgate down --steps 1" in answer_of(stack)
+    assert [[1000]] == function.database.run("SELECT count(*) FROM audit_log")
+    assert ["1", "2"] == function.history()
+
+
 ROWS = "CREATE TABLE email (address text);\nINSERT INTO email VALUES ('a'), ('a');"
 UNIQUE = "CREATE UNIQUE INDEX ON email (address);"
 

@@ -751,10 +751,17 @@ def test_hint_of_a_refused_command_leads_on(run: Run, words: tuple[str, ...]) ->
 def test_hint_does_not_ask_for_what_the_environment_has(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If --database-url overrides the environment's host, the message says so."""
+    """If --database-url overrides the environment's host, the hint says so, and leads on."""
     Path("migrations").mkdir()
     Path("migrations/1_a.sql").write_text("SELECT 1;")
     monkeypatch.setenv("LOCKGATE_HOST", "db.example.com")
     error = run("status", "--database-url", "postgresql:///x", "--json").report["error"]
     assert "LOCKGATE_HOST is overridden" in error["message"]
     assert error["hint"].startswith("--database-url overrides LOCKGATE_HOST")
+    # Either way the host counts. Nothing listens there.
+    monkeypatch.setenv("LOCKGATE_HOST", "127.0.0.1")
+    monkeypatch.setenv("LOCKGATE_PORT", "1")
+    monkeypatch.setenv("LOCKGATE_CONNECT_BUDGET", "10ms")
+    for option in ((), ("--database-url", "postgresql://u:p@127.0.0.1:1/x")):
+        error = run("status", *option, "--json").report["error"]
+        assert "database-unreachable" == error["code"], error

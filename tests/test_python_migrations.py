@@ -89,9 +89,11 @@ def test_idle_function_is_refused_before_anything_runs(
 
 @pytest.mark.parametrize("name", NOT_FUNCTIONS)
 def test_up_that_is_not_a_plain_function_is_refused(project: Project, name: str) -> None:
-    """The name up must be bound to a plain function."""
-    project.write({"1_a.py": NOT_FUNCTIONS[name]})
-    assert "defines up as " in message_of(project)
+    """The name up must be bound to a plain function, or nothing runs, not even what comes before."""
+    project.write({"1_a.sql": "CREATE TABLE a ();", "2_b.py": NOT_FUNCTIONS[name]})
+    for action in (Action.PLAN, Action.VALIDATE, Action.UP):
+        assert "defines up as " in message_of(project, action)
+    assert [] == project.database.run("SELECT FROM pg_class WHERE relname = 'a'")
 
 
 @pytest.mark.parametrize("name", LAZY)

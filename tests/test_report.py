@@ -27,7 +27,7 @@ from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report import report
 from lockgate.report.make_report import make_report
 from lockgate.report.refusal import refuse_report, status_of
-from lockgate.report.report import MAX_LISTED, SUCCESSES, Entry, Report, Status
+from lockgate.report.report import MAX_LISTED, SUCCESSES, Entry, ErrorInfo, Report, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -406,9 +406,10 @@ def test_report_of_a_refused_request_keeps_to_the_schema() -> None:
 )
 def test_json_text_shows_no_character_that_a_terminal_obeys(hidden: str) -> None:
     """Control, direction and width characters are escaped, and parse to the same value."""
-    found = Report(
-        Status.APPLIED, Action.UP, "1", applied=(Entry(f"a{hidden}b", "é 🙂", "versioned"),)
-    )
+    said = f"the server's{hidden} words"
+    error = ErrorInfo("migration-failed", said, "MigrationFailed", hint=said, detail=said)
+    entries = (Entry(f"a{hidden}b", "é 🙂", "versioned"),)
+    found = Report(Status.FAILED, Action.UP, "1", applied=entries, error=error)
     text = found.to_text()
     assert text.isprintable()
     assert "é 🙂" in text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lockgate.awslambda.callers.reason import make_reason
 from lockgate.terminal.cli import main
 from lockgate.terminal.progress import MAX_MESSAGES
 
@@ -47,13 +48,14 @@ FUNCTION = (
 def test_names_that_the_server_adds_are_in_the_report(
     project: Project, first: str, second: str, expected: str
 ) -> None:
-    """Dependent views, rules on a column and the failed line of a function are in the report."""
+    """Dependent views, rules on a column and the failed line are in the report and a caller's reason."""
     project.write({"1_first.sql": first, "2_second.sql": second})
     report = project.run()
     assert report.error is not None
     assert expected in report.error.message
     lines = (report.error.detail or report.error.context or "").replace("\n", "; ")
     assert expected.partition(": ")[2] == f"{lines}."
+    assert expected in make_reason(report)
 
 
 LACKING = "INSERT INTO t VALUES ('SENTINEL', NULL);"

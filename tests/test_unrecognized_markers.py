@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.layouts import Step, lay_out
 
 from lockgate.core.request import Action
 from lockgate.report.report import Status
@@ -71,6 +72,14 @@ UNRECOGNIZED = [
         "a.sql:4:1",
     ),
     ("rails", {"1_a.sql": f"{MAKE}-- down\n{DROP}"}, "1_a.sql:2:1"),
+    *(
+        (tool, lay_out(tool, Step(f"{MAKE}-- down\n{DROP}")), place)
+        for tool, place in (
+            ("sqitch", "deploy/step1.sql:2:1"),
+            ("graphile-migrate", "committed/000001.sql:5:1"),
+            ("postgres-migrations", "1_step1.sql:2:1"),
+        )
+    ),
 ]
 FINE = [
     ("lockgate", {"1_a.sql": f"-- Up\n{MAKE}"}),
@@ -81,6 +90,8 @@ FINE = [
         {"1_a.sql": f"{MAKE}CREATE TABLE b (c text);\nCOPY b FROM stdin;\n-- down\n\\.\n"},
     ),
     ("lockgate", {"1_a.sql": f"-- Down migration is a no-op\n-- up to 10 rows\n{MAKE}"}),
+    ("auto", {"1_a.sql": f"-- migrate:up\n{MAKE}-- Down migration is a no-op\n"}),
+    ("auto", {"1_a.sql": f"-- +goose Up\n-- Down migration is a no-op\n{MAKE}"}),
     ("lockgate", {"1_a.sql": f"/*\n-- down\n*/\n{MAKE}"}),
     ("lockgate", {"1_a.sql": f"{MAKE}COMMENT ON TABLE made IS '\n-- down\n';\n"}),
     (

@@ -135,19 +135,24 @@ def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "hint"),
+    ("url", "hint", "followed"),
     [
-        ("postgresql://a:p@h/d?sslmode=prefer", "Write ?sslmode=verify-full"),
-        ("postgresql://a:p@h/d?sslmode=verify-ca", "?sslmode=require to encrypt without verifying"),
-        ("postgresql://a:p@h/d?connect_timeout=3", "Remove connect_timeout from the URL, and set"),
-        ("postgresql://a:p@h/d?target_session_attrs=any", "Keep sslmode, host, port, and remove"),
-        ("postgresql://a:p/q@h/d", "percent-encoded: @ is %40, / is %2F, % is %25."),
-        ("postgresql://a:%zz%ff@h/d", "To encode: python3 -c 'import urllib.parse;"),
-        ("postgresql://a:p@h/d?host=/srv", "Write the host and the port either before"),
+        ("a:p@h/d?sslmode=prefer", "Write ?sslmode=verify-full", "a:p@h/d?sslmode=verify-full"),
+        (
+            "a:p@h/d?sslmode=verify-ca",
+            "?sslmode=require to encrypt without verifying",
+            "a:p@h/d?sslmode=require",
+        ),
+        ("a:p@h/d?connect_timeout=3", "Remove connect_timeout from the URL, and set", "a:p@h/d"),
+        ("a:p@h/d?target_session_attrs=any", "Keep sslmode, host, port, and remove", "a:p@h/d"),
+        ("a:p/q@h/d", "percent-encoded: @ is %40, / is %2F, % is %25.", "a:p%2Fq@h/d"),
+        ("a:%zz%ff@h/d", "To encode: python3 -c 'import urllib.parse;", "a:%25zz%25ff@h/d"),
+        ("a:p@h/d?host=/srv", "Write the host and the port either before", "a:p@/d?host=/srv"),
     ],
 )
-def test_hint_leads_to_a_url_that_is_read(url: str, hint: str) -> None:
-    """The hint is about the part of the URL that was wrong."""
+def test_hint_leads_to_a_url_that_is_read(url: str, hint: str, followed: str) -> None:
+    """The hint is about the part of the URL that was wrong, and the corrected URL is read."""
     with pytest.raises(SettingInvalid) as caught:
-        parse_database_url(url, "LOCKGATE_DATABASE_URL")
+        parse_database_url(f"postgresql://{url}", "LOCKGATE_DATABASE_URL")
     assert hint in (caught.value.hint or "")
+    parse_database_url(f"postgresql://{followed}", "LOCKGATE_DATABASE_URL")

@@ -379,11 +379,18 @@ def refuse(
 NOT_STARTED = (
     "ResourceNotReadyException",
     "ENINotReadyException",
-    "KMSAccessDeniedException",
+    "SnapStartNotReadyException",
+    "EC2ThrottledException",
+    "EC2UnexpectedException",
     "EC2AccessDeniedException",
     "SubnetIPAddressLimitReachedException",
     "ENILimitReachedException",
     "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
 )
 
 

@@ -215,19 +215,28 @@ THINGS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("make", THINGS.values(), ids=THINGS)
+# A folder is read or left out, and root may read any file.
+NO_FILES = [
+    one for one in THINGS if "folder" not in one and "nobody" not in one and "root" not in one
+]
+# Format, and the name that it reads.
+READ = {("", "1_a.sql"), ("", "1_a.py"), ("flyway", "V1__a.sql")}
+
+
+@pytest.mark.parametrize("thing", THINGS)
 def test_anything_that_is_no_file_is_refused(
-    read: Callable[..., Ending],
-    end_readably: Callable[..., Ending],
-    tmp_path: Path,
-    make: Callable[[Path], object],
+    read: Callable[..., Ending], end_readably: Callable[..., Ending], tmp_path: Path, thing: str
 ) -> None:
-    """Special files, endless files and broken links are refused under any name that is read."""
+    """Special files, endless files and broken links are refused by name under any name that is read."""
     for name in ("1_a.sql", "1_a.py", "atlas.sum", ".gmrc", "V1__a.sql"):
         path = tmp_path / "m" / name
-        make(path)
+        THINGS[thing](path)
         for tool in ("", "auto", "flyway", "graphile-migrate"):
-            assert read(tool).report is not None
+            ending = read(tool)
+            assert ending.report is not None
+            if thing in NO_FILES and (tool, name) in READ:
+                assert (2, "migration-file-invalid") == (ending.status, ending.code)
+                assert name in ending.report["error"]["message"]
             options = ("--dir", str(tmp_path / "m"), *(("--format", tool) if tool else ()))
             assert end_readably("check", "--json", *options).out.startswith("{")
             end_readably("check", *options)

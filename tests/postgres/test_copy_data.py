@@ -187,6 +187,31 @@ def test_copy_data_is_applied_in_every_format(project: Project, name: str) -> No
     assert [[ROWS[kind] for kind, _, _ in bodies]] == project.database.run(f"SELECT {counts}")
 
 
+PSQL = {
+    "lone COMMIT": TABLE + "COMMIT;\n" + INSERT,
+    "lone COMMIT at the end": TABLE + INSERT + "COMMIT;\n",
+    "\\copy": TABLE + "\\copy t from stdin\n" + DATA + INSERT,
+    "\\copy with options": TABLE + "\\copy t (id, x) from stdin with (format csv)\n1,a\n\\.\n",
+    "\\copy in a transaction": f"BEGIN;\n{TABLE}\\copy t from stdin\n{DATA}COMMIT;\n{INSERT}",
+}
+
+
+@pytest.mark.usefixtures("needs_psql")
+@pytest.mark.parametrize("kind", PSQL)
+def test_script_of_sqitch_is_applied_as_by_psql(
+    make_database: MakeDatabase, project: Project, tmp_path: Path, kind: str
+) -> None:
+    r"""A lone COMMIT and ``\copy`` with its data below have the effect that they have in psql."""
+    other = make_database()
+    (tmp_path / "script.sql").write_text(PSQL[kind])
+    run_psql(other, tmp_path / "script.sql")
+    project.settings["LOCKGATE_FORMAT"] = "sqitch"
+    project.write(lay_out("sqitch", Step(PSQL[kind])))
+    report = project.run()
+    assert (Status.APPLIED, None) == (report.status, report.error)
+    assert show(other) == show(project.database)
+
+
 OUTSIDE = "-- migrate:up transaction:false\n"
 
 

@@ -180,6 +180,7 @@ LOOKS = [
     pytest.param({"action": Action.PLAN, "steps": 1}, id="plan down"),
     pytest.param({"action": Action.ADOPT, "dry_run": True}, id="adopt"),
     pytest.param({"action": Action.UP}, id="up with nothing to do"),
+    pytest.param({"action": Action.UP, "pending": True}, id="up with something to do"),
 ]
 
 
@@ -188,9 +189,15 @@ LOOKS = [
 def test_look_leaves_the_session_of_the_pool_as_it_was(
     project: Project, tmp_path: Path, look: dict[str, Any], pooler: str
 ) -> None:
-    """An application that gets the session next sees no setting or role of Lockgate."""
+    """An application that gets the session next sees no setting or role of Lockgate.
+
+    With pending migrations, an up is refused, or applies them in a leased session.
+    """
     project.write({"1_t.sql": "-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"})
     project.run()
+    if look.get("pending"):
+        project.write({"2_u.sql": "SELECT 1;"})
+    given = {name: value for name, value in look.items() if name != "pending"}
     project.database.run("CREATE TABLE application (i integer)")
     role = f"owner_{project.database.name}"
     project.database.run(f"CREATE ROLE {role}; GRANT ALL ON SCHEMA lockgate TO {role}")
@@ -198,7 +205,7 @@ def test_look_leaves_the_session_of_the_pool_as_it_was(
     try:
         with run_pooler(project, tmp_path, "transaction"):
             before = ask_as_application(project)
-            project.do(**look, LOCKGATE_POOLER=pooler, LOCKGATE_SET_ROLE=role)
+            project.do(**given, LOCKGATE_POOLER=pooler, LOCKGATE_SET_ROLE=role)
             assert before == ask_as_application(project)
             assert [[0]] == ask_as_application(project, "SELECT count(*) FROM application")
     finally:

@@ -356,12 +356,16 @@ def test_nothing_is_wider_than_the_screen(width: int, column: int) -> None:
     assert pointed == source[column - 1]
 
 
-def test_control_characters_never_reach_the_screen() -> None:
-    """Names and messages cannot move the cursor or change colours."""
+@pytest.mark.parametrize("hidden", ["\x1b[31m", "\x07", "\x9b31m", "\u202e", "\u2066", "\x1b]0;x"])
+def test_control_characters_never_reach_the_screen(hidden: str) -> None:
+    """Names and messages cannot move the cursor, change colours or the direction of the text."""
+    said = f"a{hidden}b"
     report = make(
         Status.FAILED,
-        error=ErrorInfo("migration-failed", "a\x1b[31mb\x07", "MigrationFailed", file="\x1b]0;x"),
-        applied=(entry("1", "\x1b[2J"),),
+        error=ErrorInfo(
+            "migration-failed", said, "MigrationFailed", hint=said, file=said, detail=said
+        ),
+        applied=(entry("1", "\x1b[2J"), entry("2", said)),
     )
 
     text = say(report)
