@@ -13,7 +13,6 @@ from lockgate.core.migration import Direction
 from lockgate.core.policy import Rollback
 from lockgate.core.undo_facts import UndoFacts
 from lockgate.engine.decision import Facts, StageFailure
-from lockgate.engine.needs import Need
 from lockgate.engine.reader import Reader
 from lockgate.errors import LockgateError
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from lockgate.core.probe import Probe
     from lockgate.core.segment import Segment
     from lockgate.engine.context import RunContext
-    from lockgate.engine.decision import Ask, Stage, Work
+    from lockgate.engine.decision import Stage, Work
     from lockgate.engine.dependencies import HeldLock
     from lockgate.report.report import Status
 
@@ -49,7 +48,7 @@ class LockedRun:
         self.state = run.state
         self._probe = probe
         self._policy = policy
-        self._reader = _LockedReader(self)
+        self._reader = Reader(run.dependencies, run.request)
         # The texts that repeatable migrations had before this run.
         self._former: Mapping[str, StoredScripts] = {}
         # What this run has measured of its own work, for the proof of an undo.
@@ -208,21 +207,6 @@ class LockedRun:
         for text in self.lock.notes:
             if text not in self.state.warnings:
                 self.events.add(events.Warned(text))
-
-
-class _LockedReader(Reader):
-    """Answers a stage's questions; the history is read for the run as well."""
-
-    def __init__(self, locked: LockedRun) -> None:
-        super().__init__(locked.run.dependencies, locked.run.request)
-        self._locked = locked
-
-    def read(self, ask: Ask) -> Any:
-        """Return what is asked for."""
-        if ask.need is Need.HISTORY:
-            self._locked.look_again()
-            return self._locked.state.history
-        return super().read(ask)
 
 
 class _BackupNotes:

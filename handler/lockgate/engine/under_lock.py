@@ -39,9 +39,12 @@ class _HeldStep(RunStep):
         if isinstance(error, RunIncomplete) and self.stage.keeps_facts:
             locked.store_facts()
         try:
-            return _follow(locked, locked.follow_error(self.stage, error))
+            following = locked.follow_error(self.stage, error)
         except LockgateError as last:
             return _end_with(locked, last)
+        if isinstance(following, Status):
+            locked.look_again()
+        return _follow(locked, following)
 
     def reconnect(self) -> RunStep:
         """Take the lock up, then plan the stage anew."""

@@ -127,7 +127,6 @@ class BringBack:
         error, state = failure.error, failure.state
         if not isinstance(error, (RequestRefused, MigrationFailed)):
             return (yield from _tolerate_drift(error, is_back=bool(state.reverted)))
-        yield Ask(Need.HISTORY)
         yield RollbackRefused(error.code, error.message)
         yield Warned(describe_ahead(error, "was"))
         is_back = bool(state.reverted)
