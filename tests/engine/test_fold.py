@@ -74,17 +74,17 @@ def test_snapshot_stays_as_it_was() -> None:
     log = make_log(STARTED)
     snapshot = log.snapshot()
     log.add(events.Warned("late"))
-    picture = fold(snapshot)
-    assert picture is not None
-    assert [] == picture.state.warnings
+    summary = fold(snapshot)
+    assert summary is not None
+    assert [] == summary.state.warnings
 
 
 def test_reverted_migration_is_not_applied_any_more() -> None:
     """An undone migration is no longer among those applied."""
     done = FinishedMigration("1", 5, NOW)
-    picture = fold((STARTED, READ, events.Applied(done), events.Reverted(done)))
-    assert picture is not None
-    assert ({}, {"1": done}) == (picture.state.done, picture.state.reverted)
+    summary = fold((STARTED, READ, events.Applied(done), events.Reverted(done)))
+    assert summary is not None
+    assert ({}, {"1": done}) == (summary.state.done, summary.state.reverted)
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -116,10 +116,10 @@ def test_engine_and_report_know_the_same(tmp_path: Path, name: str) -> None:
     fake = FakeRun(tmp_path, TWO)
     fake.server.before |= RUNS[name]
     report = fake.run(LOCKGATE_ATOMICITY="migration")
-    picture = fold(fake.log.snapshot())
-    assert picture is not None
-    assert [entry.version for entry in report.applied] == list(picture.state.done)
-    assert report.error is None or picture.state.claim().state is report.error.state_after
+    summary = fold(fake.log.snapshot())
+    assert summary is not None
+    assert [entry.version for entry in report.applied] == list(summary.state.done)
+    assert report.error is None or summary.state.claim().state is report.error.state_after
 
 
 def test_log_passes_on_what_has_a_form() -> None:

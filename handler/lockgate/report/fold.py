@@ -1,4 +1,4 @@
-"""The events of one run folded into what a report shows of it."""
+"""Folds the events of one run into a summary, from which its report is made."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Picture:
-    """What the events of a run have told so far.
+class RunSummary:
+    """What is known about a run from its events so far.
 
     ``waiting`` is what was planned, ``segments`` how. ``recorded`` and ``forgotten`` are what an
     amendment writes or would write. ``from_version`` counts once ``has_begun``.
@@ -62,83 +62,83 @@ class Picture:
             handler(self, event)
 
 
-def _begin(picture: Picture) -> None:
+def _begin(summary: RunSummary) -> None:
     """With the first decision, remember where the database stood."""
-    if not picture.has_begun:
-        picture.from_version, picture.has_begun = picture.state.history.latest, True
+    if not summary.has_begun:
+        summary.from_version, summary.has_begun = summary.state.history.latest, True
 
 
-def _see_server(picture: Picture, event: events.ServerSeen) -> None:
-    picture.probe, picture.endpoint = event.probe, event.endpoint
+def _see_server(summary: RunSummary, event: events.ServerSeen) -> None:
+    summary.probe, summary.endpoint = event.probe, event.endpoint
 
 
-def _settle(picture: Picture, event: events.Settled) -> None:
-    picture.from_version, picture.is_settled = event.version, True
-    picture.plan, picture.segments, picture.waiting = None, (), ()
+def _settle(summary: RunSummary, event: events.Settled) -> None:
+    summary.from_version, summary.is_settled = event.version, True
+    summary.plan, summary.segments, summary.waiting = None, (), ()
 
 
-def _see_plan(picture: Picture, event: events.Planned) -> None:
-    _begin(picture)
-    picture.plan = event.plan
+def _see_plan(summary: RunSummary, event: events.Planned) -> None:
+    _begin(summary)
+    summary.plan = event.plan
     undone = tuple(step for segment in event.undone for step in segment.steps)
-    picture.waiting = (*undone, *event.plan.steps)
-    if event.plan.has_pending or not picture.state.done:
-        picture.segments = (*event.undone, *event.plan.segments)
+    summary.waiting = (*undone, *event.plan.steps)
+    if event.plan.has_pending or not summary.state.done:
+        summary.segments = (*event.undone, *event.plan.segments)
 
 
-def _see_undo(picture: Picture, event: events.UndoPlanned) -> None:
-    _begin(picture)
-    if picture.state.request.action is not Action.UP:
-        picture.waiting = event.undo_plan.steps
-        picture.segments = event.undo_plan.segments or picture.segments
+def _see_undo(summary: RunSummary, event: events.UndoPlanned) -> None:
+    _begin(summary)
+    if summary.state.request.action is not Action.UP:
+        summary.waiting = event.undo_plan.steps
+        summary.segments = event.undo_plan.segments or summary.segments
 
 
-def _see_amendment(picture: Picture, event: events.AmendmentPlanned) -> None:
-    _begin(picture)
+def _see_amendment(summary: RunSummary, event: events.AmendmentPlanned) -> None:
+    _begin(summary)
     amendment = event.amendment
-    picture.recorded = (
+    summary.recorded = (
         *(file_entry(record.migration, record.applied_at) for record in amendment.recorded),
         *(file_entry(migration, None, "accepted") for migration in amendment.accepted),
     )
-    picture.forgotten = tuple(row_entry(row) for row in amendment.forgotten)
-    picture.notes = amendment.warnings
+    summary.forgotten = tuple(row_entry(row) for row in amendment.forgotten)
+    summary.notes = amendment.warnings
 
 
-def _add_time(picture: Picture, event: events.PhaseEnded) -> None:
-    picture.timings[event.name] = picture.timings.get(event.name, 0) + event.own_ms
+def _add_time(summary: RunSummary, event: events.PhaseEnded) -> None:
+    summary.timings[event.name] = summary.timings.get(event.name, 0) + event.own_ms
 
 
-def _see_runs(picture: Picture, event: events.RunsListed) -> None:
-    picture.runs = event.runs
+def _see_runs(summary: RunSummary, event: events.RunsListed) -> None:
+    summary.runs = event.runs
 
 
-def _see_actions(picture: Picture, event: events.ActionsRead) -> None:
-    picture.actions = event.actions
+def _see_actions(summary: RunSummary, event: events.ActionsRead) -> None:
+    summary.actions = event.actions
 
 
-def _see_warnings(picture: Picture, event: events.FilesWarned) -> None:
-    picture.notes = event.warnings
+def _see_warnings(summary: RunSummary, event: events.FilesWarned) -> None:
+    summary.notes = event.warnings
 
 
-def _see_advice(picture: Picture, event: events.Advised) -> None:
-    picture.advice = event.hint
+def _see_advice(summary: RunSummary, event: events.Advised) -> None:
+    summary.advice = event.hint
 
 
-def _finish(picture: Picture, _: events.RunFinished) -> None:
-    picture.is_finished = True
+def _finish(summary: RunSummary, _: events.RunFinished) -> None:
+    summary.is_finished = True
 
 
-def _see_backup(picture: Picture, event: events.BackedUp) -> None:
-    picture.backup = event.backup
+def _see_backup(summary: RunSummary, event: events.BackedUp) -> None:
+    summary.backup = event.backup
 
 
-_HANDLERS: dict[type[Event], Callable[[Picture, Any], None]] = {
+_HANDLERS: dict[type[Event], Callable[[RunSummary, Any], None]] = {
     events.PhaseEnded: _add_time,
     events.ServerSeen: _see_server,
     events.Settled: _settle,
     events.Planned: _see_plan,
     events.UndoPlanned: _see_undo,
-    events.NothingToUndo: lambda picture, _: _begin(picture),
+    events.NothingToUndo: lambda summary, _: _begin(summary),
     events.AmendmentPlanned: _see_amendment,
     events.RunsListed: _see_runs,
     events.ActionsRead: _see_actions,
@@ -149,13 +149,13 @@ _HANDLERS: dict[type[Event], Callable[[Picture, Any], None]] = {
 }
 
 
-def fold(snapshot: Iterable[Event]) -> Picture | None:
-    """Return what the events of a run tell, or ``None`` if it has not even started."""
-    picture = None
+def fold(snapshot: Iterable[Event]) -> RunSummary | None:
+    """Return the summary of a run, or ``None`` if it has not even started."""
+    summary = None
     for event in snapshot:
         if isinstance(event, events.RunStarted):
             state = RunState(event.run_id, event.request)
-            picture = Picture(state, event.at, event.address)
-        elif picture is not None:
-            picture.note(event)
-    return picture
+            summary = RunSummary(state, event.at, event.address)
+        elif summary is not None:
+            summary.note(event)
+    return summary
