@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.support.access import make_access
 
-from lockgate.aws.access import AccessSource, make_access
+from lockgate.aws.access import AccessSource
 from lockgate.aws.parts import SecretStage
 from lockgate.core.endpoint import Access, Credentials, Endpoint
 from lockgate.core.policy import Tls
@@ -165,20 +166,20 @@ def test_rotation_in_flight_offers_the_pending_version(
     assert first == again
     assert pending is not None
     assert (again.credentials.password, pending.credentials.password) == ("pw", "next")
-    assert (first.credentials.origin, pending.credentials.origin) == source.tried
     assert "(AWSPENDING)" in pending.credentials.origin
 
 
 def test_current_is_read_afresh_after_a_rotation(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
-    """A rotated secret is visible immediately, and both versions count as tried."""
+    """A rotated secret is visible immediately, and the origin names its version."""
     arn = make_secret(FULL)
     source = AccessSource(Settings(secret_arn=arn))
-    source.access(SecretStage.CURRENT)
+    first = source.access(SecretStage.CURRENT)
     secrets.put_secret_value(SecretId=arn, SecretString=json.dumps({**FULL, "password": "next"}))
-    assert source.access(SecretStage.CURRENT).credentials.password == "next"
-    assert len(source.tried) == 2
+    second = source.access(SecretStage.CURRENT)
+    assert "next" == second.credentials.password
+    assert first.credentials.origin != second.credentials.origin
 
 
 def test_pending_stage_left_on_the_current_version_is_no_rotation(
@@ -228,6 +229,6 @@ def test_credentials_show_no_password(make_secret: Callable[..., str]) -> None:
     """The repr contains the user and the origin, but not the password."""
     arn = make_secret({**FULL, "password": "hunter2"})
     source = AccessSource(Settings(secret_arn=arn))
-    shown = f"{source.access(SecretStage.CURRENT)!r} {source!r} {source.tried}"
+    shown = f"{source.access(SecretStage.CURRENT)!r} {source!r}"
     assert "hunter2" not in shown
     assert "secret prod/db version" in shown

@@ -189,9 +189,11 @@ def test_boto3_is_not_imported_for_a_database_url() -> None:
     """With a database URL, boto3 is not imported."""
     script = (
         "import sys\n"
-        "from lockgate.aws.access import make_access\n"
+        "from lockgate.aws.access import AccessSource\n"
+        "from lockgate.aws.parts import SecretStage\n"
         "from lockgate.settings import Settings\n"
-        "make_access(Settings(database_url='postgresql://app:pw@localhost/d'))\n"
+        "settings = Settings(database_url='postgresql://app:pw@localhost/d')\n"
+        "AccessSource(settings).access(SecretStage.CURRENT)\n"
         "print([name for name in sys.modules if name.startswith(('boto', 'moto'))])\n"
     )
     handler = Path(__file__).parents[2] / "handler"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from tests.support.access import make_access
 
-from lockgate.aws.access import make_access
 from lockgate.aws.endpoints import Discovered, find_endpoint
 from lockgate.aws.parts import ConnectionParts, SecretStage
 from lockgate.aws.secrets import Secret

@@ -50,12 +50,6 @@ class AccessSource:
         self._settings = settings
         self._clients = clients
         self._secret: SecretSource | None = None
-        self._tried: list[str] = []
-
-    @property
-    def tried(self) -> tuple[str, ...]:
-        """The origins of the credentials that were tried, each once, for the final error."""
-        return tuple(self._tried)
 
     @overload
     def access(self, stage: Literal[SecretStage.CURRENT]) -> Access: ...
@@ -72,12 +66,7 @@ class AccessSource:
             DatabaseUnreachable: RDS knows no endpoint for the secret's database.
         """
         source = self._find(stage)
-        if source is None:
-            return None
-        access = self._complete(source)
-        if access.credentials.origin not in self._tried:
-            self._tried.append(access.credentials.origin)
-        return access
+        return None if source is None else self._complete(source)
 
     def find_resource(self) -> Resource | None:
         """Return the RDS instance or cluster that the secret of the last `access` belongs to.
@@ -155,15 +144,6 @@ class AccessSource:
             )
         token = _import_aws().make_iam_token(endpoint, username, self._clients)
         return Credentials(username, token, f"IAM token for {username}")
-
-
-def make_access(settings: Settings, clients: ClientFactory = make_client) -> Access:
-    """Return the access that the settings give now, with a secret at its current stage.
-
-    Raises:
-        LockgateError: the same errors as `AccessSource.access`.
-    """
-    return AccessSource(settings, clients).access(SecretStage.CURRENT)
 
 
 def _read_host(text: str | None, port: int | None) -> tuple[str | None, int | None]:
