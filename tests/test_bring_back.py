@@ -258,11 +258,11 @@ def test_rows_that_no_run_applied_are_never_undone(
 
 
 def test_row_of_a_run_that_is_not_on_record_is_not_undone(stack: Project) -> None:
-    """A row whose run is not on record is not undone."""
+    """A row whose run has no record is not undone."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
     stack.database.run("DELETE FROM lockgate.migration_run WHERE token = 2")
-    refused(deploy(stack, 1, 2), "The run that applied migration 3 c is not on record.", ["3"])
+    refused(deploy(stack, 1, 2), "No record exists of the run that applied migration 3 c.", ["3"])
 
 
 @pytest.mark.parametrize("level", ["off", "run", "deploy"])

@@ -213,7 +213,7 @@ def test_applied_file_with_an_unrecognized_marker_is_a_warning(project: Project)
         assert (
             'Migration 1 a was applied although its file has the line "-- down", which looks like the'
             " start of a down script and is not one in this format: what follows it would run with the"
-            " rest. 1_a.sql:2. Check that the database has what the file means."
+            " rest. 1_a.sql:2. Check that the database contains what the file describes."
         ) == report.warnings[0]
     assert Status.APPLIED == project.run().status
 

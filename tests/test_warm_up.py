@@ -23,7 +23,7 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/database-AbC
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave no client and no context to other tests."""
-    monkeypatch.setattr(clients, "_kept", {})
+    monkeypatch.setattr(clients, "_cached", {})
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     make_verifying_context.cache_clear()
@@ -42,7 +42,7 @@ def test_run_finds_the_client_of_its_secret() -> None:
     assert first is not make_client("secretsmanager", "eu-west-2")
 
 
-def test_client_with_other_patience_is_another() -> None:
+def test_client_with_other_retries_is_another() -> None:
     """A client with another number of attempts is not the cached one."""
     warm_up({"LOCKGATE_SECRET_ARN": SECRET})
 
@@ -89,4 +89,4 @@ def test_broken_settings_are_left_to_the_run(
 
     warm_up(environment)
 
-    assert {} == clients._kept
+    assert {} == clients._cached

@@ -61,7 +61,7 @@ class Waiting(ABC):
     success: ClassVar[str] = "Succeeded"
     failure: ClassVar[str] = "Failed"
     # What the handler returns for a second delivery whose event was answered meanwhile.
-    answered_before: ClassVar[str] = "nobody"
+    answered_before: ClassVar[str] = "not_awaited"
     gives_reasons: ClassVar[bool] = True
     refusal: ClassVar[str]
     # The fields of a recorded run that are the same in all invocations for one event.

@@ -407,7 +407,7 @@ def test_event_delivered_twice_at_once_does_the_work_once(
     assert {caller.success} == {heard.status for heard in caller.hear(event)}
     assert [[1]] == function.project.database.run("SELECT count(*) FROM account")
     has_warned = "answer_not_awaited" in function.read_output()
-    assert (caller.answered_before == "nobody") == has_warned
+    assert (caller.answered_before == "not_awaited") == has_warned
     assert [0, 0] == function.failures_measured()
 
 

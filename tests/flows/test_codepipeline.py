@@ -239,7 +239,7 @@ def test_run_whose_job_is_over_is_not_continued(
     api.waiting.remove(job_id)
     api.over.add(job_id)
     result = function.handle_hurried(event)
-    assert "nobody" == result["answered"]
+    assert "not_awaited" == result["answered"]
     assert [] == api.heard()
     assert function.project.lock_owner() is None
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 
-# The clients that `keep_client` created, by service and region.
-_kept: dict[tuple[str, str | None], Any] = {}
+# The clients that `cache_client` created, by service and region.
+_cached: dict[tuple[str, str | None], Any] = {}
 
 
 def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) -> Any:
@@ -26,12 +26,12 @@ def make_client(service: str, region: str | None, *, attempts: int = _ATTEMPTS) 
     Raises:
         CredentialsRejected: no region is known.
     """
-    if attempts == _ATTEMPTS and (service, region) in _kept:
-        return _kept[service, region]
+    if attempts == _ATTEMPTS and (service, region) in _cached:
+        return _cached[service, region]
     return _import_sdk().create_client(service, region, attempts)
 
 
-def keep_client(service: str, region: str | None) -> None:
+def cache_client(service: str, region: str | None) -> None:
     """Create a client that `make_client` returns from then on, as long as this process lives.
 
     For Lambda's initialisation, where a process has one account, one role and one endpoint.
@@ -39,7 +39,7 @@ def keep_client(service: str, region: str | None) -> None:
     Raises:
         CredentialsRejected: no region is known.
     """
-    _kept[service, region] = make_client(service, region)
+    _cached[service, region] = make_client(service, region)
 
 
 def translated(call: Call) -> AbstractContextManager[None]:

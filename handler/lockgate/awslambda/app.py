@@ -175,7 +175,7 @@ def _deliver(answer: Answer, single: SingleAnswer, kind: CallerKind) -> str:
         status = single.give(answer).status
     except NotAwaited as error:
         logger.warning("answer_not_awaited", caller=kind, status=answer.status, error=error.message)
-        return "nobody"
+        return "not_awaited"
     logger.info("caller_answered", caller=kind, status=status)
     return status
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lockgate.aws.call import region_of
-from lockgate.aws.clients import keep_client
+from lockgate.aws.clients import cache_client
 from lockgate.core.policy import Tls
 from lockgate.errors import LockgateError
 from lockgate.formats.names import AUTO_FORMAT
@@ -39,4 +39,4 @@ def warm_up(environment: Mapping[str, str]) -> None:
             make_verifying_context(settings.ca_file)
         if settings.secret_arn is not None:
             import_module("lockgate.aws.secrets")
-            keep_client("secretsmanager", region_of(settings.secret_arn))
+            cache_client("secretsmanager", region_of(settings.secret_arn))

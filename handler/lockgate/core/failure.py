@@ -80,11 +80,11 @@ class Failure:
             what = f"Statement {self.statement} of migration {self.migration}"
         code = f" ({self.sqlstate})" if self.sqlstate else ""
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
-        said = self.message
-        if len(said) > _LONGEST_WORDS:
-            said = f"{said[:_LONGEST_WORDS]}…"
+        message = self.message
+        if len(message) > _LONGEST_WORDS:
+            message = f"{message[:_LONGEST_WORDS]}…"
         when = " when its deferred constraints were checked" if self.is_deferred else ""
-        text = f"{what} failed{when}: {said}{code}. {place}".rstrip() + ("." if place else "")
+        text = f"{what} failed{when}: {message}{code}. {place}".rstrip() + ("." if place else "")
         for label, lines in (("Detail", self.detail), ("In", self.context)):
             if lines is not None:
                 text += f" {label}: {'; '.join(lines.splitlines())}."

@@ -60,5 +60,5 @@ def _find_mistake(migration: Migration, catalog: Catalog) -> str | None:
 def _describe(migration: Migration, why: str, line: int) -> str:
     return (
         f"Migration {migration.label} was applied although its file {why}."
-        f" {migration.path}:{line}. Check that the database has what the file means."
+        f" {migration.path}:{line}. Check that the database contains what the file describes."
     )

@@ -42,7 +42,7 @@ def find_objection(ahead: Sequence[Applied], evidence: RecordedRuns) -> str | No
         if action in UNRUN:
             return f"Migration {row.label} was {UNRUN[action]}, not applied by a run."
         if action is None:
-            return f"The run that applied migration {row.label} is not on record."
+            return f"No record exists of the run that applied migration {row.label}."
     if evidence.has_run:
         return None
     return (

@@ -114,8 +114,8 @@ def make_unknown(step: Step) -> OutcomeUnknown:
         " transaction, its end was never recorded, and the catalogs do not show whether it is done."
         f" {migration.path}."
         " It was not run again.",
-        hint=f"Find out whether it is done; then {way}, which returns true if it is and"
-        " false if it must run again, and invoke again.",
+        hint=f"Find out whether it is done. Then {way}: it returns true if it is done, and false if it"
+        " must run again. Then invoke again.",
         file=migration.path,
         migration=migration.label,
     )
@@ -152,9 +152,9 @@ def _refuse_to_begin_again(step: Step) -> DriftDetected:
     if migration.up.language is Language.PYTHON:
         what, option = "it was begun", "transaction = False"
     return DriftDetected(
-        f"Migration {migration.label} was applied in part outside a transaction, and its file asks for"
-        f" one now: {what}, and would be run again. {migration.path}.",
-        hint=f"Keep {option} in the file until the migration is whole.",
+        f"Migration {migration.label} was applied in part outside a transaction, and its file now asks"
+        f" for one: {what}, and would be run again. {migration.path}.",
+        hint=f"Keep {option} in the file until all of the migration is applied.",
         file=migration.path,
         migration=migration.label,
     )

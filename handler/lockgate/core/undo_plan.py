@@ -193,7 +193,7 @@ def _undo(
         return (filed and find_down_problem(filed)) or "it has no down script"
     script = _find_script(row, stored, catalog, substitute)
     if script is None:
-        return "its down script needs values that only its file can fill in"
+        return "its down script has variables, and its file is missing or was changed"
     if is_empty_down(script, None if filed is None else filed.up):
         return f"its down script is empty ({script.path}:{script.first_line})"
     return _make_step(row, script)

@@ -96,7 +96,7 @@ class Watch:
         self._stopping.set()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(self._patience_seconds(_LONGEST_LOOK_SECONDS))
+                thread.join(self._longest_wait_seconds(_LONGEST_LOOK_SECONDS))
         self._close_observer()
 
     @contextmanager
@@ -114,7 +114,7 @@ class Watch:
         finally:
             # Wait for a cancel in progress: it must not hit the next message. A stuck one is not sent.
             self._active = None
-            if self._lock.acquire(timeout=self._patience_seconds(_LONGEST_CANCEL_SECONDS)):
+            if self._lock.acquire(timeout=self._longest_wait_seconds(_LONGEST_CANCEL_SECONDS)):
                 self._lock.release()
 
     def _run(self, look: Callable[[Connection], None]) -> None:
@@ -150,12 +150,12 @@ class Watch:
             self._canceller.join(_TICK_SECONDS)
 
     def _cancel(self, connection: Connection) -> None:
-        seconds = self._patience_seconds(_LONGEST_CANCEL_SECONDS)
+        seconds = self._longest_wait_seconds(_LONGEST_CANCEL_SECONDS)
         with self._lock, contextlib.suppress(OSError, TlsRefused):
             if self._active is connection:
                 connection.cancel(seconds, lambda: self._active is connection)
 
-    def _patience_seconds(self, most: float) -> float:
+    def _longest_wait_seconds(self, most: float) -> float:
         return self._deadline.longest_wait_ms(most * 1000) / 1000
 
     def observe(self, connection: Connection) -> None:
