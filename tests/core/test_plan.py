@@ -231,7 +231,9 @@ def test_part_that_was_done_is_not_taken_into_a_transaction(
         "Migration 1 x was applied in part outside a transaction, and its file now asks for one:"
         f" {what}, and would be run again. 1.sql."
     ) == refusal.message
-    assert "Keep transaction:false in the file until all of the migration is applied." == refusal.hint
+    assert (
+        "Keep transaction:false in the file until all of the migration is applied." == refusal.hint
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,10 @@ def test_python_that_was_begun_is_not_taken_into_a_transaction(*, transaction: b
     else:
         assert isinstance(refusal, DriftDetected)
         assert "one now: it was begun, and would be run again. 1_x.py." in refusal.message
-        assert "Keep transaction = False in the file until all of the migration is applied." == refusal.hint
+        assert (
+            "Keep transaction = False in the file until all of the migration is applied."
+            == refusal.hint
+        )
 
 
 # A database ahead of the package.

@@ -27,7 +27,7 @@ from tests.docs.markdown import (
 )
 
 from lockgate import errors
-from lockgate.awslambda.callers import direct
+from lockgate.core.command import KEYS
 from lockgate.core.request import Action
 from lockgate.errors import LockgateError, public_class
 from lockgate.report.log import FORMS
@@ -200,7 +200,7 @@ def test_every_key_of_a_command_has_its_row() -> None:
             if key.actions == frozenset(Action)
             else ", ".join(sorted(key.actions, reverse=True)),
         )
-        for key in direct.KEYS
+        for key in KEYS
     ]
     assert [("action", "all"), *expected] == shown
     assert ", ".join(f"`{action}`" for action in Action) in rows[0][2]

@@ -31,6 +31,7 @@ from lockgate.awslambda.callers.direct_answer import to_exception
 from lockgate.awslambda.callers.registry import open_awaiting
 from lockgate.awslambda.callers.response_url import check_response_url
 from lockgate.core.analysis import analyse_script
+from lockgate.core.command import KEYS
 from lockgate.core.migration import Language
 from lockgate.core.request import Action
 from lockgate.core.sql.script import (
@@ -283,7 +284,7 @@ _KEYS = (
     "action", "RequestType", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId",
     "ResponseURL", "ResourceProperties", "ServiceTimeout", "Target", "Reason", "target", "hop",
     "began_at", "LockgateContinuation", "tf", "CodePipeline.job",
-    *(key.name for key in direct.KEYS),
+    *(key.name for key in KEYS),
 )  # fmt: skip
 _STACK_EVENT = {
     "RequestType": "Create",

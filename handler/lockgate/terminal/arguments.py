@@ -18,23 +18,6 @@ from lockgate.terminal.help_format import Help, VerbatimHelp
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Options that are fields of a request, by the names that `callers.direct.make_request` uses.
-REQUEST_OPTIONS = (
-    "target",
-    "steps",
-    "is_down",
-    "accept",
-    "forget",
-    "mark",
-    "source",
-    "first_run",
-    "table",
-    "dry_run",
-    "allow_data_loss",
-    "limit",
-    "reason",
-)
-
 _FIRST_RUN = "allow or refuse a database that already has tables"
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lockgate.awslambda.callers.direct import KEYS, read_request
-from lockgate.core.request import Action
+from lockgate.core.command import KEYS, read_command
+from lockgate.core.request import Action, Caller
 from lockgate.core.state_after import (
     NOT_BEGUN,
     Evidence,
@@ -24,9 +24,9 @@ from lockgate.errors import (
     RequestInvalid,
     RunIncomplete,
 )
+from lockgate.formats.names import list_tools
 from lockgate.report.refusal import refuse_report
 from lockgate.report.report import FORMAT, Report, Status
-from lockgate.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -62,13 +62,13 @@ def make_command(options: argparse.Namespace) -> dict[str, Any]:
     """
     command: dict[str, Any] = {"action": options.action}
     for key in KEYS:
-        value = getattr(options, key.field or key.name, None)
+        value = getattr(options, key.field, None)
         if value is not None:
             command[key.name] = value
     if command.pop("direction", False):
         command["direction"] = "down"
     try:
-        read_request(command, Settings(allowed_actions=tuple(Action)))
+        read_command(command, tuple(Action), list_tools, Caller("direct"))
     except RequestInvalid as error:
         raise RequestInvalid(error.message, hint=_HINT, was_invoked=False) from None
     return command

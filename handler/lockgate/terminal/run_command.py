@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockgate.awslambda.callers.direct import make_request
 from lockgate.core.address import Address
+from lockgate.core.command import KEYS, make_request
 from lockgate.core.deadline import Deadline
 from lockgate.core.event_log import EventLog
 from lockgate.core.policy import FirstRun
@@ -19,7 +19,6 @@ from lockgate.core.state_after import Evidence, StateAfter
 from lockgate.errors import LockgateError, RequestInvalid
 from lockgate.report.make_report import report_broken_off
 from lockgate.report.report import Report, Status
-from lockgate.terminal.arguments import REQUEST_OPTIONS
 from lockgate.terminal.conclude import make_progress, print_report, report_defect
 from lockgate.terminal.environment import (
     explain_overridden,
@@ -146,7 +145,7 @@ def _run(
 
 
 def _make_request(options: argparse.Namespace) -> Request:
-    given = {name: getattr(options, name, None) for name in REQUEST_OPTIONS}
+    given = {name: getattr(options, name, None) for name in (key.field for key in KEYS)}
     values = {name: value for name, value in given.items() if value is not None}
     values["requested_by"] = options.requested_by or find_user()
     caller = Caller("terminal", {"host": socket.gethostname()})

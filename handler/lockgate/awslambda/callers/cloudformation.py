@@ -15,13 +15,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.direct import (
-    is_storable,
-    read_first_run,
-    read_version,
-    refuse_disallowed,
-)
 from lockgate.awslambda.callers.event_continuation import find_continuation
+from lockgate.core.command import is_storable, read_first_run, read_version, refuse_disallowed
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid
@@ -160,7 +155,7 @@ def read_request(envelope: Envelope, settings: Settings, *, hop: int = 0) -> Req
     Raises:
         RequestInvalid: one of them cannot be read, or ``up`` is not allowed here.
     """
-    refuse_disallowed(Action.UP, settings)
+    refuse_disallowed(Action.UP, settings.allowed_actions)
     properties = _read_properties(envelope.properties)
     reference = envelope.reference
     if hop:

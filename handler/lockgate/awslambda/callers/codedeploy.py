@@ -15,8 +15,8 @@ from lockgate.aws.call import Call, region_of
 from lockgate.awslambda.callers.awaiting import Invocation, is_at_work
 from lockgate.awslambda.callers.delivery import Answer, send_outcome
 from lockgate.awslambda.callers.detect import CallerKind
-from lockgate.awslambda.callers.direct import is_storable, refuse_disallowed
 from lockgate.awslambda.callers.event_continuation import add_continuation, find_continuation
+from lockgate.core.command import is_storable, refuse_disallowed
 from lockgate.core.continuation import Continuation
 from lockgate.core.request import Action, Caller, Request
 from lockgate.errors import RequestInvalid, UnexpectedFailure
@@ -82,7 +82,7 @@ class CodeDeployCaller:
         Raises:
             RequestInvalid: ``up`` is not allowed here.
         """
-        refuse_disallowed(Action.UP, settings)
+        refuse_disallowed(Action.UP, settings.allowed_actions)
         reference = self.reference
         if self.continuation.hop:
             reference["hop"] = str(self.continuation.hop)
