@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.failure import mask
 from lockgate.core.migration import ALONE_OUTSIDE, Language, Script
-from lockgate.core.psql_command import describe_replacement, find_command
+from lockgate.core.psql_command import PSQL, describe_replacement, find_command
 from lockgate.core.sharing import find_alone_reason, may_write
 from lockgate.core.sql.script import (
     SHARED,
@@ -190,7 +190,7 @@ def _split(script: Script) -> tuple[Statement, ...]:
             file=script.path,
             line=line,
             column=error.column,
-            psql=None if command is None else "psql",
+            psql=None if command is None else PSQL,
         ) from None
 
 

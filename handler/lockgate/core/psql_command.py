@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
     from lockgate.core.sql.script import SqlTextInvalid
 
+# The value of an obstacle's ``psql`` if no other tool runs the script with psql.
+PSQL = "psql"
 _IDLE = "Remove it: it has no effect on the database."
 _FILE = "Replace it with the text of that file."
 _VALUE = "Write the value in, or keep it in a setting of the database for current_setting()."
@@ -57,9 +59,9 @@ def add_psql_workaround(
     if tool is None:
         return error
     is_first = not history.rows and history.known_to is None
-    if tool == "sqitch" and is_first:
-        adopt = make_command(Action.ADOPT, source=tool, reason="deployed by Sqitch")
-        past = Hint("Or deploy the change with Sqitch and adopt that: ", adopt)
+    if tool != PSQL and is_first:
+        adopt = make_command(Action.ADOPT, source=str(tool), reason=f"applied by {tool}")
+        past = Hint(f"Or apply the file with {tool} and adopt that: ", adopt)
     else:
         past = _describe_past(migration, previous)
     return MigrationFileInvalid(

@@ -31,8 +31,9 @@ SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)::text,
        c.oid::bigint,
        n.nspname::text,
        c.relname::text,
-       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS r
-         WHERE r.relnamespace = n.oid AND r.relname = 'ar_internal_metadata'),
+       pg_catalog.array_to_string(ARRAY(
+           SELECT r.relname::text FROM pg_catalog.pg_class AS r
+            WHERE r.relnamespace = n.oid AND r.relname IN ({neighbours})), ','),
        (pg_catalog.has_schema_privilege(n.oid, 'USAGE')
         AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
         AND NOT pg_catalog.row_security_active(c.oid))::int
@@ -72,7 +73,8 @@ def find_tables(ask: Ask, shape: TableShape, named: str | None = None) -> list[F
     if named is None and shape.has_any_name:
         columns = ", ".join(map(_quote, shape.columns))
         listed = _HAS_COLUMNS.format(columns=columns, count=len(shape.columns))
-    fitting = [one for one in _list_tables(ask, listed) if shape.is_of(one, name)]
+    found = _list_tables(ask, listed, shape.asked_neighbours)
+    fitting = [one for one in found if shape.is_of(one, name)]
     return [one for one in fitting if schema is None or one.schema.lower() == schema.lower()]
 
 
@@ -82,8 +84,9 @@ def split_name(name: str) -> tuple[str | None, str]:
     return (schema.strip('"') if dot else None), table.strip('"')
 
 
-def _list_tables(ask: Ask, condition: str) -> list[FoundTable]:
-    rows = ask(_FIND.format(condition=condition))
+def _list_tables(ask: Ask, condition: str, neighbours: tuple[str, ...]) -> list[FoundTable]:
+    names = ", ".join(map(_quote, neighbours)) or "NULL"
+    rows = ask(_FIND.format(condition=condition, neighbours=names))
     return [
         FoundTable(
             table,
@@ -91,7 +94,7 @@ def _list_tables(ask: Ask, condition: str) -> list[FoundTable]:
             schema=same[0][4],
             name=same[0][5],
             columns={row[1]: row[2] for row in same},
-            is_of_rails=bool(same[0][6]),
+            neighbours=frozenset(filter(None, same[0][6].split(","))),
             is_readable=bool(same[0][7]),
         )
         for table, group in groupby(rows, key=lambda row: str(row[0]))

@@ -104,7 +104,8 @@ class ForeignHistory:
 class FoundTable:
     """A table of the database with its columns and their types.
 
-    ``is_of_rails``: Rails' own metadata are beside it. ``is_readable``: this role may read every row.
+    ``neighbours`` are the tables of the same schema that the shape asks about. ``is_readable``: this
+    role may read every row.
     """
 
     table: str
@@ -112,7 +113,7 @@ class FoundTable:
     schema: str
     name: str
     columns: Mapping[str, str]
-    is_of_rails: bool
+    neighbours: frozenset[str]
     is_readable: bool
 
 
@@ -123,7 +124,8 @@ class TableShape:
     ``name`` is the tool's default. ``has_any_name``: a setting of the tool can rename the table, and no
     other table has these columns. ``is_exact``: the table has no further columns. ``fits`` decides where
     the names of the columns do not. ``beside`` are the tool's other tables, in the same schema; in them
-    ``{name}`` is the table's own name.
+    ``{name}`` is the table's own name. Only with the neighbour ``needs``, and never with the neighbour
+    ``excludes``, the table is this tool's.
     """
 
     name: str
@@ -132,13 +134,22 @@ class TableShape:
     is_exact: bool = False
     schema: str | None = None
     beside: tuple[str, ...] = ()
+    needs: str | None = None
+    excludes: str | None = None
     fits: Callable[[FoundTable], bool] = lambda _: True
+
+    @property
+    def asked_neighbours(self) -> tuple[str, ...]:
+        """The names of the neighbours that decide whether a table has this shape."""
+        return tuple(name for name in (self.needs, self.excludes) if name is not None)
 
     def is_of(self, found: FoundTable, name: str) -> bool:
         """Return whether a table has this shape; ``name`` is the one that it should have."""
         if not found.columns.keys() >= set(self.columns):
             return False
         if self.schema not in {None, found.schema}:
+            return False
+        if self.needs not in {None, *found.neighbours} or self.excludes in found.neighbours:
             return False
         is_named = found.name.lower() == name.lower()
         if self.is_exact and not is_named and set(found.columns) != set(self.columns):

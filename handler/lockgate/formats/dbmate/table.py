@@ -13,12 +13,13 @@ TEXTS = ("character varying", "text")
 
 
 def _is_dbmate(candidate: FoundTable) -> bool:
-    if set(candidate.columns) != {"version"} or candidate.is_of_rails:
-        return False
-    return candidate.columns["version"] in TEXTS
+    return set(candidate.columns) == {"version"} and candidate.columns["version"] in TEXTS
 
 
-SHAPE = TableShape("schema_migrations", ("version",), fits=_is_dbmate)
+# Rails' table has the same name and column.
+SHAPE = TableShape(
+    "schema_migrations", ("version",), excludes="ar_internal_metadata", fits=_is_dbmate
+)
 _READ = 'SELECT version::text FROM {table} ORDER BY version COLLATE "C"'
 
 

@@ -22,11 +22,12 @@ _NAME = re.compile(
 
 
 def _is_rails(candidate: FoundTable) -> bool:
-    return candidate.is_of_rails and set(candidate.columns) == {"version"}
+    return set(candidate.columns) == {"version"}
 
 
+_METADATA = "ar_internal_metadata"
 SHAPE = TableShape(
-    "schema_migrations", ("version",), fits=_is_rails, beside=("ar_internal_metadata",)
+    "schema_migrations", ("version",), fits=_is_rails, beside=(_METADATA,), needs=_METADATA
 )
 # Rails sorts its versions as numbers.
 _READ = "SELECT version::text FROM {table} ORDER BY pg_catalog.length(version::text), version"

@@ -33,12 +33,11 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Script
     from lockgate.core.sql.script import Statement
 
-_TOOL = "sqitch"
 _MAYBE_VARIABLE = re.compile(r"(?<!:):(?=[\w'\"{])")
 
 
-def read_psql_script(folder: Path, path: str) -> Script:
-    """Return a script that runs as psql would run it.
+def read_psql_script(folder: Path, path: str, tool: str) -> Script:
+    """Return a script that runs as psql would run it; ``tool`` is the one that runs it with psql.
 
     If it matters that psql commits after each statement (a statement that cannot run in a transaction,
     a CALL, a new enum value that the next statement uses), the script has ``transaction`` False. Other
@@ -52,15 +51,19 @@ def read_psql_script(folder: Path, path: str) -> Script:
     """
     text = read_text(folder, path)
     sent = make_sent_text(text)
-    statements, obstacle = _split(sent)
+    statements, obstacle = _split(sent, tool)
     transaction = False if _needs_commits(sent, statements) else None
     substituted = None if sent == text else sent
     script = make_script(text, path, transaction=transaction, substituted=substituted)
-    found = obstacle or _find_open_transaction(sent, statements) or _find_variable(sent, statements)
+    found = (
+        obstacle
+        or _find_open_transaction(sent, statements, tool)
+        or _find_variable(sent, statements, tool)
+    )
     return replace(script, obstacle=found)
 
 
-def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
+def _split(text: str, tool: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
     """Return the statements, or the obstacle if the script has a psql command."""
     try:
         return split_statements(text), None
@@ -70,7 +73,7 @@ def _split(text: str) -> tuple[tuple[Statement, ...], Obstacle | None]:
             # The plan reports what is wrong and where, if the script is pending.
             return (), None
         why = f"has the psql command {command}, which is not SQL"
-        return (), Obstacle(why, describe_replacement(command), error.line or 1, psql=_TOOL)
+        return (), Obstacle(why, describe_replacement(command), error.line or 1, psql=tool)
 
 
 def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
@@ -86,7 +89,9 @@ def _needs_commits(text: str, statements: tuple[Statement, ...]) -> bool:
     return calls or (Transactionality.ENUM_VALUE in kinds and len(statements) > 1)
 
 
-def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+def _find_open_transaction(
+    text: str, statements: tuple[Statement, ...], tool: str
+) -> Obstacle | None:
     """Find a BEGIN or an end of a transaction that has no counterpart.
 
     `psql_text` has already removed those that psql only warns about.
@@ -101,21 +106,21 @@ def _find_open_transaction(text: str, statements: tuple[Statement, ...]) -> Obst
             case Control.COMMIT if begin is not None:
                 begin = None
             case _:
-                return _make_unpaired(text, statement)
-    return None if begin is None else _make_unpaired(text, begin)
+                return _make_unpaired(text, statement, tool)
+    return None if begin is None else _make_unpaired(text, begin, tool)
 
 
-def _make_unpaired(text: str, statement: Statement) -> Obstacle:
+def _make_unpaired(text: str, statement: Statement, tool: str) -> Obstacle:
     word = text[statement.start : statement.end].split(maxsplit=1)[0].upper()
     return Obstacle(
         f"has an unbalanced transaction: this {word} has no counterpart",
         "End each BEGIN with one COMMIT.",
         line_of(text, statement.start),
-        psql=_TOOL,
+        psql=tool,
     )
 
 
-def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | None:
+def _find_variable(text: str, statements: tuple[Statement, ...], tool: str) -> Obstacle | None:
     if _MAYBE_VARIABLE.search(text) is None:
         return None
     for offset, name in _find_variables(text, statements):
@@ -124,7 +129,7 @@ def _find_variable(text: str, statements: tuple[Statement, ...]) -> Obstacle | N
             "Write the value itself, or read it with current_setting() and set it with ALTER ROLE or"
             " ALTER DATABASE.",
             line_of(text, offset),
-            psql=_TOOL,
+            psql=tool,
         )
     return None
 

@@ -145,8 +145,8 @@ def _read_change(folder: Path, layout: Layout, change: Change) -> Migration:
         Version((), _version_of(change)),
         "",
         Kind.VERSIONED,
-        read_psql_script(folder, path),
-        read_psql_script(folder, down) if has_down else None,
+        read_psql_script(folder, path, "sqitch"),
+        read_psql_script(folder, down, "sqitch") if has_down else None,
     )
 
 
