@@ -47,6 +47,19 @@ ALLOWED_SIDEWAYS = {
 ONLY_FOR = {
     "local": {"terminal"},
     "check": {"terminal"},
+    # The engine and the report know only protocols.
+    "postgres": {"awslambda", "wiring"},
+    "aws": {"awslambda", "terminal", "wiring"},
+}
+
+# Packages in `formats/` that are no tool's.
+NOT_A_TOOL = {"shared", "tool", "names", "registry", "claims", "foreign_tables"}
+# A tool's package and another module of `formats/` that it may import, with the reason.
+ALLOWED_BETWEEN_TOOLS = {
+    ("dbmate", "native"): "the native format reads dbmate's files",
+    ("rails", "native"): "a project continues in the native format after its Ruby migrations",
+    ("golang_migrate", "sqlx"): "a folder with a sign of sqlx is not golang-migrate's",
+    ("yoyo", "foreign_tables"): "it looks for the lock of its table",
 }
 
 # Vendor library: the only layers that may import it.
@@ -388,6 +401,40 @@ def test_subpackages_import_only_from_below() -> None:
     assert [] == find_upward_imports(draw_graph(read_package()))
 
 
+def find_imports_between_tools(graph: dict[str, set[str]]) -> list[str]:
+    """Return the imports of a tool's package that lead to another tool, or up to the registry."""
+    found = set()
+    for module, names in graph.items():
+        for name in names:
+            if not (
+                module.startswith("lockgate.formats.") and name.startswith("lockgate.formats.")
+            ):
+                continue
+            tool, other = module.split(".")[2], name.split(".")[2]
+            is_allowed = other in {tool, "shared", "tool", "names"}
+            if tool not in NOT_A_TOOL and not is_allowed:
+                found.add((tool, other))
+    return sorted(f"{tool} imports {other}" for tool, other in found - ALLOWED_BETWEEN_TOOLS.keys())
+
+
+def test_tools_do_not_import_one_another() -> None:
+    """A tool's package imports only itself and what all tools share, with few exceptions."""
+    assert [] == find_imports_between_tools(draw_graph(read_package()))
+
+
+def test_import_of_another_tool_is_found() -> None:
+    """The checker names the two tools, and accepts what is shared."""
+    sources = {
+        "lockgate.formats.knex.reader": "import lockgate.formats.goose.reader",
+        "lockgate.formats.goose.reader": "import lockgate.formats.shared.folder",
+        "lockgate.formats.shared.folder": "import lockgate.formats.registry",
+        "lockgate.formats.registry": "import lockgate.formats.tool",
+        "lockgate.formats.tool": "",
+    }
+    graph = draw_graph({name: ast.parse(source) for name, source in sources.items()})
+    assert ["knex imports goose"] == find_imports_between_tools(graph)
+
+
 def list_late_imports(tree: ast.Module) -> list[int]:
     """Return the lines of the imports in functions."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -396,9 +443,39 @@ def list_late_imports(tree: ast.Module) -> list[int]:
             node.lineno
             for function in functions
             for node in ast.walk(function)
-            if isinstance(node, (ast.Import, ast.ImportFrom))
+            if isinstance(node, (ast.Import, ast.ImportFrom)) or is_import_by_name(node)
         }
     )
+
+
+def is_import_by_name(node: ast.AST) -> bool:
+    """Return whether a node imports one of our modules by its name.
+
+    The name is written out or returned by a function; one in a variable is a module of others.
+    """
+    if not (isinstance(node, ast.Call) and getattr(node.func, "id", None) == "import_module"):
+        return False
+    (name, *_) = node.args
+    if isinstance(name, ast.Constant):
+        return str(name.value).startswith("lockgate.")
+    return isinstance(name, ast.Call)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import_module('lockgate.aws.secrets')", True),
+        ("import_module(module_of(name))", True),
+        ("import_module(name)", False),
+        ("import_module('platform')", False),
+        ("find_module(name)", False),
+    ],
+)
+def test_import_by_name_is_found(source: str, *, expected: bool) -> None:
+    """Imports of our modules by name are counted; those of the standard library are not."""
+    (statement,) = ast.parse(source).body
+    assert isinstance(statement, ast.Expr)
+    assert expected == is_import_by_name(statement.value)
 
 
 def test_imports_in_functions_are_few() -> None:

@@ -150,6 +150,17 @@ def test_every_setting_fills_a_field_of_its_own() -> None:
     assert [*fields[:-1], "variables"] == [*(setting.field for setting in SETTINGS), "variables"]
 
 
+def test_default_in_the_table_is_that_of_the_field() -> None:
+    """A default that is written as a value is the one that the field has; words are its absence."""
+    defaults = Settings()
+    for setting in SETTINGS:
+        value, shown = getattr(defaults, setting.field), setting.default
+        if shown.startswith("`") and shown.endswith("`"):
+            assert value == setting.read(shown.strip("`")), setting.name
+        else:
+            assert value in {None, ()}, setting.name
+
+
 @pytest.mark.parametrize(("name", "value", "expected"), EXAMPLES, ids=lambda value: str(value)[:30])
 def test_setting_given_replaces_its_default(name: str, value: str, expected: object) -> None:
     """A setting changes only its own field; space around its value is ignored."""

@@ -279,6 +279,6 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             advice = f" Did you mean {_PREFIX}{near}?" if near else ""
             raise SettingInvalid(
                 f"Unknown setting {name}.{advice}",
-                hint="Correct the name, or remove the variable. docs/configuration.md lists all settings.",
+                hint="Correct the name, or remove the variable.",
                 setting=name,
             )

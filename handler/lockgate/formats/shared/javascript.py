@@ -41,8 +41,8 @@ def make_code_script(path: str, tool: str) -> Script:
     """
     obstacle = Obstacle(
         "is JavaScript or TypeScript, and Lockgate only runs SQL",
-        f"Apply it with {tool}, and adopt afterwards. For new databases, replace it by its SQL as"
-        f" docs/formats/{tool}.md explains.",
+        f"Apply it with {tool}, and adopt afterwards. For new databases, replace it by a"
+        " file with its SQL.",
         line=1,
     )
     return replace(make_script("", path), obstacle=obstacle)
