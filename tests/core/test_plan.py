@@ -651,7 +651,7 @@ POLICIES = st.builds(
 )
 
 
-@must_reach(several_segments=15, shared=1)
+@must_reach(several_segments=15, shared=8)
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) -> None:
@@ -663,7 +663,7 @@ def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) ->
     assert all(segment.steps for segment in segments)
 
 
-@must_reach(several_steps=1, enum_value_at_the_end=0.3)
+@must_reach(several_steps=8, enum_value_at_the_end=4)
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None:
@@ -680,7 +680,7 @@ def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None
             assert held <= policy.most_statements
 
 
-@must_reach(neighbours=2, neighbours_too_large=0.3)
+@must_reach(neighbours=10, neighbours_too_large=4)
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
 def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> None:
