@@ -168,7 +168,7 @@ def test_hint_on_a_script_of_psql_leads_past_it(
     project.write(OF_PSQL[tool])
     hint = hint_of(project.run())
     if tool == "sqitch":
-        assert "lockgate adopt --from sqitch --reason 'applied by sqitch'" in hint
+        assert "lockgate adopt --from sqitch --reason 'applied by sqitch' --format sqitch" in hint
         assert Status.APPLIED == project.run(target="a").status
         hint = hint_of(project.run())
         assert "adopt" not in hint

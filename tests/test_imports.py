@@ -443,19 +443,20 @@ def list_late_imports(tree: ast.Module) -> list[int]:
             node.lineno
             for function in functions
             for node in ast.walk(function)
-            if isinstance(node, (ast.Import, ast.ImportFrom)) or is_import_by_name(node)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            or (isinstance(node, ast.Call) and is_import_by_name(node))
         }
     )
 
 
-def is_import_by_name(node: ast.AST) -> bool:
-    """Return whether a node imports one of our modules by its name.
+def is_import_by_name(call: ast.Call) -> bool:
+    """Return whether a call imports one of our modules by its name.
 
     The name is written out or returned by a function; one in a variable is a module of others.
     """
-    if not (isinstance(node, ast.Call) and getattr(node.func, "id", None) == "import_module"):
+    if getattr(call.func, "id", None) != "import_module":
         return False
-    (name, *_) = node.args
+    (name, *_) = call.args
     if isinstance(name, ast.Constant):
         return str(name.value).startswith("lockgate.")
     return isinstance(name, ast.Call)
@@ -475,6 +476,7 @@ def test_import_by_name_is_found(source: str, *, expected: bool) -> None:
     """Imports of our modules by name are counted; those of the standard library are not."""
     (statement,) = ast.parse(source).body
     assert isinstance(statement, ast.Expr)
+    assert isinstance(statement.value, ast.Call)
     assert expected == is_import_by_name(statement.value)
 
 

@@ -62,6 +62,14 @@ def test_change_by_an_operator_names_its_function() -> None:
     assert 'send {"action": "status"}' == OPERATE.write(make_command(Action.STATUS))
 
 
+def test_format_is_named_once_and_only_in_a_terminal() -> None:
+    """A terminal may need the option ``--format``; a function has the setting."""
+    command = make_command(Action.UP, in_format="sqitch")
+    assert "lockgate up --format sqitch" == Address().write(command)
+    assert "lockgate up --format auto" == Address(options=("--format", "auto")).write(command)
+    assert 'send {"action": "up"}' == FUNCTION.write(command)
+
+
 def test_hint_is_the_terminals_text_and_can_be_written_for_a_function() -> None:
     """As a string, a hint has the command line; for a function, it has the JSON."""
     hint = join_hints("Fix it.", None, Hint("Then: ", make_command(Action.UP), "."))

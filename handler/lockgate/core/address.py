@@ -29,11 +29,13 @@ _OPTIONS: dict[tuple[str, object], str] = {
 class Command:
     """A command to suggest: an action and the values of its keys, in the order to show them.
 
-    The reason that an operator's action needs is left blank if it is not given.
+    The reason that an operator's action needs is left blank if it is not given. ``format`` is the one
+    that the command needs in a terminal; a function has it as a setting.
     """
 
     action: Action
     values: tuple[tuple[str, str | int | bool], ...] = ()
+    format: str | None = None
 
     @property
     def is_for_operators(self) -> bool:
@@ -41,18 +43,20 @@ class Command:
         return self.action in OPERATOR_ACTIONS
 
 
-def make_command(action: Action, **values: str | int | bool) -> Command:
+def make_command(
+    action: Action, *, in_format: str | None = None, **values: str | int | bool
+) -> Command:
     """Return a command with these values, by the names of a request's fields."""
     if action in OPERATOR_ACTIONS and "reason" not in values:
         flag = {"dry_run": values.pop("dry_run")} if "dry_run" in values else {}
         values |= {"reason": BLANK, **flag}
-    return Command(action, tuple((_KEYS.get(name, name), one) for name, one in values.items()))
+    keys = tuple((_KEYS.get(name, name), one) for name, one in values.items())
+    return Command(action, keys, in_format)
 
 
 def make_repair_command(repair: Repair, version: str) -> Command:
     """Return the command that repairs one row of the history."""
-    change: dict[str, str | bool] = {repair.value: version, "dry_run": False}
-    return make_command(Action.REPAIR, **change)
+    return Command(Action.REPAIR, ((repair.value, version), ("reason", BLANK), ("dry_run", False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,10 @@ class Address:
     def write(self, command: Command) -> str:
         """Return what to type in the terminal, or what to send to a function."""
         if self.is_terminal:
-            words = ("lockgate", str(command.action), *self.options, *_list_options(command))
-            return " ".join(map(_quote, words))
+            options = [*self.options, *_list_options(command)]
+            if command.format is not None and "--format" not in self.options:
+                options += ("--format", command.format)
+            return " ".join(map(_quote, ("lockgate", str(command.action), *options)))
         text = f"send {json.dumps(_make_json(command), ensure_ascii=False)}"
         if not command.is_for_operators:
             return text

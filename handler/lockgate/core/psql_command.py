@@ -60,7 +60,8 @@ def add_psql_workaround(
         return error
     is_first = not history.rows and history.known_to is None
     if tool != PSQL and is_first:
-        adopt = make_command(Action.ADOPT, source=str(tool), reason=f"applied by {tool}")
+        name = str(tool)
+        adopt = make_command(Action.ADOPT, source=name, reason=f"applied by {name}", in_format=name)
         past = Hint(f"Or apply the file with {tool} and adopt that: ", adopt)
     else:
         past = _describe_past(migration, previous)
