@@ -60,7 +60,7 @@ def revisions(project: Project, plugin: str) -> Project:
 
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE, Action.UP])
-def test_operation_that_nobody_has_is_found_before_anything_runs(
+def test_unknown_operation_is_found_before_anything_runs(
     revisions: Project, plugin: str, action: Action
 ) -> None:
     """An unknown operation is reported with file, line and setting before the first revision runs."""
@@ -84,7 +84,7 @@ def test_plugin_that_a_revision_imports_is_enough(revisions: Project, plugin: st
     assert Status.APPLIED == revisions.run().status
 
 
-def test_plugin_that_is_not_installed_is_named(revisions: Project) -> None:
+def test_missing_plugin_is_named(revisions: Project) -> None:
     """A plugin that is not installed is named, with the command that installs it."""
     error = revisions.run(LOCKGATE_ALEMBIC_PLUGINS="not_there_at_all").error
     assert error is not None

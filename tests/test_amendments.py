@@ -38,7 +38,7 @@ def error_of(report: Report) -> tuple[str, str]:
 # Baseline.
 
 
-def test_baseline_counts_what_is_there_as_applied(project: Project) -> None:
+def test_baseline_records_existing_migrations_as_applied(project: Project) -> None:
     """A baseline records the migrations up to a version; only later ones run."""
     project.database.run("CREATE TABLE account (id int)")
     project.write({"1_account.sql": ACCOUNT, "2_two.sql": "CREATE TABLE two ();"})
@@ -53,7 +53,7 @@ def test_baseline_counts_what_is_there_as_applied(project: Project) -> None:
     )
 
 
-def test_baseline_may_be_seen_first(project: Project) -> None:
+def test_baseline_can_be_shown_first(project: Project) -> None:
     """A dry run shows the rows and writes none."""
     project.write({"1_account.sql": ACCOUNT})
     report = do(project, Action.BASELINE, target="1", dry_run=True)
@@ -122,7 +122,7 @@ def test_validate_fails_on_drift(drifted: Project) -> None:
     assert (Status.REFUSED, "drift-detected") == (report.status, error_of(report)[0])
 
 
-def test_repair_shows_before_it_mends(drifted: Project) -> None:
+def test_repair_shows_the_change_first(drifted: Project) -> None:
     """A dry run of a repair changes nothing; without it, the file's text is accepted."""
     seen = do(drifted, Action.REPAIR, repair=Repair.ACCEPT, version="1", dry_run=True)
     assert "Run the same with --apply to do it." == seen.next_action
@@ -243,7 +243,7 @@ def goose(project: Project) -> Project:
     return project
 
 
-def test_adoption_takes_over_and_goes_on(goose: Project) -> None:
+def test_adoption_takes_over_and_up_continues(goose: Project) -> None:
     """Adoption records the other tool's migrations with their times; the remaining ones are applied."""
     seen = do(goose, Action.ADOPT, dry_run=True)
     assert "Run the same without --dry-run to do it." == seen.next_action

@@ -220,7 +220,7 @@ def test_update_with_nothing_to_do_changes_nothing(function: Function, stack: St
     assert [[1]] == function.database.run("SELECT token FROM lockgate.migration_lock")
 
 
-def test_failing_update_leaves_the_schema_as_it_was(function: Function, stack: Stack) -> None:
+def test_failing_update_leaves_the_schema_unchanged(function: Function, stack: Stack) -> None:
     """A failing update names the failed statement, and the rollback finds the schema unchanged."""
     stack.create({"CodeVersion": "1"})
     before = function.database.dump()
@@ -268,7 +268,7 @@ UNIQUE = "CREATE UNIQUE INDEX ON email (address);"
         ("Retain", StackStatus.UPDATE_ROLLBACK_COMPLETE, ["Version already exists (409)"]),
     ],
 )
-def test_same_package_is_deployed_again_when_the_data_is_mended(
+def test_same_package_is_deployed_again_after_the_data_is_corrected(
     function: Function,
     stack: Stack,
     policy: str | None,
@@ -286,9 +286,7 @@ def test_same_package_is_deployed_again_when_the_data_is_mended(
     assert reasons == versioned.reasons
 
 
-def test_check_is_answered_without_a_look_at_the_database(
-    function: Function, bucket: Bucket
-) -> None:
+def test_check_is_answered_without_reading_the_database(function: Function, bucket: Bucket) -> None:
     """The check resource succeeds without connecting to the database."""
     function.set(LOCKGATE_PORT="1")
     check = Stack(
@@ -337,14 +335,12 @@ def test_rolled_back_stack_brings_the_database_back(function: Function, stack: S
 @pytest.mark.parametrize(
     "down",
     [
-        pytest.param("", id="no way back"),
+        pytest.param("", id="no down script"),
         pytest.param("-- migrate:down\nSELECT nonsense;\n", id="broken way back"),
         pytest.param("-- migrate:down\nDROP TABLE account;\n", id="rows would be lost"),
     ],
 )
-def test_rolled_back_stack_never_fails_on_the_way_back(
-    function: Function, stack: Stack, down: str
-) -> None:
+def test_rollback_of_a_stack_never_fails(function: Function, stack: Stack, down: str) -> None:
     """A stack rollback succeeds even if the newer migrations cannot be undone."""
     function.set(LOCKGATE_ROLLBACK="deploy")
     stack.create({"CodeVersion": "1"})
@@ -358,7 +354,7 @@ def test_rolled_back_stack_never_fails_on_the_way_back(
     assert warned["code"] in {"undo-refused", "migration-failed", "data-loss-refused"}
 
 
-def test_failed_create_is_deleted_and_may_come_again(function: Function, stack: Stack) -> None:
+def test_failed_create_is_deleted_and_can_be_repeated(function: Function, stack: Stack) -> None:
     """After a failed create and its delete, the next create succeeds with the same id."""
     function.write(_2_broken=BROKEN)
     assert StackStatus.ROLLBACK_COMPLETE == stack.create({"CodeVersion": "1"})
@@ -393,7 +389,7 @@ def test_delete_always_succeeds(function: Function, stack: Stack, broken: dict[s
     assert before == function.database.dump(without=())
 
 
-def test_delete_says_nothing_on_standard_error(function: Function, stack: Stack) -> None:
+def test_delete_writes_nothing_to_standard_error(function: Function, stack: Stack) -> None:
     """Delete prints no warning about missing metrics."""
     stack.create({"CodeVersion": "1"})
     with warnings.catch_warnings(record=True) as warned:
@@ -518,7 +514,7 @@ def test_loopback_url_is_forged_unless_allowed(
     assert ([], []) == (bucket.puts, function.history())
 
 
-def test_event_that_comes_twice_is_answered_twice(function: Function, stack: Stack) -> None:
+def test_repeated_event_is_answered_twice(function: Function, stack: Stack) -> None:
     """A repeated event gets its own answer, and nothing is done twice."""
     stack.create({"CodeVersion": "1"})
     again: Exchange = stack.deliver_again(stack.exchanges[0])
@@ -537,7 +533,7 @@ def let_time_run_out(function: Function, milliseconds: int) -> Background:
     return Background.start(run)
 
 
-def test_answer_comes_in_time_though_a_statement_runs(function: Function, stack: Stack) -> None:
+def test_answer_arrives_in_time_while_a_statement_runs(function: Function, stack: Stack) -> None:
     """A statement that outlives the invocation is cancelled and rolled back, with an answer in time."""
     function.write(_2_slow=SLOW)
     function.context = LambdaContext(deadline_ms=60_000)
@@ -561,7 +557,7 @@ def is_in_transaction(function: Function) -> bool:
     return bool(found)
 
 
-def test_answer_comes_in_time_though_python_hangs(
+def test_answer_arrives_in_time_while_python_hangs(
     function: Function,
     stack: Stack,
     tmp_path: Path,
@@ -702,7 +698,7 @@ def test_defect_is_answered_with_what_was_applied(
     assert ["1"] == function.history()
 
 
-def test_defect_tells_cloudformation_what_was_applied(
+def test_defect_is_reported_to_cloudformation_with_what_was_applied(
     function: Function, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a defect, the reason names what was applied."""
@@ -785,7 +781,7 @@ def test_history_of_another_tool_is_taken_over_by_the_function(function: Functio
         ({"Records": [{"body": "hush"}]}, "The event is a batch of records"),
     ],
 )
-def test_event_that_is_no_command_is_refused(
+def test_event_that_is_not_a_command_is_refused(
     function: Function, event: object, message: str
 ) -> None:
     """An event that is not a command is refused with the reason, and nothing runs."""
@@ -912,7 +908,7 @@ def test_every_line_of_the_log_names_the_run(function: Function) -> None:
     assert [[seen[0]]] == function.database.run("SELECT run_id FROM lockgate.migration_run")
 
 
-def test_log_tells_what_happened_in_order(function: Function) -> None:
+def test_log_has_the_events_in_order(function: Function) -> None:
     """Events are logged in order, under past-tense names."""
     function.invoke({})
     assert ["lock_taken", "segment_started", "migration_applied", "run_finished"] == [

@@ -155,7 +155,7 @@ def test_plan_changes_nothing_and_stops_at_its_target(run: Run) -> None:
     assert "• 3 migrations pending" in run("status").out
 
 
-def test_run_keeps_who_wanted_it_and_why(run: Run, here: Database) -> None:
+def test_run_records_who_asked_for_it_and_why(run: Run, here: Database) -> None:
     """A run stores its reason and who requested it."""
     write("1_a.sql", "CREATE TABLE a (id int)")
 
@@ -219,7 +219,7 @@ def test_run_that_cannot_have_the_lock_is_busy(run: Run, here: Database) -> None
     assert "Run other (test) took it at" in outcome.out
 
 
-def test_unlock_frees_a_lock_and_says_if_there_was_none(run: Run, here: Database) -> None:
+def test_unlock_releases_a_lock_and_reports_if_there_was_none(run: Run, here: Database) -> None:
     """Unlock requires a reason, needs no migrations, and reports whether the lock was held."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     run("up")
@@ -309,7 +309,7 @@ def test_wrong_setting_of_the_environment_keeps_its_name(
         ([], {"LOCKGATE_CONNECT_BUDGET": "70s"}, "70 s"),
     ],
 )
-def test_mistyped_host_is_waited_for_ten_seconds_unless_told_otherwise(
+def test_mistyped_host_is_waited_for_ten_seconds_by_default(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -568,7 +568,7 @@ def test_what_a_migration_prints_is_not_in_the_report(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_redo_whose_second_half_is_refused_says_what_the_first_undid(run: Run) -> None:
+def test_redo_whose_second_half_is_refused_reports_what_the_first_undid(run: Run) -> None:
     """If the second half of redo is refused, one report covers the state and warnings of both halves."""
     Path("migrations").mkdir()
     first = Path("migrations/1_a.sql")
@@ -705,7 +705,7 @@ def test_run_with_nothing_to_do_imports_little() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_reader_that_leaves_is_no_error() -> None:
+def test_reader_that_exits_causes_no_error() -> None:
     """If the reader of the output leaves, as with `| head -1`, the exit status is still the run's."""
     write("1_a.sql", "CREATE TABLE a (id int)")
     process = start("up")
@@ -732,7 +732,7 @@ def test_reader_that_leaves_is_no_error() -> None:
         ("baseline", "--reason", "test"),
     ],
 )
-def test_hint_of_a_refused_command_leads_on(run: Run, words: tuple[str, ...]) -> None:
+def test_hint_of_a_refused_command_works(run: Run, words: tuple[str, ...]) -> None:
     """Every command in the hint of a refusal succeeds."""
     Path("migrations").mkdir()
     Path("migrations/1_a.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;\n")

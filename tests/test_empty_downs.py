@@ -74,7 +74,7 @@ def down(project: Project, **settings: Any) -> Report:
 
 
 @pytest.mark.parametrize(("tool", "files"), FOLDERS)
-def test_empty_down_is_no_way_back_and_said_beforehand(
+def test_empty_down_cannot_undo_and_is_reported_beforehand(
     project: Project, tool: str, files: dict[str, str]
 ) -> None:
     """Plan and validate warn of an empty down script, up applies the migration, and down refuses."""
@@ -162,7 +162,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("rollback", ["off", "run"])
 @pytest.mark.parametrize(("tool", "files"), UNREADABLE)
-def test_down_that_cannot_run_is_a_warning_and_no_way_back(
+def test_down_that_cannot_run_is_a_warning_and_cannot_undo(
     project: Project, tool: str, files: dict[str, str], rollback: str
 ) -> None:
     """A down script that cannot run is a warning; only down refuses."""

@@ -82,7 +82,7 @@ def test_codes_are_unique_and_stable_in_form() -> None:
     assert [] == [code for code in codes if re.fullmatch(r"[a-z]+(-[a-z]+)*", code) is None]
 
 
-def test_every_class_has_a_code_of_its_own() -> None:
+def test_every_class_has_its_own_code() -> None:
     """Every class defines its own code."""
     assert [] == [cls.__name__ for cls in find_classes() if "code" not in vars(cls)]
 
@@ -94,7 +94,7 @@ def test_error_keeps_message_hint_and_fields() -> None:
     assert expected == (str(error), error.message, error.hint, error.fields)
 
 
-def test_file_error_knows_its_place() -> None:
+def test_file_error_has_its_place() -> None:
     """File, line and column are attributes; other facts are fields."""
     error = MigrationFileInvalid("x", file="1.sql", line=2, column=3, word="y")
     assert ("1.sql", 2, 3, {"word": "y"}) == (error.file, error.line, error.column, error.fields)

@@ -79,7 +79,7 @@ def test_first_run_beside_a_table_is_refused(first: Project, action: Action, set
     assert before == tables_of(first)
 
 
-def test_refusal_under_our_own_schema_looks_at_every_table(first: Project) -> None:
+def test_refusal_with_schema_public_checks_every_table(first: Project) -> None:
     """With LOCKGATE_SCHEMA=public, Lockgate's tables are recognised by their shape, not their schema."""
     first.database.run("CREATE TABLE customer (id int)")
     assert "public.customer" in refusal(first.run(LOCKGATE_SCHEMA="public"))
@@ -95,13 +95,13 @@ def test_refusal_under_our_own_schema_looks_at_every_table(first: Project) -> No
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     ],
 )
-def test_first_run_without_a_table_goes_on(first: Project, setup: str) -> None:
+def test_first_run_without_a_table_is_applied(first: Project, setup: str) -> None:
     """Views, sequences, types and functions do not count as tables."""
     first.database.run(setup)
     assert Status.APPLIED == first.run().status
 
 
-def test_members_of_an_extension_and_their_partitions_are_accounted_for(first: Project) -> None:
+def test_tables_of_an_extension_and_their_partitions_do_not_count(first: Project) -> None:
     """Tables of an extension and their partitions do not refuse the run."""
     first.database.run(
         "CREATE TABLE spatial_ref_sys (id int); CREATE TABLE part (id int) PARTITION BY LIST (id);"
@@ -164,7 +164,7 @@ def test_first_run_beside_a_history_that_a_setting_renamed_is_refused_with_its_a
 
 
 @pytest.mark.parametrize("tool", TABLES)
-def test_first_run_beside_an_empty_history_goes_on(first: Project, tool: str) -> None:
+def test_first_run_beside_an_empty_history_is_applied(first: Project, tool: str) -> None:
     """An empty history of another tool does not refuse the run."""
     make_table(first.database, tool, TABLES[tool].first, is_empty=True)
     assert Status.APPLIED == first.run().status
@@ -208,7 +208,7 @@ def test_first_run_beside_another_project_is_refused_and_names_its_history(first
     assert Status.APPLIED == first.do(Action.UP, first_run=FirstRun.ALLOW).status
 
 
-def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
+def test_first_run_after_a_failed_one_is_applied(first: Project) -> None:
     """After a failed first run, which was rolled back, the next one is not refused."""
     first.write({"0003_broken.sql": "SELECT no_such_column;"})
     assert Status.FAILED == first.run().status
@@ -216,7 +216,7 @@ def test_first_run_behind_one_that_failed_goes_on(first: Project) -> None:
     assert Status.APPLIED == first.run().status
 
 
-def test_stub_table_of_a_run_that_was_killed_is_accounted_for(first: Project) -> None:
+def test_stub_table_of_a_killed_run_does_not_count(first: Project) -> None:
     """An empty stub table left by a killed run does not refuse the run."""
     first.settings["LOCKGATE_FORMAT"] = "dbmate"
     first.write({"0003_x.sql": "-- migrate:up\nDELETE FROM schema_migrations;\n"})
@@ -224,7 +224,7 @@ def test_stub_table_of_a_run_that_was_killed_is_accounted_for(first: Project) ->
     assert Status.APPLIED == first.run().status
 
 
-def test_run_behind_one_that_was_undone_is_no_first_contact(first: Project) -> None:
+def test_run_after_everything_was_undone_is_not_a_first_run(first: Project) -> None:
     """After all migrations were undone, a run is not a first run."""
     assert Status.APPLIED == first.run().status
     assert Status.ROLLED_BACK == first.do(Action.DOWN, target="0", reason="r").status
@@ -232,7 +232,7 @@ def test_run_behind_one_that_was_undone_is_no_first_contact(first: Project) -> N
     assert Status.APPLIED == first.run().status
 
 
-def test_run_behind_a_killed_down_is_no_first_contact(first: Project) -> None:
+def test_run_after_a_killed_down_is_not_a_first_run(first: Project) -> None:
     """A run after a killed down is not a first run, because the commit is on record."""
     assert Status.APPLIED == first.run().status
     first.database.run(
@@ -343,7 +343,9 @@ def test_refusal_lists_versions_and_leaves_the_target_to_fill_in(first: Project)
         ("terminal", "lockgate up --first-run allow"),
     ],
 )
-def test_refusal_says_how_this_caller_allows_it(first: Project, caller: str, expected: str) -> None:
+def test_refusal_tells_each_caller_how_to_allow_it(
+    first: Project, caller: str, expected: str
+) -> None:
     """The hint tells each caller how to allow the first run."""
     first.database.run("CREATE TABLE customer (id int)")
     runner = first.runner()

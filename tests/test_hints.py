@@ -54,7 +54,7 @@ def test_hint_on_a_deleted_file_ends_the_drift(project: Project) -> None:
 
 
 @pytest.mark.parametrize("way", ["restore", "mark"])
-def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
+def test_hint_on_an_edited_part_works(project: Project, way: str) -> None:
     """For an edited part, restoring the part or marking the whole migration leads to success."""
     text = "-- migrate:up transaction:false\nCREATE TABLE a ();\nCREATE TABLE b ();\nnonsense;\n"
     project.write({"1_a.sql": text})
@@ -83,7 +83,7 @@ def test_hint_on_an_edited_part_leads_on(project: Project, way: str) -> None:
         ),
     ],
 )
-def test_hint_on_a_withheld_variable_leads_on(project: Project, tool: str, text: str) -> None:
+def test_hint_on_a_withheld_variable_works(project: Project, tool: str, text: str) -> None:
     """A withheld variable is reported as withheld, and the proposed name works."""
     project.write({"1_a.sql": text})
     project.settings |= {"AWS_REGION": "eu-west-1", "LOCKGATE_FORMAT": tool}
@@ -113,9 +113,7 @@ def test_up_files_alone_are_named_with_both_tools(project: Project) -> None:
 
 
 @pytest.mark.parametrize("tool", ["lockgate", "auto", "sqlx", "node-pg-migrate"])
-def test_comment_that_speaks_of_a_down_migration_confuses_no_format(
-    project: Project, tool: str
-) -> None:
+def test_comment_about_a_down_migration_confuses_no_format(project: Project, tool: str) -> None:
     """A comment that mentions a down migration is not taken for another tool's marker."""
     project.write(
         {"1_a.sql": "-- migrate:up\n-- Up migration is all there is\nCREATE TABLE a ();\n"}
@@ -160,7 +158,7 @@ OF_PSQL = {
 
 @pytest.mark.parametrize("is_begun", [False, True], ids=["fresh", "begun"])
 @pytest.mark.parametrize("tool", OF_PSQL)
-def test_hint_on_a_script_of_psql_leads_past_it(
+def test_hint_on_a_script_for_psql_gets_past_it(
     project: Project, tool: str, *, is_begun: bool
 ) -> None:
     """The hint leads past a script for psql: apply up to it, run it with psql, mark it."""
@@ -197,7 +195,7 @@ def test_hint_on_a_script_of_psql_leads_past_it(
         ("\\watch\n", "", "Only psql understands its commands"),
     ],
 )
-def test_hint_on_a_command_of_psql_says_what_to_write_instead(
+def test_hint_on_a_psql_command_gives_its_replacement(
     project: Project, written: str, instead: str, word: str
 ) -> None:
     """The replacement that the hint names for a psql command works."""

@@ -363,7 +363,7 @@ def test_no_file_imports_itself_in_a_circle() -> None:
     assert [] == find_circles(draw_graph(read_package()))
 
 
-def test_circle_is_found_behind_late_and_type_imports() -> None:
+def test_circle_through_late_and_type_imports_is_found() -> None:
     """The checker follows imports in functions and imports for type checking."""
     sources = {
         "lockgate.a": "def f():\n  from lockgate.b import g",

@@ -69,7 +69,7 @@ CHANGES: dict[str, tuple[Callable[[Project], object], tuple[Status, str | None]]
         (Status.REFUSED, "out-of-order"),
     ),
     "new repeatable": (lambda p: p.write({"R__w.sql": "SELECT 1;\n"}), (Status.PLANNED, None)),
-    "no migration's name": (
+    "not a migration file name": (
         lambda p: p.write({"notes.sql": "SELECT 1;\n"}),
         (Status.REFUSED, "migration-file-invalid"),
     ),

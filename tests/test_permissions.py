@@ -45,7 +45,7 @@ def test_template_allows_what_is_called_and_nothing_else() -> None:
     }
 
 
-def test_no_permission_of_others_is_one_that_the_code_calls() -> None:
+def test_permissions_of_other_functions_are_not_called_by_the_code() -> None:
     """The list of exceptions contains no permission that the code uses."""
     assert set() == set(BY_OTHERS) & set(list_calls())
 

@@ -28,7 +28,7 @@ def refusal(report: Report) -> tuple[str, str, str]:
 # The applied part of a migration.
 
 
-def test_part_that_is_done_is_never_done_again(project: Project) -> None:
+def test_executed_part_is_never_executed_again(project: Project) -> None:
     """Changing a partly applied file to run in a transaction is refused; outside one, it resumes."""
     project.write(
         {
@@ -155,7 +155,7 @@ CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (9);
         (PARTITIONED, "REINDEX INDEX part_pkey", "25001"),
     ],
 )
-def test_what_the_hint_recommends_works(
+def test_hint_of_a_refusal_works(
     project: Project, before: str, statement: str, sqlstate: str
 ) -> None:
     """The server refuses the statement in a transaction; with transaction:false it runs once."""
@@ -189,7 +189,7 @@ def test_what_the_hint_recommends_works(
         ),
     ],
 )
-def test_hint_says_what_to_do_and_what_the_server_said(
+def test_hint_contains_advice_and_the_hint_of_the_server(
     project: Project, statement: str, hint: str
 ) -> None:
     """The hint contains the server's advice and what to change in the migration."""
@@ -233,7 +233,7 @@ def latin(project: Project) -> Project:
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_JP", "UTF8"])
 @pytest.mark.parametrize("head", ["", "-- migrate:up transaction:false\n"])
-def test_error_is_placed_whatever_the_encoding_of_the_database(
+def test_error_is_placed_in_any_encoding_of_the_database(
     project: Project, encoding: str, head: str
 ) -> None:
     """Statement, line and column count characters of the file in any encoding, even SQL_ASCII."""

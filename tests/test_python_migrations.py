@@ -97,7 +97,7 @@ def test_up_that_is_not_a_plain_function_is_refused(project: Project, name: str)
 
 
 @pytest.mark.parametrize("name", LAZY)
-def test_work_that_is_returned_fails_the_migration(project: Project, name: str) -> None:
+def test_returned_work_fails_the_migration(project: Project, name: str) -> None:
     """A migration that returns unexecuted work fails and is not recorded."""
     project.write({"1_a.py": LAZY[name]})
     assert "which is never run" in message_of(project)
@@ -118,9 +118,7 @@ def test_error_without_words_is_the_migrations_own(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_function_that_works_may_use_generators_and_return_values(
-    project: Project, name: str
-) -> None:
+def test_function_can_use_generators_and_return_values(project: Project, name: str) -> None:
     """A function may use generators inside and return values."""
     project.write({"1_a.py": FINE[name]})
     assert Status.APPLIED == project.run().status

@@ -158,7 +158,7 @@ def test_text_is_the_json_form_on_one_line() -> None:
     assert "\n" not in text
 
 
-def test_long_list_is_cut_and_its_length_told() -> None:
+def test_long_list_is_cut_and_shows_its_length() -> None:
     """A list is truncated after a thousand entries, and counts has the full number."""
     found = Report(Status.APPLIED, Action.UP, "run-1", applied=(ENTRY,) * (MAX_LISTED + 1))
     value = found.to_json()
@@ -234,7 +234,7 @@ def test_schema_admits_no_other_key_and_describes_all() -> None:
     assert ([], []) == (undescribed, open_ones)
 
 
-def test_schema_knows_every_word_of_the_code() -> None:
+def test_schema_lists_every_value_of_the_code() -> None:
     """The schema's enumerations have the same values as the code's."""
     public = {cls.__name__ for cls in LockgateError.__subclasses__()}
     assert {
@@ -374,7 +374,7 @@ def test_report_of_a_file_that_cannot_be_read_keeps_to_the_schema(project: Proje
 
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.STATUS, Action.VALIDATE])
-def test_report_of_a_look_keeps_to_the_schema(project: Project, action: Action) -> None:
+def test_report_of_a_status_matches_the_schema(project: Project, action: Action) -> None:
     """The reports of read-only actions are valid, with migrations ahead and pending."""
     project.write({"0001_a.sql": CREATE, "0002_b.sql": "SELECT 1;\n", "0009_z.sql": "SELECT 9;\n"})
     project.run()

@@ -52,7 +52,7 @@ def test_one_pending_is_one_message_and_the_lock(project: Project) -> None:
     assert (1, AROUND + 1) == (len(report.applied), count)
 
 
-def test_history_that_is_no_beginning_of_the_folder_is_read(project: Project) -> None:
+def test_history_that_is_not_the_start_of_the_folder_is_read(project: Project) -> None:
     """After a changed repeatable or down script, the history must be read with one more message."""
     write(project, 3)
     project.write({"R__view.sql": "SELECT 1;"})

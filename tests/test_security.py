@@ -223,7 +223,7 @@ def as_role(project: Project, role: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["view", "table"])
-def test_tables_that_a_stranger_prepared_are_not_touched(
+def test_tables_prepared_by_another_user_are_not_touched(
     project: Project, stranger: str, kind: str
 ) -> None:
     """Tables prepared by another role are refused: its code could run with this role's rights."""
@@ -266,7 +266,7 @@ def test_tables_of_a_role_that_one_is_a_member_of_are_ones_own(
     assert (None, Status.APPLIED) == (second.error, second.status)
 
 
-def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger: str) -> None:
+def test_empty_schema_of_another_user_is_refused(project: Project, stranger: str) -> None:
     """An empty schema owned by another role is refused, since its owner could replace tables in it."""
     opened = project.database.connect(user=stranger, password="x")
     opened.run("CREATE SCHEMA lockgate")
@@ -285,9 +285,7 @@ def test_empty_schema_that_a_stranger_made_is_refused(project: Project, stranger
 
 
 @pytest.mark.parametrize("owner", ["superuser", "owner of the database", "public"])
-def test_schema_that_a_trusted_role_made_is_used(
-    project: Project, stranger: str, owner: str
-) -> None:
+def test_schema_of_a_trusted_role_is_used(project: Project, stranger: str, owner: str) -> None:
     """A schema owned by a superuser or the database's owner is used, as they can do anything anyway."""
     database = project.database
     schema = "public" if owner == "public" else "lockgate"
@@ -323,7 +321,7 @@ TAKEN_OVER = {
 
 @pytest.mark.parametrize("atomicity", ["migration", "run"])
 @pytest.mark.parametrize("kind", TAKEN_OVER)
-def test_tables_that_a_stranger_takes_over_during_a_run_are_not_written(
+def test_tables_taken_over_by_another_user_during_a_run_are_not_written(
     project: Project, stranger: str, kind: str, atomicity: str
 ) -> None:
     """Ownership is checked again before each row, so another role's code never runs as this role."""
@@ -411,7 +409,7 @@ def test_schema_that_a_stranger_makes_before_the_lock_is_not_used(
     )
 
 
-def test_stranger_may_put_no_trigger_on_our_tables(project: Project, stranger: str) -> None:
+def test_another_user_cannot_put_a_trigger_on_our_tables(project: Project, stranger: str) -> None:
     """Another role cannot create a trigger on Lockgate's tables."""
     project.write({"1_t.sql": "CREATE TABLE t (i integer);"})
     project.run()

@@ -121,7 +121,7 @@ def shell(
 
 
 @pytest.mark.parametrize("words", [(), ("--quiet",)])
-def test_terminal_shows_the_row_that_was_in_the_way(
+def test_terminal_shows_the_conflicting_row(
     project: Project, shell: Shell, words: tuple[str, ...]
 ) -> None:
     """A terminal shows the key of the conflicting row."""

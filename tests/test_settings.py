@@ -144,7 +144,7 @@ def test_every_setting_has_an_example_here() -> None:
     assert [setting.name for setting in SETTINGS] == [name for name, _, _ in EXAMPLES]
 
 
-def test_every_setting_fills_a_field_of_its_own() -> None:
+def test_every_setting_has_its_own_field() -> None:
     """Every setting has its own field, and the only other field is for variables."""
     fields = [field.name for field in dataclasses.fields(Settings)]
     assert [*fields[:-1], "variables"] == [*(setting.field for setting in SETTINGS), "variables"]
@@ -235,7 +235,7 @@ def test_unknown_name_is_refused_with_the_nearest(name: str, advice: str) -> Non
     assert f"Unknown setting {name}.{advice}" == caught.value.message
 
 
-def test_names_that_are_not_lockgates_are_nobodys_mistake() -> None:
+def test_names_of_other_programs_are_ignored() -> None:
     """Variables of other programs and of the tests are ignored."""
     environment = {"LOCKGATE_TEST_POSTGRES_ROOTS": "x", "LOCKGATES": "x", "lockgate_tls": "x"}
     wanted = {"LOCKGATES": "x", "lockgate_tls": "x"}
@@ -255,7 +255,7 @@ def test_variables_hide_what_migrations_must_not_see() -> None:
     assert {"TEAM": "billing", "EMPTY": ""} == read_settings(environment).variables
 
 
-def test_settings_shown_hold_no_secret() -> None:
+def test_printed_settings_contain_no_secret() -> None:
     """The repr of the settings contains neither the URL nor the variables."""
     settings = read_settings({"LOCKGATE_DATABASE_URL": "postgresql://u:sesame@h/d", "K": "sesame"})
     assert "sesame" not in repr(settings)
@@ -294,7 +294,7 @@ def test_broken_reserve_counts_as_not_given() -> None:
     assert Settings() == read_answer_settings({"LOCKGATE_RESERVE": "soon"})
 
 
-def test_every_action_may_be_allowed() -> None:
+def test_every_action_can_be_allowed() -> None:
     """The setting accepts every action by its name."""
     environment = {"LOCKGATE_ALLOWED_ACTIONS": ",".join(Action)}
     assert tuple(Action) == read_settings(environment).allowed_actions

@@ -33,7 +33,7 @@ def show(project: Project) -> tuple[dict[str, Any], str]:
 @pytest.mark.parametrize(
     ("action", "word"), [("baseline", "baselined"), ("adopt", "adopted"), ("repair", "marked")]
 )
-def test_row_that_no_run_applied_is_shown_as_such(project: Project, action: str, word: str) -> None:
+def test_row_recorded_without_a_run_is_marked(project: Project, action: str, word: str) -> None:
     """A row that was baselined, adopted or marked is shown as such, without a duration."""
     project.write(FILES)
     if action == "baseline":
@@ -70,7 +70,7 @@ def test_row_that_a_run_applied_has_its_duration(project: Project) -> None:
         project.do(Action.REPAIR, repair=Repair.ACCEPT, version="2", dry_run=False, **OPERATOR)
 
 
-def test_migration_that_is_there_in_part_says_how_far(project: Project) -> None:
+def test_partly_applied_migration_shows_how_far_it_came(project: Project) -> None:
     """A partly applied migration shows the number of applied and of all statements."""
     project.write({"1_part.sql": PARTIAL})
     assert Status.FAILED == project.run().status

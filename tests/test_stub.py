@@ -135,7 +135,7 @@ class InterruptingEvents(list[tuple[str, dict[str, Any]]]):
             self._deadline.interrupt("the test")
 
 
-def test_run_that_is_stopped_before_its_first_migration_leaves_no_stub(project: Project) -> None:
+def test_run_stopped_before_its_first_migration_leaves_no_stub(project: Project) -> None:
     """A run stopped before its first migration drops the stub."""
     write(project, "dbmate", "CREATE TABLE a (); DELETE FROM {table};")
     before = read_contents(project.database)

@@ -104,7 +104,7 @@ def test_defaults_are_settings_that_can_be_read(
     assert read_settings(defaults).tls == "verify-full"
 
 
-def test_every_allowed_value_is_one_that_the_setting_takes(
+def test_every_allowed_value_is_accepted_by_the_setting(
     template: dict[str, Any], function: dict[str, Any]
 ) -> None:
     """Every value that a parameter allows is accepted by its setting."""
@@ -159,7 +159,7 @@ def test_backups_page_lists_the_permissions_of_its_policy(template: dict[str, An
     assert set(find_actions(template["Resources"]["BackUp"])) == listed
 
 
-def test_nothing_may_be_written_unless_snapshots_are_asked_for(template: dict[str, Any]) -> None:
+def test_nothing_can_be_written_unless_snapshots_are_enabled(template: dict[str, Any]) -> None:
     """Recording a backup needs only Describe permissions; other permissions require snapshots."""
     policy = template["Resources"]["BackUp"]
     looking, *others = policy["Properties"]["PolicyDocument"]["Statement"]
@@ -188,7 +188,7 @@ def test_resource_changes_with_the_package_and_waits_for_two_retries(
 # The two functions.
 
 
-def test_functions_share_the_package_and_differ_in_what_they_may_do(
+def test_functions_share_the_package_and_differ_in_permissions(
     function: dict[str, Any], operate: dict[str, Any]
 ) -> None:
     """The functions share package and network, and have separate actions, roles and logs."""
@@ -203,7 +203,7 @@ def test_functions_share_the_package_and_differ_in_what_they_may_do(
     }
 
 
-def test_functions_together_may_do_everything_and_share_only_looking(
+def test_functions_together_allow_all_actions_and_share_only_reading(
     function: dict[str, Any], operate: dict[str, Any]
 ) -> None:
     """Together the functions allow every action, and they share only read-only ones."""
@@ -231,7 +231,7 @@ def test_operate_refuses_what_deploys(operate: dict[str, Any]) -> None:
         cloudformation.read_request(envelope, settings)
 
 
-def test_operate_is_not_repeated_and_may_be_left_out(template: dict[str, Any]) -> None:
+def test_operate_is_not_retried_and_is_optional(template: dict[str, Any]) -> None:
     """Operate does not retry, and one condition covers all its resources."""
     resources, outputs = template["Resources"], template["Outputs"]
     names = {name for name in resources if name.startswith("Operate")}
@@ -299,7 +299,7 @@ QUEUE = {"FailureQueue", "FailureQueuePolicy", "FailureQueueAlarm", "FailureNotD
 
 CHOICES = {
     "groups that exist": (EXISTING, USUAL),
-    "a group of its own": (OWN_GROUP, USUAL | GROUP),
+    "its own group": (OWN_GROUP, USUAL | GROUP),
     "no NAT": ({**OWN_GROUP, **ENDPOINTS}, USUAL | GROUP | PRIVATE | {"S3Endpoint"}),
     "no NAT, groups that exist": (
         {**EXISTING, **ENDPOINTS, "VpcId": "vpc-00000001"},
@@ -313,7 +313,7 @@ CHOICES = {
         {**EXISTING, "SecretArn": "", "IamDatabaseUserArn": IAM_USER, "Host": "db", "Username": "me"},
         USUAL,
     ),
-    "a queue of its own": ({**EXISTING, "FailureDestination": "queue", "KmsKeyArn": KEY}, USUAL | QUEUE),
+    "its own queue": ({**EXISTING, "FailureDestination": "queue", "KmsKeyArn": KEY}, USUAL | QUEUE),
     "a topic for failures": (
         {**EXISTING, "FailureDestination": TOPIC},
         USUAL | {"FailureNotDeliveredAlarm"},
@@ -374,7 +374,7 @@ def _draw_parameters(template: dict[str, Any]) -> st.SearchStrategy[dict[str, st
 @must_reach(admitted=2, refused=5)
 @settings(deadline=None)
 @given(data=st.data())
-def test_no_combination_that_is_admitted_leaves_a_reference_dangling(
+def test_allowed_combinations_leave_no_dangling_reference(
     template: dict[str, Any], data: st.DataObject
 ) -> None:
     """No allowed combination of parameters has a dangling reference."""
@@ -432,7 +432,7 @@ def test_reference_that_dangles_is_found() -> None:
             ],
         ),
     ],
-    ids=["no credentials", "half a group", "endpoints nowhere", "a secret out of reach"],
+    ids=["no credentials", "half a group", "endpoints without a VPC", "a secret out of reach"],
 )
 def test_choice_that_cannot_work_is_refused_in_words(
     template: dict[str, Any], chosen: dict[str, str], said: list[str]
@@ -444,7 +444,7 @@ def test_choice_that_cannot_work_is_refused_in_words(
 # The network.
 
 
-def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, Any]) -> None:
+def test_migration_waits_for_the_network_of_the_stack(template: dict[str, Any]) -> None:
     """The migration depends on everything it needs to reach the database and CloudFormation."""
     resolved = resolve(template, {**OWN_GROUP, **ENDPOINTS})
     network = GROUP | PRIVATE | {"S3Endpoint"}
@@ -453,14 +453,16 @@ def test_migration_waits_for_the_network_that_is_made_here(template: dict[str, A
     assert {"MigrateRetries", "MigrateContinues"} <= resolved.find_needs("Migration")
 
 
-def test_migration_waits_for_nothing_that_is_not_made(template: dict[str, Any]) -> None:
+def test_migration_waits_only_for_existing_resources(template: dict[str, Any]) -> None:
     """With an existing network, the migration waits for no network resource."""
     properties = resolve(template, EXISTING).resources["CanAnswer"]["Properties"]
 
     assert [] == properties["WaitsFor"]
 
 
-def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict[str, Any]) -> None:
+def test_connection_to_cloudformation_is_checked_before_the_migration(
+    template: dict[str, Any],
+) -> None:
     """The check of the route to S3 runs before the migration and fails after two minutes."""
     check = template["Resources"]["CanAnswer"]
 
@@ -469,7 +471,7 @@ def test_way_back_to_cloudformation_is_tried_before_the_migration(template: dict
     assert "CodeVersion" not in check["Properties"], "it is asked once, and not at each deploy"
 
 
-def test_template_fits_into_a_request_as_it_is_built(template: dict[str, Any]) -> None:
+def test_built_template_fits_into_a_request(template: dict[str, Any]) -> None:
     """The built template fits CloudFormation's limit; `sam build` adds about 200 bytes."""
     built = yaml.dump(template, default_flow_style=False, sort_keys=False)
 
@@ -520,7 +522,7 @@ def test_endpoints_admit_the_functions_alone(template: dict[str, Any]) -> None:
             assert re.findall(r"\w+Role", str(roles))
 
 
-def test_code_of_the_functions_may_not_touch_their_network(template: dict[str, Any]) -> None:
+def test_code_of_the_functions_cannot_change_their_network(template: dict[str, Any]) -> None:
     """The functions' code is denied EC2 actions; only Lambda uses the role for network interfaces."""
     policy = template["Resources"]["ReachDatabase"]["Properties"]["PolicyDocument"]
     denied = [one for one in policy["Statement"] if one.get("Effect") == "Deny"]
@@ -549,7 +551,7 @@ def test_gateway_lets_answers_to_cloudformation_through_and_nothing_else(
 # Failures and monitoring.
 
 
-def test_event_that_is_given_up_goes_where_the_role_may_send_it(template: dict[str, Any]) -> None:
+def test_dropped_event_goes_to_a_queue_that_the_role_can_use(template: dict[str, Any]) -> None:
     """Dropped events go to the destination that the role may send to: queue or topic."""
     for chosen, target in (
         ("queue", {"Fn::GetAtt": ["FailureQueue", "Arn"]}),
@@ -621,7 +623,7 @@ def test_dashboard_shows_metrics_that_are_counted(template: dict[str, Any]) -> N
     assert set(alarms) <= set(template["Resources"])
 
 
-def test_pipelines_may_be_answered_only_where_it_is_asked_for(template: dict[str, Any]) -> None:
+def test_permission_to_answer_pipelines_is_optional(template: dict[str, Any]) -> None:
     """Only the parameter for a pipeline service grants permission to answer it."""
     services = {
         chosen: {

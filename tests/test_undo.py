@@ -289,7 +289,7 @@ def test_failed_run_is_undone_to_where_it_began(deployed: Project) -> None:
     assert 4 == len(deployed.history())
 
 
-def test_failed_run_without_a_way_back_keeps_what_it_did(deployed: Project) -> None:
+def test_failed_run_without_down_scripts_keeps_what_it_did(deployed: Project) -> None:
     """If a migration has no down script, a failed run keeps everything and reports why."""
     deployed.write({"5_x.sql": "CREATE TABLE x ();", "6_y.sql": EMAIL.replace("email", "y")})
     deployed.write({"7_bad.sql": BAD})
@@ -311,7 +311,7 @@ def test_rollback_off_keeps_what_was_committed(deployed: Project) -> None:
     assert [] == names(report)
 
 
-def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> None:
+def test_failed_run_restores_the_former_text_of_repeatables(deployed: Project) -> None:
     """An automatic undo runs the previous text of a changed repeatable."""
     deployed.write({"R__a.sql": "CREATE OR REPLACE VIEW a AS SELECT 1 AS x;"})
     deployed.run()
@@ -328,7 +328,7 @@ def test_failed_run_gives_repeatables_their_former_text(deployed: Project) -> No
     assert [[2]] == deployed.database.run("SELECT x FROM a")
 
 
-def test_failed_run_whose_undo_fails_says_both(deployed: Project) -> None:
+def test_failed_run_whose_undo_fails_reports_both_failures(deployed: Project) -> None:
     """If the undo fails too, the message has the first failure, followed by the undo's."""
     deployed.write(
         {
@@ -469,7 +469,7 @@ UNWATCHED = {
 
 
 @pytest.mark.parametrize(("name", "script", "what"), UNWATCHED.values(), ids=UNWATCHED.keys())
-def test_down_that_commits_before_anybody_can_look_is_refused(
+def test_down_that_commits_before_the_check_is_refused(
     full: Project, name: str, script: str, what: str
 ) -> None:
     """A down script that commits before lost rows can be found is refused."""
@@ -666,7 +666,7 @@ def test_down_in_python_is_watched_too(full: Project) -> None:
     assert "public.account, about 3 rows" in error_of(down(full, steps=1))[1]
 
 
-def test_rows_behind_a_policy_count(full: Project) -> None:
+def test_rows_hidden_by_a_policy_count(full: Project) -> None:
     """Rows hidden from the role by a policy still count."""
     full.database.run(
         "ALTER TABLE account ENABLE ROW LEVEL SECURITY; ALTER TABLE account FORCE ROW LEVEL SECURITY"
@@ -825,7 +825,7 @@ def half_undone(deployed: Project) -> Project:
     return deployed
 
 
-def test_down_script_that_fails_is_mended_by_its_file(half_undone: Project) -> None:
+def test_failed_down_script_is_corrected_in_its_file(half_undone: Project) -> None:
     """The rest of a failed down script can be corrected in the file, accepted and continued."""
     half_undone.write({"3_index.sql": HALF_UNDONE.replace("VACUUM nothing", "VACUUM account")})
     accepted = half_undone.do(Action.REPAIR, repair=Repair.ACCEPT, version="3")
@@ -874,7 +874,7 @@ def test_interrupted_undo_that_cannot_be_completed_is_refused_by_plan(half_undon
     assert half_undone.run().next_action == status.next_action
 
 
-def test_down_script_edited_in_the_part_that_is_done_is_refused(half_undone: Project) -> None:
+def test_down_script_edited_in_its_executed_part_is_refused(half_undone: Project) -> None:
     """A down script whose applied part was edited is refused."""
     text = HALF_UNDONE.replace("DROP INDEX", "DROP INDEX CONCURRENTLY nothing; DROP INDEX")
     half_undone.write({"3_index.sql": text.replace("VACUUM nothing", "VACUUM account")})
@@ -943,7 +943,7 @@ EMPTY_DOWNS = {
 
 
 @pytest.mark.parametrize("text", EMPTY_DOWNS.values(), ids=EMPTY_DOWNS.keys())
-def test_empty_down_script_is_no_way_back(project: Project, text: str) -> None:
+def test_empty_down_script_cannot_undo(project: Project, text: str) -> None:
     """A down script without a statement cannot undo a migration."""
     project.write({"1_a.sql": ACCOUNT, "2_b.sql": "CREATE TABLE b ();"})
     project.run()
@@ -956,7 +956,7 @@ def test_empty_down_script_is_no_way_back(project: Project, text: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["pass", "...", '"""Later."""', "return"])
-def test_empty_down_in_python_is_no_way_back(project: Project, body: str) -> None:
+def test_empty_down_function_cannot_undo(project: Project, body: str) -> None:
     """A down function without statements cannot undo a migration."""
     project.write(
         {

@@ -172,7 +172,9 @@ UNDONE: dict[str, list[tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
-def test_failed_run_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
+def test_failed_run_undoes_migrations_that_are_proved_safe(
+    full: Project, pairs: list[tuple[str, str]]
+) -> None:
     """A failed run undoes what it created if nothing else used it, and restores the same schema."""
     before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
     report = fail(full, *pairs)
@@ -440,7 +442,7 @@ KEPT: dict[str, tuple[str, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize(("reason", "pairs"), KEPT.values(), ids=KEPT.keys())
-def test_failed_run_keeps_what_is_not_proved(
+def test_failed_run_keeps_migrations_that_are_not_proved_safe(
     full: Project, reason: str, pairs: list[tuple[str, str]]
 ) -> None:
     """Without a proof nothing is undone; the message names the object, the hint the command."""
@@ -594,7 +596,7 @@ def test_failed_run_undoes_what_the_application_only_read(full: Project) -> None
     assert [[51]] == full.database.run("SELECT count(*) FROM account")
 
 
-def test_undo_that_waits_for_a_lock_sees_the_rows_behind_it(full: Project) -> None:
+def test_undo_that_waited_for_a_lock_sees_the_rows_written_meanwhile(full: Project) -> None:
     """The undo locks the tables before it checks them, so it finds an earlier writer's rows."""
     with full.database.connect() as connection:
 
@@ -705,7 +707,9 @@ def release(project: Project, *pairs: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("pairs", UNDONE.values(), ids=UNDONE.keys())
-def test_older_package_undoes_what_is_proved(full: Project, pairs: list[tuple[str, str]]) -> None:
+def test_older_package_undoes_migrations_that_are_proved_safe(
+    full: Project, pairs: list[tuple[str, str]]
+) -> None:
     """An older package undoes a newer one by the record of its run, with the same proof."""
     before, rows = full.database.dump(without=("lockgate",)), full.database.run(EVERYTHING)
     release(full, *pairs)
@@ -718,7 +722,7 @@ def test_older_package_undoes_what_is_proved(full: Project, pairs: list[tuple[st
 @pytest.mark.parametrize(
     "case", ["UPDATE", "IF NOT EXISTS over a full table", "down that drops more"]
 )
-def test_older_package_keeps_what_is_not_proved(full: Project, case: str) -> None:
+def test_older_package_keeps_migrations_that_are_not_proved_safe(full: Project, case: str) -> None:
     """Without a proof, the database stays ahead, and the run succeeds with a warning."""
     reason, pairs = KEPT[case]
     release(full, *pairs)

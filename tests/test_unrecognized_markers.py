@@ -152,7 +152,7 @@ def test_pending_file_with_an_unrecognized_marker_is_refused(
 
 
 @pytest.mark.parametrize(("tool", "files"), FINE)
-def test_comment_that_is_no_marker_stops_nothing(
+def test_comment_that_is_not_a_marker_is_ignored(
     project: Project, tool: str, files: dict[str, str]
 ) -> None:
     """A comment that is not a marker does not refuse the file."""
@@ -162,7 +162,7 @@ def test_comment_that_is_no_marker_stops_nothing(
     assert [[]] == project.database.run("SELECT FROM pg_class WHERE relname = 'made'")
 
 
-def test_refusal_says_what_was_meant(project: Project) -> None:
+def test_refusal_suggests_the_intended_marker(project: Project) -> None:
     """The message quotes the line, and the hint proposes the marker."""
     project.write({"1_a.sql": f"-- migrate:up\n{MAKE}--- migrate:down\n{DROP}"})
     error = project.run().error
@@ -176,7 +176,7 @@ def test_refusal_says_what_was_meant(project: Project) -> None:
     assert Status.APPLIED == project.run().status
 
 
-def test_refusal_of_a_marker_after_sql_says_where_to_put_it(project: Project) -> None:
+def test_refusal_of_a_marker_after_sql_names_its_place(project: Project) -> None:
     """A marker after SQL is quoted without the SQL, and the hint asks for a line of its own."""
     project.write({"1_a.sql": f"{MAKE}SELECT 'secret'; -- migrate:down\n{DROP}"})
     error = project.run().error

@@ -35,7 +35,7 @@ def no_clients(service: str, region: str | None) -> Any:
     raise AssertionError(f"a client of {service} in {region} was asked for")
 
 
-def test_url_gives_the_access_without_aws() -> None:
+def test_url_is_read_without_aws() -> None:
     """A URL alone is sufficient, and the origin names the setting."""
     expected = Access(
         Endpoint("db.example", 6543, "orders"), Credentials("app", "pw", "LOCKGATE_DATABASE_URL")
@@ -182,7 +182,7 @@ def test_current_is_read_afresh_after_a_rotation(
     assert first.credentials.origin != second.credentials.origin
 
 
-def test_pending_stage_left_on_the_current_version_is_no_rotation(
+def test_pending_stage_on_the_current_version_is_not_a_rotation(
     make_secret: Callable[..., str], secrets: Any
 ) -> None:
     """AWSPENDING left on the current version does not count as a rotation."""

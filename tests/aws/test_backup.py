@@ -280,7 +280,7 @@ def test_custom_endpoint_leads_to_its_cluster(scene: Scene, rds: Any) -> None:
         ([{"Type": "RDS_INSTANCE", "RdsResourceId": "single"}], "single"),
     ],
 )
-def test_proxy_leads_to_what_is_behind_it(
+def test_proxy_leads_to_its_target(
     scene: Scene, rds: Any, host: str, targets: list[dict[str, str]], expected: str
 ) -> None:
     """Both kinds of proxy endpoints lead to the proxy's target."""
@@ -307,7 +307,7 @@ def test_proxy_leads_to_what_is_behind_it(
         ({}, {"aws:rds:primaryDBInstanceArn": "arn:aws:rds:eu-west-1:1:db:single"}, "single"),
     ],
 )
-def test_secret_names_what_is_behind_a_name_of_ones_own(
+def test_secret_names_the_database_of_a_custom_host_name(
     scene: Scene,
     rds: Any,
     make_secret: Callable[..., str],
@@ -343,7 +343,7 @@ def refuse_calls(service: str, region: str | None) -> Any:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
-def test_loopback_asks_nobody(scene: Scene, host: str) -> None:
+def test_loopback_asks_no_service(scene: Scene, host: str) -> None:
     """A loopback host is skipped even if the secret names a cluster, since it may be any tunnel."""
     scene.named = Resource(ResourceKind.CLUSTER, "main")
     scene._client = refuse_calls  # type: ignore[method-assign]
@@ -354,7 +354,7 @@ def test_loopback_asks_nobody(scene: Scene, host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["db.internal", OTHER_ACCOUNT, "gone.c1.eu-west-1.rds.amazonaws.com"]
 )
-def test_database_that_is_not_found_is_passed_over_unless_asked_for(
+def test_unknown_database_is_skipped_unless_a_snapshot_is_required(
     scene: Scene, rds: Any, host: str
 ) -> None:
     """A missing database is only logged by default, warns with `record`, and fails with `snapshot`."""
@@ -384,7 +384,7 @@ def test_cluster_of_the_same_name_in_another_account_is_not_taken_for_it(
     assert expected == warning
 
 
-def test_secret_of_another_engine_is_not_taken_for_it(scene: Scene, rds: Any) -> None:
+def test_secret_of_another_engine_is_not_used(scene: Scene, rds: Any) -> None:
     """A cluster of another engine is refused, since the run is connected to PostgreSQL."""
     create_cluster(rds, engine="aurora-mysql")
     scene.named = Resource(ResourceKind.CLUSTER, "main", "eu-west-1")
@@ -410,7 +410,7 @@ def test_secret_of_another_engine_is_not_taken_for_it(scene: Scene, rds: Any) ->
         ),
     ],
 )
-def test_api_that_cannot_be_asked_stops_only_who_asked_for_a_snapshot(
+def test_unreachable_api_stops_a_run_only_if_a_snapshot_is_required(
     scene: Scene, rds: Any, error: Exception, problem: str, advice: str
 ) -> None:
     """A denied or unreachable API is a log entry by default, a warning with `record`, else an error."""
@@ -458,7 +458,7 @@ def test_off_backs_nothing_up() -> None:
     assert scene.backup is None
 
 
-def test_default_backup_records_with_a_client_of_its_own(rds: Any) -> None:
+def test_default_backup_uses_its_own_client(rds: Any) -> None:
     """By default a run records the restorable time with a real client, and only once."""
     host = create_cluster(rds)["Endpoint"]
     settings = Settings(database_url=f"postgresql://app@{host}/shop")
@@ -539,7 +539,7 @@ def test_snapshot_is_taken_tagged_and_waited_for(slow: Scene, rds: Any, kind: st
     assert 30 == pytest.approx(slow.clock.elapsed)
 
 
-def test_second_call_of_a_run_takes_no_second_snapshot(scene: Scene, rds: Any) -> None:
+def test_second_call_of_a_run_makes_no_second_snapshot(scene: Scene, rds: Any) -> None:
     """After a reconnect, the run keeps the snapshot that it already has."""
     host = create_of(rds, "aurora")
     backup = scene.make(SNAPSHOT)
@@ -607,7 +607,7 @@ def test_snapshot_of_a_run_that_went_on_is_not_taken_again(scene: Scene, rds: An
     ],
     ids=["an hour later", "other work", "another database"],
 )
-def test_other_work_takes_a_snapshot_of_its_own(
+def test_other_work_gets_its_own_snapshot(
     scene: Scene, rds: Any, later_seconds: float, changes: dict[str, Any]
 ) -> None:
     """An old snapshot, or one for other work or another database, is not reused."""
@@ -726,7 +726,7 @@ def test_snapshot_that_rds_refuses_refuses_the_run(
     assert advice in caught.value.hint
 
 
-def test_look_that_fails_for_the_moment_is_repeated(slow: Scene, rds: Any) -> None:
+def test_transient_failure_of_a_check_is_retried(slow: Scene, rds: Any) -> None:
     """Up to three temporary failures in a row are tolerated."""
     slow.rds.errors["look"] = [answer_error("Throttling")] * 3
     slow.run(create_of(rds, "aurora"))
@@ -742,7 +742,7 @@ def test_look_that_fails_for_the_moment_is_repeated(slow: Scene, rds: Any) -> No
         (["DBClusterSnapshotNotFoundFault"], "it was deleted"),
     ],
 )
-def test_look_that_goes_on_failing_refuses_the_run(
+def test_lasting_failure_of_a_check_refuses_the_run(
     slow: Scene, rds: Any, errors: list[str], problem: str
 ) -> None:
     """A fourth temporary failure, or a permanent one, refuses the run."""
@@ -801,7 +801,7 @@ def test_snapshot_that_cannot_be_deleted_is_a_warning(scene: Scene, rds: Any) ->
     assert "available" == scene.backup["snapshot"]["status"]
 
 
-def test_snapshot_that_somebody_else_deleted_is_no_trouble(scene: Scene, rds: Any) -> None:
+def test_snapshot_deleted_by_another_run_is_ignored(scene: Scene, rds: Any) -> None:
     """A snapshot that was already deleted causes no warning."""
     host = create_of(rds, "aurora")
     scene.run(host, run_id="feed", keep=1)
@@ -881,7 +881,7 @@ def test_active_deployment_refuses_the_run_in_every_mode(
 
 
 @pytest.mark.parametrize("status", ["SWITCHOVER_COMPLETED", "DELETING"])
-def test_deployment_that_is_over_is_no_trouble(scene: Scene, rds: Any, status: str) -> None:
+def test_finished_deployment_is_ignored(scene: Scene, rds: Any, status: str) -> None:
     """A deployment that was switched over, or is being deleted, does not matter."""
     instance = create_instance(rds)
     deploy(scene, make_deployment(instance["DBInstanceArn"], status, "Target"))
@@ -913,7 +913,7 @@ def test_deployment_of_rds_is_found_and_over_after_its_switchover(scene: Scene, 
     ("mode", "kind", "warnings"),
     [(None, "point_in_time", 0), (RECORD, "point_in_time", 1), (SNAPSHOT, "snapshot", 1)],
 )
-def test_deployments_that_may_not_be_listed_stop_nobody(
+def test_missing_right_to_list_deployments_stops_no_run(
     scene: Scene, rds: Any, mode: BackupMode | None, kind: str, warnings: int
 ) -> None:
     """The backup is made anyway, and only an explicit mode warns about the missing permission."""

@@ -39,7 +39,7 @@ def test_client_fails_within_seconds() -> None:
     assert config.region_name == "eu-central-1"
 
 
-def test_client_takes_the_region_that_other_tools_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_uses_the_region_of_the_aws_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """AWS_REGION takes precedence over AWS_DEFAULT_REGION, which botocore alone would use."""
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     assert "eu-north-1" == make_client("secretsmanager", None).meta.region_name
@@ -151,7 +151,7 @@ def translate(error: BotoCoreError | ClientError) -> CredentialsRejected:
         ReadTimeoutError(endpoint_url=URL),
     ],
 )
-def test_what_may_pass_is_worth_asking_again(error: BotoCoreError | ClientError) -> None:
+def test_transient_error_is_retried(error: BotoCoreError | ClientError) -> None:
     """Throttling, AWS's server errors and network errors are temporary."""
     assert may_pass(translate(error))
 
@@ -165,7 +165,7 @@ def test_what_may_pass_is_worth_asking_again(error: BotoCoreError | ClientError)
         NoCredentialsError(),
     ],
 )
-def test_refusal_is_not_worth_asking_again(error: BotoCoreError | ClientError) -> None:
+def test_refusal_is_not_retried(error: BotoCoreError | ClientError) -> None:
     """A refusal by AWS is permanent."""
     assert not may_pass(translate(error))
 
@@ -207,7 +207,7 @@ def test_boto3_is_not_imported_for_a_database_url() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_moto_stands_in_for_aws() -> None:
+def test_endpoint_setting_replaces_aws_by_moto() -> None:
     """The tests in this folder use moto's account."""
     identity = boto3.client("sts").get_caller_identity()
     assert identity["Account"] == "123456789012"

@@ -150,7 +150,7 @@ def test_any_url_is_read_or_refused_unquoted(rest: str) -> None:
         ("a:p@h/d?host=/srv", "Write the host and the port either before", "a:p@/d?host=/srv"),
     ],
 )
-def test_hint_leads_to_a_url_that_is_read(url: str, hint: str, followed: str) -> None:
+def test_hint_gives_a_url_that_works(url: str, hint: str, followed: str) -> None:
     """The hint is about the part of the URL that was wrong, and the corrected URL is read."""
     with pytest.raises(SettingInvalid) as caught:
         parse_database_url(f"postgresql://{url}", "LOCKGATE_DATABASE_URL")

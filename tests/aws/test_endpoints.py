@@ -101,7 +101,7 @@ def test_instance_of_a_cluster_leads_to_the_writer(secrets: Any, rds: Any) -> No
     assert Discovered(cluster["Endpoint"], cluster["Port"], "orders") == found
 
 
-def test_secret_that_leads_nowhere_is_refused(make_secret: Callable[..., str]) -> None:
+def test_secret_without_a_host_is_refused(make_secret: Callable[..., str]) -> None:
     """Without host, identifier or tag the error names the setting to use."""
     arn = make_secret(MASTER, tags={"team": "orders"})
     with pytest.raises(SettingInvalid, match="No host is given: secret prod/db") as caught:
@@ -119,7 +119,7 @@ def test_host_setting_needs_no_discovery(make_secret: Callable[..., str]) -> Non
 @pytest.mark.parametrize(
     "secret", [secret_of(instance_id="gone"), secret_of(cluster_id="gone")], ids=["db", "cluster"]
 )
-def test_database_that_is_gone_is_unreachable(secrets: Any, rds: Any, secret: Secret) -> None:
+def test_deleted_database_is_unreachable(secrets: Any, rds: Any, secret: Secret) -> None:
     """A database that RDS does not know is named in the error."""
     with pytest.raises(DatabaseUnreachable, match=r"The endpoint of RDS \w+ gone .*does not exist"):
         find_endpoint(secret, secrets, lambda *_: rds)

@@ -65,7 +65,7 @@ def test_host_of_rds_names_its_region(host: str, region: str) -> None:
         "",
     ],
 )
-def test_other_host_says_nothing(host: str) -> None:
+def test_other_host_names_no_database(host: str) -> None:
     """A host name of an unknown form is not guessed at."""
     assert parse_rds_host(host) is None
 

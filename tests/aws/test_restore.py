@@ -202,7 +202,7 @@ def test_nothing_to_go_back_to_has_no_command() -> None:
     assert 1 == len(make_restore(make(without), SNAPSHOT))
 
 
-def test_size_that_is_not_known_is_left_to_fill_in() -> None:
+def test_unknown_size_is_left_to_fill_in() -> None:
     """An unknown instance class becomes a placeholder, and the instance is never public by accident."""
     *_, add = make_restore(make(AURORA), SNAPSHOT, None)
     assert "--db-instance-class INSTANCE_CLASS --no-publicly-accessible" in add

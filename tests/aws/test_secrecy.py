@@ -79,7 +79,7 @@ def hear(settings: Settings) -> str:
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"iam_auth": True, "host": RDS_HOST}], ids=["plain", "iam"])
-def test_secret_gives_nothing_away(
+def test_secret_reveals_nothing(
     make_secret: Callable[..., str], log: io.StringIO, value: object, more: dict[str, Any]
 ) -> None:
     """For valid and invalid secrets, no value is shown or logged."""
@@ -95,7 +95,7 @@ def test_secret_gives_nothing_away(
 @pytest.mark.parametrize(
     "rest", ["@h/d", "#@h", "/@h", "?x", "%ff@h", "@h:x", "@h?sslmode=no", "[@h"]
 )
-def test_url_in_the_settings_gives_nothing_away(log: io.StringIO, rest: str) -> None:
+def test_url_in_the_settings_reveals_nothing(log: io.StringIO, rest: str) -> None:
     """Whatever follows the password in the URL, the password is not shown."""
     assert WORD not in hear(Settings(database_url=f"postgresql://app:{WORD}{rest}"))
     assert WORD not in log.getvalue()

@@ -119,7 +119,7 @@ def test_secret_with_other_keys_is_read_as_it_is_meant(
         ({"dbname": "\ud800"}, "has a dbname that is not text."),
     ],
 )
-def test_secret_that_says_two_things_is_refused_unquoted(
+def test_contradictory_secret_is_refused_without_its_values(
     make_secret: Callable[..., str], secrets: Any, value: dict[str, Any], problem: str
 ) -> None:
     """Contradictory or invalid values are refused, so that no other database is migrated."""
@@ -272,7 +272,7 @@ def test_missing_secret_is_rejected_with_the_setting_to_check(secrets: Any) -> N
     ],
 )
 @pytest.mark.parametrize("stage", SecretStage)
-def test_refusal_by_aws_says_what_to_do(
+def test_refusal_by_aws_has_a_hint(
     code: str, problem: str, advice: str, stage: SecretStage
 ) -> None:
     """Each error code has its own message and hint, and the cause is kept."""

@@ -86,7 +86,7 @@ def test_statements_outside_a_transaction_are_measured_by_their_number(
     assert ["60 statements: lockgate ÷ 30 statements"] == [t.what for t in find_targets(record)]
 
 
-def test_round_trips_are_counted_behind_the_delay(
+def test_round_trips_are_counted_after_the_delay(
     bench: Bench, server: EmbeddedServer, tmp_path: Path
 ) -> None:
     """The plain script needs a round trip for every migration, Lockgate fewer."""

@@ -113,7 +113,7 @@ def test_statement_that_forbids_a_transaction_is_found(
     assert analysis.reason.endswith("cannot run inside a transaction block")
 
 
-def test_mixture_says_transaction_false_to_be_run() -> None:
+def test_mixture_runs_with_transaction_false() -> None:
     """With transaction:false, each statement is a unit, wrapped in a transaction if it allows one."""
     analysis = analyse(TABLE, INDEX, "SET a.b = 1", "SELECT 1", transaction=False)
     assert Mode.STATEMENTS == analysis.mode
@@ -181,7 +181,9 @@ def test_transaction_false_keeps_out_what_only_the_server_can_judge(
 
 
 @pytest.mark.parametrize("statement", ["CALL fill()", "REINDEX TABLE t", "CLUSTER t USING i"])
-def test_what_only_the_server_can_judge_shares_a_transaction_unless_told(statement: str) -> None:
+def test_statement_judged_only_by_the_server_shares_a_transaction_by_default(
+    statement: str,
+) -> None:
     """Most procedures do not commit, so by default such a statement shares a transaction."""
     assert Mode.SHARED == analyse(statement).mode
     own = analyse("BEGIN", statement, "COMMIT", transaction=False)
@@ -272,7 +274,7 @@ def test_refusal_of_a_text_quotes_no_hidden_value() -> None:
     ],
 )
 @pytest.mark.parametrize("transaction", [None, True])
-def test_script_that_is_one_transaction_keeps_it(
+def test_script_with_its_own_transaction_keeps_it(
     *, statements: tuple[str, ...], units: list[tuple[str, int, int]], transaction: bool | None
 ) -> None:
     """BEGIN to COMMIT is one unit; other statements may only set session settings."""
@@ -349,7 +351,7 @@ def test_text_that_cannot_be_split_is_refused_at_its_place(
     assert ("1_x.sql", line, column) == (error.file, error.line, error.column)
 
 
-def test_python_shares_a_transaction_unless_it_says_no() -> None:
+def test_python_shares_a_transaction_by_default() -> None:
     """A Python script is not inspected; its option decides."""
     text = "BEGIN; VACUUM"
     found = [
@@ -369,14 +371,12 @@ def test_python_shares_a_transaction_unless_it_says_no() -> None:
         (("SET a.b = 1",), None),
     ],
 )
-def test_last_unit_is_the_last_that_is_recorded(
-    statements: tuple[str, ...], expected: Unit | None
-) -> None:
+def test_last_unit_is_recorded_last(statements: tuple[str, ...], expected: Unit | None) -> None:
     """Session settings after the last statement do not delay the record."""
     assert expected == analyse(*statements, transaction=False).last_unit
 
 
-def test_substituted_text_is_what_is_analysed() -> None:
+def test_substituted_text_is_analysed() -> None:
     """The analysis reads the text that the server receives."""
     script = Script(
         "${what} t", "1_x.sql", 1, Language.SQL, Options(), text_checksum("${what} t"), "VACUUM t"

@@ -86,7 +86,7 @@ def find(catalog: Catalog, *rows: Applied) -> tuple[list[str], list[tuple[str | 
     return [row.migration_id for row in ahead], [(d.version, d.severity.value) for d in drift]
 
 
-def test_same_text_is_no_drift() -> None:
+def test_same_text_is_not_drift() -> None:
     """An applied migration with unchanged text is neither ahead nor drifted."""
     assert ([], []) == find(make_files(File("1"), File("2")), make_row(File("1")))
 
@@ -162,13 +162,13 @@ def test_change_of_language_is_an_error(recorded: Language, now: Language) -> No
     assert ([], [("1", "error")]) == find(catalog, make_row(File("1", "a = 2\n", recorded)))
 
 
-def test_edited_repeatable_is_no_drift() -> None:
+def test_edited_repeatable_is_not_drift() -> None:
     """A changed repeatable migration is pending, not drifted."""
     catalog = make_files(File("1"), File("R__v", "SELECT 2;"))
     assert ([], []) == find(catalog, make_row(File("1")), make_row(File("R__v", "SELECT 1;")))
 
 
-def test_broken_migration_may_be_mended() -> None:
+def test_broken_migration_can_be_corrected() -> None:
     """The file of a partly applied migration may be edited; deleting it is drift."""
     row = make_row(File("1", "SELECT 1/0;"), state=State.PARTIAL)
     assert ([], []) == find(make_files(File("1"), File("2")), row)
@@ -204,13 +204,13 @@ def test_edits_of_both_scripts_are_both_found() -> None:
     assert ([], [("1", "error"), ("1", "warning")]) == find(catalog, row)
 
 
-def test_down_script_of_what_is_resumed_may_be_edited() -> None:
+def test_down_script_of_a_resumed_migration_can_be_edited() -> None:
     """The down script of a partly applied migration may be edited: it is stored again at completion."""
     row = make_row(File("1", down="SELECT 1;"), state=State.PARTIAL)
     assert ([], []) == find(make_files(File("1", down="SELECT 2;")), row)
 
 
-def test_edit_of_a_python_file_is_told_once() -> None:
+def test_edit_of_a_python_file_is_reported_once() -> None:
     """An edited Python file is reported once, because up and down are in one file."""
     before, after = "def up(c): pass\n", "def up(c): ...\n"
     catalog = make_files(File("1", after, Language.PYTHON, down=after))
@@ -218,7 +218,7 @@ def test_edit_of_a_python_file_is_told_once() -> None:
     assert ([], [("1", "error")]) == find(catalog, row)
 
 
-def test_drift_of_a_down_script_is_told() -> None:
+def test_drift_of_a_down_script_is_described() -> None:
     """The message names the down script."""
     row = make_row(File("1", down="SELECT 1;"))
     (edited,) = find_drift(make_files(File("1", down="SELECT 2;")), History((row,)), ())
@@ -233,7 +233,7 @@ def test_drift_of_a_down_script_is_told() -> None:
     ) == gone.describe()
 
 
-def test_drift_of_an_edit_is_told() -> None:
+def test_drift_of_an_edit_is_described() -> None:
     """The message contains both checksums, shortened."""
     now = "SELECT 2;"
     catalog = make_files(File("0007", now))
@@ -256,7 +256,7 @@ def test_drift_of_an_edit_is_told() -> None:
     ) == drift.describe()
 
 
-def test_drift_of_a_layout_edit_is_told() -> None:
+def test_drift_of_a_layout_edit_is_described() -> None:
     """The message names an edit of layout only."""
     row = make_row(File("1", "SELECT 1;"))
     (drift,) = find_drift(make_files(File("1", "select 1")), History((row,)), ())
@@ -265,7 +265,7 @@ def test_drift_of_a_layout_edit_is_told() -> None:
     )
 
 
-def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
+def test_edit_possibly_made_by_a_newer_package_is_a_warning() -> None:
     """If the database is ahead, an edit is a warning: a stack rollback must not fail on a newer text."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2", "SELECT 2;"), token=2))
     catalog = make_files(File("1", "SELECT 0;"))
@@ -280,7 +280,7 @@ def test_edit_of_what_a_newer_package_may_have_edited_is_a_warning() -> None:
     )
 
 
-def test_drift_of_a_missing_file_is_told() -> None:
+def test_drift_of_a_missing_file_is_described() -> None:
     """Drift of a missing file has no path and no current checksum."""
     rows = (make_row(File("1", "SELECT 1;")), make_row(File("2")))
     (drift,) = find_drift(make_files(File("2")), History(rows), ())

@@ -63,7 +63,7 @@ PLACES = st.integers(min_value=1, max_value=300)
         ),
     ],
 )
-def test_failure_is_told_in_a_sentence_or_two(failure: Failure, text: str) -> None:
+def test_failure_is_described_in_one_or_two_sentences(failure: Failure, text: str) -> None:
     """The message states what failed, why, where and which session blocked it, as far as known."""
     assert text == failure.describe()
     assert text == str(StepFailed(failure))

@@ -227,7 +227,7 @@ def test_line_that_opens_an_up_script_to_any_tool_is_found(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", PROSE.split("\n"))
-def test_prose_is_no_marker(line: str) -> None:
+def test_prose_is_not_a_marker(line: str) -> None:
     """A comment that only mentions a direction is not a marker."""
     assert [] == find_markers(f"{line}\n")
 

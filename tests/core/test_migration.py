@@ -51,7 +51,7 @@ def test_versions_are_ordered_as_numbers(lower: str, higher: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "v1", "1.", ".1", "1..2", "1-2", " 1", "1\n", "\u0661", "²", "+1"]
 )
-def test_text_that_is_no_version_is_refused(text: str) -> None:
+def test_text_that_is_not_a_version_is_refused(text: str) -> None:
     """Only groups of ASCII digits are a version; the message quotes the text."""
     with pytest.raises(ValueError, match="is not a version; a version is digits") as caught:
         Version.parse(text)

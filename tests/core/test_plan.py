@@ -134,7 +134,7 @@ def test_versions_run_as_numbers_and_repeatables_last() -> None:
     assert {Cause.PENDING} == {step.cause for step in plan.steps}
 
 
-def test_nothing_pending_is_no_plan() -> None:
+def test_nothing_pending_gives_an_empty_plan() -> None:
     """A migration that was applied with this text is not in the plan."""
     plan = plan_of({"1": SELECT, "R__v": SELECT}, make_row("1"), make_row("R__v"))
     assert Plan((), (), (), (), ()) == plan
@@ -180,7 +180,7 @@ def test_partial_migration_below_the_latest_is_resumed_in_its_place() -> None:
     assert () == plan.out_of_order
 
 
-def test_version_behind_a_partial_latest_is_in_order() -> None:
+def test_version_after_a_partial_latest_is_in_order() -> None:
     """A partly applied migration does not count as the latest."""
     plan = plan_of({"1": SELECT, "2": SELECT}, make_row("2", INDEX, State.PARTIAL))
     assert (["1", "2"], ()) == (ids(plan.steps), plan.out_of_order)
@@ -198,7 +198,7 @@ def test_version_behind_a_partial_latest_is_in_order() -> None:
         ("-- nothing left", True),
     ],
 )
-def test_part_that_was_done_must_be_what_the_file_says(*, now: str, is_edited: bool) -> None:
+def test_executed_part_must_equal_the_file(*, now: str, is_edited: bool) -> None:
     """The part not yet applied may be edited; an edit of the applied part is drift."""
     row = make_row("1", "VACUUM a; VACUUM b;", State.PARTIAL, done=1)
     plan = plan_of({"1": now}, row)
@@ -206,7 +206,7 @@ def test_part_that_was_done_must_be_what_the_file_says(*, now: str, is_edited: b
     assert ["1"] == ids(plan.steps)
 
 
-def test_nothing_done_may_be_edited() -> None:
+def test_script_without_executed_statements_can_be_edited() -> None:
     """If no statement was applied, the whole file may change."""
     row = make_row("1", "VACUUM a;", State.PARTIAL, done=0)
     assert find_refusal(plan_of({"1": SELECT}, row), Policy()) is None
@@ -397,7 +397,7 @@ def test_target_is_the_last_version_to_run(target: str | None, expected: list[st
         ),
     ],
 )
-def test_target_that_is_no_version_is_refused(target: str, message: str, hint: str) -> None:
+def test_target_that_is_not_a_version_is_refused(target: str, message: str, hint: str) -> None:
     """A target that is not the version of a file is refused: a typo would stop too early or too late."""
     with pytest.raises(RequestInvalid) as caught:
         plan_of({"1": SELECT, "2": SELECT}, policy=Policy(target=target))
@@ -438,7 +438,7 @@ def test_out_of_order_is_measured_by_the_database() -> None:
     assert ["3"] == [row.migration_id for row in plan.ahead]
 
 
-def test_skipped_version_is_told() -> None:
+def test_skipped_version_is_described() -> None:
     """The report warns of a skipped version."""
     policy = Policy(out_of_order=OutOfOrder.SKIP)
     (skipped,) = plan_of({"1": SELECT, "2": SELECT}, make_row("2"), policy=policy).skipped
@@ -476,7 +476,7 @@ def test_drift_is_refused_by_name() -> None:
     assert {"file": "1.sql", "migration": "1 x"} == refusal.fields
 
 
-def test_drift_of_one_counts_no_others() -> None:
+def test_drift_of_one_migration_counts_no_others() -> None:
     """An edit of layout is not counted as further drift."""
     plan = plan_of({"1": INDEX, "2": "select 1"}, make_row("1"), make_row("2"))
     refusal = find_refusal(plan, Policy())
@@ -553,7 +553,7 @@ def test_applied_script_is_not_read_again() -> None:
         (Atomicity.MIGRATION, False, ["shared:1", "shared:2", "shared:3"]),
     ],
 )
-def test_atomicity_says_what_shares_a_transaction(
+def test_atomicity_decides_what_shares_a_transaction(
     *, atomicity: Atomicity, is_fresh: bool, expected: list[str]
 ) -> None:
     """By default, migrations share a transaction only on a fresh database."""
@@ -582,7 +582,7 @@ def test_segment_ends_at_what_cannot_share(texts: list[str], expected: list[str]
     assert expected == shape(plan.segments)
 
 
-def test_segment_says_why_it_is_alone() -> None:
+def test_segment_has_the_reason_why_it_is_alone() -> None:
     """The plan shows the reason why a segment runs alone; a shared segment has none."""
     plan = plan_of({"1": SELECT, "2": INDEX, "3": OWN}, policy=Policy(is_fresh=True))
     assert [
@@ -666,7 +666,7 @@ def test_segments_keep_every_step_in_order(steps: list[Step], policy: Policy) ->
 @must_reach(several_steps=8, enum_value_at_the_end=4)
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
-def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None:
+def test_segments_contain_steps_that_can_share(steps: list[Step], policy: Policy) -> None:
     """A segment has one mode, an enum value only at its end, and no more statements than the limit."""
     for segment in make_segments(steps, policy):
         assert {segment.mode} == {step.analysis.mode for step in segment.steps}
@@ -683,7 +683,7 @@ def test_segments_hold_what_may_share(steps: list[Step], policy: Policy) -> None
 @must_reach(neighbours=10, neighbours_too_large=4)
 @settings(max_examples=300)
 @given(STEPS, POLICIES)
-def test_segments_are_as_few_as_may_be(steps: list[Step], policy: Policy) -> None:
+def test_segments_are_as_few_as_possible(steps: list[Step], policy: Policy) -> None:
     """If migrations may share, two adjacent segments cannot be merged."""
     total = sum(len(step.analysis.statements) for step in steps)
     may_share = policy.atomicity is Atomicity.RUN or (

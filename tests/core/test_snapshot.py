@@ -57,7 +57,7 @@ def names(snapshots: list[Snapshot]) -> list[str]:
         ("deleting", SnapshotProgress.FAILED),
     ],
 )
-def test_status_says_how_far_a_snapshot_is(status: str, expected: SnapshotProgress) -> None:
+def test_status_gives_the_progress_of_a_snapshot(status: str, expected: SnapshotProgress) -> None:
     """A status that is neither available nor failed means that the snapshot is still waited for."""
     assert expected == make("a", status=status).progress
 
@@ -87,7 +87,7 @@ def test_database_without_a_version_is_tagged_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["a#b", "größe", "x" * 300, "a\tb"])
-def test_name_that_no_tag_may_hold_keeps_a_digest(name: str) -> None:
+def test_name_that_does_not_fit_into_a_tag_is_replaced_by_a_digest(name: str) -> None:
     """A name that RDS refuses in a tag is replaced, and a digest keeps it unique."""
     endpoint = Endpoint("db.example", 5432, name)
     other = Endpoint("db.example", 5432, name.replace("#", "$").replace("ö", "ä") + "y")
@@ -132,7 +132,7 @@ def test_snapshot_of_anything_else_is_not_gone_on_with(snapshot: Snapshot) -> No
     assert find_asked_for([snapshot], TAGS, NOW) is None
 
 
-def test_snapshot_that_is_being_taken_has_no_age_limit() -> None:
+def test_unfinished_snapshot_has_no_age_limit() -> None:
     """A snapshot in progress is reused at any age: a new one would restart the wait."""
     slow = make("a", minutes=600, status="creating")
     assert slow == find_asked_for([slow], TAGS, NOW)
@@ -170,6 +170,6 @@ def test_failed_ones_go_and_begun_ones_stay() -> None:
         make("a", tags={}, status="failed"),
     ],
 )
-def test_what_is_not_of_this_databases_runs_is_never_deleted(foreign: Snapshot) -> None:
+def test_snapshots_of_other_origin_are_never_deleted(foreign: Snapshot) -> None:
     """Automated snapshots, foreign ones and those of other databases are never deleted."""
     assert [] == find_surplus([foreign], TAGS, "lockgate-taken", 1)

@@ -132,7 +132,7 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("sql", "expected"), EDGES)
-def test_split_leaves_out_what_is_empty(sql: str, expected: list[str]) -> None:
+def test_split_leaves_out_empty_statements(sql: str, expected: list[str]) -> None:
     """Empty statements, white space and the BOM are dropped; semicolons in parentheses do not split."""
     assert split(sql) == expected
 
@@ -168,7 +168,7 @@ def test_split_keeps_the_body_of_a_routine_together(body: str) -> None:
         ("select begin atomic; end; x", ["select begin atomic", "end", "x"]),
     ],
 )
-def test_split_knows_bodies_in_routines_only(sql: str, expected: list[str]) -> None:
+def test_split_reads_bodies_only_in_routines(sql: str, expected: list[str]) -> None:
     """Outside CREATE FUNCTION and CREATE PROCEDURE, BEGIN and ATOMIC have no special meaning."""
     assert split(sql) == expected
 
@@ -185,7 +185,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize(("sql", "expected"), COPIES)
-def test_split_takes_the_data_of_copy(sql: str, expected: str) -> None:
+def test_split_includes_the_data_of_copy(sql: str, expected: str) -> None:
     r"""The data of COPY … FROM STDIN are the lines up to ``\.``, whatever they contain."""
     copy, after = split_statements(sql)
     assert copy.copy_data is not None
@@ -204,7 +204,7 @@ def test_split_takes_the_data_of_copy(sql: str, expected: str) -> None:
         "select * from stdin",
     ],
 )
-def test_split_takes_no_data_where_none_is_sent(sql: str) -> None:
+def test_split_includes_no_data_where_none_is_sent(sql: str) -> None:
     """A COPY to the client, from a file or from a query has no data."""
     assert [None] == [one.copy_data for one in split_statements(f"{sql};\n")]
 
@@ -527,7 +527,7 @@ def test_classify_reads_the_tokens(sql: str, expected: str) -> None:
     assert [expected] == classes(sql)
 
 
-def test_classify_says_why_a_statement_runs_alone() -> None:
+def test_classify_gives_the_reason_why_a_statement_runs_alone() -> None:
     """The reason is PostgreSQL's own sentence."""
     sql = "create unique index concurrently on t (a)"
     found = classify(sql, split_statements(sql)[0])
@@ -619,7 +619,7 @@ def test_spell_tokens_sees_a_change(one: str, other: str) -> None:
     assert normalize_tokens(one) != normalize_tokens(other)
 
 
-def test_spell_tokens_spells_each_token_once() -> None:
+def test_normalized_text_contains_each_token_once() -> None:
     """The normalized text is frozen, because stored checksums depend on it."""
     sql = "INSERT INTO T VALUES (E'A', 1.50) -- c\n; copy T from STDIN;\n1\tX\n\\.\n"
     expected = ["insert", "into", "t", "values", "(", "E'A'", ",", "1.50", ")", ";"]

@@ -334,7 +334,7 @@ def test_redact_never_raises(sql: str) -> None:
 @must_reach(quote=8, backslash=8)
 @given(st.lists(st.sampled_from("abc'\\;\n \"$-"), max_size=12).map("".join))
 @settings(max_examples=300)
-def test_redact_hides_what_is_quoted(text: str) -> None:
+def test_redact_hides_quoted_text(text: str) -> None:
     """A secret is never shown, with any quoting, cut off at any place, and with any string setting."""
     quoted = text.replace("'", "''")
     reached("quote", when="'" in text)

@@ -197,7 +197,7 @@ def test_classifier_agrees_with_the_server(prepared: Database) -> None:
     assert {sql: state for sql, state in states.items() if state not in {NO_ERROR, *refusals}} == {}
 
 
-def test_some_refusals_only_the_server_knows(prepared: Database) -> None:
+def test_some_refusals_come_only_from_the_server(prepared: Database) -> None:
     """Some statements depend on a table or procedure: classified as shared, refused by the server."""
     connection = prepared.connect()
     version = major_version(connection)
@@ -233,7 +233,7 @@ STATUS_AFTER = {
 
 
 @pytest.mark.parametrize(("sql", "control"), CONTROLS)
-def test_control_leaves_the_session_as_its_kind_says(
+def test_control_statement_leaves_the_session_as_its_kind_states(
     database: Database, sql: str, control: Control
 ) -> None:
     """After each kind of control, the session is in a transaction, or not, as the kind promises."""

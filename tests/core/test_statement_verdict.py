@@ -68,14 +68,14 @@ def found(*indexes: Index, table: int | None = 5) -> CatalogFacts:
         (NAMED, found(table=None), NOTHING_THERE, Verdict.CANNOT_KNOW),
     ],
 )  # fmt: skip
-def test_index_is_told_by_its_oid_and_its_shape(
+def test_index_is_recognised_by_its_oid_and_shape(
     question: Verification, found: CatalogFacts, before: RecordedFacts | None, verdict: Verdict
 ) -> None:
     """A new index of the requested shape is the statement's own: done if valid, else dropped."""
     assert verdict == decide(question, found, before).verdict
 
 
-def test_invalid_indexes_of_others_are_told_from_those_of_the_statement() -> None:
+def test_invalid_indexes_of_others_are_distinguished_from_those_of_the_statement() -> None:
     """An index that existed before or has another shape is not the statement's; one in progress is."""
     strange = replace(BROKEN, oid=12, name="x")
     seen = found(strange, replace(BUILDING, oid=13), replace(BROKEN, oid=14, name="y"))
@@ -87,7 +87,7 @@ def test_invalid_indexes_of_others_are_told_from_those_of_the_statement() -> Non
     assert [12, 14] == [one.oid for one in find_other_invalid(NAMELESS, seen, None)]
 
 
-def test_what_a_rebuild_has_left_is_its_own_whatever_its_name() -> None:
+def test_leftover_of_a_rebuild_is_recognised_under_any_name() -> None:
     """A copy left by REINDEX belongs to the statement, whatever its name."""
     copy = replace(BROKEN, oid=12, name="t_v_ccnew")
     reindex = Verification(Question.REINDEXED, name="t")
@@ -150,7 +150,7 @@ SAME = RecordedFacts(3, 5)
         (Question.AUTHOR, CatalogFacts(is_there=True), None, Verdict.RUN),
     ],
 )  # fmt: skip
-def test_answer_says_what_to_do(
+def test_answer_decides_what_to_do(
     question: Question, found: CatalogFacts, before: RecordedFacts | None, verdict: Verdict
 ) -> None:
     """The verdict depends on recorded oids, not on names alone."""

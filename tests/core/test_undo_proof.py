@@ -100,7 +100,7 @@ def test_what_others_did_since_is_found(
     assert found == unproved.why
 
 
-def test_transaction_whose_number_may_have_come_again_proves_nothing() -> None:
+def test_transaction_whose_number_may_be_reused_proves_nothing() -> None:
     """A transaction older than 2^31 numbers proves nothing, because catalogs keep 32 bits."""
     assert Unproved("the run", "is too long ago") == check_start(FACTS, NOW, XID + (1 << 31) + 1)
 

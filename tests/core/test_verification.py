@@ -119,7 +119,7 @@ def test_concurrent_reindex_names_what_it_rebuilds(
 @pytest.mark.parametrize(
     "sql", ["REINDEX TABLE t", "REINDEX (VERBOSE) SCHEMA app", "REINDEX INDEX i"]
 )
-def test_reindex_that_is_not_concurrent_leaves_nothing(sql: str) -> None:
+def test_plain_reindex_leaves_nothing(sql: str) -> None:
     """A REINDEX without CONCURRENTLY is harmless to repeat and leaves nothing behind."""
     assert HARMLESS == verify(sql)
 
@@ -150,6 +150,6 @@ def test_query_of_the_author_is_found_as_the_format_finds_markers(marker: str, e
         "-- migrate:verify\nCALL p()",
     ],
 )
-def test_query_counts_on_a_line_of_its_own_above_the_statement(sql: str) -> None:
+def test_query_counts_on_its_own_line_above_the_statement(sql: str) -> None:
     """Elsewhere than on its own line above the statement, the marker has no effect."""
     assert UNKNOWN == verify(sql)

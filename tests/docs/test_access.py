@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PAGE = "docs/access.md"
 
 
-def test_functions_may_do_what_the_page_says() -> None:
+def test_functions_have_the_permissions_on_the_page() -> None:
     """The actions in the table are those of the template and of the default settings."""
     rows = [
         [cell.strip("`") for cell in row]

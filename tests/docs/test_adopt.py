@@ -87,7 +87,7 @@ def test_outputs_that_a_page_takes_are_the_templates() -> None:
 # The image and the layer.
 
 
-def test_image_is_built_as_the_page_says() -> None:
+def test_image_is_built_by_the_commands_on_the_page() -> None:
     """The Dockerfile and the build argument exist."""
     commands = list_commands(CONTAINER, "docker")
     dockerfile = (ROOT / "infra/Dockerfile").read_text("utf-8")
@@ -100,7 +100,7 @@ def test_image_is_built_as_the_page_says() -> None:
         assert f"\nARG {options['--build-arg'].partition('=')[0]}\n" in dockerfile
 
 
-def test_layer_is_built_as_the_page_says() -> None:
+def test_layer_is_built_by_the_commands_on_the_page() -> None:
     """The build command is valid, and the page publishes the file that it writes."""
     ((_, script, *arguments),) = list_commands(CONTAINER, "python")
     options = build._read_arguments(arguments)
@@ -135,7 +135,7 @@ def test_handler_of_ones_own_calls_ours(monkeypatch: pytest.MonkeyPatch) -> None
 # Costs and limits.
 
 
-def test_costs_count_what_is_made() -> None:
+def test_costs_count_the_created_resources() -> None:
     """The page states the actual numbers of alarms and metrics."""
     alarms = [one for one in TEMPLATE["Resources"].values() if one["Type"].endswith("::Alarm")]
     always = [one for one in alarms if "Condition" not in one]

@@ -54,7 +54,7 @@ def test_everything_is_inside_of_the_picture(source: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_under_it(scheme: str) -> None:
+def test_text_contrasts_with_its_background(scheme: str) -> None:
     """Text has a contrast of at least 4.5 to 1 on each fill, on light and dark pages."""
     rules = read_colours(draw._STYLE)
     if scheme == "dark":

@@ -71,7 +71,7 @@ def list_pairs(word: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_is_of_a_kind_that_is_tested(page: str) -> None:
+def test_every_kind_of_block_is_tested(page: str) -> None:
     """Each fenced block is of a kind that a test below checks."""
     strange = [
         (block.line, block.language, block.words)
@@ -176,7 +176,7 @@ def test_policy_allows_to_invoke_and_no_more(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", list_blocks("json", "statemachine"))
-def test_state_machine_knows_every_error(block: Block) -> None:
+def test_state_machine_handles_every_error(block: Block) -> None:
     """Each public error is caught and has at most one retry rule, and the command is valid."""
     migrate = json.loads(block.text)["States"]["Migrate"]
     payload = {

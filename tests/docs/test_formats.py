@@ -101,7 +101,7 @@ def test_every_phrase_of_a_refusal_has_an_example_here() -> None:
 
 
 @pytest.mark.parametrize(("phrase", "files"), REFUSED.items())
-def test_refusal_says_what_the_page_quotes(
+def test_refusal_is_as_quoted_on_the_page(
     phrase: str, files: dict[str, bytes | str], tmp_path: Path
 ) -> None:
     """Each quoted phrase occurs in the message of a refusal."""

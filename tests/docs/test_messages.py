@@ -187,7 +187,7 @@ NOT_CAUSED = [
 ]
 
 
-def test_every_quotation_is_looked_at() -> None:
+def test_every_quotation_is_checked() -> None:
     """Each quotation on the page is either compared below or listed above."""
     codes = re.findall(r"^### `([\w-]+)`$", read_page(PAGE), re.MULTILINE)
     quoted = {(code, place) for code in codes for place in range(len(find_quotes(code)))}
@@ -197,7 +197,7 @@ def test_every_quotation_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("code", "place", "cause"), QUOTED, ids=[f"{code}-{place}" for code, place, _ in QUOTED]
 )
-def test_quoted_message_is_what_is_printed(
+def test_quoted_message_equals_the_printed_one(
     code: str, place: int, cause: Callable[[Project], Report], project: Project
 ) -> None:
     """The printed message equals the quotation, including the sentence on the database's state."""

@@ -117,7 +117,7 @@ def test_every_output_is_compared(page: str) -> None:
 @pytest.mark.parametrize(
     ("page", "place"), [(page, place) for page in SHOWN for place in range(len(SHOWN[page]))]
 )
-def test_output_is_what_is_printed(page: str, place: int, project: Project) -> None:
+def test_output_equals_the_printed_one(page: str, place: int, project: Project) -> None:
     """The shown output, or part of an output, is printed word for word."""
     report = SHOWN[page][place](project)
     lines = describe_report(report.to_json(), None, folder="migrations")
@@ -125,7 +125,7 @@ def test_output_is_what_is_printed(page: str, place: int, project: Project) -> N
     assert make_comparable(find_outputs(page)[place]) in make_comparable(printed)
 
 
-def test_message_in_the_example_report_is_what_is_printed(project: Project) -> None:
+def test_message_in_the_example_report_equals_the_printed_one(project: Project) -> None:
     """The example report has the message and hint that its migrations cause."""
     example = json.loads(
         read_page("docs/report.md").partition("```json report\n")[2].split("```")[0]

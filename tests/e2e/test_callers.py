@@ -69,7 +69,7 @@ def read_event(name: str) -> Any:
     return json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
 
 
-def test_every_caller_hears_of_its_run(deployed: Deployed) -> None:
+def test_every_caller_is_answered(deployed: Deployed) -> None:
     """One process handles the stored events of all callers, and each gets its own kind of answer."""
     job, hook = read_event("codepipeline"), read_event("codedeploy")
     deployed.api.waiting |= {job["CodePipeline.job"]["id"], hook["LifecycleEventHookExecutionId"]}
@@ -95,7 +95,7 @@ def test_every_caller_hears_of_its_run(deployed: Deployed) -> None:
     assert "SENTINEL" not in deployed.logs
 
 
-def test_framework_hears_of_its_run(deployed: Deployed) -> None:
+def test_framework_is_answered(deployed: Deployed) -> None:
     """Behind CDK's Provider framework the function returns the answer."""
     with deployed.start(LOCKGATE_CFN_RESPONSE="return") as runtime:
         created = deployed.invoke(runtime, read_event("cloudformation_create"))

@@ -111,7 +111,7 @@ def test_statement_that_outlives_the_invocation_is_cancelled(function: Function)
     assert not invocation.timed_out
 
 
-def test_run_goes_on_in_a_further_invocation_and_is_answered_once(
+def test_run_continues_in_another_invocation_and_is_answered_once(
     function: Function, service: LambdaService, bucket: Bucket
 ) -> None:
     """Out of time, the function invokes itself with the same event, and the last invocation answers."""
@@ -131,7 +131,7 @@ def test_run_goes_on_in_a_further_invocation_and_is_answered_once(
     assert function.tables() == ["accounts", "more", "orders"]
 
 
-def test_run_that_may_not_invoke_itself_is_answered_at_once(
+def test_run_without_permission_to_invoke_itself_is_answered_at_once(
     function: Function, service: LambdaService, bucket: Bucket
 ) -> None:
     """Without the permission to invoke itself, the function answers immediately."""

@@ -109,7 +109,7 @@ def test_unknown_action_is_a_function_error(function: Function) -> None:
     assert function.tables() == []
 
 
-def test_test_event_of_the_console_is_no_migration(function: Function) -> None:
+def test_test_event_of_the_console_runs_no_migration(function: Function) -> None:
     """The console's default test event is refused."""
     with function.start() as runtime:
         invocation = runtime.invoke({"key1": "value1", "key2": "value2", "key3": "value3"})

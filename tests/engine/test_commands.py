@@ -69,14 +69,14 @@ def test_up_with_something_pending_works_under_the_lock() -> None:
     assert decision.stage.earlier.plan.has_pending
 
 
-def test_up_that_was_settled_by_the_first_look_asks_nothing() -> None:
+def test_up_settled_by_the_first_look_reads_nothing() -> None:
     """If the first look settled the request, up reads neither files nor history."""
     decided = decide(Action.UP, make_facts(is_settled=True))
     assert (FreeDeadLock(ApplyPending()), []) == (decided.decision, decided.asked)
 
 
 @pytest.mark.parametrize("rollback", [Rollback.RUN, Rollback.DEPLOY])
-def test_up_behind_newer_versions_brings_back_if_settings_say_so(rollback: Rollback) -> None:
+def test_up_undoes_newer_versions_if_the_setting_allows_it(rollback: Rollback) -> None:
     """If the settings allow it, up on a newer database undoes the newer versions under the lock."""
     facts = make_facts("1", "2", "9", probe=HISTORY_EXISTS)
     answers = {Need.EVIDENCE: RecordedRuns(has_run=True, actions={"r": "up"})}
@@ -86,7 +86,7 @@ def test_up_behind_newer_versions_brings_back_if_settings_say_so(rollback: Rollb
     assert kinds[rollback] is type(decision)
 
 
-def test_up_says_why_newer_versions_are_not_brought_back() -> None:
+def test_up_reports_why_newer_versions_are_not_undone() -> None:
     """A warning explains why newer versions are not undone when this package never ran here."""
     facts = make_facts("1", "2", "9", probe=HISTORY_EXISTS)
     answers = {Need.EVIDENCE: RecordedRuns(has_run=False, actions={"r": "up"})}
@@ -124,14 +124,14 @@ def test_up_refuses_drift_before_it_asks_about_a_first_run() -> None:
 
 @pytest.mark.parametrize("action", [Action.PLAN, Action.VALIDATE])
 @pytest.mark.parametrize(("applied", "status"), [((), "planned"), (("1", "2"), "up_to_date")])
-def test_look_concludes_with_what_is_pending(
+def test_first_look_ends_with_what_is_pending(
     action: Action, applied: tuple[str, ...], status: str
 ) -> None:
     """Plan and validate report the pending migrations without taking the lock."""
     assert Conclude(Status(status)) == decide(action, make_facts(*applied)).decision
 
 
-def test_status_names_the_holder_and_who_wrote_the_history() -> None:
+def test_status_names_the_holder_and_the_actions_in_the_history() -> None:
     """Status reports the lock's holder and the actions of past runs, and refuses nothing."""
     facts = make_facts("1", probe=HISTORY_EXISTS)
     holder = make_holder()
@@ -214,7 +214,7 @@ def test_amendment_whose_answer_was_lost_is_not_decided_again() -> None:
 # Under the lock.
 
 
-def test_plan_of_before_the_lock_holds_if_the_history_is_the_same() -> None:
+def test_plan_made_before_the_lock_is_used_if_the_history_is_the_same() -> None:
     """The plan made before the lock is reused if the history is unchanged, and made anew otherwise."""
     facts = make_facts()
     decision = decide(Action.UP, facts).decision
@@ -247,7 +247,7 @@ def test_failed_migration_has_the_run_undone(
     assert (UndoOwn(error) if is_undone else error) == followed
 
 
-def test_undo_that_fails_says_so_and_keeps_the_first_error() -> None:
+def test_failed_undo_is_reported_with_the_first_error() -> None:
     """If the undo fails, the first error is reported with the undo's reason and hint."""
     error = MigrationStepFailed(Failure("2 b", "no"), is_down=False)
     refused = UndoRefused("No way back.", hint="Write one.")
@@ -259,7 +259,7 @@ def test_undo_that_fails_says_so_and_keeps_the_first_error() -> None:
 
 
 @pytest.mark.parametrize("reverted", [[], ["9"]])
-def test_rollback_that_is_refused_goes_on_with_what_is_pending(reverted: list[str]) -> None:
+def test_refused_undo_of_newer_versions_continues_with_pending_ones(reverted: list[str]) -> None:
     """If bringing the database back is refused, the run continues with the pending migrations."""
     failure = make_failure(UndoRefused("No way back."), reverted=reverted)
     assert ApplyPending(None, is_back=bool(reverted)) == follow(BringBack(), failure)
@@ -271,14 +271,14 @@ def test_rollback_whose_undo_failed_applies_nothing() -> None:
     assert Status.UP_TO_DATE == follow(BringBack(), make_failure(error))
 
 
-def test_rollback_that_is_done_does_not_fail_on_drift() -> None:
+def test_finished_undo_of_newer_versions_ignores_drift() -> None:
     """After bringing the database back, drift does not fail the run."""
     drift = DriftDetected("Migration 1 was edited.")
     assert Status.ROLLED_BACK == follow(BringBack(), make_failure(drift, reverted=["9"]))
     assert drift is follow(BringBack(), make_failure(drift))
 
 
-def test_time_that_is_over_ends_a_rollback() -> None:
+def test_deadline_ends_the_undo_of_newer_versions() -> None:
     """Running out of time while bringing the database back ends the run."""
     error = RunIncomplete("Over.")
     assert error is follow(BringBack(), make_failure(error))
@@ -293,7 +293,7 @@ def test_time_that_is_over_ends_a_rollback() -> None:
         (UndoSelected(), [], Status.UP_TO_DATE),
     ],
 )
-def test_stage_that_is_over_ends_with(stage: Stage, done: list[str], status: Status) -> None:
+def test_finished_stage_ends_with(stage: Stage, done: list[str], status: Status) -> None:
     """The final status reflects what the run did."""
     assert status is stage.after_success(make_state(done=done))
 

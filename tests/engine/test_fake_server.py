@@ -63,7 +63,7 @@ def apply_all(server: Database, lock: HeldLock) -> list[FinishedMigration]:
     return done
 
 
-def test_first_look_says_what_is_there(server: Database) -> None:
+def test_first_look_reports_the_contents(server: Database) -> None:
     """The first look reports that the tables exist and that the lock is free."""
     probe = server.probe()
     assert (True, False) == (probe.has_history, probe.is_held)

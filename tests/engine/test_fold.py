@@ -49,7 +49,7 @@ def test_run_that_has_not_started_is_refused_with_what_is_known() -> None:
     assert (Status.INCOMPLETE, None) == (report.status, report.action)
 
 
-def test_run_at_work_shows_what_is_done_and_claims_nothing_more() -> None:
+def test_active_run_shows_what_is_done_and_claims_nothing_else() -> None:
     """A report of a run at work lists applied migrations; the state of the database is unknown."""
     log = make_log(STARTED, SEEN, READ, events.Applied(FinishedMigration("1", 5, NOW)))
     report = report_so_far(log, "r", OVER, AT_WORK)
@@ -69,7 +69,7 @@ def test_events_of_a_phase_add_up() -> None:
     assert {"connect": 7} == make_report(log, Status.UP_TO_DATE, None).timings
 
 
-def test_snapshot_stays_as_it_was() -> None:
+def test_snapshot_stays_unchanged() -> None:
     """A snapshot does not contain later events."""
     log = make_log(STARTED)
     snapshot = log.snapshot()

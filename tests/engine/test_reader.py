@@ -29,7 +29,7 @@ def make_reader(action: Action) -> Reader:
 
 
 @pytest.mark.parametrize("action", Action)
-def test_what_is_not_declared_is_not_read(action: Action) -> None:
+def test_undeclared_need_is_not_read(action: Action) -> None:
     """Reading more than the command declares fails."""
     undeclared = set(Need) - NEEDS[action] - {Need.FILES}
     for need in undeclared:
@@ -37,7 +37,7 @@ def test_what_is_not_declared_is_not_read(action: Action) -> None:
             make_reader(action).read(Ask(need))
 
 
-def test_what_is_declared_is_read() -> None:
+def test_declared_need_is_read() -> None:
     """A declared need is read from the server."""
     assert () == make_reader(Action.HISTORY).read(Ask(Need.RUNS, 20))
     assert {} == make_reader(Action.STATUS).read(Ask(Need.ACTIONS))

@@ -100,7 +100,7 @@ def test_pauses_double_up_to_ten_seconds() -> None:
         (HELD, "The run stopped before it was done: SIGTERM."),
     ],
 )
-def test_stop_says_how_far_the_run_had_come(phase: Phase, message: str) -> None:
+def test_stop_reports_how_far_the_run_came(phase: Phase, message: str) -> None:
     """The message states how far the run came and what interrupted it."""
     assert message == make_stop(phase, "SIGTERM").message
 
@@ -119,7 +119,9 @@ def test_stop_names_the_statement_that_was_cancelled() -> None:
     ("phase", "hint"),
     [(BEFORE, "Invoke again."), (HELD, "Invoke again: the run goes on where it stopped.")],
 )
-def test_unreachable_says_how_often_it_broke(phase: Phase, hint: str) -> None:
+def test_unreachable_database_reports_the_number_of_broken_connections(
+    phase: Phase, hint: str
+) -> None:
     """The message gives the number of losses and the last reason."""
     error = make_unreachable(phase, 4, "reset by peer")
     assert ("The connection broke 4 times: reset by peer.", hint) == (error.message, error.hint)

@@ -66,7 +66,7 @@ def test_connection_that_breaks_again_and_again_is_given_up(fake: FakeRun) -> No
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_connection_that_breaks_under_the_lock_takes_it_up(fake: FakeRun, when: str) -> None:
+def test_connection_broken_under_the_lock_is_replaced(fake: FakeRun, when: str) -> None:
     """After a connection lost under the lock, the history shows what must not be repeated."""
     getattr(fake.server, when)["apply"] = [LOST]
     report = fake.run()
@@ -106,7 +106,7 @@ def test_end_that_cannot_be_recorded_leaves_the_lock(fake: FakeRun) -> None:
     assert [{"reason": "the connection broke again and again"}] == fake.emitted("lock_left_behind")
 
 
-def test_connection_that_breaks_while_the_end_is_taken_up_leaves_the_lock(fake: FakeRun) -> None:
+def test_connection_broken_while_retaking_the_lock_leaves_it(fake: FakeRun) -> None:
     """A connection lost while recovering the lock at the end is not retried."""
     fake.server.before |= {"finish": [LOST], "recover": [LOST]}
     assert Status.FAILED is fake.run().status
@@ -140,7 +140,7 @@ def test_end_that_cannot_be_recorded_is_explained(
 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "40P01"])
-def test_step_that_found_somebody_in_the_way_is_tried_again(fake: FakeRun, sqlstate: str) -> None:
+def test_blocked_segment_is_retried(fake: FakeRun, sqlstate: str) -> None:
     """A step that meets a lock conflict is retried."""
     fake.server.before["apply"] = [fail_with(sqlstate), fail_with(sqlstate)]
     assert Status.APPLIED is fake.run().status
@@ -156,7 +156,7 @@ def test_step_is_tried_as_often_as_the_settings_say(fake: FakeRun) -> None:
     assert 3 == fake.server.calls.count("apply")
 
 
-def test_segment_that_is_too_much_is_split(fake: FakeRun) -> None:
+def test_segment_that_is_too_large_is_split(fake: FakeRun) -> None:
     """A segment too large for the server is split, and both migrations are applied."""
     fake.server.before["apply"] = [fail_with("53200")]
     assert Status.APPLIED is fake.run().status
@@ -177,7 +177,7 @@ def test_failed_step_ends_the_run_with_its_state(fake: FakeRun) -> None:
     assert ["failed"] == [outcome["status"] for outcome in fake.server.outcomes]
 
 
-def test_failure_after_a_commit_says_why_nothing_was_undone(fake: FakeRun) -> None:
+def test_failure_after_a_commit_reports_why_nothing_was_undone(fake: FakeRun) -> None:
     """If the undo cannot be proved, the first migration stays and the message gives the reason."""
     fake.server.before["apply"] = [None, fail_with("42601", "2 b")]
     report = fake.run(**ALONE)
@@ -188,7 +188,7 @@ def test_failure_after_a_commit_says_why_nothing_was_undone(fake: FakeRun) -> No
     assert ["1"] == applied(fake)
 
 
-def test_time_that_is_over_stops_before_the_next_segment(fake: FakeRun) -> None:
+def test_deadline_stops_before_the_next_segment(fake: FakeRun) -> None:
     """When time is over, the run stops before the next segment and keeps what it applied."""
     fake.interrupt_after("migration_applied", "SIGTERM")
     report = fake.run(**ALONE)

@@ -109,7 +109,7 @@ def disturb(project: Project, proxy: Proxy, victim: list[int] | None) -> None:
 @pytest.mark.parametrize("moment", list(Moment))
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", FORMATS)
-def test_copied_rows_are_there_once_whatever_disturbs_the_run(
+def test_copied_rows_exist_once_after_any_disturbance(
     server: EmbeddedServer,
     tmp_path: Path,
     name: str,

@@ -95,7 +95,7 @@ def choose_middle(messages: int) -> range:
 
 @pytest.mark.parametrize("moment", list(Moment))
 @pytest.mark.parametrize(("setter", "is_plain"), SETTERS.values(), ids=SETTERS)
-def test_script_that_set_its_session_never_goes_on_elsewhere(
+def test_script_that_set_its_session_never_continues_in_another(
     server: EmbeddedServer,
     tmp_path: Path,
     setter: str,

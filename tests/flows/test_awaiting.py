@@ -221,7 +221,7 @@ def test_answer_is_sent_until_it_is_taken(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_answer_that_nobody_takes_is_an_error_and_comes_again(
+def test_undelivered_answer_is_an_error_and_the_event_is_repeated(
     function: Function, caller: Waiting
 ) -> None:
     """After five attempts the function fails, so Lambda redelivers the event, which then succeeds."""
@@ -258,7 +258,7 @@ def test_defect_anywhere_is_answered(
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_interruption_is_answered_and_goes_on(
+def test_interruption_is_answered_and_raised_again(
     function: Function, caller: Waiting, kind: type[BaseException]
 ) -> None:
     """An interruption ends the process, but only after the answer."""
@@ -312,7 +312,7 @@ def test_function_without_its_package_answers(function: Function, caller: Waitin
 # Time.
 
 
-def test_answer_comes_in_time_though_python_hangs(
+def test_answer_arrives_in_time_while_python_hangs(
     function: Function, caller: Waiting, tmp_path: Path
 ) -> None:
     """If a Python migration hangs, a second thread answers in time and the migration never commits."""
@@ -336,7 +336,7 @@ def test_answer_comes_in_time_though_python_hangs(
     assert [("1", "applied")] == function.project.history()
 
 
-def test_run_longer_than_an_invocation_goes_on_in_further_ones(
+def test_run_longer_than_an_invocation_continues_in_others(
     function: Function, caller: Waiting
 ) -> None:
     """The run continues in further invocations, applies each migration once, and is answered once."""
@@ -445,7 +445,9 @@ def test_second_delivery_leaves_the_answer_to_the_first(
     assert [0, 0] == function.failures_measured()
 
 
-def test_another_event_hears_that_the_database_is_busy(function: Function, caller: Waiting) -> None:
+def test_another_event_is_told_that_the_database_is_busy(
+    function: Function, caller: Waiting
+) -> None:
     """A run answers only its own event; another event fails, and its reason names the holder."""
     event = caller.make_event()
     gate, first = hold_lock(function, event)
@@ -502,7 +504,7 @@ def test_run_that_cannot_be_handed_on_is_answered(
     indirect=["caller"],
     ids=["codepipeline", "codedeploy"],
 )
-def test_function_that_may_not_answer_says_what_it_lacks(
+def test_function_without_permission_to_answer_names_it(
     function: Function, caller: Waiting, name: str, permission: str
 ) -> None:
     """A missing permission is not retried, and the error names it."""

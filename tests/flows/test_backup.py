@@ -137,7 +137,7 @@ def test_empty_database_is_not_backed_up(
     assert before == rds.calls.total()
 
 
-def test_run_waits_for_one_snapshot_over_as_many_invocations_as_it_takes(
+def test_run_waits_for_one_snapshot_over_several_invocations(
     shop: Project, rds: ScriptedRds, clock: ManualClock
 ) -> None:
     """An invocation that runs out of time changes nothing and frees the lock; the next one continues."""
@@ -158,7 +158,7 @@ def test_run_waits_for_one_snapshot_over_as_many_invocations_as_it_takes(
 
 
 @pytest.mark.parametrize("trouble", ["failed snapshot", "blue/green deployment"])
-def test_run_that_is_refused_has_changed_nothing(
+def test_refused_run_has_changed_nothing(
     shop: Project, rds: ScriptedRds, clock: ManualClock, trouble: str
 ) -> None:
     """A failed snapshot or a blue/green deployment refuses the run without changing anything."""

@@ -102,7 +102,7 @@ def make_event(kind: str, **more: Any) -> Event:
     }
 
 
-def test_resource_behind_the_framework_lives(
+def test_lifecycle_of_a_resource_through_the_framework(
     function: Function, framework: ProviderFramework
 ) -> None:
     """Create and Update migrate and keep the same id; Delete returns it and changes nothing."""
@@ -122,7 +122,7 @@ def test_resource_behind_the_framework_lives(
 
 
 @pytest.mark.parametrize("variables", [{"LOCKGATE_TLS": "perhaps"}, {"LOCKGATE_MIGRATIONS": "no"}])
-def test_delete_succeeds_whatever_the_settings_are(
+def test_delete_succeeds_with_any_settings(
     function: Function, framework: ProviderFramework, variables: dict[str, str]
 ) -> None:
     """Delete succeeds even for an id that the framework invented after a failed Create."""
@@ -131,7 +131,7 @@ def test_delete_succeeds_whatever_the_settings_are(
     assert ("SUCCESS", "made-up") == (answer["Status"], answer["PhysicalResourceId"])
 
 
-def test_failure_behind_the_framework_is_readable(
+def test_failure_through_the_framework_is_readable(
     function: Function, framework: ProviderFramework
 ) -> None:
     """The reason begins with the migration, and the Delete of a failed Create is not passed on."""
@@ -144,7 +144,7 @@ def test_failure_behind_the_framework_is_readable(
     assert calls == len(function.results)
 
 
-def test_failing_update_behind_the_framework_keeps_its_id(
+def test_failing_update_through_the_framework_keeps_its_id(
     function: Function, framework: ProviderFramework
 ) -> None:
     """A failed Update keeps its id, so CloudFormation rolls back without deleting the resource."""

@@ -49,7 +49,7 @@ def gate(function: Function) -> Gate:
 
 
 @pytest.mark.parametrize("change", [{"RequestId": "two"}, {"LogicalResourceId": "Other"}, {}])
-def test_another_request_hears_that_the_database_is_busy(
+def test_another_request_is_told_that_the_database_is_busy(
     function: Function, caller: CloudFormation, gate: Gate, change: dict[str, str]
 ) -> None:
     """The holder answers only its own event; a repeated request with another URL gets its own answer."""
@@ -128,7 +128,7 @@ def test_rollback_that_overtakes_the_failed_update(
 # Deadlines.
 
 
-def test_emergency_comes_by_the_reserve_that_was_set(
+def test_emergency_answer_follows_the_reserve_setting(
     function: Function, caller: CloudFormation
 ) -> None:
     """The emergency answer is scheduled after the run must have stopped."""
@@ -180,7 +180,7 @@ def test_run_past_the_service_timeout_is_answered_in_time(
 # A framework that answers itself.
 
 
-def test_defect_is_readable_behind_a_framework(function: Function, caller: CloudFormation) -> None:
+def test_defect_is_readable_through_a_framework(function: Function, caller: CloudFormation) -> None:
     """In return mode, the reason that the framework shows is a readable sentence."""
 
     def fail(*_: object) -> None:

@@ -41,7 +41,7 @@ def job_ids(pipeline: Pipeline) -> list[str]:
 
 
 @pytest.mark.parametrize("parameters", [None, "  ", '{"action": "up"}'])
-def test_action_migrates_and_says_what_it_did(
+def test_action_migrates_and_reports_what_it_did(
     function: Function, pipeline: Pipeline, parameters: str | None
 ) -> None:
     """Without parameters the action is an up, and the pipeline gets a summary and variables."""
@@ -84,7 +84,7 @@ def test_run_is_recorded_with_job_and_execution(function: Function, pipeline: Pi
         ("history", "Nothing was done. The database has no version.", "up_to_date"),
     ],
 )
-def test_action_that_looks_changes_nothing(
+def test_read_only_action_changes_nothing(
     function: Function, pipeline: Pipeline, action: str, summary: str, status: str
 ) -> None:
     """A pipeline can plan before a manual approval without changing anything."""
@@ -177,7 +177,7 @@ def test_job_that_codepipeline_does_not_know_is_an_error(
 # Long runs.
 
 
-def test_run_longer_than_an_invocation_goes_on_in_further_jobs(
+def test_run_longer_than_an_invocation_continues_in_other_jobs(
     function: Function, pipeline: Pipeline
 ) -> None:
     """Each job reports the progress; only the last one ends the action and sets the variables."""
@@ -245,7 +245,7 @@ def test_run_whose_job_is_over_is_not_continued(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_token_that_cannot_be_told_fails_the_action(
+def test_unreadable_token_fails_the_action(
     function: Function, pipeline: Pipeline, api: AwsApi
 ) -> None:
     """If the continuation token cannot be sent, the action fails with the reason."""

@@ -131,7 +131,9 @@ def test_json_is_one_value_and_nothing_else(run: Callable[..., Outcome]) -> None
 
 
 @pytest.mark.usefixtures("behind")
-def test_run_is_recorded_with_who_asked(run: Callable[..., Outcome], function: Function) -> None:
+def test_run_is_recorded_with_its_requester(
+    run: Callable[..., Outcome], function: Function
+) -> None:
     """By default the requester is the user; the CI job's id is stored in the caller's reference."""
     function.set(LOGNAME="ada", USER="ada")
     run("--execution", "https://ci.example.com/builds/12", "--reason", "release 8")
@@ -354,7 +356,7 @@ def test_error_without_a_report_is_readable(
 
 
 @pytest.mark.parametrize("payload", [None, "done", {"statusCode": 200}, [], {"format": "x"}])
-def test_result_that_is_no_report_is_an_error(
+def test_result_that_is_not_a_report_is_an_error(
     run: Callable[..., Outcome], api: AwsApi, payload: Any
 ) -> None:
     """A result that is not a Lockgate report does not count as a success."""
@@ -395,7 +397,7 @@ NOT_STARTED = (
 
 
 @pytest.mark.parametrize("error_type", NOT_STARTED)
-def test_function_that_is_not_started_is_waited_for(
+def test_function_that_has_not_started_is_waited_for(
     run: Callable[..., Outcome],
     api: AwsApi,
     stub: Behind,
@@ -486,7 +488,7 @@ def test_function_that_cannot_be_invoked_is_readable(
     ("http_status", "error_type", "named"),
     [(500, "ServiceException", "ServiceException"), (0, "", "ConnectionClosedError")],
 )
-def test_answer_that_does_not_arrive_is_told_as_such(
+def test_missing_answer_is_reported_as_such(
     run: Callable[..., Outcome], api: AwsApi, http_status: int, error_type: str, named: str
 ) -> None:
     """If the answer is lost, the state is reported as unknown and the function is not called again."""
@@ -664,7 +666,7 @@ def test_defect_is_one_sentence_and_a_traceback_on_demand(
     assert "ZeroDivisionError: hush" in debugged.err
 
 
-def test_answer_that_takes_long_is_waited_for(run: Callable[..., Outcome], stub: Behind) -> None:
+def test_slow_answer_is_waited_for(run: Callable[..., Outcome], stub: Behind) -> None:
     """While the function works, nothing is sent a second time."""
     gate, answer = threading.Event(), stub.handle
 

@@ -95,7 +95,7 @@ def test_function_without_its_package_quotes_no_other_error() -> None:
     assert "hush" not in str(caught.value)
 
 
-def test_function_without_its_package_is_readable_behind_a_framework(
+def test_function_without_its_package_is_readable_through_a_framework(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In return mode the reason is raised, and Delete returns its id."""

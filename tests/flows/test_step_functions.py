@@ -122,7 +122,7 @@ def _make_resources(machine: Machine) -> None:
     machine.arn = created["stateMachineArn"]
 
 
-def test_machine_migrates_and_goes_on(machine: Machine, function: Function) -> None:
+def test_machine_migrates_and_continues(machine: Machine, function: Function) -> None:
     """The report is the state's output, and the run is recorded with the execution."""
     execution = machine.execute()
     assert "SUCCEEDED" == execution["status"]
@@ -170,7 +170,7 @@ def test_unreachable_database_is_waited_for(machine: Machine, function: Function
     assert [("1", "applied")] == function.project.history()
 
 
-def test_database_that_stays_unreachable_is_told(machine: Machine, function: Function) -> None:
+def test_lasting_unreachable_database_is_reported(machine: Machine, function: Function) -> None:
     """When the retries are used up, the topic gets the report."""
     function.set(LOCKGATE_DATABASE_URL="postgresql://u:p@127.0.0.1:1/x")
     execution = machine.execute()
@@ -179,7 +179,7 @@ def test_database_that_stays_unreachable_is_told(machine: Machine, function: Fun
     assert ("DatabaseUnreachable", "failed") == (subject, report["status"])
 
 
-def test_failure_that_no_retry_mends_calls_somebody(machine: Machine, function: Function) -> None:
+def test_permanent_failure_sends_a_notification(machine: Machine, function: Function) -> None:
     """The machine stops immediately, and the topic gets error class and report."""
     function.project.write({"2_broken.sql": "SELECT nonsense;\n"})
     execution = machine.execute()

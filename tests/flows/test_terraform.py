@@ -155,7 +155,7 @@ def test_change_that_terraform_does_not_know_is_refused(
 
 
 @pytest.mark.parametrize("tf", [None, "create", ["create"]])
-def test_tf_that_is_no_object_is_refused(
+def test_tf_that_is_not_an_object_is_refused(
     function: Function, terraform: Terraform, tf: object
 ) -> None:
     """A tf value that is not an object is refused with a clear message."""

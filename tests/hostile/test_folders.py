@@ -224,7 +224,7 @@ READ = {("", "1_a.sql"), ("", "1_a.py"), ("flyway", "V1__a.sql")}
 
 
 @pytest.mark.parametrize("thing", THINGS)
-def test_anything_that_is_no_file_is_refused(
+def test_anything_that_is_not_a_file_is_refused(
     read: Callable[..., Ending], end_readably: Callable[..., Ending], tmp_path: Path, thing: str
 ) -> None:
     """Special files, endless files and broken links are refused by name under any name that is read."""

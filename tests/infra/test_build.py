@@ -107,7 +107,7 @@ def test_package_can_be_imported_and_writes_nothing(unpacked: Path, compiler: Pa
     assert _list_tree(unpacked) == before
 
 
-def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler: Path) -> None:
+def test_byte_code_is_used_without_reading_the_source(unpacked: Path, compiler: Path) -> None:
     """Byte code is used without checking the source, which saves time at start-up."""
     for package_name in ("lockgate", "sqlalchemy", "pg8000"):
         (unpacked / package_name / "__init__.py").write_text("raise SystemError\n")
@@ -115,7 +115,7 @@ def test_byte_code_is_used_without_a_look_at_the_source(unpacked: Path, compiler
     assert _run(compiler, USE, unpacked) == "imported\n"
 
 
-def test_migration_may_import_what_has_no_byte_code(unpacked: Path, compiler: Path) -> None:
+def test_migration_can_import_modules_without_byte_code(unpacked: Path, compiler: Path) -> None:
     """A Python migration can import the ORM, which has no byte code."""
     code = "import sys; sys.path.insert(0, sys.argv[1]); import sqlalchemy.orm; print('imported')"
 
@@ -285,7 +285,7 @@ def test_compiler_of_another_version_is_refused(tmp_path: Path) -> None:
         build.find_compiler(str(other))
 
 
-def test_failure_is_told_on_standard_error(
+def test_failure_is_written_to_standard_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A failed command prints its hint to standard error."""

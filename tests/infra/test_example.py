@@ -71,7 +71,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_example_refers_to_nothing_that_is_not_made(example: Resolved) -> None:
+def test_example_refers_only_to_existing_resources(example: Resolved) -> None:
     """The example needs no parameter, and every reference is resolved."""
     assert ([], []) == (example.dangling, example.broken_rules)
 
@@ -142,7 +142,7 @@ def test_cluster_sleeps_and_keeps_its_data(example: Resolved) -> None:
     assert ("Snapshot", "Snapshot") == (cluster["DeletionPolicy"], cluster["UpdateReplacePolicy"])
 
 
-def test_function_answers_with_what_the_database_says(app: ModuleType) -> None:
+def test_function_answers_from_the_database(app: ModuleType) -> None:
     """The body contains the number that the Data API returns."""
     with Stubber(app.rds) as stub:
         answer = {"records": [[{"longValue": 3}]], "numberOfRecordsUpdated": 0}
@@ -152,7 +152,7 @@ def test_function_answers_with_what_the_database_says(app: ModuleType) -> None:
         )
 
 
-def test_function_says_when_to_ask_a_database_that_sleeps(app: ModuleType) -> None:
+def test_function_tells_when_to_retry_a_sleeping_database(app: ModuleType) -> None:
     """While the cluster resumes, the function answers 503 with Retry-After."""
     with Stubber(app.rds) as stub:
         stub.add_client_error("execute_statement", "DatabaseResumingException")

@@ -138,7 +138,7 @@ def test_package_of_the_deploy_before_does_not_expire(pipeline: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
 )
-def test_role_may_invoke_the_function_that_deploys_alone(template: str, role: str) -> None:
+def test_role_can_invoke_only_the_function_for_deploys(template: str, role: str) -> None:
     """A pipeline's role cannot invoke the function for operators."""
     properties = read_template(FOLDER / template)["Resources"][role]["Properties"]
     (policy,) = properties["Policies"]
@@ -157,7 +157,7 @@ def test_role_may_invoke_the_function_that_deploys_alone(template: str, role: st
 @pytest.mark.parametrize(
     ("template", "role"), [("codepipeline.yaml", "PipelineRole"), ("github-role.yaml", "Role")]
 )
-def test_role_may_read_why_a_stack_failed(template: str, role: str) -> None:
+def test_role_can_read_why_a_stack_failed(template: str, role: str) -> None:
     """The role can read stack events, which contain the reason of a failed deploy."""
     assert "cloudformation:DescribeStackEvents" in str(
         read_template(FOLDER / template)["Resources"]
@@ -238,7 +238,7 @@ def test_workflow_asks_for_the_function_by_an_output_that_exists(
     )
 
 
-def test_workflow_says_which_variables_it_needs(workflow: dict[str, Any]) -> None:
+def test_workflow_names_the_variables_that_it_needs(workflow: dict[str, Any]) -> None:
     """The comment at the top lists all variables, and no secret is used."""
     text = WORKFLOW.read_text("utf-8")
     said = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text.partition("\nname:")[0])

@@ -28,7 +28,7 @@ def read_certificate(path: Path) -> bytes:
     return content
 
 
-def test_each_root_has_the_name_under_which_it_is_looked_up() -> None:
+def test_each_root_has_the_name_that_openssl_looks_up() -> None:
     """Each file name is the subject hash by which OpenSSL looks up the root."""
     assert FOLDER == RDS_ROOTS
     for path in RDS_ROOTS.iterdir():

@@ -77,7 +77,7 @@ def test_programs_that_do_not_run_are_passed_over(tmp_path: Path) -> None:
     assert find_binaries([broken, whole]).version == "17.10"
 
 
-def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_binaries_are_reported_with_what_to_install(tmp_path: Path) -> None:
     """The error names the searched folder and the command that installs PostgreSQL."""
     with pytest.raises(SettingInvalid) as refusal:
         find_binaries([tmp_path])
@@ -88,7 +88,7 @@ def test_nothing_found_says_what_to_install(tmp_path: Path) -> None:
     assert expected == refusal.value.message
 
 
-def test_nothing_that_fits_says_why_each_was_rejected(tmp_path: Path) -> None:
+def test_unsuitable_binaries_are_listed_with_reasons(tmp_path: Path) -> None:
     """The error says why each candidate was rejected: a missing library or another version."""
     broken, other = tmp_path / "broken", tmp_path / "other"
     write_program(broken / "bin" / "postgres", f"echo '{MISSING_LIBRARY}' >&2; exit 127")

@@ -75,7 +75,7 @@ def test_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     wait_until(lambda: not list(temporary.iterdir()), "a folder that is empty again")
 
 
-def test_demo_without_migrations_says_what_to_give(tmp_path: Path) -> None:
+def test_demo_without_migrations_has_a_hint(tmp_path: Path) -> None:
     """Without a migrations folder, the demo names --dir and starts nothing."""
     process = start(tmp_path / "nowhere", tmp_path / "tmp")
     out, err = process.communicate(timeout=LONGEST_SECONDS * 2)

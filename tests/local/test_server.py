@@ -224,7 +224,7 @@ def test_stop_leaves_nothing(make_server: MakeServer) -> None:
     assert (accepts(port), home.exists()) == (False, False)
 
 
-def test_server_that_was_never_started_says_so(make_server: MakeServer) -> None:
+def test_server_that_was_never_started_raises_an_error(make_server: MakeServer) -> None:
     """Reading the port before the start raises a readable error."""
     with pytest.raises(DatabaseUnreachable, match="is not running"):
         _ = make_server().port
@@ -323,9 +323,9 @@ def test_data_of_another_major_version_are_refused(make_server: MakeServer, tmp_
     assert [path.name for path in home.iterdir()] == ["data"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to change the user")
 @pytest.mark.parametrize("namespace", [True, False], ids=["namespace", "user"])
-def test_root_starts_a_server_that_is_not_root(
+def test_server_started_by_root_runs_as_another_user(
     make_server: MakeServer, monkeypatch: pytest.MonkeyPatch, *, namespace: bool
 ) -> None:
     """As root, the server runs in a user namespace, or as another user if those are forbidden."""

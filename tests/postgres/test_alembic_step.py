@@ -106,7 +106,7 @@ def test_context_answers_what_it_can_without_a_project(revisions: Project) -> No
     assert (Status.APPLIED, None) == (report.status, report.error)
 
 
-def test_module_that_is_named_by_its_package_is_imported(revisions: Project) -> None:
+def test_module_named_by_its_package_is_imported(revisions: Project) -> None:
     """A submodule is imported on first use, as env.py or another revision would do under Alembic."""
     up = (
         "import wsgiref\nassert wsgiref.types.StartResponse\nassert not hasattr(wsgiref, 'nowhere')"
@@ -145,9 +145,7 @@ def test_failure_names_its_line_and_leaves_nothing(revisions: Project) -> None:
         ("import nowhere_at_all", "Modules that a migration imports must be in the package"),
     ],
 )
-def test_failure_of_an_import_says_what_is_missing(
-    revisions: Project, up: str, expected: str
-) -> None:
+def test_failed_import_names_the_missing_module(revisions: Project, up: str, expected: str) -> None:
     """The hint says to import the module in the revision, or to put it into the package."""
     revisions.write(make_revision("a", None, up))
     error = revisions.run().error
@@ -179,7 +177,7 @@ def test_block_without_transaction_runs_between_two(revisions: Project) -> None:
     assert [[0]] == revisions.database.run(count)
 
 
-def test_failure_behind_a_block_rolls_the_rest_back(revisions: Project) -> None:
+def test_failure_after_a_block_rolls_the_rest_back(revisions: Project) -> None:
     """Statements before the autocommit block stay committed, and the revision is recorded as partial."""
     up = (
         'op.execute("CREATE TABLE t ()")\n'
@@ -195,7 +193,7 @@ def test_failure_behind_a_block_rolls_the_rest_back(revisions: Project) -> None:
     assert ([["t"]], [("a", "partial")]) == (rows, revisions.history())
 
 
-def test_commit_of_its_own_is_let_through(revisions: Project) -> None:
+def test_own_commit_is_allowed(revisions: Project) -> None:
     """A revision that executes COMMIT manages its own transactions, as under Alembic."""
     up = (
         "op.execute(\"CREATE TYPE m AS ENUM ('a')\")\n"
@@ -209,7 +207,7 @@ def test_commit_of_its_own_is_let_through(revisions: Project) -> None:
     assert [["{a,b}"]] == revisions.database.run("SELECT enum_range(NULL::m)::text")
 
 
-def test_hidden_way_out_of_the_transaction_is_refused(revisions: Project) -> None:
+def test_hidden_end_of_the_transaction_is_refused(revisions: Project) -> None:
     """An autocommit block hidden from the source fails the revision before anything is committed."""
     up = (
         'op.execute("CREATE TABLE t ()")\n'
@@ -222,7 +220,7 @@ def test_hidden_way_out_of_the_transaction_is_refused(revisions: Project) -> Non
     assert [[0]] == revisions.database.run("SELECT count(*) FROM pg_class WHERE relname = 't'")
 
 
-def test_file_may_look_beside_itself(revisions: Project) -> None:
+def test_file_can_read_its_neighbours(revisions: Project) -> None:
     """``__file__`` is the path of the revision, so files next to it can be read."""
     revisions.write({"sql/a.txt": "CREATE TABLE t ()"})
     up = 'op.execute((Path(__file__).parent / "sql/a.txt").read_text())'
@@ -257,7 +255,7 @@ def test_tables_of_alembic_are_kept_out(revisions: Project) -> None:
 
 
 @pytest.mark.parametrize(("is_done", "left"), [("True", 0), ("False", 1)])
-def test_revision_that_was_interrupted_may_tell_whether_it_is_done(
+def test_interrupted_revision_can_verify_whether_it_is_done(
     revisions: Project, is_done: str, left: int
 ) -> None:
     """A failed revision with its own transactions runs again only if ``verify`` returns False."""

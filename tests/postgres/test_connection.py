@@ -52,7 +52,7 @@ def test_send_returns_a_result_per_statement(connection: Connection) -> None:
     assert ((1,), (2,)) == results[2].rows
 
 
-def test_statement_error_tells_how_far_the_message_came(connection: Connection) -> None:
+def test_statement_error_contains_the_results_before_it(connection: Connection) -> None:
     """The error carries the results before it, and the connection stays usable."""
     with pytest.raises(StatementError) as caught:
         connection.send("SELECT 1; SELECT 2; SELECT 1/0; SELECT 3")
@@ -60,7 +60,7 @@ def test_statement_error_tells_how_far_the_message_came(connection: Connection) 
     assert ((1,),) == connection.send("SELECT 1")[0].rows
 
 
-def test_what_fails_meanwhile_is_no_broken_connection(connection: Connection) -> None:
+def test_failure_of_other_work_is_not_a_broken_connection(connection: Connection) -> None:
     """An error raised in ``meanwhile`` propagates, and the next message gets its own answer."""
 
     def fail() -> None:
@@ -131,7 +131,9 @@ def test_copy_out_is_dropped(connection: Connection) -> None:
     assert ((7,),) == connection.send("SELECT 7")[0].rows
 
 
-def test_killed_backend_says_why(connection: Connection, database: Database) -> None:
+def test_error_of_a_killed_backend_has_its_reason(
+    connection: Connection, database: Database
+) -> None:
     """The server's termination message reaches the caller instead of a network error."""
     pid = connection.backend_pid
     database.run("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
@@ -170,7 +172,7 @@ def test_notices_come_decoded(database: Database) -> None:
     assert ["größer"] == [notice["M"] for notice in notices]
 
 
-def test_close_may_be_repeated(connection: Connection) -> None:
+def test_close_can_be_repeated(connection: Connection) -> None:
     """Closing twice is harmless, and sending on a closed connection raises ConnectionLost."""
     connection.close()
     connection.close()
@@ -178,7 +180,7 @@ def test_close_may_be_repeated(connection: Connection) -> None:
         connection.send("SELECT 1")
 
 
-def test_failed_transaction_rolls_back_behind_a_comment(connection: Connection) -> None:
+def test_failed_transaction_rolls_back_after_a_comment(connection: Connection) -> None:
     """A ROLLBACK that follows a comment is not treated as a failure."""
     with pytest.raises(StatementError):
         connection.send("BEGIN; SELECT 1/0")

@@ -66,7 +66,7 @@ def test_wrong_password(ready: Project) -> None:
     assert "hunter2" not in report.to_text()
 
 
-def test_rule_of_the_server_is_told(ready: Project) -> None:
+def test_rule_of_the_server_is_in_the_error(ready: Project) -> None:
     """If the server rejects the role rather than the password, its reason is passed on."""
     name = f"nologin_{ready.database.name}"
     ready.database.run(f"CREATE ROLE {name} PASSWORD 'x'")
@@ -102,7 +102,7 @@ def test_refused_connection_is_waited_for_within_the_budget(ready: Project) -> N
     assert ready.emitted("database_waited_for")
 
 
-def test_file_that_is_wrong_is_told_rather_than_the_connection(ready: Project) -> None:
+def test_invalid_file_is_reported_instead_of_the_connection(ready: Project) -> None:
     """An error in a migration file is reported even if the server does not answer."""
     ready.write({"no-version.sql": "SELECT 1;"})
     with socket.socket() as closed:
@@ -265,7 +265,7 @@ def test_server_that_resets_is_waited_for(ready: Project) -> None:
     assert "the connection was reset" in message
 
 
-def test_role_that_may_not_create_schemas(ready: Project) -> None:
+def test_role_without_the_right_to_create_schemas_is_refused(ready: Project) -> None:
     """A role that may not create the schema is told which grant it needs."""
     ready.database.run("DROP ROLE IF EXISTS lesser; CREATE ROLE lesser LOGIN PASSWORD 'x'")
     try:

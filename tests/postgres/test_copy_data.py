@@ -144,7 +144,7 @@ def test_copy_data_is_applied_as_by_psql(
 
 
 @pytest.mark.parametrize("head", HEADS, ids=HEADS.values())
-def test_copy_data_may_end_with_the_file(project: Project, head: str) -> None:
+def test_copy_data_can_end_with_the_file(project: Project, head: str) -> None:
     """A last data line without a newline ends the data, where psql would fail."""
     project.write({"1_a.sql": head + (TABLE + COPY + DATA).rstrip("\n")})
     assert project.run().status is Status.APPLIED
@@ -216,7 +216,7 @@ OUTSIDE = "-- migrate:up transaction:false\n"
 
 
 @pytest.mark.parametrize("kind", ["between", "several", "before a block", "block and behind"])
-def test_script_with_copy_data_is_resumed_behind_it(project: Project, kind: str) -> None:
+def test_script_with_copy_data_is_resumed_after_it(project: Project, kind: str) -> None:
     """Committed rows stay, and the next run continues after the COPY data."""
     text = OUTSIDE + TABLE + SCRIPTS[kind]
     project.write({"1_a.sql": text + "INSERT INTO later VALUES (1);\n"})

@@ -54,7 +54,7 @@ def abandon_lock(project: Project, *, lease: str) -> Any:
 
 
 @pytest.mark.parametrize("was_alive", [False, True])
-def test_taker_that_looked_before_another_took_comes_too_late(
+def test_taker_with_an_outdated_row_does_not_get_the_lock(
     started: Project, monkeypatch: pytest.MonkeyPatch, *, was_alive: bool
 ) -> None:
     """If two runs find the same dead holder, the second cannot take the lock from the first."""
@@ -141,7 +141,7 @@ def test_statement_outside_a_transaction_is_announced_before_it_runs(started: Pr
     assert "outcome-unknown" == again.error.code
 
 
-def test_session_behind_a_silent_network_is_ended_by_its_own_run(
+def test_session_on_a_silent_network_is_ended_by_its_own_run(
     started: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run retakes the lock over a new connection and ends the session it lost."""
@@ -170,7 +170,7 @@ def test_session_behind_a_silent_network_is_ended_by_its_own_run(
 
 
 @pytest.mark.parametrize("has_time", [True, False])
-def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
+def test_lock_taken_on_a_silent_network_blocks_no_run(
     started: Project, monkeypatch: pytest.MonkeyPatch, *, has_time: bool
 ) -> None:
     """A run whose lock confirmation was lost ends the session that holds the lock."""
@@ -201,7 +201,7 @@ def test_lock_that_was_taken_behind_a_silent_network_keeps_nobody_waiting(
     assert started.lock_owner() is None
 
 
-def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Project) -> None:
+def test_work_done_by_another_run_meanwhile_is_not_pending(started: Project) -> None:
     """Migrations that another run applied during a disconnect are not reported as pending."""
     started.write({"2_email.sql": "ALTER TABLE account ADD email text;"})
     server, direct = started.database.server, dict(started.settings)
@@ -222,7 +222,7 @@ def test_work_that_another_run_did_meanwhile_is_no_longer_pending(started: Proje
 
 
 @pytest.mark.parametrize("at", [22, 23, 24])
-def test_database_is_brought_back_though_nobody_heard_of_it(started: Project, at: int) -> None:
+def test_newer_versions_are_undone_even_if_the_answer_is_lost(started: Project, at: int) -> None:
     """A rollback is reported even if the connection breaks around its commit."""
     started.write(
         {"2_b.sql": "-- migrate:up\nCREATE TABLE b ();\n-- migrate:down\nDROP TABLE b;\n"}

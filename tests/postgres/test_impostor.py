@@ -66,7 +66,7 @@ def run(host: str, port: int, ca_file: str, folder: Path) -> Report:
 
 
 @pytest.mark.parametrize(("answer", "host", "is_known", "said"), CASES)
-def test_impostor_hears_no_credentials(
+def test_impostor_gets_no_credentials(
     tmp_path: Path, answer: bytes, host: str, *, is_known: bool, said: str
 ) -> None:
     """Only the TLS request is sent before the certificate has been verified."""

@@ -50,9 +50,7 @@ def write_build(project: Project, build: str) -> None:
 
 
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
-def test_build_that_a_writer_keeps_from_its_end_leaves_at_most_one(
-    project: Project, build: str
-) -> None:
+def test_build_blocked_by_a_writer_leaves_at_most_one_index(project: Project, build: str) -> None:
     """Retried builds leave at most one invalid index, which is named and dropped by the next run."""
     write_build(project, build)
     writer = project.database.connect()
@@ -127,7 +125,9 @@ def make_invalid(project: Project, create: str, name: str) -> int:
 @pytest.mark.parametrize(
     "create", ["CREATE INDEX t_v_idx ON t (v)", "CREATE INDEX t_v_idx ON t (id, v)"]
 )
-def test_invalid_index_of_another_is_named_in_the_report(project: Project, create: str) -> None:
+def test_invalid_index_of_another_session_is_named_in_the_report(
+    project: Project, create: str
+) -> None:
     """The index stays and the warning contains the command to drop it, even if its name matches."""
     project.write({"1_t.sql": TABLE})
     project.run()

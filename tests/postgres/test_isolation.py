@@ -60,7 +60,7 @@ def test_script_leaves_nothing_to_the_next(
     "query",
     ["'24:00'::time", "'[0:1]={1,2}'::int[]", "'infinity'::timestamptz", "E'\\\\xff'::bytea"],
 )
-def test_rows_that_a_script_selects_are_nobodys(project: Project, query: str) -> None:
+def test_rows_selected_by_a_script_are_discarded(project: Project, query: str) -> None:
     """A migration may select values that the driver cannot decode."""
     project.write({"1_select.sql": f"SELECT {query} FROM generate_series(1, 3);"})
     assert Status.APPLIED == project.run().status
@@ -100,7 +100,7 @@ def test_timeouts_of_the_database_do_not_end_a_migration(project: Project, setti
 WAITING = "import time\n\ntransaction = False\n\n\ndef up(connection):\n    time.sleep(1.2)\n"
 
 
-def test_script_may_set_up_its_transaction_first(project: Project) -> None:
+def test_script_can_begin_with_transaction_settings(project: Project) -> None:
     """SET TRANSACTION works as the first statement of a migration, even in the first run."""
     project.write(
         {
@@ -148,7 +148,7 @@ def test_changed_repeatable_with_own_transaction_runs_again(project: Project) ->
     assert [[2]] == project.database.run("SELECT x FROM v")
 
 
-def test_deleted_lock_row_comes_back_above_every_token(project: Project) -> None:
+def test_deleted_lock_row_is_restored_above_every_token(project: Project) -> None:
     """Deleting the lock row loses no history, and the next token is above all earlier ones."""
     project.write({"1_a.sql": "SELECT 1;"})
     project.run()

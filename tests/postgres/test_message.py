@@ -238,7 +238,7 @@ def test_copy_counts_as_a_statement(finished: int, expected: Place | MessagePart
     assert expected == to_place(find_blame(write(COPY), error(finished)))
 
 
-def test_position_behind_copy_data_is_that_in_the_file() -> None:
+def test_position_after_copy_data_is_that_in_the_file() -> None:
     """The position accounts for the COPY data that was cut out of the message."""
     message = write(COPY)
     found = find_blame(message, error(4, message.text.index("4;")))
@@ -270,7 +270,7 @@ SCRIPTS = st.lists(
 
 @must_reach(several_scripts=30, several_statements=30, empty_script=10)
 @given(SCRIPTS)
-def test_position_and_count_blame_the_same(scripts: list[list[str]]) -> None:
+def test_position_and_count_name_the_same_statement(scripts: list[list[str]]) -> None:
     """For every statement, the position and the count of finished statements lead to the same blame."""
     message = write(*(";\n".join(script) for script in scripts))
     reached("several_scripts", when=len(scripts) > 1)
@@ -322,7 +322,7 @@ def connection(database: Database) -> Iterator[Connection]:
         ((COPY, "TABLE t;" + COPY[24:].replace("2\n", "x\n")), "2", 2, "COPY t FROM stdin;\n1\nx"),
     ],
 )
-def test_server_error_is_blamed_on_its_statement(
+def test_server_error_is_attributed_to_its_statement(
     connection: Connection, scripts: tuple[str, ...], migration: str, statement: int, rest: str
 ) -> None:
     """With and without a position, and after COPY data, the error is located in the right file."""

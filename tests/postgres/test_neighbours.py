@@ -80,7 +80,7 @@ def test_file_that_cannot_share_has_a_transaction_for_itself(project: Project, s
     assert [[0]] == project.database.run("SELECT * FROM seen")
 
 
-def test_words_that_only_look_like_a_lock_share(project: Project) -> None:
+def test_text_that_resembles_a_lock_statement_shares_a_transaction(project: Project) -> None:
     """A column named "lock" and a function body with LOCK TABLE do not cause a separate transaction."""
     function = (
         "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS 'BEGIN LOCK TABLE t; RETURN; END';"
@@ -179,7 +179,7 @@ HIDDEN = (
 )
 
 
-def test_failure_at_the_end_blames_the_migration_that_fails_first_when_run_again(
+def test_failure_at_the_end_is_attributed_by_a_replay(
     project: Project,
 ) -> None:
     """If no deferred constraint was visible, a replay that is rolled back finds the migration."""
@@ -197,7 +197,7 @@ def test_failure_at_the_end_blames_the_migration_that_fails_first_when_run_again
     assert [] == project.history()
 
 
-def test_failure_at_the_end_blames_all_where_a_replay_could_reach_outside(
+def test_failure_at_the_end_names_all_if_a_replay_could_reach_outside(
     project: Project,
 ) -> None:
     """If a script may have effects that a rollback cannot undo, there is no replay and all are named."""

@@ -105,9 +105,7 @@ def test_pooler_is_found_out_and_refused(project: Project, tmp_path: Path, mode:
 
 
 @pytest.mark.parametrize(("mode", "setting"), [("session", "session"), ("transaction", "lease")])
-def test_pooler_that_is_allowed_is_worked_through(
-    project: Project, tmp_path: Path, mode: str, setting: str
-) -> None:
+def test_allowed_pooler_is_used(project: Project, tmp_path: Path, mode: str, setting: str) -> None:
     """With the setting, migrations are applied once and the report has a warning."""
     project.write(
         {
@@ -128,7 +126,7 @@ def test_pooler_that_is_allowed_is_worked_through(
     assert project.lock_owner() is None
 
 
-def test_lock_behind_a_transaction_pooler_rests_on_its_lease(
+def test_lock_over_a_transaction_pooler_depends_on_its_lease(
     project: Project, tmp_path: Path
 ) -> None:
     """Through a pooler the holder's session proves nothing, so the lock is held until its lease ends."""
@@ -186,7 +184,7 @@ LOOKS = [
 
 @pytest.mark.parametrize("pooler", ["refuse", "lease"])
 @pytest.mark.parametrize("look", LOOKS)
-def test_look_leaves_the_session_of_the_pool_as_it_was(
+def test_reading_leaves_the_session_of_the_pool_unchanged(
     project: Project, tmp_path: Path, look: dict[str, Any], pooler: str
 ) -> None:
     """An application that gets the session next sees no setting or role of Lockgate.
@@ -312,7 +310,7 @@ def test_down_script_that_needs_a_session_is_refused_too(project: Project, tmp_p
     assert "session-needed" == report.error.code
 
 
-def test_run_leaves_the_session_of_a_transaction_pooler_as_it_was(
+def test_run_leaves_the_session_of_a_transaction_pooler_unchanged(
     project: Project, tmp_path: Path
 ) -> None:
     """No setting of the run or its scripts remains in the session that the pooler lends out next."""

@@ -50,13 +50,13 @@ def connection(database: Database, request: pytest.FixtureRequest) -> pg8000.nat
     return opened
 
 
-def test_nasty_text_comes_back(connection: pg8000.native.Connection) -> None:
+def test_quoted_text_is_read_back_unchanged(connection: pg8000.native.Connection) -> None:
     """Difficult texts are unchanged by a round trip, under either string setting."""
     literals = ", ".join(quote_literal(text) for text in NASTY)
     assert NASTY == connection.run(f"SELECT ARRAY[{literals}]")[0][0]
 
 
-def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
+def test_any_quoted_text_is_read_back_unchanged(connection: pg8000.native.Connection) -> None:
     """Any text is unchanged by a round trip, also in two adjacent literals."""
 
     @must_reach(quote=5, backslash=5)
@@ -70,7 +70,7 @@ def test_any_text_comes_back(connection: pg8000.native.Connection) -> None:
     send()
 
 
-def test_nasty_identifier_comes_back(connection: pg8000.native.Connection) -> None:
+def test_quoted_identifier_is_read_back_unchanged(connection: pg8000.native.Connection) -> None:
     """Difficult identifiers are unchanged by a round trip; PostgreSQL has no empty identifier."""
     names = [text for text in NASTY if text]
     columns = ", ".join(f"1 AS {quote_identifier(name)}" for name in names)
@@ -94,13 +94,15 @@ def test_values_of_other_types_come_back(connection: pg8000.native.Connection) -
         datetime(1, 1, 1, tzinfo=UTC),
     ],
 )
-def test_moment_comes_back(connection: pg8000.native.Connection, moment: datetime) -> None:
+def test_quoted_time_is_read_back_unchanged(
+    connection: pg8000.native.Connection, moment: datetime
+) -> None:
     """A timestamp denotes the same moment in any session time zone."""
     connection.run("SET TIME ZONE 'Asia/Kathmandu'")
     sql = f"SELECT extract(epoch FROM {quote_literal(moment)}::timestamptz)::float8"
     assert moment.timestamp() == connection.run(sql)[0][0]
 
 
-def test_true_is_no_number() -> None:
+def test_true_is_not_quoted_as_a_number() -> None:
     """A Python bool is quoted as a boolean, although it is an int."""
     assert ("true", "false", "1", "NULL") == tuple(map(quote_literal, (True, False, 1, None)))

@@ -85,7 +85,7 @@ MAKE_INVALID = (
 )
 
 
-def test_invalid_index_of_its_own_is_dropped_and_built_again(project: Project) -> None:
+def test_own_invalid_index_is_dropped_and_rebuilt(project: Project) -> None:
     """The statement's own invalid index is dropped first, since IF NOT EXISTS would skip it."""
     prepare(project, INDEX)
     project.database.run(MAKE_INVALID)
@@ -94,7 +94,9 @@ def test_invalid_index_of_its_own_is_dropped_and_built_again(project: Project) -
 
 
 @pytest.mark.parametrize("statement", [INDEX, INDEX.replace("IF NOT EXISTS ", "")])
-def test_invalid_index_of_another_is_named_and_stays(project: Project, statement: str) -> None:
+def test_invalid_index_of_another_session_is_named_and_kept(
+    project: Project, statement: str
+) -> None:
     """An invalid index from before the statement is neither dropped nor counted as built."""
     project.write({"1_t.sql": TABLE})
     project.run()
@@ -171,7 +173,7 @@ def test_index_of_which_nothing_was_recorded_is_not_called_dropped(project: Proj
     assert "outcome-unknown" == report.error.code
 
 
-def test_index_that_still_stands_is_dropped(project: Project) -> None:
+def test_index_that_still_exists_is_dropped(project: Project) -> None:
     """An index that still exists is dropped."""
     prepare(project, "DROP INDEX CONCURRENTLY t_v;")
     project.database.run("CREATE INDEX t_v ON t (v)")
@@ -214,7 +216,7 @@ def test_detached_partition_is_not_detached_again(project: Project) -> None:
     ],
     ids=["dropped", "not recorded", "not recorded, dropped", "recorded as unknown"],
 )
-def test_partition_that_is_gone_is_not_called_detached(
+def test_dropped_partition_does_not_count_as_detached(
     project: Project, facts: str | None, after: str
 ) -> None:
     """Only the recorded partition, still existing without its parent, counts as detached."""
@@ -279,7 +281,7 @@ def test_free_form_statement_without_a_query_is_refused(project: Project) -> Non
     assert project.lock_owner() is None
 
 
-def test_what_nobody_knows_refuses_the_run_before_its_first_migration(project: Project) -> None:
+def test_unknown_outcome_refuses_the_run_before_its_first_migration(project: Project) -> None:
     """An unknown outcome refuses the whole run, including the migrations before it."""
     prepare(project, DO)
     project.database.run(
@@ -305,7 +307,7 @@ def test_what_another_run_has_begun_is_not_called_unknown(project: Project) -> N
     assert Status.PLANNED == project.run(Action.PLAN).status
 
 
-def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Project) -> None:
+def test_block_that_cannot_get_its_lock_names_the_holder(project: Project) -> None:
     """A block that may have committed is not retried, and the failure names the lock timeout."""
     script = (
         "-- migrate:up transaction:false lock_timeout:300ms\n"
@@ -324,7 +326,9 @@ def test_block_that_cannot_have_its_lock_fails_with_who_holds_it(project: Projec
 
 
 @pytest.mark.parametrize("is_done", [True, False])
-def test_author_tells_whether_a_statement_is_done(project: Project, *, is_done: bool) -> None:
+def test_query_of_the_author_decides_whether_a_statement_is_done(
+    project: Project, *, is_done: bool
+) -> None:
     """The migrate:verify query decides: true means done, false means run it."""
     verify = "-- migrate:verify SELECT EXISTS (SELECT FROM t\n-- migrate:verify   WHERE id = -1)\n"
     prepare(project, verify + DO)
@@ -345,7 +349,7 @@ def test_python_migration_without_verify_is_refused(project: Project) -> None:
 
 
 @pytest.mark.parametrize("is_done", ["True", "False"])
-def test_python_migration_tells_whether_it_is_done(project: Project, is_done: str) -> None:
+def test_verify_decides_whether_a_python_migration_is_done(project: Project, is_done: str) -> None:
     """``verify(connection)`` decides in the same way as migrate:verify."""
     script = (
         "transaction = False\n\n\ndef up(connection):\n"
@@ -370,7 +374,7 @@ def test_edited_part_that_was_done_is_refused(project: Project) -> None:
     assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id < 0")
 
 
-def test_long_build_tells_how_far_it_is(project: Project) -> None:
+def test_long_build_reports_its_progress(project: Project) -> None:
     """A long index build is reported while it runs."""
     project.write({"1_t.sql": TABLE, "2_index.sql": INDEX})
     blocker = project.database.connect()
@@ -389,7 +393,7 @@ def test_long_build_tells_how_far_it_is(project: Project) -> None:
     assert Status.APPLIED == report.status
 
 
-def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) -> None:
+def test_cancelled_block_is_not_run_again(project: Project) -> None:
     """A cancelled DO block that commits may be half done, so it is not repeated."""
     script = (
         "-- migrate:up transaction:false\nDO $$ BEGIN INSERT INTO t VALUES (-1); COMMIT;"
@@ -409,7 +413,7 @@ def test_block_that_was_cancelled_half_way_is_not_run_again(project: Project) ->
     assert [[1]] == project.database.run("SELECT count(*) FROM t WHERE id = -1")
 
 
-def test_python_migration_that_failed_half_way_is_not_run_again(project: Project) -> None:
+def test_failed_python_migration_is_not_run_again(project: Project) -> None:
     """Outside a transaction every statement persists, so only ``verify`` can tell what was done."""
     script = (
         "transaction = False\n\n\ndef up(connection):\n"
@@ -440,7 +444,7 @@ def test_drop_on_resume_means_the_index_that_was_meant(project: Project) -> None
     assert [[True]] == is_valid(project, "b.ix")
 
 
-def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) -> None:
+def test_index_of_the_same_name_on_another_table_is_not_evidence(project: Project) -> None:
     """A valid index with that name on another table does not prove that the build is done."""
     prepare(project, INDEX.replace("IF NOT EXISTS ", ""), before=f"{TABLE} CREATE TABLE o (v int);")
     project.database.run("CREATE INDEX t_v ON o (v)")
@@ -449,7 +453,7 @@ def test_index_of_that_name_on_another_table_is_no_evidence(project: Project) ->
     assert "42P07" == report.error.sqlstate
 
 
-def test_index_that_stood_there_before_is_no_evidence(project: Project) -> None:
+def test_index_that_existed_before_is_not_evidence(project: Project) -> None:
     """An index that existed before the statement does not prove that the build is done."""
     prepare(project, INDEX.replace("IF NOT EXISTS ", ""))
     project.database.run(
@@ -483,7 +487,7 @@ def test_query_of_the_author_cannot_write(project: Project) -> None:
     assert [[100]] == project.database.run("SELECT count(*) FROM t")
 
 
-def test_clearing_away_that_is_cut_off_is_incomplete(project: Project) -> None:
+def test_interrupted_removal_of_an_index_is_incomplete(project: Project) -> None:
     """The deadline also ends the drop of an invalid index that waits for a lock."""
     prepare(project, INDEX)
     project.database.run(

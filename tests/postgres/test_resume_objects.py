@@ -85,7 +85,7 @@ def test_database_of_that_name_alone_is_not_called_made(
     assert_unknown(project)
 
 
-def test_database_of_another_owner_is_not_called_made(project: Project, name: str) -> None:
+def test_database_of_another_owner_does_not_count_as_created(project: Project, name: str) -> None:
     """A database with another owner than the statement's does not count as created."""
     begin(project, f'CREATE DATABASE "{name}" OWNER pg_monitor;', ABSENT)
     make(project, name)

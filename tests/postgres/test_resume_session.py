@@ -144,7 +144,7 @@ UNREPEATABLE = {
 
 @pytest.mark.parametrize("how", list(Interruption))
 @pytest.mark.parametrize("setter", UNREPEATABLE.values(), ids=UNREPEATABLE)
-def test_rest_is_not_run_in_a_session_that_differs(
+def test_rest_is_not_run_in_a_different_session(
     project: Project, setter: str, how: Interruption
 ) -> None:
     """If the session was changed in a way that cannot be repeated, the script stops."""
@@ -172,7 +172,7 @@ INVISIBLE_TO_ROWS = {
 
 
 @pytest.mark.parametrize("setter", INVISIBLE_TO_ROWS.values(), ids=INVISIBLE_TO_ROWS)
-def test_whatever_else_a_session_holds_stops_the_script(project: Project, setter: str) -> None:
+def test_any_other_session_state_stops_the_script(project: Project, setter: str) -> None:
     """A prepared statement, cursor, lock, role or seed stops the script just as a setting does."""
     rest = "RESET SESSION AUTHORIZATION;" if "AUTHORIZATION" in setter else ""
     report = interrupt(project, f"{setter}\n{SLEEP}\n{rest}\n{REST}", Interruption.NEXT_RUN)
@@ -196,7 +196,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("how", list(Interruption))
 @pytest.mark.parametrize("statement", HARMLESS.values(), ids=HARMLESS)
-def test_script_that_left_its_session_as_it_was_goes_on(
+def test_script_that_left_its_session_unchanged_continues(
     project: Project, statement: str, how: Interruption
 ) -> None:
     """The session state is compared, so a call or a block alone does not stop the script."""
@@ -218,7 +218,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("statement", "goes_on"), KINDS.values(), ids=KINDS)
-def test_without_a_digest_only_what_cannot_set_the_session_goes_on(
+def test_without_a_digest_only_statements_that_cannot_set_the_session_continue(
     project: Project, statement: str, *, goes_on: bool
 ) -> None:
     """Without a stored session digest, the statements and the catalogs decide."""
@@ -236,7 +236,7 @@ def test_without_a_digest_only_what_cannot_set_the_session_goes_on(
         assert {"public": 0, "s1": 0} == count_rows(project)
 
 
-def test_script_that_failed_goes_on_in_a_session_as_it_left_it(project: Project) -> None:
+def test_failed_script_continues_in_an_equal_session(project: Project) -> None:
     """A corrected file is resumed like a killed run, so the path that a block set is missing."""
     script = "BEGIN;\nSET search_path = s1;\nCOMMIT;\nSELECT 1/{};\nINSERT INTO t VALUES (1);\n"
     project.write({"1_t.sql": BEFORE})
@@ -249,7 +249,7 @@ def test_script_that_failed_goes_on_in_a_session_as_it_left_it(project: Project)
     assert {"public": 0, "s1": 0} == count_rows(project)
 
 
-def test_detaching_behind_an_unknown_path_is_not_called_done(project: Project) -> None:
+def test_detaching_after_an_unknown_path_does_not_count_as_done(project: Project) -> None:
     """Names that do not resolve in the new session prove nothing about the statement."""
     project.write(
         {

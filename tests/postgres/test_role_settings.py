@@ -53,7 +53,7 @@ MIGRATIONS = {
         'ALTER DATABASE "{database}" SET role = {owner}',
     ],
 )
-def test_role_that_a_session_begins_with_is_the_one_that_migrates(
+def test_role_of_a_new_session_runs_the_migrations(
     as_login: Project, roles: tuple[str, str], setting: str
 ) -> None:
     """All tables, including Lockgate's, belong to that role, although the login inherits nothing."""

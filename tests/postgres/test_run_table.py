@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TABLE = "CREATE TABLE account (id integer);"
 
 
-def test_history_says_who_ran_what_and_how_it_ended(project: Project) -> None:
+def test_history_lists_caller_action_and_outcome(project: Project) -> None:
     """The history lists every run that took the lock, newest first, with what was requested."""
     project.write({"1_account.sql": TABLE})
     project.do(Action.UP, requested_by="ada", reason="release 8")
@@ -45,7 +45,7 @@ def test_history_says_who_ran_what_and_how_it_ended(project: Project) -> None:
     assert (None, None) == (failed.requested_by, failed.reason)
 
 
-def test_history_is_as_long_as_it_was_asked_to_be(project: Project) -> None:
+def test_history_has_at_most_the_requested_length(project: Project) -> None:
     """By default the history has the 20 newest runs."""
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -67,7 +67,7 @@ def test_history_needs_neither_files_nor_tables_nor_the_lock(project: Project) -
     assert [[None]] == project.database.run("SELECT to_regnamespace('lockgate')")
 
 
-def test_history_shows_a_run_that_is_under_way(project: Project) -> None:
+def test_history_shows_an_active_run(project: Project) -> None:
     """A run that is still running has no end time and does not block the history."""
     project.write({"1_account.sql": TABLE})
     project.run()

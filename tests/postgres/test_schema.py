@@ -96,7 +96,7 @@ def test_twenty_first_runs_at_once_apply_once(project: Project) -> None:
     assert [[1]] == project.database.run("SELECT count(*) FROM account")
 
 
-def test_installation_may_be_repeated(database: Database) -> None:
+def test_installation_can_be_repeated(database: Database) -> None:
     """A second installation leaves existing tables unchanged, including the lock's token."""
     tables = Tables("lockgate")
     database.run(creation_sql(tables, schema_exists=False))
@@ -200,7 +200,7 @@ def test_refusal_of_one_foreign_table_is_true(project: Project, name: str) -> No
     assert before == project.database.dump(without=())
 
 
-def test_history_is_nobody_elses_business(project: Project, stranger: str) -> None:
+def test_history_is_readable_only_by_its_owner(project: Project, stranger: str) -> None:
     """Schema and tables are revoked from PUBLIC, whatever the default privileges are."""
     project.database.run(
         "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO PUBLIC;"
@@ -296,7 +296,7 @@ SEEN = (
 
 
 @pytest.mark.parametrize("schema", ["lockgate", "Select", "public"])
-def test_view_is_all_that_a_role_needs_to_see_where_a_database_stands(
+def test_view_alone_shows_a_role_the_applied_migrations(
     project: Project, stranger: str, schema: str
 ) -> None:
     """A role that was granted the view can read it, and none of Lockgate's tables."""

@@ -47,7 +47,7 @@ def test_batch_ends_after_a_hundred_migrations_or_a_megabyte(tmp_path: Path) -> 
         ({"1_a.sql": BACKSLASHES}, False),
     ],
 )
-def test_what_is_long_or_cannot_travel_waits_for_its_turn(
+def test_long_or_unsendable_script_is_sent_separately(
     tmp_path: Path, files: dict[str, str], *, expected: bool
 ) -> None:
     """Long scripts would be in memory twice, and a Python function cannot be sent as text."""

@@ -30,7 +30,7 @@ PROXY = "shop.proxy-abcdefghijkl.eu-west-1.rds.amazonaws.com"
         ("abc.dsql.us-east-1.on.aws.example.com", False),
     ],
 )
-def test_host_of_dsql_is_told(host: str, *, expected: bool) -> None:
+def test_host_of_dsql_is_recognised(host: str, *, expected: bool) -> None:
     """Only the full host name pattern of DSQL matches."""
     assert expected == is_dsql(host)
 
@@ -83,7 +83,7 @@ def test_limitless_is_refused(project: Project, sign: str) -> None:
         ("pool.proxy-internal.example.com", "pool.proxy-internal.example.com", False),
     ],
 )
-def test_rds_proxy_is_told_by_its_name_or_the_one_that_stands_for_it(
+def test_rds_proxy_is_recognised_by_its_name_or_an_alias(
     monkeypatch: pytest.MonkeyPatch, host: str, canonical: str, *, expected: bool
 ) -> None:
     """An alias is resolved through DNS, and a name that only looks similar is another pooler."""

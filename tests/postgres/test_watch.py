@@ -143,7 +143,7 @@ def test_message_out_of_time_is_cancelled_once_a_second() -> None:
     assert (["cancel", "cancel"], True) == (scene.line.done, watch.has_cancelled)
 
 
-def test_connection_that_heeds_no_cancel_is_severed() -> None:
+def test_connection_that_ignores_a_cancel_is_closed() -> None:
     """A connection that ignores the cancel is severed when half of the reserve is left."""
     scene = Scene()
     watch = scene.watch()
@@ -217,7 +217,7 @@ def test_long_query_of_a_blocker_is_cut() -> None:
     assert 200 == len(watch.blockers[0].query)
 
 
-def test_progress_of_an_index_is_told() -> None:
+def test_progress_of_an_index_is_reported() -> None:
     """The progress of an index build is logged, with a percentage if the total is known."""
     progress = (("building index: scanning table", 25, 200), ("waiting for writers", 0, 0))
     scene = Scene(observers=[Line(progress=progress)])
@@ -302,7 +302,7 @@ def test_stopped_watch_leaves_nothing_behind() -> None:
     }
 
 
-def test_deadline_holds_for_a_role_of_one_connection(project: Project) -> None:
+def test_deadline_applies_to_a_role_with_one_connection(project: Project) -> None:
     """A role with a connection limit of one is cancelled in time like any other."""
     database = project.database
     role = f"single_{database.name}"

@@ -115,7 +115,7 @@ def test_delete_with_an_invented_id_arrives_while_create_runs(bucket: Bucket) ->
     assert toy.events[1]["PhysicalResourceId"].startswith("orders-Migration-")
 
 
-def test_update_that_fails_comes_back_with_properties_swapped(bucket: Bucket) -> None:
+def test_failed_update_is_reverted_with_swapped_properties(bucket: Bucket) -> None:
     """The rollback of a failed Update is an Update with the properties swapped."""
     toy = Toy(fails_on="Update")
     older = Toy()
@@ -191,7 +191,7 @@ def test_event_delivered_again_keeps_its_request_id(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("refusal", Refusal)
-def test_refused_put_may_be_sent_again(bucket: Bucket, refusal: Refusal) -> None:
+def test_refused_put_can_be_repeated(bucket: Bucket, refusal: Refusal) -> None:
     """A refused PUT may be sent again; only accepted answers count."""
     bucket.fail_next(2, refusal)
 

@@ -54,7 +54,7 @@ def test_rejected_examples_do_not_count() -> None:
     check()
 
 
-def test_failure_of_the_property_itself_is_what_is_raised() -> None:
+def test_failure_of_the_property_itself_is_raised() -> None:
     """A failure of the property itself is raised, not that of the count."""
 
     @must_reach(even=100)
@@ -67,7 +67,7 @@ def test_failure_of_the_property_itself_is_what_is_raised() -> None:
         check()
 
 
-def test_name_that_is_not_demanded_is_an_error() -> None:
+def test_undeclared_name_is_an_error() -> None:
     """A name that `must_reach` does not declare is an error."""
 
     @must_reach(even=1)

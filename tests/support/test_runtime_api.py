@@ -99,7 +99,9 @@ def test_handler_over_its_time_is_killed(runtime: Runtime) -> None:
     assert runtime.invoke({}).is_cold
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody says what is used")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="the system does not report memory"
+)
 def test_handler_over_its_memory_is_killed(task_root: Path) -> None:
     """A handler that exceeds its memory is killed without a message, and the next start is cold."""
     with Runtime(task_root, "function.handler", memory_mb=64) as runtime:

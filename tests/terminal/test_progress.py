@@ -148,12 +148,12 @@ def test_every_event_of_the_log_is_known_here() -> None:
     ],
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )
-def test_event_begins_what_goes_on(event: Event, expected: str | None) -> None:
+def test_event_starts_an_activity(event: Event, expected: str | None) -> None:
     """The live line shows what the run is doing or waiting for."""
     assert expected == describe_activity(event)
 
 
-def test_waiting_is_said_once() -> None:
+def test_waiting_is_shown_once() -> None:
     """A repeated waiting line is shown once, and a new reason is shown again."""
     stream = io.StringIO()
     with Progress(Screen(stream, {})) as progress:
@@ -178,7 +178,7 @@ def test_undone_migration_without_a_file_is_shown_by_its_name_in_the_history() -
     assert " 1 in_file  1 ms\n" in stream.getvalue()
 
 
-def test_quiet_progress_says_nothing() -> None:
+def test_quiet_progress_shows_nothing() -> None:
     """Without a screen, progress accepts every call and shows nothing."""
     with Progress(None) as progress:
         progress.note(events.Applied(make_done("7", 1)))

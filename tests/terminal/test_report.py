@@ -75,7 +75,7 @@ def test_place_in_a_stored_script_is_in_no_folder() -> None:
     )
 
 
-def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
+def test_failure_is_shown_from_cause_to_hint() -> None:
     """A failure shows message, place, source with caret, blocking sessions and hint in this order."""
     expected = """\
 ✗ failed after 1.9 s, at 0011
@@ -99,7 +99,7 @@ def test_failure_is_told_from_what_happened_to_what_to_do() -> None:
     assert expected == say(FAILED, 80, folder="db/")
 
 
-def test_failed_down_lists_what_is_still_to_undo() -> None:
+def test_failed_down_lists_migrations_still_to_undo() -> None:
     """Applied migrations that a down did not undo are not called pending."""
     left = (entry("0012", "add_email", reason="reverted"),)
     shown = say(make(Status.REFUSED, Action.DOWN, pending=left))
@@ -127,7 +127,7 @@ def test_success_lists_what_was_applied_and_not_yet_seen() -> None:
     assert expected.partition("\n\n")[0] == shown
 
 
-def test_plan_says_what_shares_a_transaction_and_what_can_be_in_none() -> None:
+def test_plan_shows_shared_transactions_and_statements_without_one() -> None:
     """A plan numbers its transactions and shows the reason for each separate migration."""
     report = make(
         Status.PLANNED,
@@ -197,7 +197,7 @@ def test_plan_shows_what_is_undone_before_what_is_applied() -> None:
     assert "\n  To undo\n    2  index_orders\n\n  Pending\n    2  index_orders\n" in shown
 
 
-def test_status_shows_history_drift_ahead_and_who_holds_the_lock() -> None:
+def test_status_shows_history_drift_newer_versions_and_lock_holder() -> None:
     """Status shows drift, history with UTC times, partial migrations, ahead ones and the lock."""
     report = make(
         Status.UP_TO_DATE,
@@ -308,7 +308,7 @@ def test_backup_is_one_line_and_after_a_failure_its_commands(
         ),
     ],
 )
-def test_headline_says_the_outcome_in_a_few_words(report: Report, expected: str) -> None:
+def test_headline_gives_the_outcome_in_a_few_words(report: Report, expected: str) -> None:
     """The headline is the outcome, with duration and versions if there are any."""
     assert expected == describe_headline(report.to_json())
 

@@ -35,7 +35,7 @@ def say(runs: tuple[RunRecord, ...]) -> str:
     return "\n".join("".join(span.text for span in line) for line in lines)
 
 
-def test_runs_are_told_one_by_one() -> None:
+def test_runs_are_listed_one_by_one() -> None:
     """Each run shows its time, outcome and versions, then its caller, then its reason."""
     expected = """\
 ✓ the last 2 runs, the newest first
@@ -50,7 +50,7 @@ def test_runs_are_told_one_by_one() -> None:
     assert expected == say(RUNS)
 
 
-def test_runs_that_nobody_ran_are_told_in_a_word() -> None:
+def test_empty_list_of_runs_is_one_sentence() -> None:
     """Without runs there is a headline but no list, and one run has the singular."""
     assert say(()).startswith("✓ no run is recorded\n")
     assert say(RUNS[:1]).startswith("✓ 1 run\n")

@@ -69,7 +69,9 @@ def test_terminal_gets_colours() -> None:
         (XTERM, True),
     ],
 )
-def test_who_wants_plain_text_gets_it(environment: dict[str, str], *, plain: bool) -> None:
+def test_plain_text_is_used_where_it_is_asked_for(
+    environment: dict[str, str], *, plain: bool
+) -> None:
     """With NO_COLOR, a dumb terminal or --no-color there are no escape sequences."""
     assert show(environment, plain=plain) == "✓ done [red]\n"
 

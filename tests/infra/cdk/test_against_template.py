@@ -95,7 +95,9 @@ def make_by_construct(arguments: Mapping[str, Any], migrations: Path) -> dict[st
 
 
 @pytest.mark.parametrize("role", ["MigrateRole", "OperateRole"])
-def test_roles_may_do_the_same(pair: tuple[dict[str, Any], dict[str, Any]], role: str) -> None:
+def test_roles_have_the_same_permissions(
+    pair: tuple[dict[str, Any], dict[str, Any]], role: str
+) -> None:
     """The statements of each role are equal, whichever policy contains them."""
     template, construct = pair
 
@@ -164,7 +166,7 @@ def test_migration_is_called_for_the_same_reasons(
     assert given["FirstRun"] == construct["FirstRun"]
 
 
-def test_way_to_answer_is_tried_the_same(
+def test_connection_for_the_answer_is_checked_in_the_same_way(
     pair: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
     """The check runs before the migration, with the same function and timeout."""

@@ -87,7 +87,9 @@ def test_migration_waits_for_the_writer_the_network_and_the_rights(made: dict[st
     } <= set(waits)
 
 
-def test_way_to_answer_is_tried_before_the_database_is_ready(made: dict[str, Any]) -> None:
+def test_connection_for_the_answer_is_checked_before_the_database_is_ready(
+    made: dict[str, Any],
+) -> None:
     """A VPC without access to S3 fails within minutes, while the writer is still being created."""
     waits = made["CanAnswer"]["DependsOn"]
 
@@ -343,7 +345,7 @@ def test_security_groups_of_ones_own_take_the_place_of_a_new_one(migrations: Pat
     assert admitted["SourceSecurityGroupId"].startswith("<Mine")
 
 
-def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
+def test_operate_and_alarms_are_optional(migrations: Path) -> None:
     """Without Operate and alarms, none of their resources remain."""
     made = migrate(migrations, with_operate=False, with_alarms=False, backup="off")
 
@@ -351,7 +353,7 @@ def test_operate_and_alarms_may_be_left_out(migrations: Path) -> None:
     assert "BackUp" not in made
 
 
-def test_migration_may_be_left_to_whoever_invokes_the_function(migrations: Path) -> None:
+def test_migration_on_deploy_is_optional(migrations: Path) -> None:
     """Without the migration the function is the same, and references to its outcome are refused."""
     shop = make_shop()
     own = DatabaseMigrations(
@@ -381,7 +383,7 @@ def test_dashboard_without_alarms_has_no_place_for_them(migrations: Path) -> Non
     assert "Dashboard" not in migrate(migrations)
 
 
-def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
+def test_operate_can_have_its_own_concurrency(migrations: Path) -> None:
     """Reserved concurrency keeps an unlock from being throttled by the run it should stop."""
     made = migrate(migrations, operate_concurrency=2)
 
@@ -389,7 +391,7 @@ def test_operate_may_have_concurrency_of_its_own(migrations: Path) -> None:
     assert "ReservedConcurrentExecutions" not in made["Migrate"]["Properties"]
 
 
-def test_alarms_key_and_failures_go_where_they_are_told(migrations: Path) -> None:
+def test_alarms_key_and_failures_use_the_given_targets(migrations: Path) -> None:
     """Topic, key and queue are used for alarms, for encryption and for failed events."""
     shop = make_shop()
     key, queue = kms.Key(shop.stack, "Key"), sqs.Queue(shop.stack, "Failures")

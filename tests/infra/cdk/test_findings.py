@@ -59,7 +59,7 @@ def find_rules(tmp_path: Path) -> set[str]:
     }
 
 
-def test_nothing_is_found_that_is_not_accepted_with_a_reason(tmp_path: Path) -> None:
+def test_every_finding_is_accepted_with_a_reason(tmp_path: Path) -> None:
     """Every finding for the construct is accepted with a reason."""
     assert set() == find_rules(tmp_path)
     assert all(len(reason) > 30 for reason in ACCEPTED.values())

@@ -123,7 +123,7 @@ def test_function_and_resource_change_together(folder: Path) -> None:
     assert all(before != after for before, after in zip(first, changed, strict=True))
 
 
-def test_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+def test_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
     """A missing folder is refused even if nothing is built, as for `cdk list`."""
     with pytest.raises(
         PackageNotBuilt, match=r"There is no folder .*nowhere\. Nothing was built\."
@@ -163,7 +163,7 @@ def test_package_is_built_without_a_container_and_once(
     assert asset.name in {one["source"]["path"] for one in described.values()}
 
 
-def test_build_that_fails_says_why_and_leaves_no_asset(folder: Path, tmp_path: Path) -> None:
+def test_failed_build_reports_why_and_leaves_no_asset(folder: Path, tmp_path: Path) -> None:
     """The error quotes infra/build.py and names the argument for its options."""
     with pytest.raises(RuntimeError) as raised:
         _synthesise(folder, tmp_path / "cdk.out", build_options=["--python", "/no/such/python"])

@@ -41,7 +41,7 @@ def test_everything_is_described() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_example_is_told_of_and_tells(example: str) -> None:
+def test_examples_are_linked_and_have_their_own_readme(example: str) -> None:
     """The module's README links to each example, and each example has its own README."""
     readme = (MODULE / "README.md").read_text("utf-8")
 

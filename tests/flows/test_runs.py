@@ -74,7 +74,7 @@ def test_up_stores_the_down_script(project: Project) -> None:
     assert down_checksum.startswith("sha256:")
 
 
-def test_second_up_applies_what_is_new_alone(project: Project) -> None:
+def test_second_up_applies_only_new_migrations(project: Project) -> None:
     """Applied migrations are neither run nor recorded again, including repeatables."""
     files = {"1_account.sql": TABLE, "R__mails.sql": "CREATE VIEW mails AS SELECT id FROM account;"}
     project.write(files)
@@ -114,7 +114,7 @@ def test_files_are_read_once_while_the_server_answers(
     assert [[[1]], [[1]]] == sessions
 
 
-def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project) -> None:
+def test_second_up_of_a_listed_order_applies_only_new_migrations(project: Project) -> None:
     """For a tool whose versions are names, the known migrations are the beginning of its list."""
     signed = "2026-01-01T12:00:00Z P <p@example.com>"
     plan = "%syntax-version=1.0.0\n%project=shop\n\n"
@@ -135,7 +135,7 @@ def test_second_up_of_a_listed_order_applies_what_is_new_alone(project: Project)
     assert Status.REFUSED == project.run().status
 
 
-def test_failing_second_up_says_where_the_database_stands(project: Project) -> None:
+def test_failing_second_up_reports_the_current_version(project: Project) -> None:
     """A failed run reports the database's version even if the history was not read."""
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -147,7 +147,7 @@ def test_failing_second_up_says_where_the_database_stands(project: Project) -> N
     assert ("1", "1") == (report.from_version, report.to_version)
 
 
-def test_failing_migration_leaves_schema_as_it_was(project: Project) -> None:
+def test_failing_migration_leaves_the_schema_unchanged(project: Project) -> None:
     """A migration whose second statement fails leaves the schema unchanged."""
     project.write({"1_account.sql": TABLE})
     project.run()
@@ -438,7 +438,7 @@ def test_missing_migration_is_drift(project: Project) -> None:
     assert "was applied, and its file is missing" in report.error.message
 
 
-def test_version_that_only_the_database_knows_is_ahead(project: Project) -> None:
+def test_version_without_a_file_is_ahead(project: Project) -> None:
     """A version that only the database knows is reported as ahead and is not an error."""
     project.write({"1_account.sql": TABLE, "2_more.sql": "SELECT 1;"})
     project.run()
@@ -654,7 +654,7 @@ def test_lock_timeout_passes_when_the_blocker_leaves(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("atomicity", "between"), [("migration", 0), ("run", 99)])
-def test_time_that_is_left_is_that_of_the_migration_itself(
+def test_remaining_time_is_that_of_the_migration_itself(
     project: Project, atomicity: str, between: int
 ) -> None:
     """The statement timeout of a migration is the time that remains at its own start.

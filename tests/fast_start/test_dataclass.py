@@ -54,7 +54,7 @@ class Named:
 
 
 @KINDS
-def test_value_holds_what_it_was_given(kind: Any) -> None:
+def test_value_has_the_given_fields(kind: Any) -> None:
     """Fields are set by position, name or default; a factory makes a new value each time."""
     one, other = kind(1, note="n"), kind(x=1, y=2, seen=[3])
 
@@ -70,7 +70,7 @@ def test_value_is_shown_by_its_fields(kind: Any) -> None:
 
 
 @KINDS
-def test_values_are_equal_by_what_is_compared(kind: Any) -> None:
+def test_values_are_equal_by_their_compared_fields(kind: Any) -> None:
     """Values are equal if their compared fields are equal and their class is the same."""
     assert kind(1, note="a") == kind(1, note="b")
     assert kind(1) != kind(2)
@@ -138,7 +138,7 @@ def test_copies_are_equal_and_apart() -> None:
     assert named == pickle.loads(pickle.dumps(named))  # noqa: S301 - pickled by this test
 
 
-def test_hash_is_of_what_is_compared() -> None:
+def test_hash_is_of_the_compared_fields() -> None:
     """Equal values have the same hash, and a mutable value has none."""
 
     @dataclass(slots=True)
@@ -204,7 +204,7 @@ def test_order_is_by_the_fields_in_their_order() -> None:
         assert OURS(1) < OURS(2)
 
 
-def test_fields_may_have_any_names() -> None:
+def test_fields_can_have_any_names() -> None:
     """A field may have any name, even one like set_role."""
 
     @dataclass(slots=True, frozen=True)
@@ -220,7 +220,7 @@ def test_fields_may_have_any_names() -> None:
     assert (None, "r", "d", []) == (value.set_role, value.role, value.default_role, value.make_role)
 
 
-def test_what_is_not_there_is_refused() -> None:
+def test_unsupported_option_is_refused() -> None:
     """Unsupported options are refused when the class is defined."""
     with pytest.raises(TypeError, match="kw_only and hash are not supported"):
 

@@ -195,7 +195,7 @@ def test_branch_undoes_nothing_and_applies_its_own(stack: Project) -> None:
     assert 3 == len(stack.history())
 
 
-def test_digest_that_was_recorded_behind_what_is_ahead_is_no_evidence(stack: Project) -> None:
+def test_digest_recorded_after_the_newer_versions_is_not_evidence(stack: Project) -> None:
     """A package recorded after the rows it does not know undoes nothing."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     stack.database.run("UPDATE lockgate.migration_run SET token = 100")
@@ -214,7 +214,7 @@ def test_digest_that_was_recorded_behind_what_is_ahead_is_no_evidence(stack: Pro
         "catalog_digest = 'x'",
     ],
 )
-def test_run_without_its_end_is_no_evidence(stack: Project, change: str) -> None:
+def test_unfinished_run_is_not_evidence(stack: Project, change: str) -> None:
     """Only a finished, successful run of exactly this catalog is evidence."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     stack.database.run(f"UPDATE lockgate.migration_run SET {change}")
@@ -222,7 +222,7 @@ def test_run_without_its_end_is_no_evidence(stack: Project, change: str) -> None
     refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
 
 
-def test_tables_of_an_earlier_build_hold_no_evidence(stack: Project) -> None:
+def test_tables_of_an_earlier_build_contain_no_evidence(stack: Project) -> None:
     """Tables of an earlier build lack the digest column, so nothing is undone."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
@@ -257,7 +257,7 @@ def test_rows_that_no_run_applied_are_never_undone(
     assert 3 == len(stack.history())
 
 
-def test_row_of_a_run_that_is_not_on_record_is_not_undone(stack: Project) -> None:
+def test_row_of_an_unrecorded_run_is_not_undone(stack: Project) -> None:
     """A row whose run has no record is not undone."""
     assert Status.APPLIED == deploy(stack, 1, 2).status
     assert Status.APPLIED == deploy(stack, 1, 2, 3).status
