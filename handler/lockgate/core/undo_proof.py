@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lockgate.core.address import make_command
 from lockgate.core.analysis import analyse_script
-from lockgate.core.down_script import is_empty_down, is_no_op, may_stop_counting
+from lockgate.core.down_script import is_no_op, may_stop_counting
 from lockgate.core.hint import Hint
 from lockgate.core.migration import Direction, Kind, Language
 from lockgate.core.request import Action
@@ -78,7 +78,7 @@ def may_be_undone_safely(step: Step) -> bool:
     if migration.kind is Kind.REPEATABLE or migration.version is None:
         return step.row is not None
     down = migration.down
-    return down is not None and not is_empty_down(down, migration.up) and _why_not(down) is None
+    return down is not None and _why_not(down) is None
 
 
 def find_unprovable(

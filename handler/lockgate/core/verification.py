@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockgate.core.index_shape import IndexShape, read_shape
-from lockgate.core.sql.script import Token, TokenKind, tokenize
+from lockgate.core.sql.script import Token, TokenKind, can_be_repeated, tokenize
 from lockgate.fast_start.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -77,10 +77,6 @@ class Verification:
 HARMLESS = Verification(Question.HARMLESS)
 UNKNOWN = Verification(Question.UNKNOWN)
 
-# Repeating these has no other effect than running them once.
-_HARMLESS = frozenset(
-    {"VACUUM", "CLUSTER", "REPACK", "DISCARD", "WAIT FOR", "ALTER SYSTEM", "ALTER DATABASE"}
-)
 _BY_NAME = {
     ("CREATE", "DATABASE"): Question.DATABASE_THERE,
     ("DROP", "DATABASE"): Question.DATABASE_GONE,
@@ -101,6 +97,8 @@ def find_verification(sql: str, statement: Statement, previous_end: int) -> Veri
     query = " ".join(line[1].strip() for line in lines)
     if query:
         return Verification(Question.AUTHOR, query=query)
+    if can_be_repeated(statement):
+        return HARMLESS
     found = _read_question(_Words(sql, statement))
     # The server refuses a statement without a name.
     return UNKNOWN if found.name == "" else found
@@ -108,13 +106,8 @@ def find_verification(sql: str, statement: Statement, previous_end: int) -> Veri
 
 def _read_question(words: _Words) -> Verification:
     first, two = words.text(0), (words.text(0), words.text(1))
-    if first in _HARMLESS or " ".join(two) in _HARMLESS:
-        return HARMLESS
     if first == "REINDEX":
         return _verify_reindex(words)
-    if two == ("ALTER", "SUBSCRIPTION"):
-        # If it was done, the server refuses to add or drop the publication again.
-        return HARMLESS
     if two in _BY_NAME:
         place = words.after_if(2)
         owner = words.value_of("OWNER") if two[0] == "CREATE" else None

@@ -73,6 +73,33 @@ _CALLS = re.compile("set_config|pg_create_logical_replication_slot", re.IGNORECA
 _TRANSACTION_END = re.compile("commit|rollback", re.IGNORECASE)
 
 
+# A COMMIT in these ends the transaction around them.
+_MAY_COMMIT: Final = frozenset({("DO",), ("CALL",)})
+# Repeating these has no other effect than running them once. If an ALTER SUBSCRIPTION was done, the
+# server refuses to add or drop the publication again.
+_REPEATABLE: Final = frozenset(
+    {
+        *(("VACUUM",), ("CLUSTER",), ("REPACK",), ("DISCARD",), ("WAIT", "FOR")),
+        *(("ALTER", "SYSTEM"), ("ALTER", "DATABASE"), ("ALTER", "SUBSCRIPTION")),
+    }
+)
+
+
+def may_commit(statement: Statement) -> bool:
+    """Return whether a statement may commit by itself what it does, even if it fails later."""
+    return statement.words[:1] in _MAY_COMMIT
+
+
+def can_be_repeated(statement: Statement) -> bool:
+    """Return whether repeating a statement has no other effect than running it once."""
+    return statement.words[:1] in _REPEATABLE or statement.words[:2] in _REPEATABLE
+
+
+def hides_lost_rows(statement: Statement) -> bool:
+    """Return whether a statement outside a transaction may lose rows before they can be counted."""
+    return may_commit(statement) or statement.words[:2] == ("DROP", "DATABASE")
+
+
 def classify(sql: str, statement: Statement) -> Classification:
     """Return how ``statement`` of the text ``sql`` relates to a transaction.
 

@@ -20,6 +20,7 @@ from lockgate.core.hint import Hint
 from lockgate.core.refusal import make_unknown
 from lockgate.core.request import Repair
 from lockgate.core.resumption import find_begun, find_question
+from lockgate.core.sql.script import hides_lost_rows, may_commit
 from lockgate.core.statement_verdict import (
     CatalogFacts,
     Index,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lockgate.core.migration import Migration
     from lockgate.core.outcome import FinishedMigration
     from lockgate.core.segment import Step
+    from lockgate.core.sql.script import Statement
     from lockgate.postgres.apply.session import Session
     from lockgate.postgres.apply.step_record import StepRecord
 
@@ -86,10 +88,9 @@ class LoneStatement:
 
     def _refuse_unwatched(self) -> None:
         """Refuse statements that cannot be checked for lost rows: DO, CALL and DROP DATABASE."""
-        words = self._words
-        is_watched = words[:1] not in {("DO",), ("CALL",)} and words[:2] != ("DROP", "DATABASE")
-        if self.session.guard is not None and not is_watched:
-            raise refuse_unguarded(self.step.migration.label, " ".join(words[:2]))
+        if self.session.guard is not None and hides_lost_rows(self._statement):
+            what = " ".join(self._statement.words[:2])
+            raise refuse_unguarded(self.step.migration.label, what)
 
     # Before the statement.
 
@@ -224,12 +225,11 @@ class LoneStatement:
 
     @property
     def _may_have_committed(self) -> bool:
-        by_itself = self._words[:1] in {("DO",), ("CALL",)}
-        return self.verification.question is Question.AUTHOR or by_itself
+        return self.verification.question is Question.AUTHOR or may_commit(self._statement)
 
     @property
-    def _words(self) -> tuple[str, ...]:
-        return self.step.analysis.statements[self.unit.first].words
+    def _statement(self) -> Statement:
+        return self.step.analysis.statements[self.unit.first]
 
     def _failed(self, message: str, sqlstate: str, hint: str | None = None) -> StepFailed:
         script = self.step.script
