@@ -444,40 +444,8 @@ def list_late_imports(tree: ast.Module) -> list[int]:
             for function in functions
             for node in ast.walk(function)
             if isinstance(node, (ast.Import, ast.ImportFrom))
-            or (isinstance(node, ast.Call) and is_import_by_name(node))
         }
     )
-
-
-def is_import_by_name(call: ast.Call) -> bool:
-    """Return whether a call imports one of our modules by its name.
-
-    The name is written out or returned by a function; one in a variable is a module of others.
-    """
-    if getattr(call.func, "id", None) != "import_module":
-        return False
-    (name, *_) = call.args
-    if isinstance(name, ast.Constant):
-        return str(name.value).startswith("lockgate.")
-    return isinstance(name, ast.Call)
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("import_module('lockgate.aws.secrets')", True),
-        ("import_module(module_of(name))", True),
-        ("import_module(name)", False),
-        ("import_module('platform')", False),
-        ("find_module(name)", False),
-    ],
-)
-def test_import_by_name_is_found(source: str, *, expected: bool) -> None:
-    """Imports of our modules by name are counted; those of the standard library are not."""
-    (statement,) = ast.parse(source).body
-    assert isinstance(statement, ast.Expr)
-    assert isinstance(statement.value, ast.Call)
-    assert expected == is_import_by_name(statement.value)
 
 
 def test_imports_in_functions_are_few() -> None:
