@@ -47,8 +47,8 @@ ALLOWED_SIDEWAYS = {
 ONLY_FOR = {
     "local": {"terminal"},
     "check": {"terminal"},
-    # The engine and the report know only protocols.
-    "postgres": {"awslambda", "wiring"},
+    # The engine and the report know only protocols; the check imports the plugins of Alembic.
+    "postgres": {"awslambda", "check", "wiring"},
     "aws": {"awslambda", "terminal", "wiring"},
 }
 
