@@ -303,7 +303,7 @@ class SegmentSplit(Event):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRetried(Event):
-    """Another session was in the way; the segment is tried again."""
+    """Another session held a lock; the segment is retried."""
 
     failure: Failure
     attempt: int

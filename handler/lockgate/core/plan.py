@@ -1,4 +1,4 @@
-"""Make a plan from catalog and history: what would run, in which transactions, and what is in the way.
+"""Make a plan from catalog and history: what would run, in which transactions, and what prevents it.
 
 `core.refusal.find_refusal` decides whether a plan may be carried out.
 """

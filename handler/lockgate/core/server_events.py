@@ -1,4 +1,4 @@
-"""Events of the server and of its backups. People see them; the run decides nothing by them."""
+"""Events of the server and of its backups. They are shown and logged; no decision depends on them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A fact that is missing. ``subject`` says of what, in the way that the need has it."""
+    """A fact that is missing. ``subject`` is what to read it for; its type depends on the need."""
 
     need: Need
     subject: Any = None
@@ -107,7 +107,7 @@ Decision = Conclude | BreakLock | WorkUnderLock | FreeDeadLock
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Segments to apply, or an amendment to write; neither: the stage is over.
+    """Segments to apply, or an amendment to write; without either, the stage has ended.
 
     Unless ``is_last``, more is planned after them. ``undone`` are the facts of what an automatic undo
     undoes, in one segment, which is never split. ``stub`` is another tool's table to create first,

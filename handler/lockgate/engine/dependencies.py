@@ -1,4 +1,4 @@
-"""What a run needs of the world, as protocols and values. Knows shapes; does nothing."""
+"""What a run needs from its environment, as protocols and values."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class LockWait:
 
 
 def make_busy(holder: Holder | None) -> DatabaseBusy:
-    """Return the error of a run that waited in vain."""
+    """Return the error of a run that did not get the lock in time."""
     if holder is None:
         return DatabaseBusy("Another run holds the migration lock.", hint="Invoke again.")
     at = f" and is in migration {holder.at.replace('#', ', statement ')}" if holder.at else ""

@@ -1,4 +1,4 @@
-"""What a run does and remembers while it holds the lock. Decides nothing; its stages do."""
+"""What a run does and remembers while it holds the lock. Its stages decide what to do."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class LockedRun:
 
 
 class _BackupNotes:
-    """Where a backup writes what is known of it, as events."""
+    """Takes what a backup reports about itself, and records it as events."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Reads what a command asks for. Knows which question goes where; decides nothing."""
+"""Reads what a command asks for, each fact from its source."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from lockgate.errors import DatabaseUnreachable, RunIncomplete
 if TYPE_CHECKING:
     from lockgate.core.failure import Failure
 
-# How often a run takes up its work after a broken connection.
+# How often a run resumes its work after a broken connection.
 MOST_RECOVERIES = 3
 
 # 53200 out_of_memory (the lock table is full), 55P04 unsafe_new_enum_value_usage, 55006 pending

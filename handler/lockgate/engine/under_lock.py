@@ -199,7 +199,7 @@ class Finish(RunStep):
 
 @dataclass(frozen=True, slots=True)
 class _Retake(RunStep):
-    """Connect again and take the lock up, then go on with what was interrupted."""
+    """Connect again and retake the lock, then continue with what was interrupted."""
 
     locked: LockedRun
     interrupted: _HeldStep | Finish

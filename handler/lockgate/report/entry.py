@@ -1,4 +1,4 @@
-"""Converts what a run works with into the values of a report. Decides nothing."""
+"""Converts what a run works with into the values of a report."""
 
 from __future__ import annotations
 

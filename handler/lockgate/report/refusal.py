@@ -1,4 +1,4 @@
-"""The report of a request that never reached the engine, or fell out of it."""
+"""The report of a request that did not reach the engine, or left it with an exception."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _STATUS_OF: tuple[tuple[type[LockgateError], Status], ...] = (
 def refuse_report(
     run_id: str, error: LockgateError, claim: StateClaim, address: Address = _TERMINAL
 ) -> Report:
-    """Return the report of a request that never reached a runner, or fell out of it.
+    """Return the report of a request that did not reach the engine, or left it with an exception.
 
-    ``claim`` is what is known of the database all the same.
+    ``claim`` is what is known about the database.
     """
     info = error_info(error, claim, address)
     return Report(

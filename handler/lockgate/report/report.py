@@ -1,6 +1,6 @@
 """The report of a run as a value, and its JSON form ``lockgate/report/v1`` (docs/report.schema.json).
 
-Knows no caller and no server. Never put a secret, a signed URL or row data into it.
+Never put a secret, a signed URL or row data into it.
 """
 
 from __future__ import annotations

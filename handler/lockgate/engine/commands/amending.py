@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lockgate.core.run_state import RunState
     from lockgate.engine.decision import Ask, Decision, Facts, Stage, StageFailure
 
-    # Decides what to write, by the history as it is then.
+    # Decides what to write, from the history read under the lock.
     MakeAmendment = Callable[[Facts, Request], Generator[Ask | Event, Any, Amendment]]
 
 

@@ -1,4 +1,4 @@
-"""Whether the first run on a database may start. Decides; reads nothing."""
+"""Decide whether the first run on a database may start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `up` and the commands that only look at an `up` have in common. Decides; reads nothing."""
+"""What `up` has in common with the commands that only show what it would do."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def warn_of_files(facts: Facts) -> FilesWarned:
 
 
 def warn_of_ahead(facts: Facts, policy: Policy, plan: Plan) -> Generator[Event, Any, None]:
-    """Say why newer versions are not undone, if the settings ask for that."""
+    """Warn why newer versions are not undone, if the settings ask for their undo."""
     if plan.objection is not None and policy.rollback is Rollback.DEPLOY:
         text = "The database is ahead of this package and is not brought back:"
         yield Warned(join_hints(text, plan.objection, hint_at_down(facts.files)))
@@ -119,7 +119,7 @@ def hint_at_down(catalog: Catalog) -> Hint:
 
 
 def refuse_unknown(steps: Sequence[Step]) -> None:
-    """Refuse to go on with an interrupted step whose outcome no catalog tells.
+    """Refuse to go on with an interrupted step whose outcome the catalogs do not show.
 
     Raises:
         OutcomeUnknown: there is such a step.

@@ -1,4 +1,4 @@
-"""`status`: show where the database stands. Refuses nothing that an `up` would refuse."""
+"""`status`: show what is applied and what is pending. It warns of what an `up` would refuse."""
 
 from __future__ import annotations
 

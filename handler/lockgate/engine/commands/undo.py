@@ -30,7 +30,7 @@ def reverse(
     """Return what undoes these rows, by the scripts that the history keeps of them.
 
     Raises:
-        UndoRefused: one of them has no way back.
+        UndoRefused: one of them has no usable down script.
         SessionNeeded: one needs a session, and a pooler lends one for a transaction only.
     """
     ids = [row.migration_id for row in rows]
@@ -48,7 +48,7 @@ def reverse(
 def reverse_known(
     facts: Facts, rows: Sequence[Applied], policy: Policy
 ) -> Generator[Ask | Event, Any, UndoPlan]:
-    """Return the same; refuse a step whose outcome no catalog tells.
+    """Return the same; refuse an interrupted step whose outcome the catalogs do not show.
 
     Raises what `reverse` does, and:
         OutcomeUnknown: there is such a step.

@@ -1,6 +1,6 @@
 """One connection to the server, and one call that sends a whole message.
 
-Knows no tables and no policy. Leaves the server's errors untranslated, except that a broken connection
+Leaves the server's errors untranslated, except that a broken connection
 is always `ConnectionLost`.
 """
 

@@ -1,6 +1,6 @@
 """pg8000's connection with its defects corrected, one method for each.
 
-Knows the wire protocol. Knows no tables and no policy.
+Only about the wire protocol: nothing here depends on tables or policies.
 """
 
 from __future__ import annotations
