@@ -838,7 +838,7 @@ def test_run_out_of_time_is_incomplete_to_a_direct_caller(function: Function) ->
     error, report = function.invoke_failing({})
     timer.result()
     assert errors.RunIncomplete is type(error)
-    assert ("incomplete", "Invoke again: the run goes on where it stopped.") == (
+    assert ("incomplete", "Invoke again: the run continues where it stopped.") == (
         report["status"],
         report["next_action"],
     )

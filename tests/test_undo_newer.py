@@ -49,7 +49,8 @@ def refused(report: Report, reason: str, ahead: list[str]) -> None:
     assert () == report.reverted
     (warning,) = report.warnings
     assert re.match(
-        "The database is ahead of this package and (is|was) not brought back: ", warning
+        "The database is ahead of this package, and the newer migrations (are|were) not undone: ",
+        warning,
     )
     assert reason in warning
 
@@ -190,7 +191,7 @@ def test_branch_undoes_nothing_and_applies_its_own(stack: Project) -> None:
     assert Status.APPLIED == deploy(stack, 1, 3).status
     report = deploy(stack, 1, 2)
     assert (Status.APPLIED, ["2"]) == (report.status, [entry.version for entry in report.applied])
-    assert "not brought back: No earlier run recorded" in report.warnings[0]
+    assert "not undone: No earlier run recorded" in report.warnings[0]
     refused(deploy(stack, 1, 2), "No earlier run recorded", ["3"])
     assert 3 == len(stack.history())
 

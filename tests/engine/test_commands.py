@@ -27,7 +27,7 @@ from lockgate.core.request import Action, Repair
 from lockgate.engine.commands import COMMANDS
 from lockgate.engine.commands.amending import WriteAmendment
 from lockgate.engine.commands.down import UndoSelected
-from lockgate.engine.commands.up import ApplyPending, BringBack, UndoOwn
+from lockgate.engine.commands.up import ApplyPending, UndoNewer, UndoOwn
 from lockgate.engine.decision import BreakLock, Conclude, FreeDeadLock, WorkUnderLock
 from lockgate.engine.needs import NEEDS, Need
 from lockgate.errors import (
@@ -92,7 +92,8 @@ def test_up_reports_why_newer_versions_are_not_undone() -> None:
     answers = {Need.EVIDENCE: RecordedRuns(has_run=False, actions={"r": "up"})}
     decided = decide(Action.UP, facts, DEPLOY, answers=answers)
     (warning,) = [event for event in decided.events if isinstance(event, events.Warned)]
-    assert warning.text.startswith("The database is ahead of this package and is not brought back:")
+    expected = "The database is ahead of this package, and the newer migrations are not undone:"
+    assert warning.text.startswith(expected)
 
 
 def test_up_on_a_database_with_foreign_tables_is_refused() -> None:
@@ -260,28 +261,28 @@ def test_failed_undo_is_reported_with_the_first_error() -> None:
 
 @pytest.mark.parametrize("reverted", [[], ["9"]])
 def test_refused_undo_of_newer_versions_continues_with_pending_ones(reverted: list[str]) -> None:
-    """If bringing the database back is refused, the run continues with the pending migrations."""
+    """If the undo of newer versions is refused, the run continues with the pending migrations."""
     failure = make_failure(UndoRefused("No way back."), reverted=reverted)
-    assert ApplyPending(None, is_back=bool(reverted)) == follow(BringBack(), failure)
+    assert ApplyPending(None, has_undone_newer=bool(reverted)) == follow(UndoNewer(), failure)
 
 
 def test_rollback_whose_undo_failed_applies_nothing() -> None:
     """If undoing a newer version fails, the run applies nothing."""
     error = MigrationStepFailed(Failure("9 z", "no"), is_down=True)
-    assert Status.UP_TO_DATE == follow(BringBack(), make_failure(error))
+    assert Status.UP_TO_DATE == follow(UndoNewer(), make_failure(error))
 
 
 def test_finished_undo_of_newer_versions_ignores_drift() -> None:
-    """After bringing the database back, drift does not fail the run."""
+    """After the undo of newer versions, drift does not fail the run."""
     drift = DriftDetected("Migration 1 was edited.")
-    assert Status.ROLLED_BACK == follow(BringBack(), make_failure(drift, reverted=["9"]))
-    assert drift is follow(BringBack(), make_failure(drift))
+    assert Status.ROLLED_BACK == follow(UndoNewer(), make_failure(drift, reverted=["9"]))
+    assert drift is follow(UndoNewer(), make_failure(drift))
 
 
 def test_deadline_ends_the_undo_of_newer_versions() -> None:
-    """Running out of time while bringing the database back ends the run."""
+    """Running out of time during the undo of newer versions ends the run."""
     error = RunIncomplete("Over.")
-    assert error is follow(BringBack(), make_failure(error))
+    assert error is follow(UndoNewer(), make_failure(error))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_deadline_ends_the_undo_of_newer_versions() -> None:
     [
         (ApplyPending(), ["1"], Status.APPLIED),
         (ApplyPending(), [], Status.UP_TO_DATE),
-        (ApplyPending(is_back=True), [], Status.ROLLED_BACK),
+        (ApplyPending(has_undone_newer=True), [], Status.ROLLED_BACK),
         (UndoSelected(), [], Status.UP_TO_DATE),
     ],
 )

@@ -82,7 +82,7 @@ def test_snapshot_stays_unchanged() -> None:
 def test_reverted_migration_is_not_applied_any_more() -> None:
     """An undone migration is no longer among those applied."""
     done = FinishedMigration("1", 5, NOW)
-    summary = fold((STARTED, READ, events.Applied(done), events.Reverted(done)))
+    summary = fold((STARTED, READ, events.Applied(done), events.Undone(done)))
     assert summary is not None
     assert ({}, {"1": done}) == (summary.state.done, summary.state.reverted)
 

@@ -117,7 +117,7 @@ def test_stop_names_the_statement_that_was_cancelled() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "hint"),
-    [(BEFORE, "Invoke again."), (HELD, "Invoke again: the run goes on where it stopped.")],
+    [(BEFORE, "Invoke again."), (HELD, "Invoke again: the run continues where it stopped.")],
 )
 def test_unreachable_database_reports_the_number_of_broken_connections(
     phase: Phase, hint: str

@@ -70,15 +70,15 @@ EVENTS: list[tuple[Event, str | None]] = [
     ),
     (events.Applied(make_done("7", 84)), "  ✓ 7 add_email  84 ms"),
     (events.Applied(make_done("R__v", 0)), "  ✓ R__v  0 ms"),
-    (events.Reverted(make_done("7", 4)), "  ↩ 7 add_email  4 ms"),
+    (events.Undone(make_done("7", 4)), "  ↩ 7 add_email  4 ms"),
     (
         events.UndoStarted(2),
         "  ! A migration failed; undoing what this run applied.",
     ),
     (events.UndoFailed("no way."), "  ! The undo failed: no way."),
     (
-        events.RollbackRefused("undo-refused", "no way."),
-        "  ! The database is ahead of the files and was not rolled back: no way.",
+        events.UndoOfNewerRefused("undo-refused", "no way."),
+        "  ! The newer migrations were not undone: no way.",
     ),
     (events.ConnectionBroke("reset", None), "  ! The connection broke: reset."),
     (events.ConnectionRestored(), "  ! Connected again."),
@@ -173,7 +173,7 @@ def test_undone_migration_without_a_file_is_shown_by_its_name_in_the_history() -
         progress.note(events.FilesRead(catalog))
         progress.note(events.HistoryRead(History(rows)))
         for version in ("2", "1"):
-            progress.note(events.Reverted(make_done(version, 1)))
+            progress.note(events.Undone(make_done(version, 1)))
     assert " 2 in_history  1 ms\n" in stream.getvalue()
     assert " 1 in_file  1 ms\n" in stream.getvalue()
 

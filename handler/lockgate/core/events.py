@@ -317,7 +317,7 @@ class Applied(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Reverted(Event):
+class Undone(Event):
     """A migration was undone, or has its former text again, and that was committed."""
 
     done: FinishedMigration
@@ -329,7 +329,7 @@ class AppliedReloaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RevertedReloaded(Event):
+class UndoneReloaded(Event):
     """Migrations missing from the last read history were added to what the run has undone."""
 
 
@@ -348,7 +348,7 @@ class UndoFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RollbackRefused(Event):
+class UndoOfNewerRefused(Event):
     """The undo of a newer package's migrations was refused, and they stay."""
 
     code: str

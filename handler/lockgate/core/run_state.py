@@ -129,7 +129,7 @@ def _believe_history(state: RunState) -> None:
     if action is Action.UP:
         _reload_applied(state)
     if action in {Action.UP, Action.DOWN}:
-        _reload_reverted(state)
+        _reload_undone(state)
 
 
 def _reload_applied(state: RunState) -> None:
@@ -141,7 +141,7 @@ def _reload_applied(state: RunState) -> None:
     }
 
 
-def _reload_reverted(state: RunState) -> None:
+def _reload_undone(state: RunState) -> None:
     """Add to what this run has undone what the history no longer contains."""
     left = {row.migration_id for row in state.history.rows if not state.is_restored(row)}
     for migration_id, row in state.undone_rows.items():
@@ -161,7 +161,7 @@ def _apply(state: RunState, event: events.Applied) -> None:
     state.done[event.done.migration_id] = event.done
 
 
-def _revert(state: RunState, event: events.Reverted) -> None:
+def _revert(state: RunState, event: events.Undone) -> None:
     state.done.pop(event.done.migration_id, None)
     state.reverted[event.done.migration_id] = event.done
 
@@ -221,9 +221,9 @@ _HANDLERS: dict[type[Event], Callable[[RunState, Any], None]] = {
     events.Waited: _wait,
     events.LockTaken: _take_lock,
     events.AppliedReloaded: lambda state, _: _reload_applied(state),
-    events.RevertedReloaded: lambda state, _: _reload_reverted(state),
+    events.UndoneReloaded: lambda state, _: _reload_undone(state),
     events.Applied: _apply,
-    events.Reverted: _revert,
+    events.Undone: _revert,
     events.SegmentSent: _send_segment,
     events.AmendmentSent: _send_amendment,
     events.StubSent: _send_stub,

@@ -74,12 +74,12 @@ class UndoPlan:
 
 def select_last(history: History, count: int) -> tuple[Applied, ...]:
     """Return the versioned migrations that were applied last, the last one first."""
-    return _reversed(row for row in history.rows if row.kind is Kind.VERSIONED)[:count]
+    return _order_for_undo(row for row in history.rows if row.kind is Kind.VERSIONED)[:count]
 
 
 def select_above(history: History, target: Version | None) -> tuple[Applied, ...]:
     """Return the versioned migrations above a version, the last applied first; all for ``None``."""
-    return _reversed(
+    return _order_for_undo(
         row
         for row in history.rows
         if row.version is not None and (target is None or row.version > target)
@@ -88,15 +88,15 @@ def select_above(history: History, target: Version | None) -> tuple[Applied, ...
 
 def select_of_run(history: History, run_id: str) -> tuple[Applied, ...]:
     """Return what one run applied, the last first; repeatable migrations included."""
-    return _reversed(row for row in history.rows if row.run_id == run_id)
+    return _order_for_undo(row for row in history.rows if row.run_id == run_id)
 
 
 def select_ids(history: History, ids: frozenset[str] | set[str]) -> tuple[Applied, ...]:
     """Return the rows of these migrations, the last applied first."""
-    return _reversed(row for row in history.rows if row.migration_id in ids)
+    return _order_for_undo(row for row in history.rows if row.migration_id in ids)
 
 
-def _reversed(rows: Iterable[Applied]) -> tuple[Applied, ...]:
+def _order_for_undo(rows: Iterable[Applied]) -> tuple[Applied, ...]:
     """Sort rows in reverse order of application; rows of the same instant by version."""
     return tuple(sorted(rows, key=_applied_key, reverse=True))
 

@@ -60,7 +60,7 @@ class LockedRun:
         """Read the history and let a stage plan. Raises what the stage refuses."""
         self.read_history()
         if stage.reloads_undone:
-            self.events.add(events.RevertedReloaded())
+            self.events.add(events.UndoneReloaded())
         work = self._reader.consult(stage.plan(self._facts(), self.run.request, self._policy))
         self._former = {**self._former, **work.former}
         return work
@@ -173,7 +173,7 @@ class LockedRun:
 
     def _note_done(self, done: FinishedMigration) -> None:
         is_undone = done.direction is Direction.DOWN or done.migration_id in self.state.restored
-        self.events.add(events.Reverted(done) if is_undone else events.Applied(done))
+        self.events.add(events.Undone(done) if is_undone else events.Applied(done))
 
     def amend(self, work: Work) -> None:
         """Write an amendment."""

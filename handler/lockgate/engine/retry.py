@@ -114,7 +114,7 @@ def retry_pause(attempt: int, jitter: float) -> float:
 
 def make_unreachable(phase: Phase, losses: int, reason: str) -> DatabaseUnreachable:
     """Return the error of a connection that broke too often."""
-    rest = "" if phase is Phase.BEFORE_LOCK else ": the run goes on where it stopped"
+    rest = "" if phase is Phase.BEFORE_LOCK else ": the run continues where it stopped"
     return DatabaseUnreachable(
         f"The connection broke {losses} times: {reason}.", hint=f"Invoke again{rest}."
     )
@@ -136,7 +136,7 @@ def make_stop(
         where = f" It was in {statement}migration {cut_off.migration}, which was cancelled."
     return RunIncomplete(
         f"The run stopped before it was done: {why}.{where}",
-        hint="Invoke again: the run goes on where it stopped.",
+        hint="Invoke again: the run continues where it stopped.",
         file=None if cut_off is None else cut_off.file,
         migration=None if cut_off is None else cut_off.migration,
     )

@@ -50,7 +50,7 @@ def _of_retry(event: events.SegmentRetried) -> Fields:
     }
 
 
-def _of_migration(event: events.Applied | events.Reverted) -> Fields:
+def _of_migration(event: events.Applied | events.Undone) -> Fields:
     return {"migration": event.done.migration_id, "duration_ms": event.done.duration_ms}
 
 
@@ -71,10 +71,10 @@ FORMS: dict[type[Event], tuple[str, Callable[[Any], Fields]]] = {
     events.SegmentSplit: ("segment_split", _all_fields),
     events.SegmentRetried: ("segment_retried", _of_retry),
     events.Applied: ("migration_applied", _of_migration),
-    events.Reverted: ("migration_reverted", _of_migration),
+    events.Undone: ("migration_reverted", _of_migration),
     events.UndoStarted: ("undo_started", _all_fields),
     events.UndoFailed: ("undo_failed", _all_fields),
-    events.RollbackRefused: ("rollback_refused", _all_fields),
+    events.UndoOfNewerRefused: ("rollback_refused", _all_fields),
     server_events.DatabaseWaitedFor: ("database_waited_for", _all_fields),
     server_events.ServerWarned: ("server_warned", _all_fields),
     server_events.IndexProgressed: ("index_progress", _all_fields),

@@ -48,7 +48,7 @@ _SENTENCES: dict[type[Event], str] = {
         "The server cannot describe objects ({sqlstate}); nothing will be undone."
     ),
     events.UndoFailed: "The undo failed: {reason}",
-    events.RollbackRefused: "The database is ahead of the files and was not rolled back: {reason}",
+    events.UndoOfNewerRefused: "The newer migrations were not undone: {reason}",
     events.ConnectionBroke: "The connection broke: {reason}.",
     events.ConnectionRestored: "Connected again.",
     server_events.SnapshotDelayed: "RDS cannot take a snapshot yet: the database is {status}.",
@@ -178,7 +178,7 @@ def _show_percent(percent: int | None) -> str:
 
 def describe_event(event: Event, labels: Mapping[str, str] = NO_LABELS) -> Line | None:
     """Return the line for an event, if people should see it."""
-    if isinstance(event, events.Applied | events.Reverted):
+    if isinstance(event, events.Applied | events.Undone):
         done = event.done
         return (
             Span("  ✓ " if isinstance(event, events.Applied) else "  ↩ ", Style.GOOD),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lockgate.core.events import NothingToUndo, UndoPlanned
 from lockgate.core.undo_plan import find_down_target, select_above, select_last
 from lockgate.engine.commands.forward import refuse_unknown
-from lockgate.engine.commands.undo import reverse, reverse_known
+from lockgate.engine.commands.undo import plan_undo, plan_undo_or_refuse
 from lockgate.engine.decision import Conclude, FreeDeadLock, Work, WorkUnderLock
 from lockgate.fast_start.dataclass import dataclass
 from lockgate.report.report import Status
@@ -40,7 +40,7 @@ def show_down(
 ) -> Generator[Ask | Event, Any, Decision]:
     """Refuse what a `down` would refuse, and conclude with what it would undo."""
     rows = select_rows(facts, request)
-    undo_plan = yield from reverse(facts, rows, policy)
+    undo_plan = yield from plan_undo(facts, rows, policy)
     if not facts.probe.is_held:
         refuse_unknown(undo_plan.steps)
     yield UndoPlanned(undo_plan)
@@ -73,7 +73,7 @@ class UndoSelected:
             ids = tuple(row.migration_id for row in select_rows(facts, request))
         left = {row.migration_id: row for row in facts.history.rows}
         rows = [left[one] for one in ids if one in left]
-        undo_plan = yield from reverse_known(facts, rows, policy)
+        undo_plan = yield from plan_undo_or_refuse(facts, rows, policy)
         yield UndoPlanned(undo_plan)
         may_lose_rows = request.allow_data_loss or policy.allow_data_loss
         stage = replace(self, ids=ids)

@@ -107,7 +107,7 @@ def warn_of_files(facts: Facts) -> FilesWarned:
 def warn_of_ahead(facts: Facts, policy: Policy, plan: Plan) -> Generator[Event, Any, None]:
     """Warn why newer versions are not undone, if the settings ask for their undo."""
     if plan.objection is not None and policy.rollback is Rollback.DEPLOY:
-        text = "The database is ahead of this package and is not brought back:"
+        text = "The database is ahead of this package, and the newer migrations are not undone:"
         yield Warned(join_hints(text, plan.objection, hint_at_down(facts.files)))
 
 

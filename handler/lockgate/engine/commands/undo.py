@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lockgate.engine.decision import Facts
 
 
-def reverse(
+def plan_undo(
     facts: Facts, rows: Sequence[Applied], policy: Policy
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what undoes these rows, by the scripts that the history keeps of them.
@@ -45,15 +45,15 @@ def reverse(
     return undo_plan
 
 
-def reverse_known(
+def plan_undo_or_refuse(
     facts: Facts, rows: Sequence[Applied], policy: Policy
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return the same; refuse an interrupted step whose outcome the catalogs do not show.
 
-    Raises what `reverse` does, and:
+    Raises what `plan_undo` does, and:
         OutcomeUnknown: there is such a step.
     """
-    undo_plan = yield from reverse(facts, rows, policy)
+    undo_plan = yield from plan_undo(facts, rows, policy)
     refuse_unknown(undo_plan.steps)
     return undo_plan
 

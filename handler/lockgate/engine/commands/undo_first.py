@@ -21,7 +21,7 @@ from lockgate.engine.commands.forward import (
     refuse_plan,
     refuse_unknown,
 )
-from lockgate.engine.commands.undo import reverse, reverse_known, undo_whole
+from lockgate.engine.commands.undo import plan_undo, plan_undo_or_refuse, undo_whole
 from lockgate.engine.decision import Ask
 from lockgate.engine.needs import Need
 from lockgate.errors import DriftDetected, RequestRefused, UndoRefused
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lockgate.errors import LockgateError
 
 
-def is_to_bring_back(plan: Plan, policy: Policy) -> bool:
+def is_to_undo_newer(plan: Plan, policy: Policy) -> bool:
     """Return whether an `up` tries to undo what a newer package applied."""
     is_ahead = any(row.version is not None for row in plan.ahead)
     return is_ahead and policy.rollback is Rollback.DEPLOY and plan.objection is None
@@ -59,7 +59,7 @@ def undo_ahead(
     if plan.objection is not None:
         raise UndoRefused(plan.objection, hint=hint_at_down(facts.files))
     rows = select_ids(facts.history, {row.migration_id for row in _versions_ahead(plan)})
-    undo_plan = yield from _reverse(facts, rows, policy, is_shown=is_shown)
+    undo_plan = yield from _plan_undo(facts, rows, policy, is_shown=is_shown)
     recorded = yield from _read_recorded(rows)
     return (yield from undo_whole(facts, undo_plan, policy, recorded))
 
@@ -68,7 +68,7 @@ def complete_undo(
     facts: Facts, policy: Policy, plan: Plan, *, is_shown: bool = False
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what completes the undos that were interrupted. Raises what `undo_ahead` does."""
-    return (yield from _reverse(facts, plan.half_undone, policy, is_shown=is_shown))
+    return (yield from _plan_undo(facts, plan.half_undone, policy, is_shown=is_shown))
 
 
 def show_undo_first(facts: Facts, policy: Policy, plan: Plan) -> Generator[Ask | Event, Any, bool]:
@@ -78,8 +78,8 @@ def show_undo_first(facts: Facts, policy: Policy, plan: Plan) -> Generator[Ask |
     """
     undone: tuple[Segment, ...] = ()
     rest, left = plan, facts
-    if is_to_bring_back(plan, policy):
-        undone = yield from _show_bring_back(facts, policy, plan)
+    if is_to_undo_newer(plan, policy):
+        undone = yield from _show_undo_of_newer(facts, policy, plan)
     if undone:
         left = _without(facts, _versions_ahead(plan))
         rest = yield from plan_forward(left, policy)
@@ -98,20 +98,20 @@ def show_undo_first(facts: Facts, policy: Policy, plan: Plan) -> Generator[Ask |
     return bool(undone or rest.segments)
 
 
-def _show_bring_back(
+def _show_undo_of_newer(
     facts: Facts, policy: Policy, plan: Plan
 ) -> Generator[Ask | Event, Any, tuple[Segment, ...]]:
     """Return what would be undone; nothing, with a warning, if it would be refused."""
     try:
         work = yield from undo_ahead(facts, policy, plan, is_shown=True)
     except RequestRefused as error:
-        yield Warned(describe_ahead(error, "is"))
+        yield Warned(describe_ahead(error, "are"))
         return ()
     return work.segments
 
 
 def _leave_drifted(plan: Plan, policy: Policy) -> Generator[Event, Any, Plan]:
-    """Return what follows a bring-back: nothing, with a warning, if a file differs from the history."""
+    """Return what follows that undo: nothing, with a warning, if a file differs from the history."""
     try:
         refuse_plan(plan, policy)
     except DriftDetected as error:
@@ -121,8 +121,8 @@ def _leave_drifted(plan: Plan, policy: Policy) -> Generator[Event, Any, Plan]:
 
 
 def describe_ahead(error: LockgateError, verb: str) -> Hint:
-    """Return why newer versions are not undone; ``verb`` is "is" or "was"."""
-    text = f"The database is ahead of this package and {verb} not brought back:"
+    """Return why newer versions are not undone; ``verb`` is "are" or "were"."""
+    text = f"The database is ahead of this package, and the newer migrations {verb} not undone:"
     return join_hints(text, error.message, error.hint)
 
 
@@ -137,11 +137,11 @@ def _without(facts: Facts, rows: Sequence[Applied]) -> Facts:
     return replace(facts, history=History(tuple(left)))
 
 
-def _reverse(
+def _plan_undo(
     facts: Facts, rows: Sequence[Applied], policy: Policy, *, is_shown: bool
 ) -> Generator[Ask | Event, Any, UndoPlan]:
     """Return what undoes these rows. Without the lock, another run may still be at work on a step."""
-    how = reverse if is_shown else reverse_known
+    how = plan_undo if is_shown else plan_undo_or_refuse
     return (yield from how(facts, rows, policy))
 
 

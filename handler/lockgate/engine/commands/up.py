@@ -2,7 +2,7 @@
 
 ::
 
-    BringBack (only if the settings say so) ── ApplyPending ── done
+    UndoNewer (only if the settings say so) ── ApplyPending ── done
                                                  └ a migration fails ── UndoOwn
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from lockgate.core.events import (
     AppliedReloaded,
     Planned,
-    RollbackRefused,
     UndoFailed,
+    UndoOfNewerRefused,
     UndoPlanned,
     UndoStarted,
     Warned,
@@ -32,11 +32,11 @@ from lockgate.engine.commands.forward import (
     refuse_unknown,
     warn_of_ahead,
 )
-from lockgate.engine.commands.undo import reverse_known, undo_whole
+from lockgate.engine.commands.undo import plan_undo_or_refuse, undo_whole
 from lockgate.engine.commands.undo_first import (
     complete_undo,
     describe_ahead,
-    is_to_bring_back,
+    is_to_undo_newer,
     undo_ahead,
 )
 from lockgate.engine.decision import Ask, FreeDeadLock, Work, WorkUnderLock
@@ -72,7 +72,7 @@ def decide(facts: Facts, request: Request, policy: Policy) -> Generator[Ask | Ev
     if facts.is_settled:
         return FreeDeadLock(_first_stage(policy))
     plan = yield from check_forward(facts, request, policy)
-    if plan.has_pending or is_to_bring_back(plan, policy):
+    if plan.has_pending or is_to_undo_newer(plan, policy):
         return WorkUnderLock(_first_stage(policy, EarlierPlan(facts.history, plan)))
     yield from warn_of_ahead(facts, policy, plan)
     return FreeDeadLock(_first_stage(policy))
@@ -80,7 +80,7 @@ def decide(facts: Facts, request: Request, policy: Policy) -> Generator[Ask | Ev
 
 def _first_stage(policy: Policy, earlier: EarlierPlan | None = None) -> Stage:
     if policy.rollback is Rollback.DEPLOY:
-        return BringBack(earlier)
+        return UndoNewer(earlier)
     return ApplyPending(earlier)
 
 
@@ -97,7 +97,7 @@ def _plan_again(
 
 
 @dataclass(frozen=True, slots=True)
-class BringBack:
+class UndoNewer:
     """Undo what a newer package applied.
 
     A stack that rolls back must not fail on this: what cannot be undone is tolerated and reported.
@@ -120,26 +120,26 @@ class BringBack:
 
     def after_success(self, state: RunState) -> Stage | Status:
         """Go on with what is pending."""
-        return ApplyPending(self.earlier, is_back=bool(state.reverted))
+        return ApplyPending(self.earlier, has_undone_newer=bool(state.reverted))
 
     def after_failure(self, failure: StageFailure) -> Generator[Ask | Event, Any, Stage | Status]:
         """Tolerate a refusal and go on; after a failed undo, end."""
         error, state = failure.error, failure.state
         if not isinstance(error, (RequestRefused, MigrationFailed)):
-            return (yield from _tolerate_drift(error, is_back=bool(state.reverted)))
-        yield RollbackRefused(error.code, error.message)
-        yield Warned(describe_ahead(error, "was"))
-        is_back = bool(state.reverted)
+            return (yield from _tolerate_drift(error, has_undone_newer=bool(state.reverted)))
+        yield UndoOfNewerRefused(error.code, error.message)
+        yield Warned(describe_ahead(error, "were"))
+        has_undone_newer = bool(state.reverted)
         if isinstance(error, RequestRefused):
-            return ApplyPending(self.earlier, is_back=is_back)
-        return Status.ROLLED_BACK if is_back else Status.UP_TO_DATE
+            return ApplyPending(self.earlier, has_undone_newer=has_undone_newer)
+        return Status.ROLLED_BACK if has_undone_newer else Status.UP_TO_DATE
 
 
 def _tolerate_drift(
-    error: LockgateError, *, is_back: bool
+    error: LockgateError, *, has_undone_newer: bool
 ) -> Generator[Ask | Event, Any, Stage | Status]:
     """A newer package's text was accepted: the rollback is done, and must not fail on that."""
-    if not (is_back and isinstance(error, DriftDetected)):
+    if not (has_undone_newer and isinstance(error, DriftDetected)):
         raise error
     yield Warned(error.message)
     return Status.ROLLED_BACK
@@ -147,10 +147,10 @@ def _tolerate_drift(
 
 @dataclass(frozen=True, slots=True)
 class ApplyPending:
-    """Apply what is pending. ``is_back``: a newer package's migrations were undone before."""
+    """Apply what is pending. ``has_undone_newer``: a newer package's migrations were undone before."""
 
     earlier: EarlierPlan | None = None
-    is_back: bool = False
+    has_undone_newer: bool = False
     reloads_undone: bool = False
     keeps_facts: bool = True
 
@@ -182,7 +182,7 @@ class ApplyPending:
 
     def after_success(self, state: RunState) -> Stage | Status:
         """End: nothing is pending."""
-        if self.is_back:
+        if self.has_undone_newer:
             return Status.ROLLED_BACK
         return Status.APPLIED if state.done else Status.UP_TO_DATE
 
@@ -190,7 +190,7 @@ class ApplyPending:
         """Undo what this run has applied if a migration failed."""
         error, state = failure.error, failure.state
         if not isinstance(error, MigrationStepFailed):
-            return (yield from _tolerate_drift(error, is_back=self.is_back))
+            return (yield from _tolerate_drift(error, has_undone_newer=self.has_undone_newer))
         if failure.rollback is Rollback.OFF or not state.done or failure.is_over:
             raise error
         yield UndoStarted(len(state.done))
@@ -235,7 +235,7 @@ class UndoOwn:
     ) -> Generator[Ask | Event, Any, Work]:
         """Return the undo; raise `UndoRefused` if it cannot be proved to be safe."""
         rows = select_of_run(facts.history, facts.run_id)
-        undo_plan = yield from reverse_known(facts, rows, policy)
+        undo_plan = yield from plan_undo_or_refuse(facts, rows, policy)
         return (yield from undo_whole(facts, undo_plan, policy, facts.measured))
 
     def after_success(self, _state: RunState) -> Stage | Status:
