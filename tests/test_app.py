@@ -251,7 +251,7 @@ def test_failing_update_keeps_a_table_that_it_did_not_create(
     assert StackStatus.UPDATE_ROLLBACK_COMPLETE == status
     assert [("Create", "SUCCESS"), ("Update", "FAILED"), ("Update", "SUCCESS")] == kinds(stack)
     assert "table public.audit_log would be gone." in answer_of(stack)
-    assert "lockgate down --steps 1" in answer_of(stack)
+    assert '"action": "down", "steps": 1' in answer_of(stack)
     assert [[1000]] == function.database.run("SELECT count(*) FROM audit_log")
     assert ["1", "2"] == function.history()
 

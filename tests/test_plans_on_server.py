@@ -262,7 +262,7 @@ def test_text_is_converted_to_the_encoding_of_the_database(latin: Project) -> No
             {"1_one.sql": f"{ACCOUNT}\n-- 日\n", "2_two.sql": "SELECT 2;"},
             ("1 one", "1_one.sql", 2, 4),
         ),
-        ({"1_one.sql": ACCOUNT, "2_日.sql": "SELECT 2;"}, ("2 日", None, None, None)),
+        ({"1_one.sql": ACCOUNT, "2_日.sql": "SELECT 2;"}, ("2 日", "2_日.sql", None, None)),
     ],
 )
 def test_character_that_the_database_cannot_hold_is_found(

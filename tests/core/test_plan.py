@@ -269,7 +269,7 @@ def test_python_that_was_begun_is_not_taken_into_a_transaction(*, transaction: b
         assert refusal is None
     else:
         assert isinstance(refusal, DriftDetected)
-        assert "one now: it was begun, and would be run again. 1_x.py." in refusal.message
+        assert "now asks for one: it was begun, and would be run again. 1_x.py." in refusal.message
         assert (
             "Keep transaction = False in the file until all of the migration is applied."
             == refusal.hint
