@@ -202,6 +202,19 @@ def test_what_the_fuzzer_has_found_is_refused(event: Any, problem: str) -> None:
         cloudformation.read_envelope(event) if is_stack else direct.read_request(event, Settings())
 
 
+@pytest.mark.parametrize("tool", ["native", *FOREIGN_NAMES])
+@pytest.mark.parametrize(
+    "text", ["DO $l[e", "DO - $", "DO a$", "DO $$", "DO $a$", "DO '", "DO $1$"]
+)
+def test_block_that_is_broken_off_is_read_or_refused(tool: str, text: str) -> None:
+    """A dollar sign that opens no string raised an internal error, in a file of each format."""
+    beginnings = BEGINNINGS.get(tool, (b"",))
+    names = {"native": ("1_a.sql",), **FOREIGN_NAMES}[tool]
+    content = beginnings[0] + text.encode()
+    targets.check_folder(tool, {names[0]: content})
+    targets.check_file("1_a.sql", text.encode())
+
+
 @pytest.mark.parametrize("name", TARGETS)
 @must_reach(read=10, refused=10)
 @given(data=st.binary(max_size=60))

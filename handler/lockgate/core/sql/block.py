@@ -48,7 +48,7 @@ def calls_procedure(tokens: list[str]) -> bool:
 
 def _read_block(tokens: list[str]) -> tuple[str, str]:
     language = tokens[tokens.index("LANGUAGE") + 1] if "LANGUAGE" in tokens[:-1] else "plpgsql"
-    body = next((_unquote(token) for token in tokens if token[-1] in "'$"), "")
+    body = next((_unquote(token) for token in tokens if _is_string(token)), "")
     return lower_ascii(language.strip("'\"")), body
 
 
@@ -58,6 +58,11 @@ def _list_statements(body: str) -> Iterator[tuple[str, str]]:
     for before, word, after in zip(texts, texts[1:], texts[2:], strict=False):
         if before in _BEFORE_STATEMENT:
             yield word, after
+
+
+def _is_string(token: str) -> bool:
+    """Return whether a token is a string; a name may end in a dollar sign, and one may stand alone."""
+    return token.endswith("'") or (token.endswith("$") and token.startswith("$") and len(token) > 1)
 
 
 def _unquote(literal: str) -> str:
