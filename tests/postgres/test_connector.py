@@ -21,6 +21,7 @@ from lockgate.core.policy import Tls
 from lockgate.core.request import Action
 from lockgate.errors import CredentialsRejected, DatabaseUnreachable
 from lockgate.postgres.server.connector import Connector, ConnectRetry
+from lockgate.postgres.server.resolve import resolve
 from lockgate.postgres.server.tls import make_tls_context
 from lockgate.report.log import log_to
 from lockgate.report.report import Report, Status
@@ -160,7 +161,7 @@ def silent_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("silent_resolver")
 def test_resolver_that_does_not_answer_is_given_up(ready: Project) -> None:
-    """A resolver that hangs costs no more than the connect timeout, and the message says so."""
+    """A resolver that hangs is given up after the connect timeout, and the message says so."""
     ready.settings["LOCKGATE_DATABASE_URL"] = url(ready, host="db.invalid")
     begun = time.monotonic()
     report = ready.run(LOCKGATE_CONNECT_TIMEOUT="300ms", LOCKGATE_CONNECT_BUDGET="500ms")
@@ -179,6 +180,20 @@ def test_resolver_that_does_not_answer_does_not_outlast_the_deadline(ready: Proj
     report = ready.run(deadline=deadline)
     assert time.monotonic() - begun < LONGEST_SECONDS / 2
     assert "the host name was not resolved in time" in error_of(report)[1]
+
+
+def test_defect_of_the_resolver_is_not_called_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any error of the thread that looks a name up is raised, not only those of the system."""
+    look_up = socket.getaddrinfo
+
+    def fail(host: str, *rest: Any, **more: Any) -> Any:
+        if host == "db.example" and not more.get("flags"):
+            raise RuntimeError("defect")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(RuntimeError, match="defect"):
+        resolve("db.example", 5432, 5)
 
 
 @pytest.mark.usefixtures("silent_resolver")

@@ -24,12 +24,12 @@ def resolve(host: str, port: int | None, seconds: float, flags: int = 0) -> list
         OSError: the name does not resolve; ``socket.gaierror``, also if no name server can have it.
     """
     found: list[tuple[Any, ...]] = []
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def look_up() -> None:
         try:
             found.extend(_look_up(host, port, flags))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - the thread that waits raises it
             errors.append(error)
 
     if _is_numeric(host):
