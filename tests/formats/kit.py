@@ -109,7 +109,7 @@ class Checksum:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """SQL that makes a database, and the history that is found in it; ``None`` if there is no table."""
+    """SQL that fills a database, and the history that is found in it; ``None`` if there is no table."""
 
     about: str
     setup: str

@@ -42,7 +42,7 @@ def test_text_fits_whole_or_around_its_ellipses(
     ],
 )
 def test_attribute_is_found_by_its_path(path: str, expected: object) -> None:
-    """A missing script is told from a value that is None."""
+    """A missing script is distinguished from a value that is None."""
     migration = make_versioned(Version.parse("1"), "", make_script("VACUUM;", "1.sql"), None)
     assert expected == look(migration, path)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lockgate.core.policy import Atomicity
 
 # The text that is checked in place of a variable that is not set here.
-_STAND_IN = "unset_variable"
+_PLACEHOLDER = "unset_variable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,19 @@ def check_folder(asked: FolderToCheck) -> CheckResult:
 def _read_and_plan(
     asked: FolderToCheck, tool: str, policy: Policy
 ) -> tuple[_Found, tuple[Problem, ...]]:
-    """Read and plan the folder, with a stand-in for each variable that is not set; warn of those."""
-    stand_ins: dict[str, str] = {}
+    """Read and plan the folder as if each missing variable had a value; warn of those."""
+    placeholders: dict[str, str] = {}
     warnings: list[Problem] = []
     while True:
-        found = _try(replace(asked, variables={**asked.variables, **stand_ins}), tool, policy)
+        found = _try(replace(asked, variables={**asked.variables, **placeholders}), tool, policy)
         unset = {
             str(name): error
             for error in found.errors
-            if (name := error.fields.get("variable")) is not None and name not in stand_ins
+            if (name := error.fields.get("variable")) is not None and name not in placeholders
         }
         if not unset:
             return found, tuple(warnings)
-        stand_ins |= dict.fromkeys(unset, _STAND_IN)
+        placeholders |= dict.fromkeys(unset, _PLACEHOLDER)
         warnings += map(_warn_of_variable, unset.values())
 
 
